@@ -1,0 +1,65 @@
+"""Sound as the domain sees it: 16 kHz mono signed 16-bit little-endian PCM, cut into chunks."""
+
+from dataclasses import dataclass
+
+SAMPLE_RATE = 16_000
+"""Samples per second, everywhere inside the service."""
+
+BYTES_PER_SAMPLE = 2
+
+
+def ms(milliseconds: int) -> int:
+    """A duration in milliseconds, as samples."""
+    return milliseconds * SAMPLE_RATE // 1000
+
+
+def seconds(samples: int) -> float:
+    """A number of samples, as seconds."""
+    return samples / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """A slice of a stream, placed on the stream's own clock."""
+
+    pcm: bytes
+    """Whole samples: the length is a multiple of BYTES_PER_SAMPLE."""
+
+    start: int
+    """Samples between the stream's first sample and this chunk's first."""
+
+    @property
+    def samples(self) -> int:
+        return len(self.pcm) // BYTES_PER_SAMPLE
+
+    @property
+    def end(self) -> int:
+        """The position just behind the last sample."""
+        return self.start + self.samples
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredChunk:
+    """A chunk, and how likely it is that someone speaks in it."""
+
+    chunk: AudioChunk
+    speech: float
+    """Probability, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreRoll:
+    """The last stretch of audio, kept because speech is noticed only after it began."""
+
+    length: int
+    """Samples to keep; at least one chunk stays, however long it is."""
+
+    chunks: tuple[AudioChunk, ...] = ()
+
+    def hear(self, chunk: AudioChunk) -> "PreRoll":
+        kept = (*self.chunks, chunk)
+        first = next(i for i, old in enumerate(kept) if old.end > chunk.end - self.length)
+        return PreRoll(self.length, kept[first:])
+
+    def clear(self) -> "PreRoll":
+        return PreRoll(self.length)

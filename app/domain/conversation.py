@@ -1,0 +1,30 @@
+"""What was said by whom, and how much of it goes into a prompt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    text: str
+
+
+def prompt(instructions: str, history: Sequence[Message], *, max_characters: int) -> tuple[Message, ...]:
+    """The instructions and as many of the newest messages as fit; the last one always does."""
+    kept: list[Message] = []
+    room = max_characters
+    for message in reversed(history):
+        room -= len(message.text)
+        if kept and room < 0:
+            break
+        kept.append(message)
+    system = (Message(Role.SYSTEM, instructions),) if instructions else ()
+    return (*system, *reversed(kept))

@@ -1,0 +1,92 @@
+"""Everything that can go wrong, in our own words.
+
+ParleyError
+├── ClientError              the client sent something wrong; carries a stable code
+├── ProviderError            an engine failed; carries its name and whether a retry may help
+│   ├── ProviderDown         cannot be reached, or went away                 retryable
+│   ├── ProviderBusy         has no room now                                 retryable
+│   ├── ProviderRefused      will fail again: credentials, quota, language
+│   └── ProviderMisbehaved   answered with something it should not           retryable
+├── ModelUnavailable         a model is missing, damaged or cannot be stored
+├── SettingsError            a setting has a value that cannot work
+└── BlobNotFound             no blob has this key
+"""
+
+from enum import StrEnum
+
+
+class ParleyError(Exception):
+    """Base of every error this service raises on purpose."""
+
+
+class ClientFault(StrEnum):
+    """The stable codes a client may rely on."""
+
+    BAD_PACKET = "bad_packet"
+    BAD_METADATA = "bad_metadata"
+    BAD_SAMPLE_RATE = "bad_sample_rate"
+    ODD_PCM = "odd_pcm"
+    FRAME_TOO_LARGE = "frame_too_large"
+    BAD_MESSAGE = "bad_message"
+    UNKNOWN_MESSAGE = "unknown_message"
+    TOO_SLOW = "client_too_slow"
+    ORIGIN_REFUSED = "origin_refused"
+
+
+class ClientError(ParleyError):
+    """The client did something wrong. `fatal` ends its session."""
+
+    def __init__(self, code: ClientFault, message: str, *, fatal: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.fatal = fatal
+
+
+class ProviderError(ParleyError):
+    """An engine failed. The message is ours; the vendor's own words are in `__cause__`."""
+
+    code = "provider_error"
+    retryable = False
+
+    def __init__(self, provider: str, message: str) -> None:
+        super().__init__(f"{provider}: {message}")
+        self.provider = provider
+
+
+class ProviderDown(ProviderError):
+    """Cannot be reached, or went away in the middle."""
+
+    code = "provider_down"
+    retryable = True
+
+
+class ProviderBusy(ProviderError):
+    """Has no room at the moment."""
+
+    code = "provider_busy"
+    retryable = True
+
+
+class ProviderRefused(ProviderError):
+    """Will refuse again: credentials, quota, language, content."""
+
+    code = "provider_refused"
+
+
+class ProviderMisbehaved(ProviderError):
+    """Answered with something it should not have."""
+
+    code = "provider_misbehaved"
+    retryable = True
+
+
+class ModelUnavailable(ParleyError):
+    """A model is missing, damaged, or cannot be stored. The message says what to do."""
+
+
+class SettingsError(ParleyError):
+    """A setting has a value that cannot work. The message names the variable."""
+
+
+class BlobNotFound(ParleyError):
+    """No blob has this key."""

@@ -1,0 +1,98 @@
+"""The shapes an engine must have to be plugged in. Nothing here names a vendor.
+
+A stream in, a stream out. What belongs to one utterance lives in the generator;
+weights and connections live in the engine. Callers wrap every generator in `aclosing`.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from typing import Protocol
+
+from app.domain.audio import AudioChunk, ScoredChunk
+from app.domain.conversation import Message
+from app.domain.transcript import Hypothesis
+
+
+class SpeechDetector(Protocol):
+    """Tells speech from no speech."""
+
+    def score(self, audio: AsyncIterable[AudioChunk]) -> AsyncGenerator[ScoredChunk, None]:
+        """Yield every sample once, in order, with its speech probability.
+
+        The detector may cut the audio anew to suit its frame length; a rest shorter
+        than a frame is yielded when the audio ends.
+        """
+        ...
+
+
+class Transcriber(Protocol):
+    """Turns an utterance into words."""
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        """Yield any number of interim hypotheses, then exactly one final, last.
+
+        Silence gives an empty final. Abandoned half-way, it frees everything. A language
+        (two letters) is honoured or refused.
+        Raises ProviderDown, ProviderBusy, ProviderRefused or ProviderMisbehaved.
+        """
+        ...
+
+
+class DraftTranscriber(Protocol):
+    """Guesses, quickly and cheaply, what has been said so far."""
+
+    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
+        """The whole utterance so far, as an interim hypothesis.
+
+        `stable` is the text earlier drafts agreed on; an engine may build on it.
+        """
+        ...
+
+
+class ReplyGenerator(Protocol):
+    """Answers a conversation."""
+
+    def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
+        """Yield the answer to the last message, as text deltas."""
+        ...
+
+
+class SpeechSynthesizer(Protocol):
+    """Speaks."""
+
+    def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncGenerator[AudioChunk, None]:
+        """Speak each piece of text as it arrives; positions count from the first sample spoken."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Keeps named bytes. Atomic: a reader sees a whole blob or none."""
+
+    async def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        """Store under this key, replacing what was there."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Raises BlobNotFound."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Deleting what is not there is no error."""
+        ...
+
+    def keys(self, prefix: str = "") -> AsyncGenerator[str, None]:
+        """Every key that begins with the prefix, in order."""
+        ...
+
+    async def url(self, key: str) -> str | None:
+        """Where a reader with permission finds this blob; None where the store has no addresses."""
+        ...
+
+
+class Clock(Protocol):
+    """Time for whoever must wait: seconds, from an origin of its own."""
+
+    def now(self) -> float: ...
+
+    async def sleep_until(self, deadline: float) -> None: ...

@@ -1,0 +1,39 @@
+"""What was said, and how sure an engine is of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One spoken word and where it was heard."""
+
+    text: str
+    start: int
+    """Samples from the utterance's first sample."""
+
+    end: int
+    probability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What an engine thinks was said."""
+
+    text: str
+    is_final: bool = False
+    """An interim hypothesis may change; a final one never does."""
+
+    words: tuple[Word, ...] = ()
+    """Empty where the engine gives no word times."""
+
+    language: str | None = None
+    """Two-letter code, where the engine knows it."""
+
+    confidence: float | None = None
+    """0 to 1, where the engine says; comparable within one engine only."""
+
+
+def join(texts: Iterable[str]) -> str:
+    """Segments of speech as one running text."""
+    return " ".join(text for text in (t.strip() for t in texts) if text)
