@@ -9,7 +9,7 @@ punctuation, because those change with every new word behind them.
 from dataclasses import dataclass
 from itertools import takewhile
 
-_EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"
+_EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"  # noqa: RUF001 because these are the very signs meant
 
 
 def same_word(one: str, other: str) -> bool:
