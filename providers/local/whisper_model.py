@@ -1,0 +1,93 @@
+"""A Whisper model on this machine's disk, opened for CTranslate2."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ctranslate2
+import tokenizers
+from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
+
+from app.domain.errors import ModelUnavailable, ProviderBusy, ProviderMisbehaved, ProviderRefused
+from providers.local.mel import MelFilters
+
+PROVIDER = "local"
+
+_NEEDED = ("model.bin", "config.json", "tokenizer.json")
+_CPU, _CUDA = "cpu", "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperModel:
+    """Weights, words and ears of one model."""
+
+    weights: ctranslate2.models.Whisper
+    tokens: tokenizers.Tokenizer
+    filters: MelFilters
+    device: str
+    compute_type: str
+    note: str
+    """What an operator should know about the device; empty when all is as wished."""
+
+    @property
+    def multilingual(self) -> bool:
+        return bool(self.weights.is_multilingual)
+
+    def tokenizer(self, language: str | None) -> Tokenizer:
+        """The tokenizer for one language. Raises ProviderRefused where the model cannot speak it."""
+        if not self.multilingual:
+            if language not in (None, "en"):
+                raise ProviderRefused(PROVIDER, f"this model knows English only, not {language!r}")
+            return Tokenizer(self.tokens, multilingual=False)
+        if language is not None and language not in _LANGUAGE_CODES:
+            raise ProviderRefused(PROVIDER, f"this model does not know the language {language!r}")
+        return Tokenizer(self.tokens, multilingual=True, task="transcribe", language=language or "en")
+
+
+def choose_device(wished: str) -> tuple[str, str]:
+    """The device to use, and a sentence when it is not what was wished for."""
+    if wished == _CPU:
+        return _CPU, ""
+    if ctranslate2.get_cuda_device_count() > 0:
+        return _CUDA, ""
+    if wished == _CUDA:
+        return _CPU, (
+            "CUDA was asked for, but this build of CTranslate2 sees no CUDA device: "
+            "speech runs on the CPU, several times slower"
+        )
+    return _CPU, ""
+
+
+def load(folder: Path, *, device: str, compute_type: str, threads: int) -> WhisperModel:
+    """Open the model. Raises ModelUnavailable with what to do where it cannot be opened."""
+    for name in _NEEDED:
+        if not (folder / name).is_file():
+            raise ModelUnavailable(f"the Whisper model {folder} has no {name}: fetch the model again")
+    device, note = choose_device(device)
+    wanted = compute_type if compute_type != "auto" else ("int8_float16" if device == _CUDA else "int8")
+    try:
+        weights = ctranslate2.models.Whisper(
+            str(folder), device=device, compute_type=wanted, intra_threads=threads or os.cpu_count() or 1
+        )
+        tokens = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except ValueError as error:
+        raise ModelUnavailable(f"the Whisper model {folder} cannot run on {device} as {wanted}") from error
+    # tokenizers raises bare Exception for a damaged file, and nothing more exact.
+    except Exception as error:
+        raise ModelUnavailable(f"the Whisper model {folder} is damaged: fetch the model again") from error
+    return WhisperModel(weights, tokens, MelFilters(weights.n_mels), device, weights.compute_type, note)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What CTranslate2 raises, in our words."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ProviderBusy(PROVIDER, "this machine has no memory left for the model") from error
+    except RuntimeError as error:
+        if "out of memory" in str(error).lower():
+            raise ProviderBusy(PROVIDER, "the device has no memory left for the model") from error
+        raise ProviderMisbehaved(PROVIDER, "the model failed on this audio") from error
