@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from app.config import Settings
 from app.domain.endpointing import Endpointer, EndpointingRules
 from app.domain.errors import SettingsError
 from app.domain.floor import Floor, TurnRules
-from app.domain.ports import BlobStore, ReplyGenerator, SpeechDetector, SpeechSynthesizer
+from app.domain.ports import BlobStore, ReplyGenerator, SpeechDetector, SpeechSynthesizer, Transcriber
 from app.domain.route import Place, Route
-from app.models.shelf import resolve
+from app.models.resolve import resolve
 from app.runtime.engines import Engines, FinalRoute
 from app.runtime.service import Service
 
@@ -55,6 +56,25 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("audio goes to", str(settings.audio_storage_dir.resolve())),
             ),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """What it takes to write down a recording."""
+
+    detector: SpeechDetector
+    transcriber: Transcriber
+    language: str | None
+
+
+@asynccontextmanager
+async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
+    """The engines that `parley transcribe` needs, and no others."""
+    async with (
+        _open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
+        _open_detector(settings) as detector,
+    ):
+        yield Scribe(detector, transcriber, settings.language or None)
 
 
 def finals_model(settings: Settings) -> str:

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import click
@@ -53,10 +53,8 @@ def serve(host: str | None, port: int | None) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     server = uvicorn.Server(config)
-    try:
+    with suppress(KeyboardInterrupt):  # uvicorn has shut down in good order and raises the signal again
         server.run()
-    except KeyboardInterrupt:
-        pass  # uvicorn has shut down in good order and raises the signal again
     if failure:
         raise failure[0]
     if not server.started:

@@ -1,7 +1,7 @@
 """The JSON messages on the socket. `frontend/PROTOCOL.md` says what they mean."""
 
 import base64
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import msgspec
 
@@ -74,6 +74,8 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
             if not words.strip() or len(words) > MAX_SAY:
                 raise ClientError(ClientFault.BAD_MESSAGE, f"say needs a text of 1 to {MAX_SAY} characters")
             return ev.ClientSaid(words)
+        case _:
+            assert_never(message)
 
 
 # -- to the client ------------------------------------------------------------
