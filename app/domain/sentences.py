@@ -150,8 +150,8 @@ def _has_space(following: str) -> bool | None:
 
 def _ends_sentence(said: str, stop: str, closers: str, following: str) -> bool | None:
     """Whether a stop ends a sentence; None while the next letter is unknown."""
-    if following and not following[0].isspace():
-        return False
+    if not _has_space(following):
+        return _has_space(following)
     if following.startswith("\n"):
         return True
     if _NUMERAL.search(said):

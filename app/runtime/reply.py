@@ -36,10 +36,10 @@ async def produce(
 ) -> None:
     """Put the reply's events into the inbox, from the opening of the gate on."""
     made, ready = anyio.create_memory_object_stream[ev.Event](AHEAD)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_make, number, deltas, voice, made)
-        await gate.wait()
-        with ready:
+    with made, ready:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_make, number, deltas, voice, made)
+            await gate.wait()
             async for event in ready:
                 await inbox.send(event)
 
@@ -52,13 +52,14 @@ async def _make(
 ) -> None:
     with made:
         try:
-            async with anyio.create_task_group() as tasks:
-                pieces, text = anyio.create_memory_object_stream[str](PIECES)
-                tasks.start_soon(_write, number, deltas, pieces, made)
-                if voice is None:
-                    text.close()
-                else:
-                    tasks.start_soon(_speak, number, voice, text, made)
+            pieces, text = anyio.create_memory_object_stream[str](PIECES)
+            with pieces, text:
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(_write, number, deltas, pieces, made)
+                        if voice is None:
+                            text.close()
+                        else:
+                            tasks.start_soon(_speak, number, voice, text, made)
             end: ev.Event = ev.ReplyFinished(number)
         except* ParleyError as group:
             end = ev.ReplyFailed(number, _first(group))

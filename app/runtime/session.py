@@ -6,7 +6,7 @@ to the client, which never makes the loop wait.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Protocol, TypeAlias, get_args
 
 import anyio
@@ -49,18 +49,18 @@ async def run_session(
     """Serve the client until it has left and its last words are written down."""
     inbox, events = anyio.create_memory_object_stream[ev.Event](INBOX)
     async with inbox, events, anyio.create_task_group() as tasks:
-        stage = Stage(engines, tasks, inbox, clock)
         tasks.start_soon(_listen, client, engines, inbox, recorder)
-        while not isinstance(floor.phase, Closed):
-            event = await events.receive()
-            telemetry.happened(event)
-            floor, effects = step(floor, event)
-            for effect in effects:
-                stage.perform(effect)
-                ttfs_ms = telemetry.did(effect)
-                recorder.note(effect, ttfs_ms)
-                if isinstance(effect, _SHOWN):
-                    client.show(effect, ttfs_ms=ttfs_ms)
+        with closing(Stage(engines, tasks, inbox, clock)) as stage:
+            while not isinstance(floor.phase, Closed):
+                event = await events.receive()
+                telemetry.happened(event)
+                floor, effects = step(floor, event)
+                for effect in effects:
+                    stage.perform(effect)
+                    ttfs_ms = telemetry.did(effect)
+                    recorder.note(effect, ttfs_ms)
+                    if isinstance(effect, _SHOWN):
+                        client.show(effect, ttfs_ms=ttfs_ms)
         tasks.cancel_scope.cancel()
 
 

@@ -51,6 +51,12 @@ class Stage:
     finals: dict[int, anyio.CancelScope] = field(default_factory=dict)
     replies: dict[int, tuple[anyio.CancelScope, anyio.Event]] = field(default_factory=dict)
 
+    def close(self) -> None:
+        """Let go of what the session left open."""
+        for heard in self.utterances.values():
+            if heard.live:
+                heard.live.close()
+
     def perform(self, effect: do.Effect) -> None:
         """Obey, at once: nothing here waits."""
         match effect:
