@@ -60,19 +60,19 @@ def _print(console: Console, received: Received) -> None:
         case "realtime":
             line = Text(message["text"], style="grey50")
             line.stylize("grey70", 0, len(message["stable"]))
-            console.print(stamp, line, sep="")
+            console.print(stamp, line, sep="", soft_wrap=True)
         case "fullSentence":
             route = (message.get("route") or {}).get("name", "draft")
             timing = f"  [dim]{route}, {message.get('ttfsMs', '?')} ms after the end of speech[/dim]"
-            console.print(stamp, Text(message["text"] or "(no words)", style="bold"), timing, sep="")
+            console.print(stamp, Text(message["text"] or "(no words)", style="bold"), timing, sep="", soft_wrap=True)
         case "replyStart":
-            console.print(stamp, "[cyan]reply begins[/cyan]", sep="")
+            console.print(stamp, "[cyan]reply begins[/cyan]", sep="", soft_wrap=True)
         case "server_response":
-            console.print(stamp, Text(message["message"], style="cyan"), sep="")
+            console.print(stamp, Text(message["message"], style="cyan"), sep="", soft_wrap=True)
         case "replyCancelled":
-            console.print(stamp, f"[yellow]reply stopped: {message['reason']}[/yellow]", sep="")
+            console.print(stamp, f"[yellow]reply stopped: {message['reason']}[/yellow]", sep="", soft_wrap=True)
         case "error":
-            console.print(stamp, f"[red]{message['code']}: {message['message']}[/red]", sep="")
+            console.print(stamp, f"[red]{message['code']}: {message['message']}[/red]", sep="", soft_wrap=True)
         case _:
             pass
 
