@@ -75,11 +75,12 @@ def _fetch(source: Source, files: tuple[ModelFile, ...], staging: Staging, hub: 
 
 def _copy(source: Folder, files: tuple[ModelFile, ...], staging: Staging) -> None:
     for file in files:
-        origin = source.path / file.name
-        if not origin.is_file():
-            raise ModelUnavailable(f"{source.path} has no {file.name}")
-        with origin.open("rb") as packed, staging.growing(file, fresh=True) as out:
-            shutil.copyfileobj(packed, out, _BLOCK)
+        try:
+            original = (source.path / file.name).open("rb")
+        except OSError as error:
+            raise ModelUnavailable(f"{source.path} has no {file.name} to read ({error.strerror})") from error
+        with original, staging.growing(file, fresh=True) as out:
+            shutil.copyfileobj(original, out, _BLOCK)
         staging.accept(file, str(source.path))
 
 

@@ -47,12 +47,14 @@ def test_a_copied_folder_works_offline(tmp_path: Path, model: Model, catalogue: 
     assert state(model, tmp_path / "echo") is State.READY
 
 
-def test_a_folder_nobody_may_write_to_works(tmp_path: Path, catalogue: Catalogue) -> None:
-    """A read-only mount gets no stamp and is read in full each time."""
+def test_a_folder_that_takes_no_stamp_works(tmp_path: Path, model: Model, catalogue: Catalogue) -> None:
+    """As on a read-only mount, it is read in full each time. (Here a folder stands where the stamp would.)"""
     fill(tmp_path / "echo")
-    (tmp_path / "echo").chmod(0o500)
+    (tmp_path / "echo" / ".verified.json").mkdir()
 
     assert resolve("echo", tmp_path, catalogue) == tmp_path / "echo"
+
+    assert state(model, tmp_path / "echo") is State.UNVERIFIED
 
 
 def test_a_missing_model_says_how_to_get_it(tmp_path: Path, catalogue: Catalogue) -> None:
