@@ -89,7 +89,9 @@ class ScriptedSynthesizer:
     spoken: list[str] = field(default_factory=list)
     closed: int = 0
 
-    async def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncGenerator[AudioChunk, None]:
+    async def synthesize(
+        self, text: AsyncIterable[str], *, voice: str | None = None
+    ) -> AsyncGenerator[AudioChunk, None]:
         at = 0
         try:
             async for piece in text:

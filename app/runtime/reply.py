@@ -54,12 +54,12 @@ async def _make(
         try:
             pieces, text = anyio.create_memory_object_stream[str](PIECES)
             with pieces, text:
-                    async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(_write, number, deltas, pieces, made)
-                        if voice is None:
-                            text.close()
-                        else:
-                            tasks.start_soon(_speak, number, voice, text, made)
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_write, number, deltas, pieces, made)
+                    if voice is None:
+                        text.close()
+                    else:
+                        tasks.start_soon(_speak, number, voice, text, made)
             end: ev.Event = ev.ReplyFinished(number)
         except* ParleyError as group:
             end = ev.ReplyFailed(number, _first(group))

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,8 +106,6 @@ def test_the_documented_table_is_what_happens():
 
 def test_every_event_has_its_row():
     """A new event cannot be forgotten here."""
-    from typing import get_args
-
     assert {type(make(Play())) for make in EVENTS.values()} == set(get_args(ev.Event))
 
 

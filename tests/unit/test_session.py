@@ -1,5 +1,7 @@
 """A session runs: engines are started, fed and closed, and its audio and words are kept."""
 
+import io
+import itertools
 from datetime import UTC, datetime
 
 import anyio
@@ -11,6 +13,7 @@ from app.domain import events as ev
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
+from app.media.decode import decode
 from app.runtime.engines import Engines, FinalRoute
 from app.runtime.recorder import recording
 from app.runtime.session import run_session
@@ -167,7 +170,7 @@ async def test_every_sample_is_archived_and_in_one_final():
         edges = [(c["start"], c["end"]) for c in covering]
         assert edges[0][0] == 0
         assert edges[-1][1] == manifest["samples"]
-        assert all(one[1] == other[0] for one, other in zip(edges, edges[1:], strict=False))
+        assert all(one[1] == other[0] for one, other in itertools.pairwise(edges))
     assert [f["text"] for f in manifest["finals"]] == ["hello", "hello", ""]
     assert manifest["replies"][0]["text"] == "You said it. Well done."
     assert manifest["ended"]
@@ -175,10 +178,6 @@ async def test_every_sample_is_archived_and_in_one_final():
 
 async def test_the_archive_holds_the_very_samples():
     """FLAC is lossless: what comes out is what went in."""
-    import io
-
-    from app.media.decode import decode
-
     room = Room()
     await room.run(Browser(*TURN, *[SPEECH] * 7))
 

@@ -2,6 +2,7 @@
 
 from app.domain import effects as do
 from app.domain import events as ev
+from app.domain.audio import AudioChunk, ms
 from app.domain.conversation import Role
 from app.domain.errors import ProviderDown
 from app.domain.floor import Closed, Finalizing, Floor, Idle, Leaving, Replying, TurnRules, UserSpeaking
@@ -271,8 +272,6 @@ def test_a_backchannel_does_not_stop_the_reply():
 
 def test_a_reply_stays_until_it_is_played():
     """After its last audio was sent, the client still speaks for a while."""
-    from app.domain.audio import AudioChunk, ms
-
     play = answered()
     play.happen(ev.ReplyAudioReceived(1, AudioChunk(bytes(2 * ms(2000)), 0)))
     play.silence(500 - 500 % 30)
