@@ -20,9 +20,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from app.domain.conversation import Message, Role
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved
-from providers.local.llama import Llama
-
-PROVIDER = "embedded"
+from providers.local.llama import PROVIDER, Llama
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +84,8 @@ class EmbeddedReplies:
         try:
             for delta in self._llama.answer(answer.conversation):
                 from_thread.run_sync(answer.deltas.send_nowait, delta, token=self._loop)
-            answer.error = None
+            if not answer.is_abandoned:
+                answer.error = None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass  # because nobody listens any more
         except ProviderError as error:
@@ -110,7 +109,7 @@ async def open_embedded(
     model: Path,
     max_tokens: int = 120,
     temperature: float = 0.3,
-    context_tokens: int = 2048,
+    context_tokens: int = 1024,
     threads: int = 1,
     max_waiting: int = 4,
     seed: int | None = None,

@@ -10,9 +10,14 @@ from pathlib import Path
 from cyllama.llama import llama_cpp
 
 from app.domain.conversation import Message, Role
-from app.domain.errors import ModelUnavailable, ProviderRefused
+from app.domain.errors import ModelUnavailable, ProviderMisbehaved, ProviderRefused
+
+PROVIDER = "embedded"
 
 _BATCH = 512
+_DROPPED_TOGETHER = 8
+"""Old messages leave in groups: between two groups the prompt keeps its beginning, and need not be evaluated anew."""
+
 _HALF_A_LETTER = "\N{REPLACEMENT CHARACTER}"
 _SENTENCE_ENDS = (".", "!", "?", "\n", "。", "！", "？")  # noqa: RUF001 because these are Chinese signs
 
@@ -72,8 +77,9 @@ class Llama:
         """Write until the model ends, or its limit: near that, the end of a sentence is the end."""
         said = ""
         written: list[int] = []
+        prompt = self._prompt(conversation)
         try:
-            self._evaluate(self._prompt(conversation))
+            self._evaluate(prompt)
             for token in self._tokens():
                 written.append(token)
                 text: str = self._vocabulary.detokenize(written)
@@ -84,6 +90,8 @@ class Llama:
                         return
         except InterruptedError:
             return
+        if not said.strip():
+            raise ProviderMisbehaved(PROVIDER, "answered with nothing")
 
     def _tokens(self) -> Iterator[int]:
         sampler = self._sampler()
@@ -106,7 +114,7 @@ class Llama:
                 raise ProviderRefused(
                     "embedded", f"the prompt has {len(tokens)} tokens, there is room for {self._room}"
                 )
-            spoken = spoken[1:]
+            spoken = spoken[min(_DROPPED_TOGETHER, len(spoken) - 1) :]
 
     def _tokenize(self, messages: Sequence[Message]) -> list[int]:
         # A message must not speak the template's own signs: they would make it someone else's message.
