@@ -18,7 +18,7 @@ from anyio import from_thread, to_thread
 from anyio.lowlevel import current_token
 from anyio.streams.memory import MemoryObjectSendStream
 
-from app.domain.conversation import Message, Role
+from app.domain.conversation import Message
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved
 from providers.local.llama import PROVIDER, Llama
 
@@ -123,7 +123,7 @@ async def open_embedded(
         llama = await to_thread.run_sync(load)
         replies = EmbeddedReplies(llama, thread, max_waiting=max_waiting)
         try:
-            await to_thread.run_sync(llama.warm, (Message(Role.USER, "Hello"),))
+            await to_thread.run_sync(llama.warm)
             yield replies
         finally:
             replies.close()

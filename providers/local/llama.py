@@ -70,8 +70,13 @@ class Llama:
         """End the computation under way, within milliseconds."""
         self._context.cancel = True
 
-    def warm(self, conversation: Sequence[Message]) -> None:
-        next(self.answer(conversation), None)
+    def warm(self) -> None:
+        """Compute a first word, so that the first answer does not wait for pages and threads."""
+        try:
+            self._evaluate(self._prompt((Message(Role.USER, "Hello"),)))
+            next(self._tokens(), None)
+        except (ValueError, RuntimeError) as error:
+            raise ModelUnavailable("the model cannot chat: it has no template that llama.cpp knows") from error
 
     def answer(self, conversation: Sequence[Message]) -> Iterator[str]:
         """Write until the model ends, or its limit: near that, the end of a sentence is the end."""

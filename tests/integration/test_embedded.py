@@ -84,6 +84,34 @@ async def test_an_abandoned_answer_stops_at_once(engine):
     assert monotonic() - began < whole / 2
 
 
+async def first_word_after(engine, conversation) -> float:
+    """Seconds until the first word of an answer."""
+    began = monotonic()
+    async with aclosing(engine.reply(conversation)) as deltas:
+        await anext(deltas)
+    return monotonic() - began
+
+
+async def test_an_answer_abandoned_before_its_first_word_stops_at_once(engine):
+    """Reading a long prompt is broken off when nobody waits for the answer."""
+    reading = await first_word_after(engine, (Message(Role.USER, "The ship is red. " * 60),))
+
+    with anyio.move_on_after(reading / 10):
+        await answer(engine, (Message(Role.USER, "A whale is grey. " * 60),))
+
+    assert await first_word_after(engine, FRANCE) < reading / 2
+
+
+async def test_a_conversation_that_goes_on_is_not_read_again(engine):
+    """With the beginning already read, only the newest message takes time."""
+    told = (Message(Role.USER, "The ship is blue. " * 60),)
+    reading = await first_word_after(engine, told)
+
+    going_on = (*told, Message(Role.ASSISTANT, "I see."), *FRANCE)
+
+    assert await first_word_after(engine, going_on) < reading / 2
+
+
 async def test_old_messages_make_room_for_new_ones(engine):
     """A conversation too long for the model is answered from its newest messages."""
     chatter = [Message(Role.USER, "word " * 200), Message(Role.ASSISTANT, "word " * 200)]
