@@ -18,11 +18,9 @@ from anyio import from_thread, to_thread
 from anyio.lowlevel import current_token
 from anyio.streams.memory import MemoryObjectSendStream
 
-from app.domain.conversation import Message, Role
+from app.domain.conversation import Message
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved
-from providers.local.llama import Llama
-
-PROVIDER = "embedded"
+from providers.local.llama import PROVIDER, Llama
 
 
 @dataclass(slots=True, eq=False)
@@ -86,7 +84,8 @@ class EmbeddedReplies:
         try:
             for delta in self._llama.answer(answer.conversation):
                 from_thread.run_sync(answer.deltas.send_nowait, delta, token=self._loop)
-            answer.error = None
+            if not answer.is_abandoned:
+                answer.error = None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass  # because nobody listens any more
         except ProviderError as error:
@@ -110,7 +109,7 @@ async def open_embedded(
     model: Path,
     max_tokens: int = 120,
     temperature: float = 0.3,
-    context_tokens: int = 2048,
+    context_tokens: int = 1024,
     threads: int = 1,
     max_waiting: int = 4,
     seed: int | None = None,
@@ -124,7 +123,7 @@ async def open_embedded(
         llama = await to_thread.run_sync(load)
         replies = EmbeddedReplies(llama, thread, max_waiting=max_waiting)
         try:
-            await to_thread.run_sync(llama.warm, (Message(Role.USER, "Hello"),))
+            await to_thread.run_sync(llama.warm)
             yield replies
         finally:
             replies.close()

@@ -10,9 +10,14 @@ from pathlib import Path
 from cyllama.llama import llama_cpp
 
 from app.domain.conversation import Message, Role
-from app.domain.errors import ModelUnavailable, ProviderRefused
+from app.domain.errors import ModelUnavailable, ProviderMisbehaved, ProviderRefused
+
+PROVIDER = "embedded"
 
 _BATCH = 512
+_DROPPED_TOGETHER = 8
+"""Old messages leave in groups: between two groups the prompt keeps its beginning, and need not be evaluated anew."""
+
 _HALF_A_LETTER = "\N{REPLACEMENT CHARACTER}"
 _SENTENCE_ENDS = (".", "!", "?", "\n", "。", "！", "？")  # noqa: RUF001 because these are Chinese signs
 
@@ -65,15 +70,21 @@ class Llama:
         """End the computation under way, within milliseconds."""
         self._context.cancel = True
 
-    def warm(self, conversation: Sequence[Message]) -> None:
-        next(self.answer(conversation), None)
+    def warm(self) -> None:
+        """Compute a first word, so that the first answer does not wait for pages and threads."""
+        try:
+            self._evaluate(self._prompt((Message(Role.USER, "Hello"),)))
+            next(self._tokens(), None)
+        except (ValueError, RuntimeError) as error:
+            raise ModelUnavailable("the model cannot chat: it has no template that llama.cpp knows") from error
 
     def answer(self, conversation: Sequence[Message]) -> Iterator[str]:
         """Write until the model ends, or its limit: near that, the end of a sentence is the end."""
         said = ""
         written: list[int] = []
+        prompt = self._prompt(conversation)
         try:
-            self._evaluate(self._prompt(conversation))
+            self._evaluate(prompt)
             for token in self._tokens():
                 written.append(token)
                 text: str = self._vocabulary.detokenize(written)
@@ -84,6 +95,8 @@ class Llama:
                         return
         except InterruptedError:
             return
+        if not said.strip():
+            raise ProviderMisbehaved(PROVIDER, "answered with nothing")
 
     def _tokens(self) -> Iterator[int]:
         sampler = self._sampler()
@@ -106,7 +119,7 @@ class Llama:
                 raise ProviderRefused(
                     "embedded", f"the prompt has {len(tokens)} tokens, there is room for {self._room}"
                 )
-            spoken = spoken[1:]
+            spoken = spoken[min(_DROPPED_TOGETHER, len(spoken) - 1) :]
 
     def _tokenize(self, messages: Sequence[Message]) -> list[int]:
         # A message must not speak the template's own signs: they would make it someone else's message.

@@ -19,6 +19,7 @@ from app.domain.conversation import Message, Role
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
 
 _LONGEST_RETRY_AFTER_S = 1.0
+_LAST_EVENT_S = 0.2
 
 
 @contextmanager
@@ -88,21 +89,33 @@ class ChatReplies:
                     messages=messages, stream=True, **self.options
                 )
             async with stream:
-                while True:
+                ending = None
+                while not ending:
                     with anyio.fail_after(self.token_timeout_s if has_spoken else self.first_token_timeout_s):
                         chunk = await anext(stream, None)
                     if chunk is None:
                         raise ProviderMisbehaved(self.provider, "broke off its answer")
-                    choice = chunk.choices[0] if chunk.choices else None
-                    if choice and choice.delta and choice.delta.content:
+                    delta, ending = self._read(chunk)
+                    if delta:
                         has_spoken = True
-                        yield choice.delta.content
-                    if choice and choice.finish_reason:
-                        break
-        if choice.finish_reason == "content_filter":
+                        yield delta
+                # The rest of the stream says nothing, but a connection read to its end serves the next answer.
+                with anyio.move_on_after(_LAST_EVENT_S):
+                    await anext(stream, None)
+        if ending == "content_filter":
             raise ProviderRefused(self.provider, "held back its answer")
         if not has_spoken:
             raise ProviderMisbehaved(self.provider, "answered with nothing")
+
+    def _read(self, chunk: ChatCompletionChunk) -> tuple[str, str | None]:
+        """The words of one chunk, and how the answer ended where it did. The SDK checks no shapes."""
+        try:
+            if not chunk.choices:
+                return "", None
+            choice = chunk.choices[0]
+            return str(choice.delta.content or ""), choice.finish_reason
+        except (AttributeError, TypeError, LookupError) as error:
+            raise ProviderMisbehaved(self.provider, "sent something that is no answer") from error
 
 
 def _spoken(message: Message) -> ChatCompletionMessageParam:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import uvicorn
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How the server behaves; without deltas it repeats the last message."""
+    """How the server behaves; without deltas it repeats the last message, word by word."""
 
     deltas: tuple[str, ...] = ()
     first_after_s: float = 0.0
@@ -31,6 +32,9 @@ class Script:
     """After so many deltas nothing more comes, and the connection stays."""
 
     ends_without_finish: bool = False
+    lingers: bool = False
+    """The answer is finished, but the stream is not."""
+
     raw: str = ""
     """Sent as it is, in place of the whole answer."""
 
@@ -45,6 +49,9 @@ class OpenAIEmulator:
     script: Script = field(default_factory=Script)
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    clients: set[int] = field(default_factory=set)
+    """The ports that requests came from: one for each connection."""
+
     disconnected: Event = field(default_factory=Event)
     """Set when a client has left before the end of its answer."""
 
@@ -64,6 +71,7 @@ class OpenAIEmulator:
             body += event["body"]
             if not event["more_body"]:
                 break
+        self.clients.add(scope["client"][1])
         self.keys.append(dict(scope["headers"]).get(b"authorization", b"").decode())
         self.requests.append(json.loads(body or b"{}"))
         is_over = 0 < self.script.fails_first < len(self.requests)
@@ -94,12 +102,15 @@ class OpenAIEmulator:
             yield self.script.raw
             return
         yield chunk({"role": "assistant", "content": ""})
-        for number, delta in enumerate(self.script.deltas or (request["messages"][-1]["content"],)):
+        deltas = self.script.deltas or re.findall(r"\s*\S+", request["messages"][-1]["content"])
+        for number, delta in enumerate(deltas):
             await self.obey_fault(number)
             yield chunk({"content": delta})
-        await self.obey_fault(len(self.script.deltas))
+        await self.obey_fault(len(deltas))
         if not self.script.ends_without_finish:
             yield chunk({}, "stop")
+            if self.script.lingers:
+                await asyncio.Event().wait()
             yield "data: [DONE]\n\n"
 
     async def obey_fault(self, number: int) -> None:
