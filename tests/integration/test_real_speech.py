@@ -2,6 +2,8 @@
 
 import base64
 import io
+import os
+import re
 
 import anyio
 import msgspec
@@ -12,6 +14,7 @@ from app.assembly import open_service
 from app.client import Talk, talking
 from app.config import Settings
 from app.media.decode import decode
+from tests.browser import expect, open_browser, write_microphone
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, Clip, silence, word_error_rate
 from tests.models import MODELS_DIR, model
 from tests.serving import served
@@ -111,6 +114,31 @@ async def test_a_caller_who_hangs_up_in_mid_word_is_written_down(place):
     heard = " ".join(f["text"] for f in manifest["finals"])
     assert "full hour" in heard.lower()
     assert _is_tiled(manifest["finals"], manifest["samples"])
+
+
+async def test_the_page_shows_and_says_it_all(place, tmp_path_factory):
+    """Speech into the browser's microphone becomes a draft, a final with its route, a reply and its sound."""
+    url, _ = place
+    microphone = write_microphone(tmp_path_factory.mktemp("microphone") / "speech.wav")
+    complaints: list[str] = []
+    async with open_browser(microphone) as browser:
+        context = await browser.new_context(permissions=["microphone"])
+        page = await context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        await page.goto(url.replace("ws://", "http://").replace("/ws/transcribe", "/"))
+
+        await page.get_by_role("button", name="Talk").click()
+
+        await expect(page.locator("[data-certainty=draft]").first).to_be_visible(timeout=30_000)
+        final = page.locator("[data-certainty=final]").first
+        await expect(final).to_contain_text(re.compile("fellow america", re.IGNORECASE), timeout=60_000)
+        await expect(final.locator(".badge")).to_be_visible()
+        await expect(page.locator(".reply-text").first).not_to_be_empty(timeout=60_000)
+        if pictures := os.environ.get("PARLEY_PICTURES"):
+            await page.screenshot(path=f"{pictures}/real.png")
+        await context.close()
+    assert complaints == []
 
 
 def _is_tiled(finals: list[dict], samples: int) -> bool:
