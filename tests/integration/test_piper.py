@@ -34,12 +34,12 @@ async def engine(anyio_backend):
 
 
 async def test_a_faster_voice_needs_less_time(engine):
-    """Twice the speed is about half the sound."""
+    """Twice the speed is much less sound; every phoneme keeps a shortest length, so it is more than half."""
     usual = await length_of(engine, SENTENCE)
     async with open_piper(model=model_folder(VOICE), speed=2.0) as hasty:
         faster = await length_of(hasty, SENTENCE)
 
-    assert 0.35 < faster / usual < 0.65
+    assert 0.5 < faster / usual < 0.75
 
 
 async def test_the_voice_has_its_models_name(engine):
