@@ -175,7 +175,7 @@ async def _open_generator(settings: Settings, provider: str) -> AsyncGenerator[R
             options = {
                 "provider_name": provider,
                 "base_url": settings.ollama_base_url,
-                "api_key": "ollama",
+                "api_key": "",
                 "model": settings.ollama_model,
             }
     options["max_tokens"] = settings.reply_max_tokens

@@ -36,7 +36,8 @@ class MelFilters:
         windows = np.lib.stride_tricks.sliding_window_view(sound, _FFT)[::HOP][:frames]
         spectrum = np.fft.rfft(windows * _WINDOW, axis=-1)
         power = np.abs(spectrum).astype(np.float32) ** 2
-        return np.log10(np.maximum(self._filters @ power.T, np.float32(1e-10)), dtype=np.float32)
+        levels: Mel = np.log10(np.maximum(self._filters @ power.T, np.float32(1e-10)), dtype=np.float32)
+        return levels
 
     def columns(self, sound: Samples) -> Mel:
         """One column per HOP samples of `sound`, which is taken to be followed by silence."""
