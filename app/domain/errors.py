@@ -27,6 +27,7 @@ class ClientFault(StrEnum):
     BAD_SAMPLE_RATE = "bad_sample_rate"
     ODD_PCM = "odd_pcm"
     FRAME_TOO_LARGE = "frame_too_large"
+    BAD_AUDIO = "bad_audio"
     BAD_MESSAGE = "bad_message"
     UNKNOWN_MESSAGE = "unknown_message"
     TOO_SLOW = "client_too_slow"

@@ -1,0 +1,64 @@
+# Parley: `make serve` and `make test` set up everything they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SERVE := $(VENV)/.serve
+DEV := $(VENV)/.dev
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header
+export PARLEY_MODELS_DIR ?= models
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check format bench models lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: models  ## start Parley on http://localhost:8000
+	@$(BIN)/parley serve
+
+test: $(DEV) models  ## run the tests, with the real models
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV)  ## format, lint, types, architecture, the frontend's pure tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@if command -v node >/dev/null; then node --test frontend/tests/*.test.js; \
+	else echo "node is not installed: the frontend's tests are skipped"; fi
+
+format: $(DEV)  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(DEV) models  ## measure latency, accuracy and load (needs the speech corpus, see docs/benchmarks.md)
+	$(BIN)/python -m bench $(ARGS)
+
+models: $(SERVE)  ## fetch and verify the models
+	@$(BIN)/parley models pull
+
+lock: $(DEV)  ## pin the dependencies anew
+	$(LOCK) --extra local --extra piper --extra openai --extra aws --extra azure --extra build -o requirements/serve.txt
+	$(LOCK) --all-extras -c requirements/serve.txt -o requirements/dev.txt
+
+clean:  ## remove what was installed; models and recordings stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(SERVE): requirements/serve.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Parley needs Python 3.11 or newer; PYTHON=... names one"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Parley needs Python 3.11 or newer; this is $$($(PYTHON) -V)"; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing pinned dependencies into $(VENV) ..."
+	@$(PIP) --require-hashes -r requirements/serve.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): requirements/dev.txt $(SERVE)
+	@echo "Installing the tools for tests and checks ..."
+	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,211 @@
+"""The only place where settings, engines and the runtime meet."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app import registry
+from app.config import Settings
+from app.domain.endpointing import Endpointer, EndpointingRules
+from app.domain.errors import SettingsError
+from app.domain.floor import Floor, TurnRules
+from app.domain.ports import BlobStore, ReplyGenerator, SpeechDetector, SpeechSynthesizer, Transcriber
+from app.domain.route import Place, Route
+from app.models.resolve import resolve
+from app.runtime.engines import Engines, FinalRoute
+from app.runtime.service import Service
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
+    """Everything opened and warm. Raises SettingsError, ModelUnavailable or a ProviderError."""
+    async with AsyncExitStack() as stack:
+        finals = await stack.enter_async_context(_open_whisper(settings, finals_model(settings), settings.beam_size))
+        drafts = await stack.enter_async_context(_open_whisper(settings, settings.draft_model_id, 1))
+        detector = await stack.enter_async_context(_open_detector(settings))
+        provider = await reply_provider(settings)
+        generator = await stack.enter_async_context(_open_generator(settings, provider))
+        synthesizer = await stack.enter_async_context(_open_synthesizer(settings))
+        store = await stack.enter_async_context(_open_store(settings))
+
+        @asynccontextmanager
+        async def session_engines() -> AsyncGenerator[Engines, None]:
+            yield Engines(
+                detector=detector,
+                finals=FinalRoute(Route("local", Place.ON_PREM), finals.for_session()),
+                drafter=drafts.for_session(),
+                generator=generator,
+                synthesizer=synthesizer,
+            )
+
+        yield Service(
+            session_engines=session_engines,
+            store=store,
+            floor=first_floor(settings, provider),
+            max_sessions=settings.max_sessions,
+            allowed_origins=settings.allowed_origins,
+            description=(
+                ("drafts", settings.draft_model_id),
+                ("finals", finals_model(settings)),
+                ("device", " - ".join(filter(None, _device(settings)))),
+                ("speech detector", settings.vad),
+                ("replies", _named(settings, provider)),
+                ("voice", settings.voice_model_id if synthesizer else "none"),
+                ("audio goes to", str(settings.audio_storage_dir.resolve())),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """What it takes to write down a recording."""
+
+    detector: SpeechDetector
+    transcriber: Transcriber
+    language: str | None
+
+
+@asynccontextmanager
+async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
+    """The engines that `parley transcribe` needs, and no others."""
+    async with (
+        _open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
+        _open_detector(settings) as detector,
+    ):
+        yield Scribe(detector, transcriber, settings.language or None)
+
+
+def finals_model(settings: Settings) -> str:
+    """The model that writes finals, by name or folder."""
+    if settings.transcription_model_id != "auto":
+        return settings.transcription_model_id
+    device, _ = _device(settings)
+    return "whisper-large-v3-turbo" if device == "cuda" else "whisper-base"
+
+
+def _device(settings: Settings) -> tuple[str, str]:
+    """Where the speech models run, and a sentence when that is not what was wished for."""
+    chosen: tuple[str, str] = registry.load(registry.PROBES, "device")(settings.device)
+    return chosen
+
+
+async def reply_provider(settings: Settings) -> str:
+    """Which engine replies: the one named, or the best that is at hand."""
+    if settings.reply_provider != "auto":
+        if settings.reply_provider == "openai" and settings.openai_api_key is None:
+            raise SettingsError("REPLY_PROVIDER is openai, and OPENAI_API_KEY is not set")
+        return settings.reply_provider
+    if settings.openai_api_key is not None:
+        return "openai"
+    try:
+        answers = registry.load(registry.PROBES, "ollama")
+    except SettingsError:  # without the extra there is nobody to ask
+        return "embedded"
+    return "ollama" if await answers(settings.ollama_base_url) else "embedded"
+
+
+def first_floor(settings: Settings, provider: str) -> Floor:
+    """What every session begins with."""
+    eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and provider != "openai")
+    end = settings.end_after_ms
+    return Floor(
+        rules=TurnRules(
+            reply_after_ms=settings.reply_after_ms,
+            draft_every_ms=settings.draft_every_ms,
+            speculative_finals=settings.speculative_finals,
+            eager_replies=eager,
+            reply=provider != "none",
+            speak=settings.speech_provider != "none",
+            language=settings.language or None,
+            instructions=settings.reply_instructions,
+        ),
+        endpointer=Endpointer(
+            EndpointingRules(
+                end_after_ms=end,
+                end_after_complete_ms=min(end, EndpointingRules().end_after_complete_ms),
+                end_after_open_ms=max(end, EndpointingRules().end_after_open_ms),
+            )
+        ),
+    )
+
+
+def model_folder(settings: Settings, name: str) -> Path:
+    return resolve(name, settings.parley_models_dir)
+
+
+def _open_whisper(settings: Settings, model: str, beam_size: int) -> Any:
+    return registry.opened(
+        registry.TRANSCRIBERS,
+        "local",
+        model=model_folder(settings, model),
+        device=settings.device,
+        compute_type=settings.compute_type,
+        threads=settings.cpu_threads,
+        beam_size=beam_size,
+    )
+
+
+@asynccontextmanager
+async def _open_detector(settings: Settings) -> AsyncGenerator[SpeechDetector, None]:
+    options = {"aggressiveness": settings.vad_aggressiveness} if settings.vad == "webrtc" else {}
+    async with registry.opened(registry.DETECTORS, settings.vad, **options) as detector:
+        yield detector
+
+
+@asynccontextmanager
+async def _open_generator(settings: Settings, provider: str) -> AsyncGenerator[ReplyGenerator | None, None]:
+    options: dict[str, Any]
+    match provider:
+        case "none":
+            yield None
+            return
+        case "embedded":
+            options = {"model": model_folder(settings, settings.reply_model_id)}
+        case "openai":
+            assert settings.openai_api_key is not None
+            options = {
+                "provider_name": provider,
+                "base_url": settings.openai_base_url,
+                "api_key": settings.openai_api_key.get_secret_value(),
+                "model": settings.openai_model,
+            }
+        case _:
+            options = {
+                "provider_name": provider,
+                "base_url": settings.ollama_base_url,
+                "api_key": "",
+                "model": settings.ollama_model,
+            }
+    options["max_tokens"] = settings.reply_max_tokens
+    async with registry.opened(registry.REPLY_GENERATORS, provider, **options) as generator:
+        yield generator
+
+
+@asynccontextmanager
+async def _open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesizer | None, None]:
+    if settings.speech_provider == "none":
+        yield None
+        return
+    voice = model_folder(settings, settings.voice_model_id)
+    async with registry.opened(registry.SYNTHESIZERS, settings.speech_provider, model=voice) as synthesizer:
+        yield synthesizer
+
+
+@asynccontextmanager
+async def _open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
+    async with registry.opened(registry.BLOB_STORES, "filesystem", folder=settings.audio_storage_dir) as store:
+        yield store
+
+
+def _named(settings: Settings, provider: str) -> str:
+    match provider:
+        case "openai":
+            return f"{settings.openai_model} at {settings.openai_base_url}"
+        case "ollama":
+            return f"{settings.ollama_model} at {settings.ollama_base_url}"
+        case "embedded":
+            return f"{settings.reply_model_id}, in this process"
+        case _:
+            return "none"

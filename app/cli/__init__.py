@@ -1,0 +1,33 @@
+"""The `parley` command."""
+
+import sys
+
+import click
+
+from app.cli.models import models
+from app.cli.serve import serve
+from app.cli.talk import talk
+from app.cli.transcribe import transcribe
+from app.domain.errors import ParleyError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="parley")
+def parley() -> None:
+    """Real-time voice: drafts while you speak, a final the moment you pause, a spoken reply.
+
+    Every setting is an environment variable, or a line in `.env`; `.env.example` explains them all.
+    """
+
+
+for command in (serve, talk, transcribe, models):
+    parley.add_command(command)
+
+
+def main() -> None:
+    """Run the command; what went wrong is one sentence, not a traceback."""
+    try:
+        parley()
+    except ParleyError as error:
+        click.secho(f"parley: {error}", fg="red", err=True)
+        sys.exit(1)

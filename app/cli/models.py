@@ -1,0 +1,142 @@
+"""`parley models`: see, fetch and check the models."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.model_progress import shown_progress
+from app.domain.errors import ParleyError
+from app.models.catalogue import BUILT_IN, Catalogue, Folder, Model, load_catalogue
+from app.models.fetch import pull as pull_model
+from app.models.hub import PUBLIC_HUB
+from app.models.resolve import resolve
+from app.models.room import disk_faults, megabytes
+from app.models.shelf import State, state
+from app.models.shelf import verify as verify_model
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What every command here works on."""
+
+    catalogue: Catalogue
+    models_dir: Path
+
+    def chosen(self, names: tuple[str, ...]) -> tuple[Model, ...]:
+        return tuple(self.catalogue.find(name) for name in dict.fromkeys(names))
+
+    def present(self) -> tuple[Model, ...]:
+        return tuple(each for each in self.catalogue.models if self.state(each) is not State.ABSENT)
+
+    def state(self, model: Model) -> State:
+        return state(model, self.models_dir / model.name)
+
+
+@click.group()
+@click.option(
+    "--models-dir",
+    envvar="PARLEY_MODELS_DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("models"),
+    show_default=True,
+    help="Where the models lie. [env: PARLEY_MODELS_DIR]",
+)
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=BUILT_IN,
+    help="A catalogue of your own instead of the built-in one.",
+)
+@click.pass_context
+def models(context: click.Context, models_dir: Path, catalogue: Path) -> None:
+    """See, fetch and check the models that run on this machine."""
+    with _told():
+        context.obj = Shelf(load_catalogue(catalogue), models_dir)
+
+
+@models.command("list")
+@click.pass_obj
+def list_models(shelf: Shelf) -> None:
+    """Show each model with its purpose, licence, size and state."""
+    head = ("name", "purpose", "licence", "size", "state")
+    rows = [
+        (each.name, each.purpose, each.licence, megabytes(each.size), str(shelf.state(each)))
+        for each in shelf.catalogue.models
+    ]
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    table = Table(*head, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--from",
+    "origin",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder that holds the model's files, or a folder NAME with them; then no network is used.",
+)
+@click.option("--hub", envvar="HF_ENDPOINT", default=PUBLIC_HUB, show_default=True, help="[env: HF_ENDPOINT]")
+@click.pass_obj
+def pull(shelf: Shelf, names: tuple[str, ...], origin: Path | None, hub: str) -> None:
+    """Fetch models; with no NAME those that a local installation needs."""
+    with _told():
+        chosen = shelf.chosen(names) if names else shelf.catalogue.defaults
+        for model in chosen:
+            wanted = replace(model, sources=(_origin(origin, model, alone=len(chosen) == 1),)) if origin else model
+            with shown_progress(model.name) as progress:
+                fetched = pull_model(wanted, shelf.models_dir, hub=hub, progress=progress)
+            click.echo(f"{model.name}: {'fetched and verified' if fetched else 'already there'}")
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.pass_obj
+def verify(shelf: Shelf, names: tuple[str, ...]) -> None:
+    """Read models in full and compare every checksum; with no NAME all that are there."""
+    wrong = False
+    with _told(), disk_faults(shelf.models_dir):
+        chosen = shelf.chosen(names) if names else shelf.present()
+        if not chosen:
+            raise click.ClickException(f"There is no model in {shelf.models_dir}: run `parley models pull`.")
+        for model in chosen:
+            with shown_progress(model.name) as progress:
+                faults = verify_model(model, shelf.models_dir / model.name, progress)
+            click.echo(f"{model.name}: {', '.join(map(str, faults)) or 'good'}")
+            wrong = wrong or bool(faults)
+    if wrong:
+        raise click.ClickException("Not all models are good: `parley models pull NAME` mends one.")
+
+
+@models.command()
+@click.argument("name")
+@click.pass_obj
+def path(shelf: Shelf, name: str) -> None:
+    """Print the folder of a model that is there and whole."""
+    with _told():
+        click.echo(resolve(name, shelf.models_dir, shelf.catalogue))
+
+
+def _origin(origin: Path, model: Model, *, alone: bool) -> Folder:
+    named = origin / model.name
+    return Folder(origin if alone and not named.is_dir() else named)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Our own errors are sentences for the person at the terminal."""
+    try:
+        yield
+    except ParleyError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,92 @@
+"""`parley talk`: say a recorded file to a running server."""
+
+import base64
+from pathlib import Path
+
+import anyio
+import click
+from rich.console import Console
+from rich.text import Text
+
+from app.client import Received, Talk, talking
+from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
+from app.media.decode import decode
+
+QUIET_SECONDS = 2.0
+"""Silence sent behind the speech, as an open microphone would."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--url", default="ws://localhost:8000/ws/transcribe", show_default=True, help="The server's socket.")
+@click.option("--pace", type=float, default=1.0, show_default=True, help="Times the speed of speech; 0: at once.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the reply's mp3 is written.")
+@click.option("--no-reply", is_flag=True, help="Transcribe only.")
+@click.option("--patience", type=float, default=60.0, show_default=True, help="Seconds to wait for the reply.")
+def talk(file: Path, url: str, pace: float, output: Path | None, no_reply: bool, patience: float) -> None:
+    """Stream FILE at the speed of speech, and print drafts, finals, the reply and timings."""
+    anyio.run(_talk, file, url, pace, output or Path(f"{file.stem}-reply.mp3"), not no_reply, patience)
+
+
+async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, patience: float) -> None:
+    pcm = b"".join(decode(file))
+    console = Console(highlight=False)
+    async with talking(url, on_message=lambda r: _print(console, r)) as session:
+        if not reply:
+            await session.tell(type="configure", reply=False)
+        await session.speak(pcm, pace=pace)
+        await session.speak(bytes(int(QUIET_SECONDS * SAMPLE_RATE) * BYTES_PER_SAMPLE), pace=pace)
+        await session.tell(type="end")
+        if reply:
+            done = await session.until(_answered, seconds=patience)
+            if not done:
+                console.print("[red]no reply came[/red]" if session.of("fullSentence") else "[yellow]no words[/yellow]")
+        else:
+            await session.until(lambda t: bool(t.of("fullSentence")), seconds=patience)
+        _write_reply(console, session, output)
+        await session.socket.close()
+
+
+def _answered(session: Talk) -> bool:
+    """Every reply that began has ended."""
+    ended = len(session.of("server_response")) + len(session.of("replyCancelled"))
+    return bool(ended) and ended >= len(session.of("replyStart"))
+
+
+def _print(console: Console, received: Received) -> None:
+    message = received.message
+    stamp = f"[dim]{received.at:6.2f} s[/dim] "
+    match message["type"]:
+        case "realtime":
+            line = Text(message["text"], style="grey50")
+            line.stylize("grey70", 0, len(message["stable"]))
+            console.print(stamp, line, sep="", soft_wrap=True)
+        case "fullSentence":
+            route = (message.get("route") or {}).get("name", "draft")
+            timing = f"  [dim]{route}, {message.get('ttfsMs', '?')} ms after the end of speech[/dim]"
+            console.print(stamp, Text(message["text"] or "(no words)", style="bold"), timing, sep="", soft_wrap=True)
+        case "replyStart":
+            console.print(stamp, "[cyan]reply begins[/cyan]", sep="", soft_wrap=True)
+        case "server_response":
+            console.print(stamp, Text(message["message"], style="cyan"), sep="", soft_wrap=True)
+        case "replyCancelled":
+            console.print(stamp, f"[yellow]reply stopped: {message['reason']}[/yellow]", sep="", soft_wrap=True)
+        case "error":
+            console.print(stamp, f"[red]{message['code']}: {message['message']}[/red]", sep="", soft_wrap=True)
+        case _:
+            pass
+
+
+def _write_reply(console: Console, session: Talk, output: Path) -> None:
+    replies = session.of("server_response")
+    if not replies:
+        return
+    spoken = sum(len(r.pcm) for r in session.of("replyAudio")) / BYTES_PER_SAMPLE / SAMPLE_RATE
+    first = next((r.at for r in session.of("replyAudio")), None)
+    finals = session.of("fullSentence")
+    if first is not None and finals:
+        ended = max(f.message["end"] for f in finals if f.at <= first)
+        console.print(f"[dim]first sound of the reply {first - ended:.2f} s after the end of speech[/dim]")
+    if sound := base64.b64decode(replies[-1].message["audio"]):
+        output.write_bytes(sound)
+        console.print(f"[dim]{spoken:.1f} s of reply audio; the last reply is in {output}[/dim]")

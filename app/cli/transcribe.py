@@ -1,0 +1,79 @@
+"""`parley transcribe`: files to text."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
+
+import anyio
+import av
+import click
+import msgspec
+from anyio import to_thread
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from app.assembly import Scribe, open_scribe
+from app.config import read_settings
+from app.domain.audio import SAMPLE_RATE, AudioChunk
+from app.domain.subtitles import Segment, as_json, as_srt, as_text, as_vtt
+from app.media.decode import decode
+from app.runtime.recordings import transcribe_recording
+
+FORMATS: dict[str, Callable[[Sequence[Segment]], str]] = {
+    "text": as_text,
+    "json": lambda segments: msgspec.json.format(msgspec.json.encode(as_json(segments))).decode() + "\n",
+    "srt": as_srt,
+    "vtt": as_vtt,
+}
+SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "form", type=click.Choice(sorted(FORMATS)), default="text", show_default=True)
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for one result per file.")
+@click.option("--language", help="Spoken language (setting LANGUAGE).")
+def transcribe(files: tuple[Path, ...], form: str, output: Path | None, language: str | None) -> None:
+    """Write down what is said in FILES, of any audio format, with the model for finals."""
+    anyio.run(_transcribe, files, form, output, language)
+
+
+async def _transcribe(files: Sequence[Path], form: str, output: Path | None, language: str | None) -> None:
+    settings = read_settings(**({} if language is None else {"language": language}))
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    async with open_scribe(settings) as scribe:
+        for file in files:
+            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                task = progress.add_task(file.name, total=await to_thread.run_sync(_samples, file))
+                segments = await _segments(file, scribe, lambda at: progress.update(task, completed=at))  # noqa: B023 because it is used up in this round
+            text = FORMATS[form](segments)
+            if output is None:
+                click.echo(text, nl=False)
+            else:
+                await anyio.Path(output).mkdir(parents=True, exist_ok=True)
+                await anyio.Path(output / f"{file.name}{SUFFIX[form]}").write_text(text, encoding="utf-8")
+
+
+async def _segments(file: Path, scribe: Scribe, reached: Callable[[int], None]) -> list[Segment]:
+    async def audio() -> AsyncGenerator[AudioChunk, None]:
+        pieces, at = decode(file), 0
+        while (pcm := await to_thread.run_sync(lambda: next(pieces, None))) is not None:
+            chunk = AudioChunk(pcm, at)
+            at = chunk.end
+            yield chunk
+            reached(at)
+
+    return [
+        segment
+        async for segment in transcribe_recording(
+            audio(), detector=scribe.detector, transcriber=scribe.transcriber, language=scribe.language
+        )
+    ]
+
+
+def _samples(file: Path) -> int | None:
+    """How long the file says it is; None where it does not say."""
+    try:
+        with av.open(str(file), "r") as container:
+            return None if container.duration is None else container.duration * SAMPLE_RATE // av.time_base
+    except av.FFmpegError:
+        return None  # decoding will say what is wrong

@@ -1,0 +1,85 @@
+"""Every setting of the service, read once: from the environment, then from `.env`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.domain.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """A field's name in capitals is the variable's name."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    # The server
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every one.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Other web origins that may connect, comma-separated; `*` for all. Its own page always may."
+    )
+    max_sessions: int = Field(16, ge=1, description="Sessions at once; one more is refused with close code 1013.")
+
+    # Models
+    parley_models_dir: Path = Field(Path("models"), description="Folder the models lie in.")
+    draft_model_id: str = Field("whisper-tiny.en", description="Model for drafts: a name or a folder.")
+    transcription_model_id: str = Field(
+        "auto",
+        description="Model for finals: a name, a folder, or `auto` (whisper-base; whisper-large-v3-turbo on CUDA).",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the speech models run.")
+    compute_type: str = Field("auto", description="Precision: `auto` is int8 on a CPU, float16 on CUDA.")
+    cpu_threads: int = Field(0, ge=0, description="Threads per model; 0 chooses by the number of cores.")
+    beam_size: int = Field(1, ge=1, le=10, description="Beam for finals; 1 is greedy.")
+    language: str = Field("en", pattern="^([a-z]{2,3})?$", description="Spoken language; empty detects it each time.")
+
+    # Taking turns
+    vad: Literal["webrtc", "silero"] = Field("webrtc", description="Which detector tells speech from no speech.")
+    vad_aggressiveness: int = Field(2, ge=0, le=3, description="webrtc only: 3 calls the least speech.")
+    end_after_ms: int = Field(500, ge=100, le=5000, description="Silence that ends an utterance.")
+    reply_after_ms: int = Field(1000, ge=0, le=30_000, description="Silence after which the user's turn is answered.")
+    draft_every_ms: int = Field(300, ge=100, le=5000, description="New speech between two drafts.")
+    speculative_finals: bool = Field(True, description="Begin the final in the pause, before the end is certain.")
+    eager_replies: Literal["auto", "on", "off"] = Field(
+        "auto", description="Begin the reply before the turn is certainly over; `auto`: where it costs nothing."
+    )
+
+    # Replies
+    reply_provider: Literal["auto", "openai", "ollama", "embedded", "none"] = Field(
+        "auto", description="`auto`: OpenAI where a key is set, else Ollama where it answers, else embedded."
+    )
+    reply_instructions: str = Field(
+        "You are a friendly voice assistant. Answer in one or two short spoken sentences.",
+        description="What the reply engine is told about its task.",
+    )
+    reply_max_tokens: int = Field(120, ge=1, le=4096, description="Longest reply, in tokens.")
+    openai_api_key: SecretStr | None = Field(None, description="Key for OpenAI or any compatible service.")
+    openai_base_url: str = Field("https://api.openai.com/v1", description="OpenAI or any compatible service.")
+    openai_model: str = Field("gpt-4o-mini", description="Model that replies there.")
+    ollama_base_url: str = Field("http://localhost:11434/v1", description="Ollama's OpenAI-compatible endpoint.")
+    ollama_model: str = Field("llama3.2", description="Model that replies there.")
+    reply_model_id: str = Field("smollm2-135m-instruct", description="Embedded model: a name or a folder.")
+
+    # Speech
+    speech_provider: Literal["piper", "none"] = Field("piper", description="Who speaks the replies.")
+    voice_model_id: str = Field("piper-en_US-joe-medium", description="Piper voice: a name or a folder.")
+
+    # Archive
+    audio_storage_dir: Path = Field(Path("recordings"), description="Folder every session's audio is archived in.")
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings in force. Raises SettingsError that names each wrong variable."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        wrong = (f"{str(e['loc'][0]).upper()}: {e['msg'].lower()} (it is {e['input']!r})" for e in error.errors())
+        raise SettingsError("; ".join(wrong)) from error

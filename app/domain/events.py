@@ -1,0 +1,155 @@
+"""What can happen in a session. Facts, in the past tense.
+
+What belongs to an utterance carries its number and revision, what belongs to a
+reply its number: an echo of something already over is recognised by them.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from app.domain.audio import AudioChunk, ScoredChunk
+from app.domain.errors import ParleyError
+from app.domain.route import Route
+from app.domain.transcript import Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class AudioHeard:
+    scored: ScoredChunk
+
+
+@dataclass(frozen=True, slots=True)
+class DraftReceived:
+    utterance: int
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSkipped:
+    """The engine had no time for a draft, or failed at it; the next one may do better."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinalReceived:
+    utterance: int
+    revision: int
+    hypothesis: Hypothesis
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class FinalFailed:
+    utterance: int
+    revision: int
+    error: ParleyError
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDeltaReceived:
+    reply: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudioReceived:
+    reply: int
+    chunk: AudioChunk
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFinished:
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFailed:
+    reply: int
+    error: ParleyError
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfigured:
+    """The client changed how it wants to be served; None leaves a thing as it is."""
+
+    language: str | None = None
+    reply: bool | None = None
+    speak: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEnded:
+    """The user's turn is over: answer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCancelled:
+    """The client wants the reply to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSaid:
+    """The client wants this text spoken."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientErred:
+    """The client sent something wrong, and the session lives on."""
+
+    error: ParleyError
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLeft:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDue:
+    """Wake: nobody went on speaking after this utterance."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStalled:
+    """Wake: in the middle of this utterance, was anything heard behind this sample?"""
+
+    utterance: int
+    heard: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackOver:
+    """Wake: the client has played this reply to its end."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class PatienceOver:
+    """Wake: a client that left waits no longer for its last words."""
+
+
+Wake: TypeAlias = ReplyDue | AudioStalled | PlaybackOver | PatienceOver
+Event: TypeAlias = (
+    AudioHeard
+    | DraftReceived
+    | DraftSkipped
+    | FinalReceived
+    | FinalFailed
+    | ReplyDeltaReceived
+    | ReplyAudioReceived
+    | ReplyFinished
+    | ReplyFailed
+    | ClientConfigured
+    | ClientEnded
+    | ClientCancelled
+    | ClientSaid
+    | ClientErred
+    | ClientLeft
+    | Wake
+)

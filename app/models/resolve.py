@@ -1,0 +1,62 @@
+"""From the name or the path in a setting to the folder an engine opens; never over the network."""
+
+from pathlib import Path
+
+from app.domain.errors import ModelUnavailable
+from app.models.catalogue import Catalogue, load_catalogue
+from app.models.room import disk_faults
+from app.models.shelf import State, state, verify
+
+
+def resolve(name_or_path: str, models_dir: Path, catalogue: Catalogue | None = None) -> Path:
+    """The folder of a model of the catalogue, whole and verified; or, as it is, whatever lies at a path of the user's.
+
+    Blocks: quick when the files are as they were when last verified, else it reads them in full, once.
+
+    Raises:
+        ModelUnavailable: it is missing or damaged; the message says what to do.
+    """
+    catalogue = catalogue or load_catalogue()
+    if name_or_path in catalogue:
+        return _resolve_name(name_or_path, models_dir, catalogue)
+    for path in (Path(name_or_path).expanduser(), models_dir / name_or_path):
+        if path.exists():
+            return path
+    known = ", ".join(model.name for model in catalogue.models)
+    raise ModelUnavailable(
+        f"{name_or_path!r} is neither a folder nor a model of the catalogue ({known}): correct the name or the path."
+    )
+
+
+def resolve_file(name_or_path: str, models_dir: Path, suffix: str, catalogue: Catalogue | None = None) -> Path:
+    """Like `resolve`, for engines that open one file: the only one in that folder whose name ends in `suffix`."""
+    path = resolve(name_or_path, models_dir, catalogue)
+    if path.is_file():
+        return path
+    found = sorted(path.glob(f"*{suffix}"))
+    if len(found) != 1:
+        raise ModelUnavailable(
+            f"{path} must hold one {suffix} file and holds {len(found)}: name the file itself instead of the folder."
+        )
+    return found[0]
+
+
+def _resolve_name(name: str, models_dir: Path, catalogue: Catalogue) -> Path:
+    model, folder = catalogue.find(name), models_dir / name
+    with disk_faults(models_dir):
+        match state(model, folder):
+            case State.READY:
+                return folder
+            case State.ABSENT:
+                raise ModelUnavailable(
+                    f"The model {name} is not in {models_dir}: run `parley models pull {name}`, "
+                    "or copy its folder there from another machine."
+                )
+            case State.INCOMPLETE | State.UNVERIFIED:
+                faults = verify(model, folder)
+    if faults:
+        raise ModelUnavailable(
+            f"The model {name} in {models_dir} is damaged ({', '.join(map(str, faults))}): "
+            f"run `parley models pull {name}` to mend it."
+        )
+    return folder

@@ -1,0 +1,82 @@
+"""Run one session: one inbox, one loop.
+
+Audio and orders of the client go through the detector into the inbox; the loop
+hands each event to step() and has its effects performed; what is to be shown goes
+to the client, which never makes the loop wait.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing, closing
+from typing import Protocol, TypeAlias, get_args
+
+import anyio
+from anyio.abc import ObjectSendStream
+
+from app.domain import effects as do
+from app.domain import events as ev
+from app.domain.audio import AudioChunk
+from app.domain.floor import Closed, Floor
+from app.domain.ports import Clock
+from app.domain.turn_taking import step
+from app.runtime.engines import Engines
+from app.runtime.recorder import Recorder
+from app.runtime.stage import Stage
+from app.runtime.telemetry import Telemetry
+
+INBOX = 256
+"""Events waiting for the loop; when it is full, whoever brings the next one waits."""
+
+Incoming: TypeAlias = (
+    AudioChunk | ev.ClientConfigured | ev.ClientEnded | ev.ClientCancelled | ev.ClientSaid | ev.ClientErred
+)
+
+
+class Client(Protocol):
+    """The other side of the session."""
+
+    def incoming(self) -> AsyncIterable[Incoming]:
+        """Audio and orders, in the order they were sent; ends when the client leaves."""
+        ...
+
+    def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
+        """Never waits: a client too slow for its words loses drafts, then the session."""
+        ...
+
+
+async def run_session(
+    client: Client, engines: Engines, floor: Floor, *, clock: Clock, recorder: Recorder, telemetry: Telemetry
+) -> None:
+    """Serve the client until it has left and its last words are written down."""
+    inbox, events = anyio.create_memory_object_stream[ev.Event](INBOX)
+    async with inbox, events, anyio.create_task_group() as tasks:
+        tasks.start_soon(_listen, client, engines, inbox, recorder)
+        with closing(Stage(engines, tasks, inbox, clock)) as stage:
+            while not isinstance(floor.phase, Closed):
+                event = await events.receive()
+                telemetry.happened(event)
+                floor, effects = step(floor, event)
+                for effect in effects:
+                    stage.perform(effect)
+                    ttfs_ms = telemetry.did(effect)
+                    recorder.note(effect, ttfs_ms)
+                    if isinstance(effect, _SHOWN):
+                        client.show(effect, ttfs_ms=ttfs_ms)
+        tasks.cancel_scope.cancel()
+
+
+_SHOWN = get_args(do.Shown)
+
+
+async def _listen(client: Client, engines: Engines, inbox: ObjectSendStream[ev.Event], recorder: Recorder) -> None:
+    async def audio() -> AsyncGenerator[AudioChunk, None]:
+        async for item in client.incoming():
+            if isinstance(item, AudioChunk):
+                await recorder.hear(item)
+                yield item
+            else:  # the detector asks for audio only when it has passed on all it had
+                await inbox.send(item)
+
+    async with aclosing(audio()) as heard, aclosing(engines.detector.score(heard)) as scored_audio:
+        async for scored in scored_audio:
+            await inbox.send(ev.AudioHeard(scored))
+    await inbox.send(ev.ClientLeft())

@@ -1,0 +1,176 @@
+"""Carry out effects: start, feed and cancel the work of engines.
+
+Whatever an engine answers goes back into the session's one inbox as an event. All
+work runs in the session's task group; each final and each reply has a cancel scope.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import ObjectSendStream, TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from app.domain import effects as do
+from app.domain import events as ev
+from app.domain.audio import AudioChunk
+from app.domain.errors import ParleyError, ProviderMisbehaved
+from app.domain.ports import Clock
+from app.domain.transcript import Hypothesis
+from app.runtime.engines import Engines
+from app.runtime.reply import produce, saying
+
+LIVE_CHUNKS = 2048
+"""Chunks a live route may lag behind: an utterance at its longest is shorter, so this is never full."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """The audio of an utterance, kept until its final is delivered."""
+
+    start: int
+    language: str | None
+    pcm: bytearray = field(default_factory=bytearray)
+    live: MemoryObjectSendStream[AudioChunk] | None = None
+    revision: int = 0
+
+    async def whole(self) -> AsyncGenerator[AudioChunk, None]:
+        """Everything heard when this was called, as one chunk."""
+        pcm = bytes(self.pcm)
+        yield AudioChunk(pcm, self.start)
+
+
+@dataclass(slots=True)
+class Stage:
+    engines: Engines
+    tasks: TaskGroup
+    inbox: ObjectSendStream[ev.Event]
+    clock: Clock
+    utterances: dict[int, Heard] = field(default_factory=dict)
+    finals: dict[int, anyio.CancelScope] = field(default_factory=dict)
+    replies: dict[int, tuple[anyio.CancelScope, anyio.Event]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Let go of what the session left open."""
+        for heard in self.utterances.values():
+            if heard.live:
+                heard.live.close()
+
+    def perform(self, effect: do.Effect) -> None:
+        """Obey, at once: nothing here waits."""
+        match effect:
+            case do.OpenUtterance(number, start, language):
+                self._open(number, Heard(start, language))
+            case do.FeedUtterance(number, chunk):
+                heard = self.utterances[number]
+                heard.pcm += chunk.pcm
+                if heard.live:
+                    heard.live.send_nowait(chunk)
+            case do.RequestDraft(number, stable):
+                self.tasks.start_soon(self._draft, number, stable)
+            case do.StartFinal(number, revision):
+                heard = self.utterances[number]
+                heard.revision = revision
+                if heard.live is None:
+                    self._start_final(number, heard.whole())
+            case do.DropFinal(number):
+                if self.utterances[number].live is None and number in self.finals:
+                    self.finals.pop(number).cancel()
+            case do.CloseUtterance(number, revision):
+                heard = self.utterances[number]
+                heard.revision = revision
+                if heard.live:
+                    heard.live.close()
+            case do.ShowFinal(utterance=number):
+                self.utterances.pop(number, None)
+                self.finals.pop(number, None)
+            case do.StartReply(number, conversation, speak):
+                assert self.engines.generator is not None
+                deltas = self.engines.generator.reply(conversation)
+                self._start_reply(number, deltas, speak=speak)
+            case do.StartSaying(number, text):
+                self._start_reply(number, saying(text), speak=True)
+            case do.ReleaseReply(number):
+                if number in self.replies:
+                    self.replies[number][1].set()
+            case do.CancelReply(number):
+                if number in self.replies:
+                    self.replies.pop(number)[0].cancel()
+            case do.WakeAfter(ms, wake):
+                self.tasks.start_soon(self._wake, self.clock.now() + ms / 1000, wake)
+            case _:
+                pass  # the rest is for the client's eyes and ears
+
+    # -- utterances -----------------------------------------------------------
+
+    def _open(self, number: int, heard: Heard) -> None:
+        self.utterances[number] = heard
+        if self.engines.finals.live:
+            heard.live, audio = anyio.create_memory_object_stream[AudioChunk](LIVE_CHUNKS)
+            self._start_final(number, _drain(audio))
+
+    def _start_final(self, number: int, audio: AsyncGenerator[AudioChunk, None]) -> None:
+        self.finals[number] = scope = anyio.CancelScope()
+        self.tasks.start_soon(self._finalize, number, self.utterances[number], audio, scope)
+
+    async def _finalize(
+        self, number: int, heard: Heard, audio: AsyncGenerator[AudioChunk, None], scope: anyio.CancelScope
+    ) -> None:
+        finals = self.engines.finals
+        revision = None if heard.live else heard.revision
+        with scope:
+            event: ev.Event
+            try:
+                async with (
+                    aclosing(audio),
+                    aclosing(finals.transcriber.transcribe(audio, language=heard.language)) as hypotheses,
+                ):
+                    final = await _final(hypotheses, finals.route.name)
+                event = ev.FinalReceived(number, heard.revision if revision is None else revision, final, finals.route)
+            except ParleyError as error:
+                event = ev.FinalFailed(number, heard.revision if revision is None else revision, error)
+            await self.inbox.send(event)
+
+    async def _draft(self, number: int, stable: str) -> None:
+        heard = self.utterances.get(number)
+        event: ev.Event = ev.DraftSkipped(number)
+        if heard and self.engines.drafter:
+            try:
+                draft = await self.engines.drafter.draft(bytes(heard.pcm), stable=stable, language=heard.language)
+                event = ev.DraftReceived(number, draft)
+            except ParleyError:
+                pass  # a draft may be missing; the final will say what is wrong
+        await self.inbox.send(event)
+
+    # -- replies --------------------------------------------------------------
+
+    def _start_reply(self, number: int, deltas: AsyncGenerator[str, None], *, speak: bool) -> None:
+        scope, gate = anyio.CancelScope(), anyio.Event()
+        self.replies[number] = scope, gate
+        voice = self.engines.synthesizer if speak else None
+        self.tasks.start_soon(self._reply, number, lambda: produce(number, deltas, voice, gate, self.inbox))
+
+    async def _reply(self, number: int, work: Callable[[], Awaitable[None]]) -> None:
+        with self.replies[number][0]:
+            await work()
+        self.replies.pop(number, None)
+
+    # -- time -----------------------------------------------------------------
+
+    async def _wake(self, deadline: float, wake: ev.Wake) -> None:
+        await self.clock.sleep_until(deadline)
+        await self.inbox.send(wake)
+
+
+async def _drain(audio: MemoryObjectReceiveStream[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:
+    with audio:
+        async for chunk in audio:
+            yield chunk
+
+
+async def _final(hypotheses: AsyncGenerator[Hypothesis, None], name: str) -> Hypothesis:
+    async for hypothesis in hypotheses:
+        if hypothesis.is_final:
+            return hypothesis
+    raise ProviderMisbehaved(name, "ended without a final")

@@ -1,0 +1,67 @@
+"""Binary packets, both ways: `int32 little-endian n | n bytes of JSON | PCM16`."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from app.domain.audio import BYTES_PER_SAMPLE
+from app.domain.errors import ClientError, ClientFault
+
+MAX_FRAME = 1 << 20
+"""Bytes in a frame; ten seconds at 48 kHz fit."""
+MIN_RATE, MAX_RATE = 8_000, 96_000
+
+_LENGTH = 4
+
+
+class Metadata(msgspec.Struct, rename="camel"):
+    """What a client must say about its audio; anything more is ignored."""
+
+    sample_rate: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    sample_rate: int
+    pcm: bytes
+
+
+_metadata = msgspec.json.Decoder(Metadata)
+
+
+def check_pcm(pcm: bytes) -> bytes:
+    """The same bytes. Raises ClientError where they cannot be 16-bit samples, or are too many."""
+    if len(pcm) > MAX_FRAME:
+        raise ClientError(
+            ClientFault.FRAME_TOO_LARGE, f"a frame of {len(pcm)} bytes is too large; the limit is {MAX_FRAME}"
+        )
+    if len(pcm) % BYTES_PER_SAMPLE:
+        raise ClientError(ClientFault.ODD_PCM, f"{len(pcm)} bytes of audio are no whole number of 16-bit samples")
+    return pcm
+
+
+def unpack(frame: bytes) -> Packet:
+    """The packet in this frame. Raises ClientError with a stable code."""
+    if len(frame) > MAX_FRAME + _LENGTH + 65_536:
+        check_pcm(frame)
+    if len(frame) < _LENGTH:
+        raise ClientError(ClientFault.BAD_PACKET, f"a packet of {len(frame)} bytes is too short for its length field")
+    length = int.from_bytes(frame[:_LENGTH], "little", signed=True)
+    if not 0 <= length <= len(frame) - _LENGTH:
+        raise ClientError(
+            ClientFault.BAD_PACKET, f"the length field says {length}; {len(frame) - _LENGTH} bytes follow it"
+        )
+    try:
+        rate = _metadata.decode(frame[_LENGTH : _LENGTH + length]).sample_rate
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ClientError(ClientFault.BAD_METADATA, 'metadata must be JSON like {"sampleRate": 48000}') from error
+    if rate != int(rate) or not MIN_RATE <= rate <= MAX_RATE:
+        raise ClientError(
+            ClientFault.BAD_SAMPLE_RATE, f"sampleRate is {rate}; it must be from {MIN_RATE} to {MAX_RATE}"
+        )
+    return Packet(int(rate), check_pcm(frame[_LENGTH + length :]))
+
+
+def pack(metadata: bytes, pcm: bytes) -> bytes:
+    """A frame of this JSON and this audio."""
+    return len(metadata).to_bytes(_LENGTH, "little", signed=True) + metadata + pcm

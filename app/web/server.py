@@ -1,0 +1,42 @@
+"""The web application: sockets, health, and the page."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, get
+from litestar.datastructures import State
+from litestar.static_files import create_static_files_router
+
+from app.runtime.service import Service
+from app.web.sockets import raw, transcribe
+
+_HERE = Path(__file__).parent
+PAGE = next(folder for folder in (_HERE / "frontend", _HERE.parents[1] / "frontend") if folder.is_dir())
+"""In an installed wheel the page lies beside this module; in a checkout, at the root."""
+
+
+@get("/health")
+async def health(state: State) -> dict[str, Any]:
+    """Whether this process takes sessions, and what runs in it."""
+    service: Service = state.service
+    return {
+        "status": "ok" if service.has_room else "full",
+        "sessions": len(service.sessions),
+        "maxSessions": service.max_sessions,
+        "runs": dict(service.description),
+    }
+
+
+def create_app(open_service: Callable[[], AbstractAsyncContextManager[Service]]) -> Litestar:
+    """The application; the service is opened with it and closed with it."""
+
+    @asynccontextmanager
+    async def serving(app: Litestar) -> AsyncGenerator[None, None]:
+        async with open_service() as service:
+            app.state.service = service
+            yield
+
+    page = create_static_files_router(path="/", directories=[PAGE], html_mode=True)
+    return Litestar([transcribe, raw, health, page], lifespan=[serving], openapi_config=None, logging_config=None)

@@ -1,0 +1,83 @@
+"""The sockets people speak into."""
+
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import anyio
+import structlog
+from litestar import WebSocket, websocket
+from litestar.datastructures import State
+from litestar.exceptions import WebSocketDisconnect
+
+from app.domain.errors import ClientError, ClientFault, ParleyError
+from app.runtime.service import Service
+from app.web import wire
+from app.web.client import SocketClient
+
+POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
+
+_log = structlog.get_logger("parley.socket")
+
+
+@websocket("/ws/transcribe")
+async def transcribe(socket: WebSocket[Any, Any, Any], state: State) -> None:
+    """Packets of audio with their sample rate."""
+    await _serve(socket, state.service, raw=False)
+
+
+@websocket("/ws/raw")
+async def raw(socket: WebSocket[Any, Any, Any], state: State) -> None:
+    """Bare 16 kHz mono PCM16."""
+    await _serve(socket, state.service, raw=True)
+
+
+async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: bool) -> None:
+    await socket.accept()
+    client = SocketClient(socket, raw=raw)
+    try:
+        if not may_connect(socket.headers.get("origin"), socket.headers.get("host"), service.allowed_origins):
+            error = ClientError(ClientFault.ORIGIN_REFUSED, "this web origin may not connect; see ALLOWED_ORIGINS")
+            await _end(client, error, POLICY_VIOLATION)
+        elif not service.has_room:
+            await client.send(wire.Fault("no_capacity", "every place is taken; try again in a moment", fatal=True))
+            await socket.close(TRY_AGAIN_LATER, "no capacity")
+        else:
+            await _talk(client, service)
+    except WebSocketDisconnect:
+        pass  # it left while we were writing: the session has noticed or never began
+
+
+async def _talk(client: SocketClient, service: Service) -> None:
+    session = uuid4().hex
+    structlog.contextvars.bind_contextvars(session=session)
+    await client.send(wire.Session(session))
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_write, client)
+            await service.run(session, client)
+            tasks.cancel_scope.cancel()
+    except* ParleyError as group:
+        error = group.exceptions[0]
+        _log.error("session failed", kind=type(error).__name__, message=str(error))
+        await client.send(wire.Fault("internal_error", "the session cannot go on", fatal=True))
+        await client.socket.close(INTERNAL_ERROR, "the session cannot go on")
+    if client.verdict:
+        await _end(client, client.verdict, POLICY_VIOLATION)
+
+
+async def _write(client: SocketClient) -> None:
+    try:
+        await client.write()
+    except WebSocketDisconnect:
+        return  # the reading side ends the session
+
+
+async def _end(client: SocketClient, error: ClientError, code: int) -> None:
+    await client.send(wire.fault(error, fatal=True))
+    await client.socket.close(code, error.code)
+
+
+def may_connect(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> bool:
+    """No origin: no browser. A page of our own has our host; others must be named."""
+    return origin is None or urlsplit(origin).netloc == host or origin in allowed or "*" in allowed

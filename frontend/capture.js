@@ -1,0 +1,56 @@
+/** The microphone, from asking for it to letting it go. Main thread. */
+
+const CONSTRAINTS = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+
+export class Capture {
+  #stream;
+  #context;
+  #node;
+
+  constructor(stream, context, node) {
+    this.#stream = stream;
+    this.#context = context;
+    this.#node = node;
+  }
+
+  /**
+   * Ask for the microphone and listen, at the sample rate the device has.
+   * @param {{onSamples: (samples: Float32Array) => void, onUnplugged: () => void}} listeners
+   * @throws {DOMException} as getUserMedia does
+   */
+  static async open({ onSamples, onUnplugged }) {
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
+    const context = new AudioContext({ latencyHint: "interactive" });
+    try {
+      await context.audioWorklet.addModule(new URL("worklets/capture-worklet.js", import.meta.url));
+      const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+      node.port.onmessage = ({ data }) => onSamples(data);
+      context.createMediaStreamSource(stream).connect(node);
+      for (const track of stream.getTracks()) track.onended = onUnplugged;
+      await context.resume();
+      return new Capture(stream, context, node);
+    } catch (error) {
+      release(stream, context);
+      throw error;
+    }
+  }
+
+  /** Samples per second. */
+  get sampleRate() {
+    return this.#context.sampleRate;
+  }
+
+  /** Release everything; no samples come after this. */
+  stop() {
+    this.#node.port.onmessage = null;
+    release(this.#stream, this.#context);
+  }
+}
+
+function release(stream, context) {
+  for (const track of stream.getTracks()) {
+    track.onended = null;
+    track.stop();
+  }
+  context.close();
+}

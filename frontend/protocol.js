@@ -1,0 +1,104 @@
+/**
+ * What travels between the page and the server. PROTOCOL.md is the reference;
+ * a test holds its examples against this module. Pure.
+ */
+
+/** Bytes of the little-endian int32 in front of the metadata. */
+const HEADER_BYTES = 4;
+
+/** Why a WebSocket was closed. */
+export const CloseCode = Object.freeze({ NORMAL: 1000, CLIENT_ERROR: 1008, DRAINING: 1012, NO_CAPACITY: 1013 });
+
+/** What the client may ask for, as the text of a frame. */
+export const configure = (settings) => JSON.stringify({ type: "configure", ...settings });
+export const end = () => JSON.stringify({ type: "end" });
+export const cancel = () => JSON.stringify({ type: "cancel" });
+export const say = (text) => JSON.stringify({ type: "say", text });
+
+/**
+ * The server's messages: their fields, and what stands for a field that is absent.
+ * A field whose default is null may be absent for good.
+ */
+export const MESSAGES = Object.freeze({
+  session: { id: "" },
+  realtime: { text: "", stable: "", utterance: 0, turn: 0 },
+  fullSentence: { text: "", utterance: 0, turn: 0, start: null, end: null, route: null, ttfsMs: null },
+  replyStart: { turn: 0, text: "" },
+  replyDelta: { turn: 0, text: "" },
+  replyCancelled: { turn: 0, reason: "cancelled" },
+  server_response: { turn: 0, message: "", audio: "" },
+  error: { code: "unknown", message: "", fatal: false },
+});
+
+/** A binary frame that is no packet. */
+export class BadPacket extends Error {}
+
+/**
+ * One binary frame: the length of the metadata, the metadata, the sound.
+ * @param {object} metadata
+ * @param {Uint8Array} pcm signed 16-bit little-endian mono
+ * @returns {Uint8Array}
+ */
+export function pack(metadata, pcm) {
+  const json = new TextEncoder().encode(JSON.stringify(metadata));
+  const packet = new Uint8Array(HEADER_BYTES + json.length + pcm.length);
+  new DataView(packet.buffer).setInt32(0, json.length, true);
+  packet.set(json, HEADER_BYTES);
+  packet.set(pcm, HEADER_BYTES + json.length);
+  return packet;
+}
+
+/**
+ * The metadata and the sound of one binary frame; the sound is a view, not a copy.
+ * @param {ArrayBuffer} frame
+ * @returns {{metadata: object, pcm: Uint8Array}}
+ * @throws {BadPacket}
+ */
+export function unpack(frame) {
+  if (frame.byteLength < HEADER_BYTES) throw new BadPacket("The frame is shorter than its header.");
+  const length = new DataView(frame).getInt32(0, true);
+  if (length < 0 || length > frame.byteLength - HEADER_BYTES) {
+    throw new BadPacket(`A frame of ${frame.byteLength} bytes cannot hold ${length} bytes of metadata.`);
+  }
+  const pcm = new Uint8Array(frame, HEADER_BYTES + length);
+  if (pcm.length % 2) throw new BadPacket("The sound ends in half a sample.");
+  return { metadata: metadataFrom(new Uint8Array(frame, HEADER_BYTES, length)), pcm };
+}
+
+function metadataFrom(bytes) {
+  let metadata;
+  try {
+    metadata = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new BadPacket("The metadata is not JSON.", { cause });
+  }
+  if (!isObject(metadata)) throw new BadPacket("The metadata is not an object.");
+  return metadata;
+}
+
+/**
+ * A text frame as a message with all its fields, or null where this page does not
+ * know it: newer servers may say more than older pages understand.
+ * @param {string} text
+ * @returns {object | null}
+ */
+export function parse(text) {
+  let raw;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (!isObject(raw) || !Object.hasOwn(MESSAGES, raw.type)) return null;
+  const message = { type: raw.type };
+  for (const [field, absent] of Object.entries(MESSAGES[raw.type])) {
+    const value = raw[field] ?? absent;
+    if (absent !== null && typeof value !== typeof absent) return null;
+    message[field] = value;
+  }
+  return message;
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

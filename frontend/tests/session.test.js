@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, mock, test } from "node:test";
+
+import { pack } from "../protocol.js";
+import { Session } from "../session.js";
+
+/** A socket that obeys a script: the test is the server. */
+class ScriptedSocket {
+  sent = [];
+  bufferedAmount = 0;
+  send(frame) {
+    this.sent.push(frame);
+  }
+  close(code) {
+    this.onclose({ code });
+  }
+  serve(message) {
+    this.onmessage({ data: message instanceof ArrayBuffer ? message : JSON.stringify(message) });
+  }
+}
+
+const GREETING = { type: "session", id: "s" };
+let sockets, told, session;
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  sockets = [];
+  told = { states: [], messages: [], audio: [], losses: 0 };
+  session = new Session(
+    new URL("ws://server/ws/transcribe"),
+    {
+      onState: (state, code) => told.states.push(code === undefined ? state : `${state} ${code}`),
+      onMessage: (message) => told.messages.push(message.type),
+      onAudio: (metadata, pcm) => told.audio.push([metadata.turn, pcm.length]),
+      onLoss: () => (told.losses += 1),
+    },
+    { openSocket: () => sockets[sockets.push(new ScriptedSocket()) - 1], random: () => 1 },
+  );
+  session.configure({ speak: true });
+});
+afterEach(() => mock.timers.reset());
+
+const CONFIGURED = '{"type":"configure","speak":true}';
+
+test("the greeting, not the open socket, makes a session ready", () => {
+  session.open();
+  assert.deepEqual(told.states, ["connecting"]);
+
+  sockets[0].serve(GREETING);
+
+  assert.deepEqual(told.states, ["connecting", "ready"]);
+  assert.deepEqual(sockets[0].sent, [CONFIGURED]);
+});
+
+test("what is said before the greeting is held and sent in order", () => {
+  session.open();
+  for (const frame of ["a", "b"]) session.send(frame, 40);
+
+  sockets[0].serve(GREETING);
+  session.send("c", 40);
+
+  assert.deepEqual(sockets[0].sent, [CONFIGURED, "a", "b", "c"]);
+});
+
+test("a session that is lost comes back, with the same settings and what was said meanwhile", () => {
+  session.open();
+  sockets[0].serve(GREETING);
+
+  sockets[0].close(1006);
+  session.send("meanwhile", 40);
+  mock.timers.tick(400);
+  sockets[1].serve(GREETING);
+
+  assert.deepEqual(told.states, ["connecting", "ready", "waiting 1006", "connecting", "ready"]);
+  assert.deepEqual(sockets[1].sent, [CONFIGURED, "meanwhile"]);
+});
+
+test("each failed attempt waits longer than the one before", () => {
+  session.open();
+  const waits = [];
+  for (let attempt = 0; attempt < 8; attempt += 1) {
+    sockets.at(-1).close(1006);
+    let waited = 0;
+    for (const before = sockets.length; sockets.length === before; waited += 100) mock.timers.tick(100);
+    waits.push(waited);
+  }
+
+  assert.deepEqual(waits, [400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
+});
+
+test("asked to, an attempt that waits is made at once, and only once", () => {
+  session.open();
+  sockets[0].close(1013);
+
+  session.open();
+  mock.timers.tick(60_000);
+
+  assert.equal(sockets.length, 2);
+});
+
+test("a client the server refuses does not come back by itself", () => {
+  session.open();
+  sockets[0].serve(GREETING);
+
+  sockets[0].close(1008);
+  mock.timers.tick(60_000);
+
+  assert.deepEqual(told.states.at(-1), "refused 1008");
+  assert.equal(sockets.length, 1);
+});
+
+test("what is said to a server that refused us does not reach the next session", () => {
+  session.open();
+  sockets[0].close(1008);
+  session.send("stale", 40);
+
+  session.open();
+  sockets[1].serve(GREETING);
+
+  assert.deepEqual(sockets[1].sent, [CONFIGURED]);
+});
+
+test("nobody talking, a lost connection is left alone", () => {
+  session.open();
+  sockets[0].serve(GREETING);
+  session.rest();
+
+  sockets[0].close(1000);
+  mock.timers.tick(60_000);
+
+  assert.equal(told.states.at(-1), "closed 1000");
+  assert.equal(sockets.length, 1);
+});
+
+test("speech that waits is delivered even when the speaker has gone quiet", () => {
+  session.open();
+  sockets[0].close(1006);
+  session.send("speech", 40);
+  session.rest();
+
+  mock.timers.tick(400);
+  sockets[1].close(1006);
+  mock.timers.tick(800);
+  sockets[2].serve(GREETING);
+
+  assert.deepEqual(sockets[2].sent, [CONFIGURED, "speech"]);
+});
+
+test("more than thirty seconds offline lose the oldest words, and say so", () => {
+  session.open();
+  for (let second = 0; second < 32; second += 1) session.send(`${second}`, 1000);
+
+  sockets[0].serve(GREETING);
+
+  assert.equal(told.losses, 2);
+  assert.deepEqual(sockets[0].sent.slice(1, 3), ["2", "3"]);
+});
+
+test("an order about a connection that is gone is not kept", () => {
+  session.open();
+  session.sendNow("cancel");
+
+  sockets[0].serve(GREETING);
+
+  assert.deepEqual(sockets[0].sent, [CONFIGURED]);
+});
+
+test("sound of a reply is told apart from messages, and packets of other kinds are ignored", () => {
+  session.open();
+  sockets[0].serve(GREETING);
+  sockets[0].serve(pack({ type: "replyAudio", turn: 3, sampleRate: 16000 }, new Uint8Array(6)).buffer);
+  sockets[0].serve(pack({ type: "perfume" }, new Uint8Array(6)).buffer);
+  sockets[0].serve({ type: "perfume" });
+
+  assert.deepEqual(told.audio, [[3, 6]]);
+  assert.deepEqual(told.messages, ["session"]);
+});
+
+test("after stop nothing comes back", () => {
+  session.open();
+  session.send("speech", 40);
+
+  session.stop();
+  mock.timers.tick(60_000);
+
+  assert.equal(sockets.length, 1);
+  assert.equal(session.state, "closed");
+});

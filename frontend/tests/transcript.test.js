@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { parse } from "../protocol.js";
+import { EMPTY, disconnect, isInProgress, receive } from "../transcript.js";
+
+const after = (...messages) => messages.reduce((state, raw) => receive(state, parse(JSON.stringify(raw))), EMPTY);
+const session = { type: "session", id: "s" };
+const draft = (text, stable = "", utterance = 1, turn = 1) => ({ type: "realtime", text, stable, utterance, turn });
+const final = (text, utterance = 1, turn = 1) => ({ type: "fullSentence", text, utterance, turn, route: { name: "local" } });
+const delta = (text, turn = 1) => ({ type: "replyDelta", turn, text });
+const start = { type: "replyStart", turn: 1, text: "hi" };
+const response = { type: "server_response", turn: 1, message: "Hello.", audio: "AAAA" };
+const cancelled = (reason) => ({ type: "replyCancelled", turn: 1, reason });
+
+const words = ({ turns }) => turns.map(({ utterances }) => utterances.map(({ certainty, text }) => [certainty, text]));
+const reply = ({ turns: [turn] }) => turn.reply;
+
+test("a draft replaces the draft before it", () => {
+  const state = after(session, draft("hel"), draft("hello the", "hello"));
+
+  assert.deepEqual(words(state), [[["draft", "hello the"]]]);
+  assert.equal(state.turns[0].utterances[0].stable, "hello");
+});
+
+test("a final replaces its draft and brings its route", () => {
+  const state = after(session, draft("hello"), final("Hello."));
+
+  assert.deepEqual(words(state), [[["final", "Hello."]]]);
+  assert.deepEqual(state.turns[0].utterances[0].route, { name: "local" });
+});
+
+test("a draft that comes after its final changes nothing", () => {
+  const before = after(session, final("Hello."));
+
+  assert.deepEqual(words(receive(before, draft("hel"))), words(before));
+});
+
+test("an empty final takes its draft away, and a turn of nothing with it", () => {
+  assert.deepEqual(after(session, draft("hm"), final("")).turns, []);
+  assert.deepEqual(words(after(session, final("One."), draft("hm", "", 2), final("", 2))), [[["final", "One."]]]);
+});
+
+test("utterances stay in the order they began, whichever final comes first", () => {
+  const state = after(session, draft("one", "", 1), draft("two", "", 2), final("Two.", 2), final("One.", 1));
+
+  assert.deepEqual(words(state), [[["final", "One."], ["final", "Two."]]]);
+});
+
+test("a reply streams, and its end settles the text and the sound", () => {
+  const waiting = after(session, final("hi"), start);
+  const streaming = after(session, final("hi"), start, delta("Hel"), delta("lo"));
+  const complete = after(session, final("hi"), start, delta("Hel"), response);
+
+  assert.deepEqual(reply(waiting), { text: "", progress: "waiting", audio: "" });
+  assert.deepEqual(reply(streaming), { text: "Hello", progress: "streaming", audio: "" });
+  assert.deepEqual(reply(complete), { text: "Hello.", progress: "complete", audio: "AAAA" });
+  assert.deepEqual([waiting, streaming, complete].map((state) => isInProgress(reply(state))), [true, true, false]);
+});
+
+test("a cancelled reply keeps what was said and takes nothing more", () => {
+  for (const reason of ["barge_in", "cancelled", "failed"]) {
+    const state = after(session, start, delta("Hel"), cancelled(reason), delta("lo"), response);
+
+    assert.deepEqual(reply(state), { text: "Hel", progress: reason, audio: "" });
+  }
+});
+
+test("a delta that comes after the whole reply changes nothing", () => {
+  assert.deepEqual(reply(after(session, start, response, delta("lo"))), reply(after(session, start, response)));
+});
+
+test("a reply may be cancelled before it began", () => {
+  assert.deepEqual(after(session, cancelled("failed")).turns, []);
+});
+
+test("a reason this page does not know is shown as a plain stop", () => {
+  assert.equal(reply(after(session, start, cancelled("solar_flare"))).progress, "cancelled");
+});
+
+test("a lost connection leaves nothing under way", () => {
+  const state = disconnect(after(session, final("Hi."), start, delta("Hel"), draft("an", "", 2, 2)));
+
+  assert.deepEqual(words(state), [[["final", "Hi."]], [["lost", "an"]]]);
+  assert.equal(reply(state).progress, "failed");
+});
+
+test("turn 1 of the next session is another turn", () => {
+  const state = after(session, final("Before."), session, draft("after"));
+
+  assert.deepEqual(words(state), [[["final", "Before."]], [["draft", "after"]]]);
+  assert.notEqual(state.turns[0].key, state.turns[1].key);
+});
+
+test("what a message does not touch is the same object as before", () => {
+  const before = after(session, final("One."), final("Two.", 2, 2));
+  const now = receive(before, parse(JSON.stringify(draft("three", "", 3, 2))));
+
+  assert.equal(now.turns[0], before.turns[0]);
+  assert.equal(now.turns[1].utterances[0], before.turns[1].utterances[0]);
+});
+
+test("an error is no part of what was said", () => {
+  const before = after(session, final("One."));
+
+  assert.equal(receive(before, { type: "error", code: "x", message: "y", fatal: false }), before);
+});

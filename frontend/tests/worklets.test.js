@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { before, beforeEach, test } from "node:test";
+
+const registered = {};
+let told;
+
+before(async () => {
+  globalThis.AudioWorkletProcessor = class {
+    port = { postMessage: (said) => told.push(said) };
+  };
+  globalThis.registerProcessor = (name, worklet) => (registered[name] = worklet);
+  await import("../worklets/capture-worklet.js");
+  await import("../worklets/playback-worklet.js");
+});
+beforeEach(() => (told = []));
+
+const rendered = (worklet, length) => {
+  const out = new Float32Array(length);
+  worklet.process([], [[out]]);
+  return [...out];
+};
+
+test("capture copies, because the browser writes its buffer again", () => {
+  const heard = Float32Array.of(1, 2);
+  new registered.capture().process([[heard]]);
+  heard.fill(0);
+
+  assert.deepEqual([...told[0]], [1, 2]);
+});
+
+test("capture bears a microphone that gives nothing", () => {
+  assert.equal(new registered.capture().process([[]]), true);
+  assert.deepEqual(told, []);
+});
+
+test("playback joins pieces without a gap and ends in silence", () => {
+  const worklet = new registered.playback();
+  for (const piece of [[1, 2, 3], [4], [5, 6]]) worklet.port.onmessage({ data: Float32Array.from(piece) });
+
+  assert.deepEqual([rendered(worklet, 2), rendered(worklet, 2), rendered(worklet, 4)], [[1, 2], [3, 4], [5, 6, 0, 0]]);
+});
+
+test("a flush is silence at once, and what comes after it plays from its beginning", () => {
+  const worklet = new registered.playback();
+  worklet.port.onmessage({ data: Float32Array.of(1, 2, 3, 4) });
+  rendered(worklet, 2);
+
+  worklet.port.onmessage({ data: "flush" });
+  assert.deepEqual(rendered(worklet, 2), [0, 0]);
+
+  worklet.port.onmessage({ data: Float32Array.of(7, 8) });
+  assert.deepEqual(rendered(worklet, 2), [7, 8]);
+});
+
+test("playback tells when sound begins and when it ends, once each", () => {
+  const worklet = new registered.playback();
+  rendered(worklet, 2);
+  worklet.port.onmessage({ data: Float32Array.of(1, 2, 3) });
+  for (let block = 0; block < 4; block += 1) rendered(worklet, 2);
+
+  assert.deepEqual(told, [true, false]);
+});

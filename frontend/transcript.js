@@ -1,0 +1,109 @@
+/**
+ * What was said so far: the server's messages in, something to draw out. Pure.
+ *
+ * A turn is what the user said up to a reply, plus that reply. Every object in here is
+ * replaced when it changes and kept when it does not, so `===` tells what to redraw.
+ *
+ * @typedef {"draft" | "final" | "lost"} Certainty  a lost utterance was cut off with its connection
+ * @typedef {{utterance: number, text: string, stable: string, certainty: Certainty, route: ?object,
+ *            ttfsMs: ?number, start: ?number, end: ?number}} Utterance
+ * @typedef {"waiting" | "streaming" | "complete" | "barge_in" | "cancelled" | "failed"} Progress
+ * @typedef {{text: string, progress: Progress, audio: string}} Reply  audio is base64 MP3, or empty
+ * @typedef {{key: string, turn: number, utterances: Utterance[], reply: ?Reply}} Turn
+ * @typedef {{sessions: number, turns: Turn[]}} Transcript
+ */
+
+/** @type {Transcript} */
+export const EMPTY = Object.freeze({ sessions: 0, turns: [] });
+
+const IN_PROGRESS = ["waiting", "streaming"];
+const CANCELLED = ["barge_in", "cancelled", "failed"];
+
+/** True while more of this reply may come. */
+export const isInProgress = (reply) => reply !== null && IN_PROGRESS.includes(reply.progress);
+
+/**
+ * The transcript after one message.
+ * @param {Transcript} transcript
+ * @param {object} message as `parse` returns it
+ * @returns {Transcript}
+ */
+export function receive(transcript, message) {
+  switch (message.type) {
+    case "session":
+      return { ...disconnect(transcript), sessions: transcript.sessions + 1 };
+    case "realtime":
+      return hear(transcript, message, { text: message.text, stable: message.stable, certainty: "draft" });
+    case "fullSentence": {
+      const { text, route, ttfsMs, start, end } = message;
+      return hear(transcript, message, { text, stable: text, certainty: "final", route, ttfsMs, start, end });
+    }
+    case "replyStart":
+      return answer(transcript, message, () => ({ text: "", progress: "waiting", audio: "" }));
+    case "replyDelta":
+      return answer(transcript, message, (reply) =>
+        unlessOver(reply, { ...reply, text: (reply?.text ?? "") + message.text, progress: "streaming", audio: "" }),
+      );
+    case "server_response":
+      return answer(transcript, message, (reply) =>
+        unlessOver(reply, { text: message.message, progress: "complete", audio: message.audio }),
+      );
+    case "replyCancelled":
+      return answer(transcript, message, (reply) => reply && { ...reply, progress: reasonFor(message.reason) });
+    default:
+      return transcript;
+  }
+}
+
+/** The transcript once the connection is gone: what was under way will not be finished. */
+export function disconnect(transcript) {
+  const isOpen = (turn) => isInProgress(turn.reply) || turn.utterances.some((heard) => heard.certainty === "draft");
+  if (!transcript.turns.some(isOpen)) return transcript;
+  const turns = transcript.turns.map((turn) =>
+    isOpen(turn)
+      ? {
+          ...turn,
+          utterances: turn.utterances.map((heard) =>
+            heard.certainty === "draft" ? { ...heard, certainty: "lost" } : heard,
+          ),
+          reply: isInProgress(turn.reply) ? { ...turn.reply, progress: "failed" } : turn.reply,
+        }
+      : turn,
+  );
+  return { ...transcript, turns };
+}
+
+function hear(transcript, { turn, utterance }, heard) {
+  return inTurn(transcript, turn, (before) => {
+    const place = before.utterances.findIndex((known) => known.utterance === utterance);
+    const known = before.utterances[place];
+    if (known?.certainty === "final" && heard.certainty === "draft") return before; // a draft that came too late
+    const utterances = [...before.utterances];
+    const now = { utterance, route: null, ttfsMs: null, start: null, end: null, ...heard };
+    utterances.splice(place < 0 ? utterances.length : place, place < 0 ? 0 : 1, ...(now.text ? [now] : []));
+    return { ...before, utterances };
+  });
+}
+
+function answer(transcript, { turn }, change) {
+  return inTurn(transcript, turn, (before) => ({ ...before, reply: change(before.reply) }));
+}
+
+/** A reply that is over stays as it is; only a new `replyStart` begins it again. */
+function unlessOver(reply, next) {
+  return reply === null || isInProgress(reply) ? next : reply;
+}
+
+const reasonFor = (reason) => (CANCELLED.includes(reason) ? reason : "cancelled");
+
+/** Turn numbers count from the session's start, so a turn's key carries its session. */
+function inTurn(transcript, number, change) {
+  const key = `${transcript.sessions}.${number}`;
+  const place = transcript.turns.findIndex((turn) => turn.key === key);
+  const before = transcript.turns[place] ?? { key, turn: number, utterances: [], reply: null };
+  const after = change(before);
+  const kept = after.utterances.length > 0 || after.reply !== null ? [after] : [];
+  const turns = [...transcript.turns];
+  turns.splice(place < 0 ? turns.length : place, place < 0 ? 0 : 1, ...kept);
+  return { ...transcript, turns };
+}

@@ -1,0 +1,95 @@
+"""What every ReplyGenerator promises."""
+
+from contextlib import aclosing
+
+import anyio
+import pytest
+
+from app.domain.conversation import Message, Role
+from app.domain.ports import ReplyGenerator
+from tests.contracts.reply_cases import NEEDS_MODELS, REPLY_CASES
+
+pytestmark = pytest.mark.anyio
+
+FRANCE = (Message(Role.USER, "What is the capital of France?"),)
+ITALY = (Message(Role.USER, "What is the capital of Italy?"),)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.models] * (name in NEEDS_MODELS)) for name in sorted(REPLY_CASES)],
+)
+async def engine(request, anyio_backend):
+    async with REPLY_CASES[request.param]() as opened:
+        yield opened
+
+
+async def answer(engine: ReplyGenerator, conversation: tuple[Message, ...]) -> list[str]:
+    async with aclosing(engine.reply(conversation)) as deltas:
+        return [delta async for delta in deltas]
+
+
+async def test_a_question_is_answered(engine):
+    """The deltas together are the answer."""
+    assert "France" in "".join(await answer(engine, FRANCE))
+
+
+async def test_an_answer_comes_in_deltas(engine):
+    """An answer of several words comes in several deltas, none of them empty."""
+    deltas = await answer(engine, FRANCE)
+
+    assert len(deltas) > 1
+    assert all(deltas)
+
+
+async def test_a_conversation_is_answered_at_its_end(engine):
+    """Instructions and earlier messages may stand before the question."""
+    conversation = (
+        Message(Role.SYSTEM, "Answer in one sentence."),
+        *FRANCE,
+        Message(Role.ASSISTANT, "The capital of France is Paris."),
+        *ITALY,
+    )
+
+    assert "Italy" in "".join(await answer(engine, conversation))
+
+
+async def test_two_answers_do_not_mix(engine):
+    """Two conversations at once each get their own answer."""
+    replies = {}
+
+    async def ask(country: str, conversation: tuple[Message, ...]) -> None:
+        replies[country] = "".join(await answer(engine, conversation))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask, "France", FRANCE)
+        tasks.start_soon(ask, "Italy", ITALY)
+
+    assert "France" in replies["France"]
+    assert "Italy" not in replies["France"]
+    assert "Italy" in replies["Italy"]
+    assert "France" not in replies["Italy"]
+
+
+async def test_an_abandoned_answer_leaves_the_engine_free(engine):
+    """Closed after its first delta, an answer does not stand in the way of the next one."""
+    async with aclosing(engine.reply(FRANCE)) as deltas:
+        await anext(deltas)
+
+    with anyio.fail_after(5):
+        assert "Italy" in "".join(await answer(engine, ITALY))
+
+
+@pytest.mark.parametrize("heard", [0, 1])
+async def test_a_cancelled_answer_leaves_the_engine_free(engine, heard):
+    """Cancelled before or behind its first delta, an answer does not stand in the way of the next one."""
+    with anyio.CancelScope() as scope:
+        async with aclosing(engine.reply(FRANCE)) as deltas:
+            for _ in range(heard):
+                await anext(deltas)
+            scope.cancel()
+            await (anyio.sleep_forever() if heard else anext(deltas))
+
+    assert scope.cancelled_caught
+    with anyio.fail_after(5):
+        assert "Italy" in "".join(await answer(engine, ITALY))

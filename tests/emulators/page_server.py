@@ -1,0 +1,123 @@
+"""A server for the page that says what a test tells it to: the protocol, and no engine behind it."""
+
+import json
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import anyio
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+FRONTEND = Path(__file__).parents[2] / "frontend"
+CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+class PageServer:
+    """Serves the page, keeps what it sends, and speaks when the test does."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.pcm = bytearray()
+        """All sound the page has sent, at `sample_rate`."""
+
+        self.sample_rate = 0
+        self.packet_seconds: list[float] = []
+        self.control: list[dict[str, object]] = []
+        self.sessions = 0
+        self.refuse_with: int | None = None
+        """A close code for whoever connects next, instead of a greeting."""
+
+        self._socket: ServerConnection | None = None
+        self._heard = anyio.Condition()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    async def say(self, **message: object) -> None:
+        """Send one message."""
+        assert self._socket is not None, "nobody is connected"
+        await self._socket.send(json.dumps(message))
+
+    async def play(self, turn: int, pcm: bytes, *, sample_rate: int = 16_000) -> None:
+        """Send one packet of a reply's sound."""
+        assert self._socket is not None, "nobody is connected"
+        metadata = json.dumps({"type": "replyAudio", "turn": turn, "sampleRate": sample_rate}).encode()
+        await self._socket.send(struct.pack("<i", len(metadata)) + metadata + pcm)
+
+    async def hang_up(self, code: int) -> None:
+        assert self._socket is not None, "nobody is connected"
+        await self._socket.close(code)
+
+    async def wait_for_session(self, number: int) -> None:
+        """Return once this many sessions have been greeted."""
+        async with self._heard:
+            while self.sessions < number:
+                await self._heard.wait()
+
+    async def wait_for_sound(self, seconds: float) -> None:
+        """Return once the page has sent this much sound."""
+        async with self._heard:
+            while sum(self.packet_seconds) < seconds:
+                await self._heard.wait()
+
+    async def wait_for_control(self, kind: str) -> None:
+        """Return once the page has sent a text frame of this type."""
+        async with self._heard:
+            while all(frame["type"] != kind for frame in self.control):
+                await self._heard.wait()
+
+    async def talk(self, socket: ServerConnection) -> None:
+        """One connection, from greeting to end."""
+        if self.refuse_with is not None:
+            await socket.close(self.refuse_with)
+            return
+        self._socket = socket
+        await self.say(type="session", id=f"session-{self.sessions + 1}")
+        async with self._heard:
+            self.sessions += 1
+            self._heard.notify_all()
+        try:
+            async for frame in socket:
+                async with self._heard:
+                    self._hear(frame)
+                    self._heard.notify_all()
+        except ConnectionClosed:
+            pass  # a page that vanishes is the test's business
+
+    def _hear(self, frame: str | bytes) -> None:
+        if isinstance(frame, str):
+            self.control.append(json.loads(frame))
+            return
+        (length,) = struct.unpack_from("<i", frame)
+        self.sample_rate = json.loads(frame[4 : 4 + length])["sampleRate"]
+        pcm = frame[4 + length :]
+        self.pcm += pcm
+        self.packet_seconds.append(len(pcm) / 2 / self.sample_rate)
+
+    def answer(self, _socket: ServerConnection, request: Request) -> Response | None:
+        """A file of the page, or None for the socket itself."""
+        path = request.path.partition("?")[0]
+        if path == "/ws/transcribe":
+            return None
+        file = (FRONTEND / (path.lstrip("/") or "index.html")).resolve()
+        if not file.is_file() or FRONTEND not in file.parents:
+            return Response(HTTPStatus.NOT_FOUND, "Not Found", Headers({"Content-Length": "0"}))
+        body = file.read_bytes()
+        kind = CONTENT_TYPES.get(file.suffix, "application/octet-stream")
+        headers = Headers({"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"})
+        return Response(HTTPStatus.OK, "OK", headers, body)
+
+
+@asynccontextmanager
+async def open_page_server() -> AsyncIterator[PageServer]:
+    """Listen on a free port of this machine."""
+    page = PageServer()
+    async with serve(page.talk, "127.0.0.1", 0, process_request=page.answer) as server:
+        page.port = next(iter(server.sockets)).getsockname()[1]
+        yield page

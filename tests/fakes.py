@@ -1,0 +1,187 @@
+"""Hand-written engines that do what they are told."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from app.domain import effects as do
+from app.domain.audio import AudioChunk, ScoredChunk, ms
+from app.domain.conversation import Message
+from app.domain.errors import BlobNotFound, ParleyError
+from app.domain.transcript import Hypothesis
+from app.runtime.session import Incoming
+
+SPEECH = b"\1\0" * ms(30)
+SILENCE = b"\0\0" * ms(30)
+
+
+class ScriptedDetector:
+    """A chunk is speech when its first byte is not zero."""
+
+    async def score(self, audio: AsyncIterable[AudioChunk]) -> AsyncGenerator[ScoredChunk, None]:
+        async for chunk in audio:
+            yield ScoredChunk(chunk, float(chunk.pcm[0] != 0))
+
+
+@dataclass
+class ScriptedTranscriber:
+    """Says its text, a draft or a final; or fails; or waits to be told."""
+
+    text: str = "hello"
+    error: ParleyError | None = None
+    go: anyio.Event | None = None
+    finals: int = 0
+    drafts: int = 0
+    heard: list[int] = field(default_factory=list)
+    """Samples in each utterance."""
+    closed: int = 0
+
+    async def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        self.finals += 1
+        try:
+            self.heard.append(sum([chunk.samples async for chunk in utterance]))
+            if self.go:
+                await self.go.wait()
+            if self.error:
+                raise self.error
+            yield Hypothesis(self.text, is_final=True)
+        finally:
+            self.closed += 1
+
+    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
+        self.drafts += 1
+        await anyio.lowlevel.checkpoint()
+        if self.error:
+            raise self.error
+        return Hypothesis(self.text)
+
+
+@dataclass
+class ScriptedGenerator:
+    """Answers with its deltas; notes whether it was left early."""
+
+    deltas: Sequence[str] = ("You said it. ", "Well done.")
+    error: ParleyError | None = None
+    asked: list[Sequence[Message]] = field(default_factory=list)
+    cut_off: int = 0
+
+    async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
+        self.asked.append(conversation)
+        try:
+            for delta in self.deltas:
+                await anyio.lowlevel.checkpoint()
+                yield delta
+            if self.error:
+                raise self.error
+        except (GeneratorExit, anyio.get_cancelled_exc_class()):
+            self.cut_off += 1
+            raise
+
+
+@dataclass
+class ScriptedSynthesizer:
+    """Speaks 100 ms for each piece; or for ever."""
+
+    forever: bool = False
+    spoken: list[str] = field(default_factory=list)
+    closed: int = 0
+
+    async def synthesize(
+        self, text: AsyncIterable[str], *, voice: str | None = None
+    ) -> AsyncGenerator[AudioChunk, None]:
+        at = 0
+        try:
+            async for piece in text:
+                self.spoken.append(piece)
+                yield (chunk := AudioChunk(b"\2\0" * ms(100), at))
+                at = chunk.end
+                while self.forever:
+                    await anyio.lowlevel.checkpoint()
+                    yield (chunk := AudioChunk(b"\2\0" * ms(100), at))
+                    at = chunk.end
+        finally:
+            self.closed += 1
+
+
+class Browser:
+    """A client that plays a script: chunks and orders are sent, a type waits until such a thing was shown."""
+
+    def __init__(self, *script: Incoming | bytes | type) -> None:
+        self.script = script
+        self.shown: list[do.Shown] = []
+        self._seen: dict[type, anyio.Event] = {}
+
+    async def incoming(self) -> AsyncIterator[Incoming]:
+        at = 0
+        for item in self.script:
+            if isinstance(item, type):
+                await self._waited_for(item).wait()
+            elif isinstance(item, bytes):
+                yield (chunk := AudioChunk(item, at))
+                at = chunk.end
+                await anyio.lowlevel.checkpoint()
+            else:
+                yield item
+
+    def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
+        self.shown.append(shown)
+        self._waited_for(type(shown)).set()
+
+    def got(self, kind: type) -> list:
+        return [item for item in self.shown if isinstance(item, kind)]
+
+    def _waited_for(self, kind: type) -> anyio.Event:
+        return self._seen.setdefault(kind, anyio.Event())
+
+
+@dataclass
+class MemoryBlobStore:
+    """Blobs in a dict; fails while it has an error."""
+
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    error: ParleyError | None = None
+
+    async def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        if self.error:
+            raise self.error
+        self.blobs[key] = data
+
+    async def get(self, key: str) -> bytes:
+        try:
+            return self.blobs[key]
+        except KeyError:
+            raise BlobNotFound(key) from None
+
+    async def delete(self, key: str) -> None:
+        self.blobs.pop(key, None)
+
+    async def keys(self, prefix: str = "") -> AsyncGenerator[str, None]:
+        for key in sorted(self.blobs):
+            if key.startswith(prefix):
+                yield key
+
+    async def url(self, key: str) -> str | None:
+        return None
+
+
+class EagerClock:
+    """Time that never passes by itself: whoever sleeps wakes at once only if the deadline is now."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self._moved = anyio.Event()
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep_until(self, deadline: float) -> None:
+        while self.time < deadline:
+            await self._moved.wait()
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+        self._moved.set()
+        self._moved = anyio.Event()

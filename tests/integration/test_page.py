@@ -1,0 +1,299 @@
+"""The page in a real browser: what is said reaches the server, what the server says is seen and heard."""
+
+import base64
+import io
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import av
+import numpy as np
+import pytest
+
+from tests.browser import LEAD_SECONDS, Browser, Page, expect, open_browser, write_microphone
+from tests.emulators.page_server import PageServer, open_page_server
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+PATIENCE_SECONDS = 20
+ROUTE = {"name": "local", "place": "on_prem", "why": "fastest within budget"}
+
+
+@pytest.fixture(scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    microphone = write_microphone(tmp_path_factory.mktemp("microphone") / "speech.wav")
+    async with open_browser(microphone) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[PageServer]:
+    async with open_page_server() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def complaints() -> list[str]:
+    """What the page's console says; the `page` fixture expects it empty at the end."""
+    return []
+
+
+@pytest.fixture
+async def page(browser: Browser, server: PageServer, complaints: list[str]) -> AsyncIterator[Page]:
+    context = await browser.new_context(permissions=["microphone"])
+    page = await context.new_page()
+    page.on("console", lambda line: complaints.append(line.text) if line.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.goto(server.url)
+    yield page
+    await context.close()
+    assert complaints == []
+
+
+def tone(seconds: float, *, rate: int = 16_000) -> np.ndarray:
+    return (6000 * np.sin(2 * np.pi * 330 * np.arange(int(seconds * rate)) / rate)).astype("<i2")
+
+
+def mp3(samples: np.ndarray, *, rate: int = 16_000) -> str:
+    """The samples as base64 MP3."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp3") as container:
+        stream = container.add_stream("mp3", rate=rate, layout="mono", format="s16p")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16p", layout="mono")
+        frame.sample_rate = rate
+        fifo = av.AudioFifo()
+        fifo.write(frame)
+        while piece := fifo.read(stream.codec_context.frame_size, partial=True):
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+    return base64.b64encode(out.getvalue()).decode()
+
+
+async def start_talking(page: Page, server: PageServer) -> None:
+    await page.get_by_role("button", name="Talk").click()
+    await expect(page.locator("#connection")).to_have_text("Connected")
+    await expect(page.locator("#hint")).to_have_text("Listening")
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await server.wait_for_session(1)
+
+
+async def picture(page: Page, name: str) -> None:
+    """Keep a picture where PARLEY_PICTURES names a folder, for people to look at."""
+    if folder := os.environ.get("PARLEY_PICTURES"):
+        await page.wait_for_timeout(350)  # because colours fade in
+        await page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+async def ink(page: Page, selector: str) -> int:
+    """How dark the text is against the page, 0 to 255, once its colour has settled."""
+    script = """([selector]) => {
+      const element = document.querySelector(selector);
+      for (const animation of document.getAnimations()) if (animation instanceof CSSTransition) animation.finish();
+      return getComputedStyle(element).color;
+    }"""
+    red, green, blue = map(int, re.findall(r"\d+", await page.evaluate(script, [selector]))[:3])
+    return 255 - (red + green + blue) // 3
+
+
+async def test_what_the_microphone_hears_arrives_whole_and_in_small_packets(page: Page, server: PageServer) -> None:
+    """Speech arrives with its energy, at the device's own rate, some 40 ms a packet."""
+    await start_talking(page, server)
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await server.wait_for_sound(LEAD_SECONDS + 2.5)
+
+    samples = np.frombuffer(bytes(server.pcm), "<i2").astype(float)
+    windows = samples[: len(samples) // 2400 * 2400].reshape(-1, 2400)
+    levels = np.sqrt((windows**2).mean(axis=1))
+    assert server.sample_rate in {44_100, 48_000}
+    assert max(server.packet_seconds) == pytest.approx(0.04, abs=0.001)
+    assert levels.max() > 1500
+    assert (levels > 500).mean() > 0.25
+
+
+async def test_a_draft_is_grey_and_its_final_black(page: Page, server: PageServer) -> None:
+    """Drafts are paler than their stable part, and both are paler than the final, which has a badge."""
+    await start_talking(page, server)
+
+    await server.say(type="realtime", text="and so my fellow a", stable="and so my", utterance=1, turn=1)
+    await expect(page.locator(".said")).to_have_text("and so my fellow a")
+    guess, stable = await ink(page, ".unstable"), await ink(page, ".stable")
+    await picture(page, "draft")
+    final = "And so, my fellow Americans."
+    await server.say(type="fullSentence", text=final, utterance=1, turn=1, start=0.3, end=2.3, route=ROUTE, ttfsMs=212)
+    await expect(page.locator(".utterance .stable")).to_have_text(final)
+    settled = await ink(page, ".stable")
+    await page.locator(".badge").hover()
+
+    assert guess < stable < settled
+    await expect(page.locator(".route")).to_have_text("local")
+    await expect(page.locator("#tooltip")).to_be_in_viewport(ratio=1)
+    await expect(page.locator("#tooltip")).to_contain_text("Final 212 ms after you paused")
+    await expect(page.locator("#tooltip")).to_contain_text("fastest within budget")
+    await expect(page.locator("#announcer")).to_have_text(final)
+    await picture(page, "final")
+
+
+async def test_a_reply_is_read_and_heard_as_it_comes(page: Page, server: PageServer) -> None:
+    """Text grows delta by delta, sound plays while it does, and the whole can be played again."""
+    await start_talking(page, server)
+    reply = page.locator(".reply")
+
+    await server.say(type="fullSentence", text="What can I do?", utterance=1, turn=1, route=ROUTE)
+    await server.say(type="replyStart", turn=1, text="What can I do?")
+    await expect(reply).to_have_attribute("data-progress", "waiting")
+    await server.say(type="replyDelta", turn=1, text="Ask what ")
+    await expect(page.locator(".reply-text")).to_have_text("Ask what")
+    await server.play(1, tone(0.6, rate=22_050).tobytes(), sample_rate=22_050)
+    await expect(reply).to_have_attribute("data-sounding", "true")
+    await server.say(type="replyDelta", turn=1, text="you can give.")
+    await expect(page.locator(".reply-text")).to_have_text("Ask what you can give.")
+    await server.say(type="server_response", turn=1, message="Ask what you can give.", audio=mp3(tone(1.5)))
+    await expect(reply).to_have_attribute("data-sounding", "false")
+
+    await page.get_by_role("button", name="Play").click()
+    await expect(reply).to_have_attribute("data-sounding", "true")
+    await page.get_by_role("button", name="Stop", exact=True).and_(page.locator(".replay")).click()
+    await expect(reply).to_have_attribute("data-sounding", "false")
+
+
+async def test_speaking_over_a_reply_silences_it_at_once(page: Page, server: PageServer) -> None:
+    """Ten seconds of queued sound end with `replyCancelled`, and late packets of it stay unheard."""
+    await start_talking(page, server)
+    await server.say(type="replyStart", turn=1, text="Hi")
+    await server.say(type="replyDelta", turn=1, text="Well, in the beginning")
+    await server.play(1, tone(10).tobytes())
+    await expect(page.locator(".reply")).to_have_attribute("data-sounding", "true")
+
+    await server.say(type="replyCancelled", turn=1, reason="barge_in")
+    await server.play(1, tone(10).tobytes())
+
+    await expect(page.locator(".reply")).to_have_attribute("data-sounding", "false", timeout=1000)
+    await expect(page.locator(".reply-end")).to_have_text("You spoke over it")
+    await page.wait_for_timeout(200)  # long enough for the late packet to be heard, were it played
+    await expect(page.locator(".reply")).to_have_attribute("data-sounding", "false")
+
+
+async def test_the_keyboard_is_enough(page: Page, server: PageServer) -> None:
+    """Space talks and stops, Enter ends the turn, Escape stops the reply."""
+    await page.keyboard.press("Space")
+    await expect(page.locator("#hint")).to_have_text("Listening")
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await server.wait_for_session(1)
+        await page.keyboard.press("Enter")
+        await server.wait_for_control("end")
+        await page.keyboard.press("Escape")
+        await server.wait_for_control("cancel")
+    server.control.clear()
+
+    await page.keyboard.press("Space")
+    await expect(page.locator("#hint")).to_have_text("Press to talk")
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await server.wait_for_control("end")
+
+
+async def test_a_setting_is_told_at_once_and_after_the_next_visit(page: Page, server: PageServer) -> None:
+    """Turning spoken replies off reaches the server now, and is still off after a reload."""
+    await start_talking(page, server)
+    await page.get_by_role("button", name="Settings").click()
+    await picture(page, "settings")
+
+    await page.get_by_role("switch", name="Speak replies").uncheck()
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while server.control[-1].get("speak") is not False:
+            await server.wait_for_sound(sum(server.packet_seconds) + 0.04)
+    told = server.control[-1]
+    await page.reload()
+
+    assert told == {"type": "configure", "reply": True, "speak": False}
+    await expect(page.locator("#speak")).not_to_be_checked()
+
+
+async def test_a_connection_that_breaks_comes_back_by_itself(page: Page, server: PageServer) -> None:
+    """After a restart of the server the page is connected again and sends on; the draft cut off is marked."""
+    await start_talking(page, server)
+    await server.say(type="realtime", text="half a sent", stable="half a", utterance=1, turn=1)
+    await expect(page.locator(".unstable")).to_have_text(" sent")
+
+    await server.hang_up(1012)
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await server.wait_for_session(2)
+        await server.wait_for_sound(sum(server.packet_seconds) + 1)
+
+    await expect(page.locator("#connection")).to_have_text("Connected")
+    await expect(page.locator(".utterance")).to_have_attribute("data-certainty", "lost")
+    await expect(page.locator("#notices")).to_be_empty()
+
+
+async def test_a_full_server_is_said_to_be_full(page: Page, server: PageServer) -> None:
+    """No capacity is a sentence and a button, and the page waits for its turn."""
+    server.refuse_with = 1013
+    await page.get_by_role("button", name="Talk").click()
+
+    await expect(page.locator("#notices")).to_contain_text("Every place is taken")
+    await picture(page, "full")
+    server.refuse_with = None
+    await page.get_by_role("button", name="Try now").click()
+
+    await expect(page.locator("#connection")).to_have_text("Connected")
+    await expect(page.locator("#notices")).to_be_empty()
+
+
+async def test_a_refused_microphone_is_explained(browser: Browser, server: PageServer) -> None:
+    """A user who said no reads how to say yes, and no session is kept open meanwhile."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.add_init_script(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError'); }"
+    )
+    await page.goto(server.url)
+
+    await page.get_by_role("button", name="Talk").click()
+
+    await expect(page.locator("#notices")).to_contain_text("The microphone is blocked")
+    await expect(page.locator("#connection")).to_have_text("Not connected")
+    await expect(page.locator("#hint")).to_have_text("Press to talk")
+    await context.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "width", "height"),
+    [("light", "light", 1100, 800), ("dark", "dark", 1100, 800), ("mobile", "light", 390, 780)],
+)
+async def test_nothing_overflows(
+    browser: Browser, server: PageServer, name: str, scheme: Any, width: int, height: int
+) -> None:
+    """On a desk, in the dark and on a telephone, a conversation fits without scrolling sideways."""
+    context = await browser.new_context(
+        permissions=["microphone"], color_scheme=scheme, viewport={"width": width, "height": height}
+    )
+    page = await context.new_page()
+    await page.goto(server.url)
+    await picture(page, f"{name}-welcome")
+    await start_talking(page, server)
+    cloud = {"name": "aws-transcribe", "place": "cloud", "costUsd": 0.0004}
+    said = "Is it worth taking an umbrella to the harbour this afternoon?"
+    await server.say(type="fullSentence", text="Good morning.", utterance=1, turn=1, route=ROUTE, ttfsMs=188)
+    await server.say(type="fullSentence", text=said, utterance=2, turn=1, route=cloud, ttfsMs=412)
+    await server.say(type="replyStart", turn=1, text=said)
+    answer = "Yes. Light rain is likely from about three o'clock, clearing again by evening, with a fresh wind."
+    await server.say(type="server_response", turn=1, message=answer, audio=mp3(tone(1)))
+    await server.say(type="fullSentence", text="And tomorrow?", utterance=3, turn=2, route=ROUTE, ttfsMs=203)
+    await server.say(type="replyStart", turn=2, text="And tomorrow?")
+    await server.say(type="replyDelta", turn=2, text="Tomorrow looks dry and")
+    await server.play(2, tone(4).tobytes())
+    draft = "could you remind me at eight o'clock two"
+    await server.say(type="realtime", text=draft, stable="could you remind me at", utterance=4, turn=3)
+    await expect(page.locator(".unstable").last).to_have_text(" eight o'clock two")
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await server.wait_for_sound(LEAD_SECONDS + 0.7)
+    await picture(page, name)
+
+    overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+    assert overflow <= 0
+    await context.close()

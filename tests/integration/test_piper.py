@@ -1,0 +1,79 @@
+"""Piper's voice: its settings, its folder, and how it stops."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from time import monotonic, process_time
+
+import anyio
+import pytest
+
+from app.domain.errors import ModelUnavailable
+from providers.local.piper import open_piper
+from tests.models import model
+
+pytestmark = [pytest.mark.anyio, pytest.mark.models]
+
+SENTENCE = "The quick brown fox jumps over the lazy dog and runs into the dark green forest"
+VOICE = "piper-en_US-joe-medium"
+
+
+async def pieces(*texts: str) -> AsyncIterator[str]:
+    for text in texts:
+        yield text
+
+
+async def length_of(engine, *texts: str) -> int:
+    async with aclosing(engine.synthesize(pieces(*texts))) as chunks:
+        return sum([chunk.samples async for chunk in chunks])
+
+
+@pytest.fixture(scope="module")
+async def engine(anyio_backend):
+    async with open_piper(model=model(VOICE)) as opened:
+        yield opened
+
+
+async def test_a_faster_voice_needs_less_time(engine):
+    """Twice the speed is much less sound; every phoneme keeps a shortest length, so it is more than half."""
+    usual = await length_of(engine, SENTENCE)
+    async with open_piper(model=model(VOICE), speed=2.0) as hasty:
+        faster = await length_of(hasty, SENTENCE)
+
+    assert 0.5 < faster / usual < 0.75
+
+
+async def test_the_voice_has_its_models_name(engine):
+    """Asking for the voice by its own name is asking for this voice."""
+    async with aclosing(engine.synthesize(pieces("Yes."), voice="en_US-joe-medium")) as chunks:
+        assert await anext(chunks)
+
+
+async def test_brackets_are_words_not_phonemes(engine):
+    """Piper's own notation for phonemes cannot be reached from a reply."""
+    assert await length_of(engine, "See [[note one]] and go on.") > await length_of(engine, "See and go on.")
+
+
+async def test_a_cancelled_piece_stops_its_computation(engine):
+    """A long sentence that nobody waits for any more costs no further computing."""
+    sentence = ", ".join([SENTENCE] * 3)
+    used, began = process_time(), monotonic()
+    await length_of(engine, sentence)
+    whole, duration = process_time() - used, monotonic() - began
+
+    used = process_time()
+    with anyio.move_on_after(duration / 8):
+        await length_of(engine, sentence)
+    await anyio.sleep(duration)
+
+    assert process_time() - used < whole / 2
+
+
+@pytest.mark.parametrize("files", [(), ("a.onnx",), ("a.onnx", "b.onnx"), ("a.onnx", "a.onnx.json")])
+async def test_a_damaged_voice_is_unavailable(tmp_path, files):
+    """A folder that holds no whole voice is named, before anyone waits to hear it."""
+    for name in files:
+        (tmp_path / name).write_text("{}")
+
+    with pytest.raises(ModelUnavailable, match=str(tmp_path)):
+        async with open_piper(model=tmp_path):
+            pass

@@ -1,0 +1,158 @@
+"""The main job on real models: speech in; drafts, finals, a reply, its sound and an archive out."""
+
+import base64
+import io
+import os
+import re
+
+import anyio
+import msgspec
+import numpy as np
+import pytest
+
+from app.assembly import open_service
+from app.client import Talk, talking
+from app.config import Settings
+from app.media.decode import decode
+from tests.browser import expect, open_browser, write_microphone
+from tests.clips import COUNTRY, HANDS, HOUR, NOISE, Clip, silence, word_error_rate
+from tests.models import MODELS_DIR, model
+from tests.serving import served
+
+pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+async def place(tmp_path_factory):
+    """A server on the default models, and the folder it archives in."""
+    for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+        model(name)
+    recordings = tmp_path_factory.mktemp("recordings")
+    settings = Settings(
+        _env_file=None,
+        parley_models_dir=MODELS_DIR,
+        audio_storage_dir=recordings,
+        reply_provider="embedded",
+        reply_max_tokens=40,
+    )
+    async with served(open_service(settings)) as address:
+        yield f"ws://{address}/ws/transcribe", recordings
+
+
+def words(talk: Talk) -> str:
+    return " ".join(final.message["text"] for final in talk.of("fullSentence"))
+
+
+@pytest.mark.parametrize("clip", [HANDS, HOUR, COUNTRY], ids=lambda clip: clip.name)
+async def test_a_person_is_understood_answered_and_archived(place, clip: Clip):
+    """Drafts come while they speak, right finals when they pause, then a spoken reply; the archive holds it all."""
+    url, recordings = place
+    async with talking(url) as talk:
+        await talk.speak(silence(0.3) + clip.pcm)
+        drafted_by = talk.received[-1].at
+        drafts = list(talk.of("realtime"))
+        await talk.speak(silence(2))
+        assert await talk.until(lambda t: t.of("server_response"), seconds=60)
+
+    assert drafts
+    assert drafts[0].at < drafted_by
+    assert word_error_rate(clip.words, words(talk)) <= 0.2
+    response = talk.of("server_response")[-1].message
+    assert response["message"] == "".join(d.message["text"] for d in talk.of("replyDelta")).strip()
+    streamed = b"".join(r.pcm for r in talk.of("replyAudio"))
+    spoken = b"".join(decode(io.BytesIO(base64.b64decode(response["audio"]))))
+    assert len(spoken) == pytest.approx(len(streamed), rel=0.1)
+    assert np.abs(np.frombuffer(spoken, "<i2").astype(np.float32)).mean() > 100
+
+    manifest = await _manifest(recordings, talk)
+    sent = silence(0.3) + clip.pcm + silence(2)
+    stored = b"".join(b"".join(decode(recordings / chunk["key"])) for chunk in manifest["chunks"])
+    assert stored == sent
+    assert _is_tiled(manifest["finals"], manifest["samples"])
+    assert " ".join(f["text"] for f in manifest["finals"] if f["text"]) == words(talk)
+
+
+async def test_silence_and_noise_give_no_text(place):
+    """Nobody speaks, so nothing is written and nothing answers."""
+    url, _ = place
+    async with talking(url) as talk:
+        await talk.speak(silence(5) + NOISE.pcm + silence(5), pace=4)
+        await talk.tell(type="end")
+        await talk.tell(type="say", text="Done.")  # the answer to this proves that all before it was heard
+        assert await talk.until(lambda t: t.of("server_response"), seconds=60)
+
+    assert words(talk).strip() == ""
+    assert [d.message["text"] for d in talk.of("realtime")] == []
+
+
+async def test_two_people_at_once_are_not_mixed(place):
+    """Each session gets its own words."""
+    url, _ = place
+    async with talking(url) as one, talking(url) as other:
+        async with anyio.create_task_group() as tasks:
+            for talk, clip in ((one, HANDS), (other, HOUR)):
+                await talk.tell(type="configure", reply=False)
+                tasks.start_soon(talk.speak, clip.pcm + silence(1.5))
+        assert await one.until(lambda t: t.of("fullSentence"), seconds=30)
+        assert await other.until(lambda t: t.of("fullSentence"), seconds=30)
+
+    assert word_error_rate(HANDS.words, words(one)) <= 0.2
+    assert word_error_rate(HOUR.words, words(other)) <= 0.2
+
+
+async def test_a_caller_who_hangs_up_in_mid_word_is_written_down(place):
+    """The archive has the audio up to the break, and the words of it."""
+    url, recordings = place
+    half = HOUR.pcm[: 2 * 16_000 * 3]
+    async with talking(url) as talk:
+        await talk.speak(half, pace=2)
+        await talk.until(lambda t: t.of("realtime"), seconds=10)
+        talk.socket.transport.abort()
+
+    manifest = await _manifest(recordings, talk)
+
+    heard = " ".join(f["text"] for f in manifest["finals"])
+    assert "full hour" in heard.lower()
+    assert _is_tiled(manifest["finals"], manifest["samples"])
+
+
+async def test_the_page_shows_and_says_it_all(place, tmp_path_factory):
+    """Speech into the browser's microphone becomes a draft, a final with its route, a reply and its sound."""
+    url, _ = place
+    microphone = write_microphone(tmp_path_factory.mktemp("microphone") / "speech.wav")
+    complaints: list[str] = []
+    async with open_browser(microphone) as browser:
+        context = await browser.new_context(permissions=["microphone"])
+        page = await context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        await page.goto(url.replace("ws://", "http://").replace("/ws/transcribe", "/"))
+
+        await page.get_by_role("button", name="Talk").click()
+
+        await expect(page.locator("[data-certainty=draft]").first).to_be_visible(timeout=30_000)
+        final = page.locator("[data-certainty=final]").first
+        await expect(final).to_contain_text(re.compile("fellow america", re.IGNORECASE), timeout=60_000)
+        await expect(final.locator(".badge")).to_be_visible()
+        await expect(page.locator(".reply-text").first).not_to_be_empty(timeout=60_000)
+        if pictures := os.environ.get("PARLEY_PICTURES"):
+            await page.screenshot(path=f"{pictures}/real.png")
+        await context.close()
+    assert complaints == []
+
+
+def _is_tiled(finals: list[dict], samples: int) -> bool:
+    edges = [0, *(f["end"] for f in finals)]
+    return [f["start"] for f in finals] == edges[:-1] and edges[-1] == samples
+
+
+async def _manifest(recordings, talk: Talk) -> dict:
+    """The session's manifest, once it is complete."""
+    session = talk.of("session")[0].message["id"]
+    with anyio.fail_after(30):
+        while True:
+            for path in recordings.glob(f"sessions/*/{session}/manifest.json"):
+                manifest = msgspec.json.decode(path.read_bytes())
+                if manifest["ended"]:
+                    return manifest
+            await anyio.sleep(0.05)

@@ -1,0 +1,202 @@
+"""The socket as clients meet it: the good ones, the careless and the hostile."""
+
+import json
+import logging
+from urllib.request import urlopen
+
+import anyio
+import msgspec
+import pytest
+from anyio import to_thread
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from app.client import talking
+from app.web.packets import pack
+from tests.fakes import SILENCE, SPEECH
+from tests.serving import scripted_service, served
+
+pytestmark = pytest.mark.anyio
+TURN = SPEECH * 20 + SILENCE * 30
+RATE = b'{"sampleRate":16000}'
+
+
+@pytest.fixture
+async def service():
+    return scripted_service()
+
+
+@pytest.fixture
+async def address(service):
+    async with served(service) as where:
+        yield where
+
+
+async def test_a_conversation(address, service):
+    """Session first, then draft, final, reply in text and sound, and the whole at the end."""
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        await talk.speak(TURN, pace=0)
+        assert await talk.until(lambda t: t.of("server_response"), seconds=5)
+
+    kinds = [r.message["type"] for r in talk.received]
+    assert kinds[0] == "session"
+    order = ["realtime", "fullSentence", "replyStart", "replyDelta", "replyAudio", "server_response"]
+    assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order)
+    final = talk.of("fullSentence")[0].message
+    assert final["text"] == "hello"
+    assert final["route"] == {"name": "local", "place": "on_prem"}
+    assert final["end"] == pytest.approx(0.6)
+    response = talk.of("server_response")[0].message
+    assert response["message"] == "You said it. Well done."
+    assert response["audio"]
+    assert all(r.message["sampleRate"] == 16000 for r in talk.of("replyAudio"))
+    assert sum(len(r.pcm) for r in talk.of("replyAudio")) == 2 * 3200
+
+
+async def test_the_bare_socket_takes_bare_audio(address):
+    """/ws/raw: 16 kHz samples without a packet around them, the same answers."""
+    async with connect(f"ws://{address}/ws/raw") as socket:
+        await socket.send(TURN)
+        with anyio.fail_after(5):
+            kinds = [json.loads(await socket.recv())["type"] for _ in range(3)]
+
+    assert kinds[0] == "session"
+    assert "fullSentence" in kinds
+
+
+BAD = {
+    "too short": (b"\1\2", "bad_packet"),
+    "empty": (b"", "bad_packet"),
+    "negative length": ((-1).to_bytes(4, "little", signed=True) + RATE, "bad_packet"),
+    "length beyond the packet": ((9999).to_bytes(4, "little") + RATE, "bad_packet"),
+    "broken JSON": (pack(b'{"sampleRate":', SPEECH), "bad_metadata"),
+    "JSON that is no object": (pack(b"[1]", SPEECH), "bad_metadata"),
+    "no JSON at all": (pack(b"\xff\xfe\x00", SPEECH), "bad_metadata"),
+    "no sampleRate": (pack(b"{}", SPEECH), "bad_metadata"),
+    "sampleRate as text": (pack(b'{"sampleRate":"16000"}', SPEECH), "bad_metadata"),
+    "sampleRate zero": (pack(b'{"sampleRate":0}', SPEECH), "bad_sample_rate"),
+    "sampleRate huge": (pack(b'{"sampleRate":1e30}', SPEECH), "bad_sample_rate"),
+    "sampleRate broken": (pack(b'{"sampleRate":16000.5}', SPEECH), "bad_sample_rate"),
+    "odd bytes": (pack(RATE, SPEECH + b"\1"), "odd_pcm"),
+    "ten megabytes": (pack(RATE, bytes(10_000_000)), "frame_too_large"),
+    "ten megabytes of metadata": (pack(b" " * 10_000_000, b""), "frame_too_large"),
+    "text that is no JSON": ("hello", "bad_message"),
+    "text without a type": ("{}", "bad_message"),
+    "an unknown message": ('{"type":"sing"}', "unknown_message"),
+    "say without text": ('{"type":"say"}', "bad_message"),
+    "say nothing": ('{"type":"say","text":"  "}', "bad_message"),
+    "a language that is none": ('{"type":"configure","language":"Klingon"}', "bad_message"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_a_mistake_is_named_and_the_session_lives(address, caplog, name):
+    """Every mistake has its stable code, leaves no traceback, and the next good packet is heard."""
+    frame, code = BAD[name]
+    with caplog.at_level(logging.DEBUG):
+        async with talking(f"ws://{address}/ws/transcribe") as talk:
+            await talk.socket.send(frame)
+            assert await talk.until(lambda t: t.of("error"), seconds=5)
+            await talk.speak(TURN, pace=0)
+            assert await talk.until(lambda t: t.of("fullSentence"), seconds=5)
+
+    (error,) = talk.of("error")
+    assert (error.message["code"], error.message["fatal"]) == (code, False)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_client_that_never_learns_is_closed(address):
+    """After many mistakes the session ends with a reason."""
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        for _ in range(60):
+            await talk.socket.send(b"\1")
+        assert await talk.until(lambda t: t.closed, seconds=5) or talk.closed
+
+    assert talk.closed[0] == 1008
+    assert talk.of("error")[-1].message["fatal"]
+
+
+async def test_a_frame_beyond_all_measure_closes_the_socket(address):
+    """What the transport itself refuses ends the session with 1009; the server lives."""
+    async with connect(f"ws://{address}/ws/transcribe", max_size=None) as socket:
+        with pytest.raises(ConnectionClosed):
+            await socket.send(bytes(40 << 20))
+            while True:
+                await socket.recv()
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        assert await talk.until(lambda t: t.of("session"), seconds=5)
+
+
+async def test_a_client_that_vanishes_leaves_its_audio_and_its_last_word(address, service):
+    """The connection breaks in mid-word: every accepted sample is archived, in exactly one final."""
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        await talk.speak(SPEECH * 20, pace=0)
+        assert await talk.until(lambda t: t.of("realtime"), seconds=5)
+        session = talk.of("session")[0].message["id"]
+        talk.socket.transport.abort()
+
+    manifest = await _manifest_of(service, session)
+
+    assert manifest["samples"] == 20 * 480
+    assert [(f["start"], f["end"], f["text"]) for f in manifest["finals"]] == [(0, 20 * 480, "hello")]
+
+
+async def test_a_guest_beyond_the_number_is_refused(address, service):
+    """1013 and a sentence; the ones inside notice nothing."""
+    service.max_sessions = 1
+    async with talking(f"ws://{address}/ws/transcribe") as inside:
+        assert await inside.until(lambda t: t.of("session"), seconds=5)
+        async with talking(f"ws://{address}/ws/transcribe") as outside:
+            await outside.until(lambda t: t.closed, seconds=5)
+        await inside.speak(TURN, pace=0)
+        assert await inside.until(lambda t: t.of("fullSentence"), seconds=5)
+
+    assert outside.closed[0] == 1013
+    assert outside.of("error")[0].message["code"] == "no_capacity"
+
+
+@pytest.mark.parametrize(("origin", "code"), [("http://evil.example", 1008), (None, None), ("self", None)])
+async def test_only_known_pages_may_connect(address, origin, code):
+    """A foreign web page cannot use a visitor's browser to listen in."""
+    headers = {} if origin is None else {"Origin": f"http://{address}" if origin == "self" else origin}
+    async with connect(f"ws://{address}/ws/transcribe", additional_headers=headers) as socket:
+        first = msgspec.json.decode(await socket.recv())
+        if code is None:
+            assert first["type"] == "session"
+        else:
+            assert first["code"] == "origin_refused"
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == code
+
+
+async def test_any_rate_is_heard_at_its_true_length(address, service):
+    """48 kHz, then 8 kHz in the middle of a session: time stays right within a packet's filter."""
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        for rate in (48_000, 8_000, 16_000, 96_000):
+            await talk.socket.send(pack(b'{"sampleRate":%d}' % rate, bytes(2 * rate)))
+        session = (await talk.until(lambda t: t.of("session"), seconds=5)) and talk.of("session")[0].message["id"]
+    manifest = await _manifest_of(service, session)
+
+    assert manifest["samples"] == pytest.approx(4 * 16_000, abs=16)
+
+
+async def test_health_tells_what_runs(address):
+    """One look says whether there is room, and what runs."""
+    answer = await to_thread.run_sync(lambda: urlopen(f"http://{address}/health", timeout=5).read())
+
+    body = msgspec.json.decode(answer)
+    assert body["status"] == "ok"
+    assert body["runs"] == {"finals": "scripted"}
+
+
+async def _manifest_of(service, session: str) -> dict:
+    """The session's manifest, once it is complete."""
+    with anyio.fail_after(10):
+        while True:
+            for key, blob in list(service.store.blobs.items()):
+                if session in key and key.endswith("manifest.json"):
+                    manifest = msgspec.json.decode(blob)
+                    if manifest["ended"]:
+                        return manifest
+            await anyio.sleep(0.02)

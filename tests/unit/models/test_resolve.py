@@ -1,0 +1,134 @@
+"""A name or a path becomes what an engine opens, without a network."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.domain.errors import ModelUnavailable
+from app.models.catalogue import Catalogue, Model
+from app.models.fetch import pull
+from app.models.resolve import resolve, resolve_file
+from app.models.shelf import State, state, verify
+
+from .conftest import CONFIG, WEIGHTS, LoopbackHub
+
+
+@pytest.fixture
+def catalogue(model: Model) -> Catalogue:
+    return Catalogue((model,))
+
+
+def fill(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes(CONFIG)
+    (folder / "model.bin").write_bytes(WEIGHTS)
+
+
+def test_a_model_that_is_there_is_its_folder(
+    tmp_path: Path, hub: LoopbackHub, model: Model, catalogue: Catalogue
+) -> None:
+    """No request is made for it."""
+    pull(model, tmp_path, hub=hub.address)
+    hub.requests.clear()
+
+    assert resolve("echo", tmp_path, catalogue) == tmp_path / "echo"
+
+    assert not hub.requests
+
+
+def test_a_copied_folder_works_offline(tmp_path: Path, model: Model, catalogue: Catalogue) -> None:
+    """It is read in full the first time, and gets its stamp."""
+    fill(tmp_path / "echo")
+
+    assert resolve("echo", tmp_path, catalogue) == tmp_path / "echo"
+
+    assert state(model, tmp_path / "echo") is State.READY
+
+
+def test_a_folder_that_takes_no_stamp_works(tmp_path: Path, model: Model, catalogue: Catalogue) -> None:
+    """As on a read-only mount, it is read in full each time. (Here a folder stands where the stamp would.)"""
+    fill(tmp_path / "echo")
+    (tmp_path / "echo" / ".verified.json").mkdir()
+
+    assert resolve("echo", tmp_path, catalogue) == tmp_path / "echo"
+
+    assert state(model, tmp_path / "echo") is State.UNVERIFIED
+
+
+def test_a_missing_model_says_how_to_get_it(tmp_path: Path, catalogue: Catalogue) -> None:
+    """The sentence holds the command."""
+    with pytest.raises(ModelUnavailable, match="run `parley models pull echo`"):
+        resolve("echo", tmp_path, catalogue)
+
+
+@pytest.mark.parametrize("content", [b"half", WEIGHTS[::-1]])
+def test_a_damaged_model_says_how_to_mend_it(tmp_path: Path, catalogue: Catalogue, content: bytes) -> None:
+    """Wrong in size or wrong in checksum."""
+    fill(tmp_path / "echo")
+    (tmp_path / "echo" / "model.bin").write_bytes(content)
+
+    with pytest.raises(ModelUnavailable, match=r"damaged \(model\.bin has .*pull echo` to mend it"):
+        resolve("echo", tmp_path, catalogue)
+
+
+def test_a_path_of_the_users_is_taken_as_it_is(tmp_path: Path, catalogue: Catalogue) -> None:
+    """Its files are the user's business."""
+    (tmp_path / "mine").mkdir()
+
+    assert resolve(str(tmp_path / "mine"), tmp_path / "models", catalogue) == tmp_path / "mine"
+
+
+def test_a_folder_the_user_put_among_the_models_is_found_by_its_name(tmp_path: Path, catalogue: Catalogue) -> None:
+    """The catalogue does not have to know it."""
+    (tmp_path / "mine").mkdir()
+
+    assert resolve("mine", tmp_path, catalogue) == tmp_path / "mine"
+
+
+def test_neither_a_name_nor_a_path_lists_the_names(tmp_path: Path) -> None:
+    """The built-in catalogue is the one that is asked when none is given."""
+    with pytest.raises(ModelUnavailable, match="whisper-base"):
+        resolve("whisper-bse", tmp_path)
+
+
+def test_an_engine_that_opens_one_file_gets_it(tmp_path: Path, catalogue: Catalogue) -> None:
+    """By the folder's name, or by naming the file."""
+    fill(tmp_path / "echo")
+
+    assert resolve_file("echo", tmp_path, ".bin", catalogue) == tmp_path / "echo" / "model.bin"
+    assert resolve_file(str(tmp_path / "echo" / "model.bin"), tmp_path, ".bin", catalogue).name == "model.bin"
+
+
+def test_a_folder_with_two_candidates_is_refused(tmp_path: Path, catalogue: Catalogue) -> None:
+    """Which of them is meant is not guessed."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.gguf").touch()
+    (tmp_path / "mine" / "b.gguf").touch()
+
+    with pytest.raises(ModelUnavailable, match=r"one \.gguf file and holds 2"):
+        resolve_file("mine", tmp_path, ".gguf", catalogue)
+
+
+def test_verify_finds_what_a_look_cannot(tmp_path: Path, model: Model, change_quietly: Callable[[Path], None]) -> None:
+    """Bytes that changed while size and time did not are found by reading, and the stamp is taken away."""
+    fill(tmp_path / "echo")
+    assert not verify(model, tmp_path / "echo")
+    change_quietly(tmp_path / "echo" / "model.bin")
+    assert state(model, tmp_path / "echo") is State.READY
+
+    faults = verify(model, tmp_path / "echo")
+
+    assert [str(fault) for fault in faults] == ["model.bin has the wrong checksum"]
+    assert state(model, tmp_path / "echo") is State.UNVERIFIED
+
+
+@pytest.fixture
+def change_quietly() -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        before = path.stat()
+        path.write_bytes(path.read_bytes()[::-1])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    return change

@@ -1,0 +1,59 @@
+"""A session played by hand: events in, effects out, no time but the audio's."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from app.domain import effects as do
+from app.domain import events as ev
+from app.domain.audio import AudioChunk, ScoredChunk, ms
+from app.domain.floor import Floor, TurnRules
+from app.domain.route import Place, Route
+from app.domain.transcript import Hypothesis
+from app.domain.turn_taking import step
+
+FRAME_MS = 30
+LOCAL = Route("local", Place.ON_PREM)
+E = TypeVar("E")
+
+
+@dataclass
+class Play:
+    floor: Floor = field(default_factory=lambda: Floor(TurnRules()))
+    effects: list[do.Effect] = field(default_factory=list)
+    newest: list[do.Effect] = field(default_factory=list)
+    """The effects of the last call."""
+
+    def happen(self, *events: ev.Event) -> list[do.Effect]:
+        self.newest = []
+        for event in events:
+            self.floor, effects = step(self.floor, event)
+            self.newest += effects
+        self.effects += self.newest
+        return self.newest
+
+    def hear(self, milliseconds: int, *, speech: float) -> list[do.Effect]:
+        made: list[do.Effect] = []
+        for _ in range(milliseconds // FRAME_MS):
+            chunk = AudioChunk(b"\1\0" * ms(FRAME_MS), self.floor.heard)
+            made += self.happen(ev.AudioHeard(ScoredChunk(chunk, speech)))
+        self.newest = made
+        return made
+
+    def speech(self, milliseconds: int) -> list[do.Effect]:
+        return self.hear(milliseconds, speech=1.0)
+
+    def silence(self, milliseconds: int) -> list[do.Effect]:
+        return self.hear(milliseconds, speech=0.0)
+
+    def final(self, text: str, utterance: int | None = None, revision: int = 0) -> list[do.Effect]:
+        number = self.floor.utterances if utterance is None else utterance
+        return self.happen(ev.FinalReceived(number, revision, Hypothesis(text, is_final=True), LOCAL))
+
+    def draft(self, text: str) -> list[do.Effect]:
+        return self.happen(ev.DraftReceived(self.floor.utterances, Hypothesis(text)))
+
+    def every(self, kind: type[E]) -> list[E]:
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+    def new(self, kind: type[E]) -> list[E]:
+        return [effect for effect in self.newest if isinstance(effect, kind)]

@@ -1,0 +1,154 @@
+"""Where a streamed reply is cut for the voice."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.sentences import Cutter, plain
+
+
+def pieces_of(*deltas: str, cutter: Cutter | None = None) -> list[str]:
+    cutter = cutter or Cutter()
+    pieces: list[str] = []
+    for delta in deltas:
+        cutter, complete = cutter.hear(delta)
+        pieces += complete
+    return [*pieces, *cutter.rest()]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("", []),
+        ("Yes.", ["Yes."]),
+        ("The capital is Paris. It is old.", ["The capital is Paris.", "It is old."]),
+        ("Of course, I can help, gladly. Ask.", ["Of course,", "I can help, gladly.", "Ask."]),
+        ("Ok, that is all I know.", ["Ok, that is all I know."]),
+        ("Ask Dr. Smith or Mrs. Jones. They know.", ["Ask Dr. Smith or Mrs. Jones.", "They know."]),
+        ("Take fruit e.g. apples. Eat.", ["Take fruit e.g. apples.", "Eat."]),
+        ("We met at 5 p.m. Then we left.", ["We met at 5 p.m.", "Then we left."]),
+        ("We met at 5 p.m. on Monday. Good.", ["We met at 5 p.m. on Monday.", "Good."]),
+        ("Apples, pears etc. are fruit.", ["Apples, pears etc. are fruit."]),
+        ("John F. Kennedy spoke. We heard.", ["John F. Kennedy spoke.", "We heard."]),
+        ("It was I. He left.", ["It was I.", "He left."]),
+        ("See No. 5. Or not.", ["See No. 5.", "Or not."]),
+        ("No. That is wrong.", ["No.", "That is wrong."]),
+        ("Pi is 3.14 or so. Round it.", ["Pi is 3.14 or so.", "Round it."]),
+        ("About 1,000,000 people at 10:30 came. Yes.", ["About 1,000,000 people at 10:30 came.", "Yes."]),
+        ("Well... let me see. Right.", ["Well... let me see.", "Right."]),
+        ("Wait… No.", ["Wait…", "No."]),
+        ('He said "Stop." Then he left.', ['He said "Stop."', "Then he left."]),
+        ('"Really?" she asked. "Yes!"', ['"Really?" she asked.', '"Yes!"']),
+        ("It works (I think.) Try it.", ["It works (I think.)", "Try it."]),
+        ("What?! No way!", ["What?!", "No way!"]),
+        ("Visit example.com today. Bye.", ["Visit example.com today.", "Bye."]),
+        ("1. Wash it.\n2. Cook it.\n", ["1. Wash it.", "2. Cook it."]),
+        ("- one\n- two\n\n* three", ["one", "two", "three"]),
+        ("First line\nsecond line", ["First line", "second line"]),
+        ("今天天气很好。我们去公园吧！好吗？", ["今天天气很好。", "我们去公园吧！", "好吗？"]),  # noqa: RUF001 because these are Chinese signs
+        ("今天，天气好、很好。走吧", ["今天，天气好、", "很好。", "走吧"]),  # noqa: RUF001 because these are Chinese signs
+        ("他说「好。」然后走了。", ["他说「好。」", "然后走了。"]),
+        ("## Title\nSome **bold. Words** here.", ["Title", "Some bold.", "Words here."]),
+        ("Run `pip install` now. *Really* _do_ it.", ["Run pip install now.", "Really do it."]),
+        ("Read [the docs. All of them](https://a.b/c?d=e) now. Ok.", ["Read the docs. All of them now.", "Ok."]),
+        ("![a cat](cat.png) Nice. [1] says so.", ["a cat Nice.", "[1] says so."]),
+        ("> quoted words\n---\n```python\nx = 2 * 3\n```\n", ["quoted words", "x = 2 * 3"]),
+        ("Keep snake_case and 2*3 and C# and #1.", ["Keep snake_case and 2*3 and C# and #1."]),
+        ("Great! 😀 Go on. 🎉", ["Great!", "Go on."]),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", ["a b", "1 2"]),
+        ("... — !!!", []),
+    ],
+)
+def test_the_pieces_of_a_reply(text: str, pieces: list[str]):
+    """Pieces end where a speaker would breathe, and nowhere else."""
+    assert pieces_of(text) == pieces
+    assert pieces_of(*text) == pieces
+
+
+def test_a_sentence_does_not_wait_for_the_next():
+    """A stop and a space are enough where no abbreviation is in sight."""
+    _, pieces = Cutter().hear("It is late. ")
+
+    assert pieces == ("It is late.",)
+
+
+def test_the_first_clause_comes_at_once():
+    """A comma is enough for the first piece, as soon as the space behind it is there."""
+    cutter, none_yet = Cutter().hear("Of course,")
+    cutter, pieces = cutter.hear(" I can")
+
+    assert (none_yet, pieces) == ((), ("Of course,",))
+
+
+def test_later_pieces_are_whole_sentences():
+    """Behind the first piece a comma no longer cuts."""
+    cutter, _ = Cutter().hear("Of course. So")
+    cutter, pieces = cutter.hear(" when it rains, when it pours, we stay. Now")
+
+    assert pieces == ("So when it rains, when it pours, we stay.",)
+    assert cutter.rest() == ("Now",)
+
+
+def test_a_run_on_is_cut_at_a_space():
+    """Without any stop a piece ends at the last space before it grows too long."""
+    assert pieces_of("word " * 12, cutter=Cutter(longest=20)) == ["word word word word"] * 3
+
+
+def test_a_run_on_is_rather_cut_at_a_comma():
+    """A comma late enough in a run-on is a better place than a space."""
+    cutter = Cutter(longest=20, has_spoken=True)
+
+    assert pieces_of("one two three, four five six", cutter=cutter) == ["one two three,", "four five six"]
+
+
+WORDS = st.text("abcXYZ0123456789éß", min_size=1, max_size=8)
+SIGNS = st.sampled_from(
+    [".", ",", "!", "?", "...", "…", ";", ":", '"', "(", ")", "'", "-", "—", "*", "**", "`", "_", "["]
+)
+SPACES = st.sampled_from(
+    [" ", " ", " ", "\n", "\n\n", "\n# ", "\n- ", "\n1. ", "\t", ", ", ". ", " Dr. ", " 3.14 ", "。"]
+)
+REPLIES = st.lists(WORDS | SIGNS | SPACES, max_size=60).map("".join)
+
+
+def letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+@st.composite
+def split_replies(draw: st.DrawFn) -> list[str]:
+    text = draw(REPLIES)
+    places = sorted(draw(st.lists(st.integers(0, len(text)), max_size=20)))
+    return [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
+
+
+@given(split_replies(), st.integers(5, 60))
+def test_no_word_is_lost(deltas: list[str], longest: int):
+    """The pieces hold every letter and digit of the reply, in order."""
+    pieces = pieces_of(*deltas, cutter=Cutter(longest=longest))
+
+    assert letters("".join(pieces)) == letters("".join(deltas))
+
+
+@given(split_replies())
+def test_no_word_is_split(deltas: list[str]):
+    """Every cut falls between words."""
+    words = re.findall(r"\w+", " ".join(pieces_of(*deltas)).replace("_", " "))
+
+    assert words == re.findall(r"\w+", plain("".join(deltas)).replace("_", " "))
+
+
+@given(split_replies(), st.integers(5, 60))
+def test_the_pieces_depend_on_the_text_alone(deltas: list[str], longest: int):
+    """However the model splits its deltas, the voice says the same pieces."""
+    cutter = Cutter(longest=longest)
+
+    assert pieces_of(*deltas, cutter=cutter) == pieces_of("".join(deltas), cutter=cutter)
+
+
+@given(split_replies(), st.integers(5, 60))
+def test_a_piece_is_never_longer_than_allowed(deltas: list[str], longest: int):
+    """No piece keeps the voice busy longer than the stated length."""
+    assert all(len(piece) <= longest + 1 for piece in pieces_of(*deltas, cutter=Cutter(longest=longest)))

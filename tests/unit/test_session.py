@@ -1,0 +1,216 @@
+"""A session runs: engines are started, fed and closed, and its audio and words are kept."""
+
+import io
+import itertools
+from datetime import UTC, datetime
+
+import anyio
+import msgspec
+import pytest
+
+from app.domain import effects as do
+from app.domain import events as ev
+from app.domain.errors import ProviderBusy, ProviderDown
+from app.domain.floor import Floor, TurnRules
+from app.domain.route import Place, Route
+from app.media.decode import decode
+from app.runtime.engines import Engines, FinalRoute
+from app.runtime.recorder import recording
+from app.runtime.session import run_session
+from app.runtime.telemetry import Telemetry
+from tests.fakes import (
+    SILENCE,
+    SPEECH,
+    Browser,
+    EagerClock,
+    MemoryBlobStore,
+    ScriptedDetector,
+    ScriptedGenerator,
+    ScriptedSynthesizer,
+    ScriptedTranscriber,
+)
+
+pytestmark = pytest.mark.anyio
+LOCAL = Route("local", Place.ON_PREM)
+TURN = (*[SPEECH] * 20, *[SILENCE] * 40)
+
+
+class Room:
+    """A session's surroundings, and what is left of it."""
+
+    def __init__(self, transcriber=None, generator=None, synthesizer=None, *, live=False, rules=None) -> None:
+        self.transcriber = transcriber or ScriptedTranscriber()
+        self.generator = generator or ScriptedGenerator()
+        self.synthesizer = synthesizer or ScriptedSynthesizer()
+        self.store = MemoryBlobStore()
+        self.live = live
+        self.floor = Floor(rules or TurnRules())
+
+    async def run(self, browser: Browser) -> Browser:
+        engines = Engines(
+            ScriptedDetector(),
+            FinalRoute(LOCAL, self.transcriber, live=self.live),
+            ScriptedTranscriber("draft"),
+            self.generator,
+            self.synthesizer,
+        )
+        clock = EagerClock()
+        with anyio.fail_after(5):
+            async with recording(
+                self.store, "one", now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000
+            ) as recorder:
+                telemetry = Telemetry("one", clock)
+                await run_session(browser, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)
+        return browser
+
+    @property
+    def manifest(self) -> dict:
+        return msgspec.json.decode(self.store.blobs["sessions/2026-01-02/one/manifest.json"])
+
+
+async def test_one_turn():
+    """Speech, then silence, is drafted, finalised, answered in words and aloud."""
+    room = Room()
+
+    browser = await room.run(Browser(*TURN, do.ShowReply))
+
+    assert {d.text for d in browser.got(do.ShowDraft)} == {"draft"}
+    assert [f.hypothesis.text for f in browser.got(do.ShowFinal)] == ["hello"]
+    assert browser.got(do.ShowReplyStart) == [do.ShowReplyStart(1, "hello")]
+    assert "".join(d.text for d in browser.got(do.ShowReplyDelta)) == "You said it. Well done."
+    assert room.synthesizer.spoken == ["You said it.", "Well done."]
+    assert len(browser.got(do.PlayAudio)) == 2
+    assert browser.got(do.ShowReply) == [do.ShowReply(1, "You said it. Well done.")]
+
+
+async def test_every_engine_is_closed_after_a_turn():
+    """Nothing is left running."""
+    room = Room()
+
+    await room.run(Browser(*TURN, do.ShowReply))
+
+    assert (room.transcriber.finals, room.transcriber.closed) == (1, 1)
+    assert (room.synthesizer.closed, room.generator.cut_off) == (1, 0)
+
+
+async def test_barge_in_stops_the_voice():
+    """Words over the reply close its engines."""
+    room = Room(synthesizer=ScriptedSynthesizer(forever=True))
+
+    browser = await room.run(Browser(*TURN, do.PlayAudio, *[SPEECH] * 20, do.ShowReplyCancelled))
+
+    assert browser.got(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "barge_in")]
+    assert room.synthesizer.closed == 1
+
+
+async def test_a_final_that_fails_shows_the_draft():
+    """An engine that is down costs quality, not words, and the session goes on."""
+    room = Room(ScriptedTranscriber(error=ProviderDown("local", "asked to fail")))
+
+    browser = await room.run(Browser(*TURN, do.ShowReply))
+
+    (final,) = browser.got(do.ShowFinal)
+    assert (final.hypothesis.text, final.route) == ("draft", None)
+    assert len(browser.got(do.ShowError)) == 1
+    assert len(browser.got(do.ShowReply)) == 1
+
+
+async def test_a_reply_engine_that_is_busy_is_reported():
+    """The client reads why nothing is said, and may speak again."""
+    room = Room(generator=ScriptedGenerator(("Well, ",), ProviderBusy("embedded", "asked to fail")))
+
+    browser = await room.run(Browser(*TURN, do.ShowReplyCancelled))
+
+    assert browser.got(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "failed")]
+    assert isinstance(browser.got(do.ShowError)[0].error, ProviderBusy)
+
+
+async def test_a_live_route_hears_the_utterance_while_it_is_spoken():
+    """The engine is fed from the first sample on, and not asked twice."""
+    room = Room(live=True)
+
+    browser = await room.run(Browser(*TURN, do.ShowFinal))
+
+    (final,) = browser.got(do.ShowFinal)
+    assert room.transcriber.finals == 1
+    assert room.transcriber.heard == [final.end - final.start]
+
+
+async def test_a_dropped_speculation_is_cancelled():
+    """Speech that resumes stops the final begun in the pause; the next one hears everything."""
+    room = Room()
+
+    browser = await room.run(Browser(*[SPEECH] * 20, *[SILENCE] * 7, *[SPEECH] * 10, *[SILENCE] * 20, do.ShowFinal))
+
+    (final,) = browser.got(do.ShowFinal)
+    assert final.wasted == 1
+    assert room.transcriber.heard[-1] > room.transcriber.heard[0] + 30 * 16 * 10
+    assert room.transcriber.finals == room.transcriber.closed == 2
+
+
+async def test_orders_keep_their_place_in_the_audio():
+    """`end` counts behind the audio sent before it, and before the audio sent after it."""
+    room = Room()
+
+    browser = await room.run(Browser(*[SPEECH] * 20, ev.ClientEnded(), do.ShowReply))
+
+    (final,) = browser.got(do.ShowFinal)
+    assert final.end == 20 * 480
+
+
+async def test_every_sample_is_archived_and_in_one_final():
+    """The chunks and the finals each cover the whole session without a gap."""
+    room = Room()
+
+    await room.run(Browser(*TURN, do.ShowReply, *TURN, *[SILENCE] * 50))
+
+    manifest = room.manifest
+    assert manifest["samples"] == (60 + 60 + 50) * 480
+    for covering in (manifest["chunks"], manifest["finals"]):
+        edges = [(c["start"], c["end"]) for c in covering]
+        assert edges[0][0] == 0
+        assert edges[-1][1] == manifest["samples"]
+        assert all(one[1] == other[0] for one, other in itertools.pairwise(edges))
+    assert [f["text"] for f in manifest["finals"]] == ["hello", "hello", ""]
+    assert manifest["replies"][0]["text"] == "You said it. Well done."
+    assert manifest["ended"]
+
+
+async def test_the_archive_holds_the_very_samples():
+    """FLAC is lossless: what comes out is what went in."""
+    room = Room()
+    await room.run(Browser(*TURN, *[SPEECH] * 7))
+
+    stored = [b"".join(decode(io.BytesIO(room.store.blobs[c["key"]]))) for c in room.manifest["chunks"]]
+
+    assert b"".join(stored) == b"".join((*TURN, *[SPEECH] * 7))
+
+
+async def test_a_client_that_vanishes_in_mid_word_is_archived():
+    """Its last word has a final, though nobody is there to read it."""
+    room = Room()
+
+    await room.run(Browser(*[SPEECH] * 20))
+
+    assert [(f["text"], f["end"]) for f in room.manifest["finals"]] == [("hello", 20 * 480)]
+
+
+async def test_no_turn_is_answered_where_no_reply_is_wanted():
+    """A transcription service is a session with replies turned off."""
+    room = Room(rules=TurnRules(reply=False))
+
+    browser = await room.run(Browser(*TURN, do.ShowFinal, *TURN))
+
+    assert room.generator.asked == []
+    assert len(browser.got(do.ShowFinal)) == 2
+
+
+async def test_a_store_that_is_down_ends_the_session():
+    """Audio that cannot be kept is not accepted in silence."""
+    room = Room()
+    room.store.error = ProviderDown("filesystem", "asked to fail")
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await room.run(Browser(*TURN, *TURN, *TURN))
+
+    assert caught.group_contains(ProviderDown)
