@@ -1,0 +1,24 @@
+"""How much the encoder is given: what was said and a margin of silence, not thirty seconds.
+
+The numbers come from the sweep in `bench/context_sweep.py`; its table is in docs/engine.md.
+"""
+
+FULL = 3000
+"""Columns of the context Whisper was trained with: 30 s."""
+
+_MARGIN = 100
+_WIDER = 600
+_BUCKET = 50
+_LONG = 2400
+
+
+def ladder(columns: int) -> tuple[int, ...]:
+    """The contexts to try for so many columns of sound: the first is fast, the last is certain."""
+    if columns >= _LONG:
+        return (FULL,)
+    tries = (_rounded(columns + _MARGIN), _rounded(columns + _WIDER), FULL)
+    return tuple(sorted(set(tries)))
+
+
+def _rounded(columns: int) -> int:
+    return min(FULL, -(-columns // _BUCKET) * _BUCKET)
