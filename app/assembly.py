@@ -34,7 +34,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         async def session_engines() -> AsyncGenerator[Engines, None]:
             yield Engines(
                 detector=detector,
-                finals=FinalRoute(Route("local", Place.ON_PREM), finals.for_session()),
+                finals=FinalRoute(Route("local", Place.ON_PREM), finals),
                 drafter=drafts.for_session(),
                 generator=generator,
                 synthesizer=synthesizer,
