@@ -35,7 +35,7 @@ async def place(tmp_path_factory):
         reply_provider="embedded",
         reply_max_tokens=40,
     )
-    async with served(open_service(settings)) as address:
+    async with open_service(settings) as service, served(service) as address:
         yield f"ws://{address}/ws/transcribe", recordings
 
 
