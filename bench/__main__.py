@@ -48,7 +48,8 @@ def voice(speech: Path | None, url: str | None, **options: Any) -> None:
     folder = speech or Path(os.environ.get("PARLEY_SPEECH_DIR", "../shared/speech"))
     name = options.pop("name") or options["protocol"]
     results = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{name}.json"
-    anyio.run(run, Plan(speech=folder, url=url, name=name, results=results, **options), Console(highlight=False))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # a file has no width of its own
+    anyio.run(run, Plan(speech=folder, url=url, name=name, results=results, **options), console)
 
 
 def main() -> None:

@@ -27,6 +27,8 @@ class Measured:
     words_taken_back: int
     ttfs: float | None
     """From the true end of speech to the last final that covers it."""
+    end_late: float | None
+    """How much later than the true end of speech that final says speech ended, where the server says so."""
     voice_to_voice: float | None
     """From the true end of speech to the first sound of the reply."""
     final_text: str
@@ -45,6 +47,7 @@ def measure(said: Said, normalise: Normalise) -> Measured:
         words_shown=shown,
         words_taken_back=back,
         ttfs=final.at - said.end if final else None,
+        end_late=final.end - said.end if final and final.end is not None else None,
         voice_to_voice=reply.at - said.end if reply else None,
         final_text=" ".join(each.text for each in finals),
         finals=len(finals),

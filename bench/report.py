@@ -39,6 +39,8 @@ class Summary:
     ttfs_p50: float | None
     ttfs_p95: float | None
     ttfs_p99: float | None
+    end_late_p50: float | None
+    end_late_p95: float | None
     voice_to_voice_p50: float | None
     voice_to_voice_p95: float | None
     finals_missing: int
@@ -75,6 +77,7 @@ def _summary(load: Load, measured: Sequence[Measured], streamed: Errors, whole: 
     words = _known(one.first_right_word for one in measured)
     ages = [age for one in measured for age in one.draft_ages]
     ttfs = _known(one.ttfs for one in measured)
+    late = _known(one.end_late for one in measured)
     spoken = _known(one.voice_to_voice for one in measured)
     shown = sum(one.words_shown for one in measured)
     asked = any(said.reply for said in load.said)
@@ -93,6 +96,8 @@ def _summary(load: Load, measured: Sequence[Measured], streamed: Errors, whole: 
         ttfs_p50=percentile(ttfs, 50),
         ttfs_p95=percentile(ttfs, 95),
         ttfs_p99=percentile(ttfs, 99),
+        end_late_p50=percentile(late, 50),
+        end_late_p95=percentile(late, 95),
         voice_to_voice_p50=percentile(spoken, 50),
         voice_to_voice_p95=percentile(spoken, 95),
         finals_missing=len(measured) - len(ttfs),
@@ -123,6 +128,7 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
         ("age of the newest draft p50 / p95", _seconds(s.draft_age_p50, s.draft_age_p95)),
         ("words taken back per word shown", _number(s.churn)),
         ("TTFS p50 / p95 / p99", _seconds(s.ttfs_p50, s.ttfs_p95, s.ttfs_p99)),
+        ("  end of speech seen late by p50 / p95", _seconds(s.end_late_p50, s.end_late_p95)),
         ("voice to voice p50 / p95", _seconds(s.voice_to_voice_p50, s.voice_to_voice_p95)),
         ("finals missing", str(s.finals_missing)),
         ("replies missing", "-" if s.replies_missing is None else str(s.replies_missing)),
@@ -138,6 +144,8 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
 def table(summaries: Sequence[Summary]) -> Table:
     """One column a load."""
     drawn = Table(box=None, padding=(0, 2), show_header=False)
+    for _ in range(len(summaries) + 1):
+        drawn.add_column(no_wrap=True)
     for cells in zip(*(rows(summary) for summary in summaries), strict=True):
         drawn.add_row(cells[0][0], *(value for _, value in cells))
     return drawn

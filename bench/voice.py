@@ -74,7 +74,7 @@ class Said:
         return final.at >= self.end
 
 
-async def say(opener: Opener, url: str, clip: Clip, *, reply: bool) -> Said:
+async def say(opener: Opener, url: str, clip: Clip, *, reply: bool, quiet: float = QUIET_SECONDS) -> Said:
     """Play the clip over a session of its own. Raises ProviderDown where nobody answers."""
     said = Said(clip, reply)
     try:
@@ -82,17 +82,17 @@ async def say(opener: Opener, url: str, clip: Clip, *, reply: bool) -> Said:
             said.began = anyio.current_time()
             over = anyio.Event()
             tasks.start_soon(_listen, line.heard(), said, over)
-            await _talk(line, said, over)
+            await _talk(line, said, over, quiet)
             tasks.cancel_scope.cancel()
     except* HUNG_UP:
         said.hung_up = True
     return said
 
 
-async def _talk(line: Line, said: Said, over: anyio.Event) -> None:
+async def _talk(line: Line, said: Said, over: anyio.Event, quiet_seconds: float) -> None:
     """The clip, then silence for as long as the answer takes or patience lasts."""
     tone = said.clip.tone
-    lead, quiet, patience = (size(seconds) for seconds in (LEAD_SECONDS, QUIET_SECONDS, PATIENCE_SECONDS))
+    lead, quiet, patience = (size(seconds) for seconds in (LEAD_SECONDS, quiet_seconds, PATIENCE_SECONDS))
     await _send(line, said, tone[:lead] + said.clip.pcm + tone[lead : lead + quiet])
     further = iter(_packets(tone[lead + quiet : lead + patience]))
     while not said.answered() and not over.is_set() and (packet := next(further, None)):

@@ -38,7 +38,7 @@ def test_times_count_from_the_true_bounds_of_speech():
         said(
             Heard(2.0, "draft", "won", "1"),
             Heard(2.4, "draft", "one two", "1"),
-            Heard(4.0, "final", "One two three", "1", 1.4, 3.4),
+            Heard(4.0, "final", "One two three", "1", 1.4, 3.5),
             Heard(5.4, "reply"),
             reply=True,
         ),
@@ -48,6 +48,7 @@ def test_times_count_from_the_true_bounds_of_speech():
     assert measured.first_draft == pytest.approx(0.6)
     assert measured.first_right_word == pytest.approx(1.0)
     assert measured.ttfs == pytest.approx(0.6)
+    assert measured.end_late == pytest.approx(0.1)
     assert measured.voice_to_voice == pytest.approx(2.0)
     assert measured.final_text == "One two three"
 
