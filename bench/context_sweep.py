@@ -14,14 +14,13 @@ from statistics import mean
 
 from bench.speech import DEFAULT, Clip, clips, word_error_rate
 from providers.local import decoding
-from providers.local.context import FULL
+from providers.local.context import FULL, ladder
 from providers.local.guard import Verdict, judge
-from providers.local.mel import Mel, samples_of, scaled
+from providers.local.mel import samples_of, scaled
 from providers.local.passes import Ask, asked_in_its_language, encode, generate
 from providers.local.whisper_model import WhisperModel, load
 
 MARGINS = (0, 50, 100, 150, 200, 300, 400, FULL)
-BUCKET = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +33,20 @@ class Row:
     milliseconds: float
 
 
-def contexts(columns: int, margin: int) -> tuple[int, ...]:
-    """The ladder for one margin: it, five seconds more, everything."""
-    steps = (margin, margin + 500, FULL)
-    return tuple(sorted({min(FULL, -(-(columns + step) // BUCKET) * BUCKET) for step in steps}))
-
-
-def sweep(model: WhisperModel, chosen: list[Clip], mels: list[Mel], margin: int, beam: int, corpus: Path) -> Row:
+def sweep(model: WhisperModel, chosen: list[Clip], *, margin: int, beam: int, corpus: Path) -> Row:
+    mels = [model.filters.columns(samples_of(clip.pcm)) for clip in chosen]
     raw, flagged = [], 0
     guarded, retried, taken = [], 0, []
     for mel in mels:
-        ladder = contexts(mel.shape[1], margin)
+        rungs = ladder(mel.shape[1], margin)
         ask = Ask(mel, "en", beam_size=beam)
         begun = time.perf_counter()
-        encoded = encode(model, [scaled(mel, ladder[0])])
+        encoded = encode(model, [scaled(mel, rungs[0])])
         asked = asked_in_its_language(model, ask, encoded)
         first = generate(model, encoded, [asked])[0]
         raw.append(first.evidence.text)
         flagged += judge(first.evidence) in (Verdict.LOOP, Verdict.BROKEN)
-        heard = decoding.settle(model, asked, encoded, first, ladder)
+        heard = decoding.settle(model, asked, encoded, first, rungs)
         taken.append(time.perf_counter() - begun)
         guarded.append(heard.text)
         retried += heard.passes > 1
@@ -71,12 +65,11 @@ def main() -> None:
 
     model = load(args.model, device="auto", compute_type="auto", threads=args.threads)
     chosen = [clip for clip in clips(args.speech) if not clip.long and clip.seconds <= 30]
-    mels = [model.filters.columns(samples_of(clip.pcm)) for clip in chosen]
     print(f"{args.model.name}, beam {args.beam}, {len(chosen)} clips")
     print("| margin, ms | WER raw | WER guarded | flagged | retried | ms per clip |")
     print("| --- | --- | --- | --- | --- | --- |")
     for margin in args.margins:
-        row = sweep(model, chosen, mels, margin, args.beam, args.speech)
+        row = sweep(model, chosen, margin=margin, beam=args.beam, corpus=args.speech)
         name = "full" if margin >= FULL else str(margin * 10)
         print(
             f"| {name} | {row.raw:.2f} | {row.guarded:.2f} | {row.flagged} | {row.retried} | {row.milliseconds:.0f} |",

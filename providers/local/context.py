@@ -6,17 +6,17 @@ The numbers come from the sweep in `bench/context_sweep.py`; its table is in doc
 FULL = 3000
 """Columns of the context Whisper was trained with: 30 s."""
 
-_MARGIN = 100
-_WIDER = 600
+MARGIN = 100
+_WIDER = 500
 _BUCKET = 50
 _LONG = 2400
 
 
-def ladder(columns: int) -> tuple[int, ...]:
+def ladder(columns: int, margin: int = MARGIN) -> tuple[int, ...]:
     """The contexts to try for so many columns of sound: the first is fast, the last is certain."""
     if columns >= _LONG:
         return (FULL,)
-    tries = (_rounded(columns + _MARGIN), _rounded(columns + _WIDER), FULL)
+    tries = (_rounded(columns + margin), _rounded(columns + margin + _WIDER), FULL)
     return tuple(sorted(set(tries)))
 
 

@@ -1,7 +1,7 @@
 """One pass of Whisper: encode, decode, and see where each word was."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import ctranslate2
@@ -115,16 +115,18 @@ def generate(model: WhisperModel, encoded: Encoded, asked: Sequence[Asked]) -> l
     beam = max(one.ask.beam_size for one in asked)
     budget = int(12 + seconds * _TOKENS_A_SECOND)
     first = int(8 + seconds * _AT_FIRST) if len(asked) == 1 and beam == 1 else budget
-    results = _answer(model, encoded, starts, beam, first)
+    results = _answer(model, encoded, starts, beam, first + max(len(one.prefix) for one in asked))
     passes = [_read(one, result, first) for one, result in zip(asked, results, strict=True)]
     if first < budget and passes[0].evidence.ran_on and judge(passes[0].evidence) is not Verdict.LOOP:
-        begun = results[0]
-        rest = _answer(model, encoded, [[*starts[0], *begun.sequences_ids[0]]], beam, budget - first)[0]
-        passes = [_joined(asked[0], begun, rest, budget - first)]
+        # The tokens so far are the prefix of the rest: nothing is decoded twice.
+        begun = replace(asked[0], prefix=passes[0].tokens)
+        rest = _answer(model, encoded, [begun.start], beam, budget - first + len(begun.prefix))[0]
+        passes = [_read(begun, rest, budget - first)]
     return passes
 
 
 def _answer(model: WhisperModel, encoded: Encoded, starts: list[list[int]], beam: int, budget: int) -> list[Any]:
+    """The tokens of the answer, the prefix included."""
     # Doubled, because CTranslate2 gives the answer half of max_length and the prompt the other half.
     length = min(_TOKENS, 2 * budget)
     found: list[Any] = model.weights.generate(
@@ -134,22 +136,11 @@ def _answer(model: WhisperModel, encoded: Encoded, starts: list[list[int]], beam
 
 
 def _read(asked: Asked, result: Any, budget: int) -> Pass:
-    said = tuple(result.sequences_ids[0])
-    ran_on = len(said) >= min(_TOKENS // 2, budget)
-    sure = result.scores[0] if said else 0.0
-    return _pass(asked, said, sure, result.no_speech_prob, ran_on=ran_on)
-
-
-def _joined(asked: Asked, begun: Any, rest: Any, budget: int) -> Pass:
-    one, two = begun.sequences_ids[0], rest.sequences_ids[0]
-    mean = (begun.scores[0] * len(one) + rest.scores[0] * len(two)) / max(1, len(one) + len(two))
-    return _pass(asked, (*one, *two), mean, begun.no_speech_prob, ran_on=len(two) >= budget)
-
-
-def _pass(asked: Asked, said: tuple[int, ...], sure: float, no_speech: float, *, ran_on: bool) -> Pass:
-    tokens = (*asked.prefix, *said)
+    tokens = tuple(result.sequences_ids[0])
+    ran_on = len(tokens) >= min(_TOKENS // 2, len(asked.prefix) + budget)
+    sure = result.scores[0] if tokens else 0.0
     text = asked.tokenizer.decode(list(tokens)).strip()
-    return Pass(tokens, Evidence(text, asked.ask.seconds, sure, no_speech, ran_on))
+    return Pass(tokens, Evidence(text, asked.ask.seconds, sure, result.no_speech_prob, ran_on))
 
 
 def align(model: WhisperModel, asked: Asked, encoded: Encoded, tokens: Sequence[int]) -> tuple[TimedWord, ...]:

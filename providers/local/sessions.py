@@ -1,8 +1,10 @@
 """One session at a shared model: its newer draft replaces its older one."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
+from app.domain.audio import AudioChunk
 from app.domain.transcript import Hypothesis
 from providers.local.cores import Cores, Superseded
 from providers.local.decoding import hear
@@ -22,20 +24,30 @@ class Equipment:
     voice: VoiceFinder
 
 
-class SessionDrafts:
-    """A DraftTranscriber for one session: it remembers the utterance that is being spoken."""
+Finals: TypeAlias = Callable[[AsyncIterable[AudioChunk], Hashable, str | None], AsyncGenerator[Hypothesis, None]]
+"""Transcribes an utterance of a session, in a language."""
 
-    def __init__(self, equipment: Equipment) -> None:
+
+class SessionWhisper:
+    """A Transcriber and a DraftTranscriber for one session: it remembers the utterance that is being spoken."""
+
+    def __init__(self, equipment: Equipment, finals: Finals) -> None:
         self._equipment = equipment
+        self._finals = finals
         self.known = Draft(GrowingMel(equipment.model.filters))
         """Only a pass changes it, and passes of one session do not overlap."""
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        return self._finals(utterance, self, language)
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
         """The utterance so far. Replaced by a newer draft before its turn, it is what was stable."""
         self._equipment.model.tokenizer(language)
         try:
             hypothesis: Hypothesis = await self._equipment.cores.run(
-                self._equipment_drafts,
+                self._together,
                 _DraftWish(self, pcm, stable, language),
                 urgency=Urgency.DRAFT,
                 session=self,
@@ -45,13 +57,13 @@ class SessionDrafts:
             return Hypothesis(stable, language=language)
         return hypothesis
 
-    def _equipment_drafts(self, wishes: Sequence["_DraftWish"]) -> list[Hypothesis]:
+    def _together(self, wishes: Sequence["_DraftWish"]) -> list[Hypothesis]:
         return drafts(self._equipment, wishes)
 
 
 @dataclass(frozen=True, slots=True)
 class _DraftWish:
-    session: SessionDrafts
+    session: SessionWhisper
     pcm: bytes
     stable: str
     language: str | None

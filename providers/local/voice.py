@@ -68,6 +68,8 @@ def spoken(probabilities: Sequence[float], samples: int) -> tuple[Span, ...]:
             spans[-1] = Span(spans[-1].start, end)
         else:
             spans.append(Span(start, end))
+    if not spans:
+        return ()
     middles = [(one.end + other.start) // 2 for one, other in pairwise(spans)]
     return tuple(
         Span(max(span.start - pad, low), min(span.end + pad, high))

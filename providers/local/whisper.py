@@ -17,7 +17,7 @@ from providers.local.mel import samples_of
 from providers.local.passes import Ask
 from providers.local.scheduler import Urgency
 from providers.local.self_test import UTTERANCE, SelfTest
-from providers.local.sessions import Equipment, SessionDrafts
+from providers.local.sessions import Equipment, SessionWhisper
 from providers.local.silero import load_network
 from providers.local.vocabulary import prompt_tokens
 from providers.local.voice import Span, VoiceFinder, windows
@@ -72,20 +72,25 @@ class WhisperEngine:
         """Pieces of speech that wait for the cores, of all engines."""
         return self._cores.queued
 
-    def for_session(self) -> "SessionDrafts":
-        """The drafts of one session: its newer one replaces its older one, and builds on it."""
-        return SessionDrafts(self._equipment)
+    def for_session(self) -> "SessionWhisper":
+        """The engine for one session: its newer draft replaces its older one, and its finals take turns."""
+        return SessionWhisper(self._equipment, self._transcribe)
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
         """A draft of no session in particular; `for_session` gives cheaper ones."""
         return await self.for_session().draft(pcm, stable=stable, language=language)
 
-    async def transcribe(
+    def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
-        """One final, when the utterance has ended; over half a minute, interims on the way."""
+        """One final, when the utterance has ended; an utterance of minutes gives interims on the way."""
+        return self._transcribe(utterance, object(), language)
+
+    async def _transcribe(
+        self, utterance: AsyncIterable[AudioChunk], session: Hashable, language: str | None
+    ) -> AsyncGenerator[Hypothesis, None]:
         self._model.tokenizer(language)
-        session, start = object(), 0
+        start = 0
         pcm = bytearray()
         done: list[Hypothesis] = []
         async for chunk in utterance:
