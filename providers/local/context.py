@@ -6,7 +6,12 @@ The numbers come from the sweep in `bench/context_sweep.py`; its table is in doc
 FULL = 3000
 """Columns of the context Whisper was trained with: 30 s."""
 
-MARGIN = 100
+MARGIN = 200
+"""Columns of silence behind a final."""
+
+DRAFT_MARGIN = 100
+"""Columns of silence behind a draft, which may be wrong for half a second."""
+
 _WIDER = 500
 _BUCKET = 50
 _LONG = 2400

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
-from providers.local.context import ladder
+from providers.local.context import DRAFT_MARGIN, MARGIN, ladder
 from providers.local.guard import Verdict, crammed, judge, loop_start
 from providers.local.mel import scaled
 from providers.local.passes import (
@@ -42,7 +42,7 @@ class Heard:
 
 def hear(model: WhisperModel, asks: Sequence[Ask]) -> list[Heard]:
     """Answer all asks; several share their first pass and climb on alone."""
-    frames = max(ladder(ask.power.shape[1])[0] for ask in asks)
+    frames = max(_ladder(ask)[0] for ask in asks)
     encoded = encode(model, [scaled(ask.power, frames) for ask in asks])
     parts = [encoded] if len(asks) == 1 else rows(model, encoded)
     asked = [asked_in_its_language(model, ask, part) for ask, part in zip(asks, parts, strict=True)]
@@ -52,23 +52,28 @@ def hear(model: WhisperModel, asks: Sequence[Ask]) -> list[Heard]:
         # A batch wants prompts of one length: where they differ only the encoder was shared.
         first = [generate(model, part, [one])[0] for part, one in zip(parts, asked, strict=True)]
     return [
-        settle(
-            model, one, part, heard, (frames, *(wider for wider in ladder(one.ask.power.shape[1]) if wider > frames))
-        )
+        settle(model, one, part, heard, (frames, *(wider for wider in _ladder(one.ask) if wider > frames)))
         for one, part, heard in zip(asked, parts, first, strict=True)
     ]
+
+
+def _ladder(ask: Ask) -> tuple[int, ...]:
+    return ladder(ask.power.shape[1], MARGIN if ask.careful else DRAFT_MARGIN)
 
 
 def settle(model: WhisperModel, asked: Asked, encoded: Encoded, first: Pass, contexts: Sequence[int]) -> Heard:
     """Believe the pass made in the first of these contexts, or mend it, or climb to the next."""
     best = _mended(model, asked, encoded, first)
     passes = 1
+    plain = replace(asked, prefix=(), ask=replace(asked.ask, prompt=()))
+    if asked.ask.careful and asked.ask.prompt and best.verdict is not Verdict.SANE:
+        # A prompt can lead a small model astray; the sound alone may say more.
+        best = _mended(model, plain, encoded, generate(model, encoded, [plain])[0])
     for wider in contexts[1:] if asked.ask.careful else ():
         if best.verdict in (Verdict.SANE, Verdict.SILENCE):
             break
         encoded = encode(model, [scaled(asked.ask.power, wider)])
-        again = replace(asked, prefix=())
-        tried = _mended(model, again, encoded, generate(model, encoded, [again])[0])
+        tried = _mended(model, plain, encoded, generate(model, encoded, [plain])[0])
         passes += 1
         better = tried.log_probability > best.log_probability or best.verdict is Verdict.LOOP
         if tried.verdict in (Verdict.SANE, Verdict.SILENCE) or better:

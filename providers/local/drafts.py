@@ -35,12 +35,15 @@ class Draft:
     voiced: bool = False
     """Someone was heard to speak."""
 
-    def hear(self, pcm: bytes) -> "Draft":
+    def hear(self, pcm: bytes, stable: str) -> "Draft":
         """The same utterance with more sound, or a new one."""
-        grown = self.mel.hear(pcm)
-        if pcm.startswith(self.mel.pcm):
-            return replace(self, mel=grown)
-        return Draft(grown)
+        known = self if pcm.startswith(self.mel.pcm) else Draft(self.mel)
+        known = replace(known, mel=self.mel.hear(pcm))
+        columns = known.mel.power.shape[1]
+        if columns - known.begins <= _FORCED + _WINDOW:
+            return known
+        # So much at once fits no window: what was agreed on stands for all but the end of it.
+        return replace(known, begins=columns - _WINDOW, before=tuple(stable.split()))
 
     def ask(self, stable: str, language: str | None) -> Ask:
         """What to decode: the window, behind the stable words that lie in it."""

@@ -17,12 +17,16 @@ Encoded: TypeAlias = Any
 
 COLUMNS_A_SECOND = 16_000 // HOP
 
-_TOKENS = 448
-"""Whisper's own limit: half for what came before, half for the answer."""
+_ANSWER = 224
+"""Tokens an answer may have, its prefix included. CTranslate2 never ends where the prefix alone is longer."""
 
 _TOKENS_A_SECOND = 6
 _AT_FIRST = 4
 """Tokens a second in the first half of a pass; few people speak faster, and a loop is stopped there."""
+
+
+_NEW = 24
+"""Tokens a draft may add to words that are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def asked_in_its_language(model: WhisperModel, ask: Ask, encoded: Encoded) -> As
         language = best.strip("<|>")
     tokenizer = model.tokenizer(language)
     prefix = tokenizer.encode(" " + ask.said.strip()) if ask.said.strip() else []
-    return Asked(ask, tokenizer, tuple(prefix[-_TOKENS // 4 :]))
+    return Asked(ask, tokenizer, tuple(prefix[-_ANSWER // 2 :]))
 
 
 def encode(model: WhisperModel, mels: Sequence[Mel]) -> Encoded:
@@ -113,14 +117,20 @@ def generate(model: WhisperModel, encoded: Encoded, asked: Sequence[Asked]) -> l
     starts = [one.start for one in asked]
     seconds = max(one.ask.seconds for one in asked)
     beam = max(one.ask.beam_size for one in asked)
-    budget = int(12 + seconds * _TOKENS_A_SECOND)
-    first = int(8 + seconds * _AT_FIRST) if len(asked) == 1 and beam == 1 else budget
-    results = _answer(model, encoded, starts, beam, first + max(len(one.prefix) for one in asked))
+    prefix = max(len(one.prefix) for one in asked)
+    budget = min(_ANSWER - prefix, int(12 + seconds * _TOKENS_A_SECOND))
+    hasty = not any(one.ask.careful for one in asked)
+    first = min(budget, int(8 + seconds * _AT_FIRST)) if len(asked) == 1 and beam == 1 else budget
+    if hasty:
+        # What a draft leaves out, the next one adds: behind known words there is little new.
+        budget = first = min(first, _NEW) if prefix else first
+    results = _answer(model, encoded, starts, beam, prefix + first)
     passes = [_read(one, result, first) for one, result in zip(asked, results, strict=True)]
-    if first < budget and passes[0].evidence.ran_on and judge(passes[0].evidence) is not Verdict.LOOP:
+    room = _ANSWER - len(passes[0].tokens)
+    if first < budget and room > 0 and passes[0].evidence.ran_on and judge(passes[0].evidence) is not Verdict.LOOP:
         # The tokens so far are the prefix of the rest: nothing is decoded twice.
         begun = replace(asked[0], prefix=passes[0].tokens)
-        rest = _answer(model, encoded, [begun.start], beam, budget - first + len(begun.prefix))[0]
+        rest = _answer(model, encoded, [begun.start], beam, len(begun.prefix) + budget - first)[0]
         passes = [_read(begun, rest, budget - first)]
     return passes
 
@@ -128,7 +138,7 @@ def generate(model: WhisperModel, encoded: Encoded, asked: Sequence[Asked]) -> l
 def _answer(model: WhisperModel, encoded: Encoded, starts: list[list[int]], beam: int, budget: int) -> list[Any]:
     """The tokens of the answer, the prefix included."""
     # Doubled, because CTranslate2 gives the answer half of max_length and the prompt the other half.
-    length = min(_TOKENS, 2 * budget)
+    length = 2 * min(_ANSWER, budget)
     found: list[Any] = model.weights.generate(
         encoded, starts, beam_size=beam, max_length=length, return_scores=True, return_no_speech_prob=True
     )
@@ -137,7 +147,7 @@ def _answer(model: WhisperModel, encoded: Encoded, starts: list[list[int]], beam
 
 def _read(asked: Asked, result: Any, budget: int) -> Pass:
     tokens = tuple(result.sequences_ids[0])
-    ran_on = len(tokens) >= min(_TOKENS // 2, len(asked.prefix) + budget)
+    ran_on = asked.ask.careful and len(tokens) >= min(_ANSWER, len(asked.prefix) + budget)
     sure = result.scores[0] if tokens else 0.0
     text = asked.tokenizer.decode(list(tokens)).strip()
     return Pass(tokens, Evidence(text, asked.ask.seconds, sure, result.no_speech_prob, ran_on))

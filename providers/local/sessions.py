@@ -78,7 +78,7 @@ def drafts(equipment: Equipment, wishes: Sequence[_DraftWish]) -> list[Hypothesi
     with translated():
         voiced: list[_DraftWish] = []
         for wish in wishes:
-            known = wish.session.known.hear(wish.pcm)
+            known = wish.session.known.hear(wish.pcm, wish.stable)
             if not known.voiced and equipment.voice.anyone(samples_of(wish.pcm)):
                 known = replace(known, voiced=True)
             wish.session.known = known
