@@ -64,15 +64,15 @@ async def processor_share(engine: TranscribeEngine, *, streams: int, seconds: fl
             async for _ in hypotheses:
                 pass
 
-    share = 0.0
+    used = took = 0.0
     async with anyio.create_task_group() as people:
         for _ in range(streams):
             people.start_soon(speak)
         await anyio.sleep(1.5)  # because opening is another cost
         used, began = time.process_time(), time.perf_counter()
         await anyio.sleep(seconds - 2.5)
-        share = (time.process_time() - used) / (time.perf_counter() - began)
-    return share
+        used, took = time.process_time() - used, time.perf_counter() - began
+    return used / took
 
 
 async def overhead(engine: TranscribeEngine, *, utterances: int) -> Overhead:

@@ -29,6 +29,7 @@ _OUT_OF_REACH = (
     TimeoutError,
     aiohttp.ClientError,
     boto.CredentialRetrievalError,
+    boto.ConnectionError,
     boto.HTTPClientError,
     transcribe.HTTPException,
     transcribe.InternalFailureException,

@@ -137,7 +137,10 @@ class Http2:
         self._tls = io.ClientTlsContext(options)
         self._socket_options = io.SocketOptions()
         self._socket_options.connect_timeout_ms = 3_000
-        self._socket_options.keep_alive = True
+        self._socket_options.keep_alive = True  # because a peer that lost its power says no goodbye
+        self._socket_options.keep_alive_interval_secs = 10
+        self._socket_options.keep_alive_timeout_secs = 10
+        self._socket_options.keep_alive_max_probes = 3
         self._rest = _Rest()
 
     def wake(self) -> None:

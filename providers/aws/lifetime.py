@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TypeAlias
 
-from app.domain.audio import SAMPLE_RATE
+from app.domain.audio import SAMPLE_RATE, ms
 
 MINIMUM_S = 15
 """What a request costs at least, in seconds of audio."""
@@ -23,12 +23,12 @@ def billed_seconds(samples: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the service allows and what we make of it, in seconds."""
+    """What the service allows and what we make of it."""
 
     feed_every_s: float = 6.0
     """Well under the service's fifteen, so that one late feed does no harm."""
 
-    feed_s: float = 0.1
+    feed_ms: int = 100
     """How much silence one feed is."""
 
     rest_s: float = 300.0
@@ -98,7 +98,7 @@ def rest(stream: Streaming, limits: Limits, now: float) -> Order:
     if spent >= MINIMUM_S:
         return Close("keeping it has cost as much as opening another")
     if now >= feeds_at:
-        return Feed(round(limits.feed_s * SAMPLE_RATE))
+        return Feed(ms(limits.feed_ms))
     return Wait(min(feeds_at, gives_up_at))
 
 

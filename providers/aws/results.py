@@ -46,10 +46,11 @@ class Result:
     def since(self, position: int) -> "Result":
         """The part of this result that was said from `position` on.
 
-        A segment may span two utterances of one stream. A mark belongs to the word before it.
+        A segment may span two utterances of one stream. A word is ours when it ends in ours, for a recogniser may
+        stretch a first word back over the silence before it. A mark belongs to the word before it.
         """
         first = next(
-            (n for n, item in enumerate(self.items) if not item.is_punctuation and _middle(item) >= position),
+            (n for n, item in enumerate(self.items) if not item.is_punctuation and item.end > position),
             len(self.items),
         )
         if first == 0:
@@ -109,10 +110,6 @@ class Heard:
         start = max(0, item.start - self.origin)
         probability = 1.0 if item.confidence is None else item.confidence
         return Word(item.text, start, max(start, item.end - self.origin), probability, item.speaker)
-
-
-def _middle(item: Item) -> int:
-    return (item.start + item.end) // 2
 
 
 def _spell(items: Iterable[Item]) -> str:

@@ -1,7 +1,7 @@
 """One speaker's utterances on one stream, kept while it pays."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
@@ -10,7 +10,7 @@ from app.domain.errors import ProviderDown, ProviderError
 from app.domain.transcript import Hypothesis
 from providers.aws.commit import Commit, Flush, GiveUp, Listen, next_step
 from providers.aws.languages import language_of, locale_for
-from providers.aws.lifetime import Close, Feed, Wait, billed_seconds, has_room, marginal_seconds, rest
+from providers.aws.lifetime import Close, Feed, Limits, Wait, billed_seconds, has_room, marginal_seconds, rest
 from providers.aws.pool import StreamPool
 from providers.aws.stream import Hearing, Stream
 from providers.aws.streaming_client import PROVIDER
@@ -91,7 +91,10 @@ class TranscribeSession:
         async def feed() -> None:
             try:
                 with feeding:
-                    await _feed(utterance, stream, hearing)
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(_stay_awake, stream, self._pool.settings.limits)
+                        await _feed(utterance, stream, hearing)
+                        tasks.cancel_scope.cancel()
             finally:
                 fed.set()
 
@@ -111,14 +114,10 @@ class TranscribeSession:
         kept, self._kept = self._kept, None
         if kept is not None:
             self._wake(kept)
-            now = anyio.current_time()
-            if (
-                kept.locale == locale
-                and not kept.over.is_set()
-                and has_room(kept.state, self._pool.settings.limits, now)
-            ):
-                await kept.send(_GAP)
-                return kept
+            if kept.locale == locale and has_room(kept.state, self._pool.settings.limits, anyio.current_time()):
+                with suppress(ProviderError):  # because a stream that was lost in the pause is replaced
+                    await kept.send(_GAP)
+                    return kept
             self._part_with(kept)
         stream = await self._pool.open(locale)
         self._streams.append(stream)
@@ -179,6 +178,20 @@ class TranscribeSession:
         over = [stream for stream in self._streams if stream.over.is_set()]
         self._spent_s += sum(billed_seconds(stream.samples) for stream in over)
         self._streams = [stream for stream in self._streams if stream not in over]
+
+
+async def _stay_awake(stream: Stream, limits: Limits) -> None:
+    """Keep the service from giving up on an utterance that has stopped in the middle, as a phone in a tunnel does.
+
+    The words behind such a hole are placed later by the little silence it was filled with.
+    """
+    with suppress(ProviderError):  # because the utterance hears of it from the stream itself
+        while True:
+            due_in = stream.state.fed_at + limits.feed_every_s - anyio.current_time()
+            if due_in > 0:
+                await anyio.sleep(due_in)
+            else:
+                await stream.send(bytes(ms(limits.feed_ms) * BYTES_PER_SAMPLE))
 
 
 async def _feed(utterance: AsyncIterable[AudioChunk], stream: Stream, hearing: Hearing) -> None:

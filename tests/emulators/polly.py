@@ -65,6 +65,8 @@ class PollyEmulator:
         self.requests: list[dict[str, str]] = []
         self.abandoned = 0
         """Answers whose client left before their end."""
+        self.pause_s = 0.0
+        """Between two pieces of audio of 4 KB."""
         self.port = 0
         self._running: AbstractContextManager[None] | None = None
 
@@ -138,6 +140,7 @@ class PollyEmulator:
                 request.transport.abort()
                 return
             await response.write(audio[at : at + 4095])
+            await asyncio.sleep(self.pause_s)
         await response.write_eof()
 
 

@@ -41,9 +41,9 @@ class WhisperRecogniser:
             self._quiet_ms, self._is_new, self._has_sound = 0, True, True
             return []
         self._quiet_ms += len(pcm) * 1000 // (2 * _RATE)
-        results = []
         if self._is_new and self._quiet_ms >= _PAUSE_MS:
-            results = await self._transcribe()
+            await self._transcribe()
+        results = [self._result(is_partial=True)] if self._words and not self._is_new else []
         if self._has_sound and self._quiet_ms >= _SEGMENT_PAUSE_MS:
             results += self._close_segment()
         return results
@@ -53,11 +53,10 @@ class WhisperRecogniser:
             await self._transcribe()
         return self._close_segment()
 
-    async def _transcribe(self) -> list[Json]:
+    async def _transcribe(self) -> None:
         self._is_new = False
         audio = np.frombuffer(bytes(self._pcm), np.int16).astype(np.float32) / 32768
         self._words = await asyncio.to_thread(partial(self._decode, audio))
-        return [self._result(is_partial=True)] if self._words else []
 
     def _decode(self, audio: "np.ndarray") -> list[Heard]:
         segments, _ = self._model.transcribe(

@@ -1,7 +1,9 @@
 """Listening to an engine to the end."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from contextlib import aclosing
+
+import anyio
 
 from app.domain.audio import AudioChunk
 from app.domain.ports import Transcriber
@@ -17,3 +19,10 @@ async def hear(
 
 async def final(engine: Transcriber, utterance: AsyncIterable[AudioChunk]) -> str:
     return (await hear(engine, utterance))[-1].text
+
+
+async def eventually(condition: Callable[[], bool], *, within_s: float = 2.0) -> None:
+    """Wait for something that happens in another thread."""
+    with anyio.fail_after(within_s):
+        while not condition():  # noqa: ASYNC110 because that thread rings no bell of ours
+            await anyio.sleep(0.01)

@@ -77,11 +77,14 @@ async def test_a_container_role_is_refreshed_and_each_stream_keeps_its_own_keys(
         aws_account(certificates, AWS_CONTAINER_CREDENTIALS_FULL_URI=url),
         TranscribeEmulator(certificates, accounts=accounts) as emulator,
     ):
-        async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
-            async with engine.session() as one, engine.session() as other:
-                await final(one, utterance(500))
-                await final(other, utterance(500))
-                assert await final(one, utterance(500)) == "light on"
+        async with (
+            open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine,
+            engine.session() as one,
+            engine.session() as other,
+        ):
+            await final(one, utterance(500))
+            await final(other, utterance(500))
+            assert await final(one, utterance(500)) == "light on"
 
         keys = [stream.headers["authorization"].split("Credential=")[1].split("/")[0] for stream in emulator.streams]
         tokens = [stream.headers["x-amz-security-token"] for stream in emulator.streams]

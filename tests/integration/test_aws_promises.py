@@ -13,7 +13,7 @@ from providers.aws.transcribe import TranscribeEngine, open_transcribe
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.transcribe_script import Script
 from tests.emulators.utterances import SILENCE, utterance
-from tests.integration.hearing import final, hear
+from tests.integration.hearing import eventually, final, hear
 
 pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ async def test_interims_grow_and_one_final_comes_last(engine: TranscribeEngine) 
     heard = await hear(engine, utterance(1250, every_s=0.02))
 
     assert [hypothesis.is_final for hypothesis in heard] == [False] * (len(heard) - 1) + [True]
-    assert [hypothesis.text for hypothesis in heard][0] == "turn"
+    assert heard[0].text == "turn"
     assert heard[-1].text == "turn the light on please"
 
 
@@ -93,9 +93,7 @@ async def test_abandoned_half_way_it_frees_everything(engine: TranscribeEngine, 
     await speech.aclose()
 
     assert is_released
-    with anyio.fail_after(2):
-        while emulator.streams[0].is_open:
-            await anyio.sleep(0.01)
+    await eventually(lambda: not emulator.streams[0].is_open, within_s=2)
     gc.collect()
 
 
