@@ -8,69 +8,28 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from io import RawIOBase
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlparse
 
-from amazon_transcribe.response import Response
 from awscrt import http, io
 
-T = TypeVar("T")
+from providers.aws.body import Body, Readable, Rest
 
-_REST_S = 0.004
-"""How long the CRT's thread may sleep between two looks at its sockets: the price of a result, at worst."""
+T = TypeVar("T")
 
 
 class Broken(Exception):
     """The stream ended in a way nobody asked for."""
 
 
-class _Rest:
-    """Puts the CRT's only thread to sleep once a round, and wakes it when somebody writes.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What comes before the body of a response."""
 
-    A round is over when a body is read for the second time without having anything new: by then every other
-    open body has had its turn, so one sleep serves all of them, however many streams are open.
-    """
-
-    def __init__(self) -> None:
-        self._round = 0
-        self._bell = Lock()
-        self._bell.acquire()
-
-    def nothing_to_send(self, last_round: int) -> int:
-        """Called on the CRT's thread; returns the round to bring along next time."""
-        if last_round == self._round:
-            self._bell.acquire(timeout=_REST_S)
-            self._round += 1
-        return self._round
-
-    def ring(self) -> None:
-        """Called on the event loop, after a write."""
-        with suppress(RuntimeError):  # because the bell may still be ringing
-            self._bell.release()
-
-
-class _Readable(Protocol):
-    def readinto(self, into: memoryview) -> int: ...
-
-
-class _Body(RawIOBase):
-    """A request body as the CRT wants to read it: on its own thread, whenever it likes."""
-
-    def __init__(self, source: _Readable, rest: _Rest) -> None:
-        super().__init__()
-        self._source = source
-        self._rest = rest
-        self._round = -1
-
-    def readinto(self, into: memoryview) -> int:  # type: ignore[override]  # because the CRT brings memoryviews only
-        try:
-            return self._source.readinto(into)
-        except BlockingIOError:
-            self._round = self._rest.nothing_to_send(self._round)
-            raise
+    status_code: int
+    headers: dict[str, str]
 
 
 class _Answer:
@@ -78,12 +37,12 @@ class _Answer:
 
     def __init__(self, close: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._head: asyncio.Future[Response] = self._loop.create_future()
+        self._head: asyncio.Future[Head] = self._loop.create_future()
         self._chunks: asyncio.Queue[bytes | Broken | None] = asyncio.Queue()  # whoever reads never waits
         self.close = close
 
     def on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
-        self._on_loop(self._set_head, Response(status_code=status_code, headers=dict(headers)))
+        self._on_loop(self._set_head, Head(status_code, dict(headers)))
 
     def on_body(self, chunk: bytes, **_: object) -> None:
         self._on_loop(self._chunks.put_nowait, chunk)
@@ -96,7 +55,7 @@ class _Answer:
         with suppress(RuntimeError):  # because a loop that is closed has nobody left to tell
             self._loop.call_soon_threadsafe(call, *args)
 
-    def _set_head(self, head: Response) -> None:
+    def _set_head(self, head: Head) -> None:
         if not self._head.done():
             self._head.set_result(head)
 
@@ -107,7 +66,7 @@ class _Answer:
         self._chunks.put_nowait(fault)
         self.close()
 
-    async def resolve_response(self) -> Response:
+    async def resolve_response(self) -> Head:
         try:
             return await self._head
         except asyncio.CancelledError:
@@ -141,20 +100,20 @@ class Http2:
         self._socket_options.keep_alive_interval_secs = 10
         self._socket_options.keep_alive_timeout_secs = 10
         self._socket_options.keep_alive_max_probes = 3
-        self._rest = _Rest()
+        self._rest = Rest()
 
     def wake(self) -> None:
         """Have the CRT look at the bodies now, because something was written to one of them."""
         self._rest.ring()
 
     async def make_request(
-        self, url: str, method: str = "GET", headers: list[tuple[str, str]] | None = None, body: _Readable | None = None
+        self, url: str, method: str = "GET", headers: list[tuple[str, str]] | None = None, body: Readable | None = None
     ) -> _Answer:
         assert body is not None, "a transcription is a conversation"
         connection = await self._connect(url)
         parsed = urlparse(url)
         request = http.HttpRequest(
-            method, parsed.path or "/", http.HttpHeaders(headers), body_stream=_Body(body, self._rest)
+            method, parsed.path or "/", http.HttpHeaders(headers), body_stream=Body(body, self._rest)
         )
         answer = _Answer(connection.close)
         stream = connection.request(request, answer.on_headers, answer.on_body)

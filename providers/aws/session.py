@@ -9,22 +9,16 @@ from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
 from app.domain.errors import ProviderDown, ProviderError
 from app.domain.transcript import Hypothesis
 from providers.aws.commit import Commit, Flush, GiveUp, Listen, next_step
+from providers.aws.feeding import feed, stay_awake
 from providers.aws.languages import language_of, locale_for
-from providers.aws.lifetime import Close, Feed, Limits, Wait, billed_seconds, has_room, marginal_seconds, rest
+from providers.aws.lifetime import Close, Feed, Wait, billed_seconds, has_room, marginal_seconds, rest
 from providers.aws.pool import StreamPool
 from providers.aws.stream import Hearing, Stream
 from providers.aws.streaming_client import PROVIDER
 
-_PACKET_BYTES = ms(50) * BYTES_PER_SAMPLE
-"""Smaller pieces make the service lag."""
-
 _GAP = bytes(ms(100) * BYTES_PER_SAMPLE)
 """Silence between two utterances of a stream, so that no word lies in both."""
 
-_CLOSING = bytes(ms(300) * BYTES_PER_SAMPLE)
-"""Silence behind the endpoint, at once, so that the service need not wait for it to make up its mind."""
-
-_MORE = bytes(ms(100) * BYTES_PER_SAMPLE)
 _FINISH_WITHIN_S = 1.0
 
 
@@ -88,17 +82,17 @@ class TranscribeSession:
         hearing = Hearing(stream.samples)
         stream.carry(hearing)
 
-        async def feed() -> None:
+        async def bring() -> None:
             try:
                 with feeding:
                     async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(_stay_awake, stream, self._pool.settings.limits)
-                        await _feed(utterance, stream, hearing)
+                        tasks.start_soon(stay_awake, stream, self._pool.settings.limits)
+                        await feed(utterance, stream, hearing)
                         tasks.cancel_scope.cancel()
             finally:
                 fed.set()
 
-        self._pool.tasks.start_soon(feed)
+        self._pool.tasks.start_soon(bring)
         try:
             yield stream, hearing
         except ProviderError:
@@ -108,13 +102,15 @@ class TranscribeSession:
             feeding.cancel()
             with anyio.CancelScope(shield=True):
                 await fed.wait()
+                stream.rest(anyio.current_time())
                 self._give_back(stream)
 
     async def _take(self, locale: str) -> Stream:
         kept, self._kept = self._kept, None
         if kept is not None:
             self._wake(kept)
-            if kept.locale == locale and has_room(kept.state, self._pool.settings.limits, anyio.current_time()):
+            is_fit = kept.locale == locale and not kept.is_doubtful
+            if is_fit and has_room(kept.state, self._pool.settings.limits, anyio.current_time()):
                 with suppress(ProviderError):  # because a stream that was lost in the pause is replaced
                     await kept.send(_GAP)
                     return kept
@@ -124,7 +120,6 @@ class TranscribeSession:
         return stream
 
     def _give_back(self, stream: Stream) -> None:
-        stream.rest(anyio.current_time())
         if not self._keeps or self._kept is not None or stream.is_ended or stream.over.is_set():
             self._part_with(stream)
             return
@@ -178,42 +173,3 @@ class TranscribeSession:
         over = [stream for stream in self._streams if stream.over.is_set()]
         self._spent_s += sum(billed_seconds(stream.samples) for stream in over)
         self._streams = [stream for stream in self._streams if stream not in over]
-
-
-async def _stay_awake(stream: Stream, limits: Limits) -> None:
-    """Keep the service from giving up on an utterance that has stopped in the middle, as a phone in a tunnel does.
-
-    The words behind such a hole are placed later by the little silence it was filled with.
-    """
-    with suppress(ProviderError):  # because the utterance hears of it from the stream itself
-        while True:
-            due_in = stream.state.fed_at + limits.feed_every_s - anyio.current_time()
-            if due_in > 0:
-                await anyio.sleep(due_in)
-            else:
-                await stream.send(bytes(ms(limits.feed_ms) * BYTES_PER_SAMPLE))
-
-
-async def _feed(utterance: AsyncIterable[AudioChunk], stream: Stream, hearing: Hearing) -> None:
-    """Send what is said, as it is said, and silence behind it until somebody stops us."""
-    packet = bytearray()
-
-    async def send() -> None:
-        hearing.listen(bytes(packet), stream.samples)
-        await stream.send(bytes(packet))
-        packet.clear()
-
-    try:
-        async for chunk in utterance:
-            packet += chunk.pcm
-            if len(packet) >= _PACKET_BYTES:
-                await send()
-        await send()
-        hearing.end(stream.samples, anyio.current_time())
-        silence = _CLOSING
-        while not stream.is_ended and not hearing.is_settled:
-            await stream.send(silence)
-            await anyio.sleep(0.1)
-            silence = _MORE
-    except Exception as fault:  # noqa: BLE001 because whatever stops the audio belongs to whoever waits for the words
-        hearing.fail(fault)

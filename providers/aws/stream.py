@@ -4,6 +4,7 @@ from contextlib import aclosing
 
 import anyio
 
+from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.errors import ProviderDown, ProviderError
 from providers.aws.commit import Standing
 from providers.aws.lifetime import Streaming
@@ -47,6 +48,10 @@ class Hearing:
     def is_settled(self) -> bool:
         return self._end is not None and self.heard.is_settled(sound_end=self._sound.end, end=self._end)
 
+    @property
+    def is_unanswered(self) -> bool:
+        return self._end is not None and not self.is_settled
+
     def standing(self, stream: "Stream", now: float) -> Standing:
         if self._end is None:
             return Standing()
@@ -71,6 +76,8 @@ class Stream:
         self.samples = 0
         self.over = anyio.Event()
         self.is_ended = False
+        self.is_doubtful = False
+        """Whether the service owes an answer that nobody waited for."""
         self._fault: ProviderError | None = None
         self._hearing: Hearing | None = None
         self._opened_at = self._fed_at = self._resting_since = now
@@ -82,6 +89,7 @@ class Stream:
         try:
             async with aclosing(self._wire.results()) as results:
                 async for result in results:
+                    self.is_doubtful = False
                     if self._hearing is not None:
                         self._hearing.hear(result)
         except ProviderError as fault:
@@ -98,9 +106,9 @@ class Stream:
         """Raises ProviderDown, or what ended the stream."""
         if self.over.is_set():
             raise self.fault
-        await self._wire.send(pcm)
-        self.samples += len(pcm) // 2
+        self.samples += len(pcm) // BYTES_PER_SAMPLE
         self._fed_at = anyio.current_time()
+        await self._wire.send(pcm)
 
     async def end(self) -> None:
         """Say that nothing more comes."""
@@ -127,6 +135,7 @@ class Stream:
 
     def rest(self, now: float) -> None:
         """The utterance is over; whatever the service still says about it is not news."""
+        self.is_doubtful = self._hearing is not None and self._hearing.is_unanswered
         self._hearing = None
         self._resting_since, self._samples_at_rest = now, self.samples
 

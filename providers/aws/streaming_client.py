@@ -3,22 +3,27 @@
 Its successor (`aws-sdk-transcribe-streaming`, Python 3.12 and later) replaces this file, and `http2.py` with it.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+from amazon_transcribe import exceptions as vendor
 from amazon_transcribe.auth import StaticCredentialResolver
 from amazon_transcribe.client import TranscribeStreamingClient
 from amazon_transcribe.endpoints import StaticEndpointResolver
+from amazon_transcribe.eventstream import ParserError
 from amazon_transcribe.model import Alternative, StartStreamTranscriptionEventStream
 from amazon_transcribe.model import Item as VendorItem
 from amazon_transcribe.model import Result as VendorResult
+from awscrt.exceptions import AwsCrtError
 
 from app.domain.audio import SAMPLE_RATE
+from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderRefused
 from providers.aws.credentials import Credentials
-from providers.aws.errors import in_our_words
+from providers.aws.errors import Meanings, by_status, in_our_words, meaning
 from providers.aws.http2 import Broken, Http2
 from providers.aws.results import Item, Result
 
@@ -31,6 +36,23 @@ _MOST_UNSENT_BYTES = 5 * SAMPLE_RATE * 2
 
 _TAKES_WITHIN_S = 5.0
 """but no longer than this."""
+
+
+_MEANINGS: Meanings = (
+    ((vendor.LimitExceededException,), ProviderBusy, "the account's limit is reached"),
+    ((vendor.BadRequestException,), ProviderRefused, "the request was refused"),
+    ((vendor.CredentialsException,), ProviderRefused, "there are no usable AWS credentials"),
+    (
+        (vendor.InternalFailureException, vendor.ServiceUnavailableException),
+        ProviderDown,
+        "the service failed",
+    ),
+    (
+        (AwsCrtError, Broken, vendor.HTTPException),
+        ProviderDown,
+        "the service cannot be reached or went away",
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +77,7 @@ class Wire:
 
     async def send(self, pcm: bytes) -> None:
         """Queue audio of any length. Raises ProviderDown where the stream is broken or does not take any more."""
-        with in_our_words(PROVIDER):
+        with _in_our_words():
             for at in range(0, len(pcm), _MOST_BYTES):
                 await self._stream.input_stream.send_audio_event(pcm[at : at + _MOST_BYTES])
             self._transport.wake()
@@ -67,13 +89,13 @@ class Wire:
         """Say that nothing more comes; the last results follow, and `results` ends."""
         if not self._said_end:
             self._said_end = True
-            with in_our_words(PROVIDER):
+            with _in_our_words():
                 await self._stream.input_stream.end_stream()  # type: ignore[no-untyped-call]  # because the package forgot
             self._transport.wake()
 
     async def results(self) -> AsyncGenerator[Result, None]:
         """Every result until the server has said everything. Raises ProviderDown where it stops before our end."""
-        with in_our_words(PROVIDER):
+        with _in_our_words():
             async for event in self._stream.output_stream:
                 for result in event.transcript.results if event is not None else ():
                     for best in (result.alternatives or ())[:1]:
@@ -110,7 +132,7 @@ class StreamingClient:
         client._credential_resolver = StaticCredentialResolver(  # noqa: SLF001
             credentials.access_key, credentials.secret_key, credentials.token
         )
-        with in_our_words(PROVIDER), anyio.fail_after(within_s):
+        with _in_our_words(), anyio.fail_after(within_s):
             stream = await client.start_stream_transcription(
                 language_code=locale,
                 media_sample_rate_hz=SAMPLE_RATE,
@@ -123,6 +145,27 @@ class StreamingClient:
                 partial_results_stability="high",
             )
         return Wire(stream, self._transport)
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    try:
+        with in_our_words(PROVIDER):
+            yield
+    except (vendor.SDKError, ParserError, AwsCrtError, Broken) as error:
+        raise _translated(error) from error
+
+
+def _translated(error: Exception) -> ProviderError:
+    match error:
+        case vendor.BadRequestException(message=message) if "no new audio" in message:
+            return ProviderDown(PROVIDER, "the stream was closed because it heard nothing")
+        case vendor.UnknownServiceException(status_code=status, error_code=code):
+            return by_status(PROVIDER, status, str(code))
+        case vendor.ServiceException() if "security token" in str(error):
+            # because an exception that comes on an open stream loses its name where the package has no class for it
+            return ProviderRefused(PROVIDER, "the credentials are no longer accepted")
+    return meaning(PROVIDER, error, _MEANINGS)
 
 
 def _result(result: VendorResult, best: Alternative) -> Result:

@@ -1,11 +1,8 @@
-"""Amazon Polly on this machine, with real audio: espeak-ng where it is installed, a tone per word elsewhere."""
+"""Amazon Polly on this machine: speech and voices over HTTP, and faults on command."""
 
 import asyncio
-import io
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -13,12 +10,10 @@ from html import unescape
 from types import TracebackType
 from typing import Self, TypeAlias
 
-import av
-import numpy as np
-import soxr
 from aiohttp import web
 
 from tests.emulators.background import in_background
+from tests.emulators.voice import mp3, speech
 
 RATES = {"pcm": ("8000", "16000"), "mp3": ("8000", "16000", "22050", "24000")}
 VOICES = {
@@ -122,7 +117,7 @@ class PollyEmulator:
         text = _spoken(asked)
         rate = int(asked["SampleRate"])
         pcm = await asyncio.to_thread(speech, text, rate)
-        audio = await asyncio.to_thread(_mp3, pcm, rate) if asked["OutputFormat"] == "mp3" else pcm
+        audio = await asyncio.to_thread(mp3, pcm, rate) if asked["OutputFormat"] == "mp3" else pcm
         response = web.StreamResponse(
             headers={"Content-Type": f"audio/{asked['OutputFormat']}", "x-amzn-RequestCharacters": str(len(text))}
         )
@@ -142,38 +137,6 @@ class PollyEmulator:
             await response.write(audio[at : at + 4095])
             await asyncio.sleep(self.pause_s)
         await response.write_eof()
-
-
-def speech(text: str, rate: int) -> bytes:
-    """The text as 16-bit PCM."""
-    return _espeak(text, rate) if shutil.which("espeak-ng") else _tones(text, rate)
-
-
-def _espeak(text: str, rate: int) -> bytes:
-    command = ["espeak-ng", "-v", "en-us", "--stdout", "--stdin"]
-    wave = subprocess.run(command, input=text.encode(), capture_output=True, check=True).stdout
-    spoken = np.frombuffer(wave[44 : 44 + (len(wave) - 44) // 2 * 2], np.int16)
-    return soxr.resample(spoken, int.from_bytes(wave[24:28], "little"), rate).astype(np.int16).tobytes()
-
-
-def _tones(text: str, rate: int) -> bytes:
-    pause = np.zeros(rate // 25)
-    tones = [
-        np.concatenate((np.sin(np.arange(rate // 5) * 2 * np.pi * (220 + 40 * (n % 8)) / rate), pause))
-        for n, _ in enumerate(text.split())
-    ]
-    return (np.concatenate(tones) * 9000).astype(np.int16).tobytes() if tones else b""
-
-
-def _mp3(pcm: bytes, rate: int) -> bytes:
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp3") as container:
-        stream = container.add_stream("mp3", rate=rate)
-        frame = av.AudioFrame.from_ndarray(np.frombuffer(pcm, np.int16)[None, :], format="s16", layout="mono")
-        frame.sample_rate = rate
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            container.mux(packet)
-    return out.getvalue()
 
 
 def _spoken(asked: dict[str, str]) -> str:
