@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from app.domain.errors import ProviderRefused
+
 VOICES: Mapping[str, str] = {
     "ar": "Hala",
     "ca": "Arlet",
@@ -34,10 +36,14 @@ VOICES: Mapping[str, str] = {
 def voice_for(asked: str | None, *, default: str, voices: Mapping[str, str] = VOICES) -> str:
     """The voice of a name ("Joanna"), a locale ("en-GB") or a language ("de"); the default where nothing is asked.
 
-    Languages are written small and voices with a capital, so nothing is both.
+    Languages are written small and voices with a capital, so nothing is both. Raises ProviderRefused where nobody
+    speaks the language; a name is for the service to know.
     """
     if asked is None:
         return default
     if asked[:1].isupper():
         return asked
-    return voices.get(asked) or voices.get(asked.partition("-")[0]) or default
+    known = voices.get(asked) or voices.get(asked.partition("-")[0])
+    if known is None:
+        raise ProviderRefused("polly", f"there is no voice for {asked!r}")
+    return known

@@ -12,6 +12,9 @@ from faster_whisper import WhisperModel
 from tests.emulators.transcribe_words import Heard, Json, result
 
 _RATE = 16_000
+_BLOCK_BYTES = _RATE // 20 * 2
+"""Heard at a time, however the audio is cut on its way, so that the same audio has the same words."""
+
 _LOUD = 300
 _PAUSE_MS = 120
 """A pause after which what was said is transcribed,"""
@@ -27,6 +30,7 @@ class WhisperRecogniser:
         assert rate == _RATE, "the model hears 16 kHz"
         self._model = model
         self._locale = locale
+        self._rest = bytearray()
         self._pcm = bytearray()
         self._start_ms = 0
         self._quiet_ms = 0
@@ -36,6 +40,15 @@ class WhisperRecogniser:
         self._id = str(uuid4())
 
     async def hear(self, pcm: bytes) -> Sequence[Json]:
+        self._rest += pcm
+        results: list[Json] = []
+        while len(self._rest) >= _BLOCK_BYTES:
+            block = bytes(self._rest[:_BLOCK_BYTES])
+            del self._rest[:_BLOCK_BYTES]
+            results += await self._hear_block(block)
+        return results
+
+    async def _hear_block(self, pcm: bytes) -> list[Json]:
         self._pcm += pcm
         if np.abs(np.frombuffer(pcm, np.int16).astype(np.int32)).max(initial=0) >= _LOUD:
             self._quiet_ms, self._is_new, self._has_sound = 0, True, True
@@ -49,6 +62,7 @@ class WhisperRecogniser:
         return results
 
     async def finish(self) -> Sequence[Json]:
+        self._pcm += self._rest
         if self._is_new:
             await self._transcribe()
         return self._close_segment()

@@ -1,10 +1,8 @@
 """A voice in, a voice out, all of it "in the cloud": the words are right."""
 
-import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 from shutil import which
 
 import anyio
@@ -17,7 +15,9 @@ from providers.aws.transcribe import open_transcribe
 from tests.emulators.certificates import Certificates
 from tests.emulators.polly import PollyEmulator
 from tests.emulators.transcribe import TranscribeEmulator
+from tests.emulators.transcribe_whisper import WhisperRecogniser, load_whisper
 from tests.integration.hearing import hear
+from tests.models import model
 from tests.strict import missing
 
 pytest_plugins = ["tests.integration.aws_fixtures"]
@@ -35,15 +35,10 @@ SENTENCES = [
 
 @pytest.fixture(scope="module")
 def listening(certificates: Certificates) -> TranscribeEmulator:
-    folder = Path(os.environ.get("PARLEY_MODELS_DIR", "models")) / "whisper-base"
-    if not folder.is_dir():
-        missing(f"the model in {folder}")
     if which("espeak-ng") is None:
         missing("espeak-ng")
-    from tests.emulators.transcribe_whisper import WhisperRecogniser, load_whisper  # noqa: PLC0415 because a laptop may lack the package
-
-    model = load_whisper(folder)
-    return TranscribeEmulator(certificates, recogniser=lambda _, rate, locale: WhisperRecogniser(model, rate, locale))
+    whisper = load_whisper(model("whisper-base"))
+    return TranscribeEmulator(certificates, recogniser=lambda _, rate, locale: WhisperRecogniser(whisper, rate, locale))
 
 
 async def spoken(pcm: bytes) -> AsyncIterator[AudioChunk]:

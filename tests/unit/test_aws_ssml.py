@@ -39,10 +39,12 @@ def test_a_cut_falls_between_sentences_where_it_can() -> None:
 
 
 def test_a_voice_is_a_name_a_locale_or_a_language() -> None:
-    """An unknown language is spoken by the default voice."""
-    asked = (None, "Matthew", "fr-CA", "fr-BE", "xx")
+    """A language that nobody speaks is refused."""
+    asked = (None, "Matthew", "fr-CA", "fr-BE")
 
-    assert [voice_for(each, default="Joanna") for each in asked] == ["Joanna", "Matthew", "Gabrielle", "Lea", "Joanna"]
+    assert [voice_for(each, default="Joanna") for each in asked] == ["Joanna", "Matthew", "Gabrielle", "Lea"]
+    with pytest.raises(ProviderRefused):
+        voice_for("tlh", default="Joanna")
     assert all(voice[0].isupper() for voice in VOICES.values())
 
 
