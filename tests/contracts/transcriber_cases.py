@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from app.domain.ports import DraftTranscriber, Transcriber
 from providers.local.whisper import WhisperEngine, open_whisper
+from tests.contracts.aws_cases import aws
 from tests.models import model
 
 
@@ -15,8 +16,10 @@ async def local() -> AsyncIterator[WhisperEngine]:
 
 
 TRANSCRIBER_CASES: dict[str, Callable[[], AbstractAsyncContextManager[Transcriber]]] = {
+    "aws": aws,
     "local": local,
 }
 DRAFT_CASES: dict[str, Callable[[], AbstractAsyncContextManager[DraftTranscriber]]] = {
+    "aws": aws,
     "local": local,
 }
