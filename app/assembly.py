@@ -28,7 +28,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(_open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(_open_synthesizer(settings))
-        store = await stack.enter_async_context(_open_store(settings))
+        store = await stack.enter_async_context(opened_store(settings))
 
         @asynccontextmanager
         async def session_engines() -> AsyncGenerator[Engines, None]:
@@ -52,7 +52,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("device", " - ".join(filter(None, _device(settings)))),
                 ("speech detector", settings.vad),
                 ("replies", _named(settings, provider)),
-                ("voice", settings.voice_model_id if synthesizer else "none"),
+                ("voice", _voice(settings)),
                 ("audio goes to", str(settings.audio_storage_dir.resolve())),
             ),
         )
@@ -185,18 +185,33 @@ async def _open_generator(settings: Settings, provider: str) -> AsyncGenerator[R
 
 @asynccontextmanager
 async def _open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesizer | None, None]:
-    if settings.speech_provider == "none":
-        yield None
-        return
-    voice = model_folder(settings, settings.voice_model_id)
-    async with registry.opened(registry.SYNTHESIZERS, settings.speech_provider, model=voice) as synthesizer:
+    options: dict[str, Any]
+    match settings.speech_provider:
+        case "none":
+            yield None
+            return
+        case "piper":
+            options = {"model": model_folder(settings, settings.voice_model_id)}
+        case "polly":
+            options = {"region": settings.aws_region, "voice": settings.polly_voice, "engine": settings.polly_engine}
+    async with registry.opened(registry.SYNTHESIZERS, settings.speech_provider, **options) as synthesizer:
         yield synthesizer
 
 
 @asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
+async def opened_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
     async with registry.opened(registry.BLOB_STORES, "filesystem", folder=settings.audio_storage_dir) as store:
         yield store
+
+
+def _voice(settings: Settings) -> str:
+    match settings.speech_provider:
+        case "piper":
+            return settings.voice_model_id
+        case "polly":
+            return f"{settings.polly_voice} ({settings.polly_engine}), Amazon Polly in {settings.aws_region}"
+        case "none":
+            return "none"
 
 
 def _named(settings: Settings, provider: str) -> str:

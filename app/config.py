@@ -64,8 +64,17 @@ class Settings(BaseSettings):
     reply_model_id: str = Field("smollm2-135m-instruct", description="Embedded model: a name or a folder.")
 
     # Speech
-    speech_provider: Literal["piper", "none"] = Field("piper", description="Who speaks the replies.")
+    speech_provider: Literal["piper", "polly", "none"] = Field("piper", description="Who speaks the replies.")
     voice_model_id: str = Field("piper-en_US-joe-medium", description="Piper voice: a name or a folder.")
+    polly_voice: str = Field("Joanna", description="Amazon Polly's voice for English.")
+    polly_engine: Literal["neural", "standard"] = Field("neural", description="Amazon Polly's kind of voice.")
+
+    # Amazon (credentials come from the SDK's own chain: variables, profile, container role)
+    aws_region: str = Field("us-east-1", description="Region of Transcribe and Polly.")
+    aws_endpoint_url_transcribe_streaming: str | None = Field(
+        None,
+        description="Another address for Transcribe streaming (the SDK itself reads AWS_ENDPOINT_URL_POLLY).",
+    )
 
     # Archive
     audio_storage_dir: Path = Field(Path("recordings"), description="Folder every session's audio is archived in.")

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from app.cli.doctor import doctor
 from app.cli.models import models
 from app.cli.serve import serve
 from app.cli.talk import talk
@@ -20,7 +21,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, models):
+for command in (serve, talk, transcribe, models, doctor):
     parley.add_command(command)
 
 

@@ -5,10 +5,8 @@ import pytest
 from app import registry
 from app.domain.errors import SettingsError
 from tests.contracts.detector_cases import DETECTOR_CASES
-from tests.contracts.detector_cases import DETECTOR_CASES
 from tests.contracts.reply_cases import REPLY_CASES
 from tests.contracts.synthesizer_cases import SYNTHESIZER_CASES
-from tests.contracts.transcriber_cases import TRANSCRIBER_CASES
 from tests.contracts.transcriber_cases import TRANSCRIBER_CASES
 
 CASES = [
