@@ -86,14 +86,16 @@ class Breaker:
             return Breaker(self.rules)
         return replace(self, bad=(*self.bad, False)[-self.rules.window :], rests=0)
 
-    def ill(self, now: float, chance: float, *, at_once: bool = False) -> "Breaker":
-        """After a failed or slow call. `chance` is 0 to 1; `at_once`: more calls would fail too."""
+    def ill(self, now: float, chance: float) -> "Breaker":
+        """After a failed or slow call; `chance` is 0 to 1."""
         heard = replace(self, bad=(*self.bad, True)[-self.rules.window :])
         if self.until is not None:
-            return heard if now < self.until else heard._rest(now, chance)
+            return heard if now < self.until else _rested(heard, now, chance)
         enough = sum(heard.bad) >= self.rules.least and heard.badness >= self.rules.share
-        return heard._rest(now, chance) if enough or at_once else heard
+        return _rested(heard, now, chance) if enough else heard
 
-    def _rest(self, now: float, chance: float) -> "Breaker":
-        rest = min(self.rules.longest_rest_s, self.rules.rest_s * 2.0 ** min(self.rests, 30))
-        return replace(self, rests=self.rests + 1, until=now + rest * (1 + self.rules.jitter * chance))
+
+def _rested(breaker: Breaker, now: float, chance: float) -> Breaker:
+    rules = breaker.rules
+    rest = min(rules.longest_rest_s, rules.rest_s * 2.0 ** min(breaker.rests, 30))
+    return replace(breaker, rests=breaker.rests + 1, until=now + rest * (1 + rules.jitter * chance))

@@ -58,11 +58,6 @@ def test_a_good_probe_forgets_what_was():
     assert breaker.well(100, now=6.0) == Breaker(RULES)
 
 
-def test_a_refusal_rests_at_once():
-    """Wrong credentials do not get better by asking thrice."""
-    assert Breaker(RULES).ill(0.0, 0.0, at_once=True).health(0) is Health.OPEN
-
-
 def test_percentiles_are_of_the_newest():
     """Old latencies are forgotten."""
     latencies = Latencies(keep=20)
