@@ -14,8 +14,10 @@ from app.domain.floor import Floor, TurnRules
 from app.domain.ports import BlobStore, ReplyGenerator, SpeechDetector, SpeechSynthesizer, Transcriber
 from app.domain.route import Place, Route
 from app.models.resolve import resolve
+from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines, FinalRoute
 from app.runtime.service import Service
+from app.runtime.worker import Queue, Worker
 
 
 @asynccontextmanager
@@ -75,6 +77,18 @@ async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
         _open_detector(settings) as detector,
     ):
         yield Scribe(detector, transcriber, settings.language or None)
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, *, at_once: int, waiting: int) -> AsyncGenerator[Worker, None]:
+    """The engines that `parley worker` offers."""
+    model = finals_model(settings)
+    async with (
+        _open_whisper(settings, model, settings.beam_size) as transcriber,
+        _open_detector(settings) as detector,
+    ):
+        queue = Queue("worker", SystemClock(), at_once, waiting)
+        yield Worker(model, transcriber, detector, queue, settings.language or None)
 
 
 def finals_model(settings: Settings) -> str:

@@ -29,7 +29,9 @@ DETECTORS: Table = {
     "webrtc": Entry("providers.local.webrtc:open_webrtc_vad", "local"),
 }
 TRANSCRIBERS: Table = {
+    "aws": Entry("providers.aws.transcribe:open_transcribe", "aws"),
     "local": Entry("providers.local.whisper:open_whisper", "local"),
+    "openai": Entry("providers.openai.transcription:open_transcription", "openai"),
 }
 REPLY_GENERATORS: Table = {
     "embedded": Entry("providers.local.embedded:open_embedded", "local"),
