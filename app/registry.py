@@ -40,11 +40,13 @@ REPLY_GENERATORS: Table = {
 }
 SYNTHESIZERS: Table = {
     "piper": Entry("providers.local.piper:open_piper", "piper"),
+    "polly": Entry("providers.aws.polly:open_polly", "aws"),
 }
 BLOB_STORES: Table = {
     "filesystem": Entry("storage.filesystem:open_filesystem"),
 }
 PROBES: Table = {
+    "aws": Entry("providers.aws.check:check", "aws"),
     "device": Entry("providers.local.whisper_model:choose_device", "local"),
     "ollama": Entry("providers.openai.chat:answers", "openai"),
 }

@@ -64,3 +64,17 @@ class Record:
     attempts: tuple[Attempt, ...]
     agreement: float | None = None
     """Of the final with the drafts, 0 to 1; None where there was no draft."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which decisions; what is None does not matter."""
+
+    session: str | None = None
+    tenant: str | None = None
+    route: str | None = None
+    place: str | None = None
+    since: str | None = None
+    until: str | None = None
+    """ISO 8601, UTC."""
+    limit: int = 100

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
-from urllib.parse import urlsplit
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -44,6 +43,8 @@ class OpenAIRoute(_Route, frozen=True, tag="openai", kw_only=True):
     base_url: str | None = None
     """None: the setting OPENAI_BASE_URL."""
     model: str = "gpt-4o-mini-transcribe"
+    prompt: str = ""
+    """Words that are likely to be said."""
     api_key: str | None = None
     """None: the setting OPENAI_API_KEY, for the setting's own address alone."""
 
@@ -52,6 +53,8 @@ class AwsRoute(_Route, frozen=True, tag="aws", kw_only=True):
     """Amazon Transcribe, streaming."""
 
     region: str
+    language: str = "en-US"
+    """Where a session names none."""
     endpoint_url: str | None = None
     vocabulary: str | None = None
 
@@ -110,11 +113,6 @@ def profile(name: str, route: RouteTable) -> Profile:
         route.expected_ms,
         BreakerRules(slow_ms=route.slow_ms, rest_s=route.rest_s),
     )
-
-
-def is_openai(url: str) -> bool:
-    """Whether this address is OpenAI's own."""
-    return urlsplit(url).hostname == "api.openai.com"
 
 
 def _or(given: Any, otherwise: float) -> float:

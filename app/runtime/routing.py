@@ -31,6 +31,10 @@ class SessionFinals:
     def open(self, utterance: int, language: str | None, allowed: Allowed) -> "RoutedFinal":
         return RoutedFinal(self.routes, self.session, self.tenant, utterance, language, allowed)
 
+    def close(self) -> None:
+        """The session is over."""
+        self.routes.ledger.close(self.session)
+
     async def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:

@@ -4,7 +4,7 @@ It keeps nothing between two requests, so any number of workers stand behind any
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing
 from io import BytesIO
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -130,18 +130,11 @@ async def health(state: State) -> dict[str, Any]:
     }
 
 
-def create_worker(open_worker: Callable[[], AbstractAsyncContextManager[Worker]]) -> Litestar:
-    """The application; the engine is opened with it and closed with it."""
-
-    @asynccontextmanager
-    async def serving(app: Litestar) -> AsyncGenerator[None, None]:
-        async with open_worker() as worker:
-            app.state.worker = worker
-            yield
-
+def create_worker(worker: Worker) -> Litestar:
+    """The application of this worker, which is open as long as it runs."""
     return Litestar(
         [transcriptions, models, health],
-        lifespan=[serving],
+        state=State({"worker": worker}),
         openapi_config=None,
         logging_config=None,
         exception_handlers={ParleyError: _refuse, HTTPException: _refuse},

@@ -7,12 +7,12 @@ from app.domain.ports import ReplyGenerator
 from providers.local.embedded import open_embedded
 from providers.openai.chat import open_chat
 from tests.emulators.openai import serve_openai
-from tests.model_folders import model_folder
+from tests.models import model
 
 
 @asynccontextmanager
 async def embedded() -> AsyncIterator[ReplyGenerator]:
-    async with open_embedded(model=model_folder("smollm2-135m-instruct"), temperature=0.0, max_tokens=60) as engine:
+    async with open_embedded(model=model("smollm2-135m-instruct"), temperature=0.0, max_tokens=60) as engine:
         yield engine
 
 

@@ -5,15 +5,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from app.domain.ports import SpeechSynthesizer
 from providers.local.piper import open_piper
-from tests.model_folders import model_folder
+from tests.contracts.aws_cases import polly
+from tests.models import model
 
 
 @asynccontextmanager
 async def piper() -> AsyncIterator[SpeechSynthesizer]:
-    async with open_piper(model=model_folder("piper-en_US-joe-medium")) as engine:
+    async with open_piper(model=model("piper-en_US-joe-medium")) as engine:
         yield engine
 
 
-SYNTHESIZER_CASES: dict[str, Callable[[], AbstractAsyncContextManager[SpeechSynthesizer]]] = {"piper": piper}
+SYNTHESIZER_CASES: dict[str, Callable[[], AbstractAsyncContextManager[SpeechSynthesizer]]] = {
+    "polly": polly,
+    "piper": piper,
+}
 
 NEEDS_MODELS = frozenset({"piper"})

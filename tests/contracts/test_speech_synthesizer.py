@@ -15,7 +15,7 @@ from app.domain.audio import SAMPLE_RATE, AudioChunk, ms
 from app.domain.errors import ProviderRefused
 from app.domain.ports import SpeechSynthesizer
 from tests.contracts.synthesizer_cases import NEEDS_MODELS, SYNTHESIZER_CASES
-from tests.model_folders import model_folder
+from tests.models import model
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ async def engine(request, anyio_backend):
 @pytest.fixture(scope="session")
 def whisper():
     whisper = pytest.importorskip("faster_whisper")
-    folder = model_folder("whisper-tiny.en")
+    folder = model("whisper-tiny.en")
     return whisper.WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
 
 

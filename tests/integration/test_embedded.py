@@ -9,7 +9,7 @@ import pytest
 from app.domain.conversation import Message, Role
 from app.domain.errors import ModelUnavailable, ProviderBusy, ProviderDown, ProviderRefused
 from providers.local.embedded import open_embedded
-from tests.model_folders import model_folder
+from tests import models
 
 pytestmark = [pytest.mark.anyio, pytest.mark.models]
 
@@ -19,7 +19,7 @@ FRANCE = (Message(Role.USER, "What is the capital of France?"),)
 
 @pytest.fixture(scope="module")
 async def engine(anyio_backend):
-    model = model_folder("smollm2-135m-instruct")
+    model = models.model("smollm2-135m-instruct")
     async with open_embedded(model=model, temperature=0.0, context_tokens=512, max_waiting=2) as opened:
         yield opened
 
@@ -134,7 +134,7 @@ async def test_a_message_cannot_speak_for_others(engine):
 
 async def test_closing_ends_the_answer_under_way():
     """An answer that is still being written when the engine closes fails, and does not hang."""
-    model = model_folder("smollm2-135m-instruct")
+    model = models.model("smollm2-135m-instruct")
     async with open_embedded(model=model) as engine:
         deltas = engine.reply(STORY)
         await anext(deltas)

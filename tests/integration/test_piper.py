@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.errors import ModelUnavailable
 from providers.local.piper import open_piper
-from tests.model_folders import model_folder
+from tests.models import model
 
 pytestmark = [pytest.mark.anyio, pytest.mark.models]
 
@@ -29,14 +29,14 @@ async def length_of(engine, *texts: str) -> int:
 
 @pytest.fixture(scope="module")
 async def engine(anyio_backend):
-    async with open_piper(model=model_folder(VOICE)) as opened:
+    async with open_piper(model=model(VOICE)) as opened:
         yield opened
 
 
 async def test_a_faster_voice_needs_less_time(engine):
     """Twice the speed is much less sound; every phoneme keeps a shortest length, so it is more than half."""
     usual = await length_of(engine, SENTENCE)
-    async with open_piper(model=model_folder(VOICE), speed=2.0) as hasty:
+    async with open_piper(model=model(VOICE), speed=2.0) as hasty:
         faster = await length_of(hasty, SENTENCE)
 
     assert 0.5 < faster / usual < 0.75

@@ -16,7 +16,7 @@ from app.web.worker import LARGEST, create_worker
 from providers.openai.transcription import open_transcription
 from tests.clips import HANDS
 from tests.fakes import ScriptedDetector, ScriptedTranscriber
-from tests.serving import listening
+from tests.serving import serving
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -24,15 +24,9 @@ pytestmark = pytest.mark.anyio
 
 @asynccontextmanager
 async def worker(transcriber, *, at_once=1, waiting=1):
-    @asynccontextmanager
-    async def opened():
-        queue = Queue("worker", SystemClock(), at_once, waiting)
-        yield Worker("tiny", transcriber, ScriptedDetector(), queue, "en")
-
-    async with (
-        listening(create_worker(opened)) as address,
-        httpx.AsyncClient(base_url=f"http://{address}") as client,
-    ):
+    queue = Queue("worker", SystemClock(), at_once, waiting)
+    ready = Worker("tiny", transcriber, ScriptedDetector(), queue, "en")
+    async with serving(create_worker(ready)) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
         yield client
 
 
