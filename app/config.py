@@ -76,6 +76,19 @@ class Settings(BaseSettings):
         description="Another address for Transcribe streaming (the SDK itself reads AWS_ENDPOINT_URL_POLLY).",
     )
 
+    # Routes for finals
+    parley_policy: str = Field(
+        "private-first",
+        description="Which route a final takes: a TOML file, or `offline`, `private-first`, `cheapest-in-time`, "
+        "`fastest`, `accuracy`, `cloud-first`. A changed file takes effect at once.",
+    )
+    routes: Path | None = Field(
+        None, description="TOML file with the routes finals may take; empty: only the model in this process."
+    )
+    database_url: str = Field(
+        "sqlite+aiosqlite:///parley.db", description="Where decisions are kept: SQLite, or postgresql+asyncpg://...."
+    )
+
     # Archive
     audio_storage_dir: Path = Field(Path("recordings"), description="Folder every session's audio is archived in.")
 

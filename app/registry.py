@@ -31,6 +31,7 @@ DETECTORS: Table = {
 TRANSCRIBERS: Table = {
     "aws": Entry("providers.aws.transcribe:open_transcribe", "aws"),
     "local": Entry("providers.local.whisper:open_whisper", "local"),
+    "openai": Entry("providers.openai.transcription:open_transcription", "openai"),
 }
 REPLY_GENERATORS: Table = {
     "embedded": Entry("providers.local.embedded:open_embedded", "local"),

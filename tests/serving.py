@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
+from litestar import Litestar
 
 from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
@@ -31,7 +32,7 @@ def scripted_service(**changes) -> Service:
     )
 
     @asynccontextmanager
-    async def session_engines() -> AsyncGenerator[Engines, None]:
+    async def session_engines(session: str) -> AsyncGenerator[Engines, None]:
         yield engines
 
     options = {
@@ -47,8 +48,15 @@ def scripted_service(**changes) -> Service:
 @asynccontextmanager
 async def served(service: Service) -> AsyncGenerator[str, None]:
     """The server's address, like `127.0.0.1:4711`."""
+    async with serving(create_app(service)) as address:
+        yield address
+
+
+@asynccontextmanager
+async def serving(app: Litestar) -> AsyncGenerator[str, None]:
+    """The address of any application."""
     with bound_socket("127.0.0.1", 0) as listening:
-        listener = Listener(create_app(service), drain_seconds=5)
+        listener = Listener(app, drain_seconds=5)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             with anyio.fail_after(60):

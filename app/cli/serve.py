@@ -24,7 +24,7 @@ def serve(host: str | None, port: int | None) -> None:
     """Start the server, and print what runs in it."""
     overrides: dict[str, Any] = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     settings = read_settings(**overrides)
-    _set_up_log(settings.log_level)
+    set_up_log(settings.log_level)
     anyio.run(_serve, settings)
 
 
@@ -46,7 +46,7 @@ def _print(host: str, port: int, service: Service) -> None:
     console.print()
 
 
-def _set_up_log(level: str) -> None:
+def set_up_log(level: str) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     structlog.configure(

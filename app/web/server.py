@@ -8,6 +8,7 @@ from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
 from app.runtime.service import Service
+from app.web.policy import decisions, explain, metrics, summary
 from app.web.sockets import raw, transcribe
 
 _HERE = Path(__file__).parent
@@ -31,7 +32,7 @@ def create_app(service: Service) -> Litestar:
     """The application over an open service."""
     page = create_static_files_router(path="/", directories=[PAGE], html_mode=True)
     return Litestar(
-        [transcribe, raw, health, page],
+        [transcribe, raw, health, decisions, summary, explain, metrics, page],
         state=State({"service": service}),
         openapi_config=None,
         logging_config=None,
