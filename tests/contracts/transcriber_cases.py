@@ -20,6 +20,5 @@ TRANSCRIBER_CASES: dict[str, Callable[[], AbstractAsyncContextManager[Transcribe
     "local": local,
 }
 DRAFT_CASES: dict[str, Callable[[], AbstractAsyncContextManager[DraftTranscriber]]] = {
-    "aws": aws,
     "local": local,
 }
