@@ -4,10 +4,12 @@ import sys
 
 import click
 
+from app.cli.doctor import doctor
 from app.cli.models import models
 from app.cli.serve import serve
 from app.cli.talk import talk
 from app.cli.transcribe import transcribe
+from app.cli.worker import worker
 from app.domain.errors import ParleyError
 
 
@@ -20,7 +22,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, models):
+for command in (serve, talk, transcribe, worker, models, doctor):
     parley.add_command(command)
 
 

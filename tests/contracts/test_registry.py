@@ -12,6 +12,8 @@ from tests.contracts.transcriber_cases import TRANSCRIBER_CASES
 CASES = [
     (registry.DETECTORS, DETECTOR_CASES),
     (registry.TRANSCRIBERS, TRANSCRIBER_CASES),
+    (registry.DETECTORS, DETECTOR_CASES),
+    (registry.TRANSCRIBERS, TRANSCRIBER_CASES),
     (registry.REPLY_GENERATORS, REPLY_CASES),
     (registry.SYNTHESIZERS, SYNTHESIZER_CASES),
 ]
