@@ -1,6 +1,6 @@
 """The only place where settings, engines and the runtime meet."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +39,8 @@ PROBE = Path(__file__).parent / "runtime" / "probe.flac"
 async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
     """Everything opened and warm. Raises SettingsError, ModelUnavailable or a ProviderError."""
     async with AsyncExitStack() as stack:
-        routes, policy = await stack.enter_async_context(open_policy(settings))
+        tables = await to_thread.run_sync(read_routes, settings.routes)
+        routes, policy = await stack.enter_async_context(open_policy(settings, tables))
         drafts = await stack.enter_async_context(_open_whisper(settings, settings.draft_model_id, 1))
         detector = await stack.enter_async_context(_open_detector(settings))
         provider = await reply_provider(settings)
@@ -49,17 +50,18 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
 
         @asynccontextmanager
         async def session_engines(session: str) -> AsyncGenerator[Engines, None]:
-            finals = SessionFinals(routes, session)
-            try:
-                yield Engines(
-                    detector=detector,
-                    finals=finals,
-                    drafter=drafts.for_session(),
-                    generator=generator,
-                    synthesizer=synthesizer,
-                )
-            finally:
-                finals.close()
+            async with _own(routes.engines, tables) as own:
+                finals = SessionFinals(routes, session, engines=own)
+                try:
+                    yield Engines(
+                        detector=detector,
+                        finals=finals,
+                        drafter=drafts.for_session(),
+                        generator=generator,
+                        synthesizer=synthesizer,
+                    )
+                finally:
+                    finals.close()
 
         yield Service(
             session_engines=session_engines,
@@ -81,9 +83,10 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
 
 
 @asynccontextmanager
-async def open_policy(settings: Settings) -> AsyncGenerator[tuple[Routes, Policy], None]:
-    """The routes of the settings, opened and tended, and the log of what they did."""
-    tables = await to_thread.run_sync(read_routes, settings.routes)
+async def open_policy(
+    settings: Settings, tables: Mapping[str, RouteTable]
+) -> AsyncGenerator[tuple[Routes, Policy], None]:
+    """These routes, opened and tended, and the log of what they did."""
     rules = await watched_rules(rules_path(settings.parley_policy))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -107,6 +110,19 @@ async def open_policy(settings: Settings) -> AsyncGenerator[tuple[Routes, Policy
         routes.record = record
         await stack.enter_async_context(_beside(decisions.write, routes.tend, partial(rules.follow, clock)))
         yield routes, Policy(routes, decisions, metrics.text, lambda: rules.error)
+
+
+@asynccontextmanager
+async def _own(
+    engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable]
+) -> AsyncGenerator[Mapping[str, Transcriber], None]:
+    """The routes' engines for one session: Transcribe keeps a stream for each speaker, the others keep nothing."""
+    async with AsyncExitStack() as stack:
+        own = dict(engines)
+        for name, table in tables.items():
+            if isinstance(table, AwsRoute):
+                own[name] = await stack.enter_async_context(cast(Any, engines[name]).session())
+        yield own
 
 
 def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsyncContextManager[Transcriber]:
@@ -133,7 +149,7 @@ def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsy
                 registry.TRANSCRIBERS,
                 "aws",
                 region=table.region,
-                endpoint_url=table.endpoint_url,
+                endpoint_url=table.endpoint_url or settings.aws_endpoint_url_transcribe_streaming,
                 language=table.language,
                 vocabulary=table.vocabulary,
                 max_streams=table.at_once or 25,
