@@ -61,6 +61,12 @@ def settings(tmp_path, transcribe: TranscribeEmulator) -> Settings:
     )
 
 
+def cloud(certificates: Certificates, polly: PollyEmulator):
+    """The emulators' account, and Polly's address as the SDK's own variable."""
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    return aws_account(certificates, AWS_ENDPOINT_URL_POLLY=polly.url, **keys)
+
+
 async def one_turn(talk: Talk, pcm: bytes, replies: int) -> None:
     await talk.speak(pcm + silence(2.5))
     assert await talk.until(lambda t: len(t.of("server_response")) >= replies, seconds=60)
@@ -68,11 +74,14 @@ async def one_turn(talk: Talk, pcm: bytes, replies: int) -> None:
 
 async def test_a_conversation_in_the_cloud(settings: Settings, certificates: Certificates, transcribe):
     """Two turns: finals from Transcribe on one stream, the voice from Polly, the words right, the route named."""
-    with PollyEmulator() as polly, aws_account(certificates, AWS_ENDPOINT_URL_POLLY=polly.url):
-        async with open_service(settings) as service, served(service) as address:
-            async with talking(f"ws://{address}/ws/transcribe") as talk:
-                await one_turn(talk, HANDS.pcm, 1)
-                await one_turn(talk, HOUR.pcm, 2)
+    with PollyEmulator() as polly, cloud(certificates, polly):
+        async with (
+            open_service(settings) as service,
+            served(service) as address,
+            talking(f"ws://{address}/ws/transcribe") as talk,
+        ):
+            await one_turn(talk, HANDS.pcm, 1)
+            await one_turn(talk, HOUR.pcm, 2)
 
     finals = [final.message for final in talk.of("fullSentence") if final.message["text"]]
     assert {final["route"]["name"] for final in finals} == {"amazon"}
@@ -85,12 +94,15 @@ async def test_a_conversation_in_the_cloud(settings: Settings, certificates: Cer
 
 async def test_a_voice_that_stays_at_home_is_not_heard_in_the_cloud(settings: Settings, certificates, transcribe):
     """A session that says on_prem_only gets its words from the model in this process, and Amazon gets no sound."""
-    with PollyEmulator() as polly, aws_account(certificates, AWS_ENDPOINT_URL_POLLY=polly.url):
-        async with open_service(settings) as service, served(service) as address:
-            async with talking(f"ws://{address}/ws/transcribe") as talk:
-                await talk.tell(type="configure", place="on_prem_only", reply=False)
-                await talk.speak(HANDS.pcm + silence(1.5))
-                assert await talk.until(lambda t: t.of("fullSentence"), seconds=30)
+    with PollyEmulator() as polly, cloud(certificates, polly):
+        async with (
+            open_service(settings) as service,
+            served(service) as address,
+            talking(f"ws://{address}/ws/transcribe") as talk,
+        ):
+            await talk.tell(type="configure", place="on_prem_only", reply=False)
+            await talk.speak(HANDS.pcm + silence(1.5))
+            assert await talk.until(lambda t: t.of("fullSentence"), seconds=30)
 
     (final,) = [final.message for final in talk.of("fullSentence")]
     assert (final["route"]["name"], final["route"]["place"]) == ("local", "on_prem")
