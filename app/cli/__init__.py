@@ -5,6 +5,7 @@ import sys
 import click
 
 from app.cli.models import models
+from app.cli.policy import policy
 from app.cli.serve import serve
 from app.cli.talk import talk
 from app.cli.transcribe import transcribe
@@ -21,7 +22,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, worker, models):
+for command in (serve, talk, transcribe, worker, policy, models):
     parley.add_command(command)
 
 
