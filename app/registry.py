@@ -40,7 +40,9 @@ SYNTHESIZERS: Table = {
     "piper": Entry("providers.local.piper:open_piper", "piper"),
 }
 BLOB_STORES: Table = {
+    "azure": Entry("storage.azure:open_azure", "azure"),
     "filesystem": Entry("storage.filesystem:open_filesystem"),
+    "s3": Entry("storage.s3:open_s3", "aws"),
 }
 PROBES: Table = {
     "device": Entry("providers.local.whisper_model:choose_device", "local"),

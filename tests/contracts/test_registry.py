@@ -4,10 +4,12 @@ import pytest
 
 from app import registry
 from app.domain.errors import SettingsError
+from tests.contracts.blob_cases import BLOB_CASES
 from tests.contracts.reply_cases import REPLY_CASES
 from tests.contracts.synthesizer_cases import SYNTHESIZER_CASES
 
 CASES = [
+    (registry.BLOB_STORES, BLOB_CASES),
     (registry.REPLY_GENERATORS, REPLY_CASES),
     (registry.SYNTHESIZERS, SYNTHESIZER_CASES),
 ]
