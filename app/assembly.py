@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from app import registry
 from app.config import Settings
 from app.domain.endpointing import Endpointer, EndpointingRules
@@ -14,6 +16,7 @@ from app.domain.floor import Floor, TurnRules
 from app.domain.ports import BlobStore, ReplyGenerator, SpeechDetector, SpeechSynthesizer, Transcriber
 from app.domain.route import Place, Route
 from app.models.resolve import resolve
+from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
 from app.runtime.service import Service
 
@@ -28,7 +31,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(_open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(_open_synthesizer(settings))
-        store = await stack.enter_async_context(_open_store(settings))
+        archive = await stack.enter_async_context(open_archive(settings))
 
         @asynccontextmanager
         async def session_engines() -> AsyncGenerator[Engines, None]:
@@ -42,7 +45,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
 
         yield Service(
             session_engines=session_engines,
-            store=store,
+            archive=archive,
             floor=first_floor(settings, provider),
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
@@ -53,7 +56,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("speech detector", settings.vad),
                 ("replies", _named(settings, provider)),
                 ("voice", settings.voice_model_id if synthesizer else "none"),
-                ("audio goes to", str(settings.audio_storage_dir.resolve())),
+                ("audio goes to", _place(settings)),
             ),
         )
 
@@ -194,9 +197,72 @@ async def _open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesi
 
 
 @asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
-    async with registry.opened(registry.BLOB_STORES, "filesystem", folder=settings.audio_storage_dir) as store:
-        yield store
+async def open_archive(settings: Settings) -> AsyncGenerator[Archive, None]:
+    """The archive with its spool; nothing is stored before it is running."""
+    folder = settings.spool_dir or settings.audio_storage_dir / ".spool"
+    limit = settings.spool_max_mb << 20
+    async with (
+        open_store(settings) as store,
+        registry.opened(
+            registry.SPOOLS, "disk", folder=folder, limit=limit, fsync=settings.spool_fsync, seal=_seal(settings)
+        ) as spool,
+    ):
+        yield Archive(
+            spool,
+            store,
+            keeps=settings.archive_sessions,
+            audio=settings.archive_format,
+            keep_days=settings.archive_keep_days,
+        )
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
+    """Where the archive lives; encrypted where there is a key."""
+    options: dict[str, Any]
+    match settings.blob_store:
+        case "s3":
+            _needed(settings, "s3_bucket")
+            options = {"bucket": settings.s3_bucket, "endpoint_url": settings.s3_endpoint_url or None}
+        case "azure":
+            _needed(settings, "azure_container")
+            options = {
+                "container": settings.azure_container,
+                "connection_string": _secret(settings.azure_connection_string),
+                "account_url": settings.azure_account_url or None,
+                "sas_token": _secret(settings.azure_sas_token),
+            }
+        case "filesystem":
+            options = {"folder": settings.audio_storage_dir}
+    if settings.blob_store != "filesystem":
+        options["prefix"] = settings.blob_prefix
+    async with registry.opened(registry.BLOB_STORES, settings.blob_store, **options) as store:
+        seal = _seal(settings)
+        yield registry.load(registry.SEALS, "store")(store, seal) if seal else store
+
+
+def _seal(settings: Settings) -> Any:
+    key = _secret(settings.archive_key)
+    return registry.load(registry.SEALS, "aes")(key) if key else None
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
+
+
+def _needed(settings: Settings, name: str) -> None:
+    if not getattr(settings, name):
+        raise SettingsError(f"BLOB_STORE is {settings.blob_store}, and {name.upper()} is not set")
+
+
+def _place(settings: Settings) -> str:
+    match settings.blob_store:
+        case "s3":
+            return f"the bucket {settings.s3_bucket}"
+        case "azure":
+            return f"the container {settings.azure_container}"
+        case "filesystem":
+            return str(settings.audio_storage_dir.resolve())
 
 
 def _named(settings: Settings, provider: str) -> str:

@@ -68,7 +68,33 @@ class Settings(BaseSettings):
     voice_model_id: str = Field("piper-en_US-joe-medium", description="Piper voice: a name or a folder.")
 
     # Archive
+    archive_sessions: bool = Field(
+        True, description="Keep sessions that do not say; a client says with `configure`, `archive`."
+    )
+    archive_format: Literal["flac", "opus"] = Field("flac", description="flac is lossless, opus a tenth of its size.")
+    archive_keep_days: int = Field(0, ge=0, description="Days after which a recording is deleted; 0 keeps all.")
+    archive_key: SecretStr | None = Field(
+        None, description="32 bytes in base64: encrypts what is archived, on the disk and in the store."
+    )
+    blob_store: Literal["filesystem", "s3", "azure"] = Field("filesystem", description="Where the archive lives.")
+    blob_prefix: str = Field("", description="What every blob's name in s3 and azure begins with.")
     audio_storage_dir: Path = Field(Path("recordings"), description="Folder every session's audio is archived in.")
+    s3_bucket: str = Field("", description="Bucket of the archive; credentials are found as the AWS SDK finds them.")
+    s3_endpoint_url: str = Field("", description="Another service that speaks S3; empty is AWS.")
+    azure_container: str = Field("", description="Container of the archive.")
+    azure_connection_string: SecretStr | None = Field(None, description="All it takes to reach the account.")
+    azure_account_url: str = Field(
+        "", description="Or its address alone: with the SAS token, or the identity of where this runs."
+    )
+    azure_sas_token: SecretStr | None = Field(None, description="Token for that container.")
+    spool_dir: Path | None = Field(
+        None, description="Local folder audio is safe in until it is stored; empty is `.spool` in AUDIO_STORAGE_DIR."
+    )
+    spool_max_mb: int = Field(2048, ge=1, description="More than that waiting for the store refuses new sessions.")
+    spool_fsync: Literal["always", "never"] = Field(
+        "always", description="`always` survives a power cut, `never` the death of the process only."
+    )
+    recording_max_mb: int = Field(512, ge=1, description="Largest file POST /recordings takes.")
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -44,6 +44,14 @@ BLOB_STORES: Table = {
     "filesystem": Entry("storage.filesystem:open_filesystem"),
     "s3": Entry("storage.s3:open_s3", "aws"),
 }
+SPOOLS: Table = {
+    "disk": Entry("storage.spool:open_spool"),
+}
+SEALS: Table = {
+    "aes": Entry("storage.sealing:seal_of", "encryption"),
+    "store": Entry("storage.encrypted:EncryptedBlobStore", "encryption"),
+}
+"""Encryption: of bytes, and of a store's blobs."""
 PROBES: Table = {
     "device": Entry("providers.local.whisper_model:choose_device", "local"),
     "ollama": Entry("providers.openai.chat:answers", "openai"),

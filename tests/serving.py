@@ -8,11 +8,13 @@ import uvicorn
 
 from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
+from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
 from app.runtime.service import Service
 from app.web.server import create_app
 from tests.fakes import (
     MemoryBlobStore,
+    MemorySpool,
     ScriptedDetector,
     ScriptedGenerator,
     ScriptedSynthesizer,
@@ -36,7 +38,7 @@ def scripted_service(**changes) -> Service:
 
     options = {
         "session_engines": session_engines,
-        "store": MemoryBlobStore(),
+        "archive": Archive(MemorySpool(), changes.pop("store", None) or MemoryBlobStore()),
         "floor": Floor(TurnRules(reply_after_ms=300)),
         "max_sessions": 4,
         "description": (("finals", "scripted"),),

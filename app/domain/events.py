@@ -76,6 +76,7 @@ class ClientConfigured:
     language: str | None = None
     reply: bool | None = None
     speak: bool | None = None
+    archive: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
+from app.runtime.archive import ArchiveState
 from app.runtime.service import Service
 from app.web.sockets import raw, transcribe
 
@@ -25,7 +26,18 @@ async def health(state: State) -> dict[str, Any]:
         "status": "ok" if service.has_room else "full",
         "sessions": len(service.sessions),
         "maxSessions": service.max_sessions,
+        "archive": _archive(service.archive.state()),
         "runs": dict(service.description),
+    }
+
+
+def _archive(state: ArchiveState) -> dict[str, Any]:
+    return {
+        "waiting": state.waiting,
+        "bytes": state.bytes,
+        "oldestSeconds": state.oldest_s,
+        "full": state.full,
+        "error": state.error,
     }
 
 
@@ -34,7 +46,7 @@ def create_app(open_service: Callable[[], AbstractAsyncContextManager[Service]])
 
     @asynccontextmanager
     async def serving(app: Litestar) -> AsyncGenerator[None, None]:
-        async with open_service() as service:
+        async with open_service() as service, service.running():
             app.state.service = service
             yield
 
