@@ -13,7 +13,7 @@ import struct
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Literal, Protocol, TypeVar
@@ -66,12 +66,12 @@ class DiskSpool:
 
     async def read(self, session: str, log: str) -> list[bytes]:
         path = self._folder / session / log
-        blob = await self._in_thread(lambda: path.read_bytes() if path.exists() else b"")
+        blob = await self._in_thread(lambda: _read(path))
         return [self._unpacked(mark, payload, f"{session}/{log}") for mark, payload, _ in _records(blob)]
 
     async def logs(self, session: str) -> list[str]:
         folder = self._folder / session
-        return await self._in_thread(lambda: sorted(p.name for p in folder.iterdir()) if folder.is_dir() else [])
+        return await self._in_thread(lambda: _names(folder))
 
     async def sessions(self) -> list[tuple[str, float]]:
         return await self._in_thread(self._sessions)
@@ -122,12 +122,12 @@ class DiskSpool:
 
     def _sessions(self) -> list[tuple[str, float]]:
         now = time.time()
-        folders = [p for p in self._folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-        ages = {p.name: max(0.0, now - max(f.stat().st_mtime for f in (p, *p.iterdir()))) for p in folders}
+        names = [name for name in _names(self._folder) if not name.startswith(".")]
+        ages = {name: max(0.0, now - written) for name in names if (written := _written(self._folder / name))}
         return sorted(ages.items(), key=lambda item: (-item[1], item[0]))
 
     def _remove(self, path: Path) -> None:
-        if path.exists():
+        with suppress(FileNotFoundError):
             length = path.stat().st_size
             path.unlink()
             self._grow(-length)
@@ -195,6 +195,29 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _written(folder: Path) -> float:
+    """When something in this folder was last written; 0 where it is gone by now."""
+    times = []
+    for path in (folder, *(folder / name for name in _names(folder))):
+        with suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return max(times, default=0.0)
 
 
 def _size(folder: Path) -> int:

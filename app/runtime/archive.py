@@ -14,7 +14,7 @@ from app.domain.errors import ParleyError, ProviderError
 from app.domain.ports import BlobStore
 from app.runtime import journal as jr
 from app.runtime.library import Library
-from app.runtime.recorder import Recorder, unheard
+from app.runtime.recorder import WRITE_EVERY_S, Recorder, unheard
 from app.runtime.spooling import Spool
 from app.runtime.uploading import Upload
 
@@ -56,6 +56,8 @@ class Archive:
     """Whether a session that does not say is kept."""
     audio: AudioFormat = "flac"
     chunk_ms: int = 10_000
+    write_every_s: float = WRITE_EVERY_S
+    disk_patience_s: float = 30.0
     keep_days: int = 0
     """0: for ever."""
     uploads_at_once: int = 4
@@ -99,6 +101,8 @@ class Archive:
             jr.Opened(session, _iso(self.now()), self.audio),
             keeps=self.keeps,
             chunk_ms=self.chunk_ms,
+            write_every_s=self.write_every_s,
+            disk_patience_s=self.disk_patience_s,
             acknowledge=acknowledge,
             chunk_closed=lambda: self._is_due(session),
         )
@@ -162,17 +166,17 @@ class Archive:
             session = await self._next()
             failed = False
             try:
-                await Upload(self.spool, self.store, session, is_live=session in self.live).run()
+                await Upload(self.spool, self.store, session, session in self.live, self._store_works).run()
             except ProviderError as error:
                 failed = True
                 if self._failures == 0:
                     _log.warning("store fails", kind=type(error).__name__, message=str(error))
                 self._failures, self.error = self._failures + 1, error
-            except Exception as error:  # noqa: BLE001 because one session that cannot be stored must not stop the others
+            except Exception:  # noqa: BLE001 because one session that cannot be stored must not stop the others
                 failed = True
-                _log.error("session cannot be stored", session=session, kind=type(error).__name__)
+                _log.exception("session cannot be stored", session=session)
             else:
-                self._failures, self.error = 0, None
+                self._store_works()
             finally:
                 since = self._busy.pop(session)
                 if failed:
@@ -181,6 +185,9 @@ class Archive:
             if failed:
                 pause = min(self.longest_pause_s, self.first_pause_s * 2 ** min(self._failures, 16))
                 await anyio.sleep(pause * (0.5 + self.jitter() / 2))
+
+    def _store_works(self) -> None:
+        self._failures, self.error = 0, None
 
     async def _next(self) -> str:
         """The next session nobody stores at the moment."""

@@ -23,10 +23,8 @@ WRITE_EVERY_S = 0.25
 """Between two writes; so also between two acknowledgements."""
 WAITING = ms(5_000) * BYTES_PER_SAMPLE
 """Bytes that may wait for the disk; then listening waits. Ten times as much of a reply's sound, then it is cut."""
-DISK_PATIENCE_S = 30.0
-"""How long a disk may be full before the session ends."""
 LAST_PATIENCE_S = 5.0
-"""The same, when the session is over anyway."""
+"""How long the end of a session waits for a disk that is full."""
 
 _log = structlog.get_logger("parley.archive")
 
@@ -43,6 +41,9 @@ class Recorder:
     opened: jr.Opened
     keeps: bool = True
     chunk_ms: int = 10_000
+    write_every_s: float = WRITE_EVERY_S
+    disk_patience_s: float = 30.0
+    """How long the disk may be full before the session ends."""
     acknowledge: Callable[[int], None] = unheard
     """Told how many samples from the session's first are safe."""
     chunk_closed: Callable[[], None] = lambda: None
@@ -114,15 +115,15 @@ class Recorder:
         while True:
             await self._more.wait()
             self._more = anyio.Event()
-            await self._write_all(DISK_PATIENCE_S)
-            await anyio.sleep(WRITE_EVERY_S)
+            await self._write_all(self.disk_patience_s)
+            await anyio.sleep(self.write_every_s)
 
     async def finish(self, ended: str) -> None:
         """Write everything that is left. Raises ProviderBusy or ProviderDown where that fails; it is unacknowledged."""
         if self.heard and self.keeps:
             self._enter(jr.Ended(ended))
             try:
-                await self._write_all(LAST_PATIENCE_S)
+                await self._write_all(min(LAST_PATIENCE_S, self.disk_patience_s))
             except ProviderError:
                 _log.error("audio lost", session=self.opened.session, samples=self.heard - self.written)
                 raise
@@ -136,7 +137,7 @@ class Recorder:
             except ProviderError:
                 if anyio.current_time() - began > patience_s:
                     raise
-                await anyio.sleep(WRITE_EVERY_S)
+                await anyio.sleep(self.write_every_s)
             else:
                 return
 

@@ -5,9 +5,11 @@ ended and one that a crash left behind go the same way. Names say where the samp
 lie, so whatever is stored twice is stored over itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import zip_longest
 
 import msgspec
 from anyio import to_thread
@@ -29,6 +31,8 @@ class Upload:
     store: BlobStore
     session: str
     is_live: bool
+    stored: Callable[[], None] = lambda: None
+    """Told after each blob."""
 
     async def run(self) -> None:
         """Raises a ProviderError; what was stored by then is not stored again."""
@@ -51,7 +55,7 @@ class Upload:
         logs = [log for log in await self.spool.logs(self.session) if log.startswith(jr.AUDIO)]
         starts = [int(log.removeprefix(jr.AUDIO)) for log in logs]
         stored = 0
-        for log, start, end in zip(logs, starts, [*starts[1:], None], strict=True):
+        for log, start, end in zip_longest(logs, starts, starts[1:]):
             if end is None and self.is_live:
                 continue
             if start not in journal.chunks:
@@ -86,6 +90,7 @@ class Upload:
         blob = await to_thread.run_sync(encode, pcm, audio)
         key = f"{name}.{audio}"
         await self.store.put(key, blob, content_type=CONTENT_TYPE[audio])
+        self.stored()
         return key, sha256(blob).hexdigest()
 
     async def _note(self, journal: Journal, entry: jr.ChunkStored | jr.ReplyStored) -> None:
