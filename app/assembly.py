@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ from app.config import Settings
 from app.domain.endpointing import Endpointer, EndpointingRules
 from app.domain.errors import SettingsError
 from app.domain.floor import Floor, TurnRules
-from app.domain.ports import BlobStore, ReplyGenerator, SpeechDetector, SpeechSynthesizer, Transcriber
+from app.domain.ports import BlobStore, ReplyGenerator, SpeechDetector, SpeechSynthesizer
 from app.domain.route import Place, Route
 from app.models.resolve import resolve
 from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
+from app.runtime.ingest import Scribe
 from app.runtime.service import Service
 
 
@@ -46,9 +46,11 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         yield Service(
             session_engines=session_engines,
             archive=archive,
+            scribe=Scribe(detector, finals.for_session(), settings.language or None, finals_model(settings)),
             floor=first_floor(settings, provider),
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
+            largest_recording=settings.recording_max_mb << 20,
             description=(
                 ("drafts", settings.draft_model_id),
                 ("finals", finals_model(settings)),
@@ -61,15 +63,6 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Scribe:
-    """What it takes to write down a recording."""
-
-    detector: SpeechDetector
-    transcriber: Transcriber
-    language: str | None
-
-
 @asynccontextmanager
 async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
     """The engines that `parley transcribe` needs, and no others."""
@@ -77,7 +70,7 @@ async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
         _open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
         _open_detector(settings) as detector,
     ):
-        yield Scribe(detector, transcriber, settings.language or None)
+        yield Scribe(detector, transcriber, settings.language or None, finals_model(settings))
 
 
 def finals_model(settings: Settings) -> str:

@@ -10,6 +10,7 @@ from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
 from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
+from app.runtime.ingest import Scribe
 from app.runtime.service import Service
 from app.web.server import create_app
 from tests.fakes import (
@@ -39,6 +40,7 @@ def scripted_service(**changes) -> Service:
     options = {
         "session_engines": session_engines,
         "archive": Archive(MemorySpool(), changes.pop("store", None) or MemoryBlobStore()),
+        "scribe": Scribe(ScriptedDetector(), ScriptedTranscriber(), None),
         "floor": Floor(TurnRules(reply_after_ms=300)),
         "max_sessions": 4,
         "description": (("finals", "scripted"),),

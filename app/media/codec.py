@@ -1,6 +1,7 @@
 """The formats a recording's sound may have."""
 
 import io
+import struct
 from collections.abc import Iterable
 from typing import BinaryIO, cast
 
@@ -57,3 +58,14 @@ def decode_chunk(blob: bytes, samples: int) -> bytes:
     """PCM of exactly so many samples: what a lossy codec adds at the end is cut, what it lacks is silence. Blocking."""
     pcm = b"".join(decode(io.BytesIO(blob)))
     return pcm[: samples * BYTES_PER_SAMPLE].ljust(samples * BYTES_PER_SAMPLE, b"\0")
+
+
+def wav_header(samples: int) -> bytes:
+    """The 44 bytes before so many samples of 16 kHz mono PCM16."""
+    length = samples * BYTES_PER_SAMPLE
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF", min(36 + length, 0xFFFFFFFF), b"WAVE",
+        b"fmt ", 16, 1, 1, SAMPLE_RATE, SAMPLE_RATE * BYTES_PER_SAMPLE, BYTES_PER_SAMPLE, 16,
+        b"data", min(length, 0xFFFFFFFF),
+    )  # fmt: skip

@@ -38,6 +38,10 @@ class Library:
                     return f"sessions/{day}/{session}"
         raise BlobNotFound(session)
 
+    async def manifest_at(self, day: str, session: str) -> Manifest:
+        """Raises BlobNotFound."""
+        return _manifest.decode(await self.store.get(f"sessions/{day}/{session}/manifest.json"))
+
     async def manifest(self, session: str) -> Manifest:
         """Raises BlobNotFound."""
         return _manifest.decode(await self.store.get(f"{await self.folder(session)}/manifest.json"))

@@ -59,6 +59,7 @@ class Recorder:
     _voice: dict[int, bytearray] = field(default_factory=dict)
     _voice_waiting: int = 0
     _more: anyio.Event = field(default_factory=anyio.Event)
+    _full: anyio.Event = field(default_factory=anyio.Event)
     _less: anyio.Event = field(default_factory=anyio.Event)
     _writing: anyio.Lock = field(default_factory=anyio.Lock)
 
@@ -78,6 +79,7 @@ class Recorder:
         self._more.set()
         while len(self._pcm) > WAITING:
             self._less = anyio.Event()
+            self._full.set()
             await self._less.wait()
 
     def note(self, effect: do.Effect, ttfs_ms: int | None) -> None:
@@ -116,7 +118,9 @@ class Recorder:
             await self._more.wait()
             self._more = anyio.Event()
             await self._write_all(self.disk_patience_s)
-            await anyio.sleep(self.write_every_s)
+            with anyio.move_on_after(self.write_every_s):  # whoever speaks faster than time is written as it comes
+                await self._full.wait()
+            self._full = anyio.Event()
 
     async def finish(self, ended: str) -> None:
         """Write everything that is left. Raises ProviderBusy or ProviderDown where that fails; it is unacknowledged."""

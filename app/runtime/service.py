@@ -11,6 +11,7 @@ from app.domain.ports import BlobStore
 from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
+from app.runtime.ingest import Scribe
 from app.runtime.session import Client, run_session
 from app.runtime.telemetry import Telemetry
 
@@ -24,6 +25,10 @@ class Service:
     """Every session begins with it."""
     max_sessions: int
     allowed_origins: tuple[str, ...] = ()
+    scribe: Scribe | None = None
+    """Who writes down uploaded recordings, on this machine; None: none are taken."""
+    largest_recording: int = 512 << 20
+    """Bytes an uploaded file may have."""
     description: tuple[tuple[str, str], ...] = ()
     """What runs, in words: a name and a sentence each."""
     sessions: set[str] = field(default_factory=set)

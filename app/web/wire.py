@@ -66,7 +66,7 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
             wanted = None if language is msgspec.UNSET else (language or "")
             if wanted and not (len(wanted) in (2, 3) and wanted.isascii() and wanted.islower()):
                 raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {wanted[:20]!r}")
-            return ev.ClientConfigured(wanted, reply, speak, archive)
+            return ev.ClientConfigured(wanted, reply, speak, archive=archive)
         case End():
             return ev.ClientEnded()
         case Cancel():
