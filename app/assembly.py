@@ -17,7 +17,7 @@ from app.domain.route import Place, Route
 from app.models.resolve import resolve
 from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
-from app.runtime.ingest import Scribe
+from app.runtime.ingest import Scribe, Source
 from app.runtime.service import Service
 
 
@@ -43,6 +43,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 synthesizer=synthesizer,
             )
 
+        source = await stack.enter_async_context(_open_source(settings))
         yield Service(
             session_engines=session_engines,
             archive=archive,
@@ -50,6 +51,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             floor=first_floor(settings, provider),
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
+            source=source,
             largest_recording=settings.recording_max_mb << 20,
             description=(
                 ("drafts", settings.draft_model_id),
@@ -232,6 +234,16 @@ async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
     async with registry.opened(registry.BLOB_STORES, settings.blob_store, **options) as store:
         seal = _seal(settings)
         yield registry.load(registry.SEALS, "store")(store, seal) if seal else store
+
+
+@asynccontextmanager
+async def _open_source(settings: Settings) -> AsyncGenerator[Source | None, None]:
+    account, token = settings.google_drive_service_account, _secret(settings.google_drive_token)
+    if account is None and token is None:
+        yield None
+        return
+    async with registry.opened(registry.SOURCES, "google_drive", service_account=account, token=token or "") as source:
+        yield source
 
 
 def _seal(settings: Settings) -> Any:

@@ -95,6 +95,10 @@ class Settings(BaseSettings):
         "always", description="`always` survives a power cut, `never` the death of the process only."
     )
     recording_max_mb: int = Field(512, ge=1, description="Largest file POST /recordings takes.")
+    google_drive_service_account: Path | None = Field(
+        None, description="Key file of the service account that fetches recordings from Google Drive."
+    )
+    google_drive_token: SecretStr | None = Field(None, description="Or an access token, good for as long as it lasts.")
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

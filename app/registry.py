@@ -44,6 +44,10 @@ BLOB_STORES: Table = {
     "filesystem": Entry("storage.filesystem:open_filesystem"),
     "s3": Entry("storage.s3:open_s3", "aws"),
 }
+SOURCES: Table = {
+    "google_drive": Entry("storage.google_drive:open_google_drive", "drive"),
+}
+"""Where recordings may be fetched from."""
 SPOOLS: Table = {
     "disk": Entry("storage.spool:open_spool"),
 }

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 import uvicorn
+from litestar import Litestar
 
 from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
@@ -69,8 +70,15 @@ async def served(service: AbstractAsyncContextManager[Service] | Service) -> Asy
         yield service
 
     open_service = given if isinstance(service, Service) else (lambda: service)
+    async with listening(create_app(open_service)) as address:
+        yield address
+
+
+@asynccontextmanager
+async def listening(app: Litestar) -> AsyncGenerator[str, None]:
+    """The address of any application."""
     config = uvicorn.Config(
-        create_app(open_service),
+        app,
         host="127.0.0.1",
         port=0,
         log_config=None,

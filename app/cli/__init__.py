@@ -5,6 +5,7 @@ import sys
 import click
 
 from app.cli.models import models
+from app.cli.retranscribe import retranscribe
 from app.cli.serve import serve
 from app.cli.talk import talk
 from app.cli.transcribe import transcribe
@@ -20,7 +21,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, models):
+for command in (serve, talk, transcribe, retranscribe, models):
     parley.add_command(command)
 
 

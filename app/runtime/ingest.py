@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from anyio import to_thread
 
@@ -28,6 +28,14 @@ class Scribe:
     transcriber: Transcriber
     language: str | None
     model: str = ""
+
+
+class Source(Protocol):
+    """Somewhere recordings are kept."""
+
+    def read(self, link: str) -> AsyncGenerator[bytes, None]:
+        """The file behind this link, piece by piece. Raises BlobNotFound or a ProviderError."""
+        ...
 
 
 async def ingest(

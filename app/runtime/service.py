@@ -11,7 +11,7 @@ from app.domain.ports import BlobStore
 from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
-from app.runtime.ingest import Scribe
+from app.runtime.ingest import Scribe, Source
 from app.runtime.session import Client, run_session
 from app.runtime.telemetry import Telemetry
 
@@ -27,6 +27,8 @@ class Service:
     allowed_origins: tuple[str, ...] = ()
     scribe: Scribe | None = None
     """Who writes down uploaded recordings, on this machine; None: none are taken."""
+    source: Source | None = None
+    """Where recordings can be fetched from by a link."""
     largest_recording: int = 512 << 20
     """Bytes an uploaded file may have."""
     description: tuple[tuple[str, str], ...] = ()

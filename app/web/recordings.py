@@ -1,7 +1,7 @@
 """What is archived, over HTTP: list, read, hear, delete, and bring in recordings made elsewhere."""
 
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Annotated, Any, BinaryIO, Literal
@@ -19,7 +19,15 @@ from litestar.response import Stream
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, seconds
 from app.domain.byte_range import NoSuchBytes, wanted
-from app.domain.errors import BlobNotFound, ClientError, ClientFault, ParleyError, ProviderBusy, ProviderError
+from app.domain.errors import (
+    BlobNotFound,
+    ClientError,
+    ClientFault,
+    ParleyError,
+    ProviderBusy,
+    ProviderError,
+    ProviderRefused,
+)
 from app.domain.manifest import ArchivedFinal, Manifest
 from app.domain.subtitles import Segment, as_json
 from app.media.codec import CONTENT_TYPE, wav_header, write
@@ -185,11 +193,16 @@ async def forget(state: State, session: FromPath[str]) -> None:
 
 @post("/", request_max_body_size=None, status_code=201)
 async def bring(
-    state: State, request: Request[Any, Any, Any], language: FromQuery[str | None] = None, wait: FromQuery[bool] = True
+    state: State,
+    request: Request[Any, Any, Any],
+    language: FromQuery[str | None] = None,
+    wait: FromQuery[bool] = True,
+    source: FromQuery[str | None] = None,
 ) -> Response[dict[str, Any]]:
     """The body is a file of any audio format: it is written down and archived like a session.
 
-    With `wait=false` the answer comes as soon as the file is here.
+    With `source`, a link to a file in Google Drive, it is fetched from there. With
+    `wait=false` the answer comes as soon as the file is here.
     """
     service = _service(state)
     if service.scribe is None or not service.has_room:
@@ -198,7 +211,8 @@ async def bring(
     service.sessions.add(session)
     file = tempfile.TemporaryFile()  # noqa: SIM115 because it outlives this function where nobody waits
     try:
-        await _receive(request, file, service.largest_recording)
+        async with aclosing(_pieces(service, request, source)) as pieces:
+            await _receive(pieces, file, service.largest_recording)
     except BaseException:
         file.close()
         service.sessions.remove(session)
@@ -210,9 +224,21 @@ async def bring(
     return Response({"id": session, **as_json(segments)})
 
 
-async def _receive(request: Request[Any, Any, Any], file: BinaryIO, limit: int) -> None:
+async def _pieces(service: Service, request: Request[Any, Any, Any], source: str | None) -> AsyncGenerator[bytes, None]:
+    if source is None:
+        async for piece in request.stream():
+            yield piece
+    elif service.source is None:
+        raise ProviderRefused("google_drive", "no account for Google Drive is set")
+    else:
+        async with aclosing(service.source.read(source)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+
+async def _receive(pieces: AsyncIterable[bytes], file: BinaryIO, limit: int) -> None:
     size = 0
-    async for piece in request.stream():
+    async for piece in pieces:
         size += len(piece)
         if size > limit:
             raise ClientError(ClientFault.FRAME_TOO_LARGE, f"the file is larger than {limit >> 20} MB")

@@ -11,7 +11,9 @@ from anyio import to_thread
 from app.client import talking
 from app.domain.errors import ProviderDown
 from app.media.decode import decode
+from storage.google_drive import open_google_drive
 from tests.clips import HANDS
+from tests.emulators.drive import Drive, serve_drive
 from tests.fakes import SILENCE, SPEECH, MemoryBlobStore
 from tests.serving import scripted_service, served
 
@@ -181,6 +183,19 @@ async def test_a_file_can_be_brought(http, service):
     assert [final["text"] for final in manifest["finals"] if final["text"]] == [
         s["text"] for s in answer.json()["segments"]
     ]
+
+
+async def test_a_file_is_fetched_from_drive(http, service):
+    """By its link; without an account that is refused."""
+    refused = await http.post("/recordings?source=1AbC_dEfGhIjK-lMnOp")
+    drive = Drive(files={"1AbC_dEfGhIjK-lMnOp": ("hands.flac", HANDS.path.read_bytes())})
+    async with serve_drive(drive), open_google_drive(token="granted", base_url=drive.url) as service.source:
+        answer = await http.post("/recordings?source=https://drive.google.com/file/d/1AbC_dEfGhIjK-lMnOp/view")
+        unknown = await http.post("/recordings?source=1AbC_dEfGhIjK-none")
+
+    assert (refused.status_code, answer.status_code, unknown.status_code) == (502, 201, 404)
+    await stored(service)
+    assert (await http.get(f"/recordings/{answer.json()['id']}/audio")).content[HEAD:] == HANDS.pcm
 
 
 async def test_nobody_has_to_wait_for_a_file(http, service):
