@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, assert_never, cast
 
 from anyio import create_task_group, to_thread
+from pydantic import SecretStr
 
 from app import registry
 from app.config import Settings
@@ -23,8 +23,10 @@ from app.models.resolve import resolve
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile, read_routes
 from app.policy.rules_file import rules_path
 from app.policy.watch import watched_rules
+from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
+from app.runtime.ingest import Scribe, Source
 from app.runtime.metrics import RouteMetrics
 from app.runtime.routes import Routes
 from app.runtime.routing import SessionFinals
@@ -46,7 +48,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(_open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(_open_synthesizer(settings))
-        store = await stack.enter_async_context(opened_store(settings))
+        archive = await stack.enter_async_context(open_archive(settings))
 
         @asynccontextmanager
         async def session_engines(session: str) -> AsyncGenerator[Engines, None]:
@@ -63,12 +65,16 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 finally:
                     finals.close()
 
+        source = await stack.enter_async_context(_open_source(settings))
         yield Service(
             session_engines=session_engines,
-            store=store,
+            archive=archive,
+            scribe=_scribe(settings, detector, routes.engines, tables),
             floor=first_floor(settings, provider),
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
+            source=source,
+            largest_recording=settings.recording_max_mb << 20,
             description=(
                 ("drafts", settings.draft_model_id),
                 ("finals", f"{', '.join(routes.standings)}; policy {routes.rules().name}"),
@@ -76,10 +82,21 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("speech detector", settings.vad),
                 ("replies", _named(settings, provider)),
                 ("voice", _voice(settings)),
-                ("audio goes to", str(settings.audio_storage_dir.resolve())),
+                ("audio goes to", place(settings)),
             ),
             policy=policy,
         )
+
+
+def _scribe(
+    settings: Settings,
+    detector: SpeechDetector,
+    engines: Mapping[str, Transcriber],
+    tables: Mapping[str, RouteTable],
+) -> Scribe | None:
+    """Who writes down uploaded recordings: the model in this process, where a route has it."""
+    local = next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
+    return None if local is None else Scribe(detector, local, settings.language or None, finals_model(settings))
 
 
 @asynccontextmanager
@@ -174,15 +191,6 @@ async def _beside(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGener
         raise fault
 
 
-@dataclass(frozen=True, slots=True)
-class Scribe:
-    """What it takes to write down a recording."""
-
-    detector: SpeechDetector
-    transcriber: Transcriber
-    language: str | None
-
-
 @asynccontextmanager
 async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
     """The engines that `parley transcribe` needs, and no others."""
@@ -190,7 +198,7 @@ async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
         _open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
         _open_detector(settings) as detector,
     ):
-        yield Scribe(detector, transcriber, settings.language or None)
+        yield Scribe(detector, transcriber, settings.language or None, finals_model(settings))
 
 
 @asynccontextmanager
@@ -252,8 +260,8 @@ def first_floor(settings: Settings, provider: str) -> Floor:
         endpointer=Endpointer(
             EndpointingRules(
                 end_after_ms=end,
-                end_after_complete_ms=min(end, EndpointingRules().end_after_complete_ms),
-                end_after_open_ms=max(end, EndpointingRules().end_after_open_ms),
+                end_after_complete_ms=end * 7 // 8,
+                end_after_open_ms=end * 3 // 2,
             )
         ),
     )
@@ -327,9 +335,83 @@ async def _open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesi
 
 
 @asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
-    async with registry.opened(registry.BLOB_STORES, "filesystem", folder=settings.audio_storage_dir) as store:
-        yield store
+async def open_archive(settings: Settings) -> AsyncGenerator[Archive, None]:
+    """The archive with its spool; nothing is stored before it is running."""
+    folder = settings.spool_dir or settings.audio_storage_dir / ".spool"
+    limit = settings.spool_max_mb << 20
+    async with (
+        open_store(settings) as store,
+        registry.opened(
+            registry.SPOOLS, "disk", folder=folder, limit=limit, fsync=settings.spool_fsync, seal=_seal(settings)
+        ) as spool,
+    ):
+        yield Archive(
+            spool,
+            store,
+            keeps=settings.archive_sessions,
+            audio=settings.archive_format,
+            keep_days=settings.archive_keep_days,
+        )
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
+    """Where the archive lives; encrypted where there is a key."""
+    options: dict[str, Any]
+    match settings.blob_store:
+        case "s3":
+            _needed(settings, "s3_bucket")
+            options = {"bucket": settings.s3_bucket, "endpoint_url": settings.s3_endpoint_url or None}
+        case "azure":
+            _needed(settings, "azure_container")
+            options = {
+                "container": settings.azure_container,
+                "connection_string": _secret(settings.azure_connection_string),
+                "account_url": settings.azure_account_url or None,
+                "sas_token": _secret(settings.azure_sas_token),
+            }
+        case "filesystem":
+            options = {"folder": settings.audio_storage_dir}
+    if settings.blob_store != "filesystem":
+        options["prefix"] = settings.blob_prefix
+    async with registry.opened(registry.BLOB_STORES, settings.blob_store, **options) as store:
+        seal = _seal(settings)
+        yield registry.load(registry.SEALS, "store")(store, seal) if seal else store
+
+
+@asynccontextmanager
+async def _open_source(settings: Settings) -> AsyncGenerator[Source | None, None]:
+    account, token = settings.google_drive_service_account, _secret(settings.google_drive_token)
+    if account is None and token is None:
+        yield None
+        return
+    async with registry.opened(registry.SOURCES, "google_drive", service_account=account, token=token or "") as source:
+        yield source
+
+
+def _seal(settings: Settings) -> Any:
+    key = _secret(settings.archive_key)
+    return registry.load(registry.SEALS, "aes")(key) if key else None
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
+
+
+def _needed(settings: Settings, name: str) -> None:
+    if not getattr(settings, name):
+        raise SettingsError(f"BLOB_STORE is {settings.blob_store}, and {name.upper()} is not set")
+
+
+def place(settings: Settings) -> str:
+    """Where the archive lives, in words."""
+    match settings.blob_store:
+        case "s3":
+            return f"the bucket {settings.s3_bucket}"
+        case "azure":
+            return f"the container {settings.azure_container}"
+        case "filesystem":
+            return str(settings.audio_storage_dir.resolve())
 
 
 def _voice(settings: Settings) -> str:

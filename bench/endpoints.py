@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.assembly import Scribe, open_scribe
+from app.assembly import open_scribe
 from app.config import read_settings
 from app.domain import effects as do
 from app.domain import events as ev
@@ -24,6 +24,7 @@ from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
 from app.domain.transcript import Hypothesis
 from app.domain.turn_taking import step
+from app.runtime.ingest import Scribe
 from bench.clips import Clip, choose, load_clip, read_manifest
 from bench.report import percentile
 from bench.score import Errors, Scorer, load_scorer

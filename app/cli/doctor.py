@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import registry
-from app.assembly import finals_model, model_folder, opened_store, reply_provider
+from app.assembly import finals_model, model_folder, open_store, place, reply_provider
 from app.config import Settings, read_settings
 from app.domain.errors import ParleyError
 
@@ -70,11 +70,11 @@ async def _replies(settings: Settings) -> str:
 
 
 async def _archive(settings: Settings) -> str:
-    async with opened_store(settings) as store:
+    async with open_store(settings) as store:
         await store.put("doctor/hello", b"hello", content_type="text/plain")
         await store.get("doctor/hello")
         await store.delete("doctor/hello")
-    return f"{settings.audio_storage_dir}: written, read and deleted"
+    return f"{place(settings)}: written, read and deleted"
 
 
 async def _amazon(settings: Settings) -> AsyncIterator[Finding]:
