@@ -78,12 +78,13 @@ class Standing:
     def ended(self) -> "Standing":
         return replace(self, waiting=self.waiting - 1)
 
-    def answered(self, ms: float, now: float, chance: float) -> "Standing":
+    def answered(self, ms: float, now: float, chance: float, *, probe: bool = False) -> "Standing":
         """A final came, so long after the audio ended."""
-        return replace(self, latencies=self.latencies.hear(ms), breaker=self.breaker.well(ms, now=now, chance=chance))
+        breaker = self.breaker.well(ms, now=now, chance=chance, probe=probe)
+        return replace(self, latencies=self.latencies.hear(ms), breaker=breaker)
 
-    def failed(self, now: float, chance: float) -> "Standing":
-        return replace(self, breaker=self.breaker.ill(now, chance))
+    def failed(self, now: float, chance: float, *, probe: bool = False) -> "Standing":
+        return replace(self, breaker=self.breaker.ill(now, chance, probe=probe))
 
     def agreed(self, language: str | None, share: float) -> "Standing":
         """A final was compared with the drafts of its utterance."""

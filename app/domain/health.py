@@ -15,15 +15,18 @@ class Latencies:
     newest: tuple[float, ...] = ()
     """Milliseconds, oldest first."""
     keep: int = 64
+    ordered: tuple[float, ...] = ()
+    """The same, smallest first: they are asked for more often than they change."""
 
     def hear(self, ms: float) -> "Latencies":
-        return Latencies((*self.newest, ms)[-self.keep :], self.keep)
+        newest = (*self.newest, ms)[-self.keep :]
+        return Latencies(newest, self.keep, tuple(sorted(newest)))
 
     def percentile(self, share: float) -> float | None:
         """The latency that so large a share of calls stays within; None before the first call."""
-        if not self.newest:
+        if not self.ordered:
             return None
-        return sorted(self.newest)[max(0, ceil(share * len(self.newest)) - 1)]
+        return self.ordered[max(0, ceil(share * len(self.ordered)) - 1)]
 
 
 class Health(StrEnum):
@@ -78,19 +81,22 @@ class Breaker:
         """Share of bad calls, for choosing the least bad of several."""
         return sum(self.bad) / len(self.bad) if self.bad else 0.0
 
-    def well(self, ms: float = 0.0, *, now: float = 0.0, chance: float = 0.0) -> "Breaker":
+    def well(self, ms: float = 0.0, *, now: float = 0.0, chance: float = 0.0, probe: bool = False) -> "Breaker":
         """After a call that gave words; one that took too long is bad all the same."""
         if ms > self.rules.slow_ms:
-            return self.ill(now, chance)
+            return self.ill(now, chance, probe=probe)
         if self.until is not None:
             return Breaker(self.rules)
         return replace(self, bad=(*self.bad, False)[-self.rules.window :], rests=0)
 
-    def ill(self, now: float, chance: float) -> "Breaker":
-        """After a failed or slow call; `chance` is 0 to 1."""
+    def ill(self, now: float, chance: float, *, probe: bool = False) -> "Breaker":
+        """After a failed or slow call; `chance` is 0 to 1.
+
+        Calls that began before a rest fail in it, and after it: only a probe prolongs it.
+        """
         heard = replace(self, bad=(*self.bad, True)[-self.rules.window :])
         if self.until is not None:
-            return heard if now < self.until else _rested(heard, now, chance)
+            return _rested(heard, now, chance) if probe else heard
         enough = sum(heard.bad) >= self.rules.least and heard.badness >= self.rules.share
         return _rested(heard, now, chance) if enough else heard
 

@@ -225,6 +225,7 @@ def rank(request: Request, fleet: tuple[Candidate, ...], rules: Rules) -> Decisi
     else:
         rejected += [Rejection(c.name, Against.RESTING) for c in resting]
         ordered = sorted(able, key=lambda c: _key(request, c, rules))
+    timely = [_in_time(request, c, rules) for c in ordered]
     choices = tuple(
         Choice(
             c.name,
@@ -234,9 +235,9 @@ def rank(request: Request, fleet: tuple[Candidate, ...], rules: Rules) -> Decisi
             c.tail_ms,
             c.quality,
             c.live,
-            "every route rests; this one is the least bad" if panic else _why(request, c, ordered, rules),
+            "every route rests; this one is the least bad" if panic else _why(at, timely, ordered, rules),
         )
-        for c in ordered
+        for at, c in enumerate(ordered)
     )
     return Decision(choices, tuple(rejected), panic)
 
@@ -266,8 +267,9 @@ def _against(request: Request, candidate: Candidate, rules: Rules, empty: Purse 
 
 
 def _in_time(request: Request, candidate: Candidate, rules: Rules) -> bool:
-    limits = [limit for limit in (rules.in_time_ms, request.deadline_ms) if limit is not None]
-    return all(candidate.tail_ms <= limit for limit in limits)
+    if rules.in_time_ms is not None and candidate.tail_ms > rules.in_time_ms:
+        return False
+    return request.deadline_ms is None or candidate.tail_ms <= request.deadline_ms
 
 
 def _key(request: Request, candidate: Candidate, rules: Rules) -> tuple[float | str, ...]:
@@ -287,17 +289,18 @@ def _key(request: Request, candidate: Candidate, rules: Rules) -> tuple[float | 
     return (late, candidate.tail_ms if late else 0.0, place, *wish, candidate.name)
 
 
-def _why(request: Request, candidate: Candidate, ordered: list[Candidate], rules: Rules) -> str:
+def _why(position: int, timely: list[bool], ordered: list[Candidate], rules: Rules) -> str:
     """One sentence for people: what set this candidate apart from those behind it."""
+    candidate = ordered[position]
     if len(ordered) == 1:
         return "the only route left"
-    if not _in_time(request, candidate, rules):
+    if not timely[position]:
         return "late, but no route is in time before it"
-    others = [c for c in ordered if c is not candidate]
-    if any(not _in_time(request, c, rules) for c in others) and all(not _in_time(request, c, rules) for c in others):
+    if sum(timely) == 1:
         return "the only route in time"
-    if candidate.place in rules.prefer[:1] and any(c.place != candidate.place for c in others):
+    if candidate.place in rules.prefer[:1] and any(c.place != candidate.place for c in ordered):
         return "on the premises is preferred" if candidate.place is Place.ON_PREM else "the cloud is preferred"
-    position = ordered.index(candidate)
-    word = {Objective.LATENCY: "fastest", Objective.COST: "cheapest", Objective.ACCURACY: "most accurate"}
-    return word[rules.objective] if position == 0 else f"next {word[rules.objective]}"
+    return _FIRST[rules.objective] if position == 0 else f"next {_FIRST[rules.objective]}"
+
+
+_FIRST = {Objective.LATENCY: "fastest", Objective.COST: "cheapest", Objective.ACCURACY: "most accurate"}

@@ -241,8 +241,10 @@ def _fail(race: Race, name: str, error: ParleyError) -> Advance:
 
 
 def _hedge(race: Race, name: str, *, token: bool) -> Advance:
-    if _running(race, name) is None or not token or not race.waiting:
+    if _running(race, name) is None or not race.waiting:
         return race, ()
+    if not token:  # its breaker learns of it all the same: when most are slow, it will rest
+        return race, (Blame(name),)
     return _next(replace(race, hedged=True), hedge=True)
 
 

@@ -209,9 +209,9 @@ class Simulation:
                 takes_s, fails = self._draw(name)
                 ill = fails or takes_s > 10
                 self.standings[name] = (
-                    current.failed(self.now, self.chance.random())
+                    current.failed(self.now, self.chance.random(), probe=True)
                     if ill
-                    else current.answered(takes_s * 1000, self.now, self.chance.random())
+                    else current.answered(takes_s * 1000, self.now, self.chance.random(), probe=True)
                 )
 
 

@@ -63,7 +63,8 @@ class Pursuit:
     _kept: list[AudioChunk] = field(default_factory=list)
     _samples: int = 0
     _whole_at: float | None = None
-    _more: anyio.Event = field(default_factory=anyio.Event)
+    _more: anyio.Event | None = None
+    """Set when there is more audio; None while nobody waits for it."""
     _runs: dict[str, Run] = field(default_factory=dict)
 
     async def run(self, utterance: AsyncIterable[AudioChunk], first: tuple[r.Order, ...]) -> r.Deliver | r.GiveUp:
@@ -133,10 +134,14 @@ class Pursuit:
         async for chunk in utterance:
             self._kept.append(chunk)
             self._samples += chunk.samples
-            self._more.set()
-            self._more = anyio.Event()
+            self._wake_readers()
         self._whole_at = self.routes.clock.now()
-        self._more.set()
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        if self._more is not None:
+            self._more.set()
+            self._more = None
 
     async def _replay(self) -> AsyncGenerator[AudioChunk, None]:
         """All of the utterance, from its first sample, then as it comes."""
@@ -147,6 +152,7 @@ class Pursuit:
                 at += 1
             if self._whole_at is not None:
                 return
+            self._more = self._more or anyio.Event()
             await self._more.wait()
 
     # -- one route at work --------------------------------------------------------

@@ -71,11 +71,12 @@ class Routes:
     def ended(self, name: str) -> None:
         self.standings[name] = self.standings[name].ended()
 
-    def answered(self, name: str, latency_ms: float) -> None:
-        self._learn(name, self.standings[name].answered(latency_ms, self.clock.now(), self.chance()))
+    def answered(self, name: str, latency_ms: float, *, probe: bool = False) -> None:
+        after = self.standings[name].answered(latency_ms, self.clock.now(), self.chance(), probe=probe)
+        self._learn(name, after)
 
-    def failed(self, name: str) -> None:
-        self._learn(name, self.standings[name].failed(self.clock.now(), self.chance()))
+    def failed(self, name: str, *, probe: bool = False) -> None:
+        self._learn(name, self.standings[name].failed(self.clock.now(), self.chance(), probe=probe))
 
     def agreed(self, name: str, language: str | None, share: float) -> None:
         self.standings[name] = self.standings[name].agreed(language, share)
@@ -139,11 +140,11 @@ class Routes:
                 said = await _words(self.engines[name], self.clip, profile.languages)
             self.ledger.spend("", "probes", profile.price.bill(len(self.clip) / 32_000))
             if said or not self.clip:
-                self.answered(name, (self.clock.now() - began) * 1000)
+                self.answered(name, (self.clock.now() - began) * 1000, probe=True)
             else:
-                self.failed(name)
+                self.failed(name, probe=True)
         except (ParleyError, TimeoutError):
-            self.failed(name)
+            self.failed(name, probe=True)
         finally:
             self.ended(name)
             self.probing.discard(name)

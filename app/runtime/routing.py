@@ -112,6 +112,9 @@ class RoutedFinal:
                 raise ProviderBusy("finals", "the route costs money and waits for the end of the utterance")
             decision = self._decide(speculative=True)
         race, orders = r.begin(decision.choices, rules, speculative=speculative, allowed=self.allowed)
+        if self._confirmed:
+            race, more = r.advance(race, r.Confirmed(decision.choices))
+            orders = (*orders, *more)
         inbox, items = anyio.create_memory_object_stream[Item](HAPPENINGS)
         async with inbox, items, anyio.create_task_group() as tasks:
             pursuit = self._pursuit = Pursuit(
@@ -127,8 +130,6 @@ class RoutedFinal:
                 inbox,
                 items,
             )
-            if self._confirmed:
-                pursuit.tell(r.Confirmed)
             try:
                 end = await pursuit.run(utterance, orders)
             finally:

@@ -45,7 +45,7 @@ def test_a_rest_ends_in_a_probe_and_the_next_one_is_longer():
         assert breaker.health(breaker.until - 0.01) is Health.OPEN
         assert breaker.health(breaker.until) is Health.HALF_OPEN
         now = breaker.until
-        breaker = breaker.ill(now, 0.0)
+        breaker = breaker.ill(now, 0.0, probe=True)
 
     assert rests == [5, 10, 20, 30, 30]
     assert ill(Breaker(RULES), 2).ill(0.0, 1.0).until == 6.0
@@ -56,6 +56,13 @@ def test_a_good_probe_forgets_what_was():
     breaker = ill(Breaker(RULES), 3)
 
     assert breaker.well(100, now=6.0) == Breaker(RULES)
+
+
+def test_echoes_of_calls_before_a_rest_do_not_prolong_it():
+    """They fail when the rest is already over, and say nothing new."""
+    breaker = ill(Breaker(RULES), 3)
+
+    assert breaker.ill(6.0, 0.0).health(6.0) is Health.HALF_OPEN
 
 
 def test_percentiles_are_of_the_newest():
