@@ -60,7 +60,7 @@ class Archive:
     disk_patience_s: float = 30.0
     keep_days: int = 0
     """0: for ever."""
-    uploads_at_once: int = 4
+    uploads_at_once: int = 16
     first_pause_s: float = 0.5
     """After a failure; each further one doubles it."""
     longest_pause_s: float = 60.0

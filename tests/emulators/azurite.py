@@ -57,7 +57,7 @@ def serve_azurite(folder: Path, *, in_memory: bool = True) -> Iterator[Azurite]:
             azurite.terminate()
 
 
-def _wait_for(url: str, azurite: subprocess.Popen) -> None:
+def _wait_for(url: str, azurite: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + UP_WITHIN_S
     while True:
         try:
@@ -67,7 +67,7 @@ def _wait_for(url: str, azurite: subprocess.Popen) -> None:
             return  # it answers: it is up
         except OSError:
             if azurite.poll() is not None:
-                raise RuntimeError(azurite.stderr.read().decode()) from None
+                raise RuntimeError(azurite.communicate()[1].decode()) from None
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
