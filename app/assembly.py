@@ -18,6 +18,7 @@ from app.models.resolve import resolve
 from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
 from app.runtime.ingest import Scribe, Source
+from app.runtime.partial import PartialFiles
 from app.runtime.service import Service
 
 
@@ -52,6 +53,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
             source=source,
+            partial=PartialFiles(_spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
             largest_recording=settings.recording_max_mb << 20,
             description=(
                 ("drafts", settings.draft_model_id),
@@ -194,7 +196,7 @@ async def _open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesi
 @asynccontextmanager
 async def open_archive(settings: Settings) -> AsyncGenerator[Archive, None]:
     """The archive with its spool; nothing is stored before it is running."""
-    folder = settings.spool_dir or settings.audio_storage_dir / ".spool"
+    folder = _spool_folder(settings)
     limit = settings.spool_max_mb << 20
     async with (
         open_store(settings) as store,
@@ -244,6 +246,10 @@ async def _open_source(settings: Settings) -> AsyncGenerator[Source | None, None
         return
     async with registry.opened(registry.SOURCES, "google_drive", service_account=account, token=token or "") as source:
         yield source
+
+
+def _spool_folder(settings: Settings) -> Path:
+    return settings.spool_dir or settings.audio_storage_dir / ".spool"
 
 
 def _seal(settings: Settings) -> Any:

@@ -153,7 +153,7 @@ class DiskSpool:
         """Clear what was forgotten and count what is left. Blocking."""
         for gone in self._folder.glob(f"{_GONE}*"):
             shutil.rmtree(gone)
-        self.size = _size(self._folder)
+        self.size = sum(_size(self._folder / name) for name in _names(self._folder) if not name.startswith("."))
 
     # -- records -------------------------------------------------------------------
 

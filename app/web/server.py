@@ -11,7 +11,7 @@ from litestar.static_files import create_static_files_router
 
 from app.runtime.archive import ArchiveState
 from app.runtime.service import Service
-from app.web.recordings import router
+from app.web import recordings, uploads
 from app.web.sockets import raw, transcribe
 
 _HERE = Path(__file__).parent
@@ -53,5 +53,8 @@ def create_app(open_service: Callable[[], AbstractAsyncContextManager[Service]])
 
     page = create_static_files_router(path="/", directories=[PAGE], html_mode=True)
     return Litestar(
-        [transcribe, raw, health, router, page], lifespan=[serving], openapi_config=None, logging_config=None
+        [transcribe, raw, health, recordings.router, uploads.router, page],
+        lifespan=[serving],
+        openapi_config=None,
+        logging_config=None,
     )
