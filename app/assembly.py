@@ -28,6 +28,7 @@ from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
 from app.runtime.ingest import Scribe, Source
 from app.runtime.metrics import RouteMetrics
+from app.runtime.partial import PartialFiles
 from app.runtime.routes import Routes
 from app.runtime.routing import SessionFinals
 from app.runtime.service import Policy, Service
@@ -74,6 +75,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
             source=source,
+            partial=PartialFiles(_spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
             largest_recording=settings.recording_max_mb << 20,
             description=(
                 ("drafts", settings.draft_model_id),
@@ -337,7 +339,7 @@ async def _open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesi
 @asynccontextmanager
 async def open_archive(settings: Settings) -> AsyncGenerator[Archive, None]:
     """The archive with its spool; nothing is stored before it is running."""
-    folder = settings.spool_dir or settings.audio_storage_dir / ".spool"
+    folder = _spool_folder(settings)
     limit = settings.spool_max_mb << 20
     async with (
         open_store(settings) as store,
@@ -387,6 +389,10 @@ async def _open_source(settings: Settings) -> AsyncGenerator[Source | None, None
         return
     async with registry.opened(registry.SOURCES, "google_drive", service_account=account, token=token or "") as source:
         yield source
+
+
+def _spool_folder(settings: Settings) -> Path:
+    return settings.spool_dir or settings.audio_storage_dir / ".spool"
 
 
 def _seal(settings: Settings) -> Any:

@@ -79,14 +79,14 @@ async def measure(kind: str, sessions: int, seconds: int, fsync: str, uploads: i
                 behind = time.perf_counter() - wall - spoken
             used = psutil.Process().cpu_times()
             blobs = sum([1 async for _ in store.keys()])  # noqa: SIM118 because a store is no dict
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cuts = quantiles(delays, n=100)
     busy = used.user + used.system - cpu.user - cpu.system
     print(
-        f"{kind}, fsync {fsync}: {sessions} sessions, {seconds} s each: acknowledged after "
-        f"p50 {cuts[49] * 1000:.0f} ms, p95 {cuts[94] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms; "
-        f"spoken in {spoken:.1f} s, all stored {behind:.1f} s later ({deepest / 1e6:.0f} MB waited); {blobs} blobs; "
-        f"{busy / (spoken + behind):.0%} of a core; "
-        f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+        f"{kind}, fsync {fsync}: {sessions} sessions of {seconds} s; acknowledged after p50 {cuts[49] * 1000:.0f} ms, "
+        f"p95 {cuts[94] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms; spoken in {spoken:.1f} s, all stored "
+        f"{behind:.1f} s later ({deepest / 1e6:.0f} MB waited); {blobs} blobs; "
+        f"{busy / (spoken + behind):.0%} of a core; peak memory {memory:.0f} MB"
     )
 
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--store", choices=["azurite", "filesystem"], default="azurite")
     parser.add_argument("--fsync", choices=["always", "never"], default="always")
-    parser.add_argument("--uploads", type=int, default=4)
+    parser.add_argument("--uploads", type=int, default=16)
     given = parser.parse_args()
     anyio.run(measure, given.store, given.sessions, given.seconds, given.fsync, given.uploads)
 

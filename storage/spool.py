@@ -24,8 +24,8 @@ from anyio import to_thread
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderRefused
 
 Fsync = Literal["always", "never"]
-THREADS = 4
-"""That write and read at once; not the ones that engines compute in."""
+THREADS = 16
+"""That write and read at once: most of them wait for the disk, which syncs many together."""
 
 
 class Seal(Protocol):
@@ -89,7 +89,9 @@ class DiskSpool:
     # -- in a thread ---------------------------------------------------------------
 
     def _append(self, path: Path, packed: bytes) -> None:
+        new_folder = False
         if new := path not in self._ends:
+            new_folder = not path.parent.is_dir()
             path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -99,7 +101,7 @@ class DiskSpool:
             try:
                 _write_all(file, packed, end)
                 if self._fsync:
-                    os.fsync(file)
+                    os.fdatasync(file)
             except OSError:
                 os.ftruncate(file, end)  # nothing of it, so that it can be tried again
                 del self._ends[path]
@@ -107,7 +109,7 @@ class DiskSpool:
         finally:
             os.close(file)
         if new and self._fsync:
-            for folder in (path.parent, self._folder):
+            for folder in (path.parent, self._folder) if new_folder else (path.parent,):
                 _sync_folder(folder)
         self._ends[path] = end + len(packed)
         self._grow(len(packed))
@@ -151,7 +153,7 @@ class DiskSpool:
         """Clear what was forgotten and count what is left. Blocking."""
         for gone in self._folder.glob(f"{_GONE}*"):
             shutil.rmtree(gone)
-        self.size = _size(self._folder)
+        self.size = sum(_size(self._folder / name) for name in _names(self._folder) if not name.startswith("."))
 
     # -- records -------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class Archive:
     disk_patience_s: float = 30.0
     keep_days: int = 0
     """0: for ever."""
-    uploads_at_once: int = 4
+    uploads_at_once: int = 16
     first_pause_s: float = 0.5
     """After a failure; each further one doubles it."""
     longest_pause_s: float = 60.0
@@ -69,6 +69,7 @@ class Archive:
     _due: dict[str, float] = field(default_factory=dict)
     """Sessions with something to store, and since when; in the order they are served."""
     _busy: dict[str, float] = field(default_factory=dict)
+    _stuck: dict[str, float] = field(default_factory=dict)
     _failures: int = 0
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
@@ -81,7 +82,7 @@ class Archive:
         return Library(self.store)
 
     def state(self) -> ArchiveState:
-        waiting = self._due | self._busy
+        waiting = self._stuck | self._due | self._busy
         oldest = min(waiting.values(), default=anyio.current_time())
         return ArchiveState(
             waiting=len(self.live | waiting.keys()),
@@ -172,8 +173,8 @@ class Archive:
                 if self._failures == 0:
                     _log.warning("store fails", kind=type(error).__name__, message=str(error))
                 self._failures, self.error = self._failures + 1, error
-            except Exception:  # noqa: BLE001 because one session that cannot be stored must not stop the others
-                failed = True
+            except Exception:  # noqa: BLE001 because one session that cannot be stored must not stop the others; it is tried again at the next start
+                self._stuck[session] = self._busy[session]
                 _log.exception("session cannot be stored", session=session)
             else:
                 self._store_works()
@@ -209,7 +210,7 @@ class Archive:
     async def sweep(self) -> int:
         """Delete what is older than it may be; how many."""
         oldest = (self.now() - timedelta(days=self.keep_days)).date().isoformat()
-        old = [session async for date, session in self.library.sessions() if date < oldest]
+        old = [session async for date, session in self.library.sessions() if date < oldest and session not in self.live]
         for session in old:
             await self.forget(session)
         return len(old)

@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from app.domain import effects as do
 from app.domain.audio import AudioChunk
-from app.domain.errors import ClientError
+from app.domain.errors import ParleyError
 from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.route import Place, Route
 from app.domain.subtitles import Segment
@@ -41,16 +41,19 @@ class Source(Protocol):
 async def ingest(
     file: BinaryIO, *, session: str, archive: Archive, scribe: Scribe, language: str | None
 ) -> list[Segment]:
-    """What is said in the file, of any format. Raises ClientError where it is no audio; then nothing of it is kept."""
-    refused: ClientError | None = None
+    """What is said in the file, of any format.
+
+    Raises ClientError where it is no audio, or a ProviderError; then nothing of it is kept.
+    """
+    failure: ParleyError | None = None
     try:
         async with archive.recording(session) as recorder:
             return await _written_down(file, recorder, scribe, language or scribe.language)
-    except* ClientError as group:
-        refused = next(error for error in group.exceptions if isinstance(error, ClientError))
-    assert refused is not None
+    except* ParleyError as group:
+        failure = next(error for error in group.exceptions if isinstance(error, ParleyError))
+    assert failure is not None
     await archive.forget(session)
-    raise refused
+    raise failure
 
 
 async def _written_down(file: BinaryIO, recorder: Recorder, scribe: Scribe, language: str | None) -> list[Segment]:

@@ -15,6 +15,7 @@ from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
 from app.runtime.ingest import Scribe, Source
+from app.runtime.partial import PartialFiles
 from app.runtime.routes import Routes
 from app.runtime.session import Client, run_session
 from app.runtime.telemetry import Telemetry
@@ -52,6 +53,8 @@ class Service:
     """Who writes down uploaded recordings, on this machine; None: none are taken."""
     source: Source | None = None
     """Where recordings can be fetched from by a link."""
+    partial: PartialFiles | None = None
+    """Uploads under way; None: they cannot be resumed."""
     largest_recording: int = 512 << 20
     """Bytes an uploaded file may have."""
     description: tuple[tuple[str, str], ...] = ()

@@ -22,6 +22,9 @@ from app.runtime import journal as jr
 from app.runtime.journal import Journal, assembled, read_journal
 from app.runtime.spooling import Spool
 
+MANIFEST_EVERY = 6
+"""Chunks between two manifests of a session that lives; the last one is written when it is over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -44,17 +47,17 @@ class Upload:
         folder = folder_of(self.session, journal.opened.started)
         if not journal.chunks:
             await self.store.put(index_key(folder), b"{}", content_type="application/json")
-        stored = await self._store_audio(journal, folder)
-        stored += await self._store_replies(journal, folder)
-        if stored or not self.is_live:
+        had = len(journal.chunks)
+        await self._store_audio(journal, folder)
+        await self._store_replies(journal, folder)
+        if not self.is_live or _rounds(had) < _rounds(len(journal.chunks)):
             await write_manifest(self.store, folder, journal.manifest(is_live=self.is_live))
         if not self.is_live:
             await self.spool.forget(self.session)
 
-    async def _store_audio(self, journal: Journal, folder: str) -> int:
+    async def _store_audio(self, journal: Journal, folder: str) -> None:
         logs = [log for log in await self.spool.logs(self.session) if log.startswith(jr.AUDIO)]
         starts = [int(log.removeprefix(jr.AUDIO)) for log in logs]
-        stored = 0
         for log, start, end in zip_longest(logs, starts, starts[1:]):
             if end is None and self.is_live:
                 continue
@@ -67,13 +70,10 @@ class Upload:
                         key, start, start + len(sound.pcm) // BYTES_PER_SAMPLE, checksum, lost=sound.lost
                     )
                     await self._note(journal, jr.ChunkStored(chunk))
-                    stored += 1
             await self.spool.remove(self.session, log)
-        return stored
 
-    async def _store_replies(self, journal: Journal, folder: str) -> int:
+    async def _store_replies(self, journal: Journal, folder: str) -> None:
         logs = [log for log in await self.spool.logs(self.session) if log.startswith(jr.REPLY)]
-        stored = 0
         for log in logs:
             number = int(log.removeprefix(jr.REPLY))
             if number not in journal.replies and self.is_live:
@@ -82,9 +82,7 @@ class Upload:
             if number not in journal.voices and pcm and journal.opened:
                 key, checksum = await self._put(f"{folder}/replies/{number:04d}", pcm, journal.opened.audio)
                 await self._note(journal, jr.ReplyStored(number, key, len(pcm) // BYTES_PER_SAMPLE, checksum))
-                stored += 1
             await self.spool.remove(self.session, log)
-        return stored
 
     async def _put(self, name: str, pcm: bytes, audio: str) -> tuple[str, str]:
         blob = await to_thread.run_sync(encode, pcm, audio)
@@ -96,6 +94,11 @@ class Upload:
     async def _note(self, journal: Journal, entry: jr.ChunkStored | jr.ReplyStored) -> None:
         await self.spool.append(self.session, jr.STORED, [jr.encode(entry)])
         journal.take(entry)
+
+
+def _rounds(chunks: int) -> int:
+    """How often a living session's manifest is written for so many chunks: for the first, and every so many."""
+    return -(-chunks // MANIFEST_EVERY)
 
 
 async def write_manifest(store: BlobStore, folder: str, manifest: Manifest) -> None:

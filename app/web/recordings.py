@@ -16,6 +16,7 @@ from litestar.datastructures import State
 from litestar.handlers.base import BaseRouteHandler
 from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Stream
+from litestar.types import ExceptionHandlersMap, Guard
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, seconds
 from app.domain.byte_range import NoSuchBytes, wanted
@@ -46,6 +47,7 @@ _STATUS = {
     ClientFault.BAD_AUDIO: 415,
     ClientFault.FRAME_TOO_LARGE: 413,
     ClientFault.ORIGIN_REFUSED: 403,
+    ClientFault.BAD_PACKET: 409,
 }
 
 
@@ -217,9 +219,9 @@ async def bring(
         file.close()
         service.sessions.remove(session)
         raise
-    work = partial(_write_down, service, file, session, language)
+    work = partial(write_down, service, file, session, language)
     if not wait:
-        return Response({"id": session}, status_code=202, background=BackgroundTask(_unattended, work))
+        return Response({"id": session}, status_code=202, background=BackgroundTask(unattended, work))
     segments = await work()
     return Response({"id": session, **as_json(segments)})
 
@@ -246,7 +248,7 @@ async def _receive(pieces: AsyncIterable[bytes], file: BinaryIO, limit: int) -> 
     await to_thread.run_sync(file.seek, 0)
 
 
-async def _write_down(service: Service, file: BinaryIO, session: str, language: str | None) -> list[Segment]:
+async def write_down(service: Service, file: BinaryIO, session: str, language: str | None) -> list[Segment]:
     assert service.scribe is not None
     try:
         return await ingest(file, session=session, archive=service.archive, scribe=service.scribe, language=language)
@@ -255,7 +257,7 @@ async def _write_down(service: Service, file: BinaryIO, session: str, language: 
         file.close()
 
 
-async def _unattended(work: Callable[[], Awaitable[list[Segment]]]) -> None:
+async def unattended(work: Callable[[], Awaitable[list[Segment]]]) -> None:
     try:
         await work()
     except ParleyError as error:
@@ -366,9 +368,11 @@ def _told(_: Request[Any, Any, Any], error: ParleyError) -> Response[dict[str, s
     return Response({"code": code, "message": message}, status_code=status)
 
 
+GUARDS: list[Guard] = [_known_page]
+TOLD: ExceptionHandlersMap = {ParleyError: _told}
 router = Router(
     "/recordings",
     route_handlers=[recordings, manifest, audio, utterance, utterance_audio, reply_audio, links, forget, bring],
-    guards=[_known_page],
-    exception_handlers={ParleyError: _told},
+    guards=GUARDS,
+    exception_handlers=TOLD,
 )

@@ -9,8 +9,8 @@ from litestar.static_files import create_static_files_router
 
 from app.runtime.archive import ArchiveState
 from app.runtime.service import Service
+from app.web import recordings, uploads
 from app.web.policy import decisions, explain, metrics, summary
-from app.web.recordings import router
 from app.web.sockets import raw, transcribe
 
 _HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ def create_app(service: Service) -> Litestar:
     """The application over an open service."""
     page = create_static_files_router(path="/", directories=[PAGE], html_mode=True)
     return Litestar(
-        [transcribe, raw, health, router, decisions, summary, explain, metrics, page],
+        [transcribe, raw, health, recordings.router, uploads.router, decisions, summary, explain, metrics, page],
         state=State({"service": service}),
         openapi_config=None,
         logging_config=None,

@@ -67,8 +67,7 @@ def _wait_for(url: str, azurite: subprocess.Popen[bytes]) -> None:
             return  # it answers: it is up
         except OSError:
             if azurite.poll() is not None:
-                assert azurite.stderr is not None
-                raise RuntimeError(azurite.stderr.read().decode()) from None
+                raise RuntimeError(azurite.communicate()[1].decode()) from None
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)

@@ -9,7 +9,8 @@ import pytest
 from anyio import to_thread
 
 from app.client import talking
-from app.domain.errors import ProviderDown
+from app.domain.errors import ProviderBusy, ProviderDown
+from app.media.codec import wav_header
 from app.media.decode import decode
 from storage.google_drive import open_google_drive
 from tests.clips import HANDS
@@ -217,6 +218,17 @@ async def test_what_is_no_audio_is_refused_and_not_kept(http, service):
     assert (nonsense.status_code, nonsense.json()["code"]) == (415, "bad_audio")
     assert (too_much.status_code, too_much.json()["code"]) == (413, "frame_too_large")
     assert (service.store.blobs, service.archive.spool.held, service.sessions) == ({}, {}, set())
+
+
+async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
+    """503, and whoever tries again begins anew."""
+    service.scribe.transcriber.error = ProviderBusy("local", "asked to fail")
+
+    answer = await http.post("/recordings", content=wav_header(48_000) + SPEECH * 40 + SILENCE * 60)
+    await stored(service)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
+    assert (service.store.blobs, service.sessions) == ({}, set())
 
 
 @pytest.mark.parametrize(

@@ -261,6 +261,21 @@ async def test_a_full_spool_refuses_new_sessions(tmp_path):
         assert archive.state().full
 
 
+async def test_a_session_that_cannot_be_read_does_not_stop_the_others():
+    """It stays on the disk, is counted, and is tried again at the next start."""
+    spool, store = MemorySpool(), MemoryBlobStore()
+    spool.held["broken"] = {"journal": [b"this is no journal"]}
+    archive = quick(spool, store)
+
+    async with archive.running():
+        await record(archive, noise(1.5))
+        await archive.settled()
+
+    await assert_whole(store, noise(1.5))
+    assert list(spool.held) == ["broken"]
+    assert archive.state().waiting == 1
+
+
 async def test_a_clock_that_jumps_back_harms_nothing():
     """Wall clock is written down and not counted with."""
     moments = itertools.cycle([NOON, NOON - timedelta(days=400)])
