@@ -1,4 +1,4 @@
-"""Amazon Transcribe fails in the middle of a sentence, at the protocol's own seams, and the local model writes it down."""
+"""Transcribe fails in mid-sentence, at the protocol's own seams; the local model writes the sentence down."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
