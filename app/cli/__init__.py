@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from app.cli.bundle import bundle
 from app.cli.doctor import doctor
 from app.cli.models import models
 from app.cli.policy import policy
@@ -24,7 +25,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, retranscribe, worker, policy, models, doctor):
+for command in (serve, talk, transcribe, retranscribe, worker, policy, models, doctor, bundle):
     parley.add_command(command)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.assembly import open_service
+from app.cli.vitals import tell_vitals
 from app.config import Settings, read_settings
 from app.runtime.service import Service
 from app.web.listener import Listener, bound_socket
@@ -20,19 +21,24 @@ from app.web.server import create_app
 @click.command()
 @click.option("--host", help="Address to listen on (setting HOST).")
 @click.option("--port", type=int, help="Port to listen on (setting PORT).")
-def serve(host: str | None, port: int | None) -> None:
+@click.option("--vitals", is_flag=True, help="Say on standard output how full it is, in JSON, every 15 seconds.")
+def serve(host: str | None, port: int | None, *, vitals: bool) -> None:
     """Start the server, and print what runs in it."""
     overrides: dict[str, Any] = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     settings = read_settings(**overrides)
     set_up_log(settings.log_level)
-    anyio.run(_serve, settings)
+    anyio.run(_serve, settings, vitals)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, vitals: bool) -> None:
     with bound_socket(settings.host, settings.port) as listening:
         async with open_service(settings) as service, service.running():
             _print(settings.host, listening.getsockname()[1], service)
-            await Listener(create_app(service)).serve([listening])
+            async with anyio.create_task_group() as tasks:
+                if vitals:
+                    tasks.start_soon(tell_vitals, service)
+                await Listener(create_app(service)).serve([listening])
+                tasks.cancel_scope.cancel()
 
 
 def _print(host: str, port: int, service: Service) -> None:

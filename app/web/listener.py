@@ -15,6 +15,12 @@ from app.domain.errors import SettingsError
 DRAIN_SECONDS = 20
 """How long sessions have to finish when the server is told to stop."""
 
+PING_SECONDS = 20
+"""Between two pings on a socket: what stands in between must not cut a silent connection sooner."""
+
+KEEP_ALIVE_SECONDS = 130
+"""How long a plain connection is kept: longer than a load balancer does, or its next request meets a closed door."""
+
 MAX_MESSAGE = 16 << 20
 """Bytes in a frame that the transport takes; what is merely too large is answered, not cut off."""
 
@@ -22,7 +28,9 @@ MAX_MESSAGE = 16 << 20
 class Listener(uvicorn.Server):
     """SIGINT and SIGTERM close sessions with 1012 and let what opened the server close what it opened."""
 
-    def __init__(self, app: Litestar, *, drain_seconds: int = DRAIN_SECONDS) -> None:
+    def __init__(
+        self, app: Litestar, *, drain_seconds: int = DRAIN_SECONDS, ping_seconds: float = PING_SECONDS
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -30,6 +38,9 @@ class Listener(uvicorn.Server):
                 access_log=False,
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE,
+                ws_ping_interval=ping_seconds,
+                ws_ping_timeout=ping_seconds,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=drain_seconds,
             )
         )

@@ -1,0 +1,14 @@
+#!/usr/bin/env python3
+"""Whether the server in this container answers: exit status 0, or 1 and a sentence."""
+
+import os
+import sys
+from urllib.error import URLError
+from urllib.request import urlopen
+
+address = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}/health"
+try:
+    with urlopen(address, timeout=4) as answer:
+        print(answer.read().decode())
+except (URLError, TimeoutError) as error:
+    sys.exit(f"{address} does not answer: {error}")

@@ -1,0 +1,83 @@
+variable "region" {
+  description = "AWS region everything runs in; Transcribe streaming and Polly's neural voices must be there."
+  type        = string
+  default     = "eu-central-1"
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "region is a region of AWS, such as eu-central-1."
+  }
+}
+
+variable "domain" {
+  description = "Name people connect to, such as `voice.example.org`."
+  type        = string
+}
+
+variable "zone_id" {
+  description = "Route 53 zone the name belongs to."
+  type        = string
+}
+
+variable "image" {
+  description = "Image of the gateway, with its tag or digest; models baked in."
+  type        = string
+}
+
+variable "cpu_architecture" {
+  description = "Processor the image was built for: `ARM64` or `X86_64`."
+  type        = string
+  default     = "X86_64"
+}
+
+variable "worker_image" {
+  description = "Image of the worker for CUDA; null runs no workers."
+  type        = string
+  default     = null
+}
+
+variable "repository_arns" {
+  description = "ECR repositories the images are pulled from."
+  type        = list(string)
+  default     = []
+}
+
+variable "allowed_origins" {
+  description = "Web pages elsewhere that may connect; the gateway's own page always may."
+  type        = list(string)
+  default     = []
+}
+
+variable "settings" {
+  description = "Further settings of the gateway, by variable name."
+  type        = map(string)
+  default     = {}
+}
+
+variable "secrets" {
+  description = "Settings of the gateway kept in Secrets Manager: ARN of the secret, by variable name."
+  type        = map(string)
+  default     = {}
+}
+
+variable "alarm_email" {
+  description = "Who is told of an alarm; null tells nobody."
+  type        = string
+  default     = null
+}
+
+variable "azure_subscription_id" {
+  description = "Azure subscription the recordings lie in."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.azure_subscription_id))
+    error_message = "azure_subscription_id is a UUID."
+  }
+}
+
+variable "azure_location" {
+  description = "Azure region the recordings lie in."
+  type        = string
+  default     = "germanywestcentral"
+}

@@ -1,0 +1,244 @@
+"""Images, compose files, scripts and NGINX's configuration, read by the tools that know them."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from click.testing import CliRunner
+
+from app.cli import parley
+from app.cli.bundle import FILES, checksums, images_of, without
+from app.cli.vitals import vitals
+from app.web.listener import DRAIN_SECONDS
+from tests.infra.nginx import rendered
+from tests.infra.shipped import DOCKER, JETSON, tool
+from tests.infra.stub.terraform import ROOT
+from tests.models import MODELS_DIR, model
+from tests.strict import missing
+
+SERVE = (ROOT / "requirements" / "serve.txt").read_text()
+
+
+def run(*words, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("folder", [DOCKER, JETSON], ids=["docker", "jetson"])
+def test_dockerfiles_have_no_fault(folder):
+    """hadolint finds nothing to say."""
+    done = run(tool("hadolint"), folder / "Dockerfile")
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("script", [*DOCKER.glob("*.sh"), *JETSON.glob("*.sh")], ids=lambda path: path.name)
+def test_scripts_have_no_fault(script):
+    """shellcheck neither."""
+    done = run(tool("shellcheck"), script)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert os.access(script, os.X_OK)
+
+
+def test_nginx_is_configured_safely(tmp_path):
+    """gixy knows the classic mistakes, and finds none but the Host that sockets need as it was sent."""
+    places = {"HTTP_PORT": "8080", "HTTPS_PORT": "8443", "CERTIFICATES": "/c", "IDLE_TIMEOUT": "90s"}
+    conf = rendered(PARLEY_UPSTREAM="gateway:8000", SERVER_NAME="voice.example.org", **places)
+    (tmp_path / "nginx.conf").write_text(f"events {{}}\nhttp {{\n{conf}\n}}\n")
+
+    done = run(tool("gixy"), "-f", "json", tmp_path / "nginx.conf")
+
+    found = {each["plugin"] for each in json.loads(done.stdout)}
+    assert found <= {"host_spoofing"}
+
+
+def test_the_jetsons_ctranslate2_is_the_pinned_one():
+    """The image builds the version that was tested."""
+    built = re.search(r"^ARG CTRANSLATE2=(\S+)$", (JETSON / "Dockerfile").read_text(), re.MULTILINE)[1]
+
+    assert f"\nctranslate2=={built} " in SERVE
+
+
+@pytest.mark.parametrize("names", [(), ("cyllama",), ("cyllama", "ctranslate2")])
+def test_left_out_packages_are_left_out_alike(names):
+    """The image's awk and the bundle's Python leave the same lines."""
+    done = run(
+        "awk",
+        "-v",
+        f"without={' '.join(names)}",
+        "-f",
+        DOCKER / "without.awk",
+        DOCKER.parents[1] / "requirements/serve.txt",
+    )
+
+    assert done.stdout.strip() == without(SERVE, names).strip()
+    kept, all_of_them = (set(re.findall(r"^([\w-]+)==", text, re.MULTILINE)) for text in (done.stdout, SERVE))
+    assert all_of_them - kept == set(names)
+
+
+def test_vitals_are_a_line_of_json():
+    """How full, in numbers and in percent."""
+    assert json.loads(vitals(3, 16)) == {"event": "vitals", "sessions": 3, "maxSessions": 16, "occupancy": 18.8}
+
+
+# -- The bundle -------------------------------------------------------------------------------------
+
+DOCKER_THAT_WRITES_DOWN = """#!/bin/sh
+echo "$*" >> "$DOCKER_LOG"
+case $1 in
+  save) echo image > "$3" ;;
+esac
+"""
+
+
+@pytest.fixture
+def docker(tmp_path, monkeypatch):
+    """A docker that does what it must and writes down what it was told."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text(DOCKER_THAT_WRITES_DOWN)
+    (folder / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_LOG", str(tmp_path / "docker.log"))
+    return tmp_path / "docker.log"
+
+
+@pytest.fixture
+def bundle(tmp_path, docker):
+    """A bundle with one model and images, without wheels."""
+    voice = "piper-en_US-joe-medium"
+    model(voice)
+    folder = tmp_path / "bundle"
+    done = CliRunner().invoke(
+        parley, ["bundle", str(folder), "--model", voice, "--models-dir", str(MODELS_DIR), "--no-wheels"]
+    )
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_a_bundle_holds_everything_and_knows_it(bundle, docker):
+    """Files, model, images and checksums of all; ARM images are asked for."""
+    listed = {line.split("  ./")[1] for line in (bundle / "SHA256SUMS").read_text().splitlines()}
+    images = images_of((JETSON / "compose.yaml").read_text())
+
+    assert set(FILES.values()) <= listed
+    assert "models/piper-en_US-joe-medium/en_US-joe-medium.onnx" in listed
+    assert [line.split()[0] for line in (bundle / "images.txt").read_text().splitlines()] == list(images)
+    assert "pull --quiet --platform linux/arm64 ollama/ollama" in docker.read_text()
+    assert run(bundle / "install.sh", "--check").returncode == 0
+
+
+@pytest.mark.parametrize("harm", ["changed", "missing", "foreign"])
+def test_a_damaged_bundle_is_refused(bundle, harm):
+    """One bit, one file less, one file more: nothing is installed."""
+    victim = bundle / "compose.yaml"
+    match harm:
+        case "changed":
+            victim.write_text(victim.read_text() + "#")
+        case "missing":
+            victim.unlink()
+        case _:
+            (bundle / "models" / "stranger").write_text("hello")
+
+    done = run(bundle / "install.sh", "--check")
+
+    assert done.returncode == 1
+    assert "bundle" in done.stderr
+
+
+def test_the_box_is_installed_without_a_network(bundle, docker, tmp_path):
+    """Images loaded, models copied, a certificate made, everything started; a second time changes nothing of theirs."""
+    home = tmp_path / "box"
+    environment = {**os.environ, "PARLEY_HOME": str(home)}
+
+    first = run(bundle / "install.sh", "box.local", env=environment)
+    certificate = (home / "certificates" / "fullchain.pem").read_text()
+    again = run(bundle / "install.sh", "box.local", env=environment)
+
+    assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
+    assert (home / "models" / "piper-en_US-joe-medium" / "en_US-joe-medium.onnx").is_file()
+    assert "SERVER_NAME=box.local" in (home / ".env").read_text()
+    assert (home / "certificates" / "fullchain.pem").read_text() == certificate
+    told = docker.read_text().splitlines()
+    assert [line for line in told if line.startswith("load")]
+    assert f"compose --file {home}/compose.yaml up --detach --wait --no-build --pull never" in told
+
+
+def test_a_bundle_is_made_anew(tmp_path):
+    """A folder with something in it is not added to."""
+    (tmp_path / "old").write_text("")
+
+    done = CliRunner().invoke(parley, ["bundle", str(tmp_path)])
+
+    assert done.exit_code == 1
+    assert "not empty" in done.output
+
+
+def test_checksums_are_those_sha256sum_reads(tmp_path):
+    """Names with spaces as well."""
+    (tmp_path / "a b").write_text("x")
+    sums = checksums(tmp_path)
+    (tmp_path / "SHA256SUMS").write_text(sums)
+
+    assert run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=tmp_path).returncode == 0
+
+
+# -- The image's steps, here ------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.models
+@pytest.mark.timeout(600)
+def test_the_images_steps_make_a_server_that_starts_is_well_and_stops(tmp_path):
+    """Pinned packages into a clean prefix, Parley as a wheel, health, SIGTERM: as in the container."""
+    for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+        model(name)
+    if shutil.disk_usage(tmp_path).free < 3e9:
+        missing("3 GB of disk")
+    prefix, own = tmp_path / "prefix", tmp_path / "own"
+    own.mkdir()
+    source = tmp_path / "src"
+    source.mkdir()
+    for name in ("app", "providers", "storage", "frontend", "requirements", "infra"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    for step in ("packages", "parley"):
+        done = run(source / "infra/docker/install.sh", step, prefix)
+        assert done.returncode == 0, done.stdout + done.stderr
+    environment = {
+        "PATH": f"{prefix}/bin:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "PORT": "18431",
+        "PARLEY_MODELS_DIR": str(Path(MODELS_DIR).resolve()),
+        "AUDIO_STORAGE_DIR": str(own / "recordings"),
+    }
+
+    server = subprocess.Popen(
+        [f"{prefix}/bin/parley", "serve", "--vitals"], cwd=own, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        first = json.loads(server.stdout.readline())
+        health = run(sys.executable, DOCKER / "health.py", env=environment)
+        with closing(urlopen("http://127.0.0.1:18431/")) as page:
+            shown = page.read()
+        server.send_signal(signal.SIGTERM)
+        status = server.wait(DRAIN_SECONDS + 10)
+    finally:
+        server.kill()
+        server.stdout.close()
+        server.wait()
+
+    assert first["event"] == "vitals"
+    assert (health.returncode, json.loads(health.stdout)["status"]) == (0, "ok")
+    assert b"<html" in shown.lower()
+    assert status == 0
+    assert run(sys.executable, DOCKER / "health.py", env=environment).returncode == 1

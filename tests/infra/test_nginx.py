@@ -1,0 +1,182 @@
+"""NGINX, as it is shipped, in front of the real server."""
+
+import ssl
+import subprocess
+from contextlib import asynccontextmanager
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, build_opener, urlopen
+
+import anyio
+import msgspec
+import pytest
+from anyio import to_thread
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from app.web.listener import Listener, bound_socket
+from app.web.packets import pack
+from app.web.server import create_app
+from tests.fakes import SILENCE, SPEECH
+from tests.infra.nginx import fronted, nginx_command, write_configuration
+from tests.serving import scripted_service
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def behind_nginx(folder, *, idle_timeout="90s", ping_seconds=20.0):
+    """NGINX, and the server behind it."""
+    with bound_socket("127.0.0.1", 0) as listening:
+        app = create_app(scripted_service())
+        listener = Listener(app, drain_seconds=5, ping_seconds=ping_seconds)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, [listening])
+            await listener.listening.wait()
+            try:
+                upstream = f"127.0.0.1:{listening.getsockname()[1]}"
+                async with fronted(folder, upstream, idle_timeout=idle_timeout) as front:
+                    yield front, listener
+            finally:
+                listener.should_exit = True
+
+
+def trusting(front) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=front.certificate)
+
+
+def speaking(front, path="/ws/transcribe", **options):
+    return connect(f"wss://localhost:{front.https_port}{path}", ssl=trusting(front), proxy=None, **options)
+
+
+async def test_a_conversation_through_tls(tmp_path):
+    """The upgrade goes through, and so does every word, both ways."""
+    async with behind_nginx(tmp_path) as (front, _), speaking(front, "/ws/raw") as socket:
+        await socket.send(SPEECH * 20 + SILENCE * 30)
+        with anyio.fail_after(10):
+            kinds = []
+            while "server_response" not in kinds:
+                message = await socket.recv()
+                if isinstance(message, str):
+                    kinds.append(msgspec.json.decode(message)["type"])
+
+    assert kinds[0] == "session"
+    assert kinds.index("fullSentence") < kinds.index("server_response")
+
+
+async def test_the_page_of_the_same_host_may_connect(tmp_path):
+    """The gateway sees the host the browser sees, so its own page is its own page."""
+    async with behind_nginx(tmp_path) as (front, _):
+        own, foreign = f"https://localhost:{front.https_port}", "https://evil.example"
+        async with speaking(front, origin=own) as socket:
+            first = msgspec.json.decode(await socket.recv())
+        async with speaking(front, origin=foreign) as socket:
+            refused = msgspec.json.decode(await socket.recv())
+
+    assert first["type"] == "session"
+    assert refused["code"] == "origin_refused"
+
+
+async def test_http_is_shown_the_way(tmp_path):
+    """Port 80 answers with the same address, encrypted."""
+
+    class Still(HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+
+    async with behind_nginx(tmp_path) as (front, _):
+        with pytest.raises(HTTPError) as answer:
+            await to_thread.run_sync(build_opener(Still).open, f"http://localhost:{front.http_port}/health?deep=1")
+        answer.value.close()
+
+    assert answer.value.code == 301
+    assert answer.value.headers["Location"] == "https://localhost/health?deep=1"
+
+
+async def test_health_and_page_through_tls(tmp_path):
+    """Plain requests go through as well."""
+    async with behind_nginx(tmp_path) as (front, _):
+        base = f"https://localhost:{front.https_port}"
+        get = lambda path: urlopen(base + path, timeout=5, context=trusting(front)).read()  # noqa: E731
+        health = msgspec.json.decode(await to_thread.run_sync(get, "/health"))
+        page = await to_thread.run_sync(get, "/")
+
+    assert health["status"] == "ok"
+    assert b"<html" in page.lower()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/policy/decisions", "/recordings"])
+async def test_what_is_for_operators_is_not_for_everybody(tmp_path, path):
+    """From outside there is no such page."""
+    async with behind_nginx(tmp_path) as (front, _):
+        with pytest.raises(HTTPError) as answer:
+            await to_thread.run_sync(
+                lambda: urlopen(f"https://localhost:{front.https_port}{path}", context=trusting(front))
+            )
+        answer.value.close()
+
+    assert answer.value.code == 404
+    assert answer.value.headers["Server"] == "nginx"
+
+
+async def test_large_frames_go_through(tmp_path):
+    """Ten megabytes reach the gateway, whose answer it is that they are too many; eight hundred kilobytes are heard."""
+    async with behind_nginx(tmp_path) as (front, _), speaking(front) as socket:
+        await socket.recv()
+        await socket.send(pack(b'{"sampleRate":16000}', bytes(10_000_000)))
+        error = msgspec.json.decode(await socket.recv())
+        await socket.send(pack(b'{"sampleRate":16000}', SPEECH * 400 + bytes(410_000)))
+        with anyio.fail_after(20):
+            while True:
+                message = await socket.recv()
+                if isinstance(message, str) and msgspec.json.decode(message)["type"] == "fullSentence":
+                    break
+
+    assert error["code"] == "frame_too_large"
+
+
+async def test_a_silent_socket_lives_by_the_gateways_pings(tmp_path):
+    """Silence longer than the timeout, and nothing is cut: a ping counts."""
+    async with (
+        behind_nginx(tmp_path, idle_timeout="1s", ping_seconds=0.3) as (front, _),
+        speaking(front, ping_interval=None) as socket,
+    ):
+        await socket.recv()
+        with anyio.move_on_after(2.5) as silent:
+            await socket.recv()
+
+    assert silent.cancelled_caught
+
+
+async def test_a_socket_without_pings_is_cut(tmp_path):
+    """Whoever has been silent for longer than the timeout is gone."""
+    async with (
+        behind_nginx(tmp_path, idle_timeout="1s", ping_seconds=60) as (front, _),
+        speaking(front, ping_interval=None) as socket,
+    ):
+        await socket.recv()
+        with pytest.raises(ConnectionClosed), anyio.fail_after(5):
+            await socket.recv()
+
+    assert socket.close_code == 1006
+
+
+async def test_a_gateway_that_stops_says_so_through_nginx(tmp_path):
+    """The client sees 1012, by which it knows to come back, and not a broken line."""
+    async with behind_nginx(tmp_path) as (front, listener), speaking(front) as socket:
+        await socket.recv()
+        listener.should_exit = True
+        with pytest.raises(ConnectionClosed), anyio.fail_after(5):
+            while True:
+                await socket.recv()
+
+    assert socket.close_code == 1012
+
+
+async def test_nginx_takes_its_configuration(tmp_path):
+    """`nginx -t`, without a warning."""
+    command = nginx_command(tmp_path, "-t", "-q")
+    await to_thread.run_sync(write_configuration, tmp_path, "127.0.0.1:8000")
+
+    checked = await to_thread.run_sync(lambda: subprocess.run(command, capture_output=True, text=True, check=False))
+
+    assert (checked.returncode, checked.stderr) == (0, "")
