@@ -37,9 +37,11 @@ class Settings(BaseSettings):
     language: str = Field("en", pattern="^([a-z]{2,3})?$", description="Spoken language; empty detects it each time.")
 
     # Taking turns
-    vad: Literal["webrtc", "silero"] = Field("webrtc", description="Which detector tells speech from no speech.")
+    vad: Literal["silero", "webrtc"] = Field("silero", description="Which detector tells speech from no speech.")
     vad_aggressiveness: int = Field(2, ge=0, le=3, description="webrtc only: 3 calls the least speech.")
-    end_after_ms: int = Field(500, ge=100, le=5000, description="Silence that ends an utterance.")
+    end_after_ms: int = Field(
+        800, ge=200, le=5000, description="Silence that ends an utterance; behind a whole sentence an eighth less."
+    )
     reply_after_ms: int = Field(1000, ge=0, le=30_000, description="Silence after which the user's turn is answered.")
     draft_every_ms: int = Field(300, ge=100, le=5000, description="New speech between two drafts.")
     speculative_finals: bool = Field(True, description="Begin the final in the pause, before the end is certain.")
@@ -64,8 +66,30 @@ class Settings(BaseSettings):
     reply_model_id: str = Field("smollm2-135m-instruct", description="Embedded model: a name or a folder.")
 
     # Speech
-    speech_provider: Literal["piper", "none"] = Field("piper", description="Who speaks the replies.")
+    speech_provider: Literal["piper", "polly", "none"] = Field("piper", description="Who speaks the replies.")
     voice_model_id: str = Field("piper-en_US-joe-medium", description="Piper voice: a name or a folder.")
+    polly_voice: str = Field("Joanna", description="Amazon Polly's voice for English.")
+    polly_engine: Literal["neural", "standard"] = Field("neural", description="Amazon Polly's kind of voice.")
+
+    # Amazon (credentials come from the SDK's own chain: variables, profile, container role)
+    aws_region: str = Field("us-east-1", description="Region of Transcribe and Polly.")
+    aws_endpoint_url_transcribe_streaming: str | None = Field(
+        None,
+        description="Another address for Transcribe streaming (the SDK itself reads AWS_ENDPOINT_URL_POLLY).",
+    )
+
+    # Routes for finals
+    parley_policy: str = Field(
+        "private-first",
+        description="Which route a final takes: a TOML file, or `offline`, `private-first`, `cheapest-in-time`, "
+        "`fastest`, `accuracy`, `cloud-first`. A changed file takes effect at once.",
+    )
+    routes: Path | None = Field(
+        None, description="TOML file with the routes finals may take; empty: only the model in this process."
+    )
+    database_url: str = Field(
+        "sqlite+aiosqlite:///parley.db", description="Where decisions are kept: SQLite, or postgresql+asyncpg://...."
+    )
 
     # Archive
     archive_sessions: bool = Field(

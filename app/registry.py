@@ -29,7 +29,9 @@ DETECTORS: Table = {
     "webrtc": Entry("providers.local.webrtc:open_webrtc_vad", "local"),
 }
 TRANSCRIBERS: Table = {
+    "aws": Entry("providers.aws.transcribe:open_transcribe", "aws"),
     "local": Entry("providers.local.whisper:open_whisper", "local"),
+    "openai": Entry("providers.openai.transcription:open_transcription", "openai"),
 }
 REPLY_GENERATORS: Table = {
     "embedded": Entry("providers.local.embedded:open_embedded", "local"),
@@ -38,6 +40,7 @@ REPLY_GENERATORS: Table = {
 }
 SYNTHESIZERS: Table = {
     "piper": Entry("providers.local.piper:open_piper", "piper"),
+    "polly": Entry("providers.aws.polly:open_polly", "aws"),
 }
 BLOB_STORES: Table = {
     "azure": Entry("storage.azure:open_azure", "azure"),
@@ -57,6 +60,7 @@ SEALS: Table = {
 }
 """Encryption: of bytes, and of a store's blobs."""
 PROBES: Table = {
+    "aws": Entry("providers.aws.check:check", "aws"),
     "device": Entry("providers.local.whisper_model:choose_device", "local"),
     "ollama": Entry("providers.openai.chat:answers", "openai"),
 }

@@ -9,6 +9,8 @@
 import { CloseCode, configure, parse, unpack } from "./protocol.js";
 import { retryAfterMs } from "./explain.js";
 
+/** WebSocket.OPEN; beyond it the socket is closing or closed. */
+const OPEN = 1;
 const HOLD_MS = 30_000;
 
 export class Session {
@@ -60,7 +62,7 @@ export class Session {
   /** Tell the server how to behave, now and after every reconnect. */
   configure(settings) {
     this.#settings = settings;
-    if (this.#state === "ready") this.#socket.send(configure(settings));
+    if (this.#canSend) this.#socket.send(configure(settings));
   }
 
   /**
@@ -69,7 +71,7 @@ export class Session {
    * @param {number} [spokenMs] milliseconds of speech in it
    */
   send(frame, spokenMs = 0) {
-    if (this.#state === "ready") {
+    if (this.#canSend) {
       this.#socket.send(frame);
       return;
     }
@@ -84,7 +86,12 @@ export class Session {
 
   /** Send where it makes sense only now: an order about a connection that is gone has no meaning. */
   sendNow(frame) {
-    if (this.#state === "ready") this.#socket.send(frame);
+    if (this.#canSend) this.#socket.send(frame);
+  }
+
+  /** Greeted, and not closing: what is sent into a closing socket is lost without a word. */
+  get #canSend() {
+    return this.#state === "ready" && !(this.#socket.readyState > OPEN);
   }
 
   /** Close for good and forget what was held. */

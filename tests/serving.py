@@ -1,10 +1,9 @@
 """A real server on a free loopback port, inside the test's event loop."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import anyio
-import uvicorn
 from litestar import Litestar
 
 from app.domain.floor import Floor, TurnRules
@@ -13,6 +12,7 @@ from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
 from app.runtime.ingest import Scribe
 from app.runtime.service import Service
+from app.web.listener import Listener, bound_socket
 from app.web.server import create_app
 from tests.fakes import (
     MemoryBlobStore,
@@ -35,7 +35,7 @@ def scripted_service(**changes) -> Service:
     )
 
     @asynccontextmanager
-    async def session_engines() -> AsyncGenerator[Engines, None]:
+    async def session_engines(session: str) -> AsyncGenerator[Engines, None]:
         yield engines
 
     options = {
@@ -49,47 +49,22 @@ def scripted_service(**changes) -> Service:
     return Service(**{**options, **changes})
 
 
-class _Server(uvicorn.Server):
-    """uvicorn that says when it listens, instead of being asked again and again."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listening = anyio.Event()
-
-    async def startup(self, sockets=None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
-
-
 @asynccontextmanager
-async def served(service: AbstractAsyncContextManager[Service] | Service) -> AsyncGenerator[str, None]:
+async def served(service: Service) -> AsyncGenerator[str, None]:
     """The server's address, like `127.0.0.1:4711`."""
-
-    @asynccontextmanager
-    async def given() -> AsyncGenerator[Service, None]:
-        yield service
-
-    open_service = given if isinstance(service, Service) else (lambda: service)
-    async with listening(create_app(open_service)) as address:
+    async with service.running(), serving(create_app(service)) as address:
         yield address
 
 
 @asynccontextmanager
-async def listening(app: Litestar) -> AsyncGenerator[str, None]:
+async def serving(app: Litestar) -> AsyncGenerator[str, None]:
     """The address of any application."""
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=0,
-        log_config=None,
-        ws="websockets-sansio",
-        timeout_graceful_shutdown=5,
-    )
-    server = _Server(config)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server._serve)
-        with anyio.fail_after(60):
-            await server.listening.wait()
-        host, port = server.servers[0].sockets[0].getsockname()
-        yield f"{host}:{port}"
-        server.should_exit = True
+    with bound_socket("127.0.0.1", 0) as listening:
+        listener = Listener(app, drain_seconds=5)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, [listening])
+            with anyio.fail_after(60):
+                await listener.listening.wait()
+            host, port = listening.getsockname()
+            yield f"{host}:{port}"
+            listener.should_exit = True

@@ -7,6 +7,7 @@ from app.domain.audio import AudioChunk
 from app.domain.conversation import Message
 from app.domain.errors import ParleyError
 from app.domain.events import Wake
+from app.domain.policy import Allowed
 from app.domain.route import Route
 from app.domain.transcript import Hypothesis
 
@@ -17,6 +18,15 @@ class OpenUtterance:
     start: int
     """Its first sample, pre-roll included."""
     language: str | None
+    allowed: Allowed = Allowed.CLOUD_OK
+    """Where it may be heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOnPrem:
+    """The utterance has begun, and may be heard on the premises alone from now on."""
+
+    utterance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,7 @@ Shown: TypeAlias = (
 
 Effect: TypeAlias = (
     OpenUtterance
+    | KeepOnPrem
     | FeedUtterance
     | RequestDraft
     | StartFinal

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.errors import ParleyError
+from app.domain.policy import Allowed
 from app.domain.route import Route
 from app.domain.transcript import Hypothesis
 
@@ -76,6 +77,8 @@ class ClientConfigured:
     language: str | None = None
     reply: bool | None = None
     speak: bool | None = None
+    allowed: Allowed | None = None
+    """Where the user may be heard."""
     archive: bool | None = None
 
 

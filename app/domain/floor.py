@@ -7,6 +7,7 @@ from app.domain.agreement import Agreement
 from app.domain.audio import PreRoll, ms
 from app.domain.conversation import Message
 from app.domain.endpointing import Endpointer
+from app.domain.policy import Allowed
 from app.domain.route import Route
 from app.domain.transcript import Hypothesis
 
@@ -28,6 +29,8 @@ class TurnRules:
     reply: bool = True
     speak: bool = True
     language: str | None = None
+    allowed: Allowed = Allowed.CLOUD_OK
+    """Where the user may be heard."""
     stall_after_ms: int = 1500
     """An utterance whose audio stops coming ends after this long."""
     leave_after_ms: int = 15_000

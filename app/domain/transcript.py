@@ -14,6 +14,8 @@ class Word:
 
     end: int
     probability: float = 1.0
+    speaker: str | None = None
+    """Who said it, where the engine tells voices apart; names hold within one stream only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from app.domain.floor import (
     UserSpeaking,
     Utterance,
 )
+from app.domain.policy import Allowed
 from app.domain.replying import (
     Step,
     begin_reply,
@@ -67,15 +68,8 @@ def step(floor: Floor, event: ev.Event) -> Step:
         case ev.PlaybackOver(reply):
             played = floor.reply is not None and floor.reply.number == reply
             return (_rest(replace(floor, reply=None)), ()) if played else (floor, ())
-        case ev.ClientConfigured(language, reply, speak):
-            rules = floor.rules
-            wanted = replace(
-                rules,
-                language=rules.language if language is None else language or None,
-                reply=rules.reply if reply is None else reply,
-                speak=rules.speak if speak is None else speak,
-            )
-            return replace(floor, rules=wanted), ()
+        case ev.ClientConfigured():
+            return _configure(floor, event)
         case ev.ClientEnded():
             return then(_endpoint(floor), _end_turn)
         case ev.ReplyDue(utterance):
@@ -95,6 +89,22 @@ def step(floor: Floor, event: ev.Event) -> Step:
             return (replace(floor, phase=Closed()), ()) if isinstance(floor.phase, Leaving) else (floor, ())
         case _:
             assert_never(event)
+
+
+def _configure(floor: Floor, event: ev.ClientConfigured) -> Step:
+    rules = floor.rules
+    wanted = replace(
+        rules,
+        language=rules.language if event.language is None else event.language or None,
+        reply=rules.reply if event.reply is None else event.reply,
+        speak=rules.speak if event.speak is None else event.speak,
+        allowed=event.allowed or rules.allowed,
+    )
+    kept: tuple[do.Effect, ...] = ()
+    if wanted.allowed is Allowed.ON_PREM_ONLY and rules.allowed is not Allowed.ON_PREM_ONLY:
+        open_ones = (floor.phase.utterance,) if isinstance(floor.phase, UserSpeaking) else ()
+        kept = tuple(do.KeepOnPrem(utterance.number) for utterance in (*floor.owed, *open_ones))
+    return replace(floor, rules=wanted), kept
 
 
 # -- audio ----------------------------------------------------------------------
@@ -146,7 +156,7 @@ def _open(floor: Floor) -> Step:
     opened = replace(floor, phase=UserSpeaking(utterance), utterances=number, pre_roll=floor.pre_roll.clear())
     return opened, (
         *effects,
-        do.OpenUtterance(number, utterance.start, floor.rules.language),
+        do.OpenUtterance(number, utterance.start, floor.rules.language, floor.rules.allowed),
         *(do.FeedUtterance(number, chunk) for chunk in chunks),
         do.WakeAfter(floor.rules.stall_after_ms, ev.AudioStalled(number, floor.heard)),
     )

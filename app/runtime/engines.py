@@ -1,26 +1,96 @@
 """The engines one session works with."""
 
+from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass
+from typing import Protocol
 
+from app.domain.audio import AudioChunk
+from app.domain.policy import Allowed
 from app.domain.ports import DraftTranscriber, ReplyGenerator, SpeechDetector, SpeechSynthesizer, Transcriber
 from app.domain.route import Route
+from app.domain.transcript import Hypothesis
+
+
+class OwedFinal(Protocol):
+    """The final of one utterance, from its first sample until it is shown."""
+
+    @property
+    def live(self) -> bool:
+        """Whether audio flows while the person speaks, and nothing is speculated.
+
+        If not, the engine gets the whole utterance, as early as its pause.
+        """
+        ...
+
+    @property
+    def route(self) -> Route:
+        """Who made it; known once it is there."""
+        ...
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        """As a Transcriber does. Before confirm() the work is speculative, unless it is live."""
+        ...
+
+    def drafted(self, text: str) -> None:
+        """This is what the drafts come to so far."""
+        ...
+
+    def restrict(self) -> None:
+        """From now on the utterance may be heard on the premises alone."""
+        ...
+
+    def confirm(self) -> None:
+        """The utterance is over, and its final is awaited."""
+        ...
+
+    def shown(self, final: Hypothesis, route: Route | None) -> None:
+        """This is what the client got; without a route it is the newest draft."""
+        ...
+
+
+class Finals(Protocol):
+    """Where a session's finals are made."""
+
+    def open(self, utterance: int, language: str | None, allowed: Allowed) -> OwedFinal:
+        """An utterance begins. Decides at once, and waits for nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class FinalRoute:
-    """Where finals are made."""
+    """Finals from one engine, whatever happens; each is owed by the route itself."""
 
     route: Route
     transcriber: Transcriber
     live: bool = False
-    """True: audio flows while the person speaks, and nothing is speculated.
-    False: the engine gets the whole utterance, as early as its pause."""
+
+    def open(self, utterance: int, language: str | None, allowed: Allowed) -> "FinalRoute":  # noqa: ARG002 because it is always the same one
+        return self
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        return self.transcriber.transcribe(utterance, language=language)
+
+    def drafted(self, text: str) -> None:
+        pass
+
+    def restrict(self) -> None:
+        pass
+
+    def confirm(self) -> None:
+        pass
+
+    def shown(self, final: Hypothesis, route: Route | None) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
 class Engines:
     detector: SpeechDetector
-    finals: FinalRoute
+    finals: Finals
     drafter: DraftTranscriber | None = None
     generator: ReplyGenerator | None = None
     synthesizer: SpeechSynthesizer | None = None

@@ -2,25 +2,48 @@
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from app.domain.decision import Record, Wanted
 from app.domain.floor import Floor
 from app.domain.ports import BlobStore
+from app.domain.summary import RouteSummary
 from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
 from app.runtime.ingest import Scribe, Source
 from app.runtime.partial import PartialFiles
+from app.runtime.routes import Routes
 from app.runtime.session import Client, run_session
 from app.runtime.telemetry import Telemetry
 
 
+class Decisions(Protocol):
+    """Where decisions are kept."""
+
+    async def find(self, wanted: Wanted) -> list[Record]: ...
+
+    async def summary(self, wanted: Wanted) -> Sequence[RouteSummary]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Where finals go, and what became of them."""
+
+    routes: Routes
+    decisions: Decisions
+    metrics: Callable[[], bytes]
+    refused_change: Callable[[], str]
+    """Why the newest rules file is not in force; empty where it is."""
+
+
 @dataclass(slots=True)
 class Service:
-    session_engines: Callable[[], AbstractAsyncContextManager[Engines]]
-    """The engines as one session sees them."""
+    session_engines: Callable[[str], AbstractAsyncContextManager[Engines]]
+    """The engines as the session of this name sees them."""
     archive: Archive
     floor: Floor
     """Every session begins with it."""
@@ -36,6 +59,8 @@ class Service:
     """Bytes an uploaded file may have."""
     description: tuple[tuple[str, str], ...] = ()
     """What runs, in words: a name and a sentence each."""
+    policy: Policy | None = None
+    """None where finals come from one engine, whatever happens."""
     sessions: set[str] = field(default_factory=set)
 
     @property
@@ -59,7 +84,7 @@ class Service:
         try:
             async with (
                 self.archive.recording(session, acknowledge=client.acknowledge) as recorder,
-                self.session_engines() as engines,
+                self.session_engines(session) as engines,
             ):
                 telemetry = Telemetry(session, clock)
                 await run_session(client, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)

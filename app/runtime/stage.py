@@ -18,7 +18,7 @@ from app.domain.audio import AudioChunk
 from app.domain.errors import ParleyError, ProviderMisbehaved
 from app.domain.ports import Clock
 from app.domain.transcript import Hypothesis
-from app.runtime.engines import Engines
+from app.runtime.engines import Engines, OwedFinal
 from app.runtime.reply import produce, saying
 
 LIVE_CHUNKS = 2048
@@ -31,6 +31,7 @@ class Heard:
 
     start: int
     language: str | None
+    final: OwedFinal
     pcm: bytearray = field(default_factory=bytearray)
     live: MemoryObjectSendStream[AudioChunk] | None = None
     revision: int = 0
@@ -60,8 +61,8 @@ class Stage:
     def perform(self, effect: do.Effect) -> None:
         """Obey, at once: nothing here waits."""
         match effect:
-            case do.OpenUtterance(number, start, language):
-                self._open(number, Heard(start, language))
+            case do.OpenUtterance(number, start, language, allowed):
+                self._open(number, Heard(start, language, self.engines.finals.open(number, language, allowed)))
             case do.FeedUtterance(number, chunk):
                 heard = self.utterances[number]
                 heard.pcm += chunk.pcm
@@ -80,10 +81,15 @@ class Stage:
             case do.CloseUtterance(number, revision):
                 heard = self.utterances[number]
                 heard.revision = revision
+                heard.final.confirm()
                 if heard.live:
                     heard.live.close()
-            case do.ShowFinal(utterance=number):
-                self.utterances.pop(number, None)
+            case do.KeepOnPrem(number):
+                self.utterances[number].final.restrict()
+            case do.ShowDraft(utterance=number, text=text):
+                self.utterances[number].final.drafted(text)
+            case do.ShowFinal(utterance=number, hypothesis=final, route=route):
+                self.utterances.pop(number).final.shown(final, route)
                 self.finals.pop(number, None)
             case do.StartReply(number, conversation, speak):
                 assert self.engines.generator is not None
@@ -106,7 +112,7 @@ class Stage:
 
     def _open(self, number: int, heard: Heard) -> None:
         self.utterances[number] = heard
-        if self.engines.finals.live:
+        if heard.final.live:
             heard.live, audio = anyio.create_memory_object_stream[AudioChunk](LIVE_CHUNKS)
             self._start_final(number, _drain(audio))
 
@@ -117,18 +123,21 @@ class Stage:
     async def _finalize(
         self, number: int, heard: Heard, audio: AsyncGenerator[AudioChunk, None], scope: anyio.CancelScope
     ) -> None:
-        finals = self.engines.finals
         revision = None if heard.live else heard.revision
         with scope:
             event: ev.Event
             try:
                 async with (
                     aclosing(audio),
-                    aclosing(finals.transcriber.transcribe(audio, language=heard.language)) as hypotheses,
+                    aclosing(heard.final.transcribe(audio, language=heard.language)) as hypotheses,
                 ):
-                    final = await _final(hypotheses, finals.route.name)
-                event = ev.FinalReceived(number, heard.revision if revision is None else revision, final, finals.route)
+                    final = await _final(hypotheses)
+                current = heard.revision if revision is None else revision
+                event = ev.FinalReceived(number, current, final, heard.final.route)
             except ParleyError as error:
+                if heard.live:  # what comes after it is asked for again, as a whole
+                    heard.live.close()
+                    heard.live = None
                 event = ev.FinalFailed(number, heard.revision if revision is None else revision, error)
             await self.inbox.send(event)
 
@@ -169,8 +178,8 @@ async def _drain(audio: MemoryObjectReceiveStream[AudioChunk]) -> AsyncGenerator
             yield chunk
 
 
-async def _final(hypotheses: AsyncGenerator[Hypothesis, None], name: str) -> Hypothesis:
+async def _final(hypotheses: AsyncGenerator[Hypothesis, None]) -> Hypothesis:
     async for hypothesis in hypotheses:
         if hypothesis.is_final:
             return hypothesis
-    raise ProviderMisbehaved(name, "ended without a final")
+    raise ProviderMisbehaved("finals", "ended without a final")

@@ -1,7 +1,5 @@
 """The web application: sockets, health, and the page."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from litestar.static_files import create_static_files_router
 from app.runtime.archive import ArchiveState
 from app.runtime.service import Service
 from app.web import recordings, uploads
+from app.web.policy import decisions, explain, metrics, summary
 from app.web.sockets import raw, transcribe
 
 _HERE = Path(__file__).parent
@@ -42,19 +41,12 @@ def _archive(state: ArchiveState) -> dict[str, Any]:
     }
 
 
-def create_app(open_service: Callable[[], AbstractAsyncContextManager[Service]]) -> Litestar:
-    """The application; the service is opened with it and closed with it."""
-
-    @asynccontextmanager
-    async def serving(app: Litestar) -> AsyncGenerator[None, None]:
-        async with open_service() as service, service.running():
-            app.state.service = service
-            yield
-
+def create_app(service: Service) -> Litestar:
+    """The application over an open service."""
     page = create_static_files_router(path="/", directories=[PAGE], html_mode=True)
     return Litestar(
-        [transcribe, raw, health, recordings.router, uploads.router, page],
-        lifespan=[serving],
+        [transcribe, raw, health, recordings.router, uploads.router, decisions, summary, explain, metrics, page],
+        state=State({"service": service}),
         openapi_config=None,
         logging_config=None,
     )

@@ -9,6 +9,7 @@ from app.domain import effects as do
 from app.domain import events as ev
 from app.domain.audio import SAMPLE_RATE, seconds
 from app.domain.errors import ClientError, ClientFault, ParleyError, ProviderError
+from app.domain.policy import Allowed
 from app.domain.route import Route
 
 
@@ -23,6 +24,7 @@ class Configure(_Message, frozen=True, tag="configure"):
     language: str | msgspec.UnsetType | None = msgspec.UNSET
     reply: bool | None = None
     speak: bool | None = None
+    place: Allowed | None = None
     archive: bool | None = None
 
 
@@ -62,11 +64,11 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
-        case Configure(language, reply, speak, archive):
+        case Configure(language, reply, speak, place, archive):
             wanted = None if language is msgspec.UNSET else (language or "")
             if wanted and not (len(wanted) in (2, 3) and wanted.isascii() and wanted.islower()):
                 raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {wanted[:20]!r}")
-            return ev.ClientConfigured(wanted, reply, speak, archive=archive)
+            return ev.ClientConfigured(wanted, reply, speak, place, archive)
         case End():
             return ev.ClientEnded()
         case Cancel():
@@ -97,9 +99,13 @@ class Realtime(_Message, frozen=True, tag="realtime"):
     turn: int
 
 
-class RouteTaken(msgspec.Struct, frozen=True, rename="camel"):
+class RouteTaken(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     name: str
     place: str
+    why: str = ""
+    hedged: bool | None = None
+    latency_ms: int | None = None
+    cost_usd: float | None = None
 
 
 class FullSentence(_Message, frozen=True, tag="fullSentence"):
@@ -181,7 +187,11 @@ def message(
 
 
 def _taken(route: Route | None) -> RouteTaken | None:
-    return RouteTaken(route.name, route.place) if route else None
+    if route is None:
+        return None
+    if route.latency_ms is None:
+        return RouteTaken(route.name, route.place)
+    return RouteTaken(route.name, route.place, route.why, route.hedged, route.latency_ms, route.cost_usd)
 
 
 def fault(error: ParleyError, *, fatal: bool = False) -> Fault:

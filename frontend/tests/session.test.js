@@ -146,6 +146,20 @@ test("speech that waits is delivered even when the speaker has gone quiet", () =
   assert.deepEqual(sockets[2].sent, [CONFIGURED, "speech"]);
 });
 
+test("speech into a socket that is already closing is kept for the next one", () => {
+  session.open();
+  sockets[0].serve(GREETING);
+  sockets[0].readyState = 2;
+  session.send("speech", 40);
+
+  sockets[0].close(1012);
+  mock.timers.tick(400);
+  sockets[1].serve(GREETING);
+
+  assert.deepEqual(sockets[0].sent, [CONFIGURED]);
+  assert.deepEqual(sockets[1].sent, [CONFIGURED, "speech"]);
+});
+
 test("more than thirty seconds offline lose the oldest words, and say so", () => {
   session.open();
   for (let second = 0; second < 32; second += 1) session.send(`${second}`, 1000);

@@ -1,5 +1,7 @@
 """What Whisper hears with: the log-mel spectrogram, a column every 10 ms."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
@@ -36,8 +38,8 @@ class MelFilters:
         windows = np.lib.stride_tricks.sliding_window_view(sound, _FFT)[::HOP][:frames]
         spectrum = np.fft.rfft(windows * _WINDOW, axis=-1)
         power = np.abs(spectrum).astype(np.float32) ** 2
-        levels: Mel = np.log10(np.maximum(self._filters @ power.T, np.float32(1e-10)), dtype=np.float32)
-        return levels
+        logarithm: Mel = np.log10(np.maximum(self._filters @ power.T, np.float32(1e-10)))
+        return logarithm
 
     def columns(self, sound: Samples) -> Mel:
         """One column per HOP samples of `sound`, which is taken to be followed by silence."""
@@ -46,6 +48,28 @@ class MelFilters:
         before = sound[_FFT // 2 : 0 : -1] if len(sound) > _FFT // 2 else np.zeros(_FFT // 2, np.float32)
         padded = np.concatenate((before, sound, np.zeros(behind, np.float32)))
         return self.power(padded)[:, :frames]
+
+
+@dataclass(frozen=True, slots=True)
+class GrowingMel:
+    """The columns of an utterance that is still being spoken: old ones are kept, new ones computed."""
+
+    filters: MelFilters
+    pcm: bytes = b""
+    power: Mel = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+    def hear(self, pcm: bytes) -> "GrowingMel":
+        """The columns of all of `pcm`, which is usually what was heard before and more."""
+        if not self.power.size or not pcm.startswith(self.pcm):
+            return GrowingMel(self.filters, pcm, self.filters.columns(samples_of(pcm)))
+        # The last columns looked at silence behind the sound that was known; they are computed again.
+        kept = max(0, (len(self.pcm) // 2 - _FFT // 2) // HOP)
+        first = max(0, kept * HOP - _FFT // 2) // HOP * HOP
+        fresh = self.filters.columns(samples_of(pcm[first * 2 :]))
+        skipped = kept - first // HOP
+        if first == 0:
+            return GrowingMel(self.filters, pcm, fresh)
+        return GrowingMel(self.filters, pcm, np.concatenate((self.power[:, :kept], fresh[:, skipped:]), axis=1))
 
 
 def scaled(power: Mel, frames: int) -> Mel:

@@ -15,10 +15,10 @@ from providers.local.frames import framed
 FRAME = 512
 """Samples the detector looks at: 32 ms."""
 
-_CONTEXT = 64
+CONTEXT = 64
 """Samples of the frame before that it looks at too."""
 
-_STATE = (1, 1, 128)
+STATE = (1, 1, 128)
 _FULL_SCALE = 32768.0
 
 
@@ -29,19 +29,19 @@ class SileroDetector:
         self._network = network
 
     async def score(self, audio: AsyncIterable[AudioChunk]) -> AsyncGenerator[ScoredChunk, None]:
-        hidden, cell = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
-        window = np.zeros((1, _CONTEXT + FRAME), np.float32)
+        hidden, cell = np.zeros(STATE, np.float32), np.zeros(STATE, np.float32)
+        window = np.zeros((1, CONTEXT + FRAME), np.float32)
         async for frame in framed(audio, FRAME):
             heard = np.frombuffer(frame.pcm, "<i2") / _FULL_SCALE
-            window[0, :_CONTEXT] = window[0, -_CONTEXT:]
-            window[0, _CONTEXT:] = 0.0
-            window[0, _CONTEXT : _CONTEXT + len(heard)] = heard
+            window[0, :CONTEXT] = window[0, -CONTEXT:]
+            window[0, CONTEXT:] = 0.0
+            window[0, CONTEXT : CONTEXT + len(heard)] = heard
             # On the event loop, because a frame costs less than a hop to a thread and back.
             speech, hidden, cell = self._network.run(None, {"input": window, "h": hidden, "c": cell})
             yield ScoredChunk(frame, float(np.clip(speech.item(), 0.0, 1.0)))
 
 
-def _load() -> onnxruntime.InferenceSession:
+def load_network() -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = 1
     options.intra_op_num_threads = 1
@@ -59,4 +59,4 @@ def _load() -> onnxruntime.InferenceSession:
 @asynccontextmanager
 async def open_silero_vad() -> AsyncIterator[SileroDetector]:
     """Open the detector; every stream it scores shares one network on one thread."""
-    yield SileroDetector(await to_thread.run_sync(_load))
+    yield SileroDetector(await to_thread.run_sync(load_network))

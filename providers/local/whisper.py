@@ -1,109 +1,235 @@
-"""Whisper in this process: several sessions, one model, no thirty seconds of silence."""
+"""Whisper in this process: many sessions, one model, no thirty seconds of silence."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from zlib import compress
 
-import anyio
-import ctranslate2
 import numpy as np
 from anyio import to_thread
 
-from app.domain.audio import AudioChunk
-from app.domain.transcript import Hypothesis
-from providers.local.mel import Mel, samples_of, scaled
-from providers.local.whisper_model import WhisperModel, load, translated
+from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk
+from app.domain.transcript import Hypothesis, Word, join
+from providers.local.cores import plan, share_cores, usable_cores
+from providers.local.decoding import Heard, hear
+from providers.local.mel import samples_of
+from providers.local.passes import Ask
+from providers.local.scheduler import Urgency
+from providers.local.self_test import UTTERANCE, SelfTest
+from providers.local.sessions import Equipment, SessionWhisper
+from providers.local.silero import load_network
+from providers.local.vocabulary import prompt_tokens
+from providers.local.voice import Span, VoiceFinder, windows
+from providers.local.whisper_model import load, translated
 
-_FULL_CONTEXT = 3000
-_MARGIN = 100
-_BUCKET = 100
+_LONGEST = 28 * SAMPLE_RATE
+"""Samples decoded at once; Whisper hears 30 s."""
+
+_WANTED = 15 * SAMPLE_RATE
+"""Samples up to which the pieces of a longer sound are joined: short contexts are cheaper by the second."""
+
+Progress = Callable[[int, int], None]
+"""Told how many samples of how many are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A stretch of sound to be decoded, and how."""
+
+    pcm: bytes
+    ask: Ask
 
 
 class WhisperEngine:
-    """A Transcriber and a DraftTranscriber over one model. Inference runs in a thread, one pass at a time."""
+    """A Transcriber, and the drafts of every session, over one model.
 
-    def __init__(self, model: WhisperModel, *, beam_size: int) -> None:
-        self._model = model
-        self._beam_size = beam_size
-        self._turn = anyio.CapacityLimiter(1)
+    All engines of the process share its cores: finals go first, whichever model they need.
+    """
+
+    def __init__(self, equipment: Equipment, *, beam_size: int, prompt: tuple[int, ...]) -> None:
+        self._equipment = equipment
+        self._model, self._cores, self._voice = equipment.model, equipment.cores, equipment.voice
+        self._wish = Ask(np.zeros((0, 0), np.float32), prompt=prompt, beam_size=beam_size)
+        self.self_test = SelfTest(0.0)
+        """How fast this model is here, measured when the engine was opened."""
 
     @property
     def note(self) -> str:
         """What an operator should know about the device; empty when all is as wished."""
         return self._model.note
 
-    def for_session(self) -> "WhisperEngine":
-        """The engine as one session sees it: its newer draft replaces its older one."""
-        return self
+    @property
+    def device(self) -> str:
+        return self._model.device
 
-    async def transcribe(
-        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
-    ) -> AsyncGenerator[Hypothesis, None]:
-        self._model.tokenizer(language)
-        pcm = bytearray()
-        async for chunk in utterance:
-            pcm += chunk.pcm
-        text = await self._in_thread(bytes(pcm), "", language)
-        yield Hypothesis(text, is_final=True, language=language)
+    @property
+    def compute_type(self) -> str:
+        return self._model.compute_type
+
+    @property
+    def queued(self) -> int:
+        """Pieces of speech that wait for the cores, of all engines."""
+        return self._cores.queued
+
+    def for_session(self) -> "SessionWhisper":
+        """The engine for one session: its newer draft replaces its older one, and its finals take turns."""
+        return SessionWhisper(self._equipment, self._transcribe)
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
-        return Hypothesis(await self._in_thread(pcm, stable, language), language=language)
+        """A draft of no session in particular; `for_session` gives cheaper ones."""
+        return await self.for_session().draft(pcm, stable=stable, language=language)
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        """One final, when the utterance has ended; an utterance of minutes gives interims on the way."""
+        return self._transcribe(utterance, object(), language)
+
+    async def _transcribe(
+        self, utterance: AsyncIterable[AudioChunk], session: Hashable, language: str | None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        self._model.tokenizer(language)
+        start = 0
+        pcm = bytearray()
+        done: list[Hypothesis] = []
+        async for chunk in utterance:
+            pcm += chunk.pcm
+            while len(pcm) > 2 * _LONGEST * BYTES_PER_SAMPLE:
+                spans = await self._spans(bytes(pcm))
+                keep = spans[-1].start if len(spans) > 1 else len(pcm) // BYTES_PER_SAMPLE
+                done += [h async for h in self._pieces(bytes(pcm), spans[:-1] or spans, start, session, language)]
+                del pcm[: keep * BYTES_PER_SAMPLE]
+                start += keep
+                yield replace(_whole(done, language), is_final=False)
+        rest = len(pcm) // BYTES_PER_SAMPLE
+        spans = await self._spans(bytes(pcm)) if rest > _LONGEST else (Span(0, rest),) * bool(rest)
+        done += [h async for h in self._pieces(bytes(pcm), spans, start, session, language)]
+        yield _whole(done, language)
 
     async def transcribe_recording(
-        self, pcm: bytes, *, language: str | None = None
+        self,
+        pcm: bytes,
+        *,
+        language: str | None = None,
+        prompt: str = "",
+        hotwords: Sequence[str] = (),
+        progress: Progress | None = None,
     ) -> AsyncGenerator[Hypothesis, None]:
-        """A recording of any length: one final hypothesis per stretch of speech, as soon as it is known."""
-        step = 30 * 32_000
-        for at in range(0, len(pcm), step):
-            yield Hypothesis(await self._in_thread(pcm[at : at + step], "", language), is_final=True)
+        """A recording of any length: one final hypothesis per stretch of speech, as soon as it is known.
 
-    async def _in_thread(self, pcm: bytes, stable: str, language: str | None) -> str:
-        return await to_thread.run_sync(self._text, pcm, stable, language, limiter=self._turn, abandon_on_cancel=True)
+        Its words carry their times, in samples from the recording's first. Live sessions go first.
+        """
+        self._model.tokenizer(language)
+        total = len(pcm) // BYTES_PER_SAMPLE
+        wish = replace(self._wish, timed=True)
+        if prompt or hotwords:
+            wish = replace(wish, prompt=prompt_tokens(self._model.tokens, prompt=prompt, hotwords=hotwords))
+        session = object()
+        for span in await self._spans(pcm):
+            piece = pcm[span.start * BYTES_PER_SAMPLE : span.end * BYTES_PER_SAMPLE]
+            heard = await self._decoded(piece, replace(wish, language=language), Urgency.RECORDING, session)
+            if progress is not None:
+                progress(span.end, total)
+            if heard.text:
+                yield _hypothesis(heard, span.start)
+        if progress is not None:
+            progress(total, total)
 
-    def _text(self, pcm: bytes, stable: str, language: str | None) -> str:
+    async def _pieces(
+        self, pcm: bytes, spans: Sequence[Span], start: int, session: Hashable, language: str | None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        for span in spans:
+            piece = pcm[span.start * BYTES_PER_SAMPLE : span.end * BYTES_PER_SAMPLE]
+            wish = replace(self._wish, language=language)
+            yield _hypothesis(await self._decoded(piece, wish, Urgency.FINAL, session), start + span.start)
+
+    async def _decoded(self, pcm: bytes, ask: Ask, urgency: Urgency, session: Hashable) -> Heard:
+        heard: Heard = await self._cores.run(
+            self._hear, _Wish(pcm, ask), urgency=urgency, session=session, kind=(id(self), urgency)
+        )
+        return heard
+
+    async def _spans(self, pcm: bytes) -> tuple[Span, ...]:
+        return await to_thread.run_sync(self._cut, pcm, abandon_on_cancel=True)
+
+    def _cut(self, pcm: bytes) -> tuple[Span, ...]:
+        sound = samples_of(pcm)
+        return windows(self._voice.probabilities(sound), len(sound), longest=_LONGEST, wanted=_WANTED)
+
+    def _hear(self, wishes: Sequence[_Wish]) -> list[Heard]:
+        """On a worker thread: silence is not even decoded."""
         with translated():
-            sound = samples_of(pcm)
-            texts = []
-            for at in range(0, len(sound), 480_000):
-                part = sound[at : at + 480_000]
-                if not part.any():
-                    continue
-                mel = self._model.filters.columns(part)
-                frames = min(_FULL_CONTEXT, -(-(mel.shape[1] + _MARGIN) // _BUCKET) * _BUCKET)
-                text, sane = self._decode(scaled(mel, frames), stable, language, len(part))
-                if not sane and frames < _FULL_CONTEXT:
-                    text, sane = self._decode(scaled(mel, _FULL_CONTEXT), "", language, len(part))
-                texts.append(text)
-            return " ".join(text for text in texts if text)
+            answers = [Heard() for _ in wishes]
+            sounds = [samples_of(wish.pcm) for wish in wishes]
+            voiced = [n for n, sound in enumerate(sounds) if self._voice.anyone(sound)]
+            if voiced:
+                asks = [replace(wishes[n].ask, power=self._model.filters.columns(sounds[n])) for n in voiced]
+                for n, heard in zip(voiced, hear(self._model, asks), strict=True):
+                    answers[n] = heard
+            return answers
 
-    def _decode(self, mel: Mel, stable: str, language: str | None, samples: int) -> tuple[str, bool]:
-        tokenizer = self._model.tokenizer(language)
-        prefix = tokenizer.encode(" " + stable.strip()) if stable.strip() else []
-        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps, *prefix]
-        encoded = self._model.weights.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(mel[None])))
-        result = self._model.weights.generate(
-            encoded,
-            [prompt],
-            beam_size=self._beam_size,
-            max_length=min(448, len(prompt) + 10 + samples // 1200),
-            return_scores=True,
-            return_no_speech_prob=True,
-        )[0]
-        said = result.sequences_ids[0]
-        text = tokenizer.decode([*prefix, *said]).strip()
-        if result.no_speech_prob > 0.6 and result.scores[0] < -0.8:
-            return "", True
-        squeezed = len(text.encode()) / len(compress(text.encode())) if text else 0.0
-        return text, squeezed < 2.4 and result.scores[0] > -1.0
+    def time_passes(self) -> SelfTest:
+        """On any thread, before anyone else uses the engine: warm the model, then time it."""
+        sound = np.random.default_rng(0).normal(0.0, 0.05, int(UTTERANCE * SAMPLE_RATE)).astype(np.float32)
+        ask = replace(self._wish, power=self._model.filters.columns(sound), careful=False)
+        taken = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            with translated():
+                hear(self._model, [ask])
+            taken.append(time.perf_counter() - begun)
+        return SelfTest(min(taken[1:]))
+
+
+def _hypothesis(heard: Heard, start: int) -> Hypothesis:
+    words = tuple(
+        Word(
+            word.text.strip(),
+            start + int(word.start * SAMPLE_RATE),
+            start + int(word.end * SAMPLE_RATE),
+            word.probability,
+        )
+        for word in heard.words
+    )
+    return Hypothesis(heard.text, is_final=True, words=words, language=heard.language, confidence=heard.confidence)
+
+
+def _whole(pieces: Sequence[Hypothesis], language: str | None) -> Hypothesis:
+    """Several pieces as one final; it is as sure as its least sure piece."""
+    said = [piece for piece in pieces if piece.text]
+    return Hypothesis(
+        join(piece.text for piece in said),
+        is_final=True,
+        words=tuple(word for piece in said for word in piece.words),
+        language=language or next((piece.language for piece in said), None),
+        confidence=min((piece.confidence for piece in said if piece.confidence is not None), default=None),
+    )
 
 
 @asynccontextmanager
 async def open_whisper(
-    *, model: Path, device: str = "auto", compute_type: str = "auto", threads: int = 0, beam_size: int = 1
+    *,
+    model: Path,
+    device: str = "auto",
+    compute_type: str = "auto",
+    threads: int = 0,
+    beam_size: int = 1,
+    prompt: str = "",
+    hotwords: Sequence[str] = (),
 ) -> AsyncIterator[WhisperEngine]:
-    """Load the model and warm it: the first utterance is as fast as the second."""
-    loaded = await to_thread.run_sync(lambda: load(model, device=device, compute_type=compute_type, threads=threads))
-    engine = WhisperEngine(loaded, beam_size=beam_size)
-    await engine.draft(b"\1\0" * 16_000)
-    yield engine
+    """Load the model, warm it and time it: the first utterance is as fast as the second.
+
+    `threads` are the cores it may use; 0 takes all that this process may run on.
+    """
+    shares = plan(usable_cores(), threads)
+    loaded = await to_thread.run_sync(
+        lambda: load(model, device=device, compute_type=compute_type, threads=shares.threads, workers=shares.workers)
+    )
+    voice = VoiceFinder(await to_thread.run_sync(load_network))
+    workers = 1 if loaded.device == "cuda" else shares.workers
+    async with share_cores(loaded.device, workers) as cores:
+        known = prompt_tokens(loaded.tokens, prompt=prompt, hotwords=hotwords)
+        engine = WhisperEngine(Equipment(loaded, cores, voice), beam_size=beam_size, prompt=known)
+        engine.self_test = await to_thread.run_sync(engine.time_passes)
+        yield engine

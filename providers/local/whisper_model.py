@@ -1,6 +1,5 @@
 """A Whisper model on this machine's disk, opened for CTranslate2."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +59,7 @@ def choose_device(wished: str) -> tuple[str, str]:
     return _CPU, ""
 
 
-def load(folder: Path, *, device: str, compute_type: str, threads: int) -> WhisperModel:
+def load(folder: Path, *, device: str, compute_type: str, threads: int, workers: int = 1) -> WhisperModel:
     """Open the model. Raises ModelUnavailable with what to do where it cannot be opened."""
     for name in _NEEDED:
         if not (folder / name).is_file():
@@ -69,7 +68,7 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int) -> Whisp
     wanted = compute_type if compute_type != "auto" else ("int8_float16" if device == _CUDA else "int8")
     try:
         weights = ctranslate2.models.Whisper(
-            str(folder), device=device, compute_type=wanted, intra_threads=threads or os.cpu_count() or 1
+            str(folder), device=device, compute_type=wanted, intra_threads=threads, inter_threads=workers
         )
         tokens = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     except ValueError as error:

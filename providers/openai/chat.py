@@ -5,8 +5,8 @@ none, because a listener would hear the beginning twice. Closing the answer clos
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,28 +17,10 @@ from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
 from app.domain.conversation import Message, Role
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
+from providers.openai.errors import our_errors
 
 _LONGEST_RETRY_AFTER_S = 1.0
 _LAST_EVENT_S = 0.2
-
-
-@contextmanager
-def _our_errors(provider: str) -> Iterator[None]:
-    """The one translator from the SDK's errors to ours."""
-    try:
-        yield
-    except (openai.APIConnectionError, TimeoutError) as error:
-        raise ProviderDown(provider, "cannot be reached, or went silent") from error
-    except openai.RateLimitError as error:
-        if error.code == "insufficient_quota":
-            raise ProviderRefused(provider, "the account's quota is used up") from error
-        raise ProviderBusy(provider, "has too many requests") from error
-    except openai.InternalServerError as error:
-        raise ProviderDown(provider, f"failed inside (HTTP {error.status_code})") from error
-    except openai.APIStatusError as error:
-        raise ProviderRefused(provider, f"refused the request (HTTP {error.status_code})") from error
-    except (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ProviderMisbehaved(provider, "sent something that is no answer") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +65,7 @@ class ChatReplies:
 
     async def _attempt(self, messages: list[ChatCompletionMessageParam]) -> AsyncGenerator[str, None]:
         has_spoken = False
-        with _our_errors(self.provider):
+        with our_errors(self.provider):
             with anyio.fail_after(self.first_token_timeout_s):
                 stream: openai.AsyncStream[ChatCompletionChunk] = await self.client.chat.completions.create(
                     messages=messages, stream=True, **self.options

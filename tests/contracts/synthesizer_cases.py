@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from app.domain.ports import SpeechSynthesizer
 from providers.local.piper import open_piper
+from tests.contracts.aws_cases import polly
 from tests.models import model
 
 
@@ -14,6 +15,9 @@ async def piper() -> AsyncIterator[SpeechSynthesizer]:
         yield engine
 
 
-SYNTHESIZER_CASES: dict[str, Callable[[], AbstractAsyncContextManager[SpeechSynthesizer]]] = {"piper": piper}
+SYNTHESIZER_CASES: dict[str, Callable[[], AbstractAsyncContextManager[SpeechSynthesizer]]] = {
+    "polly": polly,
+    "piper": piper,
+}
 
 NEEDS_MODELS = frozenset({"piper"})

@@ -1,0 +1,1 @@
+"""Servers that speak the vendors' own protocols on the loopback interface."""

@@ -32,10 +32,11 @@ async def place(tmp_path_factory):
         _env_file=None,
         parley_models_dir=MODELS_DIR,
         audio_storage_dir=recordings,
+        database_url=f"sqlite+aiosqlite:///{recordings}/parley.db",
         reply_provider="embedded",
         reply_max_tokens=40,
     )
-    async with served(open_service(settings)) as address:
+    async with open_service(settings) as service, served(service) as address:
         yield f"ws://{address}/ws/transcribe", recordings
 
 

@@ -1,0 +1,124 @@
+"""`parley policy`: which engine gets which sentence, and why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from app.domain.decision import Record
+from app.domain.errors import SettingsError
+from app.domain.replay import Counterfactual, as_it_was, replay
+from app.policy.plot import plot
+from app.policy.rules_file import read_rules, rules_path
+from app.policy.scenario import read_scenario
+from app.policy.simulation import Tally, simulate
+
+
+@click.group()
+def policy() -> None:
+    """Which engine gets which sentence, and why."""
+
+
+@policy.command()
+@click.option("--url", default="http://localhost:8000", show_default=True, help="A running server.")
+@click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of the utterance.")
+@click.option("--language", help="Two letters.")
+@click.option("--place", type=click.Choice(["on_prem_only", "cloud_ok"]), default="cloud_ok", show_default=True)
+def explain(url: str, seconds: float, language: str | None, place: str) -> None:
+    """What would happen to an utterance now."""
+    query = f"seconds={seconds}&place={place}" + (f"&language={language}" if language else "")
+    told = _asked(f"{url.rstrip('/')}/policy/explain?{query}")
+    table = Table(
+        "", "route", "place", "why", "p50", "p95", "US$", title=f"rules: {told['rules']}", title_justify="left"
+    )
+    for at, choice in enumerate(told["choices"], 1):
+        times = f"{choice['expected_ms']:.0f} ms", f"{choice['tail_ms']:.0f} ms"
+        table.add_row(str(at), choice["name"], choice["place"], choice["why"], *times, f"{choice['usd']:.4f}")
+    for rejected in told["rejected"]:
+        table.add_row("-", rejected["name"], "", rejected["why"], style="dim")
+    Console().print(table)
+
+
+@policy.command("replay")
+@click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--rules", "names", multiple=True, required=True, help="A rules file or a shipped name; may be repeated.")
+def replay_(trace: Path, names: tuple[str, ...]) -> None:
+    """Take the decisions of TRACE again under other rules, side by side.
+
+    TRACE is what `/policy/decisions` answers, or one such decision a line.
+    """
+    records = read_trace(trace)
+    columns = [as_it_was(records), *(replay(records, read_rules(rules_path(name))) for name in names)]
+    Console().print(_compared(columns))
+
+
+@policy.command("simulate")
+@click.argument("scenario", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--rules", "names", multiple=True, help="Instead of the scenario's policies; may be repeated.")
+@click.option("--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="SVG file to draw.")
+def simulate_(scenario: Path, names: tuple[str, ...], picture: Path | None) -> None:
+    """Play SCENARIO: generated load, outages and price changes, under each policy."""
+    told = read_scenario(scenario)
+    tallies = [simulate(told, read_rules(rules_path(name))) for name in names or told.policies]
+    Console().print(_tallied(tallies))
+    if picture:
+        picture.write_text(plot(tallies, told.seconds))
+
+
+def read_trace(path: Path) -> list[Record]:
+    """Decisions from a JSON array or from lines. Raises SettingsError."""
+    text = path.read_bytes()
+    try:
+        if text.lstrip()[:1] == b"[":
+            return msgspec.json.decode(text, type=list[Record])
+        return [msgspec.json.decode(line, type=Record) for line in text.splitlines() if line.strip()]
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"{path} is no trace of decisions: {error}") from error
+
+
+def _compared(columns: Sequence[Counterfactual]) -> Table:
+    table = Table("", *(f"{c.rules}{' (as it was)' if at == 0 else ''}" for at, c in enumerate(columns)))
+    rows: list[tuple[str, list[str]]] = [
+        ("utterances", [str(c.finals) for c in columns]),
+        ("covered", [f"{c.covered:.1%}" for c in columns]),
+        ("p50", [_ms(c.p50_ms) for c in columns]),
+        ("p95", [_ms(c.p95_ms) for c in columns]),
+        ("spend, US$", [f"{c.usd:.4f}" for c in columns]),
+        ("in the cloud", [f"{c.cloud:.1%}" for c in columns]),
+        ("privacy violations", [str(c.violations) for c in columns]),
+        ("other route than then", [str(c.changed) for c in columns]),
+    ]
+    for name, cells in rows:
+        table.add_row(name, *cells)
+    return table
+
+
+def _tallied(tallies: Sequence[Tally]) -> Table:
+    table = Table("rules", "finals", "lost", "p50", "p95", "p99", "US$", "hedged", "violations", "routes")
+    for t in tallies:
+        total = max(1, t.finals.total())
+        shares = ", ".join(f"{name} {number / total:.0%}" for name, number in t.finals.most_common())
+        times = [_ms(t.p(share)) for share in (0.5, 0.95, 0.99)]
+        hedged = f"{t.hedged / total:.1%}"
+        table.add_row(t.rules, str(total), str(t.lost), *times, f"{t.usd:.2f}", hedged, str(t.violations), shares)
+    return table
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
+
+
+def _asked(url: str) -> Any:
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"{url} is no address of a server")
+    try:
+        with urlopen(url, timeout=10) as answer:  # noqa: S310 because the scheme was checked
+            return msgspec.json.decode(answer.read())
+    except (URLError, TimeoutError, msgspec.DecodeError) as error:
+        raise SettingsError(f"no Parley answers at {url}: {error}") from error

@@ -1,0 +1,33 @@
+"""`parley worker`: the speech engine alone, for gateways elsewhere."""
+
+import anyio
+import click
+from rich.console import Console
+
+from app.assembly import open_worker
+from app.cli.serve import set_up_log
+from app.config import Settings, read_settings
+from app.web.listener import Listener, bound_socket
+from app.web.worker import create_worker
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (setting HOST).")
+@click.option("--port", type=int, help="Port to listen on (setting PORT).")
+@click.option("--model", help="Model for finals (setting TRANSCRIPTION_MODEL_ID).")
+@click.option("--at-once", type=click.IntRange(1), default=1, show_default=True, help="Finals it works on at once.")
+@click.option("--waiting", type=click.IntRange(0), default=8, show_default=True, help="Finals that may wait.")
+def worker(host: str | None, port: int | None, model: str | None, at_once: int, waiting: int) -> None:
+    """Offer the speech model as `POST /v1/audio/transcriptions`, to gateways and to any OpenAI client."""
+    overrides = {"host": host, "port": port, "transcription_model_id": model}
+    settings = read_settings(**{name: value for name, value in overrides.items() if value is not None})
+    set_up_log(settings.log_level)
+    anyio.run(_work, settings, at_once, waiting)
+
+
+async def _work(settings: Settings, at_once: int, waiting: int) -> None:
+    with bound_socket(settings.host, settings.port) as listening:
+        async with open_worker(settings, at_once=at_once, waiting=waiting) as ready:
+            address = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
+            Console(stderr=True).print(f"[bold]Parley[/bold] worker: {ready.model} at {address}", soft_wrap=True)
+            await Listener(create_worker(ready)).serve([listening])

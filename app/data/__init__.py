@@ -1,0 +1,1 @@
+"""What outlives a session: tables in SQLite or PostgreSQL."""

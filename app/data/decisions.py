@@ -1,0 +1,134 @@
+"""Decisions, kept: written in the background, listed and summed up on demand."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import anyio
+import msgspec
+import structlog
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.data.tables import DecisionRow, Table
+from app.domain.decision import Record, Wanted
+from app.domain.errors import SettingsError
+from app.domain.summary import RouteSummary, summarise
+
+WAITING = 4096
+"""Records that may wait for the database; when it is so far behind, the newest are lost and counted."""
+
+BATCH = 200
+
+_log = structlog.get_logger("parley.decisions")
+
+
+@dataclass(slots=True)
+class Decisions:
+    engine: AsyncEngine
+    lost: int = 0
+    _waiting: list[Record] = field(default_factory=list)
+    _more: anyio.Event = field(default_factory=anyio.Event)
+    _writing: anyio.Lock = field(default_factory=anyio.Lock)
+
+    def record(self, record: Record) -> None:
+        """Never waits."""
+        if len(self._waiting) >= WAITING:
+            self.lost += 1
+            return
+        self._waiting.append(record)
+        self._more.set()
+
+    async def write(self) -> None:
+        """Write what comes, for ever."""
+        while True:
+            await self._more.wait()
+            self._more = anyio.Event()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits; what the database does not take now is tried with the next."""
+        async with self._writing:
+            while batch := self._waiting[:BATCH]:
+                try:
+                    async with self.engine.begin() as connection:
+                        await connection.execute(insert(DecisionRow), [_row(record) for record in batch])
+                except SQLAlchemyError as error:
+                    _log.error("decisions cannot be written", kind=type(error).__name__, waiting=len(self._waiting))
+                    return
+                del self._waiting[: len(batch)]
+
+    async def find(self, wanted: Wanted) -> list[Record]:
+        """The newest first."""
+        await self.flush()
+        query = select(DecisionRow.record).order_by(DecisionRow.at.desc(), DecisionRow.id).limit(wanted.limit)
+        for column in (DecisionRow.session, DecisionRow.tenant, DecisionRow.route, DecisionRow.place):
+            if (value := getattr(wanted, column.key)) is not None:
+                query = query.where(column == value)
+        if wanted.since is not None:
+            query = query.where(DecisionRow.at >= wanted.since)
+        if wanted.until is not None:
+            query = query.where(DecisionRow.at < wanted.until)
+        async with self.engine.connect() as connection:
+            return [_decode(text) for text in (await connection.execute(query)).scalars()]
+
+    async def summary(self, wanted: Wanted) -> Sequence[RouteSummary]:
+        """For each route: its share, its latencies, its cost, its failures."""
+        return summarise(await self.find(wanted))
+
+    async def spent_on(self, day: str) -> dict[str, float]:
+        """US dollars per tenant on this day, like `2026-01-31`."""
+        query = (
+            select(DecisionRow.tenant, func.sum(DecisionRow.usd).label("usd"))
+            .where(DecisionRow.at >= day, DecisionRow.at < f"{day}~")
+            .group_by(DecisionRow.tenant)
+        )
+        async with self.engine.connect() as connection:
+            return {row.tenant: row.usd for row in await connection.execute(query)}
+
+
+@asynccontextmanager
+async def open_decisions(url: str) -> AsyncIterator[Decisions]:
+    """The tables at this URL, made where they are missing. What waits at the end is written."""
+    try:
+        engine = create_async_engine(url)
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        raise SettingsError(f"DATABASE_URL: {error}") from error
+    try:
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(Table.metadata.create_all)
+        except (SQLAlchemyError, OSError) as error:
+            raise SettingsError(f"DATABASE_URL: the database cannot be opened: {error}") from error
+        decisions = Decisions(engine)
+        try:
+            yield decisions
+        finally:
+            with anyio.CancelScope(shield=True):
+                await decisions.flush()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await engine.dispose()
+
+
+def today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _row(record: Record) -> dict[str, object]:
+    return {
+        "id": record.id,
+        "at": record.at,
+        "session": record.session,
+        "tenant": record.tenant,
+        "route": record.chosen or "",
+        "place": record.place or "",
+        "usd": record.usd,
+        "record": msgspec.json.encode(record).decode(),
+    }
+
+
+def _decode(text: str) -> Record:
+    return msgspec.json.decode(text, type=Record)

@@ -1,0 +1,26 @@
+"""The tables."""
+
+from sqlalchemy import Index, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Table(DeclarativeBase):
+    pass
+
+
+class DecisionRow(Table):
+    """One final: what is asked for often has a column, the whole record stands beside it as JSON."""
+
+    __tablename__ = "decisions"
+    __table_args__ = (Index("decisions_at", "at"), Index("decisions_session", "session"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[str]
+    """ISO 8601, UTC: it sorts as text."""
+    session: Mapped[str]
+    tenant: Mapped[str]
+    route: Mapped[str]
+    """Empty where no engine gave a final."""
+    place: Mapped[str]
+    usd: Mapped[float]
+    record: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,98 @@
+"""The routes there are, and how each of them is doing."""
+
+from dataclasses import dataclass, replace
+
+from app.domain.cost import Price
+from app.domain.health import Breaker, BreakerRules, Latencies
+from app.domain.policy import Candidate
+from app.domain.route import Place, Route
+
+LEAST_AGREEMENTS = 8
+"""Finals of a language that must be known before their agreement with the drafts says anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What an operator says about a route."""
+
+    name: str
+    place: Place
+    price: Price = Price()
+    languages: tuple[str, ...] = ()
+    """Empty: every language."""
+    longest_s: float | None = None
+    at_once: int | None = None
+    quality: float = 0.5
+    live: bool = False
+    """It takes the audio while the person speaks."""
+    expected_ms: float = 1000.0
+    """Its latency before one was measured."""
+    breaker: BreakerRules = BreakerRules()
+
+    @property
+    def route(self) -> Route:
+        return Route(self.name, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A route as its newest calls left it."""
+
+    profile: Profile
+    breaker: Breaker = Breaker()
+    latencies: Latencies = Latencies()
+    agreements: tuple[tuple[str, Latencies], ...] = ()
+    """For each language, how far its newest finals agree with the drafts."""
+    waiting: int = 0
+
+    def candidate(self, now: float, language: str | None) -> Candidate:
+        """The route as the policy sees it."""
+        profile = self.profile
+        return Candidate(
+            profile.name,
+            profile.place,
+            profile.price,
+            self.breaker.health(now),
+            self.breaker.badness,
+            self.latencies.percentile(0.5) or profile.expected_ms,
+            self.latencies.percentile(0.95) or 2 * profile.expected_ms,
+            self.waiting,
+            profile.at_once,
+            profile.languages,
+            profile.longest_s,
+            profile.quality,
+            self.agreement(language),
+            live=profile.live,
+        )
+
+    def agreement(self, language: str | None) -> float | None:
+        """Mean agreement of its finals with the drafts; None where too few are known."""
+        known = dict(self.agreements).get(language or "")
+        if known is None or len(known.newest) < LEAST_AGREEMENTS:
+            return None
+        return sum(known.newest) / len(known.newest)
+
+    def began(self) -> "Standing":
+        return replace(self, waiting=self.waiting + 1)
+
+    def ended(self) -> "Standing":
+        return replace(self, waiting=self.waiting - 1)
+
+    def answered(self, ms: float, now: float, chance: float, *, probe: bool = False) -> "Standing":
+        """A final came, so long after the audio ended."""
+        breaker = self.breaker.well(ms, now=now, chance=chance, probe=probe)
+        return replace(self, latencies=self.latencies.hear(ms), breaker=breaker)
+
+    def failed(self, now: float, chance: float, *, probe: bool = False) -> "Standing":
+        return replace(self, breaker=self.breaker.ill(now, chance, probe=probe))
+
+    def agreed(self, language: str | None, share: float) -> "Standing":
+        """A final was compared with the drafts of its utterance."""
+        known = dict(self.agreements)
+        known[language or ""] = known.get(language or "", Latencies()).hear(share)
+        return replace(self, agreements=tuple(known.items()))
+
+
+def standing(profile: Profile) -> Standing:
+    """A route nobody has used yet."""
+    return Standing(profile, Breaker(profile.breaker))

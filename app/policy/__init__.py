@@ -1,0 +1,1 @@
+"""Where the policy's rules and routes are read from."""

@@ -1,0 +1,119 @@
+"""The routes finals may take, from a file: one table each, named by the operator."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.domain.cost import Price
+from app.domain.errors import SettingsError
+from app.domain.fleet import Profile
+from app.domain.health import BreakerRules
+from app.domain.route import Place
+from app.policy.rules_file import Amount, Share
+from app.policy.toml import parse, typed
+
+Language: TypeAlias = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
+
+
+class _Route(Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", kw_only=True):
+    """What every route may say; `engine` names the line of the registry."""
+
+    place: Place | UnsetType = UNSET
+    usd_per_minute: Amount | UnsetType = UNSET
+    minimum_s: Amount | UnsetType = UNSET
+    languages: tuple[Language, ...] = ()
+    longest_s: Amount | None = None
+    at_once: Annotated[int, Meta(ge=1)] | None = None
+    quality: Share = 0.5
+    expected_ms: Amount = 1000.0
+    slow_ms: Amount = 4000.0
+    rest_s: Amount = 5.0
+
+
+class LocalRoute(_Route, frozen=True, tag="local", kw_only=True):
+    """The model in this process."""
+
+
+class OpenAIRoute(_Route, frozen=True, tag="openai", kw_only=True):
+    """OpenAI, or anything with its `POST /audio/transcriptions`, such as `parley worker`."""
+
+    base_url: str | None = None
+    """None: the setting OPENAI_BASE_URL."""
+    model: str = "gpt-4o-mini-transcribe"
+    prompt: str = ""
+    """Words that are likely to be said."""
+    api_key: str | None = None
+    """None: the setting OPENAI_API_KEY, for the setting's own address alone."""
+
+
+class AwsRoute(_Route, frozen=True, tag="aws", kw_only=True):
+    """Amazon Transcribe, streaming."""
+
+    region: str
+    language: str = "en-US"
+    """Where a session names none."""
+    endpoint_url: str | None = None
+    vocabulary: str | None = None
+
+
+RouteTable: TypeAlias = LocalRoute | OpenAIRoute | AwsRoute
+
+ONLY_LOCAL: Mapping[str, RouteTable] = {"local": LocalRoute()}
+"""Without a file, finals are made in this process."""
+
+
+def read_routes(path: Path | None) -> Mapping[str, RouteTable]:
+    """The routes by name. Blocking. Raises SettingsError that names the line and the key."""
+    if path is None:
+        return ONLY_LOCAL
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"ROUTES: {path} cannot be read: {error}") from error
+    source, routes = str(path), dict[str, RouteTable]()
+    for name, table in parse(text, source).items():
+        if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
+            raise SettingsError(f"{source}: {name}: a route's name has small letters, digits and hyphens")
+        routes[name] = typed(table, RouteTable, text=text, source=source, under=name)
+    if not routes:
+        raise SettingsError(f"ROUTES: {path} names no route")
+    if sum(isinstance(route, LocalRoute) for route in routes.values()) > 1:
+        raise SettingsError(f"ROUTES: {path} has more than one route with engine local")
+    for name, route in routes.items():
+        if isinstance(route, LocalRoute) and route.place is Place.CLOUD:
+            raise SettingsError(f"{path}: {name}.place: the model in this process is on_prem")
+        if isinstance(route, AwsRoute) and route.place is Place.ON_PREM:
+            raise SettingsError(f"{path}: {name}.place: Amazon is no place on the premises")
+    return routes
+
+
+def profile(name: str, route: RouteTable) -> Profile:
+    """What the policy must know. Unless a file says otherwise, a remote route is in the cloud and costs money."""
+    match route:
+        case LocalRoute():
+            place, price, live = Place.ON_PREM, Price(), False
+        case AwsRoute():
+            place, price, live = Place.CLOUD, Price(0.024, 15), True
+        case OpenAIRoute():
+            place = Place.CLOUD if route.place is UNSET else route.place
+            price, live = Price(0.006 if place is Place.CLOUD else 0.0), False
+    price = Price(_or(route.usd_per_minute, price.usd_per_minute), _or(route.minimum_s, price.minimum_s))
+    return Profile(
+        name,
+        place,
+        price,
+        route.languages,
+        route.longest_s,
+        route.at_once,
+        route.quality,
+        live,
+        route.expected_ms,
+        BreakerRules(slow_ms=route.slow_ms, rest_s=route.rest_s),
+    )
+
+
+def _or(given: Any, otherwise: float) -> float:
+    return otherwise if given is UNSET else float(given)

@@ -1,0 +1,90 @@
+"""The rules of the policy, from a file or by the name of a shipped one."""
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from app.domain.cost import Budgets
+from app.domain.errors import SettingsError
+from app.domain.policy import CascadeRules, HedgeRules, Objective, Rules
+from app.domain.route import Place
+from app.policy.toml import given, parse, typed
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+Amount: TypeAlias = Annotated[float, Meta(ge=0)]
+Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Places: TypeAlias = Annotated[tuple[Place, ...], Meta(min_length=1)]
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class BudgetTable(_Table, frozen=True):
+    session: Amount | UnsetType = UNSET
+    tenant: Amount | UnsetType = UNSET
+    day: Amount | UnsetType = UNSET
+
+
+class HedgeTable(_Table, frozen=True):
+    enabled: bool | UnsetType = UNSET
+    share: Share | UnsetType = UNSET
+    burst: Amount | UnsetType = UNSET
+    least_ms: Amount | UnsetType = UNSET
+    most_ms: Amount | UnsetType = UNSET
+
+
+class CascadeTable(_Table, frozen=True):
+    least_confidence: Share | UnsetType = UNSET
+    least_agreement: Share | UnsetType = UNSET
+
+
+class RulesTable(_Table, frozen=True):
+    """The whole file; what is not given has the domain's default."""
+
+    objective: Objective | UnsetType = UNSET
+    places: Places | UnsetType = UNSET
+    prefer: tuple[Place, ...] | UnsetType = UNSET
+    in_time_ms: Amount | UnsetType = UNSET
+    most_usd: Amount | UnsetType = UNSET
+    least_quality: Share | UnsetType = UNSET
+    least_agreement: Share | UnsetType = UNSET
+    deadline_ms: Amount | UnsetType = UNSET
+    patience_ms: Amount | UnsetType = UNSET
+    speculate_paid: bool | UnsetType = UNSET
+    budgets: BudgetTable = BudgetTable()
+    hedge: HedgeTable = HedgeTable()
+    cascade: CascadeTable | None = None
+
+
+def shipped() -> list[str]:
+    """Names that need no file."""
+    return sorted(path.stem for path in SHIPPED.glob("*.toml"))
+
+
+def rules_path(name: str) -> Path:
+    """The file behind a shipped name, or the path itself. Raises SettingsError where there is neither."""
+    path = SHIPPED / f"{name}.toml" if name in shipped() else Path(name)
+    if not path.is_file():
+        raise SettingsError(f"PARLEY_POLICY: {name!r} is no file; shipped are {', '.join(shipped())}")
+    return path
+
+
+def read_rules(path: Path) -> Rules:
+    """Blocking. Raises SettingsError that names the line and the key."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    return parse_rules(text, path.stem, str(path))
+
+
+def parse_rules(text: str, name: str, source: str) -> Rules:
+    table: RulesTable = typed(parse(text, source), RulesTable, text=text, source=source)
+    plain = given(table)
+    plain["budgets"] = Budgets(**given(table.budgets))
+    plain["hedge"] = HedgeRules(**given(table.hedge))
+    plain["cascade"] = CascadeRules(**given(table.cascade)) if table.cascade else None
+    return Rules(name=name, **plain)

@@ -1,0 +1,77 @@
+"""A generated day of trouble, from a file: load, routes, outages and price changes."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from app.domain.cost import Price
+from app.domain.errors import SettingsError
+from app.domain.fleet import Profile
+from app.domain.health import BreakerRules
+from app.domain.route import Place
+from app.policy.rules_file import Amount, Share
+from app.policy.toml import parse, typed
+
+
+class RouteModel(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a route behaves when all is well."""
+
+    place: Place
+    p50_ms: Annotated[float, Meta(gt=0)]
+    p95_ms: Annotated[float, Meta(gt=0)]
+    usd_per_minute: Amount = 0.0
+    minimum_s: Amount = 0.0
+    failures: Share = 0.0
+    at_once: Annotated[int, Meta(ge=1)] | None = None
+    quality: Share = 0.5
+    slow_ms: Amount = 4000.0
+    rest_s: Amount = 5.0
+
+    def profile(self, name: str) -> Profile:
+        return Profile(
+            name,
+            self.place,
+            Price(self.usd_per_minute, self.minimum_s),
+            at_once=self.at_once,
+            quality=self.quality,
+            expected_ms=self.p50_ms,
+            breaker=BreakerRules(slow_ms=self.slow_ms, rest_s=self.rest_s),
+        )
+
+
+class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
+    """From `at` to `until`, in seconds, a route is another than usual."""
+
+    route: str
+    at: Amount
+    until: Amount
+    state: Literal["up", "fails", "stalls"] = "up"
+    slower: Annotated[float, Meta(gt=0)] = 1.0
+    """Times its usual latency."""
+    usd_per_minute: Amount | None = None
+
+
+class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
+    routes: dict[str, RouteModel]
+    seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+    per_second: Annotated[float, Meta(gt=0)] = 1000.0
+    """Utterances."""
+    policies: tuple[str, ...] = ("private-first", "cheapest-in-time", "fastest")
+    """Shipped names or files."""
+    on_prem_only: Share = 0.0
+    """Share of private utterances."""
+    utterance_s: Annotated[float, Meta(gt=0)] = 4.0
+    """Mean length."""
+    seed: int = 1
+    troubles: tuple[Trouble, ...] = ()
+
+
+def read_scenario(path: Path) -> Scenario:
+    """Blocking. Raises SettingsError that names the line and the key."""
+    text = path.read_text()
+    scenario: Scenario = typed(parse(text, str(path)), Scenario, text=text, source=str(path))
+    for trouble in scenario.troubles:
+        if trouble.route not in scenario.routes:
+            raise SettingsError(f"{path}: troubles: there is no route {trouble.route!r}")
+    return scenario

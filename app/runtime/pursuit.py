@@ -1,0 +1,211 @@
+"""One race for a final: the audio is kept, and replayed to every route that is asked.
+
+What to do is decided by `app.domain.race`; here it is done. Routes, timers and the
+session put what happened into one inbox, and one loop hands it to the race.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from app.domain import race as r
+from app.domain.audio import AudioChunk, seconds
+from app.domain.decision import Attempt, Outcome
+from app.domain.errors import ParleyError, ProviderMisbehaved
+from app.domain.policy import Choice
+from app.domain.ports import Transcriber
+from app.domain.race import Race
+from app.domain.transcript import Hypothesis
+from app.runtime.routes import Routes
+
+USUAL_S = 4.0
+"""How long an utterance is taken to be before it is heard."""
+
+HAPPENINGS = 256
+"""What may wait for the race. Each attempt and each timer brings one thing, so it is never full."""
+
+Due: TypeAlias = type[r.HedgeDue | r.PatienceDue | r.AgainDue | r.DeadlineDue]
+Item: TypeAlias = "r.Answered | r.Failed | r.Restricted | type[r.Confirmed] | tuple[Due, str]"
+"""Confirmed and timers are filled in with what is known when their turn comes."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One route at work on the utterance."""
+
+    choice: Choice
+    began: float
+    promised: float
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+
+@dataclass(slots=True)
+class Pursuit:
+    routes: Routes
+    engines: Mapping[str, Transcriber]
+    """The routes' engines as this session has them."""
+    language: str | None
+    choices: Callable[[], tuple[Choice, ...]]
+    """The routes that may be asked now, best first."""
+    draft: Callable[[], str]
+    spend: Callable[[float], None]
+    attempts: list[Attempt]
+    """Grows by one for each route that is done."""
+    race: Race
+    _tasks: TaskGroup
+    _inbox: MemoryObjectSendStream[Item]
+    _items: MemoryObjectReceiveStream[Item]
+    _kept: list[AudioChunk] = field(default_factory=list)
+    _samples: int = 0
+    _whole_at: float | None = None
+    _more: anyio.Event | None = None
+    """Set when there is more audio; None while nobody waits for it."""
+    _runs: dict[str, Run] = field(default_factory=dict)
+
+    async def run(self, utterance: AsyncIterable[AudioChunk], first: tuple[r.Order, ...]) -> r.Deliver | r.GiveUp:
+        """Until there is a final, or no hope of one. Routes that still work are left to their task group."""
+        self._tasks.start_soon(self._keep, utterance)
+        end = self._obey(first)
+        while end is None:
+            self.race, orders = r.advance(self.race, self._resolve(await self._items.receive()))
+            end = self._obey(orders)
+        return end
+
+    def tell(self, item: Item) -> None:
+        if not self.race.over:
+            self._inbox.send_nowait(item)
+
+    @property
+    def seconds(self) -> float:
+        """Audio so far."""
+        return seconds(self._samples)
+
+    # -- deciding and doing -------------------------------------------------------
+
+    def _resolve(self, item: Item) -> r.Happening:
+        if item is r.Confirmed:
+            return r.Confirmed(self.choices())
+        if isinstance(item, tuple):
+            due, name = item
+            if due is r.HedgeDue:
+                return r.HedgeDue(name, token=self.routes.may_hedge())
+            if due is r.PatienceDue:
+                return r.PatienceDue(name)
+            if due is r.AgainDue:
+                return r.AgainDue(self.choices())
+            return r.DeadlineDue()
+        assert isinstance(item, r.Answered | r.Failed | r.Restricted)
+        return item
+
+    def _obey(self, orders: tuple[r.Order, ...]) -> r.Deliver | r.GiveUp | None:
+        end: r.Deliver | r.GiveUp | None = None
+        for order in orders:
+            match order:
+                case r.Start(choice, hedge):
+                    if hedge:
+                        self.routes.take_hedge()
+                    self._start(choice)
+                case r.Stop(name):
+                    self._runs[name].scope.cancel()
+                case r.Blame(name):
+                    self.routes.failed(name)
+                case r.WakeAfter(ms, due, name):
+                    jitter = 1 + 0.5 * self.routes.chance() if due is r.AgainDue else 1
+                    at = self.routes.clock.now() + ms * jitter / 1000
+                    self._tasks.start_soon(self._wake, at, (due, name))
+                case r.Deliver() | r.GiveUp():
+                    end = order
+                case _:
+                    assert_never(order)
+        return end
+
+    async def _wake(self, at: float, item: Item) -> None:
+        await self.routes.clock.sleep_until(at)
+        self.tell(item)
+
+    # -- audio --------------------------------------------------------------------
+
+    async def _keep(self, utterance: AsyncIterable[AudioChunk]) -> None:
+        async for chunk in utterance:
+            self._kept.append(chunk)
+            self._samples += chunk.samples
+            self._wake_readers()
+        self._whole_at = self.routes.clock.now()
+        self._wake_readers()
+
+    def _wake_readers(self) -> None:
+        if self._more is not None:
+            self._more.set()
+            self._more = None
+
+    async def _replay(self) -> AsyncGenerator[AudioChunk, None]:
+        """All of the utterance, from its first sample, then as it comes."""
+        at = 0
+        while True:
+            while at < len(self._kept):
+                yield self._kept[at]
+                at += 1
+            if self._whole_at is not None:
+                return
+            self._more = self._more or anyio.Event()
+            await self._more.wait()
+
+    # -- one route at work --------------------------------------------------------
+
+    def _start(self, choice: Choice) -> None:
+        price = self.routes.standings[choice.name].profile.price
+        promised = price.bill(max(self.seconds, USUAL_S))
+        self.spend(promised)
+        run = self._runs[choice.name] = Run(choice, self.routes.clock.now(), promised)
+        self.routes.began(choice.name)
+        self._tasks.start_soon(self._run, run)
+
+    async def _run(self, run: Run) -> None:
+        name = run.choice.name
+        outcome, error = Outcome.STOPPED, ""
+        try:
+            with run.scope:
+                try:
+                    final = await self._ask(name, self.engines[name])
+                except ParleyError as failure:
+                    outcome, error = Outcome.FAILED, getattr(failure, "code", "internal_error")
+                    self.routes.failed(name)
+                    self.tell(r.Failed(name, failure))
+                else:
+                    outcome, draft = Outcome.ANSWERED, self.draft()
+                    if final.text.strip() or not draft.strip():
+                        self.routes.answered(name, self._elapsed_ms(run))
+                    self.tell(r.Answered(name, final, draft))
+        finally:
+            self._settle(run, outcome, error)
+
+    async def _ask(self, name: str, engine: Transcriber) -> Hypothesis:
+        async with (
+            aclosing(self._replay()) as audio,
+            aclosing(engine.transcribe(audio, language=self.language)) as hypotheses,
+        ):
+            async for hypothesis in hypotheses:
+                if hypothesis.is_final:
+                    if self._whole_at is None:
+                        raise ProviderMisbehaved(name, "did not wait for the end of the utterance")
+                    return hypothesis
+        raise ProviderMisbehaved(name, "ended without a final")
+
+    def _settle(self, run: Run, outcome: Outcome, error: str) -> None:
+        """Count the time and the money of a run that is over."""
+        self.routes.ended(run.choice.name)
+        profile = self.routes.standings[run.choice.name].profile
+        was_sent = profile.live or (self._whole_at is not None and outcome is not Outcome.FAILED)
+        usd = profile.price.bill(self.seconds) if was_sent else 0.0
+        self.spend(usd - run.promised)
+        self.attempts.append(Attempt(run.choice.name, outcome, round(self._elapsed_ms(run), 1), usd, error))
+
+    def _elapsed_ms(self, run: Run) -> float:
+        """Since the audio was whole, or since the route was asked, if that was later."""
+        whole_at = self.routes.clock.now() if self._whole_at is None else self._whole_at
+        return (self.routes.clock.now() - max(run.began, whole_at)) * 1000

@@ -1,0 +1,163 @@
+"""The routes of this process: how they are doing, what they cost, who may be asked.
+
+They are tended beside the sessions: one that rests is probed with a canned clip, never
+with a user's voice, and one that stands idle and costs nothing is kept warm.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+
+from app.domain.audio import AudioChunk, ms
+from app.domain.cost import Tokens
+from app.domain.decision import Record
+from app.domain.errors import ParleyError
+from app.domain.fleet import Profile, Standing, standing
+from app.domain.health import Health
+from app.domain.policy import Candidate, Decision, Request, Rules, rank
+from app.domain.ports import Clock, Transcriber
+from app.runtime.ledger import Ledger
+
+TEND_EVERY_S = 0.25
+KEEP_WARM_S = 60.0
+PROBE_WITHIN_S = 10.0
+
+_log = structlog.get_logger("parley.route")
+
+
+@dataclass(slots=True)
+class Routes:
+    """Shared by all sessions."""
+
+    profiles: tuple[Profile, ...]
+    engines: Mapping[str, Transcriber]
+    rules: Callable[[], Rules]
+    clock: Clock
+    chance: Callable[[], float]
+    """A number from 0 to 1."""
+    clip: bytes = b""
+    """Speech of nobody who uses this service, for probes; 16 kHz PCM."""
+    ledger: Ledger = field(default_factory=Ledger)
+    record: Callable[[Record], None] = lambda _: None
+    standings: dict[str, Standing] = field(default_factory=dict)
+    tokens: Tokens = Tokens()
+    used: dict[str, float] = field(default_factory=dict)
+    """When each route was last asked."""
+    probing: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for profile in self.profiles:
+            self.standings.setdefault(profile.name, standing(profile))
+
+    # -- asking -----------------------------------------------------------------
+
+    def fleet(self, language: str | None) -> tuple[Candidate, ...]:
+        """Every route as it is now."""
+        now = self.clock.now()
+        return tuple(s.candidate(now, language) for s in self.standings.values())
+
+    def decide(self, request: Request) -> Decision:
+        return rank(request, self.fleet(request.language), self.rules())
+
+    # -- learning ---------------------------------------------------------------
+
+    def began(self, name: str) -> None:
+        self.used[name] = self.clock.now()
+        self.standings[name] = self.standings[name].began()
+
+    def ended(self, name: str) -> None:
+        self.standings[name] = self.standings[name].ended()
+
+    def answered(self, name: str, latency_ms: float, *, probe: bool = False) -> None:
+        after = self.standings[name].answered(latency_ms, self.clock.now(), self.chance(), probe=probe)
+        self._learn(name, after)
+
+    def failed(self, name: str, *, probe: bool = False) -> None:
+        self._learn(name, self.standings[name].failed(self.clock.now(), self.chance(), probe=probe))
+
+    def agreed(self, name: str, language: str | None, share: float) -> None:
+        self.standings[name] = self.standings[name].agreed(language, share)
+
+    def earn_hedge(self) -> None:
+        rules = self.rules().hedge
+        kept = min(self.tokens.left, rules.burst)
+        self.tokens = Tokens(rules.share, rules.burst, kept).earn()
+
+    def may_hedge(self) -> bool:
+        return self.tokens.take() is not None
+
+    def take_hedge(self) -> None:
+        self.tokens = self.tokens.take() or self.tokens
+
+    def _learn(self, name: str, after: Standing) -> None:
+        before = self.standings[name].breaker
+        self.standings[name] = after
+        if before.until is None and after.breaker.until is not None:
+            rest = after.breaker.until - self.clock.now()
+            _log.warning("route rests", route=name, seconds=round(rest, 1), bad=round(after.breaker.badness, 2))
+        elif before.until is not None and after.breaker.until is None:
+            _log.info("route is back", route=name)
+
+    # -- tending ----------------------------------------------------------------
+
+    async def tend(self) -> None:
+        """Probe what rests, keep warm what stands idle; for ever."""
+        async with anyio.create_task_group() as tasks:
+            while True:
+                for name in self.due():
+                    self.probing.add(name)
+                    tasks.start_soon(self._probe, name)
+                await self.clock.sleep_until(self.clock.now() + TEND_EVERY_S)
+
+    def due(self) -> list[str]:
+        """Routes that want a probe now. A paid one is probed only where there is money, and never to keep it warm."""
+        now = self.clock.now()
+        broke = self.ledger.spent("", "").exhausted(self.rules().budgets) is not None
+        names = []
+        for name, current in self.standings.items():
+            free = current.profile.price.is_free
+            idle = self.used.get(name, -KEEP_WARM_S) + KEEP_WARM_S <= now
+            match current.breaker.health(now):
+                case Health.HALF_OPEN:
+                    wanted = free or not broke
+                case Health.CLOSED:
+                    wanted = idle and free
+                case Health.OPEN:
+                    wanted = False
+            if wanted and name not in self.probing:
+                names.append(name)
+        return names
+
+    async def _probe(self, name: str) -> None:
+        profile = self.standings[name].profile
+        began = self.clock.now()
+        self.began(name)
+        try:
+            with anyio.fail_after(PROBE_WITHIN_S):
+                said = await _words(self.engines[name], self.clip, profile.languages)
+            self.ledger.spend("", "probes", profile.price.bill(len(self.clip) / 32_000))
+            if said or not self.clip:
+                self.answered(name, (self.clock.now() - began) * 1000, probe=True)
+            else:
+                self.failed(name, probe=True)
+        except (ParleyError, TimeoutError):
+            self.failed(name, probe=True)
+        finally:
+            self.ended(name)
+            self.probing.discard(name)
+
+
+async def _words(engine: Transcriber, pcm: bytes, languages: tuple[str, ...]) -> bool:
+    async def clip() -> AsyncGenerator[AudioChunk, None]:
+        for at in range(0, len(pcm), 2 * ms(100)):
+            yield AudioChunk(pcm[at : at + 2 * ms(100)], at // 2)
+
+    language = "en" if not languages or "en" in languages else languages[0]
+    async with aclosing(clip()) as audio, aclosing(engine.transcribe(audio, language=language)) as hypotheses:
+        async for hypothesis in hypotheses:
+            if hypothesis.is_final:
+                return bool(hypothesis.text.strip())
+    return False

@@ -1,0 +1,189 @@
+"""Finals by the policy: for every utterance the routes are ranked, and pursued until one has it."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import anyio
+
+from app.domain import race as r
+from app.domain.agreement import agreement
+from app.domain.audio import AudioChunk
+from app.domain.decision import Attempt, Outcome, Record, Refused
+from app.domain.errors import ProviderBusy
+from app.domain.policy import Allowed, Candidate, Choice, Decision, Request, rank
+from app.domain.ports import Transcriber
+from app.domain.route import Place, Route
+from app.domain.transcript import Hypothesis
+from app.runtime.pursuit import HAPPENINGS, USUAL_S, Item, Pursuit
+from app.runtime.routes import Routes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFinals:
+    """The routes as one session sees them. It is a Finals, and a Transcriber too."""
+
+    routes: Routes
+    session: str
+    tenant: str = "default"
+    allowed: Allowed = Allowed.CLOUD_OK
+    engines: Mapping[str, Transcriber] | None = None
+    """The session's own engines, where it has some; otherwise those of the routes."""
+
+    def open(self, utterance: int, language: str | None, allowed: Allowed) -> "RoutedFinal":
+        engines = self.routes.engines if self.engines is None else self.engines
+        return RoutedFinal(self.routes, engines, self.session, self.tenant, utterance, language, allowed)
+
+    def close(self) -> None:
+        """The session is over."""
+        self.routes.ledger.close(self.session)
+
+    async def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        owed = self.open(0, language, self.allowed)
+        owed.confirm()
+        async for hypothesis in owed.transcribe(utterance, language=language):
+            owed.shown(hypothesis, owed.route)
+            yield hypothesis
+
+
+@dataclass(slots=True)
+class RoutedFinal:
+    """An OwedFinal by the policy."""
+
+    routes: Routes
+    engines: Mapping[str, Transcriber]
+    session: str
+    tenant: str
+    utterance: int
+    language: str | None
+    allowed: Allowed
+    route: Route = field(default=Route("finals", Place.ON_PREM))
+    live: bool = field(init=False)
+    _draft: str = ""
+    _confirmed: bool = False
+    _pursuit: Pursuit | None = None
+    _attempts: list[Attempt] = field(default_factory=list)
+    _basis: tuple[Request, tuple[Candidate, ...], Decision] = field(init=False)
+
+    def __post_init__(self) -> None:
+        best = self._decide().best
+        self.live = best is not None and best.live
+
+    # -- what the stage says ------------------------------------------------------
+
+    def drafted(self, text: str) -> None:
+        self._draft = text
+
+    def restrict(self) -> None:
+        self.allowed = Allowed.ON_PREM_ONLY
+        if self._pursuit:
+            self._pursuit.tell(r.Restricted())
+
+    def confirm(self) -> None:
+        self._confirmed = True
+        self.routes.earn_hedge()
+        if self._pursuit:
+            self._pursuit.tell(r.Confirmed)
+
+    def shown(self, final: Hypothesis, route: Route | None) -> None:
+        """Compare the final with the drafts, and write the decision down."""
+        share = agreement(self._draft, final.text) if self._draft.strip() and route else None
+        if share is not None and route:
+            self.routes.agreed(route.name, self.language, share)
+        self.routes.record(self._record(route, share))
+
+    # -- the final ----------------------------------------------------------------
+
+    async def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        """The final, from whichever route brings it."""
+        self.language = language
+        yield await self._final(utterance)
+
+    async def _final(self, utterance: AsyncIterable[AudioChunk]) -> Hypothesis:
+        speculative = not self._confirmed and not self.live
+        rules, decision = self.routes.rules(), self._decide()
+        if speculative:
+            if decision.best and decision.best.usd > 0 and not rules.speculate_paid:
+                raise ProviderBusy("finals", "the route costs money and waits for the end of the utterance")
+            decision = self._decide(speculative=True)
+        race, orders = r.begin(decision.choices, rules, speculative=speculative, allowed=self.allowed)
+        if self._confirmed:
+            race, more = r.advance(race, r.Confirmed(decision.choices))
+            orders = (*orders, *more)
+        inbox, items = anyio.create_memory_object_stream[Item](HAPPENINGS)
+        async with inbox, items, anyio.create_task_group() as tasks:
+            pursuit = self._pursuit = Pursuit(
+                self.routes,
+                self.engines,
+                self.language,
+                self._choices,
+                lambda: self._draft,
+                self._spend,
+                self._attempts,
+                race,
+                tasks,
+                inbox,
+                items,
+            )
+            try:
+                end = await pursuit.run(utterance, orders)
+            finally:
+                pursuit.race = replace(pursuit.race, over=True)
+            tasks.cancel_scope.cancel()
+        if isinstance(end, r.GiveUp):
+            raise end.error
+        self.route = self._taken(end, hedged=pursuit.race.hedged)
+        return end.final
+
+    def _choices(self) -> tuple[Choice, ...]:
+        return self._decide().choices
+
+    def _decide(self, *, speculative: bool = False) -> Decision:
+        spent = self.routes.ledger.spent(self.session, self.tenant)
+        heard = self._pursuit.seconds if self._pursuit else 0.0
+        request = Request(heard or USUAL_S, self.language, self.allowed, spent, speculative=speculative)
+        fleet = self.routes.fleet(self.language)
+        decision = rank(request, fleet, self.routes.rules())
+        self._basis = request, fleet, decision
+        return decision
+
+    def _spend(self, usd: float) -> None:
+        self.routes.ledger.spend(self.session, self.tenant, usd)
+
+    # -- what is known of it --------------------------------------------------------
+
+    def _taken(self, end: r.Deliver, *, hedged: bool) -> Route:
+        name = end.choice.name
+        mine = max(i for i, a in enumerate(self._attempts) if a.name == name and a.outcome is Outcome.ANSWERED)
+        self._attempts[mine] = delivered = replace(self._attempts[mine], outcome=Outcome.DELIVERED)
+        usd = sum(attempt.usd for attempt in self._attempts)
+        return Route(name, end.choice.place, end.why, hedged, round(delivered.ms), round(usd, 6))
+
+    def _record(self, route: Route | None, share: float | None) -> Record:
+        request, fleet, decision = self._basis
+        return Record(
+            id=uuid4().hex,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            session=self.session,
+            tenant=self.tenant,
+            utterance=self.utterance,
+            rules=self.routes.rules().name,
+            request=request,
+            fleet=fleet,
+            ranked=tuple(choice.name for choice in decision.choices),
+            rejected=tuple(Refused(rejection.name, rejection.why) for rejection in decision.rejected),
+            panic=decision.panic,
+            chosen=route.name if route else None,
+            place=route.place if route else None,
+            why=route.why if route else "no route answered; this is the newest draft",
+            hedged=bool(route and route.hedged),
+            latency_ms=float(route.latency_ms or 0) if route else 0.0,
+            usd=sum(attempt.usd for attempt in self._attempts),
+            attempts=tuple(self._attempts),
+            agreement=share,
+        )

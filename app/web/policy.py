@@ -1,0 +1,83 @@
+"""What the policy decided: lists, sums and metrics."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.datastructures import State
+from litestar.exceptions import ClientException, NotFoundException
+
+from app.domain.decision import Wanted
+from app.domain.policy import Allowed
+from app.domain.policy import Request as Utterance
+from app.runtime.service import Policy
+
+MOST = 10_000
+"""Decisions in one answer."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Imagined:
+    """An utterance nobody has said."""
+
+    seconds: float = 4.0
+    language: str | None = None
+    place: Allowed = Allowed.CLOUD_OK
+    tenant: str = "default"
+
+
+@get("/policy/decisions")
+async def decisions(request: Request[Any, Any, Any], state: State) -> list[Any]:
+    """The newest decisions first; every one of them can be replayed under other rules.
+
+    Filters: session, tenant, route, place, since, until, limit.
+    """
+    wanted = _query(request, Wanted)
+    return list(await _policy(state).decisions.find(replace(wanted, limit=max(1, min(wanted.limit, MOST)))))
+
+
+@get("/policy/summary")
+async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
+    """Each route's share, latency, cost, failures and agreement, over the newest decisions."""
+    policy = _policy(state)
+    routes = await policy.decisions.summary(replace(_query(request, Wanted), limit=MOST))
+    return {"rules": policy.routes.rules().name, "refusedChange": policy.refused_change(), "routes": list(routes)}
+
+
+@get("/policy/explain")
+async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
+    """What would happen to an utterance now. It may be described: seconds, language, place, tenant."""
+    routes, imagined = _policy(state).routes, _query(request, Imagined)
+    spent = routes.ledger.spent("", imagined.tenant)
+    decision = routes.decide(Utterance(imagined.seconds, imagined.language, imagined.place, spent))
+    return {
+        "rules": routes.rules().name,
+        "panic": decision.panic,
+        "choices": [asdict(choice) for choice in decision.choices],
+        "rejected": [{"name": r.name, "why": r.why} for r in decision.rejected],
+        "fleet": [asdict(candidate) for candidate in routes.fleet(imagined.language)],
+    }
+
+
+@get("/metrics")
+async def metrics(state: State) -> Response[bytes]:
+    """Counters per route, in Prometheus's text format."""
+    return Response(_policy(state).metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _query(request: Request[Any, Any, Any], kind: type[T]) -> T:
+    try:
+        return msgspec.convert(dict(request.query_params), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ClientException(str(error)) from error
+
+
+def _policy(state: State) -> Policy:
+    policy: Policy | None = state.service.policy
+    if policy is None:
+        raise NotFoundException("this service has no policy")
+    return policy

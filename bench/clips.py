@@ -1,0 +1,76 @@
+"""Recorded people: what each says, and when they really begin and end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
+from app.media.decode import decode
+from bench.bounds import speech_bounds
+from bench.room import room_tone
+
+TONE_SECONDS = 15.0
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A line of the corpus's manifest, as far as it is needed here."""
+
+    file: str
+    text: str | None
+    seconds: float
+    long: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One recording, ready to be played."""
+
+    name: str
+    text: str
+    pcm: bytes
+    onset: float
+    """Seconds into the clip at which speech begins."""
+    end: float
+    """Seconds into the clip at which speech ends."""
+    tone: bytes
+    """The room it was recorded in, for before and behind it."""
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE
+
+
+def read_manifest(folder: Path, *, long: bool = False) -> list[Entry]:
+    """The clips that have words and a reference."""
+    manifest = folder / "dev" / "manifest.jsonl"
+    if not manifest.is_file():
+        raise click.UsageError(f"no speech corpus at {folder}: name it with --speech or PARLEY_SPEECH_DIR")
+    entries = (msgspec.json.decode(line, type=Entry) for line in manifest.read_bytes().splitlines() if line.strip())
+    return [entry for entry in entries if entry.text and (long or not entry.long)]
+
+
+def choose(entries: Sequence[Entry], count: int) -> list[Entry]:
+    """That many of them, spread evenly over the manifest; 0 for all."""
+    if not count or count >= len(entries):
+        return list(entries)
+    return [entries[at * len(entries) // count] for at in range(count)]
+
+
+def load_clip(folder: Path, entry: Entry) -> Clip:
+    """Decode the recording, and find where speech begins and ends in it."""
+    pcm = b"".join(decode(folder / "dev" / entry.file))
+    audio = samples(pcm)
+    bounds = speech_bounds(audio)
+    return Clip(
+        entry.file, entry.text or "", pcm, bounds.onset, bounds.end, room_tone(audio, TONE_SECONDS, bounds.floor_db)
+    )
+
+
+def samples(pcm: bytes) -> NDArray[np.float32]:
+    """PCM16 as numbers from -1 to 1."""
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)

@@ -1,0 +1,171 @@
+"""The local engine beside faster-whisper's padded call: time and WER, in the same run, clip by clip.
+
+    python -m bench.engine --drafts models/whisper-tiny.en --finals models/whisper-base
+
+Four rows: a final of the finals model and a draft of the drafts model, each by
+faster-whisper (30 s of context for everything) and by the local engine. They take turns
+on every clip, so what else the machine does weighs on both. A draft pass is one of an utterance in
+progress: every half second, behind what earlier drafts agreed on.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import anyio
+import numpy as np
+from anyio import to_thread
+from faster_whisper import WhisperModel as Padded
+
+from app.domain.agreement import Agreement
+from app.domain.audio import AudioChunk, ms
+from bench.speech import DEFAULT, Clip, clips, word_error_rate
+from providers.local.cores import usable_cores
+from providers.local.mel import samples_of
+from providers.local.whisper import WhisperEngine, open_whisper
+
+CHUNK = ms(100)
+DRAFT_EVERY = ms(500)
+
+
+async def chunked(pcm: bytes) -> AsyncGenerator[AudioChunk, None]:
+    for at in range(0, len(pcm), CHUNK * 2):
+        yield AudioChunk(pcm[at : at + CHUNK * 2], at // 2)
+
+
+async def timed(work: Callable[[], Any]) -> tuple[float, str]:
+    begun = time.perf_counter()
+    text = await work()
+    return time.perf_counter() - begun, text
+
+
+def padded(model: Padded, beam: int) -> Callable[[bytes], Any]:
+    """faster-whisper as it comes: every call encodes 30 s."""
+
+    def call(pcm: bytes) -> str:
+        segments, _ = model.transcribe(samples_of(pcm), language="en", beam_size=beam, condition_on_previous_text=False)
+        return " ".join(segment.text.strip() for segment in segments)
+
+    return lambda pcm: to_thread.run_sync(call, pcm)
+
+
+def ours(engine: WhisperEngine) -> Callable[[bytes], Any]:
+    async def call(pcm: bytes) -> str:
+        async with aclosing(engine.transcribe(chunked(pcm), language="en")) as hypotheses:
+            return [h.text async for h in hypotheses][-1]
+
+    return call
+
+
+async def finals(ways: dict[str, Callable[[bytes], Any]], chosen: Sequence[Clip]) -> dict[str, list[tuple[float, str]]]:
+    """Every way on every clip, taking turns."""
+    taken: dict[str, list[tuple[float, str]]] = {name: [] for name in ways}
+    for clip in chosen:
+        for name, way in ways.items():
+            taken[name].append(await timed(lambda: way(clip.pcm)))  # noqa: B023 because it is called at once
+    return taken
+
+
+async def drafts(
+    engine: WhisperEngine, other: Callable[[bytes], Any], chosen: Sequence[Clip]
+) -> dict[str, list[float]]:
+    """Passes over utterances in progress, taking turns."""
+    taken: dict[str, list[float]] = {"faster-whisper": [], "local": []}
+    for clip in chosen:
+        session, agreed = engine.for_session(), Agreement()
+        for end in range(2 * DRAFT_EVERY, len(clip.pcm) // 2, DRAFT_EVERY):
+            heard = clip.pcm[: 2 * end]
+            seconds, text = await timed(lambda: _draft(session, heard, agreed))  # noqa: B023 because it is called at once
+            agreed = agreed.hear(text)
+            taken["local"].append(seconds)
+            if (end // DRAFT_EVERY) % 4 == 2:
+                taken["faster-whisper"].append((await timed(lambda: other(heard)))[0])  # noqa: B023 likewise
+    return taken
+
+
+async def _draft(session: Any, pcm: bytes, agreed: Agreement) -> str:
+    hypothesis = await session.draft(pcm, stable=agreed.stable_text, language="en")
+    return str(hypothesis.text)
+
+
+async def run(args: argparse.Namespace) -> dict[str, Any]:
+    cores = args.threads or usable_cores()
+    scored = [clip for clip in clips(args.speech) if clip.seconds <= 30 and not clip.long]
+    short = [clip for clip in scored if 2 <= clip.seconds <= 8]
+    noise = [clip for clip in clips(args.speech, "noise") if clip.text == ""]
+    kind = {"device": "cpu", "compute_type": "int8", "cpu_threads": cores}
+    report: dict[str, Any] = {"cores": cores, "beam": args.beam}
+    async with (
+        open_whisper(model=args.finals, device="cpu", threads=cores, beam_size=args.beam) as final_engine,
+        open_whisper(model=args.drafts, device="cpu", threads=cores) as draft_engine,
+    ):
+        padded_finals = padded(await to_thread.run_sync(lambda: Padded(str(args.finals), **kind)), args.beam)
+        padded_drafts = padded(await to_thread.run_sync(lambda: Padded(str(args.drafts), **kind)), 1)
+        for row, engine, other in (
+            ("finals", final_engine, padded_finals),
+            ("drafts model, whole clips", draft_engine, padded_drafts),
+        ):
+            taken = await finals({"faster-whisper": other, "local": ours(engine)}, scored)
+            report[row] = _compare(taken, scored, short, args.speech)
+        passes = await drafts(draft_engine, padded_drafts, short)
+        medians = {name: 1000 * median(times) for name, times in passes.items()}
+        report["draft pass"] = {
+            "ms": medians,
+            "ratio": medians["faster-whisper"] / medians["local"],
+            "passes": {name: len(times) for name, times in passes.items()},
+        }
+        invented = await finals({"faster-whisper": padded_finals, "local": ours(final_engine)}, noise)
+        report["words on noise"] = {
+            name: sum(len(text.split()) for _, text in answers) for name, answers in invented.items()
+        }
+        report["rtf"] = {"finals": final_engine.self_test.rtf, "drafts": draft_engine.self_test.rtf}
+    return report
+
+
+def _compare(
+    taken: dict[str, list[tuple[float, str]]], scored: Sequence[Clip], short: Sequence[Clip], corpus: Path
+) -> dict[str, Any]:
+    wer = {name: word_error_rate(corpus, scored, [text for _, text in rows]) for name, rows in taken.items()}
+    brief = [n for n, clip in enumerate(scored) if clip in short]
+    milliseconds = {name: 1000 * median(rows[n][0] for n in brief) for name, rows in taken.items()}
+    ratios = [taken["faster-whisper"][n][0] / taken["local"][n][0] for n in brief]
+    return {
+        "wer": wer,
+        "ms, clips of 2-8 s": milliseconds,
+        "ratio, median of clips": median(ratios),
+        "ratio, least": min(ratios),
+        "all clips, total ratio": float(
+            np.sum([s for s, _ in taken["faster-whisper"]]) / np.sum([s for s, _ in taken["local"]])
+        ),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speech", type=Path, default=DEFAULT, help="the corpus")
+    parser.add_argument("--drafts", type=Path, required=True, help="folder of the model for drafts")
+    parser.add_argument("--finals", type=Path, required=True, help="folder of the model for finals")
+    parser.add_argument("--beam", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="0 takes every core this process may use")
+    args = parser.parse_args()
+    report = anyio.run(run, args)
+    for row in ("finals", "drafts model, whole clips", "draft pass", "words on noise", "rtf"):
+        print(row)
+        for name, value in report[row].items():
+            print(f"  {name:28} {_shown(value)}")
+    print(json.dumps(report))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "   ".join(f"{name} {_shown(one)}" for name, one in value.items())
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What the policy costs an utterance: ranking, racing, counting; `python -m bench.policy`."""
+
+import statistics
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from random import Random
+from time import perf_counter, thread_time
+
+import anyio
+
+from app.domain.audio import AudioChunk, ms
+from app.domain.cost import Budgets, Price
+from app.domain.fleet import Profile, standing
+from app.domain.policy import Allowed, Request, Rules, rank
+from app.domain.route import Place
+from app.domain.transcript import Hypothesis
+from app.runtime.clock import SystemClock
+from app.runtime.routes import Routes
+from app.runtime.routing import SessionFinals
+
+PROFILES = (
+    Profile("local", Place.ON_PREM, expected_ms=400),
+    Profile("jetson-1", Place.ON_PREM, expected_ms=300),
+    Profile("jetson-2", Place.ON_PREM, expected_ms=300),
+    Profile("aws", Place.CLOUD, Price(0.024, 15), expected_ms=250),
+    Profile("openai", Place.CLOUD, Price(0.006), expected_ms=500),
+)
+RULES = Rules(budgets=Budgets(day=10.0))
+PCM = b"\1\0" * ms(100)
+
+
+class AtOnce:
+    """A Transcriber that takes no time: what is left is ours."""
+
+    async def transcribe(
+        self, utterance: AsyncIterator[AudioChunk], *, language: str | None = None
+    ) -> AsyncIterator[Hypothesis]:
+        async for _ in utterance:
+            pass
+        yield Hypothesis("words", is_final=True, language=language)
+
+
+def ranking(rounds: int) -> list[float]:
+    """Microseconds of each decision over five routes with full histories."""
+    chance, times = Random(1), []
+    standings = []
+    for profile in PROFILES:
+        one = standing(profile)
+        for _ in range(64):
+            one = one.answered(chance.uniform(100, 900), 0.0, 0.0)
+        standings.append(one)
+    for _ in range(rounds):
+        began = perf_counter()
+        fleet = tuple(one.candidate(0.0, "en") for one in standings)
+        rank(Request(4.0, "en"), fleet, RULES)
+        times.append((perf_counter() - began) * 1e6)
+    return times
+
+
+async def _audio() -> AsyncIterator[AudioChunk]:
+    for number in range(40):
+        yield AudioChunk(PCM, number * ms(100))
+
+
+async def _heard(engine: object, *, routed: SessionFinals | None) -> None:
+    if routed is None:
+        source = engine.transcribe(_audio(), language="en")  # type: ignore[attr-defined]  # because it is AtOnce
+    else:
+        owed = routed.open(1, "en", Allowed.CLOUD_OK)
+        owed.confirm()
+        source = owed.transcribe(_audio(), language="en")
+    async with aclosing(source) as hypotheses:
+        async for hypothesis in hypotheses:
+            if routed is not None:
+                owed.shown(hypothesis, owed.route)
+
+
+async def overhead(rounds: int, clock: Callable[[], float]) -> list[float]:
+    """Microseconds that the router adds to a final, one utterance of four seconds at a time."""
+    engine = AtOnce()
+    routes = Routes(PROFILES, {p.name: engine for p in PROFILES}, lambda: RULES, SystemClock(), Random(1).random)  # type: ignore[misc]
+    session = SessionFinals(routes, "s")
+    bare: list[float] = []
+    routed: list[float] = []
+    for _ in range(rounds):
+        for into, way in ((bare, None), (routed, session)):
+            began = clock()
+            await _heard(engine, routed=way)
+            into.append((clock() - began) * 1e6)
+    usual = statistics.median(bare)
+    return [time - usual for time in routed]
+
+
+def main() -> None:
+    figures = (
+        ("rank five routes", ranking(5000)),
+        ("a whole final, wall", anyio.run(overhead, 3000, perf_counter)),
+        ("a whole final, CPU", anyio.run(overhead, 3000, thread_time)),
+    )
+    for name, times in figures:
+        cuts = statistics.quantiles(times, n=1000)
+        print(f"{name:20} p50 {cuts[499]:7.0f} us   p99 {cuts[989]:7.0f} us   p99.9 {cuts[998]:7.0f} us")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Parley's own protocol, spoken by the same client as `parley talk`."""
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from app.client import Received, Talk, talking
+from bench.protocols.line import Heard
+
+
+@dataclass(frozen=True, slots=True)
+class ParleyLine:
+    talk: Talk
+
+    async def send(self, pcm: bytes) -> None:
+        await self.talk.speak(pcm, pace=0)
+
+    async def finish(self) -> None:
+        await self.talk.tell(type="end")
+
+    async def heard(self) -> AsyncGenerator[Heard, None]:
+        taken = 0
+
+        def more(talk: Talk) -> bool:
+            return len(talk.received) > taken
+
+        while await self.talk.until(more, seconds=math.inf):
+            received = self.talk.received[taken]
+            taken += 1
+            if (heard := self._heard(received)) is not None:
+                yield heard
+
+    def _heard(self, received: Received) -> Heard | None:
+        at, message = self.talk.began + received.at, received.message
+        utterance = str(message.get("utterance"))
+        match message["type"]:
+            case "realtime":
+                return Heard(at, "draft", message["text"], utterance)
+            case "fullSentence":
+                return Heard(at, "final", message["text"], utterance, message.get("start"), message.get("end"))
+            case "replyAudio":
+                return Heard(at, "reply")
+            case _:
+                return None
+
+
+@asynccontextmanager
+async def open_parley(url: str, *, reply: bool) -> AsyncGenerator[ParleyLine, None]:
+    async with talking(url) as talk:
+        if not reply:
+            await talk.tell(type="configure", reply=False)
+        yield ParleyLine(talk)

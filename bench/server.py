@@ -1,0 +1,153 @@
+"""A server for the length of a measurement, and what it costs."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import anyio
+import anyio.to_thread
+import msgspec
+import psutil
+
+from app.domain.errors import ProviderDown
+
+READY_SECONDS = 120
+STOP_SECONDS = 30
+LOOK_EVERY = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server to talk to; `pid` is None where its process is not ours to look at."""
+
+    url: str
+    pid: int | None
+    runs: dict[str, str] = field(default_factory=dict)
+
+
+class _Health(msgspec.Struct):
+    runs: dict[str, str]
+
+
+@asynccontextmanager
+async def open_server(*, max_sessions: int) -> AsyncGenerator[Server, None]:
+    """`python -m app serve` on a free port, ready. Raises ProviderDown with its last words when it does not start."""
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+        environment = os.environ | {
+            "AUDIO_STORAGE_DIR": f"{folder}/recordings",
+            "MAX_SESSIONS": str(max(max_sessions * 2, 16)),
+            "LOG_LEVEL": "warning",
+        }
+        with (Path(folder) / "log").open("w+", encoding="utf-8") as log:
+            process = subprocess.Popen(  # noqa: ASYNC220 because starting it takes a moment, waiting for it is below
+                [sys.executable, "-m", "app", "serve", "--port", str(port)], env=environment, stdout=log, stderr=log
+            )
+            try:
+                runs = await _ready(process, port, log)
+                yield Server(f"ws://127.0.0.1:{port}/ws/transcribe", process.pid, runs)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(_stop, process)
+
+
+async def ask_health(http_url: str) -> dict[str, str] | None:
+    """What runs in the server, or None where nobody answers yet."""
+    try:
+        body = await anyio.to_thread.run_sync(_get, f"{http_url}/health")
+    except (OSError, urllib.error.URLError):
+        return None
+    with contextlib.suppress(msgspec.DecodeError):  # another server may have a page there
+        return msgspec.json.decode(body, type=_Health).runs
+    return None
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        body: bytes = response.read()
+        return body
+
+
+async def _ready(process: subprocess.Popen[bytes], port: int, log: IO[str]) -> dict[str, str]:
+    with anyio.move_on_after(READY_SECONDS):
+        while process.poll() is None:
+            if (runs := await ask_health(f"http://127.0.0.1:{port}")) is not None:
+                return runs
+            await anyio.sleep(0.2)
+    log.seek(0)
+    raise ProviderDown("the server", f"it did not start; its last words: {log.read()[-2000:].strip()}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a process and its children took while they were watched."""
+
+    cpu_seconds: float | None = None
+    wall_seconds: float = 0.0
+    max_rss_mib: float | None = None
+
+
+@asynccontextmanager
+async def watching(pid: int | None) -> AsyncGenerator[Usage, None]:
+    """Fills in the usage while and when the block runs."""
+    usage, began = Usage(), anyio.current_time()
+    if pid is None:
+        yield usage
+        usage.wall_seconds = anyio.current_time() - began
+        return
+    before, usage.max_rss_mib = _look(pid)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_keep_looking, pid, usage)
+        yield usage
+        tasks.cancel_scope.cancel()
+    usage.cpu_seconds = _look(pid)[0] - before
+    usage.wall_seconds = anyio.current_time() - began
+
+
+async def _keep_looking(pid: int, usage: Usage) -> None:
+    while True:
+        usage.max_rss_mib = max(usage.max_rss_mib or 0.0, _look(pid)[1])
+        await anyio.sleep(LOOK_EVERY)
+
+
+def _look(pid: int) -> tuple[float, float]:
+    """CPU seconds so far and MiB resident, of the process and its children."""
+    cpu = rss = 0.0
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess as error:
+        raise ProviderDown("the server", f"there is no process {pid}") from error
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a child may end while it is looked at
+            times = process.cpu_times()
+            cpu += times.user + times.system
+            rss += process.memory_info().rss / 2**20
+    return cpu, rss

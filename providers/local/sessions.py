@@ -1,0 +1,93 @@
+"""One session at a shared model: its newer draft replaces its older one."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from app.domain.audio import AudioChunk
+from app.domain.transcript import Hypothesis
+from providers.local.cores import Cores, Superseded
+from providers.local.decoding import hear
+from providers.local.drafts import Draft
+from providers.local.mel import GrowingMel, samples_of
+from providers.local.scheduler import Urgency
+from providers.local.voice import VoiceFinder
+from providers.local.whisper_model import WhisperModel, translated
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What everyone who uses one model shares."""
+
+    model: WhisperModel
+    cores: Cores
+    voice: VoiceFinder
+
+
+Finals: TypeAlias = Callable[[AsyncIterable[AudioChunk], Hashable, str | None], AsyncGenerator[Hypothesis, None]]
+"""Transcribes an utterance of a session, in a language."""
+
+
+class SessionWhisper:
+    """A Transcriber and a DraftTranscriber for one session: it remembers the utterance that is being spoken."""
+
+    def __init__(self, equipment: Equipment, finals: Finals) -> None:
+        self._equipment = equipment
+        self._finals = finals
+        self.known = Draft(GrowingMel(equipment.model.filters))
+        """Only a pass changes it, and passes of one session do not overlap."""
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        return self._finals(utterance, self, language)
+
+    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
+        """The utterance so far. Replaced by a newer draft before its turn, it is what was stable."""
+        self._equipment.model.tokenizer(language)
+        try:
+            hypothesis: Hypothesis = await self._equipment.cores.run(
+                self._together,
+                _DraftWish(self, pcm, stable, language),
+                urgency=Urgency.DRAFT,
+                session=self,
+                kind=(id(self._equipment), Urgency.DRAFT),
+            )
+        except Superseded:
+            return Hypothesis(stable, language=language)
+        return hypothesis
+
+    def _together(self, wishes: Sequence["_DraftWish"]) -> list[Hypothesis]:
+        return drafts(self._equipment, wishes)
+
+
+@dataclass(frozen=True, slots=True)
+class _DraftWish:
+    session: SessionWhisper
+    pcm: bytes
+    stable: str
+    language: str | None
+
+    @property
+    def nothing_new(self) -> Hypothesis:
+        return Hypothesis(self.stable, language=self.language)
+
+
+def drafts(equipment: Equipment, wishes: Sequence[_DraftWish]) -> list[Hypothesis]:
+    """On a worker thread: a pass for each session, together where the device gains from it."""
+    with translated():
+        voiced: list[_DraftWish] = []
+        for wish in wishes:
+            known = wish.session.known.hear(wish.pcm, wish.stable)
+            if not known.voiced and equipment.voice.anyone(samples_of(wish.pcm)):
+                known = replace(known, voiced=True)
+            wish.session.known = known
+            if known.voiced:
+                voiced.append(wish)
+        answers = {id(wish): wish.nothing_new for wish in wishes}
+        asks = [wish.session.known.ask(wish.stable, wish.language) for wish in voiced]
+        for wish, heard in zip(voiced, hear(equipment.model, asks) if asks else (), strict=True):
+            text = wish.session.known.text(heard, wish.stable)
+            wish.session.known = wish.session.known.move(heard, wish.stable)
+            answers[id(wish)] = Hypothesis(text, language=heard.language, confidence=heard.confidence)
+        return [answers[id(wish)] for wish in wishes]

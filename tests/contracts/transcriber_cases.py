@@ -1,0 +1,45 @@
+"""Every engine that writes down speech, opened for its contract; the names are the registry's."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from app.domain.ports import DraftTranscriber, Transcriber
+from app.runtime.clock import SystemClock
+from app.runtime.worker import Queue, Worker
+from app.web.worker import create_worker
+from providers.local.webrtc import open_webrtc_vad
+from providers.local.whisper import WhisperEngine, open_whisper
+from providers.openai.transcription import open_transcription
+from tests.contracts.aws_cases import aws
+from tests.models import model
+from tests.serving import serving
+
+
+@asynccontextmanager
+async def local() -> AsyncIterator[WhisperEngine]:
+    async with open_whisper(model=model("whisper-tiny.en"), device="cpu") as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def openai() -> AsyncIterator[Transcriber]:
+    """Over a worker of our own, with the same small model."""
+    async with local() as engine, open_webrtc_vad() as detector:
+        worker = Worker("tiny", engine, detector, Queue("worker", SystemClock(), at_once=1, waiting=8), "en")
+        async with (
+            serving(create_worker(worker)) as address,
+            open_transcription(
+                provider_name="worker", base_url=f"http://{address}/v1", api_key="", model="tiny"
+            ) as transcriber,
+        ):
+            yield transcriber
+
+
+TRANSCRIBER_CASES: dict[str, Callable[[], AbstractAsyncContextManager[Transcriber]]] = {
+    "aws": aws,
+    "local": local,
+    "openai": openai,
+}
+DRAFT_CASES: dict[str, Callable[[], AbstractAsyncContextManager[DraftTranscriber]]] = {
+    "local": local,
+}

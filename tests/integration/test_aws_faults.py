@@ -1,0 +1,134 @@
+"""Whatever goes wrong at the service comes out as one of our errors, in time, and the next utterance is heard."""
+
+import anyio
+import pytest
+
+from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved, ProviderRefused
+from providers.aws.commit import Patience
+from providers.aws.transcribe import TranscribeEngine, open_transcribe
+from tests.emulators.account import aws_account
+from tests.emulators.certificates import Certificates, make_certificates
+from tests.emulators.transcribe import TranscribeEmulator
+from tests.emulators.transcribe_script import (
+    BadChecksum,
+    ExceptionEvent,
+    Fault,
+    GoAway,
+    HttpError,
+    NoAnswer,
+    Script,
+    Stall,
+    StreamReset,
+    TcpReset,
+)
+from tests.emulators.utterances import utterance
+from tests.integration.hearing import final, hear
+
+pytest_plugins = ["tests.integration.aws_fixtures"]
+pytestmark = pytest.mark.anyio
+
+EXPIRED = "The security token included in the request is expired"
+FAULTS = [
+    (HttpError(400, "BadRequestException"), ProviderRefused),
+    (HttpError(401, "UnrecognizedClientException"), ProviderRefused),
+    (HttpError(403, "AccessDeniedException"), ProviderRefused),
+    (HttpError(403, "ExpiredTokenException", EXPIRED), ProviderRefused),
+    (HttpError(403, "InvalidSignatureException"), ProviderRefused),
+    (HttpError(409, "ConflictException"), ProviderMisbehaved),
+    (HttpError(400, "ThrottlingException"), ProviderBusy),
+    (HttpError(429, "LimitExceededException"), ProviderBusy),
+    (HttpError(429, "TooManyRequestsException"), ProviderBusy),
+    (HttpError(500, "InternalFailureException"), ProviderDown),
+    (HttpError(502, "BadGateway"), ProviderDown),
+    (HttpError(503, "ServiceUnavailableException"), ProviderDown),
+    (NoAnswer(), ProviderDown),
+    (ExceptionEvent(500, "BadRequestException"), ProviderRefused),
+    (ExceptionEvent(500, "LimitExceededException"), ProviderBusy),
+    (ExceptionEvent(500, "InternalFailureException"), ProviderDown),
+    (ExceptionEvent(500, "ServiceUnavailableException"), ProviderDown),
+    (ExceptionEvent(500, "ConflictException"), ProviderMisbehaved),
+    (ExceptionEvent(500, "SerializationException"), ProviderMisbehaved),
+    (ExceptionEvent(500, "ExpiredTokenException", EXPIRED), ProviderRefused),
+    (TcpReset(500), ProviderDown),
+    (StreamReset(500), ProviderDown),
+    (GoAway(500), ProviderDown),
+    (BadChecksum(), ProviderMisbehaved),
+    (Stall(500), ProviderDown),
+]
+
+
+def _name(value: object) -> str:
+    return " ".join(str(part) for part in (type(value).__name__, getattr(value, "code", "")) if part)
+
+
+@pytest.mark.parametrize(("fault", "error"), FAULTS, ids=_name)
+async def test_every_fault_has_its_error_and_leaves_the_session_usable(
+    account: None, emulator: TranscribeEmulator, fault: Fault, error: type[ProviderError]
+) -> None:
+    """Nothing hangs, nothing looks like a short sentence, and the same session hears the same audio a second time."""
+    patience = Patience(flush_after_s=0.2, final_within_s=0.5)
+    emulator.script = Script(fault=fault)
+    async with (
+        open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=2.0, patience=patience) as engine,
+        engine.session() as session,
+    ):
+        with anyio.fail_after(6), pytest.raises(ProviderError) as raised:
+            await hear(session, utterance(1250, every_s=0.02))
+        emulator.script = Script()
+        again = await final(session, utterance(1250, every_s=0.02))
+
+    assert raised.type is error
+    assert again == "turn the light on please"
+
+
+async def test_a_reset_says_so_while_the_person_still_speaks(
+    engine: TranscribeEngine, emulator: TranscribeEmulator
+) -> None:
+    """Whoever fails over need not wait for the endpoint."""
+    emulator.script = Script(fault=TcpReset(300))
+
+    with anyio.fail_after(2), pytest.raises(ProviderDown):
+        await hear(engine, utterance(60_000, every_s=0.1))
+
+
+async def test_a_server_that_is_gone_is_down_at_once(engine: TranscribeEngine, account: None) -> None:
+    """A refused connection needs no time limit."""
+    async with open_transcribe(region="us-east-1", endpoint_url="https://localhost:1") as nobody:
+        with anyio.fail_after(1), pytest.raises(ProviderDown):
+            await hear(nobody, utterance(500))
+
+
+async def test_an_untrusted_server_is_down(
+    emulator: TranscribeEmulator, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Audio goes to nobody whose certificate is not vouched for."""
+    others = make_certificates(tmp_path_factory.mktemp("others"))
+    with aws_account(others):
+        async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=0.5) as engine:
+            with pytest.raises(ProviderDown):
+                await hear(engine, utterance(500))
+    assert emulator.streams == []
+
+
+async def test_unknown_keys_are_refused(certificates: Certificates, emulator: TranscribeEmulator) -> None:
+    """The emulator checks signatures as the service does."""
+    for key, secret in (("AKIANOBODY", "testing"), ("testing", "wrong")):
+        with aws_account(certificates, AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret):
+            async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
+                with pytest.raises(ProviderRefused):
+                    await hear(engine, utterance(500))
+
+
+async def test_a_full_account_is_busy_without_asking(account: None, emulator: TranscribeEmulator) -> None:
+    """Our own count of streams answers before the service must."""
+    async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, max_streams=1) as engine:
+        speech = utterance(60_000, every_s=0.05)
+        one = engine.transcribe(speech)
+        await anext(one)
+
+        with pytest.raises(ProviderBusy):
+            await hear(engine, utterance(500))
+
+        await one.aclose()
+        await speech.aclose()
+    assert len(emulator.streams) == 1

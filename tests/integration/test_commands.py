@@ -1,0 +1,184 @@
+"""The command line, as people type it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from app.client import talking
+from tests.clips import COUNTRY, HANDS, silence, word_error_rate
+from tests.models import MODELS_DIR, model
+from tests.serving import scripted_service, served
+
+pytestmark = pytest.mark.anyio
+
+
+def parley(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR), "COLUMNS": "200", **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "app", *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_help_names_every_command():
+    """A newcomer sees what there is."""
+    said = parley("--help").stdout
+
+    assert all(command in said for command in ("serve", "talk", "transcribe", "models", "doctor"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"PORT": "eighty"}, "PORT"),
+        ({"PORT": "1", "HOST": "192.0.2.1"}, "PORT: cannot listen on 192.0.2.1:1"),
+        ({"PARLEY_MODELS_DIR": "/nowhere"}, "parley models pull"),
+        ({"REPLY_PROVIDER": "openai", "OPENAI_API_KEY": ""}, "OPENAI_API_KEY"),
+        ({"AUDIO_STORAGE_DIR": "/proc/nowhere"}, "/proc/nowhere"),
+    ],
+)
+def test_a_start_that_cannot_work_says_why_in_a_sentence(variables, words):
+    """No traceback, the variable or the remedy by name, and a status that is not zero."""
+    if "PARLEY_MODELS_DIR" not in variables:
+        for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+            model(name)
+
+    done = parley("serve", **{"PORT": "0", **variables})
+
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.models
+def test_a_file_becomes_text():
+    """`parley transcribe` prints the words of any audio file."""
+    model("whisper-base")
+
+    done = parley("transcribe", HANDS.path)
+
+    assert done.returncode == 0, done.stderr
+    assert word_error_rate(HANDS.words, done.stdout) <= 0.1
+
+
+@pytest.mark.models
+def test_several_files_become_subtitles_in_a_folder(tmp_path):
+    """One result per file, named after it; times lie inside the recording."""
+    model("whisper-base")
+
+    done = parley("transcribe", HANDS.path, COUNTRY.path, "--format", "json", "--output", tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "jfk-inaugural.flac.json").read_text())
+    assert word_error_rate(COUNTRY.words, written["text"]) <= 0.2
+    assert all(0 <= s["start"] < s["end"] <= 11.0 for s in written["segments"])
+    assert (tmp_path / "arctic-aew-a0003.flac.json").exists()
+
+
+def test_a_file_that_is_no_audio_is_named(tmp_path):
+    """One sentence says which file."""
+    model("whisper-base")
+    (tmp_path / "notes.txt").write_text("no sound at all")
+
+    done = parley("transcribe", tmp_path / "notes.txt")
+
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "notes.txt" in done.stderr
+
+
+async def test_a_file_is_spoken_to_a_server(tmp_path):
+    """`parley talk` prints drafts, finals and the reply, and writes its sound."""
+    async with served(scripted_service()) as address:
+        done = await to_thread.run_sync(
+            lambda: parley(
+                "talk",
+                HANDS.path,
+                "--url",
+                f"ws://{address}/ws/transcribe",
+                "--pace",
+                "20",
+                "--output",
+                tmp_path / "reply.mp3",
+            )
+        )
+
+    assert done.returncode == 0, done.stderr
+    assert "hello" in done.stdout
+    assert "You said it. Well done." in done.stdout
+    assert (tmp_path / "reply.mp3").stat().st_size > 500
+
+
+def test_no_server_is_one_sentence():
+    """Nobody listens there: the command says what to do."""
+    done = parley("talk", HANDS.path, "--url", "ws://127.0.0.1:9/ws/transcribe")
+
+    assert done.returncode == 1
+    assert "make serve" in done.stderr
+
+
+@pytest.mark.models
+async def test_the_server_stops_in_good_order(tmp_path):
+    """Told to stop, it lets a session write down its last words, and ends with status 0."""
+    for name in ("whisper-tiny.en", "whisper-base"):
+        model(name)
+    environment = {
+        **os.environ,
+        "PARLEY_MODELS_DIR": str(MODELS_DIR),
+        "AUDIO_STORAGE_DIR": str(tmp_path),
+        "REPLY_PROVIDER": "none",
+        "SPEECH_PROVIDER": "none",
+        "PORT": "0",
+    }
+    async with await anyio.open_process(
+        [sys.executable, "-m", "app", "serve"], env=environment, stderr=subprocess.PIPE
+    ) as server:
+        with anyio.fail_after(90):
+            said = b""
+            while b"audio goes to" not in said:
+                said += await server.stderr.receive()
+        port = int(said.split(b"listens on http://localhost:")[1].split()[0])
+        async with talking(f"ws://127.0.0.1:{port}/ws/transcribe") as talk:
+            await talk.speak(HANDS.pcm + silence(0.1), pace=4)
+            server.send_signal(signal.SIGTERM)
+            await talk.until(lambda t: bool(t.closed), seconds=20)
+        with anyio.fail_after(30):
+            status = await server.wait()
+
+    (manifest,) = [json.loads(path.read_text()) for path in tmp_path.glob("sessions/*/*/manifest.json")]
+    heard = " ".join(final["text"] for final in manifest["finals"])
+    assert status == 0
+    assert talk.closed[0] == 1012
+    assert word_error_rate(HANDS.words, heard) <= 0.3
+
+
+@pytest.mark.models
+def test_the_doctor_finds_a_healthy_service_healthy(tmp_path):
+    """Everything the settings name is looked at, and each has its line."""
+    for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+        model(name)
+
+    done = parley("doctor", AUDIO_STORAGE_DIR=str(tmp_path), REPLY_PROVIDER="embedded")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(what in done.stdout for what in ("drafts", "finals", "replies", "voice", "archive"))
+    assert list(tmp_path.rglob("*hello*")) == []
+
+
+def test_the_doctor_names_what_is_ill(tmp_path):
+    """A missing model and an archive that cannot be written are sentences, and the status says so."""
+    done = parley("doctor", PARLEY_MODELS_DIR=str(tmp_path), AUDIO_STORAGE_DIR="/proc/nowhere")
+
+    assert done.returncode == 1
+    assert "parley models pull" in done.stdout
+    assert "/proc/nowhere" in done.stdout

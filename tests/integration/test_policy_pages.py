@@ -1,0 +1,198 @@
+"""Decisions are stored, listed, summed up and counted; spending survives a restart."""
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import anyio
+import httpx
+import pytest
+
+from app.client import talking
+from app.data.decisions import open_decisions
+from app.domain.decision import Attempt, Outcome, Record, Refused, Wanted
+from app.domain.errors import SettingsError
+from app.domain.fleet import standing
+from app.domain.floor import Floor, TurnRules
+from app.domain.policy import Allowed, Request, Rules
+from app.domain.route import Place
+from app.runtime.clock import SystemClock
+from app.runtime.engines import Engines
+from app.runtime.metrics import RouteMetrics
+from app.runtime.routes import Routes
+from app.runtime.routing import SessionFinals
+from app.runtime.service import Policy
+from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
+from tests.routes import AWS, LOCAL
+from tests.serving import scripted_service, served
+
+pytestmark = pytest.mark.anyio
+
+RECORD = Record(
+    id="1",
+    at="2026-01-02T10:00:00.000+00:00",
+    session="s",
+    tenant="t",
+    utterance=1,
+    rules="fastest",
+    request=Request(3.0, "en"),
+    fleet=(standing(LOCAL).candidate(0, "en"),),
+    ranked=("aws", "local"),
+    rejected=(Refused("jetson", "it rests after failures"),),
+    panic=False,
+    chosen="aws",
+    place=Place.CLOUD,
+    why="fastest",
+    hedged=True,
+    latency_ms=210.0,
+    usd=0.006,
+    attempts=(Attempt("aws", Outcome.DELIVERED, 210.0, 0.006), Attempt("local", Outcome.STOPPED, 90.0, 0.0)),
+    agreement=0.8,
+)
+
+
+@pytest.fixture
+def url(tmp_path) -> str:
+    return f"sqlite+aiosqlite:///{tmp_path}/parley.db"
+
+
+async def test_what_was_recorded_is_found_again(url):
+    """Whole, the newest first, by every filter."""
+    later = replace(RECORD, id="2", at="2026-01-03T10:00:00.000+00:00", session="u", chosen=None, place=None, usd=0.0)
+    async with open_decisions(url) as decisions:
+        decisions.record(RECORD)
+        decisions.record(later)
+
+        async def ids(**wanted) -> list[str]:
+            return [record.id for record in await decisions.find(Wanted(**wanted))]
+
+        assert await decisions.find(Wanted(route="aws")) == [RECORD]
+        assert await ids() == ["2", "1"]
+        assert await ids(session="s") == ["1"]
+        assert await ids(tenant="t", limit=1) == ["2"]
+        assert await ids(place="cloud") == ["1"]
+        assert await ids(since="2026-01-03") == ["2"]
+        assert await ids(until="2026-01-03") == ["1"]
+        lines = {line.name: line for line in await decisions.summary(Wanted())}
+
+    assert sorted(lines) == ["aws", "draft", "local"]
+    assert (lines["aws"].share, lines["aws"].p95_ms, lines["aws"].usd) == (0.5, 210.0, 0.012)
+    assert lines["local"].stopped == 2
+
+
+async def test_spending_survives_a_restart(url):
+    """What a tenant spent today is known to the next process."""
+    async with open_decisions(url) as decisions:
+        decisions.record(RECORD)
+        decisions.record(replace(RECORD, id="2", tenant="u", usd=0.5))
+
+    async with open_decisions(url) as decisions:
+        assert await decisions.spent_on("2026-01-02") == {"t": 0.006, "u": 0.5}
+        assert await decisions.spent_on("2026-01-03") == {}
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "sqlite+aiosqlite:////no/such/folder/x.db", "postgresql+nodriver://x/y"])
+async def test_a_database_that_cannot_be_opened_is_named(wrong):
+    """By its setting."""
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        async with open_decisions(wrong):
+            pass
+
+
+@asynccontextmanager
+async def policed(url: str, rules: Rules):
+    """A server with scripted engines behind the policy."""
+    engines = {"aws": ScriptedTranscriber("from afar"), "local": ScriptedTranscriber("from here")}
+    in_force = rules
+    async with AsyncExitStack() as stack:
+        decisions = await stack.enter_async_context(open_decisions(url))
+        routes = Routes((AWS, LOCAL), engines, lambda: in_force, SystemClock(), lambda: 0.0)
+        metrics = RouteMetrics(routes)
+
+        def record(one: Record) -> None:
+            decisions.record(one)
+            metrics.record(one)
+
+        routes.record = record
+
+        @asynccontextmanager
+        async def session_engines(session: str):
+            yield Engines(ScriptedDetector(), SessionFinals(routes, session), ScriptedTranscriber("from"))
+
+        service = scripted_service(
+            session_engines=session_engines,
+            floor=Floor(TurnRules(reply=False)),
+            policy=Policy(routes, decisions, metrics.text, lambda: ""),
+        )
+        address = await stack.enter_async_context(served(service))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{address}"))
+        yield client, f"ws://{address}/ws/transcribe", engines
+
+
+async def say(url: str, **configure) -> dict:
+    async with talking(url) as talk:
+        if configure:
+            await talk.tell(type="configure", **configure)
+        await talk.speak(SPEECH * 30 + SILENCE * 40, pace=0)
+        assert await talk.until(lambda t: t.of("fullSentence"), seconds=10)
+        return talk.of("fullSentence")[0].message | {"session": talk.of("session")[0].message["id"]}
+
+
+async def test_the_decision_travels_with_the_final_and_is_listed(url):
+    """The client sees where its words were made, why, and what it cost; the operator finds the same."""
+    async with policed(url, Rules(prefer=(Place.CLOUD,))) as (client, socket, _):
+        final = await say(socket)
+        (listed,) = (await client.get("/policy/decisions", params={"session": final["session"]})).json()
+        summary = (await client.get("/policy/summary")).json()
+        metrics = (await client.get("/metrics")).text
+
+    assert final["text"] == "from afar"
+    route = final["route"]
+    assert (route["name"], route["place"], route["why"]) == ("aws", "cloud", "the cloud is preferred")
+    assert (route["hedged"], route["costUsd"]) == (False, 0.006)
+    assert route["latencyMs"] >= 0
+    assert (listed["chosen"], listed["ranked"], listed["agreement"]) == ("aws", ["aws", "local"], pytest.approx(2 / 3))
+    assert "from afar" not in str(listed)
+    assert summary["routes"][0]["finals"] == 1
+    assert 'parley_finals_total{place="cloud",route="aws"} 1.0' in metrics
+
+
+async def test_a_client_may_keep_its_voice_on_the_premises(url):
+    """`configure` with `place` is a hard filter."""
+    async with policed(url, Rules(prefer=(Place.CLOUD,))) as (client, socket, engines):
+        final = await say(socket, place=Allowed.ON_PREM_ONLY)
+        (listed,) = (await client.get("/policy/decisions")).json()
+
+    assert final["route"]["name"] == "local"
+    assert engines["aws"].finals == 0
+    assert listed["rejected"] == [{"name": "aws", "why": "this session's voice stays on the premises"}]
+
+
+async def test_free_routes_speculate_and_paid_ones_do_not(url):
+    """The final of a free route begins in the pause; that of a paid one at the end, once."""
+    async with policed(url, Rules(prefer=(Place.ON_PREM,))) as (_, socket, engines):
+        await say(socket)
+    paid = engines["aws"].finals
+
+    assert engines["local"].finals == 1
+    assert paid == 0
+
+
+async def test_what_would_happen_now_is_explained(url):
+    """And a wrong question is refused."""
+    async with policed(url, Rules(prefer=(Place.CLOUD,))) as (client, _, _):
+        free = (await client.get("/policy/explain", params={"seconds": 5})).json()
+        private = (await client.get("/policy/explain", params={"place": "on_prem_only"})).json()
+        wrong = await client.get("/policy/explain", params={"place": "moon"})
+
+    assert [c["name"] for c in free["choices"]] == ["aws", "local"]
+    assert [c["name"] for c in private["choices"]] == ["local"]
+    assert wrong.status_code == 400
+
+
+async def test_a_service_without_a_policy_says_so():
+    """404, not a crash."""
+    async with served(scripted_service()) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+        with anyio.fail_after(5):
+            answer = await client.get("/policy/decisions")
+
+    assert answer.status_code == 404

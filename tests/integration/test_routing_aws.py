@@ -1,0 +1,85 @@
+"""Amazon Transcribe fails in the middle of a sentence, at the protocol's own seams, and the local model writes it down."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from random import Random
+
+import anyio
+import pytest
+
+from app.domain.audio import AudioChunk, ms
+from app.domain.policy import Allowed, Rules
+from app.domain.route import Place
+from app.runtime.clock import SystemClock
+from app.runtime.routes import Routes
+from app.runtime.routing import SessionFinals
+from providers.local.whisper import open_whisper
+from tests.clips import HOUR, word_error_rate
+from tests.contracts.aws_cases import scripted
+from tests.emulators.transcribe_script import (
+    BadChecksum,
+    ExceptionEvent,
+    GoAway,
+    HttpError,
+    NoAnswer,
+    Script,
+    Stall,
+    StreamReset,
+    TcpReset,
+)
+from tests.models import model
+from tests.routes import AWS, LOCAL
+
+pytestmark = [pytest.mark.anyio, pytest.mark.models]
+
+
+@pytest.fixture(scope="module")
+async def whisper():
+    async with open_whisper(model=model("whisper-tiny.en"), device="cpu") as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        HttpError(403, "UnrecognizedClientException"),
+        HttpError(429, "LimitExceededException"),
+        NoAnswer(),
+        ExceptionEvent(1500, "InternalFailureException"),
+        TcpReset(1500),
+        StreamReset(1500),
+        GoAway(1500),
+        Stall(0),
+        Stall(1500),
+        BadChecksum(),
+    ],
+    ids=str,
+)
+async def test_the_sentence_is_written_down_by_the_local_model(whisper, fault):
+    """Every word of it, with the reason why the cloud has no part in it."""
+    async with scripted(Script(fault=fault)) as aws:
+        rules = Rules(prefer=(Place.CLOUD,))
+        routes = Routes(
+            (replace(AWS, expected_ms=400), LOCAL),
+            {"aws": aws, "local": whisper},
+            lambda: rules,
+            SystemClock(),
+            Random(1).random,
+        )
+        owed = SessionFinals(routes, "s").open(1, "en", Allowed.CLOUD_OK)
+        owed.drafted("for a full hour he had paced up and down")
+        assert owed.live
+
+        async def spoken() -> AsyncGenerator[AudioChunk, None]:
+            for at in range(0, len(HOUR.pcm), 2 * ms(100)):
+                yield AudioChunk(HOUR.pcm[at : at + 2 * ms(100)], at // 2)
+                await anyio.sleep(0.02)  # five times as fast as people speak
+            owed.confirm()
+
+        with anyio.fail_after(30):
+            async with aclosing(spoken()) as audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
+                (final,) = [h async for h in hypotheses]
+
+    assert word_error_rate(HOUR.words, final.text) <= 0.2
+    assert owed.route.name == "local"

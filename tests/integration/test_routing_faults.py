@@ -1,0 +1,316 @@
+"""A route fails in every way at every point of an utterance: no word is lost, and the delay has a bound."""
+
+from contextlib import aclosing
+from dataclasses import replace
+
+import anyio
+import pytest
+
+from app.domain.audio import AudioChunk
+from app.domain.cost import Budgets
+from app.domain.decision import Outcome
+from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
+from app.domain.fleet import Profile
+from app.domain.health import Health
+from app.domain.policy import Allowed, CascadeRules, HedgeRules, Objective, Rules
+from app.domain.route import Place
+from app.domain.transcript import Hypothesis
+from app.runtime.routing import RoutedFinal, SessionFinals
+from tests.routes import AWS, CHUNK, CLIP, JETSON, LOCAL, Field, RouteEngine, field_of, settle
+
+pytestmark = pytest.mark.anyio
+
+CHUNKS = 20
+FAULTS = {
+    "dies": {"error": ProviderDown("aws", "gone")},
+    "throttles": {"error": ProviderBusy("aws", "too many")},
+    "refuses": {"error": ProviderRefused("aws", "credentials")},
+    "garbles": {"error": ProviderMisbehaved("aws", "nonsense")},
+    "stalls": {"stalls": True},
+    "lies": {"lies": True},
+    "answers too early": {"hasty": True},
+    "ends without a final": {"mute": True},
+    "slows": {"takes_s": 30.0},
+}
+HEDGE_S, LOCAL_S = 0.4, 0.1
+"""When a fresh aws (expected 200 ms, so p95 400 ms) is hedged, and what the local pass takes."""
+
+
+async def speak(field: Field, *, chunks: int = CHUNKS, draft: str = "so many words", **session) -> tuple:
+    """One utterance as the stage would play it: (text or error, the owed final, seconds after its end)."""
+    allowed = session.pop("allowed", Allowed.CLOUD_OK)
+    owed = SessionFinals(field.routes, session.pop("session", "s"), "t").open(1, "en", allowed)
+    results: list[str | ParleyError] = []
+    send, audio = anyio.create_memory_object_stream[AudioChunk](1000)
+
+    async def finalize() -> None:
+        try:
+            async with audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
+                async for hypothesis in hypotheses:
+                    results.append(hypothesis.text)
+                    owed.shown(hypothesis, owed.route)
+        except ParleyError as error:
+            results.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        if owed.live:
+            tasks.start_soon(finalize)
+        for number in range(chunks):
+            await send.send(AudioChunk(CHUNK, number * len(CHUNK) // 2))
+            owed.drafted(draft)
+            await field.advance(0.1)
+            if "during" in session and number == chunks // 2:
+                session["during"](owed)
+        owed.confirm()
+        send.close()
+        if not owed.live:
+            tasks.start_soon(finalize)
+        ended = field.clock.now()
+        while not results and field.clock.now() < ended + 60:
+            await settle()
+            if not results:
+                field.clock.advance(0.05)
+    return results[0], owed, field.clock.now() - ended
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "batch"])
+@pytest.mark.parametrize("at", [0, 1, CHUNKS // 2, CHUNKS - 1, None], ids=lambda at: f"at {at}")
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_word_is_lost(fault, at, live):
+    """The local route hears the utterance from its first sample to its last; the delay is a hedge and a local pass."""
+    if fault == "answers too early" and at is None:
+        return  # at the end it is not too early
+    rules = Rules(prefer=(Place.CLOUD,))
+    aws = RouteEngine(None, at=at, **FAULTS[fault])
+    field = field_of(replace(AWS, live=live), LOCAL, rules=rules, aws=aws)
+
+    text, owed, delay = await speak(field)
+
+    assert text == f"{CHUNKS} chunks"
+    assert owed.route.name == "local"
+    assert field.engines["local"].heard == [CHUNK * CHUNKS]
+    assert delay <= HEDGE_S + LOCAL_S + 0.11
+    assert field.engines["aws"].closed == len(field.engines["aws"].heard)
+    assert all(s.waiting == 0 for s in field.routes.standings.values())
+    assert field.records[0].chosen == "local"
+
+
+async def test_a_well_route_is_fed_live_and_nobody_else_is_asked():
+    """One route, one pass, one price; the reasons and the outcome are written down."""
+    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,)))
+
+    text, owed, _ = await speak(field)
+
+    assert text == f"{CHUNKS} chunks"
+    assert (owed.route.name, owed.route.why, owed.route.hedged) == ("aws", "the cloud is preferred", False)
+    assert owed.route.cost_usd == pytest.approx(0.006)
+    assert field.engines["local"].heard == []
+    record = field.records[0]
+    assert record.ranked == ("aws", "local")
+    assert [a.outcome for a in record.attempts] == [Outcome.DELIVERED]
+    assert record.request.spent.day == pytest.approx(0.006)  # promised while it ran
+
+
+async def test_a_hedge_is_counted_and_its_loser_is_paid():
+    """Double cost is no secret."""
+    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,)), aws=RouteEngine(None, stalls=True))
+
+    _, owed, _ = await speak(field)
+
+    assert owed.route.hedged
+    assert owed.route.cost_usd == pytest.approx(0.006)
+    assert [a.outcome for a in field.records[0].attempts] == [Outcome.DELIVERED, Outcome.STOPPED]
+
+
+async def test_hedges_are_within_their_budget():
+    """Without a token a slow route is waited for."""
+    rules = Rules(prefer=(Place.CLOUD,), hedge=HedgeRules(share=0.0, burst=1))
+    field = field_of(AWS, LOCAL, rules=rules, aws=RouteEngine(None, takes_s=1.0))
+
+    first = await speak(field)
+    second = await speak(field)
+
+    assert (first[1].route.name, second[1].route.name) == ("local", "aws")
+
+
+async def test_a_route_that_fails_again_and_again_rests_and_comes_back_by_a_probe():
+    """While it rests it hears no user; the probe is the canned clip, and its success brings the route back."""
+    aws = RouteEngine(None, error=ProviderDown("aws", "gone"), at=0)
+    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,)), aws=aws)
+    for _ in range(3):
+        await speak(field)
+    assert field.routes.standings["aws"].breaker.health(field.clock.now()) is Health.OPEN
+    heard = len(aws.heard)
+    await speak(field)
+    assert len(aws.heard) == heard
+
+    aws.error = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(field.routes.tend)
+        rest = field.routes.standings["aws"].breaker.until - field.clock.now()
+        await field.advance(rest + 0.5)
+        tasks.cancel_scope.cancel()
+
+    assert field.routes.standings["aws"].breaker.health(field.clock.now()) is Health.CLOSED
+    assert aws.heard[heard:] == [CLIP]
+    assert (await speak(field))[1].route.name == "aws"
+
+
+async def test_no_probe_has_a_users_voice():
+    """Whatever is tended hears the clip alone."""
+    field = field_of(JETSON, LOCAL)
+    await speak(field)
+    before = {name: len(engine.heard) for name, engine in field.engines.items()}
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(field.routes.tend)
+        await field.advance(120, step=0.25)
+        tasks.cancel_scope.cancel()
+
+    probes = [pcm for name, engine in field.engines.items() for pcm in engine.heard[before[name] :]]
+    assert probes
+    assert set(probes) == {CLIP}
+
+
+async def test_a_paid_route_is_not_probed_to_keep_it_warm():
+    """Only a route that rests is worth the money."""
+    field = field_of(AWS, LOCAL)
+
+    assert field.routes.due() == ["local"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_private_session_never_reaches_the_cloud(fault):
+    """Not when everything at home fails: it ends in an error, and the draft is what there is."""
+    local = RouteEngine(None, **FAULTS[fault])
+    field = field_of(AWS, LOCAL, local=local, rules=Rules(prefer=(Place.CLOUD,), deadline_ms=5000))
+
+    await speak(field, allowed=Allowed.ON_PREM_ONLY)
+
+    assert field.engines["aws"].heard == []
+
+
+async def test_a_session_that_becomes_private_in_mid_sentence_is_heard_at_home():
+    """The cloud's stream is closed at once, and the whole utterance replayed locally."""
+    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,)))
+
+    text, owed, _ = await speak(field, during=RoutedFinal.restrict)
+
+    assert text == f"{CHUNKS} chunks"
+    assert owed.route.name == "local"
+    assert len(field.engines["aws"].heard[0]) <= (CHUNKS // 2 + 1) * len(CHUNK)
+
+
+async def test_the_only_route_is_asked_again():
+    """A passing fault costs a pause, not the words."""
+    local = RouteEngine(None, error=ProviderBusy("local", "full"))
+    field = field_of(LOCAL, local=local)
+
+    async def mend() -> None:
+        await field.clock.sleep_until(3.0)
+        local.error = None
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(mend)
+        text, _, _ = await speak(field)
+
+    assert text == f"{CHUNKS} chunks"
+    assert len(local.heard) > 1
+
+
+async def test_the_deadline_ends_in_an_error_and_the_draft_is_shown_instead():
+    """Silence is the worst answer."""
+    field = field_of(LOCAL, local=RouteEngine(None, stalls=True), rules=Rules(deadline_ms=2000))
+
+    error, owed, delay = await speak(field)
+
+    assert isinstance(error, ProviderDown)
+    assert delay == pytest.approx(2.0, abs=0.1)
+    owed.shown(Hypothesis("draft", is_final=True), None)
+    assert field.records[0].chosen is None
+
+
+async def test_a_spent_budget_sends_the_next_utterance_home():
+    """One utterance may exceed the cap; the next one does not."""
+    rules = Rules(prefer=(Place.CLOUD,), budgets=Budgets(session=0.01))
+    field = field_of(AWS, LOCAL, rules=rules)
+
+    taken = [(await speak(field))[1].route.name for _ in range(4)]
+    other = (await speak(field, session="another"))[1].route.name
+
+    assert taken == ["aws", "aws", "local", "local"]
+    assert other == "aws"
+    assert field.routes.ledger.spent("s", "t").session == pytest.approx(0.012)
+
+
+async def test_concurrent_utterances_do_not_overspend_together():
+    """What is promised to finals on their way counts as spent."""
+    rules = Rules(prefer=(Place.CLOUD,), budgets=Budgets(day=0.006))
+    field = field_of(AWS, LOCAL, rules=rules)
+    taken: list[str] = []
+
+    async def one(number: int) -> None:
+        owed = SessionFinals(field.routes, f"s{number}", "t").open(1, "en", Allowed.CLOUD_OK)
+        owed.confirm()
+
+        async def audio():
+            yield AudioChunk(CHUNK, 0)
+
+        async with aclosing(owed.transcribe(audio(), language="en")) as hypotheses:
+            assert [h async for h in hypotheses]
+        taken.append(owed.route.name)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(10):
+            tasks.start_soon(one, number)
+        await field.advance(2)
+
+    assert taken.count("aws") == 1
+
+
+async def test_a_doubtful_local_final_is_put_to_the_better_route():
+    """Cascade: unsure of itself, the local final waits for a second opinion."""
+    rules = Rules(objective=Objective.COST, cascade=CascadeRules())
+    unsure = RouteEngine(None, confidence=0.2)
+    field = field_of(replace(AWS, live=False), LOCAL, rules=rules, local=unsure)
+
+    _, owed, _ = await speak(field)
+    unsure.confidence = 0.9
+    _, sure, _ = await speak(field, draft="20 chunks")
+
+    assert (owed.route.name, owed.route.why) == ("aws", "a second opinion on local")
+    assert sure.route.name == "local"
+
+
+async def test_a_route_that_disagrees_with_the_drafts_is_left_out():
+    """Agreement is a live signal per route and language, and the rules may ask for some."""
+    rules = Rules(prefer=(Place.CLOUD,), least_agreement=0.5)
+    field = field_of(AWS, LOCAL, rules=rules)
+
+    taken = [(await speak(field, chunks=2, draft="quite different words"))[1].route.name for _ in range(9)]
+
+    assert taken[:8] == ["aws"] * 8
+    assert taken[8] == "local"
+
+
+async def test_the_network_is_cut_and_returns():
+    """Everything goes on locally; cloud and workers return by themselves."""
+    cloud = Profile("openai", Place.CLOUD, AWS.price, expected_ms=200)
+    field = field_of(cloud, JETSON, LOCAL, rules=Rules(prefer=(Place.CLOUD,)))
+    remote = [field.engines["openai"], field.engines["jetson"]]
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(field.routes.tend)
+        before = (await speak(field))[1].route.name
+        for engine in remote:
+            engine.error = ProviderDown("net", "no route to host")
+        during = [await speak(field) for _ in range(5)]
+        for engine in remote:
+            engine.error = None
+        await field.advance(30, step=0.25)
+        after = (await speak(field))[1].route.name
+        tasks.cancel_scope.cancel()
+
+    assert (before, after) == ("openai", "openai")
+    assert [text for text, _, _ in during] == [f"{CHUNKS} chunks"] * 5
+    assert {owed.route.name for _, owed, _ in during} == {"local"}

@@ -1,0 +1,141 @@
+"""A gateway with two workers as real processes; one of them dies, and comes back."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from random import Random
+
+import anyio
+import httpx
+import pytest
+
+from app.domain.audio import AudioChunk, ms
+from app.domain.cost import Price
+from app.domain.fleet import Profile
+from app.domain.health import BreakerRules, Health
+from app.domain.policy import Allowed, Rules
+from app.domain.route import Place
+from app.runtime.clock import SystemClock
+from app.runtime.routes import Routes
+from app.runtime.routing import SessionFinals
+from providers.openai.transcription import open_transcription
+from tests.clips import COUNTRY, HANDS, HOUR, word_error_rate
+from tests.models import MODELS_DIR, model
+from tests.waiting import until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(180)]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+class WorkerProcess:
+    """`parley worker` on a port of its own."""
+
+    def __init__(self, folder) -> None:
+        self.port, self.folder = free_port(), folder
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "app", "worker", "--port", str(self.port), "--model", "whisper-tiny.en"]
+        environment = {**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR), "DEVICE": "cpu"}
+        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    async def answers(self) -> bool:
+        async with httpx.AsyncClient() as client:
+            try:
+                return (await client.get(f"http://127.0.0.1:{self.port}/health")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+
+@pytest.fixture
+async def workers(tmp_path):
+    model("whisper-tiny.en")
+    pair = [WorkerProcess(tmp_path), WorkerProcess(tmp_path)]
+    try:
+        for worker in pair:
+            await until(worker.answers, seconds=60)
+        yield pair
+    finally:
+        for worker in pair:
+            worker.kill()
+
+
+@asynccontextmanager
+async def gateway(workers) -> AsyncGenerator[Routes, None]:
+    """Two routes on the premises, one preferred by its name alone."""
+    profiles = [
+        Profile(f"worker-{n}", Place.ON_PREM, Price(), expected_ms=500, breaker=BreakerRules(rest_s=1.0))
+        for n in range(2)
+    ]
+    async with (
+        open_transcription(**_options(workers[0], "worker-0")) as one,
+        open_transcription(**_options(workers[1], "worker-1")) as other,
+    ):
+        rules = Rules()
+        clip = COUNTRY.pcm[-2 * ms(2700) :]
+        yield Routes(
+            tuple(profiles), {"worker-0": one, "worker-1": other}, lambda: rules, SystemClock(), Random(1).random, clip
+        )
+
+
+def _options(worker: WorkerProcess, name: str) -> dict:
+    return {"provider_name": name, "base_url": f"http://127.0.0.1:{worker.port}/v1", "api_key": "", "model": "tiny"}
+
+
+async def finalize(routes: Routes, pcm: bytes) -> tuple[str, str]:
+    owed = SessionFinals(routes, "s").open(1, "en", Allowed.CLOUD_OK)
+    owed.confirm()
+
+    async def audio():
+        yield AudioChunk(pcm, 0)
+
+    async with aclosing(owed.transcribe(audio(), language="en")) as hypotheses:
+        (final,) = [h async for h in hypotheses]
+    return final.text, owed.route.name
+
+
+async def test_one_of_two_workers_dies_and_no_word_is_lost(workers):
+    """Finals on their way to it are replayed to the other; when it is back, it is used again."""
+    async with gateway(workers) as routes, anyio.create_task_group() as tasks:
+        said: list[tuple[str, str]] = []
+
+        async def one(clip) -> None:
+            text, name = await finalize(routes, clip.pcm)
+            said.append((clip.words, text))
+            names.append(name)
+
+        names: list[str] = []
+        await one(HANDS)
+        async with anyio.create_task_group() as talking:
+            for clip in (HANDS, HOUR, COUNTRY, HANDS, HOUR, COUNTRY):
+                talking.start_soon(one, clip)
+            await anyio.sleep(0.05)  # they are on their way
+            workers[0].kill()
+        for clip in (HANDS, HOUR, COUNTRY):
+            await one(clip)
+        dead = routes.standings["worker-0"].breaker
+
+        tasks.start_soon(routes.tend)
+        await anyio.to_thread.run_sync(workers[0].start)
+        await until(workers[0].answers, seconds=60)
+
+        async def is_well() -> bool:
+            return routes.standings["worker-0"].breaker.health(routes.clock.now()) is Health.CLOSED
+
+        await until(is_well, seconds=40)
+        tasks.cancel_scope.cancel()
+
+    assert len(said) == 10
+    assert max(word_error_rate(words, text) for words, text in said) <= 0.25
+    assert set(names[-3:]) == {"worker-1"} or dead.bad.count(True) < 3

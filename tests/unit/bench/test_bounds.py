@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from app.domain.audio import SAMPLE_RATE
+from bench.bounds import levels_db, refine
+from bench.room import room_tone
+from tests.unit.bench.making import sound
+
+NOISY = np.concatenate([sound(1.0, level_db=-70), sound(2.0, level_db=-20), sound(1.0, level_db=-70)])
+
+
+@pytest.mark.parametrize("rough", [(0.9, 3.1), (1.0, 3.0)])
+def test_speech_begins_and_ends_where_the_sound_does(rough):
+    """Around a loud stretch the bounds lie within ten milliseconds of it."""
+    bounds = refine(levels_db(NOISY), rough)
+
+    assert bounds.onset <= 1.0
+    assert bounds.end == pytest.approx(3.0, abs=0.01)
+    assert bounds.floor_db == pytest.approx(-70, abs=1)
+
+
+def test_where_the_two_ways_disagree_the_earlier_moment_counts():
+    """An onset heard before the sound, and an end told before the sound ends, both stand."""
+    bounds = refine(levels_db(NOISY), (0.8, 2.8))
+
+    assert (bounds.onset, bounds.end) == (0.8, 2.8)
+
+
+def test_a_click_far_from_speech_is_no_onset():
+    """A sound half a second before the rough onset does not move it."""
+    clicked = NOISY.copy()
+    clicked[round(0.4 * SAMPLE_RATE) : round(0.45 * SAMPLE_RATE)] = sound(0.05, level_db=-20)
+
+    bounds = refine(levels_db(clicked), (1.0, 3.0))
+
+    assert bounds.onset == pytest.approx(1.0, abs=0.01)
+
+
+def test_silence_keeps_the_rough_bounds():
+    """Where no frame is louder than another nothing is refined."""
+    bounds = refine(levels_db(np.zeros(SAMPLE_RATE, np.float32)), (0.2, 0.2))
+
+    assert (bounds.onset, bounds.end) == (0.2, 0.2)
+
+
+@pytest.mark.parametrize(("floor_db", "level_db"), [(-75.0, -75.0), (-96.0, -84.0), (-40.0, -60.0)])
+def test_room_tone_is_as_loud_as_the_room_within_bounds(floor_db, level_db):
+    """Never digital silence, never louder than a quiet room."""
+    tone = np.frombuffer(room_tone(NOISY, 2.0, floor_db), "<i2") / 32768
+
+    assert len(tone) == 2 * SAMPLE_RATE
+    assert 20 * np.log10(np.sqrt(np.mean(tone**2))) == pytest.approx(level_db, abs=0.5)

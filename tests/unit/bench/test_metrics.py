@@ -1,0 +1,88 @@
+import pytest
+
+from bench.metrics import churn, draft_ages, measure
+from bench.protocols import Heard
+from tests.unit.bench.making import said, words
+
+
+def drafts(*texts, utterance="1"):
+    return [Heard(float(at), "draft", text, utterance) for at, text in enumerate(texts)]
+
+
+def test_words_that_only_grow_are_never_taken_back():
+    """Three words shown one after the other: churn is nought."""
+    assert churn(drafts("one", "one two", "one two three"), words) == (3, 0)
+
+
+def test_a_changed_word_takes_back_all_behind_it():
+    """Of `one too three` two words go when the second changes."""
+    assert churn(drafts("one too three", "one two"), words) == (4, 2)
+
+
+def test_a_new_utterance_takes_nothing_back():
+    """Drafts of another utterance, named or evident, begin anew."""
+    named = [Heard(0, "draft", "one", "1"), Heard(1, "draft", "two", "2")]
+
+    assert churn(named, words) == (2, 0)
+    assert churn(drafts("one", "two", utterance=None), words) == (2, 0)
+
+
+def test_the_age_of_a_draft_grows_until_the_next():
+    """Looked at every 50 ms, from the first draft to the end of speech."""
+    assert draft_ages([1.0, 1.1, 9.0], 1.2001) == pytest.approx([0, 0.05, 0, 0.05], abs=0.001)
+
+
+def test_times_count_from_the_true_bounds_of_speech():
+    """Drafts from the onset, the final and the reply from the end."""
+    measured = measure(
+        said(
+            Heard(2.0, "draft", "won", "1"),
+            Heard(2.4, "draft", "one two", "1"),
+            Heard(4.0, "final", "One two three", "1", 1.4, 3.5),
+            Heard(5.4, "reply"),
+            reply=True,
+        ),
+        words,
+    )
+
+    assert measured.first_draft == pytest.approx(0.6)
+    assert measured.first_right_word == pytest.approx(1.0)
+    assert measured.ttfs == pytest.approx(0.6)
+    assert measured.end_late == pytest.approx(0.1)
+    assert measured.voice_to_voice == pytest.approx(2.0)
+    assert measured.final_text == "One two three"
+
+
+def test_an_early_final_does_not_cover_the_end():
+    """A final of the first half leaves the clip without an answer, whenever it comes."""
+    early = said(Heard(3.6, "final", "one", "1", 1.4, 2.0))
+
+    assert early.last_final() is None
+    assert not early.answered()
+
+
+def test_the_last_final_that_covers_the_end_counts():
+    """A second final of the same speech moves the time; a final of later noise does not."""
+    measured = measure(
+        said(
+            Heard(3.8, "final", "one", start=1.4, end=3.1),
+            Heard(4.1, "final", "two three", start=2.0, end=3.5),
+            Heard(6.0, "final", "thank you", start=4.5, end=5.0),
+        ),
+        words,
+    )
+
+    assert measured.ttfs == pytest.approx(0.7)
+
+
+def test_without_times_a_final_behind_the_end_covers_it():
+    """Servers that do not say what a final covers are taken at the time it comes."""
+    assert measure(said(Heard(3.3, "final", "one"), Heard(3.9, "final", "two")), words).ttfs == pytest.approx(0.5)
+
+
+def test_a_reply_before_the_final_belongs_to_an_earlier_turn():
+    """Only sound behind the final answers it."""
+    one = said(Heard(3.5, "reply"), Heard(4.0, "final", "one two three"), reply=True)
+
+    assert measure(one, words).voice_to_voice is None
+    assert not one.answered()

@@ -1,0 +1,97 @@
+"""How long a stream is kept, and what it costs."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.audio import ms
+from providers.aws.lifetime import (
+    Close,
+    Feed,
+    Limits,
+    Streaming,
+    Wait,
+    billed_seconds,
+    has_room,
+    marginal_seconds,
+    rest,
+)
+
+LIMITS = Limits(feed_every_s=6, feed_ms=100, rest_s=300, age_s=3600)
+STREAM = Streaming(opened_at=0, fed_at=10, resting_since=10, samples=ms(4_000), samples_at_rest=ms(4_000))
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "billed"), [(0, 0), (1, 15), (15_000, 15), (15_001, 16), (16_000, 16), (61_200, 62)]
+)
+def test_a_stream_costs_whole_seconds_and_fifteen_at_least(milliseconds: int, billed: int) -> None:
+    """A stream that never heard anything is free."""
+    assert billed_seconds(ms(milliseconds)) == billed
+
+
+@given(st.integers(0, ms(60_000)), st.integers(0, ms(60_000)))
+def test_the_marginal_price_is_the_difference_of_two_bills(kept: int, utterance: int) -> None:
+    """So the prices of a session's utterances add up to its bill."""
+    assert billed_seconds(kept) + marginal_seconds(kept, utterance) == billed_seconds(kept + utterance)
+
+
+def test_without_a_kept_stream_an_utterance_costs_the_minimum() -> None:
+    """That is why streams are kept."""
+    assert marginal_seconds(None, ms(2_000)) == 15
+    assert marginal_seconds(ms(4_000), ms(2_000)) == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "order"),
+    [
+        (10, Wait(16)),
+        (15.9, Wait(16)),
+        (16, Feed(ms(100))),
+        (310, Close("nobody has used it for long")),
+        (3600, Close("it is near a limit of the service")),
+    ],
+)
+def test_a_resting_stream_is_fed_and_in_the_end_let_go(now: float, order: object) -> None:
+    """Fed before the service gives up, closed when nobody comes."""
+    assert rest(STREAM, LIMITS, now) == order
+
+
+def test_feeding_within_the_minimum_is_free_and_beyond_it_ends_at_the_price_of_another() -> None:
+    """Fifteen paid seconds of silence, and not one more."""
+    paid = replace(STREAM, samples=ms(30_000), samples_at_rest=ms(4_000), fed_at=100)
+    free = replace(STREAM, samples=ms(14_000), samples_at_rest=ms(4_000), fed_at=100)
+
+    assert rest(paid, LIMITS, 101) == Close("keeping it has cost as much as opening another")
+    assert rest(free, LIMITS, 101) == Wait(106)
+
+
+@given(st.integers(0, 3000))
+def test_waiting_out_a_pause_never_costs_more_than_twice_the_best(pause_s: int) -> None:
+    """The best is the cheaper of reopening and of feeding through; nobody knows the pause beforehand."""
+    limits = Limits(feed_every_s=1, feed_ms=1000, rest_s=1e9, age_s=1e9)
+    stream = Streaming(opened_at=0, fed_at=0, resting_since=0, samples=ms(20_000), samples_at_rest=ms(20_000))
+    is_open = True
+    for second in range(1, pause_s + 1):
+        match rest(stream, limits, second):
+            case Feed(samples):
+                stream = replace(stream, samples=stream.samples + samples, fed_at=second)
+            case Close():
+                is_open = False
+                break
+            case Wait():
+                pass
+
+    silence_s = billed_seconds(stream.samples) - 20
+    paid = silence_s if is_open else silence_s + 15
+
+    assert paid <= 2 * min(15, pause_s)
+
+
+def test_nothing_begins_near_a_limit() -> None:
+    """Neither the service's four hours nor the credentials' end cut an utterance."""
+    assert has_room(STREAM, LIMITS, 3599)
+    assert not has_room(STREAM, LIMITS, 3600)
+    assert not has_room(replace(STREAM, expires_at=50), LIMITS, 50)
+    assert rest(replace(STREAM, expires_at=12), LIMITS, 11) == Wait(12)

@@ -1,0 +1,57 @@
+"""Text as Polly takes it."""
+
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.errors import ProviderRefused
+from providers.aws.languages import locale_for
+from providers.aws.ssml import document, pieces
+from providers.aws.voices import VOICES, voice_for
+
+
+@given(st.text())
+def test_any_text_makes_a_document_that_says_the_same(text: str) -> None:
+    """Whatever a language model writes, the markup is ours."""
+    speak = ET.fromstring(document(text, rate_percent=110))
+
+    assert [child.tag for child in speak] == ["prosody"]
+    assert len(speak[0].text or "") <= len(text)
+
+
+@given(st.text(alphabet="ab&<. ,。", max_size=200).map(lambda text: text * 50))
+def test_pieces_are_short_enough_and_lose_nothing(text: str) -> None:
+    """Only the space at a cut is gone."""
+    parts = list(pieces(text))
+
+    assert all(0 < len(part) <= 3000 and len(document(part, rate_percent=100)) <= 6000 for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+
+
+def test_a_cut_falls_between_sentences_where_it_can() -> None:
+    """Else between clauses, between words, anywhere."""
+    assert next(pieces("One two, three. " * 300)).endswith("three.")
+    assert next(pieces("one two, " * 500)).endswith("two,")
+    assert next(pieces("word " * 1000)).endswith("word")
+    assert [len(part) for part in pieces("x" * 5000)] == [2900, 2100]
+
+
+def test_a_voice_is_a_name_a_locale_or_a_language() -> None:
+    """A language that nobody speaks is refused."""
+    asked = (None, "Matthew", "fr-CA", "fr-BE")
+
+    assert [voice_for(each, default="Joanna") for each in asked] == ["Joanna", "Matthew", "Gabrielle", "Lea"]
+    with pytest.raises(ProviderRefused):
+        voice_for("tlh", default="Joanna")
+    assert all(voice[0].isupper() for voice in VOICES.values())
+
+
+def test_the_configured_locale_answers_for_its_own_language() -> None:
+    """British stays British; other languages have a usual locale; the rest is refused."""
+    assert locale_for(None, default="en-GB") == "en-GB"
+    assert locale_for("en", default="en-GB") == "en-GB"
+    assert locale_for("de", default="en-GB") == "de-DE"
+    with pytest.raises(ProviderRefused):
+        locale_for("tlh", default="en-GB")

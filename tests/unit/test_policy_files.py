@@ -1,0 +1,134 @@
+"""Rules and routes are read from files; what is wrong in them is named."""
+
+import os
+
+import pytest
+
+from app.domain.cost import Price
+from app.domain.errors import SettingsError
+from app.domain.policy import Objective
+from app.domain.route import Place
+from app.policy.routes_file import OpenAIRoute, profile, read_routes
+from app.policy.rules_file import parse_rules, read_rules, rules_path, shipped
+from app.policy.watch import watched_rules
+
+
+def test_the_shipped_rules():
+    """Six names need no file."""
+    rules = {name: read_rules(rules_path(name)) for name in shipped()}
+
+    assert sorted(rules) == ["accuracy", "cheapest-in-time", "cloud-first", "fastest", "offline", "private-first"]
+    assert all(rules[name].name == name for name in rules)
+    assert rules["offline"].places == (Place.ON_PREM,)
+    assert rules["cloud-first"].prefer == (Place.CLOUD,)
+    assert rules["cheapest-in-time"].objective is Objective.COST
+    assert rules["accuracy"].cascade is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('objective = "speed"', r"rules.toml, line 1: objective: .*speed"),
+        ("[hedge]\nenabled = true\nshare = 3", r"rules.toml, line 3: hedge.share: "),
+        ('deadline_ms = "soon"', r"rules.toml, line 1: deadline_ms: "),
+        ("\n\nmax_usd = 1", r"rules.toml, line 3: max_usd: object contains unknown field"),
+        ("[budgets]\nday = 1\nweek = 3", r"rules.toml, line 3: budgets.week: "),
+        ('places = ["moon"]', r"rules.toml, line 1: places: "),
+        ("places = []", r"rules.toml, line 1: places: "),
+        ("x = = 2", r"rules.toml: invalid value \(at line 1"),
+    ],
+)
+def test_a_wrong_line_is_named(text, words):
+    """The source, the line, the key, and what is wrong with it."""
+    with pytest.raises(SettingsError, match=words):
+        parse_rules(text, "rules", "rules.toml")
+
+
+def test_an_unknown_policy_is_refused_with_the_names_there_are():
+    """Neither shipped nor a file."""
+    with pytest.raises(SettingsError, match=r"PARLEY_POLICY: 'fast' .*fastest, offline"):
+        rules_path("fast")
+
+
+@pytest.mark.anyio
+async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
+    """The old rules stay until the file is right again."""
+    path = tmp_path / "mine.toml"
+    path.write_text('objective = "latency"')
+    watched = await watched_rules(path)
+
+    for text, objective, refused in [
+        ('objective = "cost"', Objective.COST, False),
+        ('objective = "cheap"', Objective.COST, True),
+        ('objective = "accuracy"', Objective.ACCURACY, False),
+    ]:
+        path.write_text(text)
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
+        await watched.look()
+        assert watched.rules.objective is objective
+        assert bool(watched.error) is refused
+
+    path.unlink()
+    await watched.look()
+    assert watched.rules.objective is Objective.ACCURACY
+
+
+ROUTES = """
+[local]
+engine = "local"
+
+[jetson]
+engine = "openai"
+base_url = "http://10.0.0.7:8001/v1"
+model = "whisper-small"
+place = "on_prem"
+at_once = 2
+
+[openai]
+engine = "openai"
+minimum_s = 1
+
+[aws]
+engine = "aws"
+region = "eu-central-1"
+languages = ["en", "de"]
+"""
+
+
+def test_routes_are_configuration(tmp_path):
+    """Place, price and limits, with careful defaults: what is remote is in the cloud and costs money."""
+    path = tmp_path / "routes.toml"
+    path.write_text(ROUTES)
+
+    routes = read_routes(path)
+    profiles = {name: profile(name, route) for name, route in routes.items()}
+
+    assert list(routes) == ["local", "jetson", "openai", "aws"]
+    assert isinstance(routes["jetson"], OpenAIRoute)
+    assert [p.place for p in profiles.values()] == [Place.ON_PREM, Place.ON_PREM, Place.CLOUD, Place.CLOUD]
+    assert profiles["aws"].price == Price(0.024, 15)
+    assert profiles["aws"].live
+    assert profiles["openai"].price == Price(0.006, 1)
+    assert profiles["jetson"].price.is_free
+    assert list(read_routes(None)) == ["local"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[jetson]\nengine = "ollama"', r"line 2: jetson.engine: invalid value 'ollama'"),
+        ('[jetson]\nengine = "openai"\nplace = "moon"', r"line 3: jetson.place: "),
+        ('[aws]\nengine = "aws"', r"line 1: aws: .*region"),
+        ('[aws]\nengine = "aws"\nregion = "x"\nplace = "on_prem"', r"aws.place: Amazon"),
+        ('[local]\nengine = "local"\nplace = "cloud"', r"local.place: the model in this process"),
+        ('[a]\nengine = "local"\n[b]\nengine = "local"', r"more than one"),
+        ("", r"names no route"),
+    ],
+)
+def test_a_wrong_route_is_named(tmp_path, text, words):
+    """No server starts on a route that cannot be meant."""
+    path = tmp_path / "routes.toml"
+    path.write_text(text)
+
+    with pytest.raises(SettingsError, match=words):
+        read_routes(path)

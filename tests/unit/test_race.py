@@ -1,0 +1,258 @@
+"""The race for a final, played without time."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain import race as r
+from app.domain.errors import ProviderDown, ProviderRefused
+from app.domain.policy import Allowed, CascadeRules, Choice, HedgeRules, Rules
+from app.domain.route import Place
+from app.domain.transcript import Hypothesis
+
+CLOUD = Choice("aws", Place.CLOUD, 0.006, 300, 400, 0.9, live=True, why="fastest")
+LOCAL = Choice("local", Place.ON_PREM, 0.0, 500, 700, 0.5, live=False, why="next fastest")
+WORKER = Choice("jetson", Place.ON_PREM, 0.0, 600, 900, 0.6, live=False, why="next fastest")
+
+
+class Played:
+    """A race, and every order it gave."""
+
+    def __init__(self, *choices: Choice, rules: Rules | None = None, speculative=False, confirmed=True) -> None:
+        self.orders: list[r.Order] = []
+        self.choices = choices
+        self._keep(r.begin(choices, rules or Rules(), speculative=speculative, allowed=Allowed.CLOUD_OK))
+        if confirmed:
+            self.happen(r.Confirmed(choices))
+
+    def happen(self, event: r.Happening) -> list[r.Order]:
+        return self._keep(r.advance(self.race, event))
+
+    def answer(self, name: str, text: str, draft: str = "", confidence: float | None = None) -> list[r.Order]:
+        return self.happen(r.Answered(name, Hypothesis(text, is_final=True, confidence=confidence), draft))
+
+    def fail(self, name: str) -> list[r.Order]:
+        return self.happen(r.Failed(name, ProviderDown(name, "gone")))
+
+    def every(self, kind: type) -> list:
+        return [order for order in self.orders if isinstance(order, kind)]
+
+    @property
+    def started(self) -> list[str]:
+        return [start.choice.name for start in self.every(r.Start)]
+
+    @property
+    def delivered(self) -> list[tuple[str, str]]:
+        return [(d.choice.name, d.final.text) for d in self.every(r.Deliver)]
+
+    def _keep(self, step: r.Advance) -> list[r.Order]:
+        self.race, orders = step
+        names = [choice.name for choice in self.race.running]
+        assert len(names) == len(set(names)), "a route runs once at a time"
+        self.orders += orders
+        return list(orders)
+
+
+def test_the_first_route_answers():
+    """Nobody else is asked."""
+    race = Played(CLOUD, LOCAL)
+
+    race.answer("aws", "hello")
+
+    assert race.started == ["aws"]
+    assert race.delivered == [("aws", "hello")]
+
+
+def test_a_route_that_dies_is_followed_by_the_next():
+    """At once, and the reason says so."""
+    race = Played(CLOUD, LOCAL)
+
+    race.fail("aws")
+    race.answer("local", "hello")
+
+    assert race.delivered == [("local", "hello")]
+    assert race.every(r.Deliver)[0].why.startswith("aws failed; ")
+
+
+def test_a_slow_route_is_hedged_after_its_own_p95():
+    """The second is started beside it; the first final wins, the loser is stopped and blamed."""
+    race = Played(CLOUD, LOCAL)
+    assert race.every(r.WakeAfter)[1] == r.WakeAfter(400, r.HedgeDue, "aws")
+
+    race.happen(r.HedgeDue("aws", token=True))
+    race.answer("local", "hello")
+
+    assert race.started == ["aws", "local"]
+    assert race.every(r.Start)[1].hedge
+    assert race.every(r.Stop) == [r.Stop("aws")]
+    assert race.every(r.Blame) == [r.Blame("aws")]
+    assert race.delivered == [("local", "hello")]
+
+
+def test_without_a_token_a_slow_route_is_waited_for_until_patience_ends():
+    """Then it is given up like a failed one."""
+    race = Played(CLOUD, LOCAL)
+
+    race.happen(r.HedgeDue("aws", token=False))
+    assert race.started == ["aws"]
+    race.happen(r.PatienceDue("aws"))
+
+    assert race.started == ["aws", "local"]
+    assert race.every(r.Stop) == [r.Stop("aws")]
+
+
+def test_an_empty_final_is_not_believed_where_the_drafts_had_words():
+    """Another route is asked; the liar is blamed when it has words."""
+    race = Played(CLOUD, LOCAL)
+
+    race.answer("aws", "", draft="turn left here")
+    race.answer("local", "Turn left here.", draft="turn left here")
+
+    assert race.delivered == [("local", "Turn left here.")]
+    assert race.every(r.Blame) == [r.Blame("aws")]
+
+
+def test_two_empty_finals_are_believed():
+    """The drafts imagined something."""
+    race = Played(CLOUD, LOCAL)
+
+    race.answer("aws", "", draft="uh")
+    race.answer("local", "", draft="uh")
+
+    assert race.delivered == [("aws", "")]
+    assert race.every(r.Blame) == []
+
+
+def test_silence_is_delivered_at_once():
+    """No drafts, no words, no doubt."""
+    race = Played(CLOUD, LOCAL)
+
+    race.answer("aws", "")
+
+    assert race.delivered == [("aws", "")]
+
+
+def test_a_doubtful_local_final_is_put_to_a_better_route():
+    """Cascade: low confidence asks the better one, and its words win."""
+    race = Played(LOCAL, CLOUD, rules=Rules(cascade=CascadeRules()))
+
+    race.answer("local", "wreck a nice beach", confidence=0.3)
+    race.answer("aws", "recognise speech")
+
+    assert race.delivered == [("aws", "recognise speech")]
+
+
+def test_a_confident_local_final_is_accepted():
+    """Cascade asks nobody."""
+    race = Played(LOCAL, CLOUD, rules=Rules(cascade=CascadeRules()))
+
+    race.answer("local", "recognise speech", confidence=0.9)
+
+    assert race.started == ["local"]
+    assert race.delivered == [("local", "recognise speech")]
+
+
+def test_when_the_better_route_fails_the_doubtful_words_are_used():
+    """Doubtful words are better than none."""
+    race = Played(LOCAL, CLOUD, rules=Rules(cascade=CascadeRules()))
+
+    race.answer("local", "wreck a nice beach", confidence=0.3)
+    race.fail("aws")
+
+    assert race.delivered == [("local", "wreck a nice beach")]
+
+
+def test_a_speculative_doubt_waits_for_the_end_of_the_utterance():
+    """Then the paid route may be asked."""
+    race = Played(LOCAL, rules=Rules(cascade=CascadeRules()), speculative=True, confirmed=False)
+
+    race.answer("local", "wreck a nice beach", confidence=0.3)
+    assert race.delivered == []
+    race.happen(r.Confirmed((LOCAL, CLOUD)))
+
+    assert race.started == ["local", "aws"]
+
+
+def test_when_all_have_failed_they_are_tried_again_after_a_pause():
+    """Each pause is twice as long; what refused is not asked again."""
+    race = Played(LOCAL, WORKER)
+
+    race.happen(r.Failed("local", ProviderRefused("local", "no")))
+    race.fail("jetson")
+    assert race.orders[-1] == r.WakeAfter(100, r.AgainDue)
+    race.happen(r.AgainDue((LOCAL, WORKER)))
+    race.fail("jetson")
+
+    assert race.started == ["local", "jetson", "jetson"]
+    assert race.orders[-1] == r.WakeAfter(200, r.AgainDue)
+
+
+def test_the_deadline_ends_it():
+    """Nobody is left running."""
+    race = Played(CLOUD, LOCAL)
+
+    race.happen(r.DeadlineDue())
+
+    assert race.every(r.Stop) == [r.Stop("aws")]
+    assert isinstance(race.orders[-1], r.GiveUp)
+    assert race.answer("aws", "too late") == []
+
+
+def test_a_session_that_becomes_private_takes_its_voice_back():
+    """A cloud route in the middle of its work is stopped, and none is asked any more."""
+    race = Played(CLOUD, LOCAL)
+
+    race.happen(r.Restricted())
+
+    assert race.every(r.Stop) == [r.Stop("aws")]
+    assert race.started == ["aws", "local"]
+    race.fail("local")
+    race.happen(r.AgainDue((CLOUD, LOCAL)))
+    assert race.started == ["aws", "local", "local"]
+
+
+EVENTS = st.sampled_from(
+    ["answer", "empty", "fail", "refuse", "hedge", "dry", "patience", "again", "restrict", "confirm"]
+)
+NAMES = st.sampled_from(["aws", "local", "jetson"])
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.permutations([CLOUD, LOCAL, WORKER]),
+    st.lists(st.tuples(EVENTS, NAMES), max_size=40),
+    st.booleans(),
+    st.booleans(),
+)
+def test_whatever_happens_there_is_one_end_and_nobody_is_left_running(order, story, speculative, cascade):
+    """Each race ends in one Deliver or one GiveUp; a private one never starts the cloud."""
+    rules = Rules(cascade=CascadeRules() if cascade else None, hedge=HedgeRules())
+    race = Played(*order, rules=rules, speculative=speculative, confirmed=not speculative)
+    private_from: int | None = None
+    for kind, name in story:
+        match kind:
+            case "answer":
+                race.answer(name, "hello", draft="hello there", confidence=0.4)
+            case "empty":
+                race.answer(name, "", draft="hello there")
+            case "fail":
+                race.fail(name)
+            case "refuse":
+                race.happen(r.Failed(name, ProviderRefused(name, "no")))
+            case "hedge" | "dry":
+                race.happen(r.HedgeDue(name, token=kind == "hedge"))
+            case "patience":
+                race.happen(r.PatienceDue(name))
+            case "again":
+                race.happen(r.AgainDue(tuple(order)))
+            case "restrict":
+                private_from = len(race.orders) if private_from is None else private_from
+                race.happen(r.Restricted())
+            case "confirm":
+                race.happen(r.Confirmed(tuple(order)))
+    race.happen(r.Confirmed(tuple(order)))
+    race.happen(r.DeadlineDue())
+
+    assert len(race.every(r.Deliver)) + len(race.every(r.GiveUp)) == 1
+    assert race.race.running == ()
+    if private_from is not None:
+        assert all(o.choice is not CLOUD for o in race.orders[private_from:] if isinstance(o, r.Start))

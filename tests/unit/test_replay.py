@@ -1,0 +1,164 @@
+"""Stored decisions under other rules, and generated load under any."""
+
+import json
+from dataclasses import replace
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from app.cli import parley
+from app.cli.policy import read_trace
+from app.domain.cost import Budgets, Price
+from app.domain.decision import Record
+from app.domain.errors import SettingsError
+from app.domain.policy import Allowed, Candidate, Objective, Request, Rules
+from app.domain.replay import as_it_was, replay
+from app.domain.route import Place
+from app.policy.plot import plot
+from app.policy.scenario import RouteModel, Scenario, Trouble, read_scenario
+from app.policy.simulation import simulate
+
+FLEET = (
+    Candidate("local", Place.ON_PREM, p50_ms=500, p95_ms=700),
+    Candidate("aws", Place.CLOUD, Price(0.024, 15), p50_ms=200, p95_ms=300),
+)
+
+
+def record(number: int, allowed: Allowed = Allowed.CLOUD_OK) -> Record:
+    return Record(
+        id=str(number),
+        at=f"2026-01-02T10:{number:02}:00+00:00",
+        session="s",
+        tenant="t",
+        utterance=number,
+        rules="private-first",
+        request=Request(4.0, "en", allowed),
+        fleet=FLEET,
+        ranked=("local", "aws"),
+        rejected=(),
+        panic=False,
+        chosen="local",
+        place=Place.ON_PREM,
+        why="",
+        hedged=False,
+        latency_ms=480.0,
+        usd=0.0,
+        attempts=(),
+    )
+
+
+RECORDS = [record(n, Allowed.ON_PREM_ONLY if n % 4 == 0 else Allowed.CLOUD_OK) for n in range(20)]
+
+
+def test_the_same_utterances_under_other_rules():
+    """Faster and dearer; private ones stay at home, whatever the rules."""
+    was, fast = as_it_was(RECORDS), replay(RECORDS, Rules("fastest", Objective.LATENCY))
+
+    assert (was.p50_ms, was.usd, was.cloud, was.violations) == (480.0, 0.0, 0.0, 0)
+    assert (fast.p50_ms, fast.usd, fast.cloud) == (200.0, pytest.approx(15 * 0.006), 0.75)
+    assert (fast.changed, fast.violations, fast.covered) == (15, 0, 1.0)
+
+
+def test_budgets_fill_up_again_in_the_replay():
+    """The first few are made in the cloud, the rest at home."""
+    capped = replay(RECORDS, Rules("capped", budgets=Budgets(day=0.02)))
+
+    assert capped.usd == pytest.approx(0.024)
+    assert capped.changed == 4
+
+
+def test_a_trace_that_sent_a_private_voice_away_is_found_out():
+    """Violations of the past are counted too."""
+    leak = replace(RECORDS[0], place=Place.CLOUD, chosen="aws")
+
+    assert as_it_was([leak]).violations == 1
+
+
+def test_utterances_without_a_route_lower_the_coverage():
+    """A cloud-only fleet has nothing for a private session."""
+    lonely = [replace(one, fleet=FLEET[1:]) for one in RECORDS]
+
+    assert replay(lonely, Rules()).covered == 0.75
+
+
+def test_the_command_compares_traces(tmp_path):
+    """A JSON array or lines; side by side."""
+    array, lines = tmp_path / "a.json", tmp_path / "a.jsonl"
+    array.write_bytes(msgspec.json.encode(RECORDS))
+    lines.write_bytes(b"\n".join(map(msgspec.json.encode, RECORDS)))
+    assert read_trace(array) == read_trace(lines) == RECORDS
+
+    result = CliRunner().invoke(parley, ["policy", "replay", str(array), "--rules", "fastest", "--rules", "offline"])
+
+    assert result.exit_code == 0
+    assert "privacy violations" in result.output
+
+
+def test_what_is_no_trace_is_refused(tmp_path):
+    """With a sentence."""
+    path = tmp_path / "x"
+    path.write_text(json.dumps({"a": 1}))
+
+    with pytest.raises(SettingsError, match="no trace"):
+        read_trace(path)
+
+
+SCENARIO = Scenario(
+    {
+        "local": RouteModel(Place.ON_PREM, 400, 700),
+        "aws": RouteModel(Place.CLOUD, 200, 400, usd_per_minute=0.024, minimum_s=15, failures=0.01),
+    },
+    seconds=20,
+    per_second=50,
+    on_prem_only=0.3,
+    troubles=(Trouble("aws", 5, 10, "stalls"), Trouble("aws", 12, 15, "fails")),
+)
+
+
+@pytest.mark.parametrize("rules", [Rules("a"), Rules("b", Objective.COST), Rules("c", prefer=(Place.CLOUD,))])
+def test_an_outage_loses_nobody(rules):
+    """Every utterance gets its final, no private one meets the cloud, and the cloud is used again afterwards."""
+    tally = simulate(SCENARIO, rules)
+
+    assert tally.lost == 0
+    assert tally.violations == 0
+    assert tally.finals.total() == pytest.approx(1000, rel=0.15)
+    if rules.objective is Objective.LATENCY:
+        assert tally.by_second[7]["aws"] < tally.by_second[19]["aws"]
+
+
+def test_a_story_repeats():
+    """The same seed, the same figures."""
+    one, other = simulate(SCENARIO, Rules()), simulate(SCENARIO, Rules())
+
+    assert (one.finals, one.times, one.usd) == (other.finals, other.times, other.usd)
+
+
+def test_a_budget_holds_in_the_simulation():
+    """When the day's money is gone, the rest is made at home."""
+    tally = simulate(SCENARIO, Rules(budgets=Budgets(day=0.5)))
+
+    assert tally.usd <= 0.5 + 0.0121
+
+
+def test_the_command_plays_a_scenario_and_draws_it(tmp_path):
+    """A table and an SVG; a wrong route in it is named."""
+    path, picture = tmp_path / "s.toml", tmp_path / "s.svg"
+    text = (
+        'seconds = 3\nper_second = 20\npolicies = ["fastest"]\n'
+        '[routes.local]\nplace = "on_prem"\np50_ms = 300\np95_ms = 500\n'
+    )
+    path.write_text(text)
+    result = CliRunner().invoke(parley, ["policy", "simulate", str(path), "--plot", str(picture)])
+    path.write_text(text + '[[troubles]]\nroute = "moon"\nat = 1\nuntil = 2\n')
+
+    assert result.exit_code == 0
+    assert picture.read_text().startswith("<svg")
+    with pytest.raises(SettingsError, match="moon"):
+        read_scenario(path)
+
+
+def test_a_plot_of_nothing_is_a_picture():
+    """No finals, no crash."""
+    assert plot([], 1).startswith("<svg")

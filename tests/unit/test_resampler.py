@@ -1,0 +1,49 @@
+"""Any rate becomes 16 kHz, whatever the packets."""
+
+import numpy as np
+import pytest
+
+from app.domain.audio import SAMPLE_RATE, ms
+from app.web.resampler import Resampler
+
+
+def tone(rate: int, seconds: float = 1.0, hertz: float = 440.0) -> np.ndarray:
+    return (12_000 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)).astype("<i2")
+
+
+def resampled(resampler: Resampler, rate: int, sound: np.ndarray, packet: int) -> np.ndarray:
+    chunks = [c for at in range(0, len(sound), packet) for c in resampler.hear(sound[at : at + packet].tobytes(), rate)]
+    chunks += resampler.finish()
+    assert [c.start for c in chunks[1:]] == [c.end for c in chunks[:-1]]
+    return np.frombuffer(b"".join(c.pcm for c in chunks), "<i2")
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("packet", [1, 37, 1920])
+def test_a_tone_stays_the_same_tone(rate, packet):
+    """Length, pitch and loudness hold, and no packet border is heard."""
+    seconds = 0.2 if packet == 1 else 1.0
+
+    heard = resampled(Resampler(), rate, tone(rate, seconds), packet)
+
+    wanted = tone(SAMPLE_RATE, seconds)
+    assert len(heard) == pytest.approx(len(wanted), abs=2)
+    middle = slice(ms(50), len(wanted) - ms(50))
+    assert np.abs(heard[middle].astype(float) - wanted[middle]).max() < 300
+
+
+def test_its_own_rate_passes_untouched():
+    """16 kHz is neither filtered nor delayed."""
+    sound = tone(SAMPLE_RATE)
+
+    assert np.array_equal(resampled(Resampler(), SAMPLE_RATE, sound, 640), sound)
+
+
+def test_a_client_may_change_its_rate():
+    """What the old filter holds comes out before the new rate's first sample; time goes on."""
+    resampler = Resampler()
+
+    chunks = [c for rate in (48_000, 8_000, 16_000) for c in resampler.hear(tone(rate).tobytes(), rate)]
+    chunks += resampler.finish()
+
+    assert chunks[-1].end == pytest.approx(3 * SAMPLE_RATE, abs=4)
