@@ -11,7 +11,7 @@ import jwt
 from litestar import Litestar, Request, Response, get, post
 from litestar.params import FromPath, FromQuery
 
-from tests.serving import listening
+from tests.serving import serving
 
 
 @dataclass
@@ -57,6 +57,6 @@ async def serve_drive(drive: Drive) -> AsyncIterator[Drive]:
         about = {"id": name, "name": title, "mimeType": "audio/flac", "size": str(len(blob))}
         return Response(json.dumps(about).encode(), media_type="application/json")
 
-    async with listening(Litestar([token, files], openapi_config=None, logging_config=None)) as address:
+    async with serving(Litestar([token, files], openapi_config=None, logging_config=None)) as address:
         drive.url = f"http://{address}"
         yield drive
