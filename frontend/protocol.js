@@ -21,6 +21,7 @@ export const say = (text) => JSON.stringify({ type: "say", text });
  */
 export const MESSAGES = Object.freeze({
   session: { id: "" },
+  ack: { seconds: 0 },
   realtime: { text: "", stable: "", utterance: 0, turn: 0 },
   fullSentence: { text: "", utterance: 0, turn: 0, start: null, end: null, route: null, ttfsMs: null },
   replyStart: { turn: 0, text: "" },

@@ -61,6 +61,8 @@ test("what the client says is what the reference shows", () => {
   const said = [
     configure({ language: "en", reply: true, speak: true }),
     configure({ language: null }),
+    configure({ place: "on_prem_only" }),
+    configure({ archive: false }),
     end(),
     cancel(),
     say("Hello there."),
