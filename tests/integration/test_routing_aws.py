@@ -1,4 +1,4 @@
-"""Amazon Transcribe fails in the middle of a sentence, at the protocol's own seams, and the local model writes it down."""
+"""Amazon Transcribe fails in mid-sentence, at its protocol's own seams, and the local model writes it down."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
