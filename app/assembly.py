@@ -1,14 +1,14 @@
 """The only place where settings, engines and the runtime meet."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, assert_never, cast
 
 from anyio import create_task_group, to_thread
+from pydantic import SecretStr
 
 from app import registry
 from app.config import Settings
@@ -23,9 +23,12 @@ from app.models.resolve import resolve
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile, read_routes
 from app.policy.rules_file import rules_path
 from app.policy.watch import watched_rules
+from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
+from app.runtime.ingest import Scribe, Source
 from app.runtime.metrics import RouteMetrics
+from app.runtime.partial import PartialFiles
 from app.runtime.routes import Routes
 from app.runtime.routing import SessionFinals
 from app.runtime.service import Policy, Service
@@ -39,51 +42,70 @@ PROBE = Path(__file__).parent / "runtime" / "probe.flac"
 async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
     """Everything opened and warm. Raises SettingsError, ModelUnavailable or a ProviderError."""
     async with AsyncExitStack() as stack:
-        routes, policy = await stack.enter_async_context(open_policy(settings))
+        tables = await to_thread.run_sync(read_routes, settings.routes)
+        routes, policy = await stack.enter_async_context(open_policy(settings, tables))
         drafts = await stack.enter_async_context(_open_whisper(settings, settings.draft_model_id, 1))
         detector = await stack.enter_async_context(_open_detector(settings))
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(_open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(_open_synthesizer(settings))
-        store = await stack.enter_async_context(_open_store(settings))
+        archive = await stack.enter_async_context(open_archive(settings))
 
         @asynccontextmanager
         async def session_engines(session: str) -> AsyncGenerator[Engines, None]:
-            finals = SessionFinals(routes, session)
-            try:
-                yield Engines(
-                    detector=detector,
-                    finals=finals,
-                    drafter=drafts.for_session(),
-                    generator=generator,
-                    synthesizer=synthesizer,
-                )
-            finally:
-                finals.close()
+            async with _own(routes.engines, tables) as own:
+                finals = SessionFinals(routes, session, engines=own)
+                try:
+                    yield Engines(
+                        detector=detector,
+                        finals=finals,
+                        drafter=drafts.for_session(),
+                        generator=generator,
+                        synthesizer=synthesizer,
+                    )
+                finally:
+                    finals.close()
 
+        source = await stack.enter_async_context(_open_source(settings))
         yield Service(
             session_engines=session_engines,
-            store=store,
+            archive=archive,
+            scribe=_scribe(settings, detector, routes.engines, tables),
             floor=first_floor(settings, provider),
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
+            source=source,
+            partial=PartialFiles(_spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
+            largest_recording=settings.recording_max_mb << 20,
             description=(
                 ("drafts", settings.draft_model_id),
                 ("finals", f"{', '.join(routes.standings)}; policy {routes.rules().name}"),
                 ("device", " - ".join(filter(None, _device(settings)))),
                 ("speech detector", settings.vad),
                 ("replies", _named(settings, provider)),
-                ("voice", settings.voice_model_id if synthesizer else "none"),
-                ("audio goes to", str(settings.audio_storage_dir.resolve())),
+                ("voice", _voice(settings)),
+                ("audio goes to", place(settings)),
             ),
             policy=policy,
         )
 
 
+def _scribe(
+    settings: Settings,
+    detector: SpeechDetector,
+    engines: Mapping[str, Transcriber],
+    tables: Mapping[str, RouteTable],
+) -> Scribe | None:
+    """Who writes down uploaded recordings: the model in this process, where a route has it."""
+    local = next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
+    return None if local is None else Scribe(detector, local, settings.language or None, finals_model(settings))
+
+
 @asynccontextmanager
-async def open_policy(settings: Settings) -> AsyncGenerator[tuple[Routes, Policy], None]:
-    """The routes of the settings, opened and tended, and the log of what they did."""
-    tables = await to_thread.run_sync(read_routes, settings.routes)
+async def open_policy(
+    settings: Settings, tables: Mapping[str, RouteTable]
+) -> AsyncGenerator[tuple[Routes, Policy], None]:
+    """These routes, opened and tended, and the log of what they did."""
     rules = await watched_rules(rules_path(settings.parley_policy))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -107,6 +129,19 @@ async def open_policy(settings: Settings) -> AsyncGenerator[tuple[Routes, Policy
         routes.record = record
         await stack.enter_async_context(_beside(decisions.write, routes.tend, partial(rules.follow, clock)))
         yield routes, Policy(routes, decisions, metrics.text, lambda: rules.error)
+
+
+@asynccontextmanager
+async def _own(
+    engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable]
+) -> AsyncGenerator[Mapping[str, Transcriber], None]:
+    """The routes' engines for one session: Transcribe keeps a stream for each speaker, the others keep nothing."""
+    async with AsyncExitStack() as stack:
+        own = dict(engines)
+        for name, table in tables.items():
+            if isinstance(table, AwsRoute):
+                own[name] = await stack.enter_async_context(cast(Any, engines[name]).session())
+        yield own
 
 
 def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsyncContextManager[Transcriber]:
@@ -133,7 +168,7 @@ def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsy
                 registry.TRANSCRIBERS,
                 "aws",
                 region=table.region,
-                endpoint_url=table.endpoint_url,
+                endpoint_url=table.endpoint_url or settings.aws_endpoint_url_transcribe_streaming,
                 language=table.language,
                 vocabulary=table.vocabulary,
                 max_streams=table.at_once or 25,
@@ -158,15 +193,6 @@ async def _beside(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGener
         raise fault
 
 
-@dataclass(frozen=True, slots=True)
-class Scribe:
-    """What it takes to write down a recording."""
-
-    detector: SpeechDetector
-    transcriber: Transcriber
-    language: str | None
-
-
 @asynccontextmanager
 async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
     """The engines that `parley transcribe` needs, and no others."""
@@ -174,7 +200,7 @@ async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
         _open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
         _open_detector(settings) as detector,
     ):
-        yield Scribe(detector, transcriber, settings.language or None)
+        yield Scribe(detector, transcriber, settings.language or None, finals_model(settings))
 
 
 @asynccontextmanager
@@ -236,8 +262,8 @@ def first_floor(settings: Settings, provider: str) -> Floor:
         endpointer=Endpointer(
             EndpointingRules(
                 end_after_ms=end,
-                end_after_complete_ms=min(end, EndpointingRules().end_after_complete_ms),
-                end_after_open_ms=max(end, EndpointingRules().end_after_open_ms),
+                end_after_complete_ms=end * 7 // 8,
+                end_after_open_ms=end * 3 // 2,
             )
         ),
     )
@@ -297,18 +323,111 @@ async def _open_generator(settings: Settings, provider: str) -> AsyncGenerator[R
 
 @asynccontextmanager
 async def _open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesizer | None, None]:
-    if settings.speech_provider == "none":
-        yield None
-        return
-    voice = model_folder(settings, settings.voice_model_id)
-    async with registry.opened(registry.SYNTHESIZERS, settings.speech_provider, model=voice) as synthesizer:
+    options: dict[str, Any]
+    match settings.speech_provider:
+        case "none":
+            yield None
+            return
+        case "piper":
+            options = {"model": model_folder(settings, settings.voice_model_id)}
+        case "polly":
+            options = {"region": settings.aws_region, "voice": settings.polly_voice, "engine": settings.polly_engine}
+    async with registry.opened(registry.SYNTHESIZERS, settings.speech_provider, **options) as synthesizer:
         yield synthesizer
 
 
 @asynccontextmanager
-async def _open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
-    async with registry.opened(registry.BLOB_STORES, "filesystem", folder=settings.audio_storage_dir) as store:
-        yield store
+async def open_archive(settings: Settings) -> AsyncGenerator[Archive, None]:
+    """The archive with its spool; nothing is stored before it is running."""
+    folder = _spool_folder(settings)
+    limit = settings.spool_max_mb << 20
+    async with (
+        open_store(settings) as store,
+        registry.opened(
+            registry.SPOOLS, "disk", folder=folder, limit=limit, fsync=settings.spool_fsync, seal=_seal(settings)
+        ) as spool,
+    ):
+        yield Archive(
+            spool,
+            store,
+            keeps=settings.archive_sessions,
+            audio=settings.archive_format,
+            keep_days=settings.archive_keep_days,
+        )
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
+    """Where the archive lives; encrypted where there is a key."""
+    options: dict[str, Any]
+    match settings.blob_store:
+        case "s3":
+            _needed(settings, "s3_bucket")
+            options = {"bucket": settings.s3_bucket, "endpoint_url": settings.s3_endpoint_url or None}
+        case "azure":
+            _needed(settings, "azure_container")
+            options = {
+                "container": settings.azure_container,
+                "connection_string": _secret(settings.azure_connection_string),
+                "account_url": settings.azure_account_url or None,
+                "sas_token": _secret(settings.azure_sas_token),
+            }
+        case "filesystem":
+            options = {"folder": settings.audio_storage_dir}
+    if settings.blob_store != "filesystem":
+        options["prefix"] = settings.blob_prefix
+    async with registry.opened(registry.BLOB_STORES, settings.blob_store, **options) as store:
+        seal = _seal(settings)
+        yield registry.load(registry.SEALS, "store")(store, seal) if seal else store
+
+
+@asynccontextmanager
+async def _open_source(settings: Settings) -> AsyncGenerator[Source | None, None]:
+    account, token = settings.google_drive_service_account, _secret(settings.google_drive_token)
+    if account is None and token is None:
+        yield None
+        return
+    async with registry.opened(registry.SOURCES, "google_drive", service_account=account, token=token or "") as source:
+        yield source
+
+
+def _spool_folder(settings: Settings) -> Path:
+    return settings.spool_dir or settings.audio_storage_dir / ".spool"
+
+
+def _seal(settings: Settings) -> Any:
+    key = _secret(settings.archive_key)
+    return registry.load(registry.SEALS, "aes")(key) if key else None
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
+
+
+def _needed(settings: Settings, name: str) -> None:
+    if not getattr(settings, name):
+        raise SettingsError(f"BLOB_STORE is {settings.blob_store}, and {name.upper()} is not set")
+
+
+def place(settings: Settings) -> str:
+    """Where the archive lives, in words."""
+    match settings.blob_store:
+        case "s3":
+            return f"the bucket {settings.s3_bucket}"
+        case "azure":
+            return f"the container {settings.azure_container}"
+        case "filesystem":
+            return str(settings.audio_storage_dir.resolve())
+
+
+def _voice(settings: Settings) -> str:
+    match settings.speech_provider:
+        case "piper":
+            return settings.voice_model_id
+        case "polly":
+            return f"{settings.polly_voice} ({settings.polly_engine}), Amazon Polly in {settings.aws_region}"
+        case "none":
+            return "none"
 
 
 def _named(settings: Settings, provider: str) -> str:

@@ -37,9 +37,11 @@ class Settings(BaseSettings):
     language: str = Field("en", pattern="^([a-z]{2,3})?$", description="Spoken language; empty detects it each time.")
 
     # Taking turns
-    vad: Literal["webrtc", "silero"] = Field("webrtc", description="Which detector tells speech from no speech.")
+    vad: Literal["silero", "webrtc"] = Field("silero", description="Which detector tells speech from no speech.")
     vad_aggressiveness: int = Field(2, ge=0, le=3, description="webrtc only: 3 calls the least speech.")
-    end_after_ms: int = Field(500, ge=100, le=5000, description="Silence that ends an utterance.")
+    end_after_ms: int = Field(
+        800, ge=200, le=5000, description="Silence that ends an utterance; behind a whole sentence an eighth less."
+    )
     reply_after_ms: int = Field(1000, ge=0, le=30_000, description="Silence after which the user's turn is answered.")
     draft_every_ms: int = Field(300, ge=100, le=5000, description="New speech between two drafts.")
     speculative_finals: bool = Field(True, description="Begin the final in the pause, before the end is certain.")
@@ -64,8 +66,17 @@ class Settings(BaseSettings):
     reply_model_id: str = Field("smollm2-135m-instruct", description="Embedded model: a name or a folder.")
 
     # Speech
-    speech_provider: Literal["piper", "none"] = Field("piper", description="Who speaks the replies.")
+    speech_provider: Literal["piper", "polly", "none"] = Field("piper", description="Who speaks the replies.")
     voice_model_id: str = Field("piper-en_US-joe-medium", description="Piper voice: a name or a folder.")
+    polly_voice: str = Field("Joanna", description="Amazon Polly's voice for English.")
+    polly_engine: Literal["neural", "standard"] = Field("neural", description="Amazon Polly's kind of voice.")
+
+    # Amazon (credentials come from the SDK's own chain: variables, profile, container role)
+    aws_region: str = Field("us-east-1", description="Region of Transcribe and Polly.")
+    aws_endpoint_url_transcribe_streaming: str | None = Field(
+        None,
+        description="Another address for Transcribe streaming (the SDK itself reads AWS_ENDPOINT_URL_POLLY).",
+    )
 
     # Routes for finals
     parley_policy: str = Field(
@@ -81,7 +92,37 @@ class Settings(BaseSettings):
     )
 
     # Archive
+    archive_sessions: bool = Field(
+        True, description="Keep sessions that do not say; a client says with `configure`, `archive`."
+    )
+    archive_format: Literal["flac", "opus"] = Field("flac", description="flac is lossless, opus a tenth of its size.")
+    archive_keep_days: int = Field(0, ge=0, description="Days after which a recording is deleted; 0 keeps all.")
+    archive_key: SecretStr | None = Field(
+        None, description="32 bytes in base64: encrypts what is archived, on the disk and in the store."
+    )
+    blob_store: Literal["filesystem", "s3", "azure"] = Field("filesystem", description="Where the archive lives.")
+    blob_prefix: str = Field("", description="What every blob's name in s3 and azure begins with.")
     audio_storage_dir: Path = Field(Path("recordings"), description="Folder every session's audio is archived in.")
+    s3_bucket: str = Field("", description="Bucket of the archive; credentials are found as the AWS SDK finds them.")
+    s3_endpoint_url: str = Field("", description="Another service that speaks S3; empty is AWS.")
+    azure_container: str = Field("", description="Container of the archive.")
+    azure_connection_string: SecretStr | None = Field(None, description="All it takes to reach the account.")
+    azure_account_url: str = Field(
+        "", description="Or its address alone: with the SAS token, or the identity of where this runs."
+    )
+    azure_sas_token: SecretStr | None = Field(None, description="Token for that container.")
+    spool_dir: Path | None = Field(
+        None, description="Local folder audio is safe in until it is stored; empty is `.spool` in AUDIO_STORAGE_DIR."
+    )
+    spool_max_mb: int = Field(2048, ge=1, description="More than that waiting for the store refuses new sessions.")
+    spool_fsync: Literal["always", "never"] = Field(
+        "always", description="`always` survives a power cut, `never` the death of the process only."
+    )
+    recording_max_mb: int = Field(512, ge=1, description="Largest file POST /recordings takes.")
+    google_drive_service_account: Path | None = Field(
+        None, description="Key file of the service account that fetches recordings from Google Drive."
+    )
+    google_drive_token: SecretStr | None = Field(None, description="Or an access token, good for as long as it lasts.")
 
     @field_validator("allowed_origins", mode="before")
     @classmethod

@@ -43,8 +43,22 @@ SYNTHESIZERS: Table = {
     "polly": Entry("providers.aws.polly:open_polly", "aws"),
 }
 BLOB_STORES: Table = {
+    "azure": Entry("storage.azure:open_azure", "azure"),
     "filesystem": Entry("storage.filesystem:open_filesystem"),
+    "s3": Entry("storage.s3:open_s3", "aws"),
 }
+SOURCES: Table = {
+    "google_drive": Entry("storage.google_drive:open_google_drive", "drive"),
+}
+"""Where recordings may be fetched from."""
+SPOOLS: Table = {
+    "disk": Entry("storage.spool:open_spool"),
+}
+SEALS: Table = {
+    "aes": Entry("storage.sealing:seal_of", "encryption"),
+    "store": Entry("storage.encrypted:EncryptedBlobStore", "encryption"),
+}
+"""Encryption: of bytes, and of a store's blobs."""
 PROBES: Table = {
     "aws": Entry("providers.aws.check:check", "aws"),
     "device": Entry("providers.local.whisper_model:choose_device", "local"),

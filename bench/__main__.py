@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from app.domain.errors import ParleyError
+from bench.endpoints import GRID, parsed, sweep
 from bench.protocols import PROTOCOLS
 from bench.voice_bench import Plan, run
 
@@ -45,11 +46,25 @@ def voice(speech: Path | None, url: str | None, **options: Any) -> None:
     """People speak to a server at the speed of speech, one alone and several at once."""
     if options["protocol"] != "parley" and not url:
         raise click.UsageError("start the other server yourself, and say where it is with --url")
-    folder = speech or Path(os.environ.get("PARLEY_SPEECH_DIR", "../shared/speech"))
+    folder = speech or _corpus()
     name = options.pop("name") or options["protocol"]
     results = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{name}.json"
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # a file has no width of its own
     anyio.run(run, Plan(speech=folder, url=url, name=name, results=results, **options), console)
+
+
+@bench.command()
+@click.option("--clips", type=click.IntRange(0), default=0, show_default=True, help="How many; 0: all.")
+@click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
+@click.option("--waits", multiple=True, help="Such as 360/500/800: after a whole sentence, else, after 'and' (ms).")
+def endpoints(clips: int, speech: Path | None, waits: tuple[str, ...]) -> None:
+    """What waiting longer for an endpoint costs in time, and saves in words."""
+    grid = parsed(waits) or GRID
+    anyio.run(sweep, speech or _corpus(), clips, grid, Console(highlight=False, width=120))
+
+
+def _corpus() -> Path:
+    return Path(os.environ.get("PARLEY_SPEECH_DIR", "../shared/speech"))
 
 
 def main() -> None:

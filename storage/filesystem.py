@@ -35,20 +35,29 @@ class FilesystemBlobStore:
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
-        await to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+        try:
+            await to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+        except OSError as error:
+            raise ProviderDown("filesystem", f"cannot delete {path}: {error.strerror}") from error
         with suppress(OSError):  # a folder with other blobs in it stays
             for folder in path.relative_to(self._folder).parents[:-1]:
                 await to_thread.run_sync((self._folder / folder).rmdir)
 
     async def keys(self, prefix: str = "") -> AsyncGenerator[str, None]:
-        paths = await to_thread.run_sync(lambda: sorted(self._folder.rglob("*")))
-        for path in paths:
-            key = path.relative_to(self._folder).as_posix()
-            if key.startswith(prefix) and path.is_file() and not path.name.startswith("."):
-                yield key
+        for key in await to_thread.run_sync(self._keys, prefix):
+            yield key
 
     async def url(self, key: str) -> str | None:
         return self._path(key).as_uri()
+
+    def _keys(self, prefix: str) -> list[str]:
+        folder = self._folder / prefix[: prefix.rfind("/") + 1]
+        paths = (path.relative_to(self._folder) for path in folder.rglob("*") if path.is_file())
+        return sorted(
+            key
+            for path in paths
+            if (key := path.as_posix()).startswith(prefix) and not any(part.startswith(".") for part in path.parts)
+        )
 
     def _path(self, key: str) -> Path:
         path = (self._folder / key).resolve()

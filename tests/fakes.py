@@ -112,6 +112,7 @@ class Browser:
     def __init__(self, *script: Incoming | bytes | type) -> None:
         self.script = script
         self.shown: list[do.Shown] = []
+        self.acknowledged: list[int] = []
         self._seen: dict[type, anyio.Event] = {}
 
     async def incoming(self) -> AsyncIterator[Incoming]:
@@ -129,6 +130,9 @@ class Browser:
     def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
         self.shown.append(shown)
         self._waited_for(type(shown)).set()
+
+    def acknowledge(self, samples: int) -> None:
+        self.acknowledged.append(samples)
 
     def got(self, kind: type) -> list:
         return [item for item in self.shown if isinstance(item, kind)]
@@ -165,6 +169,40 @@ class MemoryBlobStore:
 
     async def url(self, key: str) -> str | None:
         return None
+
+
+@dataclass
+class MemorySpool:
+    """Logs in a dict; fails while it has an error."""
+
+    held: dict[str, dict[str, list[bytes]]] = field(default_factory=dict)
+    error: ParleyError | None = None
+    has_room: bool = True
+
+    @property
+    def size(self) -> int:
+        return sum(len(record) for logs in self.held.values() for log in logs.values() for record in log)
+
+    async def append(self, session: str, log: str, records: Sequence[bytes]) -> None:
+        await anyio.lowlevel.checkpoint()
+        if self.error:
+            raise self.error
+        self.held.setdefault(session, {}).setdefault(log, []).extend(records)
+
+    async def read(self, session: str, log: str) -> list[bytes]:
+        return list(self.held.get(session, {}).get(log, ()))
+
+    async def logs(self, session: str) -> list[str]:
+        return sorted(self.held.get(session, ()))
+
+    async def sessions(self) -> list[tuple[str, float]]:
+        return [(session, 0.0) for session in self.held]
+
+    async def remove(self, session: str, log: str) -> None:
+        self.held[session].pop(log, None)
+
+    async def forget(self, session: str) -> None:
+        self.held.pop(session, None)
 
 
 class EagerClock:

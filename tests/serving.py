@@ -8,12 +8,15 @@ from litestar import Litestar
 
 from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
+from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
+from app.runtime.ingest import Scribe
 from app.runtime.service import Service
 from app.web.listener import Listener, bound_socket
 from app.web.server import create_app
 from tests.fakes import (
     MemoryBlobStore,
+    MemorySpool,
     ScriptedDetector,
     ScriptedGenerator,
     ScriptedSynthesizer,
@@ -37,7 +40,8 @@ def scripted_service(**changes) -> Service:
 
     options = {
         "session_engines": session_engines,
-        "store": MemoryBlobStore(),
+        "archive": Archive(MemorySpool(), changes.pop("store", None) or MemoryBlobStore()),
+        "scribe": Scribe(ScriptedDetector(), ScriptedTranscriber(), None),
         "floor": Floor(TurnRules(reply_after_ms=300)),
         "max_sessions": 4,
         "description": (("finals", "scripted"),),
@@ -48,7 +52,7 @@ def scripted_service(**changes) -> Service:
 @asynccontextmanager
 async def served(service: Service) -> AsyncGenerator[str, None]:
     """The server's address, like `127.0.0.1:4711`."""
-    async with serving(create_app(service)) as address:
+    async with service.running(), serving(create_app(service)) as address:
         yield address
 
 

@@ -4,8 +4,10 @@ import sys
 
 import click
 
+from app.cli.doctor import doctor
 from app.cli.models import models
 from app.cli.policy import policy
+from app.cli.retranscribe import retranscribe
 from app.cli.serve import serve
 from app.cli.talk import talk
 from app.cli.transcribe import transcribe
@@ -22,7 +24,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, worker, policy, models):
+for command in (serve, talk, transcribe, retranscribe, worker, policy, models, doctor):
     parley.add_command(command)
 
 

@@ -30,7 +30,7 @@ def serve(host: str | None, port: int | None) -> None:
 
 async def _serve(settings: Settings) -> None:
     with bound_socket(settings.host, settings.port) as listening:
-        async with open_service(settings) as service:
+        async with open_service(settings) as service, service.running():
             _print(settings.host, listening.getsockname()[1], service)
             await Listener(create_app(service)).serve([listening])
 

@@ -11,11 +11,12 @@ from anyio import to_thread
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app.assembly import Scribe, open_scribe
+from app.assembly import open_scribe
 from app.config import read_settings
 from app.domain.audio import SAMPLE_RATE, AudioChunk
 from app.domain.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.media.decode import decode
+from app.runtime.ingest import Scribe
 from app.runtime.recordings import transcribe_recording
 
 FORMATS: dict[str, Callable[[Sequence[Segment]], str]] = {

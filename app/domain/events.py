@@ -79,6 +79,7 @@ class ClientConfigured:
     speak: bool | None = None
     allowed: Allowed | None = None
     """Where the user may be heard."""
+    archive: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ class ArchivedChunk:
     """Samples from the session's first."""
     end: int
     sha256: str
-    """Of the blob."""
+    """Of the blob, before it is encrypted."""
+    lost: tuple[tuple[int, int], ...] = ()
+    """Stretches that were damaged on the local disk, and are silence in the blob."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,22 @@ class ArchivedFinal:
 class ArchivedReply:
     turn: int
     text: str
+    cancelled: str | None = None
+    """Why it was broken off; its text and sound are what was sent until then."""
+    key: str | None = None
+    """Its sound; None for a reply in text alone."""
+    samples: int = 0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedTranscript:
+    """The same audio, written down once more by another model."""
+
+    key: str
+    model: str
+    made: str
+    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +72,45 @@ class Manifest:
     """ISO 8601, UTC."""
     ended: str | None = None
     """None while the session lives, or where it was cut off."""
+    recovered: bool = False
+    """The service died in the middle of this session; what had been acknowledged is all here."""
     samples: int = 0
     chunks: tuple[ArchivedChunk, ...] = ()
     finals: tuple[ArchivedFinal, ...] = ()
     replies: tuple[ArchivedReply, ...] = ()
+    transcripts: tuple[ArchivedTranscript, ...] = ()
+    audio: str = "flac"
     format: int = FORMAT
     sample_rate: int = SAMPLE_RATE
 
+    @property
+    def is_live(self) -> bool:
+        return self.ended is None and not self.recovered
 
-def tile(finals: Iterable[ShowFinal], samples: int, ttfs_ms: dict[int, int]) -> tuple[ArchivedFinal, ...]:
+
+def archived(final: ShowFinal, ttfs_ms: int | None) -> ArchivedFinal:
+    """This final with the samples of its own utterance; tile() makes it cover the silence before it too."""
+    return ArchivedFinal(
+        final.start,
+        final.end,
+        final.hypothesis.text,
+        turn=final.turn,
+        utterance=final.utterance,
+        speech=(final.start, final.speech_end),
+        route=final.route.name if final.route else None,
+        language=final.hypothesis.language,
+        ttfs_ms=ttfs_ms,
+    )
+
+
+def tile(finals: Iterable[ArchivedFinal], samples: int) -> tuple[ArchivedFinal, ...]:
     """Finals in the order of their audio, covering [0, samples) exactly."""
     tiles: list[ArchivedFinal] = []
     at = 0
     for final in sorted(finals, key=lambda f: f.start):
-        tiles.append(
-            ArchivedFinal(
-                at,
-                final.end,
-                final.hypothesis.text,
-                turn=final.turn,
-                utterance=final.utterance,
-                speech=(final.start, final.speech_end),
-                route=final.route.name if final.route else None,
-                language=final.hypothesis.language,
-                ttfs_ms=ttfs_ms.get(final.utterance),
-            )
-        )
+        if final.start >= samples:
+            break
+        tiles.append(replace(final, start=at))
         at = final.end
     if at < samples:
         tiles.append(ArchivedFinal(at, samples, ""))

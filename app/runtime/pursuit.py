@@ -4,7 +4,7 @@ What to do is decided by `app.domain.race`; here it is done. Routes, timers and 
 session put what happened into one inbox, and one loop hands it to the race.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
@@ -47,6 +47,8 @@ class Run:
 @dataclass(slots=True)
 class Pursuit:
     routes: Routes
+    engines: Mapping[str, Transcriber]
+    """The routes' engines as this session has them."""
     language: str | None
     choices: Callable[[], tuple[Choice, ...]]
     """The routes that may be asked now, best first."""
@@ -169,7 +171,7 @@ class Pursuit:
         try:
             with run.scope:
                 try:
-                    final = await self._ask(name, self.routes.engines[name])
+                    final = await self._ask(name, self.engines[name])
                 except ParleyError as failure:
                     outcome, error = Outcome.FAILED, getattr(failure, "code", "internal_error")
                     self.routes.failed(name)

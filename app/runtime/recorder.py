@@ -1,133 +1,189 @@
-"""A session's audio and words, on their way into the blob store.
+"""A session's audio and words, on their way to the local disk.
 
-Audio is gathered into chunks of some seconds, each stored as FLAC under
-`sessions/DATE/ID/`; beside them lies `manifest.json`, written again with every
-chunk and at the end. Few chunks may wait: while the store is behind, listening
-waits, and with it the client's socket. No sample is dropped.
+What is heard is written to the spool a few times a second and only then acknowledged
+to the client; the archive stores it from there. While the disk is behind, listening
+waits, and with it the client's socket: no sample is dropped, and none is acknowledged
+that is not kept.
 """
 
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from hashlib import sha256
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import anyio
-import msgspec
-from anyio import to_thread
+import structlog
 
 from app.domain import effects as do
-from app.domain.audio import AudioChunk, ms
-from app.domain.manifest import ArchivedChunk, ArchivedReply, Manifest, tile
-from app.domain.ports import BlobStore
-from app.media.flac import encode_flac
+from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
+from app.domain.errors import ProviderError
+from app.domain.manifest import ArchivedReply, archived
+from app.runtime import journal as jr
+from app.runtime.spooling import Spool
 
-WAITING = 8
-"""Full chunks that may wait for the store."""
+WRITE_EVERY_S = 0.25
+"""Between two writes; so also between two acknowledgements."""
+WAITING = ms(5_000) * BYTES_PER_SAMPLE
+"""Bytes that may wait for the disk; then listening waits. Ten times as much of a reply's sound, then it is cut."""
+LAST_PATIENCE_S = 5.0
+"""How long the end of a session waits for a disk that is full."""
 
-Now = Callable[[], datetime]
+_log = structlog.get_logger("parley.archive")
+
+
+def unheard(_samples: int) -> None:
+    """Nobody waits for acknowledgements."""
 
 
 @dataclass(slots=True)
 class Recorder:
-    """What one session leaves behind."""
+    """What one session leaves behind; nothing where `keeps` is False."""
 
-    store: BlobStore
-    manifest: Manifest
-    chunk_ms: int
+    spool: Spool
+    opened: jr.Opened
+    keeps: bool = True
+    chunk_ms: int = 10_000
+    write_every_s: float = WRITE_EVERY_S
+    disk_patience_s: float = 30.0
+    """How long the disk may be full before the session ends."""
+    acknowledge: Callable[[int], None] = unheard
+    """Told how many samples from the session's first are safe."""
+    chunk_closed: Callable[[], None] = lambda: None
+    """Told when one more chunk may be stored."""
+    heard: int = 0
+    """Samples."""
+    written: int = 0
+    """Samples on the disk."""
     _pcm: bytearray = field(default_factory=bytearray)
-    _start: int = 0
-    _waiting: deque[AudioChunk] = field(default_factory=deque)
+    _entries: list[bytes] = field(default_factory=list)
+    _replies: int = 0
+    _words: str = ""
+    _voice: dict[int, bytearray] = field(default_factory=dict)
+    _voice_waiting: int = 0
     _more: anyio.Event = field(default_factory=anyio.Event)
-    _storing: anyio.Lock = field(default_factory=anyio.Lock)
-    _finals: list[do.ShowFinal] = field(default_factory=list)
-    _ttfs_ms: dict[int, int] = field(default_factory=dict)
+    _full: anyio.Event = field(default_factory=anyio.Event)
+    _less: anyio.Event = field(default_factory=anyio.Event)
+    _writing: anyio.Lock = field(default_factory=anyio.Lock)
 
-    @property
-    def folder(self) -> str:
-        return f"sessions/{self.manifest.started[:10]}/{self.manifest.session}"
+    def consent(self, keeps: bool) -> bool:
+        """Say whether this session is kept. Behind its first audio nothing changes, and False is returned."""
+        if self.heard and keeps != self.keeps:
+            return False
+        self.keeps = keeps
+        return True
 
     async def hear(self, chunk: AudioChunk) -> None:
-        """Take a chunk; waits while the store is behind."""
+        """Take a chunk; waits while the disk is behind."""
+        self.heard += chunk.samples
+        if not self.keeps:
+            return
         self._pcm += chunk.pcm
-        if len(self._pcm) // 2 >= ms(self.chunk_ms):
-            self._cut()
-            self._more.set()
-            if len(self._waiting) > WAITING:
-                await self._flush()
+        self._more.set()
+        while len(self._pcm) > WAITING:
+            self._less = anyio.Event()
+            self._full.set()
+            await self._less.wait()
 
     def note(self, effect: do.Effect, ttfs_ms: int | None) -> None:
-        """Remember what belongs into the manifest."""
+        """Remember what belongs beside the audio."""
+        if not self.keeps:
+            return
         match effect:
-            case do.ShowFinal(utterance=number):
-                self._finals.append(effect)
-                if ttfs_ms is not None:
-                    self._ttfs_ms[number] = ttfs_ms
+            case do.ShowFinal():
+                self._enter(jr.FinalHeard(archived(effect, ttfs_ms)))
+            case do.ShowReplyStart():
+                self._words = ""
+            case do.ShowReplyDelta(text=text):
+                self._words += text
+            case do.PlayAudio(chunk=chunk) if self._voice_waiting < 10 * WAITING:
+                self._voice.setdefault(self._replies + 1, bytearray()).extend(chunk.pcm)
+                self._voice_waiting += len(chunk.pcm)
             case do.ShowReply(turn, text):
-                self.manifest = replace(self.manifest, replies=(*self.manifest.replies, ArchivedReply(turn, text)))
+                self._close_reply(ArchivedReply(turn, text))
+            case do.ShowReplyCancelled(turn, reason):
+                self._close_reply(ArchivedReply(turn, self._words.strip(), cancelled=reason))
             case _:
                 pass
 
-    async def store_as_heard(self) -> None:
-        """Store chunks as they fill; for ever."""
+    def _close_reply(self, reply: ArchivedReply) -> None:
+        self._replies += 1
+        self._words = ""
+        self._enter(jr.Replied(self._replies, reply))
+
+    def _enter(self, entry: jr.Entry) -> None:
+        self._entries.append(jr.encode(entry))
+        self._more.set()
+
+    async def write_as_heard(self) -> None:
+        """Write for ever. Raises ProviderBusy or ProviderDown where the disk stays full."""
         while True:
             await self._more.wait()
             self._more = anyio.Event()
-            with anyio.CancelScope(shield=True):  # a chunk begun is stored whole
-                await self._flush()
+            await self._write_all(self.disk_patience_s)
+            with anyio.move_on_after(self.write_every_s):  # whoever speaks faster than time is written as it comes
+                await self._full.wait()
+            self._full = anyio.Event()
 
-    async def finish(self, ended: datetime) -> None:
-        """Store everything that is left."""
-        if self._pcm:
-            self._cut()
-        await self._flush()
-        self.manifest = replace(self.manifest, ended=_iso(ended))
-        await self._write_manifest()
+    async def finish(self, ended: str) -> None:
+        """Write everything that is left. Raises ProviderBusy or ProviderDown where that fails; it is unacknowledged."""
+        if self.heard and self.keeps:
+            self._enter(jr.Ended(ended))
+            try:
+                await self._write_all(min(LAST_PATIENCE_S, self.disk_patience_s))
+            except ProviderError:
+                _log.error("audio lost", session=self.opened.session, samples=self.heard - self.written)
+                raise
 
-    def _cut(self) -> None:
-        chunk = AudioChunk(bytes(self._pcm), self._start)
-        self._start = chunk.end
-        self._pcm.clear()
-        self._waiting.append(chunk)
+    async def _write_all(self, patience_s: float) -> None:
+        began = anyio.current_time()
+        while True:
+            try:
+                with anyio.CancelScope(shield=True):  # what is begun is written whole, and counted
+                    await self._write()
+            except ProviderError:
+                if anyio.current_time() - began > patience_s:
+                    raise
+                await anyio.sleep(self.write_every_s)
+            else:
+                return
 
-    async def _flush(self) -> None:
-        async with self._storing:
-            while self._waiting:
-                await self._store(self._waiting[0])
-                self._waiting.popleft()
-                await self._write_manifest()
+    async def _write(self) -> None:
+        """All that waits. After an error what is not yet written waits still."""
+        async with self._writing:
+            if not self.heard:
+                return  # a session without audio leaves nothing
+            if not self.written:
+                await self._append(jr.JOURNAL, jr.encode(self.opened))
+            await self._write_audio()
+            await self._write_voices()
+            if entries := tuple(self._entries):
+                await self._append(jr.JOURNAL, *entries)
+                del self._entries[: len(entries)]
 
-    async def _store(self, chunk: AudioChunk) -> None:
-        blob = await to_thread.run_sync(encode_flac, chunk.pcm)
-        key = f"{self.folder}/{chunk.start:012d}.flac"
-        await self.store.put(key, blob, content_type="audio/flac")
-        stored = ArchivedChunk(key, chunk.start, chunk.end, sha256(blob).hexdigest())
-        self.manifest = replace(self.manifest, samples=chunk.end, chunks=(*self.manifest.chunks, stored))
+    async def _write_audio(self) -> None:
+        while self._pcm:
+            room = (self._segment + ms(self.chunk_ms) - self.written) * BYTES_PER_SAMPLE
+            piece = bytes(self._pcm[:room])
+            await self._append(f"{jr.AUDIO}{self._segment:012d}", jr.sound(self.written, piece))
+            begun = self.written and self.written == self._segment
+            del self._pcm[: len(piece)]
+            self.written += len(piece) // BYTES_PER_SAMPLE
+            self._less.set()
+            self.acknowledge(self.written)
+            if begun:  # so the chunk before it will not grow any more
+                self.chunk_closed()
 
-    async def _write_manifest(self) -> None:
-        samples = self.manifest.samples
-        covered = [final for final in self._finals if final.start < samples]
-        self.manifest = replace(self.manifest, finals=tile(covered, samples, self._ttfs_ms))
-        written = msgspec.json.format(msgspec.json.encode(self.manifest))
-        await self.store.put(f"{self.folder}/manifest.json", written, content_type="application/json")
+    async def _write_voices(self) -> None:
+        for number, voice in sorted(self._voice.items()):
+            if piece := bytes(voice):
+                await self._append(f"{jr.REPLY}{number:04d}", piece)
+                del voice[: len(piece)]
+                self._voice_waiting -= len(piece)
+            if not voice and number <= self._replies:
+                del self._voice[number]
 
+    async def _append(self, log: str, *records: bytes) -> None:
+        await self.spool.append(self.opened.session, log, records)
 
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
-
-
-@asynccontextmanager
-async def recording(
-    store: BlobStore, session: str, *, now: Now, chunk_ms: int = 10_000
-) -> AsyncGenerator[Recorder, None]:
-    """Record a session; what is left at the end is stored even when the session is cancelled."""
-    recorder = Recorder(store, Manifest(session, started=_iso(now())), chunk_ms)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(recorder.store_as_heard)
-        try:
-            yield recorder
-        finally:
-            with anyio.CancelScope(shield=True):
-                await recorder.finish(now())
-            tasks.cancel_scope.cancel()
+    @property
+    def _segment(self) -> int:
+        """First sample of the chunk that is being written."""
+        return self.written - self.written % ms(self.chunk_ms)

@@ -1,6 +1,6 @@
 """Finals by the policy: for every utterance the routes are ranked, and pursued until one has it."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -13,6 +13,7 @@ from app.domain.audio import AudioChunk
 from app.domain.decision import Attempt, Outcome, Record, Refused
 from app.domain.errors import ProviderBusy
 from app.domain.policy import Allowed, Candidate, Choice, Decision, Request, rank
+from app.domain.ports import Transcriber
 from app.domain.route import Place, Route
 from app.domain.transcript import Hypothesis
 from app.runtime.pursuit import HAPPENINGS, USUAL_S, Item, Pursuit
@@ -27,9 +28,12 @@ class SessionFinals:
     session: str
     tenant: str = "default"
     allowed: Allowed = Allowed.CLOUD_OK
+    engines: Mapping[str, Transcriber] | None = None
+    """The session's own engines, where it has some; otherwise those of the routes."""
 
     def open(self, utterance: int, language: str | None, allowed: Allowed) -> "RoutedFinal":
-        return RoutedFinal(self.routes, self.session, self.tenant, utterance, language, allowed)
+        engines = self.routes.engines if self.engines is None else self.engines
+        return RoutedFinal(self.routes, engines, self.session, self.tenant, utterance, language, allowed)
 
     def close(self) -> None:
         """The session is over."""
@@ -50,6 +54,7 @@ class RoutedFinal:
     """An OwedFinal by the policy."""
 
     routes: Routes
+    engines: Mapping[str, Transcriber]
     session: str
     tenant: str
     utterance: int
@@ -114,6 +119,7 @@ class RoutedFinal:
         async with inbox, items, anyio.create_task_group() as tasks:
             pursuit = self._pursuit = Pursuit(
                 self.routes,
+                self.engines,
                 self.language,
                 self._choices,
                 lambda: self._draft,

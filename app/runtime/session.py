@@ -15,6 +15,7 @@ from anyio.abc import ObjectSendStream
 from app.domain import effects as do
 from app.domain import events as ev
 from app.domain.audio import AudioChunk
+from app.domain.errors import ClientError, ClientFault
 from app.domain.floor import Closed, Floor
 from app.domain.ports import Clock
 from app.domain.turn_taking import step
@@ -25,6 +26,8 @@ from app.runtime.telemetry import Telemetry
 
 INBOX = 256
 """Events waiting for the loop; when it is full, whoever brings the next one waits."""
+
+TOO_LATE = "archive must be said before the first audio; DELETE /recordings/ID removes what is kept"
 
 Incoming: TypeAlias = (
     AudioChunk | ev.ClientConfigured | ev.ClientEnded | ev.ClientCancelled | ev.ClientSaid | ev.ClientErred
@@ -40,6 +43,10 @@ class Client(Protocol):
 
     def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
         """Never waits: a client too slow for its words loses drafts, then the session."""
+        ...
+
+    def acknowledge(self, samples: int) -> None:
+        """So many samples from the session's first will survive anything. Never waits; a few times a second."""
         ...
 
 
@@ -67,12 +74,18 @@ async def run_session(
 _SHOWN = get_args(do.Shown)
 
 
+def _agreed(configured: ev.ClientConfigured, recorder: Recorder) -> bool:
+    return configured.archive is None or recorder.consent(configured.archive)
+
+
 async def _listen(client: Client, engines: Engines, inbox: ObjectSendStream[ev.Event], recorder: Recorder) -> None:
     async def audio() -> AsyncGenerator[AudioChunk, None]:
         async for item in client.incoming():
             if isinstance(item, AudioChunk):
                 await recorder.hear(item)
                 yield item
+            elif isinstance(item, ev.ClientConfigured) and not _agreed(item, recorder):
+                await inbox.send(ev.ClientErred(ClientError(ClientFault.BAD_MESSAGE, TOO_LATE)))
             else:  # the detector asks for audio only when it has passed on all it had
                 await inbox.send(item)
 

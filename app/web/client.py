@@ -14,7 +14,7 @@ from app.domain.errors import ClientError, ClientFault
 from app.media.mp3 import encode_mp3
 from app.runtime.session import Incoming
 from app.web import wire
-from app.web.outbox import Letter, Outbox
+from app.web.outbox import Acknowledged, Letter, Outbox
 from app.web.packets import Packet, check_pcm, pack, unpack
 from app.web.resampler import Resampler
 
@@ -56,11 +56,16 @@ class SocketClient:
     def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
         self._outbox.put(Letter(shown, ttfs_ms))
 
+    def acknowledge(self, samples: int) -> None:
+        self._outbox.put(Letter(Acknowledged(samples)))
+
     async def write(self) -> None:
         """Send what is shown, in order; for ever. The only one who writes to the socket."""
         while True:
             letter = await self._outbox.take()
             match letter.shown:
+                case Acknowledged(samples):
+                    await self.send(wire.ack(samples))
                 case do.PlayAudio(turn, chunk):
                     self._reply_pcm.setdefault(turn, bytearray()).extend(chunk.pcm)
                     await self.socket.send_data(pack(wire.audio_metadata(turn), chunk.pcm), mode="binary")

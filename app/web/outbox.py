@@ -1,7 +1,7 @@
 """What waits to be sent to one client.
 
-Nobody waits for a slow client: a newer draft replaces the older one that still
-waits, and a client behind by more than the limit loses its session.
+Nobody waits for a slow client: a newer draft or acknowledgement replaces the older
+one that still waits, and a client behind by more than the limit loses its session.
 """
 
 from collections import deque
@@ -16,8 +16,13 @@ LIMIT = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledged:
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
-    shown: do.Shown
+    shown: do.Shown | Acknowledged
     ttfs_ms: int | None = None
 
     @property
@@ -36,6 +41,8 @@ class Outbox:
     def put(self, letter: Letter) -> None:
         match letter.shown:
             case do.ShowDraft(utterance=utterance) if self._newest_is_draft_of(utterance):
+                self.waiting -= self.letters.pop().size
+            case Acknowledged() if self.letters and isinstance(self.letters[-1].shown, Acknowledged):
                 self.waiting -= self.letters.pop().size
             case do.ShowReplyCancelled(turn):
                 self._drop_audio(turn)

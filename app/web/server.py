@@ -7,7 +7,9 @@ from litestar import Litestar, get
 from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
+from app.runtime.archive import ArchiveState
 from app.runtime.service import Service
+from app.web import recordings, uploads
 from app.web.policy import decisions, explain, metrics, summary
 from app.web.sockets import raw, transcribe
 
@@ -24,7 +26,18 @@ async def health(state: State) -> dict[str, Any]:
         "status": "ok" if service.has_room else "full",
         "sessions": len(service.sessions),
         "maxSessions": service.max_sessions,
+        "archive": _archive(service.archive.state()),
         "runs": dict(service.description),
+    }
+
+
+def _archive(state: ArchiveState) -> dict[str, Any]:
+    return {
+        "waiting": state.waiting,
+        "bytes": state.bytes,
+        "oldestSeconds": state.oldest_s,
+        "full": state.full,
+        "error": state.error,
     }
 
 
@@ -32,7 +45,7 @@ def create_app(service: Service) -> Litestar:
     """The application over an open service."""
     page = create_static_files_router(path="/", directories=[PAGE], html_mode=True)
     return Litestar(
-        [transcribe, raw, health, decisions, summary, explain, metrics, page],
+        [transcribe, raw, health, recordings.router, uploads.router, decisions, summary, explain, metrics, page],
         state=State({"service": service}),
         openapi_config=None,
         logging_config=None,

@@ -2,7 +2,6 @@
 
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import anyio
 import structlog
@@ -11,11 +10,14 @@ from litestar.datastructures import State
 from litestar.exceptions import WebSocketDisconnect
 
 from app.domain.errors import ClientError, ClientFault, ParleyError
-from app.runtime.service import Service
+from app.runtime.service import Service, new_session_id
 from app.web import wire
 from app.web.client import SocketClient
 
 POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
+
+LEFT = WebSocketDisconnect, OSError
+"""What writing to a client that is gone raises; the OSError is ASGI's word for it."""
 
 _log = structlog.get_logger("parley.socket")
 
@@ -44,12 +46,12 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
             await socket.close(TRY_AGAIN_LATER, "no capacity")
         else:
             await _talk(client, service)
-    except WebSocketDisconnect:
+    except LEFT:
         pass  # it left while we were writing: the session has noticed or never began
 
 
 async def _talk(client: SocketClient, service: Service) -> None:
-    session = uuid4().hex
+    session = new_session_id()
     structlog.contextvars.bind_contextvars(session=session)
     await client.send(wire.Session(session))
     try:
@@ -69,7 +71,7 @@ async def _talk(client: SocketClient, service: Service) -> None:
 async def _write(client: SocketClient) -> None:
     try:
         await client.write()
-    except WebSocketDisconnect:
+    except LEFT:
         return  # the reading side ends the session
 
 

@@ -25,6 +25,7 @@ class Configure(_Message, frozen=True, tag="configure"):
     reply: bool | None = None
     speak: bool | None = None
     place: Allowed | None = None
+    archive: bool | None = None
 
 
 class End(_Message, frozen=True, tag="end"):
@@ -63,11 +64,11 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
-        case Configure(language, reply, speak, place):
+        case Configure(language, reply, speak, place, archive):
             wanted = None if language is msgspec.UNSET else (language or "")
             if wanted and not (len(wanted) in (2, 3) and wanted.isascii() and wanted.islower()):
                 raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {wanted[:20]!r}")
-            return ev.ClientConfigured(wanted, reply, speak, place)
+            return ev.ClientConfigured(wanted, reply, speak, place, archive)
         case End():
             return ev.ClientEnded()
         case Cancel():
@@ -85,6 +86,10 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
 
 class Session(_Message, frozen=True, tag="session"):
     id: str
+
+
+class Ack(_Message, frozen=True, tag="ack"):
+    seconds: float
 
 
 class Realtime(_Message, frozen=True, tag="realtime"):
@@ -148,7 +153,7 @@ class ReplyAudio(_Message, frozen=True, tag="replyAudio"):
 
 
 ServerMessage: TypeAlias = (
-    Session | Realtime | FullSentence | ReplyStart | ReplyDelta | ReplyCancelled | ServerResponse | Fault
+    Session | Ack | Realtime | FullSentence | ReplyStart | ReplyDelta | ReplyCancelled | ServerResponse | Fault
 )
 encode = msgspec.json.Encoder().encode
 
@@ -198,6 +203,11 @@ def fault(error: ParleyError, *, fatal: bool = False) -> Fault:
             return Fault(error.code, str(error), fatal)
         case _:
             return Fault("internal_error", "something went wrong on the server", fatal)
+
+
+def ack(samples: int) -> Ack:
+    """So many seconds of the session's audio will survive anything."""
+    return Ack(round(seconds(samples), 3))
 
 
 def server_response(turn: int, text: str, mp3: bytes) -> ServerResponse:

@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 
 from awscrt import http, io
 
-from providers.aws.body import Body, Readable, Rest
+from providers.aws.body import Body, Rest
 
 T = TypeVar("T")
 
@@ -32,14 +32,15 @@ class Head:
     headers: dict[str, str]
 
 
-class _Answer:
+class Answer:
     """The response to one request: bytes come in on the CRT's thread and go out on the event loop."""
 
-    def __init__(self, close: Callable[[], None]) -> None:
+    def __init__(self, body: Body, disconnect: Callable[[], None]) -> None:
+        self.body = body
+        self._disconnect = disconnect
         self._loop = asyncio.get_running_loop()
         self._head: asyncio.Future[Head] = self._loop.create_future()
         self._chunks: asyncio.Queue[bytes | Broken | None] = asyncio.Queue()  # whoever reads never waits
-        self.close = close
 
     def on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
         self._on_loop(self._set_head, Head(status_code, dict(headers)))
@@ -73,7 +74,13 @@ class _Answer:
             self.close()  # because a server that never answers would keep its connection
             raise
 
+    def close(self) -> None:
+        """Drop the connection, whatever is still on its way."""
+        self.body.close()
+        self._disconnect()
+
     async def consume_body(self) -> bytes:
+        self.body.close()  # because a stream is over when both sides are
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
@@ -102,24 +109,19 @@ class Http2:
         self._socket_options.keep_alive_max_probes = 3
         self._rest = Rest()
 
-    def wake(self) -> None:
-        """Have the CRT look at the bodies now, because something was written to one of them."""
-        self._rest.ring()
-
     async def make_request(
-        self, url: str, method: str = "GET", headers: list[tuple[str, str]] | None = None, body: Readable | None = None
-    ) -> _Answer:
-        assert body is not None, "a transcription is a conversation"
+        self, url: str, method: str = "GET", headers: list[tuple[str, str]] | None = None, body: object = None
+    ) -> Answer:
+        """A request whose body is written to the answer's `body`, and not to the one given here."""
+        del body
         connection = await self._connect(url)
         parsed = urlparse(url)
-        request = http.HttpRequest(
-            method, parsed.path or "/", http.HttpHeaders(headers), body_stream=Body(body, self._rest)
-        )
-        answer = _Answer(connection.close)
+        answer = Answer(Body(self._rest), connection.close)
+        request = http.HttpRequest(method, parsed.path or "/", http.HttpHeaders(headers), body_stream=answer.body)
         stream = connection.request(request, answer.on_headers, answer.on_body)
         stream.completion_future.add_done_callback(answer.on_complete)
         stream.activate()
-        self.wake()
+        self._rest.ring()
         return answer
 
     async def _connect(self, url: str) -> http.HttpClientConnection:
@@ -134,7 +136,7 @@ class Http2:
             socket_options=self._socket_options,
             tls_connection_options=tls,
         )
-        self.wake()
+        self._rest.ring()
         connection = await _outcome(opening, too_late=lambda late: late.close())
         if connection.version is not http.HttpVersion.Http2:
             connection.close()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.domain.audio import ms
 
 _FRAME = ms(20)
@@ -17,13 +19,11 @@ class Sound:
     loudest: int = 0
 
     def hear(self, pcm: bytes, start: int) -> "Sound":
-        samples = memoryview(pcm).cast("h")
-        end, loudest = self.end, self.loudest
-        for at in range(0, len(samples), _FRAME):
-            frame = samples[at : at + _FRAME]
-            highest, lowest = max(frame), min(frame)
-            peak = max(highest, -lowest)
-            loudest = max(loudest, peak)
-            if peak and peak >= _LOUD * loudest:
-                end = start + at + len(frame)
+        samples = np.abs(np.frombuffer(pcm, "<i2").astype(np.int32))
+        if not len(samples):
+            return self
+        peaks = np.maximum.reduceat(samples, range(0, len(samples), _FRAME))
+        loudest = max(self.loudest, int(peaks.max()))
+        (loud,) = np.nonzero(peaks >= max(1, _LOUD * loudest))
+        end = start + min(len(samples), (int(loud[-1]) + 1) * _FRAME) if len(loud) else self.end
         return Sound(end, loudest)

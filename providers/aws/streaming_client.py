@@ -24,7 +24,7 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderRefused
 from providers.aws.credentials import Credentials
 from providers.aws.errors import Meanings, by_status, in_our_words, meaning
-from providers.aws.http2 import Broken, Http2
+from providers.aws.http2 import Answer, Broken, Http2
 from providers.aws.results import Item, Result
 
 PROVIDER = "aws"
@@ -70,19 +70,20 @@ class Recognition:
 class Wire:
     """One open stream: audio out, results in."""
 
-    def __init__(self, stream: StartStreamTranscriptionEventStream, transport: Http2) -> None:
-        self._stream = stream
-        self._transport = transport
+    def __init__(self, stream: StartStreamTranscriptionEventStream) -> None:
+        self._audio = stream.input_stream
+        self._results = stream.output_stream
+        self._answer: Answer = stream.output_stream._raw_stream  # noqa: SLF001 because it is our own transport's
+        self._audio._input_stream = self._answer.body  # noqa: SLF001 because theirs is polled
         self._said_end = False
 
     async def send(self, pcm: bytes) -> None:
         """Queue audio of any length. Raises ProviderDown where the stream is broken or does not take any more."""
         with _in_our_words():
             for at in range(0, len(pcm), _MOST_BYTES):
-                await self._stream.input_stream.send_audio_event(pcm[at : at + _MOST_BYTES])
-            self._transport.wake()
+                await self._audio.send_audio_event(pcm[at : at + _MOST_BYTES])
             with anyio.fail_after(_TAKES_WITHIN_S):
-                while self._unsent_bytes > _MOST_UNSENT_BYTES:  # noqa: ASYNC110 because the CRT does not say when it has read
+                while self._answer.body.unsent_bytes > _MOST_UNSENT_BYTES:  # noqa: ASYNC110 because the CRT does not say when it has read
                     await anyio.sleep(0.01)
 
     async def end(self) -> None:
@@ -90,27 +91,21 @@ class Wire:
         if not self._said_end:
             self._said_end = True
             with _in_our_words():
-                await self._stream.input_stream.end_stream()  # type: ignore[no-untyped-call]  # because the package forgot
-            self._transport.wake()
+                await self._audio.end_stream()  # type: ignore[no-untyped-call]  # because the package forgot
 
     async def results(self) -> AsyncGenerator[Result, None]:
         """Every result until the server has said everything. Raises ProviderDown where it stops before our end."""
         with _in_our_words():
-            async for event in self._stream.output_stream:
+            async for event in self._results:
                 for result in event.transcript.results if event is not None else ():
                     for best in (result.alternatives or ())[:1]:
                         yield _result(result, best)
             if not self._said_end:
                 raise Broken("the server ended the stream before we did")
 
-    @property
-    def _unsent_bytes(self) -> int:
-        return sum(map(len, self._stream.input_stream._input_stream._byte_chunks))  # noqa: SLF001 because it grows without limit
-
     def close(self) -> None:
         """Drop the connection, whatever is still on its way."""
-        self._stream.input_stream._input_stream.close()  # type: ignore[no-untyped-call]  # noqa: SLF001 because only this stops the reading of it
-        self._stream.output_stream._raw_stream.close()  # noqa: SLF001 because this is our own transport's answer
+        self._answer.close()
 
 
 class StreamingClient:
@@ -118,13 +113,12 @@ class StreamingClient:
 
     def __init__(self, *, region: str, endpoint_url: str | None, ca_file: Path | None) -> None:
         """Reads the trusted certificates from disk, so not for the event loop."""
-        self._transport = Http2(ca_file)
         self._client = TranscribeStreamingClient(
             region=region,
             endpoint_resolver=StaticEndpointResolver(endpoint_url) if endpoint_url else None,  # type: ignore[no-untyped-call]
             credential_resolver=StaticCredentialResolver("", ""),
         )
-        self._client._session_manager = self._transport  # type: ignore[assignment]  # noqa: SLF001 because the package takes no transport
+        self._client._session_manager = Http2(ca_file)  # type: ignore[assignment]  # noqa: SLF001 because the package takes no transport
 
     async def open(self, *, locale: str, recognition: Recognition, credentials: Credentials, within_s: float) -> Wire:
         """A stream that the service has accepted. Raises one of our errors, within the time given."""
@@ -144,7 +138,7 @@ class StreamingClient:
                 enable_partial_results_stabilization=True,
                 partial_results_stability="high",
             )
-        return Wire(stream, self._transport)
+        return Wire(stream)
 
 
 @contextmanager

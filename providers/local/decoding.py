@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import exp
 
 from providers.local.context import DRAFT_MARGIN, MARGIN, ladder
-from providers.local.guard import Verdict, crammed, judge, loop_start
+from providers.local.guard import Verdict, crammed, judge, loop_start, restart
 from providers.local.mel import scaled
 from providers.local.passes import (
     Ask,
@@ -90,6 +90,9 @@ def _mended(model: WhisperModel, asked: Asked, encoded: Encoded, heard: Pass) ->
     if verdict is Verdict.SILENCE:
         return Heard("", evidence.log_probability, verdict)
     words = align(model, asked, encoded, heard.tokens) if asked.ask.timed else ()
+    spoken = evidence.text.split()
+    if not asked.ask.careful and (cut := restart(spoken)) is not None:
+        return Heard(" ".join(spoken[:cut]), evidence.log_probability, verdict, words[:cut])
     return Heard(evidence.text, evidence.log_probability, verdict, words)
 
 

@@ -82,6 +82,15 @@ def loop_start(words: Sequence[str]) -> int | None:
     return None
 
 
+def restart(words: Sequence[str]) -> int | None:
+    """Where the text begins to say its own beginning again, as a loop does; two words are enough."""
+    for copied in range(2, len(words) - 3):
+        first = len(words) - copied
+        if all(same_word(one, other) for one, other in zip(words, words[first:], strict=False)):
+            return first
+    return None
+
+
 def crammed(starts: Sequence[float], end: float, cut: int) -> bool:
     """True where the words from `cut` on take no time of their own: they were never said.
 

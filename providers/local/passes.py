@@ -8,7 +8,7 @@ import ctranslate2
 import numpy as np
 from faster_whisper.tokenizer import Tokenizer
 
-from providers.local.guard import Evidence, Verdict, judge
+from providers.local.guard import Evidence, loop_start, restart
 from providers.local.mel import HOP, Mel
 from providers.local.whisper_model import WhisperModel
 
@@ -25,8 +25,10 @@ _AT_FIRST = 4
 """Tokens a second in the first half of a pass; few people speak faster, and a loop is stopped there."""
 
 
-_NEW = 24
-"""Tokens a draft may add to words that are known."""
+_OFTEN = 3
+_NEW = 10
+_MORE = 20
+"""Tokens a draft adds to words that are known, at first and at most more: the next draft goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +121,32 @@ def generate(model: WhisperModel, encoded: Encoded, asked: Sequence[Asked]) -> l
     beam = max(one.ask.beam_size for one in asked)
     prefix = max(len(one.prefix) for one in asked)
     budget = min(_ANSWER - prefix, int(12 + seconds * _TOKENS_A_SECOND))
+    greedy = len(asked) == 1 and beam == 1
     hasty = not any(one.ask.careful for one in asked)
-    first = min(budget, int(8 + seconds * _AT_FIRST)) if len(asked) == 1 and beam == 1 else budget
+    first = min(budget, _at_first(seconds, hasty=hasty, known=prefix > 0)) if greedy else budget
     if hasty:
-        # What a draft leaves out, the next one adds: behind known words there is little new.
-        budget = first = min(first, _NEW) if prefix else first
+        budget = min(budget, first + _MORE)
     results = _answer(model, encoded, starts, beam, prefix + first)
     passes = [_read(one, result, first) for one, result in zip(asked, results, strict=True)]
-    room = _ANSWER - len(passes[0].tokens)
-    if first < budget and room > 0 and passes[0].evidence.ran_on and judge(passes[0].evidence) is not Verdict.LOOP:
+    if first < budget and _goes_on(passes[0], prefix + first, hasty=hasty):
         # The tokens so far are the prefix of the rest: nothing is decoded twice.
         begun = replace(asked[0], prefix=passes[0].tokens)
-        rest = _answer(model, encoded, [begun.start], beam, len(begun.prefix) + budget - first)[0]
+        rest = _answer(model, encoded, [begun.start], beam, prefix + budget)[0]
         passes = [_read(begun, rest, budget - first)]
     return passes
+
+
+def _at_first(seconds: float, *, hasty: bool, known: bool) -> int:
+    """Tokens after which a greedy pass is looked at, because a loop costs as much as true words."""
+    if hasty:
+        return _NEW if known else int(4 + seconds * _OFTEN)
+    return int(8 + seconds * _AT_FIRST)
+
+
+def _goes_on(heard: Pass, limit: int, *, hasty: bool) -> bool:
+    words = heard.evidence.text.split()
+    looped = loop_start(words) is not None or (hasty and restart(words) is not None)
+    return len(heard.tokens) >= limit and not looped
 
 
 def _answer(model: WhisperModel, encoded: Encoded, starts: list[list[int]], beam: int, budget: int) -> list[Any]:

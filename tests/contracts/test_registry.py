@@ -4,6 +4,7 @@ import pytest
 
 from app import registry
 from app.domain.errors import SettingsError
+from tests.contracts.blob_cases import BLOB_CASES
 from tests.contracts.detector_cases import DETECTOR_CASES
 from tests.contracts.reply_cases import REPLY_CASES
 from tests.contracts.synthesizer_cases import SYNTHESIZER_CASES
@@ -12,8 +13,7 @@ from tests.contracts.transcriber_cases import TRANSCRIBER_CASES
 CASES = [
     (registry.DETECTORS, DETECTOR_CASES),
     (registry.TRANSCRIBERS, TRANSCRIBER_CASES),
-    (registry.DETECTORS, DETECTOR_CASES),
-    (registry.TRANSCRIBERS, TRANSCRIBER_CASES),
+    (registry.BLOB_STORES, BLOB_CASES),
     (registry.REPLY_GENERATORS, REPLY_CASES),
     (registry.SYNTHESIZERS, SYNTHESIZER_CASES),
 ]

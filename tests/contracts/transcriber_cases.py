@@ -41,6 +41,5 @@ TRANSCRIBER_CASES: dict[str, Callable[[], AbstractAsyncContextManager[Transcribe
     "openai": openai,
 }
 DRAFT_CASES: dict[str, Callable[[], AbstractAsyncContextManager[DraftTranscriber]]] = {
-    "aws": aws,
     "local": local,
 }

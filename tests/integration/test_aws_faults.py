@@ -69,10 +69,10 @@ async def test_every_fault_has_its_error_and_leaves_the_session_usable(
     patience = Patience(flush_after_s=0.2, final_within_s=0.5)
     emulator.script = Script(fault=fault)
     async with (
-        open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=0.5, patience=patience) as engine,
+        open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=2.0, patience=patience) as engine,
         engine.session() as session,
     ):
-        with anyio.fail_after(3), pytest.raises(ProviderError) as raised:
+        with anyio.fail_after(6), pytest.raises(ProviderError) as raised:
             await hear(session, utterance(1250, every_s=0.02))
         emulator.script = Script()
         again = await final(session, utterance(1250, every_s=0.02))

@@ -35,7 +35,7 @@ def test_help_names_every_command():
     """A newcomer sees what there is."""
     said = parley("--help").stdout
 
-    assert all(command in said for command in ("serve", "talk", "transcribe", "models"))
+    assert all(command in said for command in ("serve", "talk", "transcribe", "models", "doctor"))
 
 
 @pytest.mark.parametrize(
@@ -160,3 +160,25 @@ async def test_the_server_stops_in_good_order(tmp_path):
     assert status == 0
     assert talk.closed[0] == 1012
     assert word_error_rate(HANDS.words, heard) <= 0.3
+
+
+@pytest.mark.models
+def test_the_doctor_finds_a_healthy_service_healthy(tmp_path):
+    """Everything the settings name is looked at, and each has its line."""
+    for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+        model(name)
+
+    done = parley("doctor", AUDIO_STORAGE_DIR=str(tmp_path), REPLY_PROVIDER="embedded")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(what in done.stdout for what in ("drafts", "finals", "replies", "voice", "archive"))
+    assert list(tmp_path.rglob("*hello*")) == []
+
+
+def test_the_doctor_names_what_is_ill(tmp_path):
+    """A missing model and an archive that cannot be written are sentences, and the status says so."""
+    done = parley("doctor", PARLEY_MODELS_DIR=str(tmp_path), AUDIO_STORAGE_DIR="/proc/nowhere")
+
+    assert done.returncode == 1
+    assert "parley models pull" in done.stdout
+    assert "/proc/nowhere" in done.stdout

@@ -141,6 +141,40 @@ async def test_a_client_that_vanishes_leaves_its_audio_and_its_last_word(address
     assert [(f["start"], f["end"], f["text"]) for f in manifest["finals"]] == [(0, 20 * 480, "hello")]
 
 
+async def test_what_is_kept_is_acknowledged(address):
+    """In the end all of it, and never more than was sent; a few times a second at most."""
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        await talk.speak(TURN, pace=0)
+        assert await talk.until(lambda t: t.of("ack") and t.of("ack")[-1].message["seconds"] == 1.5, seconds=5)
+
+    told = [ack.message["seconds"] for ack in talk.of("ack")]
+    assert told == sorted(set(told))
+
+
+async def test_who_does_not_want_to_be_kept_is_not(address, service):
+    """`archive: false` first: neither the disk nor the store nor an acknowledgement knows of the session."""
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        await talk.tell(type="configure", archive=False)
+        await talk.speak(TURN, pace=0)
+        assert await talk.until(lambda t: t.of("server_response"), seconds=5)
+        await talk.tell(type="configure", archive=True)
+        assert await talk.until(lambda t: t.of("error"), seconds=5)
+
+    assert talk.of("ack") == []
+    assert (service.archive.spool.held, service.store.blobs) == ({}, {})
+
+
+async def test_a_full_archive_takes_no_new_session(address, service):
+    """1013, as where every place is taken; health says why."""
+    service.archive.spool.has_room = False
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        await talk.until(lambda t: t.closed, seconds=5)
+    answer = await to_thread.run_sync(lambda: urlopen(f"http://{address}/health", timeout=5).read())
+
+    assert talk.closed[0] == 1013
+    assert msgspec.json.decode(answer)["archive"]["full"]
+
+
 async def test_a_guest_beyond_the_number_is_refused(address, service):
     """1013 and a sentence; the ones inside notice nothing."""
     service.max_sessions = 1

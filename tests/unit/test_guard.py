@@ -3,7 +3,7 @@
 import pytest
 
 from providers.local.context import FULL, ladder
-from providers.local.guard import Evidence, Verdict, crammed, judge, loop_start
+from providers.local.guard import Evidence, Verdict, crammed, judge, loop_start, restart
 
 
 def evidence(text, *, seconds=5.0, log_probability=-0.2, no_speech=0.01, ran_on=False):
@@ -27,6 +27,20 @@ def evidence(text, *, seconds=5.0, log_probability=-0.2, no_speech=0.01, ran_on=
 def test_a_loop_is_seen_where_its_second_copy_begins(text, start):
     """Repetition at the end counts when enough of it is copied; speech may repeat a little."""
     assert loop_start(text.split()) == start
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("I like that account of him. I like", 6),
+        ("I like that account of him. I", None),
+        ("ask not what your country can do for you, ask what you can do", None),
+        ("and and", None),
+    ],
+)
+def test_a_draft_is_cut_as_soon_as_it_begins_again(text, start):
+    """Two words of its own beginning are enough: the next draft is half a second away."""
+    assert restart(text.split()) == start
 
 
 @pytest.mark.parametrize(

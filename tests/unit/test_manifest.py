@@ -3,31 +3,29 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.effects import ShowFinal
-from app.domain.manifest import tile
-from app.domain.transcript import Hypothesis
+from app.domain.manifest import ArchivedFinal, tile
 
 
-def final(number: int, start: int, speech_end: int, end: int) -> ShowFinal:
-    return ShowFinal(1, number, Hypothesis(f"word {number}"), start, speech_end, end)
+def final(number: int, start: int, speech_end: int, end: int) -> ArchivedFinal:
+    return ArchivedFinal(start, end, f"word {number}", utterance=number, speech=(start, speech_end))
 
 
 def test_silence_before_an_utterance_belongs_to_it_and_silence_behind_the_last_to_nobody():
     """The tiles begin where the one before ended."""
-    tiles = tile([final(1, 100, 180, 200), final(2, 300, 380, 400)], 500, {2: 90})
+    tiles = tile([final(1, 100, 180, 200), final(2, 300, 380, 400)], 500)
 
     assert [(t.start, t.end, t.text, t.utterance) for t in tiles] == [
         (0, 200, "word 1", 1),
         (200, 400, "word 2", 2),
         (400, 500, "", None),
     ]
-    assert (tiles[0].speech, tiles[1].ttfs_ms) == ((100, 180), 90)
+    assert tiles[0].speech == (100, 180)
 
 
 def test_nothing_heard_is_nothing_covered():
     """An empty session has no tiles; a silent one has one."""
-    assert tile([], 0, {}) == ()
-    assert [(t.start, t.end) for t in tile([], 70, {})] == [(0, 70)]
+    assert tile([], 0) == ()
+    assert [(t.start, t.end) for t in tile([], 70)] == [(0, 70)]
 
 
 @given(st.lists(st.integers(1, 1000), max_size=20), st.integers(0, 1000), st.randoms())
@@ -39,7 +37,7 @@ def test_whatever_the_finals_they_tile_the_session(lengths, rest, random):
         at += length
     random.shuffle(finals)
 
-    tiles = tile(finals, at + rest, {})
+    tiles = tile(finals, at + rest)
 
     edges = [0, *(t.end for t in tiles)]
     assert [t.start for t in tiles] == edges[:-1]

@@ -14,8 +14,8 @@ from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
 from app.media.decode import decode
+from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
-from app.runtime.recorder import recording
 from app.runtime.session import run_session
 from app.runtime.telemetry import Telemetry
 from tests.fakes import (
@@ -24,6 +24,7 @@ from tests.fakes import (
     Browser,
     EagerClock,
     MemoryBlobStore,
+    MemorySpool,
     ScriptedDetector,
     ScriptedGenerator,
     ScriptedSynthesizer,
@@ -43,6 +44,7 @@ class Room:
         self.generator = generator or ScriptedGenerator()
         self.synthesizer = synthesizer or ScriptedSynthesizer()
         self.store = MemoryBlobStore()
+        self.spool = MemorySpool()
         self.live = live
         self.floor = Floor(rules or TurnRules())
 
@@ -55,10 +57,9 @@ class Room:
             self.synthesizer,
         )
         clock = EagerClock()
-        with anyio.fail_after(5):
-            async with recording(
-                self.store, "one", now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000
-            ) as recorder:
+        archive = Archive(self.spool, self.store, now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000)
+        with anyio.fail_after(10):
+            async with archive.running(), archive.recording("one", acknowledge=browser.acknowledge) as recorder:
                 telemetry = Telemetry("one", clock)
                 await run_session(browser, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)
         return browser
@@ -205,12 +206,44 @@ async def test_no_turn_is_answered_where_no_reply_is_wanted():
     assert len(browser.got(do.ShowFinal)) == 2
 
 
-async def test_a_store_that_is_down_ends_the_session():
-    """Audio that cannot be kept is not accepted in silence."""
+async def test_every_sample_is_acknowledged_in_the_end():
+    """What the client is told grows up to all it sent."""
+    browser = await Room().run(Browser(*TURN, do.ShowReply))
+
+    assert browser.acknowledged == sorted(set(browser.acknowledged))
+    assert browser.acknowledged[-1] == 60 * 480
+
+
+async def test_a_store_that_is_down_is_not_noticed():
+    """The session goes on, all of it is on the disk, and nothing of it in the store."""
     room = Room()
     room.store.error = ProviderDown("filesystem", "asked to fail")
 
-    with pytest.raises(BaseExceptionGroup) as caught:
-        await room.run(Browser(*TURN, *TURN, *TURN))
+    browser = await room.run(Browser(*TURN, do.ShowReply, *TURN))
 
-    assert caught.group_contains(ProviderDown)
+    assert len(browser.got(do.ShowFinal)) == 2
+    assert browser.acknowledged[-1] == 120 * 480
+    assert room.store.blobs == {}
+    assert sum(len(r) - 8 for log, records in room.spool.held["one"].items() if "audio" in log for r in records) == (
+        2 * 120 * 480
+    )
+
+
+async def test_who_does_not_consent_leaves_nothing():
+    """`archive: false` before the audio: no file, no blob, no acknowledgement; the words are there all the same."""
+    room = Room()
+
+    browser = await room.run(Browser(ev.ClientConfigured(archive=False), *TURN, do.ShowReply))
+
+    assert len(browser.got(do.ShowFinal)) == 1
+    assert (room.spool.held, room.store.blobs, browser.acknowledged) == ({}, {}, [])
+
+
+async def test_consent_cannot_be_changed_behind_the_audio():
+    """It is too late then, and the client is told."""
+    room = Room()
+
+    browser = await room.run(Browser(SPEECH, ev.ClientConfigured(archive=False), *TURN, do.ShowFinal))
+
+    assert browser.got(do.ShowError)[0].error.code == "bad_message"
+    assert room.manifest["samples"] == 61 * 480

@@ -22,7 +22,7 @@ def clean(monkeypatch, tmp_path):
 def test_the_example_names_every_setting_with_its_default():
     """.env.example is the code's settings, no more and no less."""
     example = (ROOT / ".env.example").read_text()
-    documented = dict(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.MULTILINE))
+    documented = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", example, re.MULTILINE))
     defaults = {name.upper(): _shown(field.default) for name, field in Settings.model_fields.items()}
 
     assert documented == defaults

@@ -1,0 +1,84 @@
+"""Uploads that can be resumed: the core of tus 1.0 with creation and termination, so that its clients are ours."""
+
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from litestar import Request, Response, Router, delete, patch, post, route
+from litestar.background_tasks import BackgroundTask
+from litestar.datastructures import State
+from litestar.params import FromPath
+
+from app.domain.errors import ClientError, ClientFault, ProviderBusy
+from app.runtime.partial import PartialFiles
+from app.runtime.service import Service, new_session_id
+from app.web.recordings import GUARDS, TOLD, unattended, write_down
+
+VERSION = {"tus-resumable": "1.0.0"}
+
+
+@post("/", status_code=201)
+async def begin(state: State, request: Request[Any, Any, Any]) -> Response[None]:
+    """Say how long the file is (`Upload-Length`); the address to send it to comes back."""
+    name = await _files(state).begin(_number(request, "upload-length"))
+    return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{name}"})
+
+
+@route("/{name:str}", http_method="HEAD", status_code=200)
+async def offset(state: State, name: FromPath[str]) -> Response[None]:
+    """How many bytes of it are here (`Upload-Offset`)."""
+    here, length = await _files(state).offset(name)
+    told = {"upload-offset": str(here), "upload-length": str(length), "cache-control": "no-store"}
+    return Response(None, headers={**VERSION, **told})
+
+
+@patch("/{name:str}", status_code=204, request_max_body_size=None)
+async def append(state: State, request: Request[Any, Any, Any], name: FromPath[str]) -> Response[None]:
+    """The bytes from `Upload-Offset` on. With the last one the recording begins to be written down.
+
+    Its id comes back as `Parley-Recording`.
+    """
+    service: Service = state.service
+    files = _files(state)
+    at = _number(request, "upload-offset")
+    whole = await files.append(name, at, request.stream())
+    here, _ = await files.offset(name)
+    headers = {**VERSION, "upload-offset": str(here)}
+    if not whole:
+        return Response(None, headers=headers)
+    if service.scribe is None or not service.has_room:
+        raise ProviderBusy("recordings", "every place is taken; send an empty PATCH in a moment")
+    session = new_session_id()
+    service.sessions.add(session)
+    file = await to_thread.run_sync(files.path(name).open, "rb")
+    await files.drop(name)  # the open file is all that is needed
+    work = partial(write_down, service, file, session, None)
+    return Response(None, headers={**headers, "parley-recording": session}, background=BackgroundTask(unattended, work))
+
+
+@delete("/{name:str}", status_code=204)
+async def drop(state: State, name: FromPath[str]) -> None:
+    """Let it be."""
+    await _files(state).drop(name)
+
+
+def _files(state: State) -> PartialFiles:
+    service: Service = state.service
+    if service.partial is None:
+        raise ProviderBusy("recordings", "this service takes no resumable uploads")
+    return service.partial
+
+
+def _number(request: Request[Any, Any, Any], header: str) -> int:
+    value = request.headers.get(header, "")
+    if not value.isdecimal():
+        raise ClientError(ClientFault.BAD_METADATA, f"the header {header} must be a number of bytes")
+    return int(value)
+
+
+router = Router(
+    "/recordings/uploads",
+    route_handlers=[begin, offset, append, drop],
+    guards=GUARDS,
+    exception_handlers=TOLD,
+)

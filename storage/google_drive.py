@@ -1,0 +1,156 @@
+"""Audio files out of Google Drive, by id or by link."""
+
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import anyio
+import httpx
+import jwt
+import msgspec
+
+from app.domain.errors import (
+    BlobNotFound,
+    ProviderBusy,
+    ProviderDown,
+    ProviderError,
+    ProviderMisbehaved,
+    ProviderRefused,
+)
+
+API = "https://www.googleapis.com"
+SCOPE = "https://www.googleapis.com/auth/drive.readonly"
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_SECONDS = 3600
+PIECE = 1 << 20
+_ID = re.compile(r"[A-Za-z0-9_-]{10,}")
+_QUOTA = {"userRateLimitExceeded", "rateLimitExceeded", "sharingRateLimitExceeded", "dailyLimitExceeded"}
+
+
+class ServiceAccount(msgspec.Struct, frozen=True):
+    """What Google's key file says."""
+
+    client_email: str
+    private_key: str
+    token_uri: str = "https://oauth2.googleapis.com/token"  # noqa: S105 because it is an address
+
+
+class _Token(msgspec.Struct, frozen=True):
+    access_token: str
+    expires_in: int = TOKEN_SECONDS
+
+
+class DriveFile(msgspec.Struct, frozen=True, rename="camel"):
+    """A file as Drive describes it."""
+
+    id: str
+    name: str
+    mime_type: str = ""
+    size: int = 0
+
+
+def file_id(link: str) -> str:
+    """The id in a link, or the id itself. Raises ProviderRefused where there is none."""
+    parts = urlsplit(link)
+    if not parts.scheme:
+        found = _ID.fullmatch(link)
+    elif wanted := parse_qs(parts.query).get("id"):
+        found = _ID.fullmatch(wanted[0])
+    else:
+        _, _, behind = parts.path.partition("/d/")
+        found = _ID.fullmatch(behind.split("/", 1)[0])
+    if found is None:
+        raise ProviderRefused("google_drive", f"{link!r} names no file of Drive")
+    return found.group()
+
+
+@dataclass(slots=True)
+class GoogleDrive:
+    """A source of audio: Drive API v3, for reading."""
+
+    client: httpx.AsyncClient
+    account: ServiceAccount | None
+    token: str
+    _good_until: float = 0.0
+
+    async def file(self, link: str) -> DriveFile:
+        """What Drive knows of it. Raises BlobNotFound or a ProviderError."""
+        async with self._answer(link, fields="id,name,mimeType,size") as answer:
+            body = await answer.aread()
+        try:
+            return msgspec.json.decode(body, type=DriveFile, strict=False)
+        except msgspec.DecodeError as error:
+            raise ProviderMisbehaved("google_drive", "the description of the file cannot be read") from error
+
+    async def read(self, link: str) -> AsyncGenerator[bytes, None]:
+        """The file, piece by piece. Raises BlobNotFound or a ProviderError, in the middle too."""
+        async with self._answer(link, alt="media") as answer:
+            async for piece in answer.aiter_bytes(PIECE):
+                yield piece
+
+    @asynccontextmanager
+    async def _answer(self, link: str, **params: str) -> AsyncGenerator[httpx.Response, None]:
+        where = f"/drive/v3/files/{file_id(link)}"
+        try:
+            headers = {"authorization": f"Bearer {await self._fresh_token()}"}
+            query = {**params, "supportsAllDrives": "true"}
+            async with self.client.stream("GET", where, params=query, headers=headers) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    raise _in_our_words(answer.status_code, await answer.aread(), link)
+                yield answer
+        except httpx.HTTPError as error:
+            raise ProviderDown("google_drive", "Drive cannot be reached, or went away") from error
+
+    async def _fresh_token(self) -> str:
+        if self.account is None or anyio.current_time() < self._good_until:
+            return self.token
+        now = int(time.time())
+        claims = {
+            "iss": self.account.client_email,
+            "scope": SCOPE,
+            "aud": self.account.token_uri,
+            "iat": now,
+            "exp": now + TOKEN_SECONDS,
+        }
+        try:
+            assertion = jwt.encode(claims, self.account.private_key, algorithm="RS256")
+        except (ValueError, jwt.PyJWTError) as error:
+            raise ProviderRefused("google_drive", "the service account's private key cannot be read") from error
+        answer = await self.client.post(self.account.token_uri, data={"grant_type": GRANT, "assertion": assertion})
+        if answer.status_code != httpx.codes.OK:
+            raise _in_our_words(answer.status_code, answer.content, "a token")
+        token = msgspec.json.decode(answer.content, type=_Token)
+        self.token, self._good_until = token.access_token, anyio.current_time() + token.expires_in * 0.9
+        return self.token
+
+
+def _in_our_words(status: int, body: bytes, link: str) -> ProviderError | BlobNotFound:
+    if status == httpx.codes.NOT_FOUND:
+        return BlobNotFound(link)
+    over_quota = any(reason.encode() in body for reason in _QUOTA)
+    if status == httpx.codes.TOO_MANY_REQUESTS or (status == httpx.codes.FORBIDDEN and over_quota):
+        return ProviderBusy("google_drive", "Drive asks to slow down")
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        return ProviderDown("google_drive", f"Drive answered {status}")
+    return ProviderRefused("google_drive", f"Drive refused {link} with {status}")
+
+
+@asynccontextmanager
+async def open_google_drive(
+    *, service_account: Path | None = None, token: str = "", base_url: str = API, timeout_s: float = 20.0
+) -> AsyncIterator[GoogleDrive]:
+    """Drive, with a service account's key file or an access token of somebody's."""
+    account = None
+    if service_account is not None:
+        try:
+            account = msgspec.json.decode(await anyio.Path(service_account).read_bytes(), type=ServiceAccount)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ProviderRefused("google_drive", f"{service_account} is no service account's key file") from error
+    elif not token:
+        raise ProviderRefused("google_drive", "neither a service account nor a token is set")
+    async with httpx.AsyncClient(base_url=base_url, timeout=timeout_s, follow_redirects=True) as client:
+        yield GoogleDrive(client, account, token)

@@ -1,0 +1,162 @@
+"""Sessions that are killed, and what is left of them.
+
+`python -m tests.crashes FOLDER TIMES SEED` streams sessions into a spool in processes
+that are killed with SIGKILL at random moments, recovers each, itself sometimes killed,
+and checks that every acknowledged sample is in the store, once and in its place.
+"""
+
+import itertools
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import anyio
+import msgspec
+import numpy as np
+import structlog
+
+from app.domain import effects as do
+from app.domain.audio import AudioChunk
+from app.domain.errors import ProviderDown
+from app.domain.manifest import Manifest
+from app.domain.transcript import Hypothesis
+from app.media.codec import decode_chunk
+from app.runtime.archive import Archive
+from storage.filesystem import FilesystemBlobStore, open_filesystem
+from storage.spool import open_spool
+
+SESSIONS = 3
+PACKET = 640
+CHUNK_MS = 100
+SECONDS = 4
+
+
+class ShakyStore(FilesystemBlobStore):
+    """Fails one time in four, half of these after it has done what it was asked for."""
+
+    async def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        luck = random.random()
+        if luck < 0.12:
+            raise ProviderDown("shaky", "asked to fail")
+        await super().put(key, data, content_type=content_type)
+        if luck < 0.25:
+            raise ProviderDown("shaky", "asked to fail behind the write")
+
+
+def audio(session: str) -> bytes:
+    """What this session says: noise that is its own."""
+    return np.random.default_rng(int(session)).integers(-9000, 9000, 16_000 * SECONDS, "<i2").tobytes()
+
+
+async def stream(folder: Path, said: int) -> None:
+    """Sessions that speak until they are killed; each acknowledgement goes down the pipe."""
+    async with open_spool(folder=folder / "spool") as spool, open_filesystem(folder=folder / "blobs") as store:
+        archive = Archive(
+            spool,
+            ShakyStore(store._folder),
+            chunk_ms=CHUNK_MS,
+            write_every_s=0.002,
+            first_pause_s=0.001,
+            longest_pause_s=0.005,
+        )
+
+        async def speak(session: str) -> None:
+            def acknowledge(samples: int) -> None:
+                os.write(said, f"{session} {samples}\n".encode())
+
+            pcm = audio(session)
+            async with archive.recording(session, acknowledge=acknowledge) as recorder:
+                for number, at in enumerate(range(0, len(pcm), PACKET)):
+                    await recorder.hear(AudioChunk(pcm[at : at + PACKET], at // 2))
+                    if number % 10 == 9:
+                        end = (at + PACKET) // 2
+                        final = do.ShowFinal(1, number, Hypothesis("words", is_final=True), end - 2000, end - 100, end)
+                        recorder.note(final, 1)
+                    await anyio.sleep(0.001)
+
+        async with archive.running(), anyio.create_task_group() as tasks:
+            for session in range(SESSIONS):
+                tasks.start_soon(speak, str(session))
+
+
+async def recover(folder: Path) -> None:
+    async with open_spool(folder=folder / "spool") as spool, open_filesystem(folder=folder / "blobs") as store:
+        archive = Archive(spool, ShakyStore(store._folder), first_pause_s=0.001, longest_pause_s=0.005)
+        async with archive.running():
+            while await spool.sessions():
+                await archive.settled()
+                await anyio.sleep(0.001)
+
+
+async def check(folder: Path, acknowledged: dict[str, int]) -> None:
+    """Raises AssertionError where anything was lost, doubled or moved."""
+    async with open_filesystem(folder=folder / "blobs") as store:
+        keys = [key async for key in store.keys("")]
+        manifests = {key.split("/")[2]: key for key in keys if key.endswith("manifest.json")}
+        assert acknowledged.keys() <= manifests.keys(), (acknowledged, sorted(manifests))
+        for session, key in manifests.items():
+            manifest = msgspec.json.decode(await store.get(key), type=Manifest)
+            blobs = [k for k in keys if f"/{session}/" in k and k.endswith(".flac")]
+            assert blobs == [chunk.key for chunk in manifest.chunks]
+            assert manifest.samples >= acknowledged.get(session, 0), (session, manifest.samples, acknowledged)
+            assert manifest.recovered != bool(manifest.ended)
+            for covering in (manifest.chunks, manifest.finals):
+                edges = [0, *itertools.chain.from_iterable((c.start, c.end) for c in covering), manifest.samples]
+                assert edges[::2] == edges[1::2], (session, edges)
+            expected = audio(session)
+            for chunk in manifest.chunks:
+                blob = await store.get(chunk.key)
+                assert sha256(blob).hexdigest() == chunk.sha256
+                assert decode_chunk(blob, chunk.end - chunk.start) == expected[2 * chunk.start : 2 * chunk.end]
+                assert not chunk.lost
+
+
+def in_child(work: Callable[[], None], *, kill_after_s: float | None = None) -> None:
+    """Run it in a process of its own; without a time to die it must succeed."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:  # noqa: BLE001 because the child has nobody above it
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if kill_after_s is None and status:
+        raise SystemExit(f"a child failed with {status}")
+
+
+def crash_once(folder: Path, chance: random.Random) -> int:
+    """One crash and its recovery; how many samples had been acknowledged."""
+    heard, said = os.pipe()
+    in_child(lambda: anyio.run(stream, folder, said), kill_after_s=chance.uniform(0.01, 0.5))
+    os.close(said)
+    with os.fdopen(heard) as lines:
+        acknowledged = {session: int(samples) for session, samples in (line.split() for line in lines)}
+    if chance.random() < 0.5:
+        in_child(lambda: anyio.run(recover, folder), kill_after_s=chance.uniform(0.0, 0.1))
+    in_child(lambda: anyio.run(recover, folder))
+    in_child(lambda: anyio.run(check, folder, acknowledged))
+    return sum(acknowledged.values())
+
+
+def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+    root, times, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    chance = random.Random(seed)
+    samples = [crash_once(root / str(number), chance) for number in range(times)]
+    sys.stdout.write(
+        f"{times} crashes, {sum(1 for s in samples if s)} with something acknowledged, {sum(samples)} samples\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

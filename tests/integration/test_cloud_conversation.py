@@ -1,0 +1,109 @@
+"""A whole conversation on the cloud's engines, by configuration alone, against emulators of their wire protocols."""
+
+from shutil import which
+
+import pytest
+
+from app.assembly import open_service
+from app.client import Talk, talking
+from app.config import Settings
+from tests.clips import HANDS, HOUR, silence, word_error_rate
+from tests.emulators.account import aws_account
+from tests.emulators.certificates import Certificates
+from tests.emulators.polly import PollyEmulator
+from tests.emulators.transcribe import TranscribeEmulator
+from tests.emulators.transcribe_whisper import WhisperRecogniser, load_whisper
+from tests.models import MODELS_DIR, model
+from tests.serving import served
+from tests.strict import missing
+
+pytest_plugins = ["tests.integration.aws_fixtures"]
+pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(300)]
+
+ROUTES = """
+[amazon]
+engine = "aws"
+region = "eu-central-1"
+
+[local]
+engine = "local"
+"""
+
+
+@pytest.fixture
+def transcribe(certificates: Certificates):
+    """Transcribe, with real ears."""
+    whisper = load_whisper(model("whisper-base"))
+    with TranscribeEmulator(
+        certificates, recogniser=lambda _, rate, locale: WhisperRecogniser(whisper, rate, locale)
+    ) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def settings(tmp_path, transcribe: TranscribeEmulator) -> Settings:
+    for name in ("whisper-tiny.en", "whisper-base", "smollm2-135m-instruct"):
+        model(name)
+    if which("espeak-ng") is None:
+        missing("espeak-ng")
+    (tmp_path / "routes.toml").write_text(ROUTES)
+    return Settings(
+        _env_file=None,
+        parley_models_dir=MODELS_DIR,
+        audio_storage_dir=tmp_path / "recordings",
+        database_url=f"sqlite+aiosqlite:///{tmp_path / 'parley.db'}",
+        routes=tmp_path / "routes.toml",
+        parley_policy="cloud-first",
+        aws_endpoint_url_transcribe_streaming=transcribe.url,
+        reply_provider="embedded",
+        reply_max_tokens=30,
+        speech_provider="polly",
+    )
+
+
+def cloud(certificates: Certificates, polly: PollyEmulator):
+    """The emulators' account, and Polly's address as the SDK's own variable."""
+    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    return aws_account(certificates, AWS_ENDPOINT_URL_POLLY=polly.url, **keys)
+
+
+async def one_turn(talk: Talk, pcm: bytes, replies: int) -> None:
+    await talk.speak(pcm + silence(2.5))
+    assert await talk.until(lambda t: len(t.of("server_response")) >= replies, seconds=60)
+
+
+async def test_a_conversation_in_the_cloud(settings: Settings, certificates: Certificates, transcribe):
+    """Two turns: finals from Transcribe on one stream, the voice from Polly, the words right, the route named."""
+    with PollyEmulator() as polly, cloud(certificates, polly):
+        async with (
+            open_service(settings) as service,
+            served(service) as address,
+            talking(f"ws://{address}/ws/transcribe") as talk,
+        ):
+            await one_turn(talk, HANDS.pcm, 1)
+            await one_turn(talk, HOUR.pcm, 2)
+
+    finals = [final.message for final in talk.of("fullSentence") if final.message["text"]]
+    assert {final["route"]["name"] for final in finals} == {"amazon"}
+    assert {final["route"]["place"] for final in finals} == {"cloud"}
+    assert word_error_rate(f"{HANDS.words} {HOUR.words}", " ".join(final["text"] for final in finals)) <= 0.25
+    assert len(talk.of("replyAudio")) > 2
+    assert all(response.message["audio"] for response in talk.of("server_response"))
+    assert len(transcribe.streams) == 1
+
+
+async def test_a_voice_that_stays_at_home_is_not_heard_in_the_cloud(settings: Settings, certificates, transcribe):
+    """A session that says on_prem_only gets its words from the model in this process, and Amazon gets no sound."""
+    with PollyEmulator() as polly, cloud(certificates, polly):
+        async with (
+            open_service(settings) as service,
+            served(service) as address,
+            talking(f"ws://{address}/ws/transcribe") as talk,
+        ):
+            await talk.tell(type="configure", place="on_prem_only", reply=False)
+            await talk.speak(HANDS.pcm + silence(1.5))
+            assert await talk.until(lambda t: t.of("fullSentence"), seconds=30)
+
+    (final,) = [final.message for final in talk.of("fullSentence")]
+    assert (final["route"]["name"], final["route"]["place"]) == ("local", "on_prem")
+    assert transcribe.streams == []

@@ -1,0 +1,121 @@
+"""Audio out of Google Drive, from a server with Drive's routes."""
+
+import json
+
+import pytest
+from cryptography.hazmat.primitives import serialization as ser
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from app.domain.errors import BlobNotFound, ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
+from storage.google_drive import file_id, open_google_drive
+from tests.clips import HANDS
+from tests.emulators.drive import Drive, serve_drive
+from tests.emulators.faulty import Fault, serve_faults
+
+pytestmark = pytest.mark.anyio
+ID = "1AbC_dEfGhIjK-lMnOp"
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PEM = KEY.private_bytes(ser.Encoding.PEM, ser.PrivateFormat.PKCS8, ser.NoEncryption()).decode()
+
+
+@pytest.fixture
+async def drive():
+    async with serve_drive(Drive(KEY.public_key(), {ID: ("hands.flac", HANDS.path.read_bytes())})) as served:
+        yield served
+
+
+@pytest.fixture
+def account(drive, tmp_path):
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps({"client_email": "a@b.c", "private_key": PEM, "token_uri": f"{drive.url}/token"}))
+    return path
+
+
+async def test_a_file_is_read_with_a_service_account(drive, account):
+    """Its name and its bytes; one token serves both."""
+    async with open_google_drive(service_account=account, base_url=drive.url) as source:
+        about = await source.file(ID)
+        blob = b"".join([piece async for piece in source.read(ID)])
+
+    assert (about.name, about.mime_type, about.size) == ("hands.flac", "audio/flac", len(blob))
+    assert blob == HANDS.path.read_bytes()
+    assert drive.tokens == 1
+
+
+async def test_a_file_is_read_with_a_token(drive):
+    """Somebody's own access token will do; a wrong one is refused."""
+    async with open_google_drive(token="granted", base_url=drive.url) as source:
+        assert (await source.file(f"https://drive.google.com/file/d/{ID}/view?usp=sharing")).name == "hands.flac"
+    async with open_google_drive(token="stale", base_url=drive.url) as source:
+        with pytest.raises(ProviderRefused):
+            await source.file(ID)
+
+
+async def test_another_accounts_key_is_refused(drive, account):
+    """The assertion is signed, and the signature is checked."""
+    drive.public_key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    async with open_google_drive(service_account=account, base_url=drive.url) as source:
+        with pytest.raises(ProviderRefused):
+            await source.file(ID)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (404, {}, BlobNotFound),
+        (403, {}, ProviderRefused),
+        (403, {"error": {"errors": [{"reason": "userRateLimitExceeded"}]}}, ProviderBusy),
+        (429, {}, ProviderBusy),
+        (500, {}, ProviderDown),
+        (503, {}, ProviderDown),
+        (200, {"surprise": 1}, ProviderMisbehaved),
+    ],
+)
+async def test_what_goes_wrong_is_told_in_our_words(drive, status, body, error):
+    """Quota is busy, though Drive calls it forbidden."""
+    drive.status, drive.body = status, body
+    async with open_google_drive(token="granted", base_url=drive.url) as source:
+        with pytest.raises(error):
+            await source.file(ID)
+
+
+@pytest.mark.parametrize("fault", [Fault(), Fault(resets=True), Fault(200, cuts=True, body=b"half")])
+async def test_a_connection_that_fails_is_down(fault):
+    """Silence, a reset, and a file that breaks off."""
+    async with serve_faults(fault) as url, open_google_drive(token="t", base_url=url, timeout_s=0.5) as source:
+        with pytest.raises(ProviderDown):
+            async for _ in source.read(ID):
+                pass
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        ID,
+        f"https://drive.google.com/file/d/{ID}/view",
+        f"https://drive.google.com/file/d/{ID}",
+        f"https://drive.google.com/open?id={ID}",
+        f"https://drive.google.com/uc?export=download&id={ID}",
+    ],
+)
+def test_every_kind_of_link_has_the_id(link):
+    """As Drive's own buttons make them."""
+    assert file_id(link) == ID
+
+
+@pytest.mark.parametrize(
+    "link", ["", "short", "../../etc/passwd", "https://example.com/", "https://drive.google.com/drive/my-drive"]
+)
+def test_what_names_no_file_is_refused(link):
+    """Before anything is sent."""
+    with pytest.raises(ProviderRefused):
+        file_id(link)
+
+
+async def test_a_key_file_that_is_none_is_refused(tmp_path):
+    """And so is having neither key nor token."""
+    (tmp_path / "no.json").write_text("{}")
+    for options in ({"service_account": tmp_path / "no.json"}, {"service_account": tmp_path / "none"}, {}):
+        with pytest.raises(ProviderRefused):
+            async with open_google_drive(**options):
+                pass

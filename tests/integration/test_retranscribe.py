@@ -1,0 +1,46 @@
+"""`parley retranscribe` on a real archive, with the real model."""
+
+import json
+
+import anyio
+import pytest
+from click.testing import CliRunner
+
+from app.cli import parley
+from app.domain.audio import AudioChunk
+from app.runtime.archive import Archive
+from storage.filesystem import open_filesystem
+from tests.clips import HANDS, word_error_rate
+from tests.fakes import MemorySpool
+from tests.models import MODELS_DIR, model
+
+pytestmark = pytest.mark.models
+
+
+def test_both_transcripts_are_kept(tmp_path, monkeypatch):
+    """The new words stand beside the session's own, cover the same samples, and the manifest names them."""
+    model("whisper-base")
+
+    async def record() -> None:
+        async with open_filesystem(folder=tmp_path) as store:
+            archive = Archive(MemorySpool(), store)
+            async with archive.running(), archive.recording("one") as recorder:
+                await recorder.hear(AudioChunk(HANDS.pcm, 0))
+
+    anyio.run(record)
+    monkeypatch.setenv("AUDIO_STORAGE_DIR", str(tmp_path))
+    monkeypatch.setenv("PARLEY_MODELS_DIR", str(MODELS_DIR))
+
+    for _ in range(2):
+        done = CliRunner().invoke(parley, ["retranscribe", "one", "--model", "whisper-base"], catch_exceptions=False)
+
+    assert done.exit_code == 0
+    assert word_error_rate(HANDS.words, done.stdout.partition(": ")[2]) <= 0.2
+    (path,) = tmp_path.glob("sessions/*/one/manifest.json")
+    manifest = json.loads(path.read_text())
+    (transcript,) = manifest["transcripts"]
+    finals = json.loads((tmp_path / transcript["key"]).read_text())["finals"]
+    assert [final["text"] for final in manifest["finals"]] == [""]
+    assert transcript["model"] == "whisper-base"
+    assert [f["start"] for f in finals] == [0, *(f["end"] for f in finals[:-1])]
+    assert finals[-1]["end"] == manifest["samples"] == len(HANDS.pcm) // 2
