@@ -1,4 +1,4 @@
-"""Transcribe fails in mid-sentence, at the protocol's own seams; the local model writes the sentence down."""
+"""Amazon Transcribe fails in mid-sentence, at its protocol's own seams, and the local model writes it down."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
