@@ -25,7 +25,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 VENDORS = {"AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_TENANT_ID", "AWS_REGION"}
 """Read by the clouds' own packages."""
 PROGRAMS = {"PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "UV_PYTHON_INSTALL_DIR"}
-AWAITED_PACKAGES = {"asyncpg"}
+AWAITED_PACKAGES: set[str] = set()
 """What the database's address needs in the image, and does not find there yet."""
 OURS = ("gateway", "worker")
 

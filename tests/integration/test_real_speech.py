@@ -32,6 +32,7 @@ async def place(tmp_path_factory):
         _env_file=None,
         parley_models_dir=MODELS_DIR,
         audio_storage_dir=recordings,
+        database_url=f"sqlite+aiosqlite:///{recordings / 'parley.db'}",
         database_url=f"sqlite+aiosqlite:///{recordings}/parley.db",
         reply_provider="embedded",
         reply_max_tokens=40,
@@ -59,8 +60,10 @@ async def test_a_person_is_understood_answered_and_archived(place, clip: Clip):
     assert drafts[0].at < drafted_by
     assert word_error_rate(clip.words, words(talk)) <= 0.2
     response = talk.of("server_response")[-1].message
-    assert response["message"] == "".join(d.message["text"] for d in talk.of("replyDelta")).strip()
-    streamed = b"".join(r.pcm for r in talk.of("replyAudio"))
+    turn = response["turn"]
+    deltas = [d.message["text"] for d in talk.of("replyDelta") if d.message["turn"] == turn]
+    assert response["message"] == "".join(deltas).strip()
+    streamed = b"".join(r.pcm for r in talk.of("replyAudio") if r.message["turn"] == turn)
     spoken = b"".join(decode(io.BytesIO(base64.b64decode(response["audio"]))))
     assert len(spoken) == pytest.approx(len(streamed), rel=0.1)
     assert np.abs(np.frombuffer(spoken, "<i2").astype(np.float32)).mean() > 100
