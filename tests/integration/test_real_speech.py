@@ -32,7 +32,6 @@ async def place(tmp_path_factory):
         _env_file=None,
         parley_models_dir=MODELS_DIR,
         audio_storage_dir=recordings,
-        database_url=f"sqlite+aiosqlite:///{recordings / 'parley.db'}",
         database_url=f"sqlite+aiosqlite:///{recordings}/parley.db",
         reply_provider="embedded",
         reply_max_tokens=40,
