@@ -1,5 +1,6 @@
 """Decisions, kept: written in the background, listed and summed up on demand."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,7 +9,8 @@ from datetime import UTC, datetime
 import anyio
 import msgspec
 import structlog
-from sqlalchemy import func, insert, select
+from anyio import to_thread
+from sqlalchemy import URL, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -98,9 +100,10 @@ async def open_decisions(url: str) -> AsyncIterator[Decisions]:
         raise SettingsError(f"DATABASE_URL: {error}") from error
     try:
         try:
+            await to_thread.run_sync(_try_file, engine.url)
             async with engine.begin() as connection:
                 await connection.run_sync(Table.metadata.create_all)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise SettingsError(f"DATABASE_URL: the database cannot be opened: {error}") from error
         decisions = Decisions(engine)
         try:
@@ -111,6 +114,12 @@ async def open_decisions(url: str) -> AsyncIterator[Decisions]:
     finally:
         with anyio.CancelScope(shield=True):
             await engine.dispose()
+
+
+def _try_file(url: URL) -> None:
+    """Open the file once by hand: aiosqlite leaves a thread behind where it cannot be opened."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        sqlite3.connect(url.database).close()
 
 
 def today() -> str:

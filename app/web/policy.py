@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Request, get
 from litestar.datastructures import State
 from litestar.exceptions import ClientException, NotFoundException
 
@@ -61,12 +61,6 @@ async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, An
         "rejected": [{"name": r.name, "why": r.why} for r in decision.rejected],
         "fleet": [asdict(candidate) for candidate in routes.fleet(imagined.language)],
     }
-
-
-@get("/metrics")
-async def metrics(state: State) -> Response[bytes]:
-    """Counters per route, in Prometheus's text format."""
-    return Response(_policy(state).metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _query(request: Request[Any, Any, Any], kind: type[T]) -> T:

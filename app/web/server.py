@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, get
+from litestar import Litestar, Response, get
 from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
 from app.runtime.archive import ArchiveState
 from app.runtime.service import Service
+from app.runtime.vitals import vitals
 from app.web import recordings, uploads
-from app.web.policy import decisions, explain, metrics, summary
+from app.web.policy import decisions, explain, summary
 from app.web.sockets import raw, transcribe
 
 _HERE = Path(__file__).parent
@@ -29,6 +30,14 @@ async def health(state: State) -> dict[str, Any]:
         "archive": _archive(service.archive.state()),
         "runs": dict(service.description),
     }
+
+
+@get("/metrics")
+async def metrics(state: State) -> Response[bytes]:
+    """Sessions, spool and routes, in Prometheus's text format."""
+    service: Service = state.service
+    routes = service.policy.metrics() if service.policy else b""
+    return Response(vitals(service) + routes, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _archive(state: ArchiveState) -> dict[str, Any]:

@@ -224,6 +224,17 @@ async def test_health_tells_what_runs(address):
     assert body["runs"] == {"finals": "scripted"}
 
 
+async def test_metrics_tell_how_full_the_house_is(address):
+    """Open sessions, and how much waits for the store."""
+    async with talking(f"ws://{address}/ws/transcribe") as talk:
+        assert await talk.until(lambda t: t.of("session"), seconds=5)
+        answer = await to_thread.run_sync(lambda: urlopen(f"http://{address}/metrics", timeout=5).read())
+
+    said = dict(line.split() for line in answer.decode().splitlines() if not line.startswith("#"))
+    assert (said["parley_sessions"], said["parley_sessions_most"]) == ("1.0", "4.0")
+    assert {"parley_spool_sessions", "parley_spool_bytes", "parley_spool_oldest_seconds"} <= set(said)
+
+
 async def _manifest_of(service, session: str) -> dict:
     """The session's manifest, once it is complete."""
     with anyio.fail_after(10):

@@ -1,0 +1,31 @@
+"""How full the house is, for Prometheus."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app.runtime.service import Service
+
+
+class _Vitals(Collector):
+    """Read at the moment of asking; nothing is kept."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        archive = self._service.archive.state()
+        yield GaugeMetricFamily("parley_sessions", "Sessions that are open.", len(self._service.sessions))
+        yield GaugeMetricFamily("parley_sessions_most", "Sessions that may be open.", self._service.max_sessions)
+        yield GaugeMetricFamily("parley_spool_sessions", "Sessions not whole in the store yet.", archive.waiting)
+        yield GaugeMetricFamily("parley_spool_bytes", "Bytes in the spool.", archive.bytes)
+        yield GaugeMetricFamily("parley_spool_oldest_seconds", "Age of the oldest of them.", archive.oldest_s)
+
+
+def vitals(service: Service) -> bytes:
+    """In Prometheus's text format."""
+    registry = CollectorRegistry()
+    registry.register(_Vitals(service))
+    return generate_latest(registry)
