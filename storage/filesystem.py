@@ -74,7 +74,7 @@ def _write(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             Path(file.name).replace(path)
-        except BaseException:
+        except BaseException:  # because no half-written file stays, whatever happened
             Path(file.name).unlink(missing_ok=True)
             raise
 
