@@ -215,7 +215,7 @@ async def bring(
     try:
         async with aclosing(_pieces(service, request, source)) as pieces:
             await _receive(pieces, file, service.largest_recording)
-    except BaseException:  # because a half-written upload is removed whatever happened
+    except BaseException:  # because the place is given back whatever happened
         file.close()
         service.sessions.remove(session)
         raise
