@@ -19,8 +19,8 @@ help:  ## this list
 serve: models  ## start Parley on http://localhost:8000
 	@$(BIN)/parley serve
 
-test: $(DEV) models  ## run the tests, with the real models
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) models  ## run the tests, with the real models (the slow ones too with PARLEY_STRICT=1)
+	$(BIN)/python -m pytest $(if $(PARLEY_STRICT),,-m "not slow") $(ARGS)
 
 check: $(DEV)  ## format, lint, types, architecture, the frontend's pure tests
 	$(BIN)/ruff format --check .
