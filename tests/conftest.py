@@ -1,10 +1,16 @@
 """Fixtures every test may use."""
 
+import os
 import subprocess
 
 import pytest
+from hypothesis import settings
 
 from tests.strict import missing
+
+settings.register_profile("ci", derandomize=True)  # a landing does not hang on the day's luck; laptops look further
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")
