@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import av
+from app.media.decode import decode
 
 DEFAULT = Path(os.environ.get("PARLEY_SPEECH_DIR", Path(__file__).parents[2] / "shared" / "speech"))
 """Where the corpus lies: `dev/`, `noise/` and `score.py`."""
@@ -32,10 +32,7 @@ class Clip:
 
 def read_pcm(path: Path) -> bytes:
     """Any file with sound, as 16 kHz mono signed 16-bit PCM."""
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
-    with av.open(str(path)) as container:
-        frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
-    return b"".join(frame.to_ndarray().tobytes() for frame in [*frames, *resampler.resample(None)])
+    return b"".join(decode(path))
 
 
 def clips(corpus: Path, part: str = "dev") -> list[Clip]:
