@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.assembly import open_scribe
+from app.assembly.speech import open_scribe
 from app.config import read_settings
 from app.domain import effects as do
 from app.domain import events as ev

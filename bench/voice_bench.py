@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.assembly import finals_model, model_folder
+from app.assembly.speech import finals_model, model_folder
 from app.config import read_settings
 from bench.clips import Clip, choose, load_clip, read_manifest
 from bench.load import Load, run_load

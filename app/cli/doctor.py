@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app import registry
-from app.assembly import finals_model, model_folder, open_store, place, reply_provider
+from app.assembly.answers import reply_provider
+from app.assembly.archive import open_store, place
+from app.assembly.speech import finals_model, model_folder
 from app.config import Settings, read_settings
 from app.domain.errors import ParleyError
 

@@ -7,7 +7,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app.assembly import open_scribe, open_store
+from app.assembly.archive import open_store
+from app.assembly.speech import open_scribe
 from app.config import read_settings
 from app.domain.transcript import join
 from app.runtime.archive import utc_now

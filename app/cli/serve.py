@@ -10,7 +10,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from app.assembly import open_service
+from app.assembly.service import open_service
 from app.cli.vitals import tell_vitals
 from app.config import Settings, read_settings
 from app.runtime.service import Service

@@ -11,7 +11,7 @@ from anyio import to_thread
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app.assembly import open_scribe
+from app.assembly.speech import open_scribe
 from app.config import read_settings
 from app.domain.audio import SAMPLE_RATE, AudioChunk
 from app.domain.subtitles import Segment, as_json, as_srt, as_text, as_vtt

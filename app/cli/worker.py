@@ -4,7 +4,7 @@ import anyio
 import click
 from rich.console import Console
 
-from app.assembly import open_worker
+from app.assembly.speech import open_worker
 from app.cli.serve import set_up_log
 from app.config import Settings, read_settings
 from app.web.listener import Listener, bound_socket

@@ -4,7 +4,7 @@ from shutil import which
 
 import pytest
 
-from app.assembly import open_service
+from app.assembly.service import open_service
 from app.client import Talk, talking
 from app.config import Settings
 from tests.clips import HANDS, HOUR, silence, word_error_rate

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from app.assembly import open_service
+from app.assembly.service import open_service
 from app.client import Talk, talking
 from app.config import Settings
 from app.media.decode import decode

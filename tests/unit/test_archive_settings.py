@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from app.assembly import open_archive, open_store
+from app.assembly.archive import open_archive, open_store
 from app.config import Settings
 from app.domain.audio import AudioChunk
 from app.domain.errors import ProviderRefused, SettingsError

@@ -1,0 +1,99 @@
+"""The archive: its store, its spool, its key, and where recordings come from."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from app import registry
+from app.config import Settings
+from app.domain.errors import SettingsError
+from app.domain.ports import BlobStore
+from app.runtime.archive import Archive
+from app.runtime.ingest import Source
+
+
+@asynccontextmanager
+async def open_archive(settings: Settings) -> AsyncGenerator[Archive, None]:
+    """The archive with its spool; nothing is stored before it is running."""
+    folder = spool_folder(settings)
+    limit = settings.spool_max_mb << 20
+    async with (
+        open_store(settings) as store,
+        registry.opened(
+            registry.SPOOLS, "disk", folder=folder, limit=limit, fsync=settings.spool_fsync, seal=_seal(settings)
+        ) as spool,
+    ):
+        yield Archive(
+            spool,
+            store,
+            keeps=settings.archive_sessions,
+            audio=settings.archive_format,
+            keep_days=settings.archive_keep_days,
+        )
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
+    """Where the archive lives; encrypted where there is a key."""
+    options: dict[str, Any]
+    match settings.blob_store:
+        case "s3":
+            _needed(settings, "s3_bucket")
+            options = {"bucket": settings.s3_bucket, "endpoint_url": settings.s3_endpoint_url or None}
+        case "azure":
+            _needed(settings, "azure_container")
+            options = {
+                "container": settings.azure_container,
+                "connection_string": _secret(settings.azure_connection_string),
+                "account_url": settings.azure_account_url or None,
+                "sas_token": _secret(settings.azure_sas_token),
+            }
+        case "filesystem":
+            options = {"folder": settings.audio_storage_dir}
+    if settings.blob_store != "filesystem":
+        options["prefix"] = settings.blob_prefix
+    async with registry.opened(registry.BLOB_STORES, settings.blob_store, **options) as store:
+        seal = _seal(settings)
+        yield registry.load(registry.SEALS, "store")(store, seal) if seal else store
+
+
+@asynccontextmanager
+async def open_source(settings: Settings) -> AsyncGenerator[Source | None, None]:
+    account, token = settings.google_drive_service_account, _secret(settings.google_drive_token)
+    if account is None and token is None:
+        yield None
+        return
+    async with registry.opened(registry.SOURCES, "google_drive", service_account=account, token=token or "") as source:
+        yield source
+
+
+def spool_folder(settings: Settings) -> Path:
+    return settings.spool_dir or settings.audio_storage_dir / ".spool"
+
+
+def _seal(settings: Settings) -> Any:
+    key = _secret(settings.archive_key)
+    return registry.load(registry.SEALS, "aes")(key) if key else None
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
+
+
+def _needed(settings: Settings, name: str) -> None:
+    if not getattr(settings, name):
+        raise SettingsError(f"BLOB_STORE is {settings.blob_store}, and {name.upper()} is not set")
+
+
+def place(settings: Settings) -> str:
+    """Where the archive lives, in words."""
+    match settings.blob_store:
+        case "s3":
+            return f"the bucket {settings.s3_bucket}"
+        case "azure":
+            return f"the container {settings.azure_container}"
+        case "filesystem":
+            return str(settings.audio_storage_dir.resolve())

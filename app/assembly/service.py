@@ -1,0 +1,109 @@
+"""Everything together: the service that `parley serve` runs."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from anyio import to_thread
+
+from app.assembly.answers import open_generator, open_synthesizer, replies_named, reply_provider, voice_named
+from app.assembly.archive import open_archive, open_source, place, spool_folder
+from app.assembly.routes import open_policy, own_engines
+from app.assembly.speech import device, finals_model, open_detector, open_whisper
+from app.config import Settings
+from app.domain.endpointing import Endpointer, EndpointingRules
+from app.domain.floor import Floor, TurnRules
+from app.domain.ports import SpeechDetector, Transcriber
+from app.policy.routes_file import LocalRoute, RouteTable, read_routes
+from app.runtime.engines import Engines
+from app.runtime.ingest import Scribe
+from app.runtime.partial import PartialFiles
+from app.runtime.routing import SessionFinals
+from app.runtime.service import Service
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
+    """Everything opened and warm. Raises SettingsError, ModelUnavailable or a ProviderError."""
+    async with AsyncExitStack() as stack:
+        tables = await to_thread.run_sync(read_routes, settings.routes)
+        routes, policy = await stack.enter_async_context(open_policy(settings, tables))
+        drafts = await stack.enter_async_context(open_whisper(settings, settings.draft_model_id, 1))
+        detector = await stack.enter_async_context(open_detector(settings))
+        provider = await reply_provider(settings)
+        generator = await stack.enter_async_context(open_generator(settings, provider))
+        synthesizer = await stack.enter_async_context(open_synthesizer(settings))
+        archive = await stack.enter_async_context(open_archive(settings))
+
+        @asynccontextmanager
+        async def session_engines(session: str) -> AsyncGenerator[Engines, None]:
+            async with own_engines(routes.engines, tables) as own:
+                finals = SessionFinals(routes, session, engines=own)
+                try:
+                    yield Engines(
+                        detector=detector,
+                        finals=finals,
+                        drafter=drafts.for_session(),
+                        generator=generator,
+                        synthesizer=synthesizer,
+                    )
+                finally:
+                    finals.close()
+
+        source = await stack.enter_async_context(open_source(settings))
+        yield Service(
+            session_engines=session_engines,
+            archive=archive,
+            scribe=_scribe(settings, detector, routes.engines, tables),
+            floor=first_floor(settings, provider),
+            max_sessions=settings.max_sessions,
+            allowed_origins=settings.allowed_origins,
+            source=source,
+            partial=PartialFiles(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
+            largest_recording=settings.recording_max_mb << 20,
+            description=(
+                ("drafts", settings.draft_model_id),
+                ("finals", f"{', '.join(routes.standings)}; policy {routes.rules().name}"),
+                ("device", " - ".join(filter(None, device(settings)))),
+                ("speech detector", settings.vad),
+                ("replies", replies_named(settings, provider)),
+                ("voice", voice_named(settings)),
+                ("audio goes to", place(settings)),
+            ),
+            policy=policy,
+        )
+
+
+def _scribe(
+    settings: Settings,
+    detector: SpeechDetector,
+    engines: Mapping[str, Transcriber],
+    tables: Mapping[str, RouteTable],
+) -> Scribe | None:
+    """Who writes down uploaded recordings: the model in this process, where a route has it."""
+    local = next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
+    return None if local is None else Scribe(detector, local, settings.language or None, finals_model(settings))
+
+
+def first_floor(settings: Settings, provider: str) -> Floor:
+    """What every session begins with."""
+    eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and provider != "openai")
+    end = settings.end_after_ms
+    return Floor(
+        rules=TurnRules(
+            reply_after_ms=settings.reply_after_ms,
+            draft_every_ms=settings.draft_every_ms,
+            speculative_finals=settings.speculative_finals,
+            eager_replies=eager,
+            reply=provider != "none",
+            speak=settings.speech_provider != "none",
+            language=settings.language or None,
+            instructions=settings.reply_instructions,
+        ),
+        endpointer=Endpointer(
+            EndpointingRules(
+                end_after_ms=end,
+                end_after_complete_ms=end * 7 // 8,
+                end_after_open_ms=end * 3 // 2,
+            )
+        ),
+    )

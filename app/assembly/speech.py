@@ -1,0 +1,74 @@
+"""The engines that hear: the speech models, the detector, and the device they run on."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from app import registry
+from app.config import Settings
+from app.domain.ports import SpeechDetector
+from app.models.resolve import resolve
+from app.runtime.clock import SystemClock
+from app.runtime.ingest import Scribe
+from app.runtime.worker import Queue, Worker
+
+
+@asynccontextmanager
+async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
+    """The engines that `parley transcribe` needs, and no others."""
+    async with (
+        open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
+        open_detector(settings) as detector,
+    ):
+        yield Scribe(detector, transcriber, settings.language or None, finals_model(settings))
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings, *, at_once: int, waiting: int) -> AsyncGenerator[Worker, None]:
+    """The engines that `parley worker` offers."""
+    model = finals_model(settings)
+    async with (
+        open_whisper(settings, model, settings.beam_size) as transcriber,
+        open_detector(settings) as detector,
+    ):
+        queue = Queue("worker", SystemClock(), at_once, waiting)
+        yield Worker(model, transcriber, detector, queue, settings.language or None)
+
+
+def finals_model(settings: Settings) -> str:
+    """The model that writes finals, by name or folder."""
+    if settings.transcription_model_id != "auto":
+        return settings.transcription_model_id
+    where, _ = device(settings)
+    return "whisper-large-v3-turbo" if where == "cuda" else "whisper-base"
+
+
+def device(settings: Settings) -> tuple[str, str]:
+    """Where the speech models run, and a sentence when that is not what was wished for."""
+    chosen: tuple[str, str] = registry.load(registry.PROBES, "device")(settings.device)
+    return chosen
+
+
+def model_folder(settings: Settings, name: str) -> Path:
+    """Where this model lies. Raises ModelUnavailable where it does not."""
+    return resolve(name, settings.parley_models_dir)
+
+
+def open_whisper(settings: Settings, model: str, beam_size: int) -> Any:
+    return registry.opened(
+        registry.TRANSCRIBERS,
+        "local",
+        model=model_folder(settings, model),
+        device=settings.device,
+        compute_type=settings.compute_type,
+        threads=settings.cpu_threads,
+        beam_size=beam_size,
+    )
+
+
+@asynccontextmanager
+async def open_detector(settings: Settings) -> AsyncGenerator[SpeechDetector, None]:
+    options = {"aggressiveness": settings.vad_aggressiveness} if settings.vad == "webrtc" else {}
+    async with registry.opened(registry.DETECTORS, settings.vad, **options) as detector:
+        yield detector
