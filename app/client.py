@@ -99,11 +99,16 @@ class Talk:
 
 @asynccontextmanager
 async def talking(
-    url: str, *, rate: int = SAMPLE_RATE, on_message: Callable[[Received], None] | None = None
+    url: str,
+    *,
+    rate: int = SAMPLE_RATE,
+    on_message: Callable[[Received], None] | None = None,
+    key: str | None = None,
 ) -> AsyncGenerator[Talk, None]:
     """A session with the server at this ws:// address. Raises ProviderDown where nobody answers."""
     try:
-        connection = await connect(url, max_size=None, compression=None)
+        headers = {"Authorization": f"Bearer {key}"} if key else None
+        connection = await connect(url, max_size=None, compression=None, additional_headers=headers)
     except (OSError, websockets.WebSocketException) as error:
         raise ProviderDown(url, "no server answers there; is it running? (make serve)") from error
     async with connection, anyio.create_task_group() as tasks:

@@ -22,6 +22,11 @@ class Settings(BaseSettings):
         (), description="Other web origins that may connect, comma-separated; `*` for all. Its own page always may."
     )
     max_sessions: int = Field(16, ge=1, description="Sessions at once; one more is refused with close code 1013.")
+    tenants: Path | None = Field(
+        None,
+        description="TOML file with those who may come in, and their keys; empty: everyone, without a key. "
+        "A changed file takes effect at once.",
+    )
 
     # Models
     parley_models_dir: Path = Field(Path("models"), description="Folder the models lie in.")

@@ -8,6 +8,7 @@ from litestar import Litestar
 
 from app.domain.floor import Floor, TurnRules
 from app.domain.route import Place, Route
+from app.domain.tenant import Tenant
 from app.runtime.archive import Archive
 from app.runtime.engines import Engines, FinalRoute
 from app.runtime.ingest import Scribe
@@ -35,7 +36,7 @@ def scripted_service(**changes) -> Service:
     )
 
     @asynccontextmanager
-    async def session_engines(session: str) -> AsyncGenerator[Engines, None]:
+    async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
         yield engines
 
     options = {

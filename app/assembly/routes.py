@@ -1,15 +1,16 @@
 """The routes finals may take, the rules over them, and the log of what they did."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Any, assert_never, cast
 
-from anyio import create_task_group, to_thread
+from anyio import to_thread
 
 from app import registry
+from app.assembly.beside import beside
 from app.assembly.speech import finals_model, open_whisper
 from app.config import Settings
 from app.data.decisions import open_decisions
@@ -17,8 +18,8 @@ from app.domain.decision import Record
 from app.domain.ports import Transcriber
 from app.media.decode import decode
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile
-from app.policy.rules_file import rules_path
-from app.policy.watch import watched_rules
+from app.policy.rules_file import read_rules, rules_path
+from app.policy.watch import watched
 from app.runtime.clock import SystemClock
 from app.runtime.metrics import RouteMetrics
 from app.runtime.routes import Routes
@@ -33,7 +34,7 @@ async def open_policy(
     settings: Settings, tables: Mapping[str, RouteTable]
 ) -> AsyncGenerator[tuple[Routes, Policy], None]:
     """These routes, opened and tended, and the log of what they did."""
-    rules = await watched_rules(rules_path(settings.parley_policy))
+    rules = await watched(rules_path(settings.parley_policy), read_rules)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         decisions = await stack.enter_async_context(open_decisions(settings.database_url))
@@ -41,7 +42,7 @@ async def open_policy(
         routes = Routes(
             tuple(profile(name, table) for name, table in tables.items()),
             engines,
-            rules=lambda: rules.rules,
+            rules=lambda: rules.value,
             clock=clock,
             chance=SystemRandom().random,
             clip=b"".join(await to_thread.run_sync(lambda: list(decode(PROBE)))),
@@ -54,7 +55,7 @@ async def open_policy(
             metrics.record(decision)
 
         routes.record = record
-        await stack.enter_async_context(_beside(decisions.write, routes.tend, partial(rules.follow, clock)))
+        await stack.enter_async_context(beside(decisions.write, routes.tend, partial(rules.follow, clock)))
         yield routes, Policy(routes, decisions, metrics.text, lambda: rules.error)
 
 
@@ -102,19 +103,3 @@ def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsy
             )
         case _:
             assert_never(table)
-
-
-@asynccontextmanager
-async def _beside(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None, None]:
-    """Work that goes on for ever, until the context ends."""
-    fault: Exception | None = None
-    async with create_task_group() as tasks:
-        for work in works:
-            tasks.start_soon(work)
-        try:
-            yield
-        except Exception as raised:  # noqa: BLE001 because a task group would wrap what its user raises
-            fault = raised
-        tasks.cancel_scope.cancel()
-    if fault is not None:
-        raise fault

@@ -9,10 +9,12 @@ from app.assembly.answers import open_generator, open_synthesizer, replies_named
 from app.assembly.archive import open_archive, open_source, place, spool_folder
 from app.assembly.routes import open_policy, own_engines
 from app.assembly.speech import device, finals_model, open_detector, open_whisper
+from app.assembly.tenants import asked_for, open_tenants
 from app.config import Settings
 from app.domain.endpointing import Endpointer, EndpointingRules
 from app.domain.floor import Floor, TurnRules
 from app.domain.ports import SpeechDetector, Transcriber
+from app.domain.tenant import Tenant
 from app.policy.routes_file import LocalRoute, RouteTable, read_routes
 from app.runtime.engines import Engines
 from app.runtime.ingest import Scribe
@@ -25,6 +27,7 @@ from app.runtime.service import Service
 async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
     """Everything opened and warm. Raises SettingsError, ModelUnavailable or a ProviderError."""
     async with AsyncExitStack() as stack:
+        tenants = await stack.enter_async_context(open_tenants(settings.tenants))
         tables = await to_thread.run_sync(read_routes, settings.routes)
         routes, policy = await stack.enter_async_context(open_policy(settings, tables))
         drafts = await stack.enter_async_context(open_whisper(settings, settings.draft_model_id, 1))
@@ -35,9 +38,9 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         archive = await stack.enter_async_context(open_archive(settings))
 
         @asynccontextmanager
-        async def session_engines(session: str) -> AsyncGenerator[Engines, None]:
+        async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
             async with own_engines(routes.engines, tables) as own:
-                finals = SessionFinals(routes, session, engines=own)
+                finals = SessionFinals(routes, session, tenant, engines=own)
                 try:
                     yield Engines(
                         detector=detector,
@@ -57,6 +60,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             floor=first_floor(settings, provider),
             max_sessions=settings.max_sessions,
             allowed_origins=settings.allowed_origins,
+            tenants=tenants,
             source=source,
             partial=PartialFiles(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
             largest_recording=settings.recording_max_mb << 20,
@@ -68,6 +72,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("replies", replies_named(settings, provider)),
                 ("voice", voice_named(settings)),
                 ("audio goes to", place(settings)),
+                ("comes in", asked_for(tenants)),
             ),
             policy=policy,
         )

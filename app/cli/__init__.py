@@ -11,6 +11,7 @@ from app.cli.policy import policy
 from app.cli.retranscribe import retranscribe
 from app.cli.serve import serve
 from app.cli.talk import talk
+from app.cli.tenants import tenants
 from app.cli.transcribe import transcribe
 from app.cli.worker import worker
 from app.domain.errors import ParleyError
@@ -25,7 +26,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, retranscribe, worker, policy, models, doctor, bundle):
+for command in (serve, talk, transcribe, retranscribe, worker, policy, tenants, models, doctor, bundle):
     parley.add_command(command)
 
 

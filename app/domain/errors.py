@@ -32,6 +32,8 @@ class ClientFault(StrEnum):
     UNKNOWN_MESSAGE = "unknown_message"
     TOO_SLOW = "client_too_slow"
     ORIGIN_REFUSED = "origin_refused"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
 
 
 class ClientError(ParleyError):

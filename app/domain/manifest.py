@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.effects import ShowFinal
+from app.domain.tenant import OPEN
 
 FORMAT = 1
 
@@ -80,6 +81,8 @@ class Manifest:
     replies: tuple[ArchivedReply, ...] = ()
     transcripts: tuple[ArchivedTranscript, ...] = ()
     audio: str = "flac"
+    tenant: str = OPEN.name
+    """Whose it is; older manifests do not say."""
     format: int = FORMAT
     sample_rate: int = SAMPLE_RATE
 

@@ -10,7 +10,7 @@ never tie, because their names do not. It is monotone: a route that gets cheaper
 faster, all else equal, never moves down.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.domain.cost import Budgets, Price, Purse, Spent
@@ -44,6 +44,8 @@ class Request:
     """A wish of the session; the rules have their own."""
     speculative: bool = False
     """It may still be thrown away, so it may cost nothing."""
+    tenant_usd: float | None = None
+    """What this tenant may spend in a day; None: what the rules say of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,8 @@ def rank(request: Request, fleet: tuple[Candidate, ...], rules: Rules) -> Decisi
     rejected = []
     able: list[Candidate] = []
     resting: list[Candidate] = []
-    empty = request.spent.exhausted(rules.budgets)
+    budgets = rules.budgets if request.tenant_usd is None else replace(rules.budgets, tenant=request.tenant_usd)
+    empty = request.spent.exhausted(budgets)
     for candidate in fleet:
         against = _against(request, candidate, rules, empty)
         if against is not None:

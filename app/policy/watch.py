@@ -1,28 +1,32 @@
-"""Rules that follow their file."""
+"""What follows its file: rules, tenants."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import anyio
 import structlog
 from anyio import to_thread
 
 from app.domain.errors import SettingsError
-from app.domain.policy import Rules
 from app.domain.ports import Clock
-from app.policy.rules_file import read_rules
 
 EVERY_S = 1.0
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("parley.policy")
 
 
 @dataclass(slots=True)
-class WatchedRules:
-    """The rules in force. A changed file takes effect within a second or two; a wrong one is refused."""
+class Watched(Generic[T]):
+    """What the file says. A changed file takes effect within a second or two; a wrong one is refused."""
 
     path: Path
-    rules: Rules
+    read: Callable[[Path], T]
+    """Blocking. Raises SettingsError."""
+    value: T
     error: str = ""
     """Why the newest file is refused; empty where it is in force."""
     _seen: tuple[int, int] = field(default=(0, 0))
@@ -40,20 +44,20 @@ class WatchedRules:
             return  # an editor may be just replacing it
         self._seen = seen
         try:
-            rules = await to_thread.run_sync(read_rules, self.path)
+            value = await to_thread.run_sync(self.read, self.path)
         except SettingsError as error:
             self.error = str(error)
-            _log.error("the changed policy is refused, the old one stays", reason=self.error)
+            _log.error("the changed file is refused, what it said before stays", reason=self.error)
             return
-        if rules != self.rules:
-            _log.info("the policy has changed", policy=rules.name)
-        self.rules, self.error = rules, ""
+        if value != self.value:
+            _log.info("the changed file is in force", file=self.path.name)
+        self.value, self.error = value, ""
 
 
-async def watched_rules(path: Path) -> WatchedRules:
-    """The rules of this file. Raises SettingsError."""
+async def watched(path: Path, read: Callable[[Path], T]) -> Watched[T]:
+    """What this file says, now and later. Raises SettingsError."""
     seen = await _stamp(path)
-    return WatchedRules(path, await to_thread.run_sync(read_rules, path), _seen=seen)
+    return Watched(path, read, await to_thread.run_sync(read, path), _seen=seen)
 
 
 async def _stamp(path: Path) -> tuple[int, int]:

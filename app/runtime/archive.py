@@ -12,6 +12,7 @@ import structlog
 
 from app.domain.errors import ParleyError, ProviderError
 from app.domain.ports import BlobStore
+from app.domain.tenant import OPEN, Tenant
 from app.runtime import journal as jr
 from app.runtime.library import Library
 from app.runtime.recorder import WRITE_EVERY_S, Recorder, unheard
@@ -53,7 +54,7 @@ class Archive:
     now: Callable[[], datetime] = utc_now
     jitter: Callable[[], float] = random.random
     keeps: bool = True
-    """Whether a session that does not say is kept."""
+    """Whether a session that does not say is kept, where its tenant does not say either."""
     audio: AudioFormat = "flac"
     chunk_ms: int = 10_000
     write_every_s: float = WRITE_EVERY_S
@@ -94,13 +95,13 @@ class Archive:
 
     @asynccontextmanager
     async def recording(
-        self, session: str, *, acknowledge: Callable[[int], None] = unheard
+        self, session: str, tenant: Tenant = OPEN, *, acknowledge: Callable[[int], None] = unheard
     ) -> AsyncGenerator[Recorder, None]:
         """Record a session; what is left at the end is written even when the session is cancelled."""
         recorder = Recorder(
             self.spool,
-            jr.Opened(session, _iso(self.now()), self.audio),
-            keeps=self.keeps,
+            jr.Opened(session, _iso(self.now()), self.audio, tenant.name),
+            keeps=self.keeps if tenant.archive is None else tenant.archive,
             chunk_ms=self.chunk_ms,
             write_every_s=self.write_every_s,
             disk_patience_s=self.disk_patience_s,

@@ -13,6 +13,7 @@ from app.domain.errors import ParleyError
 from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.route import Place, Route
 from app.domain.subtitles import Segment
+from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis
 from app.media.decode import decode
 from app.runtime.archive import Archive
@@ -39,7 +40,7 @@ class Source(Protocol):
 
 
 async def ingest(
-    file: BinaryIO, *, session: str, archive: Archive, scribe: Scribe, language: str | None
+    file: BinaryIO, *, session: str, tenant: Tenant, archive: Archive, scribe: Scribe, language: str | None
 ) -> list[Segment]:
     """What is said in the file, of any format.
 
@@ -47,7 +48,7 @@ async def ingest(
     """
     failure: ParleyError | None = None
     try:
-        async with archive.recording(session) as recorder:
+        async with archive.recording(session, tenant) as recorder:
             return await _written_down(file, recorder, scribe, language or scribe.language)
     except* ParleyError as group:
         failure = next(error for error in group.exceptions if isinstance(error, ParleyError))

@@ -8,6 +8,7 @@ import msgspec
 
 from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.manifest import ArchivedChunk, ArchivedFinal, ArchivedReply, Manifest, tile
+from app.domain.tenant import OPEN
 from app.runtime.spooling import Spool
 
 JOURNAL, STORED = "journal", "stored"
@@ -19,6 +20,7 @@ class Opened(msgspec.Struct, frozen=True, tag="opened"):
     session: str
     started: str
     audio: str
+    tenant: str = OPEN.name
 
 
 class FinalHeard(msgspec.Struct, frozen=True, tag="final"):
@@ -100,6 +102,7 @@ class Journal:
             finals=tile(self.finals, samples),
             replies=tuple(self._with_voice(number, reply) for number, reply in sorted(self.replies.items())),
             audio=self.opened.audio,
+            tenant=self.opened.tenant,
         )
 
     def _with_voice(self, number: int, reply: ArchivedReply) -> ArchivedReply:

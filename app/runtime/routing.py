@@ -15,6 +15,7 @@ from app.domain.errors import ProviderBusy
 from app.domain.policy import Allowed, Candidate, Choice, Decision, Request, rank
 from app.domain.ports import Transcriber
 from app.domain.route import Place, Route
+from app.domain.tenant import OPEN, Tenant
 from app.domain.transcript import Hypothesis
 from app.runtime.pursuit import HAPPENINGS, USUAL_S, Item, Pursuit
 from app.runtime.routes import Routes
@@ -26,13 +27,15 @@ class SessionFinals:
 
     routes: Routes
     session: str
-    tenant: str = "default"
+    tenant: Tenant = OPEN
     allowed: Allowed = Allowed.CLOUD_OK
     engines: Mapping[str, Transcriber] | None = None
     """The session's own engines, where it has some; otherwise those of the routes."""
 
     def open(self, utterance: int, language: str | None, allowed: Allowed) -> "RoutedFinal":
         engines = self.routes.engines if self.engines is None else self.engines
+        if self.tenant.place is Allowed.ON_PREM_ONLY:
+            allowed = Allowed.ON_PREM_ONLY  # whatever the session asks for
         return RoutedFinal(self.routes, engines, self.session, self.tenant, utterance, language, allowed)
 
     def close(self) -> None:
@@ -56,7 +59,7 @@ class RoutedFinal:
     routes: Routes
     engines: Mapping[str, Transcriber]
     session: str
-    tenant: str
+    tenant: Tenant
     utterance: int
     language: str | None
     allowed: Allowed
@@ -144,16 +147,23 @@ class RoutedFinal:
         return self._decide().choices
 
     def _decide(self, *, speculative: bool = False) -> Decision:
-        spent = self.routes.ledger.spent(self.session, self.tenant)
+        spent = self.routes.ledger.spent(self.session, self.tenant.name)
         heard = self._pursuit.seconds if self._pursuit else 0.0
-        request = Request(heard or USUAL_S, self.language, self.allowed, spent, speculative=speculative)
+        request = Request(
+            heard or USUAL_S,
+            self.language,
+            self.allowed,
+            spent,
+            speculative=speculative,
+            tenant_usd=self.tenant.budget_usd_per_day,
+        )
         fleet = self.routes.fleet(self.language)
         decision = rank(request, fleet, self.routes.rules())
         self._basis = request, fleet, decision
         return decision
 
     def _spend(self, usd: float) -> None:
-        self.routes.ledger.spend(self.session, self.tenant, usd)
+        self.routes.ledger.spend(self.session, self.tenant.name, usd)
 
     # -- what is known of it --------------------------------------------------------
 
@@ -170,7 +180,7 @@ class RoutedFinal:
             id=uuid4().hex,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             session=self.session,
-            tenant=self.tenant,
+            tenant=self.tenant.name,
             utterance=self.utterance,
             rules=self.routes.rules().name,
             request=request,

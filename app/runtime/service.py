@@ -11,6 +11,7 @@ from app.domain.decision import Record, Wanted
 from app.domain.floor import Floor
 from app.domain.ports import BlobStore
 from app.domain.summary import RouteSummary
+from app.domain.tenant import OPEN, Tenant, identify
 from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
@@ -42,13 +43,15 @@ class Policy:
 
 @dataclass(slots=True)
 class Service:
-    session_engines: Callable[[str], AbstractAsyncContextManager[Engines]]
+    session_engines: Callable[[str, Tenant], AbstractAsyncContextManager[Engines]]
     """The engines as the session of this name sees them."""
     archive: Archive
     floor: Floor
     """Every session begins with it."""
     max_sessions: int
     allowed_origins: tuple[str, ...] = ()
+    tenants: Callable[[], Sequence[Tenant]] | None = None
+    """Who may come in; None: everyone, without a key."""
     scribe: Scribe | None = None
     """Who writes down uploaded recordings, on this machine; None: none are taken."""
     source: Source | None = None
@@ -61,11 +64,31 @@ class Service:
     """What runs, in words: a name and a sentence each."""
     policy: Policy | None = None
     """None where finals come from one engine, whatever happens."""
-    sessions: set[str] = field(default_factory=set)
+    sessions: dict[str, str] = field(default_factory=dict)
+    """Those that are open, and the name of each one's tenant."""
 
     @property
     def has_room(self) -> bool:
         return len(self.sessions) < self.max_sessions and self.archive.has_room
+
+    def identify(self, key: str | None) -> Tenant | None:
+        """Who comes with this key; None: nobody who may come in."""
+        if self.tenants is None:
+            return OPEN
+        return identify(key, self.tenants()) if key else None
+
+    def tenant(self, name: str) -> Tenant:
+        """The tenant of this name, as far as it is known."""
+        return next((t for t in (self.tenants or tuple)() if t.name == name), Tenant(name))
+
+    def no_room_for(self, tenant: Tenant) -> str | None:
+        """Why this tenant cannot have one more session now; None where it can."""
+        if not self.has_room:
+            return "every place is taken; try again in a moment"
+        inside = sum(name == tenant.name for name in self.sessions.values())
+        if tenant.max_sessions is not None and inside >= tenant.max_sessions:
+            return f"every one of your {tenant.max_sessions} places is taken; end a session first"
+        return None
 
     @property
     def store(self) -> BlobStore:
@@ -77,19 +100,19 @@ class Service:
         async with self.archive.running():
             yield
 
-    async def run(self, session: str, client: Client) -> None:
+    async def run(self, session: str, client: Client, tenant: Tenant) -> None:
         """Serve one client until it has left and what it said is on the disk."""
         clock = SystemClock()
-        self.sessions.add(session)
+        self.sessions[session] = tenant.name
         try:
             async with (
-                self.archive.recording(session, acknowledge=client.acknowledge) as recorder,
-                self.session_engines(session) as engines,
+                self.archive.recording(session, tenant, acknowledge=client.acknowledge) as recorder,
+                self.session_engines(session, tenant) as engines,
             ):
                 telemetry = Telemetry(session, clock)
                 await run_session(client, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)
         finally:
-            self.sessions.remove(session)
+            del self.sessions[session]
 
 
 def new_session_id() -> str:

@@ -11,7 +11,8 @@ from litestar.exceptions import ClientException, NotFoundException
 from app.domain.decision import Wanted
 from app.domain.policy import Allowed
 from app.domain.policy import Request as Utterance
-from app.runtime.service import Policy
+from app.runtime.service import Policy, Service
+from app.web.door import OPERATOR
 
 MOST = 10_000
 """Decisions in one answer."""
@@ -30,7 +31,7 @@ class Imagined:
     tenant: str = "default"
 
 
-@get("/policy/decisions")
+@get("/policy/decisions", opt=OPERATOR)
 async def decisions(request: Request[Any, Any, Any], state: State) -> list[Any]:
     """The newest decisions first; every one of them can be replayed under other rules.
 
@@ -40,7 +41,7 @@ async def decisions(request: Request[Any, Any, Any], state: State) -> list[Any]:
     return list(await _policy(state).decisions.find(replace(wanted, limit=max(1, min(wanted.limit, MOST)))))
 
 
-@get("/policy/summary")
+@get("/policy/summary", opt=OPERATOR)
 async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
     """Each route's share, latency, cost, failures and agreement, over the newest decisions."""
     policy = _policy(state)
@@ -48,12 +49,16 @@ async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, An
     return {"rules": policy.routes.rules().name, "refusedChange": policy.refused_change(), "routes": list(routes)}
 
 
-@get("/policy/explain")
+@get("/policy/explain", opt=OPERATOR)
 async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
     """What would happen to an utterance now. It may be described: seconds, language, place, tenant."""
     routes, imagined = _policy(state).routes, _query(request, Imagined)
-    spent = routes.ledger.spent("", imagined.tenant)
-    decision = routes.decide(Utterance(imagined.seconds, imagined.language, imagined.place, spent))
+    service: Service = state.service
+    tenant = service.tenant(imagined.tenant)
+    place = Allowed.ON_PREM_ONLY if tenant.place is Allowed.ON_PREM_ONLY else imagined.place
+    spent = routes.ledger.spent("", tenant.name)
+    asked = Utterance(imagined.seconds, imagined.language, place, spent, tenant_usd=tenant.budget_usd_per_day)
+    decision = routes.decide(asked)
     return {
         "rules": routes.rules().name,
         "panic": decision.panic,

@@ -31,10 +31,12 @@ from app.domain.errors import (
 )
 from app.domain.manifest import ArchivedFinal, Manifest
 from app.domain.subtitles import Segment, as_json
+from app.domain.tenant import Tenant
 from app.media.codec import CONTENT_TYPE, wav_header, write
 from app.runtime.ingest import ingest
 from app.runtime.library import Library
 from app.runtime.service import Service, new_session_id
+from app.web.door import OPERATOR
 from app.web.sockets import may_connect
 
 PIECE = 1 << 16
@@ -196,7 +198,7 @@ async def forget(state: State, session: FromPath[str]) -> None:
 @post("/", request_max_body_size=None, status_code=201)
 async def bring(
     state: State,
-    request: Request[Any, Any, Any],
+    request: Request[Tenant, Any, Any],
     language: FromQuery[str | None] = None,
     wait: FromQuery[bool] = True,
     source: FromQuery[str | None] = None,
@@ -207,19 +209,19 @@ async def bring(
     `wait=false` the answer comes as soon as the file is here.
     """
     service = _service(state)
-    if service.scribe is None or not service.has_room:
-        raise ProviderBusy("recordings", "every place is taken; try again in a moment")
+    if full := no_place(service, request.user):
+        raise ProviderBusy("recordings", full)
     session = new_session_id()
-    service.sessions.add(session)
+    service.sessions[session] = request.user.name
     file = tempfile.TemporaryFile()  # noqa: SIM115 because it outlives this function where nobody waits
     try:
         async with aclosing(_pieces(service, request, source)) as pieces:
             await _receive(pieces, file, service.largest_recording)
     except BaseException:  # because the place is given back whatever happened
         file.close()
-        service.sessions.remove(session)
+        del service.sessions[session]
         raise
-    work = partial(write_down, service, file, session, language)
+    work = partial(write_down, service, file, session, request.user, language)
     if not wait:
         return Response({"id": session}, status_code=202, background=BackgroundTask(unattended, work))
     segments = await work()
@@ -248,12 +250,20 @@ async def _receive(pieces: AsyncIterable[bytes], file: BinaryIO, limit: int) -> 
     await to_thread.run_sync(file.seek, 0)
 
 
-async def write_down(service: Service, file: BinaryIO, session: str, language: str | None) -> list[Segment]:
-    assert service.scribe is not None
+def no_place(service: Service, tenant: Tenant) -> str | None:
+    """Why one more recording cannot be written down now."""
+    return "nobody here writes down recordings" if service.scribe is None else service.no_room_for(tenant)
+
+
+async def write_down(
+    service: Service, file: BinaryIO, session: str, tenant: Tenant, language: str | None
+) -> list[Segment]:
+    archive, scribe = service.archive, service.scribe
+    assert scribe is not None
     try:
-        return await ingest(file, session=session, archive=service.archive, scribe=service.scribe, language=language)
+        return await ingest(file, session=session, tenant=tenant, archive=archive, scribe=scribe, language=language)
     finally:
-        service.sessions.remove(session)
+        del service.sessions[session]
         file.close()
 
 
@@ -375,4 +385,5 @@ router = Router(
     route_handlers=[recordings, manifest, audio, utterance, utterance_audio, reply_audio, links, forget, bring],
     guards=GUARDS,
     exception_handlers=TOLD,
+    opt=OPERATOR,
 )

@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, Response, get
+from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
+from app.domain.tenant import Tenant
 from app.runtime.archive import ArchiveState
 from app.runtime.service import Service
 from app.runtime.vitals import vitals
 from app.web import recordings, uploads
+from app.web.door import ANYONE, OPERATOR, Door
 from app.web.policy import decisions, explain, summary
 from app.web.sockets import raw, transcribe
 
@@ -19,12 +21,15 @@ PAGE = next(folder for folder in (_HERE / "frontend", _HERE.parents[1] / "fronte
 """In an installed wheel the page lies beside this module; in a checkout, at the root."""
 
 
-@get("/health")
-async def health(state: State) -> dict[str, Any]:
-    """Whether this process takes sessions, and what runs in it."""
+@get("/health", opt=ANYONE)
+async def health(request: Request[Tenant | None, Any, Any], state: State) -> dict[str, Any]:
+    """Whether this process takes sessions; and, for an operator, what runs in it."""
     service: Service = state.service
+    status = {"status": "ok" if service.has_room else "full"}
+    if not (request.user and request.user.operator):
+        return status
     return {
-        "status": "ok" if service.has_room else "full",
+        **status,
         "sessions": len(service.sessions),
         "maxSessions": service.max_sessions,
         "archive": _archive(service.archive.state()),
@@ -32,7 +37,7 @@ async def health(state: State) -> dict[str, Any]:
     }
 
 
-@get("/metrics")
+@get("/metrics", opt=OPERATOR)
 async def metrics(state: State) -> Response[bytes]:
     """Sessions, spool and routes, in Prometheus's text format."""
     service: Service = state.service
@@ -52,10 +57,11 @@ def _archive(state: ArchiveState) -> dict[str, Any]:
 
 def create_app(service: Service) -> Litestar:
     """The application over an open service."""
-    page = create_static_files_router(path="/", directories=[PAGE], html_mode=True)
+    page = create_static_files_router(path="/", directories=[PAGE], html_mode=True, opt=ANYONE)
     return Litestar(
         [transcribe, raw, health, recordings.router, uploads.router, decisions, summary, explain, metrics, page],
         state=State({"service": service}),
+        middleware=[Door()],
         openapi_config=None,
         logging_config=None,
     )

@@ -13,6 +13,7 @@ from app.domain.errors import ClientError, ClientFault, ParleyError
 from app.runtime.service import Service, new_session_id
 from app.web import wire
 from app.web.client import SocketClient
+from app.web.door import accept
 
 POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
 
@@ -35,14 +36,14 @@ async def raw(socket: WebSocket[Any, Any, Any], state: State) -> None:
 
 
 async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: bool) -> None:
-    await socket.accept()
+    await accept(socket)
     client = SocketClient(socket, raw=raw)
     try:
         if not may_connect(socket.headers.get("origin"), socket.headers.get("host"), service.allowed_origins):
             error = ClientError(ClientFault.ORIGIN_REFUSED, "this web origin may not connect; see ALLOWED_ORIGINS")
             await _end(client, error, POLICY_VIOLATION)
-        elif not service.has_room:
-            await client.send(wire.Fault("no_capacity", "every place is taken; try again in a moment", fatal=True))
+        elif full := service.no_room_for(socket.user):
+            await client.send(wire.Fault("no_capacity", full, fatal=True))
             await socket.close(TRY_AGAIN_LATER, "no capacity")
         else:
             await _talk(client, service)
@@ -57,7 +58,7 @@ async def _talk(client: SocketClient, service: Service) -> None:
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_write, client)
-            await service.run(session, client)
+            await service.run(session, client, client.socket.user)
             tasks.cancel_scope.cancel()
     except* ParleyError as group:
         error = group.exceptions[0]

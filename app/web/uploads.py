@@ -10,9 +10,11 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from app.domain.errors import ClientError, ClientFault, ProviderBusy
+from app.domain.tenant import Tenant
 from app.runtime.partial import PartialFiles
 from app.runtime.service import Service, new_session_id
-from app.web.recordings import GUARDS, TOLD, unattended, write_down
+from app.web.door import OPERATOR
+from app.web.recordings import GUARDS, TOLD, no_place, unattended, write_down
 
 VERSION = {"tus-resumable": "1.0.0"}
 
@@ -33,7 +35,7 @@ async def offset(state: State, name: FromPath[str]) -> Response[None]:
 
 
 @patch("/{name:str}", status_code=204, request_max_body_size=None)
-async def append(state: State, request: Request[Any, Any, Any], name: FromPath[str]) -> Response[None]:
+async def append(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> Response[None]:
     """The bytes from `Upload-Offset` on. With the last one the recording begins to be written down.
 
     Its id comes back as `Parley-Recording`.
@@ -46,13 +48,13 @@ async def append(state: State, request: Request[Any, Any, Any], name: FromPath[s
     headers = {**VERSION, "upload-offset": str(here)}
     if not whole:
         return Response(None, headers=headers)
-    if service.scribe is None or not service.has_room:
-        raise ProviderBusy("recordings", "every place is taken; send an empty PATCH in a moment")
+    if full := no_place(service, request.user):
+        raise ProviderBusy("recordings", f"{full}, then send an empty PATCH")
     session = new_session_id()
-    service.sessions.add(session)
+    service.sessions[session] = request.user.name
     file = await to_thread.run_sync(files.path(name).open, "rb")
     await files.drop(name)  # the open file is all that is needed
-    work = partial(write_down, service, file, session, None)
+    work = partial(write_down, service, file, session, request.user, None)
     return Response(None, headers={**headers, "parley-recording": session}, background=BackgroundTask(unattended, work))
 
 
@@ -81,4 +83,5 @@ router = Router(
     route_handlers=[begin, offset, append, drop],
     guards=GUARDS,
     exception_handlers=TOLD,
+    opt=OPERATOR,
 )

@@ -15,6 +15,7 @@ from app.domain.fleet import standing
 from app.domain.floor import Floor, TurnRules
 from app.domain.policy import Allowed, Request, Rules
 from app.domain.route import Place
+from app.domain.tenant import Tenant, fingerprint
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
 from app.runtime.metrics import RouteMetrics
@@ -99,7 +100,7 @@ async def test_a_database_that_cannot_be_opened_is_named(wrong):
 
 
 @asynccontextmanager
-async def policed(url: str, rules: Rules):
+async def policed(url: str, rules: Rules, *tenants: Tenant):
     """A server with scripted engines behind the policy."""
     engines = {"aws": ScriptedTranscriber("from afar"), "local": ScriptedTranscriber("from here")}
     in_force = rules
@@ -115,21 +116,22 @@ async def policed(url: str, rules: Rules):
         routes.record = record
 
         @asynccontextmanager
-        async def session_engines(session: str):
-            yield Engines(ScriptedDetector(), SessionFinals(routes, session), ScriptedTranscriber("from"))
+        async def session_engines(session: str, tenant: Tenant):
+            yield Engines(ScriptedDetector(), SessionFinals(routes, session, tenant), ScriptedTranscriber("from"))
 
         service = scripted_service(
             session_engines=session_engines,
             floor=Floor(TurnRules(reply=False)),
             policy=Policy(routes, decisions, metrics.text, lambda: ""),
+            tenants=(lambda: tenants) if tenants else None,
         )
         address = await stack.enter_async_context(served(service))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{address}"))
         yield client, f"ws://{address}/ws/transcribe", engines
 
 
-async def say(url: str, **configure) -> dict:
-    async with talking(url) as talk:
+async def say(url: str, key: str | None = None, **configure) -> dict:
+    async with talking(url, key=key) as talk:
         if configure:
             await talk.tell(type="configure", **configure)
         await talk.speak(SPEECH * 30 + SILENCE * 40, pace=0)
@@ -165,6 +167,39 @@ async def test_a_client_may_keep_its_voice_on_the_premises(url):
     assert final["route"]["name"] == "local"
     assert engines["aws"].finals == 0
     assert listed["rejected"] == [{"name": "aws", "why": "this session's voice stays on the premises"}]
+
+
+async def test_each_tenant_has_its_own_money(url):
+    """One that has spent its budget is heard on the premises; the other goes on. Who pays stands in the decision."""
+    acme = Tenant("acme", (fingerprint("acme"),), operator=True, budget_usd_per_day=0.01)
+    globex = Tenant("globex", (fingerprint("globex"),))
+    async with policed(url, Rules(prefer=(Place.CLOUD,)), acme, globex) as (client, socket, _):
+        acmes = [(await say(socket, "acme"))["route"]["name"] for _ in range(3)]
+        globexs = [(await say(socket, "globex"))["route"]["name"] for _ in range(3)]
+        client.headers["Authorization"] = "Bearer acme"
+        listed = (await client.get("/policy/decisions", params={"tenant": "acme"})).json()
+        explained = [
+            [c["name"] for c in (await client.get("/policy/explain", params={"tenant": name})).json()["choices"]]
+            for name in ("acme", "globex")
+        ]
+
+    assert acmes == ["aws", "aws", "local"]  # 0.006 dollars each
+    assert globexs == ["aws", "aws", "aws"]
+    assert [record["request"]["tenant_usd"] for record in listed] == [0.01, 0.01, 0.01]
+    assert explained == [["local"], ["aws", "local"]]
+
+
+async def test_a_tenant_that_stays_on_the_premises_cannot_be_talked_out_of_it(url):
+    """`place` of the file is stronger than `configure`."""
+    clinic = Tenant("clinic", (fingerprint("clinic"),), operator=True, place=Allowed.ON_PREM_ONLY)
+    async with policed(url, Rules(prefer=(Place.CLOUD,)), clinic) as (client, socket, engines):
+        finals = [await say(socket, "clinic"), await say(socket, "clinic", place=Allowed.CLOUD_OK)]
+        client.headers["Authorization"] = "Bearer clinic"
+        explained = (await client.get("/policy/explain", params={"tenant": "clinic"})).json()
+
+    assert [final["route"]["name"] for final in finals] == ["local", "local"]
+    assert engines["aws"].finals == 0
+    assert [choice["name"] for choice in explained["choices"]] == ["local"]
 
 
 async def test_free_routes_speculate_and_paid_ones_do_not(url):

@@ -217,7 +217,7 @@ async def test_what_is_no_audio_is_refused_and_not_kept(http, service):
 
     assert (nonsense.status_code, nonsense.json()["code"]) == (415, "bad_audio")
     assert (too_much.status_code, too_much.json()["code"]) == (413, "frame_too_large")
-    assert (service.store.blobs, service.archive.spool.held, service.sessions) == ({}, {}, set())
+    assert (service.store.blobs, service.archive.spool.held, service.sessions) == ({}, {}, {})
 
 
 async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
@@ -228,7 +228,7 @@ async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
     await stored(service)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
-    assert (service.store.blobs, service.sessions) == ({}, set())
+    assert (service.store.blobs, service.sessions) == ({}, {})
 
 
 @pytest.mark.parametrize(

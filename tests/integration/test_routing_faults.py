@@ -14,6 +14,7 @@ from app.domain.fleet import Profile
 from app.domain.health import Health
 from app.domain.policy import Allowed, CascadeRules, HedgeRules, Objective, Rules
 from app.domain.route import Place
+from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis
 from app.runtime.routing import RoutedFinal, SessionFinals
 from tests.routes import AWS, CHUNK, CLIP, JETSON, LOCAL, Field, RouteEngine, field_of, settle
@@ -39,7 +40,7 @@ HEDGE_S, LOCAL_S = 0.4, 0.1
 async def speak(field: Field, *, chunks: int = CHUNKS, draft: str = "so many words", **session) -> tuple:
     """One utterance as the stage would play it: (text or error, the owed final, seconds after its end)."""
     allowed = session.pop("allowed", Allowed.CLOUD_OK)
-    owed = SessionFinals(field.routes, session.pop("session", "s"), "t").open(1, "en", allowed)
+    owed = SessionFinals(field.routes, session.pop("session", "s"), Tenant("t")).open(1, "en", allowed)
     results: list[str | ParleyError] = []
     send, audio = anyio.create_memory_object_stream[AudioChunk](1000)
 
@@ -250,7 +251,7 @@ async def test_concurrent_utterances_do_not_overspend_together():
     taken: list[str] = []
 
     async def one(number: int) -> None:
-        owed = SessionFinals(field.routes, f"s{number}", "t").open(1, "en", Allowed.CLOUD_OK)
+        owed = SessionFinals(field.routes, f"s{number}", Tenant("t")).open(1, "en", Allowed.CLOUD_OK)
         owed.confirm()
 
         async def audio():

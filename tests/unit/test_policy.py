@@ -158,6 +158,21 @@ def test_a_spent_budget_changes_the_ranking():
     assert poor.rejected[0].why == "the day's budget is spent"
 
 
+def test_a_tenants_own_budget_stands_for_the_one_of_the_rules():
+    """Less or more than all have; the other purses count as before."""
+    fleet = (Candidate("aws", Place.CLOUD, Price(0.024, 15)),)
+    rules = Rules(budgets=Budgets(tenant=1.0, day=5.0))
+
+    def against(tenant_usd: float | None, tenant: float, day: float = 0.0) -> list[str]:
+        return [
+            r.why for r in rank(Request(3, spent=Spent(0, tenant, day), tenant_usd=tenant_usd), fleet, rules).rejected
+        ]
+
+    assert against(None, 1.0) == against(0.5, 0.5) == against(0.0, 0.0) == ["the tenant's budget is spent"]
+    assert against(2.0, 1.0) == []
+    assert against(9.0, 5.0, 5.0) == ["the day's budget is spent"]
+
+
 def test_when_every_route_rests_the_least_bad_is_tried():
     """Panic: an answer that may fail is better than none."""
     fleet = (

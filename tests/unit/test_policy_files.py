@@ -10,7 +10,7 @@ from app.domain.policy import Objective
 from app.domain.route import Place
 from app.policy.routes_file import OpenAIRoute, profile, read_routes
 from app.policy.rules_file import parse_rules, read_rules, rules_path, shipped
-from app.policy.watch import watched_rules
+from app.policy.watch import watched
 
 
 def test_the_shipped_rules():
@@ -55,7 +55,7 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
     """The old rules stay until the file is right again."""
     path = tmp_path / "mine.toml"
     path.write_text('objective = "latency"')
-    watched = await watched_rules(path)
+    rules = await watched(path, read_rules)
 
     for text, objective, refused in [
         ('objective = "cost"', Objective.COST, False),
@@ -64,13 +64,13 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
     ]:
         path.write_text(text)
         os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
-        await watched.look()
-        assert watched.rules.objective is objective
-        assert bool(watched.error) is refused
+        await rules.look()
+        assert rules.value.objective is objective
+        assert bool(rules.error) is refused
 
     path.unlink()
-    await watched.look()
-    assert watched.rules.objective is Objective.ACCURACY
+    await rules.look()
+    assert rules.value.objective is Objective.ACCURACY
 
 
 ROUTES = """

@@ -1,0 +1,28 @@
+"""Who may come in, as the file of the setting TENANTS has it now."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from app.assembly.beside import beside
+from app.domain.tenant import Tenant
+from app.policy.tenants_file import read_tenants
+from app.policy.watch import watched
+from app.runtime.clock import SystemClock
+
+
+@asynccontextmanager
+async def open_tenants(path: Path | None) -> AsyncGenerator[Callable[[], Sequence[Tenant]] | None, None]:
+    """None without a file: nobody is asked for a key. Raises SettingsError."""
+    if path is None:
+        yield None
+        return
+    tenants = await watched(path, read_tenants)
+    async with beside(partial(tenants.follow, SystemClock())):
+        yield lambda: tenants.value
+
+
+def asked_for(tenants: Callable[[], Sequence[Tenant]] | None) -> str:
+    """Who comes in, in words."""
+    return "anyone, without a key" if tenants is None else f"{', '.join(t.name for t in tenants())}, each by its key"

@@ -1,0 +1,56 @@
+"""Who may come in, from a file: one table each, named by the operator."""
+
+import re
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+from app.domain.errors import SettingsError
+from app.domain.policy import Allowed
+from app.domain.tenant import Tenant
+from app.policy.rules_file import Amount
+from app.policy.toml import given, parse, typed
+
+Fingerprint: TypeAlias = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+
+PROBES = "probes"
+"""What the service itself spends stands under this name."""
+
+
+class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
+    keys: tuple[Fingerprint, ...] = ()
+    operator: bool = False
+    max_sessions: Count | None = None
+    budget_usd_per_day: Amount | None = None
+    archive: bool | None = None
+    keep_days: Annotated[int, Meta(ge=0)] | None = None
+    place: Allowed = Allowed.CLOUD_OK
+
+
+def read_tenants(path: Path) -> tuple[Tenant, ...]:
+    """Blocking. Raises SettingsError that names the line and the key."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"TENANTS: {path} cannot be read: {error}") from error
+    return parse_tenants(text, str(path))
+
+
+def parse_tenants(text: str, source: str) -> tuple[Tenant, ...]:
+    tenants, owners = list[Tenant](), dict[str, str]()
+    for name, table in parse(text, source).items():
+        if not re.fullmatch("[a-z0-9][a-z0-9-]{0,62}", name) or name == PROBES:
+            raise SettingsError(
+                f"{source}: {name}: a tenant's name has up to 63 small letters, digits and hyphens, and is not {PROBES}"
+            )
+        tenant = Tenant(name, **given(typed(table, TenantTable, text=text, source=source, under=name)))
+        for key in tenant.keys:
+            if key in owners:
+                raise SettingsError(f"{source}: {name}.keys: {key[:15]}... is a key of {owners[key]} already")
+            owners[key] = name
+        tenants.append(tenant)
+    if not owners:
+        raise SettingsError(f"TENANTS: {source} has no key, so nobody could come in")
+    return tuple(tenants)

@@ -1,0 +1,185 @@
+"""A server that asks for keys, as those who have one and those who have none meet it."""
+
+import json
+
+import anyio
+import httpx
+import pytest
+from litestar.routes import WebSocketRoute
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from app.client import talking
+from app.domain.tenant import Tenant, fingerprint
+from app.web.server import create_app
+from tests.fakes import SILENCE, SPEECH
+from tests.serving import scripted_service, served
+
+pytestmark = pytest.mark.anyio
+TURN = SPEECH * 20 + SILENCE * 60
+ACME = Tenant("acme", (fingerprint("acme-key"),), max_sessions=2)
+GLOBEX = Tenant("globex", (fingerprint("globex-key"),))
+OPS = Tenant("ops", (fingerprint("ops-key"),), operator=True)
+
+OPEN = {"/health", "/", "/{file_path:path}"}
+"""What anyone may ask for: whether the server lives, and the page."""
+OPERATORS = {"/metrics", "/policy/decisions", "/policy/summary", "/policy/explain"}
+
+
+@pytest.fixture
+async def service():
+    return scripted_service(tenants=lambda: (ACME, GLOBEX, OPS))
+
+
+@pytest.fixture
+async def address(service):
+    async with served(service) as where:
+        yield where
+
+
+@pytest.fixture
+async def http(address):
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as client:
+        yield client
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def routes(service) -> list[tuple[str, str, str]]:
+    """Every method of every route: its name, and an address of its kind."""
+    found = []
+    for route in create_app(service).routes:
+        address = "/".join(part if isinstance(part, str) else "7" for part in route.path_components)
+        methods = ["WEBSOCKET"] if isinstance(route, WebSocketRoute) else sorted(route.methods)
+        found += [(route.path, method, f"/{address}") for method in methods]
+    return found
+
+
+async def first_word(address: str, **options) -> tuple[dict, int | None]:
+    """The server's first message, and its close code where that was the last."""
+    async with connect(f"ws://{address}", **options) as socket:
+        message = json.loads(await socket.recv())
+        if message["type"] == "error":
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+        return message, socket.close_code
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Bearer"}, bearer("wrong"), bearer(ACME.keys[0]), {"Authorization": "Basic eDp5"}]
+)
+async def test_no_route_is_forgotten(service, http, headers):
+    """Whatever the server answers, today or after the next route was added: without a key nothing but the open list."""
+    seen = set()
+    for name, method, path in routes(service):
+        if method == "WEBSOCKET":
+            message, code = await first_word(f"{http.base_url.netloc.decode()}{path}", additional_headers=headers)
+            assert (message["code"], message["fatal"], code) == ("unauthorized", True, 1008), name
+        elif name not in OPEN:
+            answer = await http.request(method, path, headers=headers)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="parley"'), name
+            if method != "HEAD":
+                assert answer.json()["code"] == "unauthorized"
+        seen.add(name)
+
+    assert seen >= OPEN | OPERATORS | {"/ws/transcribe", "/ws/raw", "/recordings"}
+
+
+async def test_what_is_for_operators_is_refused_to_others(service, http):
+    """403 for a tenant, whatever its key; 404 or an answer for an operator."""
+    for name in OPERATORS:
+        told = await http.get(name, headers=bearer("acme-key"))
+        assert (told.status_code, told.json()["code"]) == (403, "forbidden"), name
+        assert (await http.get(name, headers=bearer("ops-key"))).status_code in (200, 404), name
+
+
+async def test_the_page_is_open_and_health_says_no_more_than_it_must(http):
+    """A load balancer needs no key; what runs here, and for whom, is an operator's business."""
+    page = await http.get("/")
+    stranger, guest, operator = [
+        (await http.get("/health", headers=h)).json() for h in ({}, bearer("acme-key"), bearer("ops-key"))
+    ]
+
+    assert page.status_code == 200
+    assert "<title>Parley</title>" in page.text
+    assert (stranger, guest) == ({"status": "ok"}, {"status": "ok"})
+    assert operator["runs"] == {"finals": "scripted"}
+
+
+async def test_a_key_opens_the_socket(address):
+    """As a header, or as the subprotocol that a browser can send."""
+    where = f"{address}/ws/transcribe"
+    by_header, _ = await first_word(where, additional_headers=bearer("acme-key"))
+    by_protocol, _ = await first_word(where, subprotocols=["parley", "parley-key.acme-key"])
+    wrong, code = await first_word(where, subprotocols=["parley", "parley-key.guess"])
+    async with connect(f"ws://{where}", subprotocols=["parley", "parley-key.acme-key"]) as socket:
+        chosen = socket.subprotocol
+
+    assert (by_header["type"], by_protocol["type"], chosen) == ("session", "session", "parley")
+    assert (wrong["code"], code) == ("unauthorized", 1008)
+
+
+async def test_a_tenant_has_its_own_number_of_places(address, service):
+    """1013 and a sentence for its third session; the others notice nothing."""
+    url = f"ws://{address}/ws/transcribe"
+    async with talking(url, key="acme-key") as one, talking(url, key="acme-key") as two:
+        assert await one.until(lambda t: t.of("session"), seconds=5)
+        assert await two.until(lambda t: t.of("session"), seconds=5)
+        async with talking(url, key="acme-key") as three, talking(url, key="globex-key") as other:
+            await three.until(lambda t: t.closed, seconds=5)
+            assert await other.until(lambda t: t.of("session"), seconds=5)
+
+    assert three.closed[0] == 1013
+    assert (three.of("error")[0].message["code"], "your 2 places" in three.of("error")[0].message["message"]) == (
+        "no_capacity",
+        True,
+    )
+
+
+async def test_a_revoked_key_begins_no_new_session(address, service):
+    """The file is asked at every door; a session that is inside ends in peace."""
+    url = f"ws://{address}/ws/transcribe"
+    async with talking(url, key="acme-key") as inside:
+        assert await inside.until(lambda t: t.of("session"), seconds=5)
+        service.tenants = lambda: (GLOBEX, OPS)
+        async with talking(url, key="acme-key") as outside:
+            await outside.until(lambda t: t.closed, seconds=5)
+        await inside.speak(TURN, pace=0)
+        assert await inside.until(lambda t: t.of("fullSentence"), seconds=5)
+
+    assert outside.of("error")[0].message["code"] == "unauthorized"
+    assert outside.closed[0] == 1008
+
+
+async def test_a_tenants_consent_is_its_own(service, http, address):
+    """`archive = false` in the file keeps nothing of a session that does not say, and all of one that does."""
+    service.tenants = lambda: (Tenant("acme", ACME.keys, archive=False),)
+    for wanted, kept in [(None, False), (True, True)]:
+        async with talking(f"ws://{address}/ws/transcribe", key="acme-key") as talk:
+            if wanted:
+                await talk.tell(type="configure", archive=wanted)
+            await talk.speak(TURN, pace=0)
+            assert await talk.until(lambda t: t.of("server_response"), seconds=5)
+        assert bool(talk.of("ack")) is kept
+
+
+async def test_without_the_setting_nobody_is_asked(tmp_path):
+    """The demo on a laptop: everything is open, and everyone is the one tenant."""
+    service = scripted_service()
+    async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+        message, _ = await first_word(f"{address}/ws/transcribe")
+        answers = [(await http.get(path)).status_code for path in ("/health", "/recordings", "/metrics")]
+        health = (await http.get("/health")).json()
+
+    assert message["type"] == "session"
+    assert answers == [200, 200, 200]
+    assert health["runs"] == {"finals": "scripted"}
+
+
+async def test_a_key_in_the_way_is_no_harm_where_none_is_asked():
+    """A client may show its key to every server."""
+    async with served(scripted_service()) as address, talking(f"ws://{address}/ws/raw", key="any") as talk:
+        with anyio.fail_after(5):
+            assert await talk.until(lambda t: t.of("session"), seconds=5)
