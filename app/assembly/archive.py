@@ -1,6 +1,6 @@
 """The archive: its store, its spool, its key, and where recordings come from."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ from app import registry
 from app.config import Settings
 from app.domain.errors import SettingsError
 from app.domain.ports import BlobStore
+from app.domain.tenant import Tenant
 from app.runtime.archive import Archive
 from app.runtime.ingest import Source
 
 
 @asynccontextmanager
-async def open_archive(settings: Settings) -> AsyncGenerator[Archive, None]:
+async def open_archive(
+    settings: Settings, tenants: Callable[[], Sequence[Tenant]] | None = None
+) -> AsyncGenerator[Archive, None]:
     """The archive with its spool; nothing is stored before it is running."""
     folder = spool_folder(settings)
     limit = settings.spool_max_mb << 20
@@ -32,6 +35,7 @@ async def open_archive(settings: Settings) -> AsyncGenerator[Archive, None]:
             keeps=settings.archive_sessions,
             audio=settings.archive_format,
             keep_days=settings.archive_keep_days,
+            own_keep_days=lambda: {t.name: t.keep_days for t in (tenants or tuple)() if t.keep_days is not None},
         )
 
 

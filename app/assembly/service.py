@@ -35,7 +35,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(open_synthesizer(settings))
-        archive = await stack.enter_async_context(open_archive(settings))
+        archive = await stack.enter_async_context(open_archive(settings, tenants))
 
         @asynccontextmanager
         async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:

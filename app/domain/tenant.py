@@ -26,6 +26,10 @@ class Tenant:
     place: Allowed = Allowed.CLOUD_OK
     """Where its sessions may be heard; none of them can ask for more."""
 
+    def may_see(self, owner: str) -> bool:
+        """Whether what belongs to the tenant of this name may be shown to this one."""
+        return self.operator or self.name == owner
+
 
 OPEN = Tenant(operator=True)
 """Everyone, where no key is asked for."""

@@ -1,8 +1,8 @@
 """From the local disk into the store: behind the sessions, and through every failure of the store."""
 
 import random
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -10,11 +10,12 @@ from typing import Literal
 import anyio
 import structlog
 
-from app.domain.errors import ParleyError, ProviderError
+from app.domain.errors import BlobNotFound, ParleyError, ProviderError
 from app.domain.ports import BlobStore
 from app.domain.tenant import OPEN, Tenant
 from app.runtime import journal as jr
-from app.runtime.library import Library
+from app.runtime.journal import read_journal
+from app.runtime.library import Indexed, Library
 from app.runtime.recorder import WRITE_EVERY_S, Recorder, unheard
 from app.runtime.spooling import Spool
 from app.runtime.uploading import Upload
@@ -61,6 +62,8 @@ class Archive:
     disk_patience_s: float = 30.0
     keep_days: int = 0
     """0: for ever."""
+    own_keep_days: Callable[[], Mapping[str, int]] = dict
+    """The same, for tenants that have their own."""
     uploads_at_once: int = 16
     first_pause_s: float = 0.5
     """After a failure; each further one doubles it."""
@@ -131,8 +134,7 @@ class Archive:
         async with anyio.create_task_group() as tasks:
             for _ in range(self.uploads_at_once):
                 tasks.start_soon(self._upload_for_ever)
-            if self.keep_days:
-                tasks.start_soon(self._sweep_for_ever)
+            tasks.start_soon(self._sweep_for_ever)
             try:
                 yield
             finally:
@@ -145,15 +147,24 @@ class Archive:
         while (self._due or self._busy) and not self.error:
             await self._changed.wait()
 
-    async def forget(self, session: str) -> bool:
-        """Remove every trace of a session that is over; False where there was none. Raises a ProviderError."""
+    async def owner(self, session: str) -> str | None:
+        """The name of the tenant it belongs to; None where nothing is known of it. Raises a ProviderError."""
+        if opened := (await read_journal(self.spool, session)).opened:
+            return opened.tenant
+        try:
+            return (await self.library.manifest(session)).tenant
+        except BlobNotFound:
+            return None
+
+    async def forget(self, session: str, tenant: str) -> bool:
+        """Remove every trace of a tenant's session that is over; False where there was none. Raises a ProviderError."""
         self._due.pop(session, None)
         while session in self._busy:
             await self._changed.wait()
         self._due.pop(session, None)
         spooled = await self.spool.logs(session)
         await self.spool.forget(session)
-        return await self.library.forget(session) or bool(spooled)
+        return await self.library.forget(session, tenant) or bool(spooled)
 
     def _is_due(self, session: str, since: float | None = None) -> None:
         self._due.setdefault(session, anyio.current_time() if since is None else since)
@@ -210,11 +221,18 @@ class Archive:
 
     async def sweep(self) -> int:
         """Delete what is older than it may be; how many."""
-        oldest = (self.now() - timedelta(days=self.keep_days)).date().isoformat()
-        old = [session async for date, session in self.library.sessions() if date < oldest and session not in self.live]
-        for session in old:
-            await self.forget(session)
+        own = self.own_keep_days()
+        if not self.keep_days and not any(own.values()):
+            return 0
+        async with aclosing(self.library.sessions()) as sessions:
+            old = [found async for found in sessions if self._is_old(found, own.get(found.tenant, self.keep_days))]
+        for found in old:
+            await self.forget(found.session, found.tenant)
         return len(old)
+
+    def _is_old(self, found: Indexed, days: int) -> bool:
+        oldest = (self.now() - timedelta(days=days)).date().isoformat()
+        return days > 0 and found.day < oldest and found.session not in self.live
 
 
 def _iso(moment: datetime) -> str:

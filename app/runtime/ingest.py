@@ -53,7 +53,7 @@ async def ingest(
     except* ParleyError as group:
         failure = next(error for error in group.exceptions if isinstance(error, ParleyError))
     assert failure is not None
-    await archive.forget(session)
+    await archive.forget(session, tenant.name)
     raise failure
 
 

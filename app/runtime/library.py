@@ -11,31 +11,45 @@ from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.errors import BlobNotFound
 from app.domain.manifest import ArchivedChunk, Manifest
 from app.domain.ports import BlobStore
+from app.domain.tenant import OPEN
 from app.media.codec import decode_chunk
-from app.runtime.uploading import date_of, index_key
+from app.runtime.uploading import date_of, index_key, index_prefix
 
 _manifest = msgspec.json.Decoder(Manifest)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Indexed:
+    """A session, as the index has it."""
+
+    day: str
+    session: str
+    tenant: str = OPEN.name
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
     store: BlobStore
 
-    async def sessions(self, *, date: str = "") -> AsyncGenerator[tuple[str, str], None]:
-        """Day and id of every session, in the order of their days."""
-        async with aclosing(self.store.keys(f"index/{date}")) as keys:
-            async for key in keys:
-                _, day, session = key.split("/", 2)
-                yield day, session
+    async def sessions(self, *, tenant: str | None = None, date: str = "") -> AsyncGenerator[Indexed, None]:
+        """Every session of a tenant, or of all, and of a day, or of all; each tenant's in the order of their days."""
+        prefixes = ("index/", "tenants/") if tenant is None else (index_prefix(tenant),)
+        for prefix in prefixes:
+            within = prefix if prefix == "tenants/" else f"{prefix}{date}"
+            async with aclosing(self.store.keys(within)) as keys:
+                async for key in keys:
+                    *owner, day, session = key.split("/")[1:]
+                    if day.startswith(date):
+                        yield Indexed(day, session, *owner)
 
     async def folder(self, session: str) -> str:
         """Raises BlobNotFound."""
         if day := date_of(session):
             return f"sessions/{day}/{session}"
         async with aclosing(self.sessions()) as sessions:
-            async for day, known in sessions:
-                if known == session:
-                    return f"sessions/{day}/{session}"
+            async for found in sessions:
+                if found.session == session:
+                    return f"sessions/{found.day}/{session}"
         raise BlobNotFound(session)
 
     async def manifest_at(self, day: str, session: str) -> Manifest:
@@ -62,15 +76,15 @@ class Library:
         """One blob of sound as PCM, of this many samples. Raises BlobNotFound."""
         return await to_thread.run_sync(decode_chunk, await self.store.get(key), samples)
 
-    async def forget(self, session: str) -> bool:
-        """Delete every blob of the session, the index last; False where there is none."""
+    async def forget(self, session: str, tenant: str) -> bool:
+        """Delete every blob of this tenant's session, the manifest and the index last; False where there is none."""
         try:
             folder = await self.folder(session)
         except BlobNotFound:
             return False
         async with aclosing(self.store.keys(f"{folder}/")) as keys:
-            doomed = [key async for key in keys]
+            doomed = sorted([key async for key in keys], key=lambda key: key.endswith("/manifest.json"))
         for key in doomed:
             await self.store.delete(key)
-        await self.store.delete(index_key(folder))
+        await self.store.delete(index_key(folder, tenant))
         return bool(doomed)

@@ -1,5 +1,6 @@
 """Files that come in pieces, over connections that break: each waits in a folder until it is whole."""
 
+import re
 import secrets
 import time
 from collections.abc import AsyncIterable
@@ -9,7 +10,9 @@ from pathlib import Path
 from anyio import to_thread
 
 from app.domain.errors import BlobNotFound, ClientError, ClientFault
+from app.domain.tenant import OPEN
 
+_NAME = re.compile("[0-9a-f]{32}-[0-9]+(-[a-z0-9][a-z0-9-]*)?")
 KEPT_S = 24 * 3600
 """How long an upload may rest."""
 
@@ -22,11 +25,11 @@ class PartialFiles:
     largest: int
     _busy: set[str] = field(default_factory=set)
 
-    async def begin(self, length: int) -> str:
-        """The name of a new upload of so many bytes. Raises ClientError where they are too many."""
+    async def begin(self, length: int, tenant: str = OPEN.name) -> str:
+        """The name of a new upload of so many bytes; it says whose. Raises ClientError where they are too many."""
         if length > self.largest:
             raise ClientError(ClientFault.FRAME_TOO_LARGE, f"the file is larger than {self.largest >> 20} MB")
-        name = f"{secrets.token_hex(16)}-{length}"
+        name = f"{secrets.token_hex(16)}-{length}-{tenant}"
         await to_thread.run_sync(self._begin, name)
         return name
 
@@ -34,7 +37,7 @@ class PartialFiles:
         """How many bytes are here, of how many. Raises BlobNotFound."""
         path = self.path(name)
         try:
-            return (await to_thread.run_sync(path.stat)).st_size, int(name.partition("-")[2])
+            return (await to_thread.run_sync(path.stat)).st_size, int(name.split("-")[1])
         except FileNotFoundError:
             raise BlobNotFound(name) from None
 
@@ -59,10 +62,13 @@ class PartialFiles:
 
     def path(self, name: str) -> Path:
         """Where it lies. Raises BlobNotFound where that is no name of ours."""
-        chance, _, length = name.partition("-")
-        if not (len(chance) == 32 and chance.isalnum() and length.isdecimal()):
+        if not _NAME.fullmatch(name):
             raise BlobNotFound(name)
         return self.folder / name
+
+    def owner(self, name: str) -> str:
+        """Whose upload it is; older names do not say. Raises BlobNotFound as path() does."""
+        return self.path(name).name.partition("-")[2].partition("-")[2] or OPEN.name
 
     def _begin(self, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from anyio import to_thread
 from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.manifest import ArchivedChunk, Manifest
 from app.domain.ports import BlobStore
+from app.domain.tenant import OPEN
 from app.media.codec import CONTENT_TYPE, encode
 from app.runtime import journal as jr
 from app.runtime.journal import Journal, assembled, read_journal
@@ -46,7 +47,7 @@ class Upload:
             return
         folder = folder_of(self.session, journal.opened.started)
         if not journal.chunks:
-            await self.store.put(index_key(folder), b"{}", content_type="application/json")
+            await self.store.put(index_key(folder, journal.opened.tenant), b"{}", content_type="application/json")
         had = len(journal.chunks)
         await self._store_audio(journal, folder)
         await self._store_replies(journal, folder)
@@ -114,9 +115,14 @@ def folder_of(session: str, started: str) -> str:
     return f"sessions/{date_of(session) or started[:10]}/{session}"
 
 
-def index_key(folder: str) -> str:
-    """A blob beside the sessions: one for each, so that all of them can be listed without their chunks."""
-    return folder.replace("sessions/", "index/", 1)
+def index_prefix(tenant: str) -> str:
+    """Where a tenant's sessions are listed. Those from before there were tenants are the default one's."""
+    return "index/" if tenant == OPEN.name else f"tenants/{tenant}/"
+
+
+def index_key(folder: str, tenant: str) -> str:
+    """A blob beside the sessions: one for each, so that a tenant's are listed without chunks and without others'."""
+    return folder.replace("sessions/", index_prefix(tenant), 1)
 
 
 def date_of(session: str) -> str | None:

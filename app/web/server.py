@@ -11,9 +11,9 @@ from app.domain.tenant import Tenant
 from app.runtime.archive import ArchiveState
 from app.runtime.service import Service
 from app.runtime.vitals import vitals
-from app.web import recordings, uploads
 from app.web.door import ANYONE, OPERATOR, Door
 from app.web.policy import decisions, explain, summary
+from app.web.recordings.routes import router as recordings
 from app.web.sockets import raw, transcribe
 
 _HERE = Path(__file__).parent
@@ -59,7 +59,7 @@ def create_app(service: Service) -> Litestar:
     """The application over an open service."""
     page = create_static_files_router(path="/", directories=[PAGE], html_mode=True, opt=ANYONE)
     return Litestar(
-        [transcribe, raw, health, recordings.router, uploads.router, decisions, summary, explain, metrics, page],
+        [transcribe, raw, health, recordings, decisions, summary, explain, metrics, page],
         state=State({"service": service}),
         middleware=[Door()],
         openapi_config=None,

@@ -11,7 +11,9 @@ from websockets.exceptions import ConnectionClosed
 
 from app.client import talking
 from app.domain.tenant import Tenant, fingerprint
+from app.runtime.partial import PartialFiles
 from app.web.server import create_app
+from tests.clips import HANDS
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
 
@@ -136,6 +138,95 @@ async def test_a_tenant_has_its_own_number_of_places(address, service):
         "no_capacity",
         True,
     )
+
+
+async def spoken(address: str, service, key: str) -> str:
+    """The id of a session that this client has spoken, and that is stored."""
+    async with talking(f"ws://{address}/ws/transcribe", key=key) as talk:
+        await talk.speak(TURN, pace=0)
+        assert await talk.until(lambda t: t.of("server_response"), seconds=5)
+        session = talk.of("session")[0].message["id"]
+    with anyio.fail_after(10):
+        while service.sessions or service.archive.spool.held:  # noqa: ASYNC110 because the store tells nobody
+            await anyio.sleep(0.005)
+    return session
+
+
+async def listed(http, key: str, query: str = "") -> set[str]:
+    answer = (await http.get(f"/recordings{query}", headers=bearer(key))).json()
+    return {recording["id"] for recording in answer["recordings"]}
+
+
+async def test_recordings_are_seen_by_their_tenant_and_by_operators(http, address, service):
+    """For everyone else they are not there: not in a list, not by name, not to be deleted."""
+    mine, other = await spoken(address, service, "acme-key"), await spoken(address, service, "globex-key")
+
+    assert await listed(http, "acme-key") == await listed(http, "acme-key", "?tenant=acme") == {mine}
+    assert await listed(http, "globex-key") == {other}
+    assert await listed(http, "acme-key", "?tenant=globex") == set()
+    assert await listed(http, "ops-key") == {mine, other}
+    assert await listed(http, "ops-key", "?tenant=globex") == {other}
+
+    parts = ["manifest", "audio", "utterances/1", "utterances/1/audio", "replies/1/audio", "links"]
+    for part in parts:
+        seen = [(await http.get(f"/recordings/{mine}/{part}", headers=bearer(f"{who}-key"))).status_code for who in WHO]
+        assert seen == [200, 404, 200], part
+    hidden = await http.get(f"/recordings/{mine}/manifest", headers=bearer("globex-key"))
+    absent = await http.get(f"/recordings/{'0' * 12}7{'0' * 19}/manifest", headers=bearer("globex-key"))
+    assert hidden.json() == {"code": "not_found", "message": f"there is no recording {mine}"}
+    assert absent.json()["code"] == "not_found"
+
+    gone = [(await http.delete(f"/recordings/{mine}", headers=bearer(f"{who}-key"))).status_code for who in WHO[1::-1]]
+    assert gone == [404, 204]
+    assert not [key for key in service.store.blobs if mine in key]
+    assert (await http.delete(f"/recordings/{other}", headers=bearer("ops-key"))).status_code == 204
+    assert service.store.blobs == {}
+
+
+WHO = ("acme", "globex", "ops")
+
+
+async def test_a_session_that_lives_is_its_tenants_too(http, address):
+    """409 for its own tenant and 404 for another, even before its first sound."""
+    async with talking(f"ws://{address}/ws/transcribe", key="acme-key") as talk:
+        assert await talk.until(lambda t: t.of("session"), seconds=5)
+        session = talk.of("session")[0].message["id"]
+        answers = [
+            (await http.delete(f"/recordings/{session}", headers=bearer(f"{who}-key"))).status_code for who in WHO
+        ]
+
+    assert answers == [409, 404, 409]
+
+
+async def test_what_is_brought_is_its_tenants(http, service, tmp_path):
+    """A file at once or in pieces; nobody else can go on with an upload, or ask how far it is."""
+    service.partial = PartialFiles(tmp_path, 1 << 20)
+    file = HANDS.path.read_bytes()
+    brought = (await http.post("/recordings", content=file, headers=bearer("acme-key"))).json()["id"]
+    begun = await http.post("/recordings/uploads", headers={**bearer("acme-key"), "Upload-Length": str(len(file))})
+    where = begun.headers["location"]
+
+    foreign = bearer("globex-key") | {"Upload-Offset": "0"}
+    tried = [await http.request(method, where, headers=foreign) for method in ("HEAD", "PATCH", "DELETE")]
+    whole = await http.patch(where, content=file, headers=bearer("acme-key") | {"Upload-Offset": "0"})
+    with anyio.fail_after(10):
+        while service.sessions or service.archive.spool.held:  # noqa: ASYNC110 because the store tells nobody
+            await anyio.sleep(0.005)
+
+    assert [answer.status_code for answer in tried] == [404, 404, 404]
+    assert await listed(http, "acme-key") == {brought, whole.headers["parley-recording"]}
+    assert await listed(http, "globex-key") == set()
+
+
+async def test_the_services_own_account_reads_for_operators_alone(http):
+    """A link would otherwise show each tenant what was shared with another."""
+    told = [await http.post("/recordings?source=1AbC_dEfGhIjK-lMnOp", headers=bearer(f"{who}-key")) for who in WHO]
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in told] == [
+        (403, "forbidden"),
+        (403, "forbidden"),
+        (502, "provider_refused"),
+    ]
 
 
 async def test_a_revoked_key_begins_no_new_session(address, service):

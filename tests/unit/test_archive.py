@@ -20,11 +20,13 @@ from app.domain.errors import (
     ProviderRefused,
 )
 from app.domain.manifest import Manifest
+from app.domain.tenant import Tenant
 from app.media.codec import decode_chunk
 from app.runtime.archive import Archive
 from app.runtime.service import new_session_id
 from app.runtime.uploading import date_of
 from storage.encrypted import EncryptedBlobStore
+from storage.filesystem import open_filesystem
 from storage.sealing import Seal
 from storage.spool import open_spool
 from tests.fakes import MemoryBlobStore, MemorySpool
@@ -366,6 +368,71 @@ async def test_what_is_too_old_is_deleted_and_the_rest_stays():
     assert left == {"old0", "old29", "old30"}
 
 
+@pytest.mark.parametrize("everyones", [0, 30])
+async def test_each_tenants_recordings_are_kept_as_long_as_it_says(tmp_path, everyones):
+    """On a real store: its own days where it has some, everyone's otherwise; 0 keeps all. No manifest is read."""
+    ages = (1, 6, 8, 29, 31, 400)
+    tenants = {"acme": 7, "globex": 0, "initech": None, "default": None}
+    async with open_filesystem(folder=tmp_path) as store:
+        for days in ages:
+            past = quick(MemorySpool(), store, now=lambda days=days: NOON - timedelta(days=days))
+            async with past.running():
+                for name in tenants:
+                    async with past.recording(f"{name}{days}", Tenant(name)) as recorder:
+                        await recorder.hear(AudioChunk(noise(0.1), 0))
+        own = {name: days for name, days in tenants.items() if days is not None}
+        archive = quick(MemorySpool(), store, keep_days=everyones, own_keep_days=lambda: own)
+        store_read = store.get
+        store.get = None
+        gone = await archive.sweep()
+        store.get = store_read
+
+        left = {name: [d.session async for d in archive.library.sessions(tenant=name)] for name in tenants}
+        kept = {name: own.get(name, everyones) for name in tenants}
+        for name, days in kept.items():
+            assert set(left[name]) == {f"{name}{age}" for age in ages if not days or age <= days}, name
+        assert gone == len(ages) * len(tenants) - sum(map(len, left.values()))
+        blobs = [key async for key in store.keys("sessions/")]
+        assert {key.split("/")[2] for key in blobs} == {session for sessions in left.values() for session in sessions}
+
+
+async def test_a_session_that_a_crash_cut_off_keeps_its_tenant():
+    """What the spool says of it is enough for the next process."""
+    store, spool = MemoryBlobStore(), MemorySpool()
+    dying = quick(spool, MemoryBlobStore())
+    async with dying.recording("one", Tenant("acme")) as recorder:
+        await recorder.hear(AudioChunk(noise(0.3), 0))
+    assert await dying.owner("one") == "acme"
+
+    survivor = quick(spool, store)
+    async with survivor.running():
+        await emptied(spool)
+
+    assert (await manifest_of(store)).tenant == "acme"
+    assert [found.tenant async for found in survivor.library.sessions()] == ["acme"]
+    assert await survivor.owner("one") == "acme"
+    assert await survivor.forget("one", "acme")
+    assert store.blobs == {}
+
+
+async def test_a_recording_from_before_there_were_tenants_is_the_default_ones():
+    """Neither its manifest nor its journal says whose it is."""
+    store, spool = MemoryBlobStore(), MemorySpool()
+    await record(quick(spool, store), noise(0.3))
+    logs = spool.held["one"]
+    logs["journal"] = [line.replace(b',"tenant":"default"', b"") for line in logs["journal"]]
+    archive = quick(spool, store)
+    async with archive.running():
+        await emptied(spool)
+    (key,) = [key for key in store.blobs if key.endswith("manifest.json")]
+    store.blobs[key] = msgspec.json.encode(
+        {name: value for name, value in msgspec.json.decode(store.blobs[key]).items() if name != "tenant"}
+    )
+
+    assert await archive.owner("one") == "default"
+    assert [found.tenant async for found in archive.library.sessions()] == ["default"]
+
+
 async def test_a_deleted_recording_leaves_nothing():
     """Not in the store, and not on the disk."""
     store, spool = MemoryBlobStore(), MemorySpool()
@@ -376,9 +443,9 @@ async def test_a_deleted_recording_leaves_nothing():
     dead = quick(spool, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
     await record(dead, noise(0.5), "spooled")
 
-    assert await archive.forget("one")
-    assert await archive.forget("spooled")
-    assert not await archive.forget("never")
+    assert await archive.forget("one", "default")
+    assert await archive.forget("spooled", "default")
+    assert not await archive.forget("never", "default")
 
     assert {key.split("/")[2] for key in store.blobs} == {"other"}
     assert spool.held == {}

@@ -4,32 +4,32 @@ from functools import partial
 from typing import Any
 
 from anyio import to_thread
-from litestar import Request, Response, Router, delete, patch, post, route
+from litestar import Request, Response, delete, patch, post, route
 from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
 from litestar.params import FromPath
 
-from app.domain.errors import ClientError, ClientFault, ProviderBusy
+from app.domain.errors import BlobNotFound, ClientError, ClientFault, ProviderBusy
 from app.domain.tenant import Tenant
 from app.runtime.partial import PartialFiles
-from app.runtime.service import Service, new_session_id
-from app.web.door import OPERATOR
-from app.web.recordings import GUARDS, TOLD, no_place, unattended, write_down
+from app.runtime.service import new_session_id
+from app.web.recordings.access import service_of
+from app.web.recordings.bringing import no_place, unattended, write_down
 
 VERSION = {"tus-resumable": "1.0.0"}
 
 
 @post("/", status_code=201)
-async def begin(state: State, request: Request[Any, Any, Any]) -> Response[None]:
+async def begin(state: State, request: Request[Tenant, Any, Any]) -> Response[None]:
     """Say how long the file is (`Upload-Length`); the address to send it to comes back."""
-    name = await _files(state).begin(_number(request, "upload-length"))
+    name = await _files(state).begin(_number(request, "upload-length"), request.user.name)
     return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{name}"})
 
 
 @route("/{name:str}", http_method="HEAD", status_code=200)
-async def offset(state: State, name: FromPath[str]) -> Response[None]:
+async def offset(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> Response[None]:
     """How many bytes of it are here (`Upload-Offset`)."""
-    here, length = await _files(state).offset(name)
+    here, length = await _files(state, request.user, name).offset(name)
     told = {"upload-offset": str(here), "upload-length": str(length), "cache-control": "no-store"}
     return Response(None, headers={**VERSION, **told})
 
@@ -40,8 +40,7 @@ async def append(state: State, request: Request[Tenant, Any, Any], name: FromPat
 
     Its id comes back as `Parley-Recording`.
     """
-    service: Service = state.service
-    files = _files(state)
+    service, files = service_of(state), _files(state, request.user, name)
     at = _number(request, "upload-offset")
     whole = await files.append(name, at, request.stream())
     here, _ = await files.offset(name)
@@ -59,16 +58,19 @@ async def append(state: State, request: Request[Tenant, Any, Any], name: FromPat
 
 
 @delete("/{name:str}", status_code=204)
-async def drop(state: State, name: FromPath[str]) -> None:
+async def drop(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> None:
     """Let it be."""
-    await _files(state).drop(name)
+    await _files(state, request.user, name).drop(name)
 
 
-def _files(state: State) -> PartialFiles:
-    service: Service = state.service
-    if service.partial is None:
+def _files(state: State, user: Tenant | None = None, name: str = "") -> PartialFiles:
+    """Raises BlobNotFound where the upload of this name is not this user's."""
+    files = service_of(state).partial
+    if files is None:
         raise ProviderBusy("recordings", "this service takes no resumable uploads")
-    return service.partial
+    if user and files.owner(name) != user.name:
+        raise BlobNotFound(name)
+    return files
 
 
 def _number(request: Request[Any, Any, Any], header: str) -> int:
@@ -76,12 +78,3 @@ def _number(request: Request[Any, Any, Any], header: str) -> int:
     if not value.isdecimal():
         raise ClientError(ClientFault.BAD_METADATA, f"the header {header} must be a number of bytes")
     return int(value)
-
-
-router = Router(
-    "/recordings/uploads",
-    route_handlers=[begin, offset, append, drop],
-    guards=GUARDS,
-    exception_handlers=TOLD,
-    opt=OPERATOR,
-)

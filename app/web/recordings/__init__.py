@@ -1,0 +1,1 @@
+"""What is archived, over HTTP: list, read, hear, delete, and bring in recordings made elsewhere."""
