@@ -20,6 +20,8 @@ class OpenUtterance:
     language: str | None
     allowed: Allowed = Allowed.CLOUD_OK
     """Where it may be heard."""
+    deadline_ms: int | None = None
+    """From its end to the best text at hand; None: what the rules say."""
 
 
 @dataclass(frozen=True, slots=True)

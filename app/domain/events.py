@@ -80,6 +80,8 @@ class ClientConfigured:
     allowed: Allowed | None = None
     """Where the user may be heard."""
     archive: bool | None = None
+    deadline_ms: int | None = None
+    """From the end of an utterance to the best text at hand; 0: what the rules say."""
 
 
 @dataclass(frozen=True, slots=True)

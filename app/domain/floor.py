@@ -31,6 +31,8 @@ class TurnRules:
     language: str | None = None
     allowed: Allowed = Allowed.CLOUD_OK
     """Where the user may be heard."""
+    deadline_ms: int | None = None
+    """From the end of an utterance to the best text at hand, where the session has a wish of its own."""
     stall_after_ms: int = 1500
     """An utterance whose audio stops coming ends after this long."""
     leave_after_ms: int = 15_000

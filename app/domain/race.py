@@ -136,6 +136,8 @@ class Race:
     speculative: bool = False
     confirmed: bool = False
     allowed: Allowed = Allowed.CLOUD_OK
+    wish_ms: float | None = None
+    """The session's own deadline; it may be sooner than the one of the rules, never later."""
     held: tuple[Choice, Hypothesis] | None = None
     """A doubted final."""
     asked: bool = False
@@ -148,10 +150,26 @@ class Race:
     """Names of the routes that failed, in order."""
     over: bool = False
 
+    @property
+    def is_hurried(self) -> bool:
+        """Whether the session waits for less time than the rules have it."""
+        return self.wish_ms is not None and self.wish_ms < self.rules.deadline_ms
 
-def begin(choices: tuple[Choice, ...], rules: Rules, *, speculative: bool, allowed: Allowed) -> Advance:
+    @property
+    def deadline_ms(self) -> float:
+        return self.rules.deadline_ms if self.wish_ms is None else min(self.wish_ms, self.rules.deadline_ms)
+
+
+def begin(
+    choices: tuple[Choice, ...],
+    rules: Rules,
+    *,
+    speculative: bool,
+    allowed: Allowed,
+    wish_ms: float | None = None,
+) -> Advance:
     """The first route starts."""
-    race = Race(rules, choices, speculative=speculative, allowed=allowed)
+    race = Race(rules, choices, speculative=speculative, allowed=allowed, wish_ms=wish_ms)
     return _next(race)
 
 
@@ -189,7 +207,7 @@ def _confirm(race: Race, choices: tuple[Choice, ...]) -> Advance:
     running = {choice.name for choice in race.running}
     waiting = tuple(c for c in choices if c.name not in running and c.name not in race.spent and _may(race, c))
     race = replace(race, confirmed=True, speculative=False, waiting=waiting)
-    deadline = WakeAfter(race.rules.deadline_ms, DeadlineDue)
+    deadline = WakeAfter(race.deadline_ms, DeadlineDue)
     timers = tuple(timer for choice in race.running for timer in _timers(race, choice))
     if race.running:
         return race, (deadline, *timers)
@@ -320,11 +338,15 @@ def _deliver(race: Race, choice: Choice, final: Hypothesis, why: str) -> Advance
 
 
 def _give_up(race: Race, error: ParleyError) -> Advance:
-    """The deadline, or nobody can help. A doubted final with words is better than none."""
+    """The deadline, or nobody can help. A doubted final with words is better than none.
+
+    A route that still works is to blame at the deadline of the rules alone: otherwise one session in
+    a hurry would send it to rest for all.
+    """
     if race.held is not None and (race.held[1].text.strip() or not race.running):
         return _deliver(race, *race.held, "no other route had better words")
     losers = tuple(Stop(other.name) for other in race.running)
-    blamed = tuple(Blame(other.name) for other in race.running)
+    blamed = () if race.is_hurried else tuple(Blame(other.name) for other in race.running)
     return replace(race, running=(), over=True), (*losers, *blamed, GiveUp(error))
 
 

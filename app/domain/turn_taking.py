@@ -99,6 +99,7 @@ def _configure(floor: Floor, event: ev.ClientConfigured) -> Step:
         reply=rules.reply if event.reply is None else event.reply,
         speak=rules.speak if event.speak is None else event.speak,
         allowed=event.allowed or rules.allowed,
+        deadline_ms=rules.deadline_ms if event.deadline_ms is None else event.deadline_ms or None,
     )
     kept: tuple[do.Effect, ...] = ()
     if wanted.allowed is Allowed.ON_PREM_ONLY and rules.allowed is not Allowed.ON_PREM_ONLY:
@@ -156,7 +157,7 @@ def _open(floor: Floor) -> Step:
     opened = replace(floor, phase=UserSpeaking(utterance), utterances=number, pre_roll=floor.pre_roll.clear())
     return opened, (
         *effects,
-        do.OpenUtterance(number, utterance.start, floor.rules.language, floor.rules.allowed),
+        do.OpenUtterance(number, utterance.start, floor.rules.language, floor.rules.allowed, floor.rules.deadline_ms),
         *(do.FeedUtterance(number, chunk) for chunk in chunks),
         do.WakeAfter(floor.rules.stall_after_ms, ev.AudioStalled(number, floor.heard)),
     )

@@ -53,8 +53,13 @@ class OwedFinal(Protocol):
 class Finals(Protocol):
     """Where a session's finals are made."""
 
-    def open(self, utterance: int, language: str | None, allowed: Allowed) -> OwedFinal:
-        """An utterance begins. Decides at once, and waits for nothing."""
+    def open(
+        self, utterance: int, language: str | None, allowed: Allowed, deadline_ms: float | None = None
+    ) -> OwedFinal:
+        """An utterance begins. Decides at once, and waits for nothing.
+
+        The deadline is the session's own, from the end of the utterance to the best text at hand.
+        """
         ...
 
 
@@ -66,7 +71,13 @@ class FinalRoute:
     transcriber: Transcriber
     live: bool = False
 
-    def open(self, utterance: int, language: str | None, allowed: Allowed) -> "FinalRoute":  # noqa: ARG002 because it is always the same one
+    def open(
+        self,
+        utterance: int,  # noqa: ARG002 because it is always the same one
+        language: str | None,  # noqa: ARG002
+        allowed: Allowed,  # noqa: ARG002
+        deadline_ms: float | None = None,  # noqa: ARG002
+    ) -> "FinalRoute":
         return self
 
     def transcribe(

@@ -32,11 +32,13 @@ class SessionFinals:
     engines: Mapping[str, Transcriber] | None = None
     """The session's own engines, where it has some; otherwise those of the routes."""
 
-    def open(self, utterance: int, language: str | None, allowed: Allowed) -> "RoutedFinal":
+    def open(
+        self, utterance: int, language: str | None, allowed: Allowed, deadline_ms: float | None = None
+    ) -> "RoutedFinal":
         engines = self.routes.engines if self.engines is None else self.engines
         if self.tenant.place is Allowed.ON_PREM_ONLY:
             allowed = Allowed.ON_PREM_ONLY  # whatever the session asks for
-        return RoutedFinal(self.routes, engines, self.session, self.tenant, utterance, language, allowed)
+        return RoutedFinal(self.routes, engines, self.session, self.tenant, utterance, language, allowed, deadline_ms)
 
     def close(self) -> None:
         """The session is over."""
@@ -63,6 +65,8 @@ class RoutedFinal:
     utterance: int
     language: str | None
     allowed: Allowed
+    deadline_ms: float | None = None
+    """The session's own wish."""
     route: Route = field(default=Route("finals", Place.ON_PREM))
     live: bool = field(init=False)
     _draft: str = ""
@@ -114,7 +118,9 @@ class RoutedFinal:
             if decision.best and decision.best.usd > 0 and not rules.speculate_paid:
                 raise ProviderBusy("finals", "the route costs money and waits for the end of the utterance")
             decision = self._decide(speculative=True)
-        race, orders = r.begin(decision.choices, rules, speculative=speculative, allowed=self.allowed)
+        race, orders = r.begin(
+            decision.choices, rules, speculative=speculative, allowed=self.allowed, wish_ms=self.deadline_ms
+        )
         if self._confirmed:
             race, more = r.advance(race, r.Confirmed(decision.choices))
             orders = (*orders, *more)
@@ -154,6 +160,7 @@ class RoutedFinal:
             self.language,
             self.allowed,
             spent,
+            self.deadline_ms,
             speculative=speculative,
             tenant_usd=self.tenant.budget_usd_per_day,
         )

@@ -61,8 +61,9 @@ class Stage:
     def perform(self, effect: do.Effect) -> None:
         """Obey, at once: nothing here waits."""
         match effect:
-            case do.OpenUtterance(number, start, language, allowed):
-                self._open(number, Heard(start, language, self.engines.finals.open(number, language, allowed)))
+            case do.OpenUtterance(number, start, language, allowed, deadline_ms):
+                owed = self.engines.finals.open(number, language, allowed, deadline_ms)
+                self._open(number, Heard(start, language, owed))
             case do.FeedUtterance(number, chunk):
                 heard = self.utterances[number]
                 heard.pcm += chunk.pcm

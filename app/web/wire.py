@@ -1,7 +1,7 @@
 """The JSON messages on the socket. `frontend/PROTOCOL.md` says what they mean."""
 
 import base64
-from typing import TypeAlias, assert_never
+from typing import Annotated, TypeAlias, assert_never
 
 import msgspec
 
@@ -26,6 +26,7 @@ class Configure(_Message, frozen=True, tag="configure"):
     speak: bool | None = None
     place: Allowed | None = None
     archive: bool | None = None
+    deadline_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class End(_Message, frozen=True, tag="end"):
@@ -64,11 +65,12 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
-        case Configure(language, reply, speak, place, archive):
+        case Configure(language, reply, speak, place, archive, deadline):
             wanted = None if language is msgspec.UNSET else (language or "")
             if wanted and not (len(wanted) in (2, 3) and wanted.isascii() and wanted.islower()):
                 raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {wanted[:20]!r}")
-            return ev.ClientConfigured(wanted, reply, speak, place, archive)
+            within = None if deadline is msgspec.UNSET else (deadline or 0)
+            return ev.ClientConfigured(wanted, reply, speak, place, archive, within)
         case End():
             return ev.ClientEnded()
         case Cancel():

@@ -63,6 +63,7 @@ test("what the client says is what the reference shows", () => {
     configure({ language: null }),
     configure({ place: "on_prem_only" }),
     configure({ archive: false }),
+    configure({ deadlineMs: 1500 }),
     end(),
     cancel(),
     say("Hello there."),

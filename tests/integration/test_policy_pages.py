@@ -212,6 +212,20 @@ async def test_free_routes_speculate_and_paid_ones_do_not(url):
     assert paid == 0
 
 
+async def test_a_session_may_be_in_a_hurry(url):
+    """Every route stalls: by its own deadline it has the newest draft, and the route is missing from it."""
+    async with policed(url, Rules()) as (_, socket, engines):
+        for engine in engines.values():
+            engine.go = anyio.Event()
+        began = anyio.current_time()
+        final = await say(socket, deadlineMs=300)
+        took = anyio.current_time() - began
+
+    assert final["text"] == "from"
+    assert "route" not in final
+    assert took < 5  # the rules would wait for fifteen seconds
+
+
 async def test_what_would_happen_now_is_explained(url):
     """And a wrong question is refused."""
     async with policed(url, Rules(prefer=(Place.CLOUD,))) as (client, _, _):

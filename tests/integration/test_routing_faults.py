@@ -39,8 +39,8 @@ HEDGE_S, LOCAL_S = 0.4, 0.1
 
 async def speak(field: Field, *, chunks: int = CHUNKS, draft: str = "so many words", **session) -> tuple:
     """One utterance as the stage would play it: (text or error, the owed final, seconds after its end)."""
-    allowed = session.pop("allowed", Allowed.CLOUD_OK)
-    owed = SessionFinals(field.routes, session.pop("session", "s"), Tenant("t")).open(1, "en", allowed)
+    wishes = session.pop("allowed", Allowed.CLOUD_OK), session.pop("deadline_ms", None)
+    owed = SessionFinals(field.routes, session.pop("session", "s"), Tenant("t")).open(1, "en", *wishes)
     results: list[str | ParleyError] = []
     send, audio = anyio.create_memory_object_stream[AudioChunk](1000)
 
@@ -229,6 +229,55 @@ async def test_the_deadline_ends_in_an_error_and_the_draft_is_shown_instead():
     assert delay == pytest.approx(2.0, abs=0.1)
     owed.shown(Hypothesis("draft", is_final=True), None)
     assert field.records[0].chosen is None
+
+
+@pytest.mark.parametrize("wish_ms", [200, 1000])
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_session_in_a_hurry_has_the_best_text_in_time(fault, wish_ms):
+    """Whatever goes wrong: by its own deadline all of its words, or the error that makes the draft the final."""
+    slow = RouteEngine(None, takes_s=0.3)
+    faulty = RouteEngine(None, **FAULTS[fault], at=5 if fault == "answers too early" else None)
+    field = field_of(AWS, LOCAL, aws=faulty, local=slow, rules=Rules(prefer=(Place.CLOUD,)))
+
+    result, _, delay = await speak(field, deadline_ms=wish_ms)
+
+    assert delay <= wish_ms / 1000 + 0.051  # a step of the clock
+    assert result == f"{CHUNKS} chunks" or isinstance(result, ProviderDown)
+    if wish_ms == 1000:
+        assert result == f"{CHUNKS} chunks"
+    assert field.engines["aws"].closed == len(field.engines["aws"].heard)
+
+
+async def test_a_session_in_a_hurry_takes_the_route_that_is_in_time():
+    """The preferred one is usually too late for it; others go on as before."""
+    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.ON_PREM,)))
+
+    hurried = (await speak(field, deadline_ms=600))[1]
+    patient = (await speak(field, session="another"))[1]
+
+    assert (hurried.route.name, hurried.route.why) == ("aws", "the only route in time")
+    assert patient.route.name == "local"
+    assert [record.request.deadline_ms for record in field.records] == [600, None]
+
+
+async def test_a_session_in_a_hurry_sends_no_route_to_rest():
+    """A hundred impossible wishes, and the route is as well for everyone else as before."""
+    field = field_of(LOCAL, local=RouteEngine(None, takes_s=0.4))
+    for number in range(20):
+        error, _, _ = await speak(field, session=f"s{number}", chunks=2, deadline_ms=200)
+        assert isinstance(error, ProviderDown)
+
+    assert (await speak(field))[0] == f"{CHUNKS} chunks"
+    assert field.routes.standings["local"].breaker.badness == 0
+
+
+async def test_no_session_waits_longer_than_the_rules_say():
+    """A wish can shorten the deadline, not lengthen it."""
+    field = field_of(LOCAL, local=RouteEngine(None, stalls=True), rules=Rules(deadline_ms=2000))
+
+    _, _, delay = await speak(field, deadline_ms=60_000)
+
+    assert delay == pytest.approx(2.0, abs=0.1)
 
 
 async def test_a_spent_budget_sends_the_next_utterance_home():

@@ -1,5 +1,7 @@
 """The race for a final, played without time."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -195,6 +197,27 @@ def test_the_deadline_ends_it():
     assert race.every(r.Stop) == [r.Stop("aws")]
     assert isinstance(race.orders[-1], r.GiveUp)
     assert race.answer("aws", "too late") == []
+
+
+def test_a_sessions_own_deadline_is_never_later_than_the_one_of_the_rules():
+    """And at its own, whoever still works is stopped but not blamed."""
+    for wish_ms, waits_ms, blamed in [(None, 15_000, 1), (60_000, 15_000, 1), (500, 500, 0)]:
+        race, _ = r.begin((CLOUD,), Rules(), speculative=False, allowed=Allowed.CLOUD_OK, wish_ms=wish_ms)
+        race, orders = r.advance(race, r.Confirmed((CLOUD,)))
+        assert r.WakeAfter(waits_ms, r.DeadlineDue) in orders
+        _, orders = r.advance(race, r.DeadlineDue())
+        assert r.Stop("aws") in orders
+        assert orders.count(r.Blame("aws")) == blamed
+
+
+def test_at_the_deadline_a_doubted_final_is_better_than_none():
+    """The best text at hand, although a second opinion was asked for."""
+    race = Played(CLOUD, replace(WORKER, quality=0.95), rules=Rules(cascade=CascadeRules()))
+    race.answer("aws", "perhaps this", confidence=0.1)
+
+    race.happen(r.DeadlineDue())
+
+    assert race.delivered == [("aws", "perhaps this")]
 
 
 def test_a_session_that_becomes_private_takes_its_voice_back():
