@@ -40,6 +40,9 @@ export function closeProblem(code) {
   return CLOSED[code] ?? "The server cannot be reached. Your words are kept while we reconnect.";
 }
 
+/** What someone reads whom the server asks for a key. @param {string} shown the key that was not good, if any */
+export const keyProblem = (shown) => (shown ? "This is not a key of this server." : "This server asks for a key.");
+
 /** What to say once more was said offline than can be kept. */
 export const notHeard = () => NOT_HEARD;
 

@@ -2,7 +2,8 @@
 
 import { isElsewhere, socketAddress } from "./address.js";
 import { ConversationView } from "./conversation-view.js";
-import { closeProblem, isSlow, notHeard } from "./explain.js";
+import { closeProblem, isSlow, keyProblem, notHeard } from "./explain.js";
+import { isPossible, loadKey, saveKey, subprotocols } from "./key.js";
 import { listenToKeys } from "./keyboard.js";
 import { decode, encode, loudness } from "./pcm.js";
 import { Playback } from "./playback.js";
@@ -20,10 +21,16 @@ const address = socketAddress(location.href, document.querySelector("meta[name=p
 const view = new View(document);
 const conversation = new ConversationView(document, toggleReplay);
 const playback = new Playback(onSound);
-const session = new Session(address, { onState, onMessage, onAudio, onLoss });
+const session = new Session(
+  address,
+  { onState, onMessage, onAudio, onLoss },
+  { openSocket: (url) => new WebSocket(url, subprotocols(key)) },
+);
 const talk = new Talk({ onState: onTalk, onPiece, onProblem: (sentence) => report("microphone", sentence) });
 
 let settings = load(localStorage);
+let key = loadKey(sessionStorage, address.host);
+let keyAsked = null; // in a sentence, while the server waits for a key
 let transcript = EMPTY;
 let isNetworkSlow = false;
 let soundKey = null; // the turn whose reply is, or is about to be, heard
@@ -71,7 +78,7 @@ function onPiece(samples, sampleRate) {
 // The connection
 
 function onState(state, closeCode) {
-  if (state === "ready") problems.connection = null;
+  if (state === "ready") problems.connection = keyAsked = null;
   if (state === "waiting" || state === "refused") problems.connection = closeProblem(closeCode);
   if (["waiting", "refused", "closed"].includes(state)) transcript = disconnect(transcript);
   if (state === "refused") talk.stop();
@@ -85,7 +92,23 @@ function onMessage(message) {
   if (message.type === "server_response") view.announce(message.message);
   if (message.type === "replyStart") silenced.delete(keyOf(message.turn));
   if (message.type === "replyCancelled") silence(keyOf(message.turn));
-  if (message.type === "error") problems.server = message.message;
+  if (message.type === "error" && message.code === "unauthorized") keyAsked = keyProblem(key);
+  else if (message.type === "error") problems.server = message.message;
+  draw();
+}
+
+/** Someone typed a key: try it, and talk. */
+function showKey(event) {
+  event.preventDefault();
+  const typed = view.get("key").value.trim();
+  if (isPossible(typed)) {
+    key = typed;
+    saveKey(sessionStorage, address.host, key);
+    keyAsked = null;
+    toggleTalking();
+  } else {
+    keyAsked = keyProblem(typed);
+  }
   draw();
 }
 
@@ -145,6 +168,7 @@ function draw() {
       elsewhere: isElsewhere(address, location.href) ? address.host : null,
       microphone: talk.state,
       canStopReply: isSounding || transcript.turns.some((turn) => isInProgress(turn.reply)),
+      keyAsked,
       notices: notices(),
     });
     conversation.draw(transcript, isSounding ? soundKey : null);
@@ -163,7 +187,7 @@ function notices() {
   const retry = session.state === "waiting" ? { action: "Try now", onAction: () => session.open() } : {};
   return [
     ...dismissible,
-    ...(problems.connection && !problems.server ? [{ text: problems.connection, ...retry }] : []),
+    ...(problems.connection && !problems.server && !keyAsked ? [{ text: problems.connection, ...retry }] : []),
     ...(isNetworkSlow ? [{ text: "The network is slow. Everything you say is kept and sent, only later." }] : []),
   ];
 }
@@ -177,6 +201,7 @@ function choose(name, chosen) {
 
 const drawer = view.get("settings");
 view.get("talk").onclick = toggleTalking;
+view.get("ask-key").onsubmit = showKey;
 view.get("done").onclick = finishTurn;
 view.get("stop-reply").onclick = stopReply;
 view.get("open-settings").onclick = () => drawer.showModal();

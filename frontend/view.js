@@ -31,9 +31,9 @@ export class View {
 
   /**
    * @param {{connection: string, elsewhere: ?string, microphone: "off" | "asking" | "on",
-   *          canStopReply: boolean, notices: {text: string, action?: string, onAction?: () => void}[]}} state
+   *          canStopReply: boolean, keyAsked: ?string, notices: {text: string, action?: string, onAction?: () => void}[]}} state
    */
-  draw({ connection, elsewhere, microphone, canStopReply, notices }) {
+  draw({ connection, elsewhere, microphone, canStopReply, keyAsked, notices }) {
     const status = this.get("connection");
     status.dataset.state = connection;
     write(status, elsewhere ? `${CONNECTION[connection]} · ${elsewhere}` : CONNECTION[connection]);
@@ -43,6 +43,7 @@ export class View {
     write(this.get("hint"), MICROPHONE[microphone].hint);
     this.get("done").disabled = microphone !== "on";
     this.get("stop-reply").disabled = !canStopReply;
+    this.#drawKey(keyAsked);
     this.#drawNotices(notices);
   }
 
@@ -72,6 +73,14 @@ export class View {
     const middle = METER_BARS / 2;
     this.#bars[middle + distance].style.setProperty("--level", level);
     this.#bars[middle - 1 - distance].style.setProperty("--level", level);
+  }
+
+  #drawKey(asked) {
+    const form = this.get("ask-key");
+    const wasHidden = form.hidden;
+    form.hidden = asked === null;
+    if (asked !== null) write(this.get("key-asked"), asked);
+    if (asked !== null && wasHidden) this.get("key").select(); // and a screen reader says what is asked
   }
 
   #drawNotices(notices) {

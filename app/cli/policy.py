@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import click
 import msgspec
@@ -30,10 +31,12 @@ def policy() -> None:
 @click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of the utterance.")
 @click.option("--language", help="Two letters.")
 @click.option("--place", type=click.Choice(["on_prem_only", "cloud_ok"]), default="cloud_ok", show_default=True)
-def explain(url: str, seconds: float, language: str | None, place: str) -> None:
+@click.option("--tenant", default="default", show_default=True, help="Whose utterance.")
+@click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="An operator's key, where the server asks for one.")
+def explain(url: str, seconds: float, language: str | None, place: str, tenant: str, key: str | None) -> None:
     """What would happen to an utterance now."""
-    query = f"seconds={seconds}&place={place}" + (f"&language={language}" if language else "")
-    told = _asked(f"{url.rstrip('/')}/policy/explain?{query}")
+    asked = {"seconds": seconds, "place": place, "tenant": tenant} | ({"language": language} if language else {})
+    told = _asked(f"{url.rstrip('/')}/policy/explain?{urlencode(asked)}", key)
     table = Table(
         "", "route", "place", "why", "p50", "p95", "US$", title=f"rules: {told['rules']}", title_justify="left"
     )
@@ -114,11 +117,15 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
 
 
-def _asked(url: str) -> Any:
+def _asked(url: str, key: str | None) -> Any:
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f"{url} is no address of a server")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with urlopen(url, timeout=10) as answer:  # noqa: S310 because the scheme was checked
+        with urlopen(Request(url, headers=headers), timeout=10) as answer:  # noqa: S310 because the scheme was checked
             return msgspec.json.decode(answer.read())
+    except HTTPError as error:
+        why = "an operator's key is needed, see --key" if error.code in (401, 403) else f"it answers {error.code}"
+        raise SettingsError(f"{url} does not say: {why}") from error
     except (URLError, TimeoutError, msgspec.DecodeError) as error:
         raise SettingsError(f"no Parley answers at {url}: {error}") from error

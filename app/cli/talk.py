@@ -1,6 +1,7 @@
 """`parley talk`: say a recorded file to a running server."""
 
 import base64
+import sys
 from pathlib import Path
 
 import anyio
@@ -22,16 +23,24 @@ QUIET_SECONDS = 2.0
 @click.option("--pace", type=float, default=1.0, show_default=True, help="Times the speed of speech; 0: at once.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the reply's mp3 is written.")
 @click.option("--no-reply", is_flag=True, help="Transcribe only.")
+@click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="Key, where the server asks for one.")
 @click.option("--patience", type=float, default=60.0, show_default=True, help="Seconds to wait for the reply.")
-def talk(file: Path, url: str, pace: float, output: Path | None, no_reply: bool, patience: float) -> None:
+def talk(
+    file: Path, url: str, pace: float, output: Path | None, no_reply: bool, key: str | None, patience: float
+) -> None:
     """Stream FILE at the speed of speech, and print drafts, finals, the reply and timings."""
-    anyio.run(_talk, file, url, pace, output or Path(f"{file.stem}-reply.mp3"), not no_reply, patience)
+    output = output or Path(f"{file.stem}-reply.mp3")
+    if not anyio.run(_talk, file, url, pace, output, not no_reply, key, patience):
+        sys.exit(1)
 
 
-async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, patience: float) -> None:
+async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, key: str | None, patience: float) -> bool:
+    """Whether the server took the session."""
     pcm = b"".join(decode(file))
     console = Console(highlight=False)
-    async with talking(url, on_message=lambda r: _print(console, r)) as session:
+    async with talking(url, on_message=lambda r: _print(console, r), key=key) as session:
+        if not await session.until(lambda t: bool(t.of("session")), seconds=patience):
+            return False  # and what it said is printed
         if not reply:
             await session.tell(type="configure", reply=False)
         await session.speak(pcm, pace=pace)
@@ -45,6 +54,7 @@ async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, pa
             await session.until(lambda t: bool(t.of("fullSentence")), seconds=patience)
         _write_reply(console, session, output)
         await session.socket.close()
+    return True
 
 
 def _answered(session: Talk) -> bool:

@@ -3,7 +3,8 @@ import { test } from "node:test";
 
 import { isElsewhere, socketAddress } from "../address.js";
 import { badge, duration, ending } from "../describe.js";
-import { closeProblem, isSlow, microphoneProblem, obstacle, retryAfterMs } from "../explain.js";
+import { closeProblem, isSlow, keyProblem, microphoneProblem, obstacle, retryAfterMs } from "../explain.js";
+import { isPossible, loadKey, saveKey, subprotocols } from "../key.js";
 import { load, save } from "../settings.js";
 import { beside } from "../tooltip.js";
 
@@ -37,6 +38,27 @@ test("every microphone problem ends in what to do", () => {
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "OverconstrainedError"]) {
     assert.match(microphoneProblem({ name }), /press talk/i);
   }
+});
+
+test("a key is remembered for the server it is for, and for no other", () => {
+  const kept = new Map();
+  const storage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value) };
+
+  saveKey(storage, "box:8000", "parley_abc");
+
+  assert.equal(loadKey(storage, "box:8000"), "parley_abc");
+  assert.equal(loadKey(storage, "evil.example"), "");
+});
+
+test("a key travels as a subprotocol, and where there is none nothing is offered", () => {
+  assert.deepEqual(subprotocols("parley_a-b"), ["parley", "parley-key.parley_a-b"]);
+  assert.deepEqual(subprotocols(""), []);
+  assert.equal(isPossible("parley_a-b"), true);
+  for (const typed of ["", "two words", "a,b", "\u00e9"]) assert.equal(isPossible(typed), false);
+});
+
+test("who is asked for a key reads whether there was one", () => {
+  assert.notEqual(keyProblem(""), keyProblem("wrong"));
 });
 
 test("every close code has a sentence", () => {

@@ -12,6 +12,7 @@ import pytest
 from anyio import to_thread
 
 from app.client import talking
+from app.domain.tenant import Tenant, fingerprint
 from tests.clips import COUNTRY, HANDS, silence, word_error_rate
 from tests.models import MODELS_DIR, model
 from tests.serving import scripted_service, served
@@ -35,7 +36,7 @@ def test_help_names_every_command():
     """A newcomer sees what there is."""
     said = parley("--help").stdout
 
-    assert all(command in said for command in ("serve", "talk", "transcribe", "models", "doctor"))
+    assert all(command in said for command in ("serve", "talk", "transcribe", "models", "doctor", "tenants"))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,25 @@ async def test_a_file_is_spoken_to_a_server(tmp_path):
     assert "hello" in done.stdout
     assert "You said it. Well done." in done.stdout
     assert (tmp_path / "reply.mp3").stat().st_size > 500
+
+
+async def test_a_server_that_asks_for_a_key_is_shown_one():
+    """By option or by PARLEY_KEY; without it the command says what the server said, and fails."""
+    ops = Tenant("ops", (fingerprint("good"),), operator=True)
+    async with served(scripted_service(tenants=lambda: (ops,))) as address:
+
+        async def run(*arguments, **variables):
+            return await to_thread.run_sync(lambda: parley(*arguments, **variables))
+
+        talk = ("talk", HANDS.path, "--no-reply", "--pace", "20", "--url", f"ws://{address}/ws/transcribe")
+        explain = ("policy", "explain", "--url", f"http://{address}")
+        refused, taken = await run(*talk), await run(*talk, PARLEY_KEY="good")
+        unknown, known = await run(*explain, "--key", "bad"), await run(*explain, "--key", "good")
+
+    assert (refused.returncode, "unauthorized" in refused.stdout, "Traceback" in refused.stderr) == (1, True, False)
+    assert (taken.returncode, "hello" in taken.stdout) == (0, True)
+    assert "an operator's key is needed" in unknown.stderr
+    assert "answers 404" in known.stderr  # this service has no policy
 
 
 def test_no_server_is_one_sentence():

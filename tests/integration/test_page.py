@@ -13,8 +13,10 @@ import av
 import numpy as np
 import pytest
 
+from app.domain.tenant import Tenant, fingerprint
 from tests.browser import LEAD_SECONDS, Browser, Page, expect, open_browser, write_microphone
 from tests.emulators.page_server import PageServer, open_page_server
+from tests.serving import scripted_service, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -241,6 +243,43 @@ async def test_a_full_server_is_said_to_be_full(page: Page, server: PageServer) 
 
     await expect(page.locator("#connection")).to_have_text("Connected")
     await expect(page.locator("#notices")).to_be_empty()
+
+
+async def test_a_server_that_asks_for_a_key_gets_it(browser: Browser) -> None:
+    """The page asks, says when a key is wrong, and knows the right one after a reload; a new tab asks anew."""
+    acme = Tenant("acme", (fingerprint("parley_good-key"),))
+    context = await browser.new_context(permissions=["microphone"])
+    page = await context.new_page()
+    async with served(scripted_service(tenants=lambda: (acme,))) as address:
+        await page.goto(f"http://{address}/")
+        await expect(page.locator("#ask-key")).to_be_hidden()
+        await page.get_by_role("button", name="Talk").click()
+        field = page.get_by_label("This server asks for a key.")
+        await expect(field).to_be_focused()
+        await expect(page.locator("#notices")).to_be_empty()
+        await picture(page, "key")
+
+        for wrong in ("no key at all", "parley_wrong-key"):
+            await field.fill(wrong)
+            await field.press("Enter")
+            field = page.get_by_label("This is not a key of this server.")
+            await expect(field).to_be_visible()
+        await field.fill("parley_good-key")
+        await field.press("Enter")
+        await expect(page.locator("#connection")).to_have_text("Connected")
+        await expect(page.locator("#ask-key")).to_be_hidden()
+
+        await page.reload()
+        await page.get_by_role("button", name="Talk").click()
+        await expect(page.locator("#connection")).to_have_text("Connected")
+        await expect(page.locator("#ask-key")).to_be_hidden()
+        assert "parley_good-key" not in page.url
+
+        other = await context.new_page()
+        await other.goto(f"http://{address}/")
+        await other.get_by_role("button", name="Talk").click()
+        await expect(other.get_by_label("This server asks for a key.")).to_be_visible()
+        await context.close()
 
 
 async def test_a_refused_microphone_is_explained(browser: Browser, server: PageServer) -> None:

@@ -441,6 +441,19 @@ def test_the_client_chooses_the_language():
     assert play.floor.rules.language is None
 
 
+def test_the_client_chooses_its_deadline():
+    """It counts from the next utterance on; none is the server's own."""
+    play = Play()
+    play.happen(ev.ClientConfigured(deadline_ms=700))
+    play.happen(ev.ClientConfigured(language="de"))
+    play.speech(300)
+    assert play.new(do.OpenUtterance)[0].deadline_ms == 700
+
+    play.happen(ev.ClientConfigured(deadline_ms=0))
+
+    assert play.floor.rules.deadline_ms is None
+
+
 def test_words_of_the_clients_choice_are_spoken():
     """`say` speaks when nobody else does, and not over the user."""
     play = Play()
