@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from app.cli import ollama_models
 from app.cli.model_progress import shown_progress
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Folder, load_catalogue
@@ -53,6 +54,12 @@ class Machine:
     show_default=True,
     help="Where models may lie already; others are fetched. [env: PARLEY_MODELS_DIR]",
 )
+@click.option(
+    "--ollama-models",
+    "ollama",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Ollama's folder of models here, for instance ~/.ollama/models: they go along.",
+)
 @click.option("--machine", type=click.Choice(sorted(NO_WHEEL)), default="aarch64", show_default=True)
 @click.option("--python", "version", default="3.11", show_default=True, help="Python's version on the box.")
 @click.option("--wheels/--no-wheels", default=True, show_default=True, help="Take Python packages along.")
@@ -60,7 +67,15 @@ class Machine:
     "--images/--no-images", default=True, show_default=True, help="Take container images along (needs docker)."
 )
 def bundle(
-    output: Path, models: tuple[str, ...], models_dir: Path, machine: str, version: str, *, wheels: bool, images: bool
+    output: Path,
+    models: tuple[str, ...],
+    models_dir: Path,
+    ollama: Path | None,
+    machine: str,
+    version: str,
+    *,
+    wheels: bool,
+    images: bool,
 ) -> None:
     """Write to OUTPUT what a Jetson needs to become a voice box without a network.
 
@@ -78,6 +93,8 @@ def bundle(
         (output / name).parent.mkdir(exist_ok=True)
         shutil.copy(CHECKOUT / source, output / name)
     _take_models(models, models_dir, output / "models")
+    if ollama:
+        _take_ollamas(ollama, output / "ollama" / "models")
     if wheels:
         _take_wheels(Machine(machine, version), output)
     _take_images(output, machine, save=images)
@@ -114,6 +131,14 @@ def _take_models(names: tuple[str, ...], models_dir: Path, folder: Path) -> None
     except ModelUnavailable as error:
         raise click.ClickException(str(error)) from error
     shutil.rmtree(folder / ".fetching", ignore_errors=True)
+
+
+def _take_ollamas(folder: Path, into: Path) -> None:
+    try:
+        for name in ollama_models.take(folder, into):
+            click.echo(f"Ollama's {name}: taken along")
+    except ModelUnavailable as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _take_wheels(machine: Machine, output: Path) -> None:

@@ -1,5 +1,6 @@
 """Images, compose files, scripts and NGINX's configuration, read by the tools that know them."""
 
+import hashlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from app.cli.bundle import FILES, checksums, images_of, without
 from app.cli.vitals import vitals
 from app.web.listener import DRAIN_SECONDS
 from tests.infra.nginx import rendered
-from tests.infra.shipped import DOCKER, JETSON, tool
+from tests.infra.shipped import DOCKER, JETSON, compose, tool
 from tests.infra.stub.terraform import ROOT
 from tests.models import MODELS_DIR, model
 from tests.strict import missing
@@ -170,6 +171,67 @@ def test_the_box_is_installed_without_a_network(bundle, docker, tmp_path):
     told = docker.read_text().splitlines()
     assert [line for line in told if line.startswith("load")]
     assert f"compose --file {home}/compose.yaml up --detach --wait --no-build --pull never" in told
+
+
+@pytest.fixture
+def ollamas(tmp_path):
+    """Ollama's folder as it lies on a disk: a manifest, its blobs, and the rest of a broken pull."""
+    folder = tmp_path / "ollama"
+    names = []
+    for content in (b"settings", b"weights"):
+        digest = hashlib.sha256(content).hexdigest()
+        blob = folder / "blobs" / f"sha256-{digest}"
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(content)
+        names.append({"digest": f"sha256:{digest}", "size": len(content)})
+    (folder / "blobs" / "sha256-00-partial").write_bytes(b"half")
+    manifest = folder / "manifests" / "registry.ollama.ai" / "library" / "llama3.2" / "latest"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"schemaVersion": 2, "config": names[0], "layers": names[1:]}))
+    return folder
+
+
+def bundled_with(ollamas, folder):
+    words = ["bundle", str(folder), "--model", "piper-en_US-joe-medium", "--models-dir", str(MODELS_DIR)]
+    model("piper-en_US-joe-medium")
+    return CliRunner().invoke(parley, [*words, "--no-wheels", "--no-images", "--ollama-models", str(ollamas)])
+
+
+def test_ollamas_models_reach_the_box(ollamas, docker, tmp_path):
+    """They are in the checksums, and lie where compose mounts Ollama's home; what a broken pull left stays behind."""
+    bundle, home = tmp_path / "bundle", tmp_path / "box"
+    done = bundled_with(ollamas, bundle)
+    assert done.exit_code == 0, done.output
+
+    installed = run(bundle / "install.sh", "box.local", env={**os.environ, "PARLEY_HOME": str(home)})
+
+    assert installed.returncode == 0, installed.stderr
+    (mounted,) = compose(JETSON / "compose.yaml")["ollama"]["volumes"]
+    assert (mounted["source"], mounted["target"]) == ("/opt/parley/ollama", "/root/.ollama")
+    assert "llama3.2:latest" in done.output
+    for each in ollamas.rglob("sha256-*[!l]"):
+        name = each.relative_to(ollamas)
+        assert (home / "ollama" / "models" / name).read_bytes() == each.read_bytes()
+        assert f"./ollama/models/{name}" in (bundle / "SHA256SUMS").read_text()
+    assert not list(home.rglob("*partial"))
+
+
+@pytest.mark.parametrize(("harm", "said"), [("changed", "damaged"), ("missing", "missing"), ("empty", "no manifests")])
+def test_a_harmed_model_of_ollama_is_not_taken(ollamas, tmp_path, harm, said):
+    """What the box could not repair is told before it is carried there."""
+    victim = ollamas / "blobs" / f"sha256-{hashlib.sha256(b'weights').hexdigest()}"
+    match harm:
+        case "changed":
+            victim.write_bytes(b"weighty")
+        case "missing":
+            victim.unlink()
+        case _:
+            shutil.rmtree(ollamas / "manifests")
+
+    done = bundled_with(ollamas, tmp_path / "bundle")
+
+    assert done.exit_code == 1
+    assert said in done.output
 
 
 def test_a_bundle_is_made_anew(tmp_path):
