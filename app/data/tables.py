@@ -24,3 +24,19 @@ class DecisionRow(Table):
     place: Mapped[str]
     usd: Mapped[float]
     record: Mapped[str] = mapped_column(Text)
+
+
+class ExpenseRow(Table):
+    """Money spent on no final."""
+
+    __tablename__ = "expenses"
+    __table_args__ = (Index("expenses_at", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[str]
+    """ISO 8601, UTC."""
+    route: Mapped[str]
+    occasion: Mapped[str]
+    usd: Mapped[float]
+    session: Mapped[str]
+    tenant: Mapped[str]

@@ -261,7 +261,10 @@ def _against(request: Request, candidate: Candidate, rules: Rules, empty: Purse 
         return None
     if request.speculative and not rules.speculate_paid:
         return Against.SPECULATION
-    if rules.most_usd is not None and candidate.price.marginal(request.seconds) > rules.most_usd:
+    if (
+        rules.most_usd is not None
+        and candidate.price.marginal(request.seconds, streamed=candidate.streamed) > rules.most_usd
+    ):
         return Against.TOO_DEAR
     return Against.BUDGET if empty else None
 

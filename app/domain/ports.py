@@ -39,6 +39,19 @@ class Transcriber(Protocol):
         ...
 
 
+class Metered(Protocol):
+    """An engine of one session that keeps something open between utterances, and knows what that costs."""
+
+    @property
+    def billed_seconds(self) -> float:
+        """What the session was billed so far, in seconds of audio, minimum included; it never shrinks."""
+        ...
+
+    def carried_seconds(self, language: str | None) -> float:
+        """What the stream has carried that an utterance in this language would go on with; 0: a new one begins."""
+        ...
+
+
 class DraftTranscriber(Protocol):
     """Guesses, quickly and cheaply, what has been said so far."""
 

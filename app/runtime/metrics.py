@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from app.domain.decision import Record
+from app.domain.decision import Expense, Record
 from app.domain.health import Health
 from app.runtime.routes import Routes
 
@@ -48,6 +48,9 @@ class RouteMetrics:
             self.usd.labels(attempt.name).inc(attempt.usd)
         if record.hedged:
             self.hedges.inc()
+
+    def note(self, expense: Expense) -> None:
+        self.usd.labels(expense.route).inc(expense.usd)
 
     def text(self) -> bytes:
         """In Prometheus's text format."""

@@ -9,7 +9,8 @@ import pytest
 
 from app.client import talking
 from app.data.decisions import open_decisions
-from app.domain.decision import Attempt, Outcome, Record, Refused, Wanted
+from app.domain.cost import Spent
+from app.domain.decision import Attempt, Expense, Occasion, Outcome, Record, Refused, Wanted
 from app.domain.errors import SettingsError
 from app.domain.fleet import standing
 from app.domain.floor import Floor, TurnRules
@@ -17,6 +18,7 @@ from app.domain.policy import Allowed, Request, Rules
 from app.domain.route import Place
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
+from app.runtime.ledger import Ledger
 from app.runtime.metrics import RouteMetrics
 from app.runtime.routes import Routes
 from app.runtime.routing import SessionFinals
@@ -80,14 +82,20 @@ async def test_what_was_recorded_is_found_again(url):
 
 
 async def test_spending_survives_a_restart(url):
-    """What a tenant spent today is known to the next process."""
+    """What a tenant spent today is known to the next process, and what probes and silence cost."""
+    probe = Expense(RECORD.at, "aws", Occasion.PROBE, 0.25)
     async with open_decisions(url) as decisions:
         decisions.record(RECORD)
         decisions.record(replace(RECORD, id="2", tenant="u", usd=0.5))
+        decisions.record(probe)
+        decisions.record(replace(probe, occasion=Occasion.SILENCE, usd=0.5, session="s", tenant="u"))
 
     async with open_decisions(url) as decisions:
-        assert await decisions.spent_on("2026-01-02") == {"t": 0.006, "u": 0.5}
+        ledger = Ledger(lambda: "2026-01-02")
+        ledger.resume(await decisions.spent_on("2026-01-02"))
+        assert await decisions.spent_on("2026-01-02") == {"t": 0.006, "u": 1.0, "": 0.25}
         assert await decisions.spent_on("2026-01-03") == {}
+    assert ledger.spent("", "u") == Spent(0.0, 1.0, pytest.approx(1.256))
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "sqlite+aiosqlite:////no/such/folder/x.db", "postgresql+nodriver://x/y"])

@@ -108,7 +108,7 @@ async def test_a_well_route_is_fed_live_and_nobody_else_is_asked():
     record = field.records[0]
     assert record.ranked == ("aws", "local")
     assert [a.outcome for a in record.attempts] == [Outcome.DELIVERED]
-    assert record.request.spent.day == pytest.approx(0.006)  # promised while it ran
+    assert record.request.spent.day == pytest.approx(0.012)  # promised while it ran: it might have become long
 
 
 async def test_a_hedge_is_counted_and_its_loser_is_paid():
