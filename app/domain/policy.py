@@ -132,6 +132,8 @@ class Rules:
     """From the end of the utterance to the best text at hand."""
     patience_ms: float = 6000.0
     """From there to the moment a route that has not answered is given up, where there is another."""
+    patience_hedges: float = 4.0
+    """The same where no hedge runs beside it: so many times the delay of its hedge, if that is sooner."""
     speculate_paid: bool = False
     budgets: Budgets = Budgets()
     hedge: HedgeRules = HedgeRules()

@@ -133,6 +133,19 @@ async def test_hedges_are_within_their_budget():
     assert (first[1].route.name, second[1].route.name) == ("local", "aws")
 
 
+@pytest.mark.parametrize("hedge", [HedgeRules(share=0.0, burst=0.0), HedgeRules(enabled=False)], ids=["dry", "off"])
+async def test_a_stall_without_a_hedge_costs_four_times_the_usual(hedge):
+    """The stalled route is stopped before the next one is asked, so that nothing runs twice."""
+    aws = RouteEngine(None, stalls=True)
+    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,), hedge=hedge), aws=aws)
+
+    text, owed, delay = await speak(field)
+
+    assert (text, owed.route.name, owed.route.hedged) == (f"{CHUNKS} chunks", "local", False)
+    assert delay <= 4 * HEDGE_S + LOCAL_S + 0.16
+    assert aws.closed == 1
+
+
 async def test_a_route_that_fails_again_and_again_rests_and_comes_back_by_a_probe():
     """While it rests it hears no user; the probe is the canned clip, and its success brings the route back."""
     aws = RouteEngine(None, error=ProviderDown("aws", "gone"), at=0)
