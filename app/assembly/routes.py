@@ -15,7 +15,7 @@ from app.assembly.speech import finals_model, open_whisper
 from app.config import Settings
 from app.data.decisions import open_decisions
 from app.domain.decision import Expense, Record
-from app.domain.ports import Transcriber
+from app.domain.ports import Reporting, Transcriber
 from app.media.decode import decode
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile
 from app.policy.rules_file import rules_path
@@ -46,6 +46,7 @@ async def open_policy(
             rules=lambda: rules.rules,
             clock=clock,
             chance=SystemRandom().random,
+            reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
             clip=b"".join(await to_thread.run_sync(lambda: list(decode(PROBE)))),
         )
         routes.ledger.resume(await decisions.spent_on(routes.ledger.today()))
@@ -82,6 +83,11 @@ async def own_engines(routes: Routes, tables: Mapping[str, RouteTable]) -> Async
                 own[name] = kept = await stack.enter_async_context(cast(Any, routes.engines[name]).session())
                 meters[name] = Meter(kept, routes.standings[name].profile.price)
         yield OwnEngines(own, meters)
+
+
+def _may_report(table: RouteTable) -> bool:
+    """Whether it may be a Parley worker: a server with an address of its own."""
+    return isinstance(table, OpenAIRoute) and table.base_url is not None
 
 
 def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsyncContextManager[Transcriber]:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.conversation import Message
+from app.domain.health import Load
 from app.domain.transcript import Hypothesis
 
 
@@ -49,6 +50,14 @@ class Metered(Protocol):
 
     def carried_seconds(self, language: str | None) -> float:
         """What the stream has carried that an utterance in this language would go on with; 0: a new one begins."""
+        ...
+
+
+class Reporting(Protocol):
+    """An engine elsewhere that can be asked how busy it is."""
+
+    async def load(self) -> Load | None:
+        """None where it is of a kind that does not say. Raises a ProviderError where it cannot be asked now."""
         ...
 
 

@@ -69,7 +69,8 @@ class _Standing:
         p95 = GaugeMetricFamily("parley_route_p95_seconds", "Newest p95 of its latency.", labels=["route"])
         now = self.routes.clock.now()
         for name, standing in self.routes.standings.items():
-            waiting.add_metric([name], standing.waiting)
-            resting.add_metric([name], float(standing.breaker.health(now) is not Health.CLOSED))
-            p95.add_metric([name], standing.candidate(now, None).p95_ms / 1000)
+            candidate = standing.candidate(now, None)
+            waiting.add_metric([name], candidate.waiting)
+            resting.add_metric([name], float(candidate.health is not Health.CLOSED))
+            p95.add_metric([name], candidate.p95_ms / 1000)
         return [waiting, resting, p95]

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 
 import anyio
 import structlog
@@ -19,12 +20,18 @@ from app.domain.errors import ParleyError
 from app.domain.fleet import Profile, Standing, standing
 from app.domain.health import Health
 from app.domain.policy import Candidate, Decision, Request, Rules, rank
-from app.domain.ports import Clock, Transcriber
+from app.domain.ports import Clock, Reporting, Transcriber
 from app.runtime.ledger import Ledger
 
 TEND_EVERY_S = 0.25
 KEEP_WARM_S = 60.0
 PROBE_WITHIN_S = 10.0
+LOOK_EVERY_S = 1.0
+LOOK_WITHIN_S = 1.0
+LOOK_AGAIN_S = 5.0
+"""After an engine could not be asked how busy it is."""
+LOOK_SELDOM_S = 600.0
+"""After it turned out to be one that does not say."""
 
 _log = structlog.get_logger("parley.route")
 
@@ -49,6 +56,10 @@ class Routes:
     used: dict[str, float] = field(default_factory=dict)
     """When each route was last asked."""
     probing: set[str] = field(default_factory=set)
+    reporting: Mapping[str, Reporting] = field(default_factory=dict)
+    """Those of the engines that may say how busy they are."""
+    looks_at: dict[str, float] = field(default_factory=dict)
+    """When each of them is asked next; infinity while it is asked."""
 
     def __post_init__(self) -> None:
         for profile in self.profiles:
@@ -119,6 +130,10 @@ class Routes:
                 for name in self.due():
                     self.probing.add(name)
                     tasks.start_soon(self._probe, name)
+                for name in self.reporting:
+                    if self.looks_at.get(name, 0.0) <= self.clock.now():
+                        self.looks_at[name] = inf
+                        tasks.start_soon(self._look, name)
                 await self.clock.sleep_until(self.clock.now() + TEND_EVERY_S)
 
     def due(self) -> list[str]:
@@ -139,6 +154,19 @@ class Routes:
             if wanted and name not in self.probing:
                 names.append(name)
         return names
+
+    async def _look(self, name: str) -> None:
+        """Ask how busy it is; an answer that does not come says nothing about its health."""
+        load, ours, again_s = None, self.standings[name].waiting, LOOK_AGAIN_S
+        try:
+            with anyio.fail_after(LOOK_WITHIN_S):
+                load = await self.reporting[name].load()
+            again_s = LOOK_EVERY_S if load else LOOK_SELDOM_S
+        except (ParleyError, TimeoutError):
+            pass  # because what it said before is dropped, and that is all
+        current = self.standings[name]
+        self.standings[name] = current.loaded(load, max(ours, current.waiting))
+        self.looks_at[name] = self.clock.now() + again_s
 
     async def _probe(self, name: str) -> None:
         profile = self.standings[name].profile
