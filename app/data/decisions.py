@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import anyio
 import msgspec
 import structlog
 from anyio import to_thread
 from sqlalchemy import URL, func, insert, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.data.tables import DecisionRow, ExpenseRow, Table
@@ -87,11 +87,12 @@ class Decisions:
     async def spent_on(self, day: str) -> dict[str, float]:
         """US dollars per tenant on this day, like `2026-01-31`; the service's own stand under no name."""
         spent: defaultdict[str, float] = defaultdict(float)
+        next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
         async with self.engine.connect() as connection:
             for row in (DecisionRow, ExpenseRow):
                 query = (
                     select(row.tenant, func.sum(row.usd).label("usd"))
-                    .where(row.at >= day, row.at < f"{day}~")
+                    .where(row.at >= day, row.at < next_day)
                     .group_by(row.tenant)
                 )
                 for line in await connection.execute(query):
@@ -103,14 +104,13 @@ class Decisions:
 async def open_decisions(url: str) -> AsyncIterator[Decisions]:
     """The tables at this URL, made where they are missing. What waits at the end is written."""
     try:
-        engine = create_async_engine(url)
+        engine = create_async_engine(url, pool_pre_ping=True)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise SettingsError(f"DATABASE_URL: {error}") from error
     try:
         try:
             await to_thread.run_sync(_try_file, engine.url)
-            async with engine.begin() as connection:
-                await connection.run_sync(Table.metadata.create_all)
+            await _make_tables(engine)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise SettingsError(f"DATABASE_URL: the database cannot be opened: {error}") from error
         decisions = Decisions(engine)
@@ -122,6 +122,15 @@ async def open_decisions(url: str) -> AsyncIterator[Decisions]:
     finally:
         with anyio.CancelScope(shield=True):
             await engine.dispose()
+
+
+async def _make_tables(engine: AsyncEngine) -> None:
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(Table.metadata.create_all)
+    except (IntegrityError, OperationalError, ProgrammingError):  # another process may have made them just before
+        async with engine.begin() as connection:
+            await connection.run_sync(Table.metadata.create_all)
 
 
 def _try_file(url: URL) -> None:
