@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -14,13 +15,14 @@ from app.assembly.beside import beside
 from app.assembly.speech import finals_model, open_whisper
 from app.config import Settings
 from app.data.decisions import open_decisions
-from app.domain.decision import Record
-from app.domain.ports import Transcriber
+from app.domain.decision import Expense, Record
+from app.domain.ports import Reporting, Transcriber
 from app.media.decode import decode
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile
 from app.policy.rules_file import read_rules, rules_path
 from app.policy.watch import watched
 from app.runtime.clock import SystemClock
+from app.runtime.metering import Meter
 from app.runtime.metrics import RouteMetrics
 from app.runtime.routes import Routes
 from app.runtime.service import Policy
@@ -45,6 +47,7 @@ async def open_policy(
             rules=lambda: rules.value,
             clock=clock,
             chance=SystemRandom().random,
+            reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
             clip=b"".join(await to_thread.run_sync(lambda: list(decode(PROBE)))),
         )
         routes.ledger.resume(await decisions.spent_on(routes.ledger.today()))
@@ -54,22 +57,38 @@ async def open_policy(
             decisions.record(decision)
             metrics.record(decision)
 
-        routes.record = record
+        def note(expense: Expense) -> None:
+            decisions.record(expense)
+            metrics.note(expense)
+
+        routes.record, routes.note = record, note
         await stack.enter_async_context(beside(decisions.write, routes.tend, partial(rules.follow, clock)))
         yield routes, Policy(routes, decisions, metrics.text, lambda: rules.error)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnEngines:
+    """The routes' engines for one session, and the meters of those that keep something for it."""
+
+    engines: Mapping[str, Transcriber]
+    meters: Mapping[str, Meter]
+
+
 @asynccontextmanager
-async def own_engines(
-    engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable]
-) -> AsyncGenerator[Mapping[str, Transcriber], None]:
-    """The routes' engines for one session: Transcribe keeps a stream for each speaker, the others keep nothing."""
+async def own_engines(routes: Routes, tables: Mapping[str, RouteTable]) -> AsyncGenerator[OwnEngines, None]:
+    """Transcribe keeps a stream for each speaker, the others keep nothing."""
     async with AsyncExitStack() as stack:
-        own = dict(engines)
+        own, meters = dict(routes.engines), dict[str, Meter]()
         for name, table in tables.items():
             if isinstance(table, AwsRoute):
-                own[name] = await stack.enter_async_context(cast(Any, engines[name]).session())
-        yield own
+                own[name] = kept = await stack.enter_async_context(cast(Any, routes.engines[name]).session())
+                meters[name] = Meter(kept, routes.standings[name].profile.price)
+        yield OwnEngines(own, meters)
+
+
+def _may_report(table: RouteTable) -> bool:
+    """Whether it may be a Parley worker: a server with an address of its own."""
+    return isinstance(table, OpenAIRoute) and table.base_url is not None
 
 
 def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsyncContextManager[Transcriber]:

@@ -39,8 +39,8 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
 
         @asynccontextmanager
         async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
-            async with own_engines(routes.engines, tables) as own:
-                finals = SessionFinals(routes, session, tenant, engines=own)
+            async with own_engines(routes, tables) as own:
+                finals = SessionFinals(routes, session, tenant, engines=own.engines, meters=own.meters)
                 try:
                     yield Engines(
                         detector=detector,

@@ -1,7 +1,10 @@
 """The tables."""
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+MOMENT = String().with_variant(String(collation="C"), "postgresql")
+"""ISO 8601, UTC: it sorts as text, by its bytes, whatever the database thinks of letters."""
 
 
 class Table(DeclarativeBase):
@@ -15,8 +18,7 @@ class DecisionRow(Table):
     __table_args__ = (Index("decisions_at", "at"), Index("decisions_session", "session"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    at: Mapped[str]
-    """ISO 8601, UTC: it sorts as text."""
+    at: Mapped[str] = mapped_column(MOMENT)
     session: Mapped[str]
     tenant: Mapped[str]
     route: Mapped[str]
@@ -24,3 +26,18 @@ class DecisionRow(Table):
     place: Mapped[str]
     usd: Mapped[float]
     record: Mapped[str] = mapped_column(Text)
+
+
+class ExpenseRow(Table):
+    """Money spent on no final."""
+
+    __tablename__ = "expenses"
+    __table_args__ = (Index("expenses_at", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[str] = mapped_column(MOMENT)
+    route: Mapped[str]
+    occasion: Mapped[str]
+    usd: Mapped[float]
+    session: Mapped[str]
+    tenant: Mapped[str]

@@ -20,6 +20,10 @@ class Price:
         """What so many seconds cost in one stream."""
         return max(seconds, self.minimum_s) * self.usd_per_minute / 60 if seconds > 0 else 0.0
 
+    def metered(self, billed_s: float) -> float:
+        """What so many seconds cost that the provider has counted itself, its minimum included."""
+        return billed_s * self.usd_per_minute / 60
+
     def marginal(self, seconds: float, *, streamed: float = 0.0) -> float:
         """What so many seconds add to the bill of a stream that carried `streamed` seconds before."""
         return self.bill(streamed + seconds) - self.bill(streamed)

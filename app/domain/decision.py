@@ -66,6 +66,28 @@ class Record:
     """Of the final with the drafts, 0 to 1; None where there was no draft."""
 
 
+class Occasion(StrEnum):
+    """What money was spent on that made no final."""
+
+    PROBE = "probe"
+    SILENCE = "silence"
+    """That kept a stream open for an utterance that did not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expense:
+    """Money that belongs to no decision; decisions and expenses add up to the bill."""
+
+    at: str
+    """ISO 8601, UTC."""
+    route: str
+    occasion: Occasion
+    usd: float
+    session: str = ""
+    tenant: str = ""
+    """Empty where it is the service's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which decisions; what is None does not matter."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from app.domain.cost import Price
-from app.domain.health import Breaker, BreakerRules, Latencies
+from app.domain.health import Breaker, BreakerRules, Latencies, Load
 from app.domain.policy import Candidate
 from app.domain.route import Place, Route
 
@@ -44,20 +44,26 @@ class Standing:
     agreements: tuple[tuple[str, Latencies], ...] = ()
     """For each language, how far its newest finals agree with the drafts."""
     waiting: int = 0
+    """Finals it is busy with for this process."""
+    load: Load | None = None
+    others: int = 0
+    """Finals it was busy with for others when it was last asked."""
 
     def candidate(self, now: float, language: str | None) -> Candidate:
         """The route as the policy sees it."""
-        profile = self.profile
+        profile, load = self.profile, self.load
+        p50_ms = self.latencies.percentile(0.5) or (load and load.p50_ms)
+        p95_ms = self.latencies.percentile(0.95) or (load and load.p95_ms)
         return Candidate(
             profile.name,
             profile.place,
             profile.price,
             self.breaker.health(now),
             self.breaker.badness,
-            self.latencies.percentile(0.5) or profile.expected_ms,
-            self.latencies.percentile(0.95) or 2 * profile.expected_ms,
-            self.waiting,
-            profile.at_once,
+            p50_ms or profile.expected_ms,
+            p95_ms or 2 * profile.expected_ms,
+            self.waiting + self.others,
+            profile.at_once or (load.at_once if load else None),
             profile.languages,
             profile.longest_s,
             profile.quality,
@@ -85,6 +91,10 @@ class Standing:
 
     def failed(self, now: float, chance: float, *, probe: bool = False) -> "Standing":
         return replace(self, breaker=self.breaker.ill(now, chance, probe=probe))
+
+    def loaded(self, load: Load | None, ours: int) -> "Standing":
+        """It said how busy it is, while so many of its finals were ours; or it does not say any longer."""
+        return replace(self, load=load, others=max(0, load.queue - ours) if load else 0)
 
     def agreed(self, language: str | None, share: float) -> "Standing":
         """A final was compared with the drafts of its utterance."""

@@ -29,6 +29,17 @@ class Latencies:
         return self.ordered[max(0, ceil(share * len(self.ordered)) - 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine elsewhere says it is, with everybody's work."""
+
+    queue: int
+    """Finals at work or waiting."""
+    at_once: int
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
 class Health(StrEnum):
     """What a breaker lets through."""
 

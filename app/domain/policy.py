@@ -134,6 +134,8 @@ class Rules:
     """From the end of the utterance to the best text at hand."""
     patience_ms: float = 6000.0
     """From there to the moment a route that has not answered is given up, where there is another."""
+    patience_hedges: float = 4.0
+    """The same where no hedge runs beside it: so many times the delay of its hedge, if that is sooner."""
     speculate_paid: bool = False
     budgets: Budgets = Budgets()
     hedge: HedgeRules = HedgeRules()
@@ -264,7 +266,10 @@ def _against(request: Request, candidate: Candidate, rules: Rules, empty: Purse 
         return None
     if request.speculative and not rules.speculate_paid:
         return Against.SPECULATION
-    if rules.most_usd is not None and candidate.price.marginal(request.seconds) > rules.most_usd:
+    if (
+        rules.most_usd is not None
+        and candidate.price.marginal(request.seconds, streamed=candidate.streamed) > rules.most_usd
+    ):
         return Against.TOO_DEAR
     return Against.BUDGET if empty else None
 

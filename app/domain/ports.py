@@ -9,6 +9,7 @@ from typing import Protocol
 
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.conversation import Message
+from app.domain.health import Load
 from app.domain.transcript import Hypothesis
 
 
@@ -36,6 +37,27 @@ class Transcriber(Protocol):
         (two letters) is honoured or refused.
         Raises ProviderDown, ProviderBusy, ProviderRefused or ProviderMisbehaved.
         """
+        ...
+
+
+class Metered(Protocol):
+    """An engine of one session that keeps something open between utterances, and knows what that costs."""
+
+    @property
+    def billed_seconds(self) -> float:
+        """What the session was billed so far, in seconds of audio, minimum included; it never shrinks."""
+        ...
+
+    def carried_seconds(self, language: str | None) -> float:
+        """What the stream has carried that an utterance in this language would go on with; 0: a new one begins."""
+        ...
+
+
+class Reporting(Protocol):
+    """An engine elsewhere that can be asked how busy it is."""
+
+    async def load(self) -> Load | None:
+        """None where it is of a kind that does not say. Raises a ProviderError where it cannot be asked now."""
         ...
 
 

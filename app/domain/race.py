@@ -203,6 +203,11 @@ def hedge_after_ms(choice: Choice, rules: Rules) -> float:
     return min(rules.hedge.most_ms, max(rules.hedge.least_ms, choice.tail_ms))
 
 
+def give_up_after_ms(choice: Choice, rules: Rules) -> float:
+    """How long a route may take that no other is started beside, while there is another to turn to."""
+    return min(rules.patience_ms, rules.patience_hedges * hedge_after_ms(choice, rules))
+
+
 def _confirm(race: Race, choices: tuple[Choice, ...]) -> Advance:
     running = {choice.name for choice in race.running}
     waiting = tuple(c for c in choices if c.name not in running and c.name not in race.spent and _may(race, c))
@@ -259,10 +264,12 @@ def _fail(race: Race, name: str, error: ParleyError) -> Advance:
 
 
 def _hedge(race: Race, name: str, *, token: bool) -> Advance:
-    if _running(race, name) is None or not race.waiting:
+    choice = _running(race, name)
+    if choice is None or not race.waiting:
         return race, ()
-    if not token:  # its breaker learns of it all the same: when most are slow, it will rest
-        return race, (Blame(name),)
+    if not token:  # its breaker learns of it all the same; and where nobody runs beside it, patience is shorter
+        more = give_up_after_ms(choice, race.rules) - hedge_after_ms(choice, race.rules)
+        return race, (Blame(name), WakeAfter(max(0.0, more), PatienceDue, name))
     return _next(replace(race, hedged=True), hedge=True)
 
 
@@ -356,9 +363,10 @@ def _done(race: Race, choice: Choice) -> Race:
 
 
 def _timers(race: Race, choice: Choice) -> tuple[WakeAfter, ...]:
-    patience = WakeAfter(race.rules.patience_ms, PatienceDue, choice.name)
+    if not race.rules.hedge.enabled:
+        return (WakeAfter(give_up_after_ms(choice, race.rules), PatienceDue, choice.name),)
     hedge = WakeAfter(hedge_after_ms(choice, race.rules), HedgeDue, choice.name)
-    return (hedge, patience) if race.rules.hedge.enabled else (patience,)
+    return hedge, WakeAfter(race.rules.patience_ms, PatienceDue, choice.name)
 
 
 def _running(race: Race, name: str) -> Choice | None:

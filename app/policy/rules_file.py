@@ -53,6 +53,7 @@ class RulesTable(_Table, frozen=True):
     least_agreement: Share | UnsetType = UNSET
     deadline_ms: Amount | UnsetType = UNSET
     patience_ms: Amount | UnsetType = UNSET
+    patience_hedges: Annotated[float, Meta(ge=1)] | UnsetType = UNSET
     speculate_paid: bool | UnsetType = UNSET
     budgets: BudgetTable = BudgetTable()
     hedge: HedgeTable = HedgeTable()

@@ -63,6 +63,10 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """Share of private utterances."""
     utterance_s: Annotated[float, Meta(gt=0)] = 4.0
     """Mean length."""
+    sessions: Annotated[int, Meta(ge=1)] = 1000
+    """People, who speak in turn."""
+    tenants: Annotated[int, Meta(ge=1)] = 1
+    """Customers, among whom the people are divided evenly."""
     seed: int = 1
     troubles: tuple[Trouble, ...] = ()
 

@@ -40,6 +40,8 @@ class Tally:
     by_second: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     times_by_second: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     usd_by_second: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    usd_by_session: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    usd_by_tenant: dict[int, float] = field(default_factory=lambda: defaultdict(float))
 
     def p(self, share: float) -> float:
         return percentile(self.times, share) or 0.0
@@ -52,6 +54,7 @@ class Said:
     request: Request
     at: float
     race: Race
+    session: int
     running: dict[str, int] = field(default_factory=dict)
 
 
@@ -66,6 +69,8 @@ class Simulation:
     tally: Tally = field(init=False)
     _coming: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _number: Iterator[int] = field(default_factory=count)
+    _said: Iterator[int] = field(default_factory=count)
+    """Utterances so far."""
 
     def __post_init__(self) -> None:
         self.tally = Tally(self.rules.name)
@@ -92,13 +97,22 @@ class Simulation:
         private = self.chance.random() < self.scenario.on_prem_only
         allowed = Allowed.ON_PREM_ONLY if private else Allowed.CLOUD_OK
         length = min(28.0, 0.3 + self.chance.expovariate(1 / self.scenario.utterance_s))
-        request = Request(length, None, allowed, Spent(day=self.tally.usd))
+        session = next(self._said) % self.scenario.sessions
+        request = Request(length, None, allowed, self._spent(session))
         self.tokens = self.tokens.earn()
         choices = self._choices(request)
         race, orders = r.begin(choices, self.rules, speculative=False, allowed=allowed)
-        said = Said(request, self.now, race)
+        said = Said(request, self.now, race, session)
         self._obey(said, orders)
         self._happen(said, r.Confirmed(choices))
+
+    def _spent(self, session: int) -> Spent:
+        return Spent(
+            self.tally.usd_by_session[session], self.tally.usd_by_tenant[self._tenant(session)], self.tally.usd
+        )
+
+    def _tenant(self, session: int) -> int:
+        return session % self.scenario.tenants
 
     def _choices(self, request: Request) -> tuple[Choice, ...]:
         fleet = tuple(
@@ -163,6 +177,8 @@ class Simulation:
         usd = 0.0 if fails else price.bill(said.request.seconds)
         self.tally.usd += usd
         self.tally.usd_by_second[int(said.at)] += usd
+        self.tally.usd_by_session[said.session] += usd
+        self.tally.usd_by_tenant[self._tenant(said.session)] += usd
 
         def end() -> None:
             if said.running.get(name) != run:

@@ -32,10 +32,11 @@ class Ledger:
         return Spent(self.sessions.get(session, 0.0), self.tenants.get(tenant, 0.0), sum(self.tenants.values()))
 
     def spend(self, session: str, tenant: str, usd: float) -> None:
-        """A negative amount gives back what was promised and not used."""
+        """A negative amount gives back what was promised and not used. Both names are empty for the service's own."""
         if usd:
             self._turn_page()
-            self.sessions[session] += usd
+            if session:
+                self.sessions[session] += usd
             self.tenants[tenant] += usd
 
     def close(self, session: str) -> None:

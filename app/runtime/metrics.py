@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from app.domain.decision import Record
+from app.domain.decision import Expense, Record
 from app.domain.health import Health
 from app.runtime.routes import Routes
 
@@ -49,6 +49,9 @@ class RouteMetrics:
         if record.hedged:
             self.hedges.inc()
 
+    def note(self, expense: Expense) -> None:
+        self.usd.labels(expense.route).inc(expense.usd)
+
     def text(self) -> bytes:
         """In Prometheus's text format."""
         return generate_latest(self.registry)
@@ -66,7 +69,8 @@ class _Standing:
         p95 = GaugeMetricFamily("parley_route_p95_seconds", "Newest p95 of its latency.", labels=["route"])
         now = self.routes.clock.now()
         for name, standing in self.routes.standings.items():
-            waiting.add_metric([name], standing.waiting)
-            resting.add_metric([name], float(standing.breaker.health(now) is not Health.CLOSED))
-            p95.add_metric([name], standing.candidate(now, None).p95_ms / 1000)
+            candidate = standing.candidate(now, None)
+            waiting.add_metric([name], candidate.waiting)
+            resting.add_metric([name], float(candidate.health is not Health.CLOSED))
+            p95.add_metric([name], candidate.p95_ms / 1000)
         return [waiting, resting, p95]

@@ -21,10 +21,14 @@ from app.domain.policy import Choice
 from app.domain.ports import Transcriber
 from app.domain.race import Race
 from app.domain.transcript import Hypothesis
+from app.runtime.metering import Meter
 from app.runtime.routes import Routes
 
 USUAL_S = 4.0
 """How long an utterance is taken to be before it is heard."""
+
+LONGEST_S = 30.0
+"""What is promised for an utterance that is not over: the endpointer lets none be longer."""
 
 HAPPENINGS = 256
 """What may wait for the race. Each attempt and each timer brings one thing, so it is never full."""
@@ -41,6 +45,8 @@ class Run:
     choice: Choice
     began: float
     promised: float
+    streamed: float
+    """What its stream had carried before, in seconds."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
@@ -54,6 +60,8 @@ class Pursuit:
     """The routes that may be asked now, best first."""
     draft: Callable[[], str]
     spend: Callable[[float], None]
+    meters: Mapping[str, Meter]
+    """Of the engines that count themselves what they cost."""
     attempts: list[Attempt]
     """Grows by one for each route that is done."""
     race: Race
@@ -84,6 +92,13 @@ class Pursuit:
     def seconds(self) -> float:
         """Audio so far."""
         return seconds(self._samples)
+
+    def streamed(self, name: str) -> float:
+        """Seconds the route's stream carried before this utterance; what it carries of it is no reason to leave it."""
+        if any(choice.name == name for choice in self.race.running) and name in self._runs:
+            return self._runs[name].streamed
+        meter = self.meters.get(name)
+        return meter.carried_seconds(self.language) if meter else 0.0
 
     # -- deciding and doing -------------------------------------------------------
 
@@ -158,10 +173,11 @@ class Pursuit:
     # -- one route at work --------------------------------------------------------
 
     def _start(self, choice: Choice) -> None:
+        streamed = self.streamed(choice.name)
         price = self.routes.standings[choice.name].profile.price
-        promised = price.bill(max(self.seconds, USUAL_S))
+        promised = price.marginal(LONGEST_S if self._whole_at is None else self.seconds, streamed=streamed)
         self.spend(promised)
-        run = self._runs[choice.name] = Run(choice, self.routes.clock.now(), promised)
+        run = self._runs[choice.name] = Run(choice, self.routes.clock.now(), promised, streamed)
         self.routes.began(choice.name)
         self._tasks.start_soon(self._run, run)
 
@@ -199,11 +215,16 @@ class Pursuit:
     def _settle(self, run: Run, outcome: Outcome, error: str) -> None:
         """Count the time and the money of a run that is over."""
         self.routes.ended(run.choice.name)
-        profile = self.routes.standings[run.choice.name].profile
-        was_sent = profile.live or (self._whole_at is not None and outcome is not Outcome.FAILED)
-        usd = profile.price.bill(self.seconds) if was_sent else 0.0
+        usd = self._cost(run.choice.name, outcome)
         self.spend(usd - run.promised)
         self.attempts.append(Attempt(run.choice.name, outcome, round(self._elapsed_ms(run), 1), usd, error))
+
+    def _cost(self, name: str, outcome: Outcome) -> float:
+        if meter := self.meters.get(name):
+            return meter.charge()
+        profile = self.routes.standings[name].profile
+        was_sent = profile.live or (self._whole_at is not None and outcome is not Outcome.FAILED)
+        return profile.price.bill(self.seconds) if was_sent else 0.0
 
     def _elapsed_ms(self, run: Run) -> float:
         """Since the audio was whole, or since the route was asked, if that was later."""

@@ -7,23 +7,31 @@ with a user's voice, and one that stands idle and costs nothing is kept warm.
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import inf
 
 import anyio
 import structlog
 
-from app.domain.audio import AudioChunk, ms
-from app.domain.cost import Tokens
-from app.domain.decision import Record
+from app.domain.audio import AudioChunk, ms, seconds
+from app.domain.cost import Budgets, Tokens
+from app.domain.decision import Expense, Occasion, Record
 from app.domain.errors import ParleyError
 from app.domain.fleet import Profile, Standing, standing
 from app.domain.health import Health
 from app.domain.policy import Candidate, Decision, Request, Rules, rank
-from app.domain.ports import Clock, Transcriber
+from app.domain.ports import Clock, Reporting, Transcriber
 from app.runtime.ledger import Ledger
 
 TEND_EVERY_S = 0.25
 KEEP_WARM_S = 60.0
 PROBE_WITHIN_S = 10.0
+LOOK_EVERY_S = 1.0
+LOOK_WITHIN_S = 1.0
+LOOK_AGAIN_S = 5.0
+"""After an engine could not be asked how busy it is."""
+LOOK_SELDOM_S = 600.0
+"""After it turned out to be one that does not say."""
 
 _log = structlog.get_logger("parley.route")
 
@@ -42,11 +50,16 @@ class Routes:
     """Speech of nobody who uses this service, for probes; 16 kHz PCM."""
     ledger: Ledger = field(default_factory=Ledger)
     record: Callable[[Record], None] = lambda _: None
+    note: Callable[[Expense], None] = lambda _: None
     standings: dict[str, Standing] = field(default_factory=dict)
     tokens: Tokens = Tokens()
     used: dict[str, float] = field(default_factory=dict)
     """When each route was last asked."""
     probing: set[str] = field(default_factory=set)
+    reporting: Mapping[str, Reporting] = field(default_factory=dict)
+    """Those of the engines that may say how busy they are."""
+    looks_at: dict[str, float] = field(default_factory=dict)
+    """When each of them is asked next; infinity while it is asked."""
 
     def __post_init__(self) -> None:
         for profile in self.profiles:
@@ -77,6 +90,13 @@ class Routes:
 
     def failed(self, name: str, *, probe: bool = False) -> None:
         self._learn(name, self.standings[name].failed(self.clock.now(), self.chance(), probe=probe))
+
+    def expend(self, name: str, occasion: Occasion, usd: float, session: str = "", tenant: str = "") -> None:
+        """Count and write down what was spent on no final."""
+        if usd:
+            self.ledger.spend(session, tenant, usd)
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self.note(Expense(at, name, occasion, usd, session, tenant))
 
     def agreed(self, name: str, language: str | None, share: float) -> None:
         self.standings[name] = self.standings[name].agreed(language, share)
@@ -110,12 +130,16 @@ class Routes:
                 for name in self.due():
                     self.probing.add(name)
                     tasks.start_soon(self._probe, name)
+                for name in self.reporting:
+                    if self.looks_at.get(name, 0.0) <= self.clock.now():
+                        self.looks_at[name] = inf
+                        tasks.start_soon(self._look, name)
                 await self.clock.sleep_until(self.clock.now() + TEND_EVERY_S)
 
     def due(self) -> list[str]:
         """Routes that want a probe now. A paid one is probed only where there is money, and never to keep it warm."""
         now = self.clock.now()
-        broke = self.ledger.spent("", "").exhausted(self.rules().budgets) is not None
+        broke = self.ledger.spent("", "").exhausted(Budgets(day=self.rules().budgets.day)) is not None
         names = []
         for name, current in self.standings.items():
             free = current.profile.price.is_free
@@ -131,14 +155,28 @@ class Routes:
                 names.append(name)
         return names
 
+    async def _look(self, name: str) -> None:
+        """Ask how busy it is; an answer that does not come says nothing about its health."""
+        load, ours, again_s = None, self.standings[name].waiting, LOOK_AGAIN_S
+        try:
+            with anyio.fail_after(LOOK_WITHIN_S):
+                load = await self.reporting[name].load()
+            again_s = LOOK_EVERY_S if load else LOOK_SELDOM_S
+        except (ParleyError, TimeoutError):
+            pass  # because what it said before is dropped, and that is all
+        current = self.standings[name]
+        self.standings[name] = current.loaded(load, max(ours, current.waiting))
+        self.looks_at[name] = self.clock.now() + again_s
+
     async def _probe(self, name: str) -> None:
         profile = self.standings[name].profile
         began = self.clock.now()
+        clip, answered = Clip(self.clip), False
         self.began(name)
         try:
             with anyio.fail_after(PROBE_WITHIN_S):
-                said = await _words(self.engines[name], self.clip, profile.languages)
-            self.ledger.spend("", "probes", profile.price.bill(len(self.clip) / 32_000))
+                said = await _words(self.engines[name], clip, profile.languages)
+            answered = True
             if said or not self.clip:
                 self.answered(name, (self.clock.now() - began) * 1000, probe=True)
             else:
@@ -148,15 +186,25 @@ class Routes:
         finally:
             self.ended(name)
             self.probing.discard(name)
+            if answered or profile.live:
+                self.expend(name, Occasion.PROBE, profile.price.bill(seconds(clip.taken)))
 
 
-async def _words(engine: Transcriber, pcm: bytes, languages: tuple[str, ...]) -> bool:
-    async def clip() -> AsyncGenerator[AudioChunk, None]:
-        for at in range(0, len(pcm), 2 * ms(100)):
-            yield AudioChunk(pcm[at : at + 2 * ms(100)], at // 2)
+@dataclass(slots=True)
+class Clip:
+    pcm: bytes
+    taken: int = 0
+    """Samples an engine has asked for."""
 
+    async def chunks(self) -> AsyncGenerator[AudioChunk, None]:
+        for at in range(0, len(self.pcm), 2 * ms(100)):
+            yield (chunk := AudioChunk(self.pcm[at : at + 2 * ms(100)], at // 2))
+            self.taken = chunk.end
+
+
+async def _words(engine: Transcriber, clip: Clip, languages: tuple[str, ...]) -> bool:
     language = "en" if not languages or "en" in languages else languages[0]
-    async with aclosing(clip()) as audio, aclosing(engine.transcribe(audio, language=language)) as hypotheses:
+    async with aclosing(clip.chunks()) as audio, aclosing(engine.transcribe(audio, language=language)) as hypotheses:
         async for hypothesis in hypotheses:
             if hypothesis.is_final:
                 return bool(hypothesis.text.strip())

@@ -10,13 +10,14 @@ import anyio
 from app.domain import race as r
 from app.domain.agreement import agreement
 from app.domain.audio import AudioChunk
-from app.domain.decision import Attempt, Outcome, Record, Refused
+from app.domain.decision import Attempt, Occasion, Outcome, Record, Refused
 from app.domain.errors import ProviderBusy
 from app.domain.policy import Allowed, Candidate, Choice, Decision, Request, rank
 from app.domain.ports import Transcriber
 from app.domain.route import Place, Route
 from app.domain.tenant import OPEN, Tenant
 from app.domain.transcript import Hypothesis
+from app.runtime.metering import Meter
 from app.runtime.pursuit import HAPPENINGS, USUAL_S, Item, Pursuit
 from app.runtime.routes import Routes
 
@@ -31,6 +32,8 @@ class SessionFinals:
     allowed: Allowed = Allowed.CLOUD_OK
     engines: Mapping[str, Transcriber] | None = None
     """The session's own engines, where it has some; otherwise those of the routes."""
+    meters: Mapping[str, Meter] = field(default_factory=dict)
+    """Of those that count themselves what they cost."""
 
     def open(
         self, utterance: int, language: str | None, allowed: Allowed, deadline_ms: float | None = None
@@ -38,10 +41,14 @@ class SessionFinals:
         engines = self.routes.engines if self.engines is None else self.engines
         if self.tenant.place is Allowed.ON_PREM_ONLY:
             allowed = Allowed.ON_PREM_ONLY  # whatever the session asks for
-        return RoutedFinal(self.routes, engines, self.session, self.tenant, utterance, language, allowed, deadline_ms)
+        return RoutedFinal(
+            self.routes, engines, self.meters, self.session, self.tenant, utterance, language, allowed, deadline_ms
+        )
 
     def close(self) -> None:
-        """The session is over."""
+        """The session is over; what its engines cost since the last final is written down."""
+        for name, meter in self.meters.items():
+            self.routes.expend(name, Occasion.SILENCE, meter.charge(), self.session, self.tenant.name)
         self.routes.ledger.close(self.session)
 
     async def transcribe(
@@ -60,6 +67,7 @@ class RoutedFinal:
 
     routes: Routes
     engines: Mapping[str, Transcriber]
+    meters: Mapping[str, Meter]
     session: str
     tenant: Tenant
     utterance: int
@@ -115,7 +123,7 @@ class RoutedFinal:
         speculative = not self._confirmed and not self.live
         rules, decision = self.routes.rules(), self._decide()
         if speculative:
-            if decision.best and decision.best.usd > 0 and not rules.speculate_paid:
+            if decision.best and not self._is_free(decision.best) and not rules.speculate_paid:
                 raise ProviderBusy("finals", "the route costs money and waits for the end of the utterance")
             decision = self._decide(speculative=True)
         race, orders = r.begin(
@@ -133,6 +141,7 @@ class RoutedFinal:
                 self._choices,
                 lambda: self._draft,
                 self._spend,
+                self.meters,
                 self._attempts,
                 race,
                 tasks,
@@ -164,10 +173,22 @@ class RoutedFinal:
             speculative=speculative,
             tenant_usd=self.tenant.budget_usd_per_day,
         )
-        fleet = self.routes.fleet(self.language)
+        fleet = tuple(self._streamed(candidate) for candidate in self.routes.fleet(self.language))
         decision = rank(request, fleet, self.routes.rules())
         self._basis = request, fleet, decision
         return decision
+
+    def _streamed(self, candidate: Candidate) -> Candidate:
+        """The route with what this session's stream has carried, so that its price is that of going on."""
+        meter = self.meters.get(candidate.name)
+        if meter is None:
+            return candidate
+        pursued = self._pursuit
+        carried = pursued.streamed(candidate.name) if pursued else meter.carried_seconds(self.language)
+        return replace(candidate, streamed=carried)
+
+    def _is_free(self, choice: Choice) -> bool:
+        return self.routes.standings[choice.name].profile.price.is_free
 
     def _spend(self, usd: float) -> None:
         self.routes.ledger.spend(self.session, self.tenant.name, usd)

@@ -102,11 +102,5 @@ def rest(stream: Streaming, limits: Limits, now: float) -> Order:
     return Wait(min(feeds_at, gives_up_at))
 
 
-def marginal_seconds(kept_samples: int | None, utterance_samples: int) -> int:
-    """What one more utterance costs: on the kept stream, or on a new one where none is kept."""
-    kept = kept_samples or 0
-    return billed_seconds(kept + utterance_samples) - billed_seconds(kept)
-
-
 def _ends_at(stream: Streaming, limits: Limits) -> float:
     return min(stream.opened_at + limits.age_s, stream.expires_at)

@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 
-from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
-from app.domain.errors import ProviderDown, ProviderError
+from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms, seconds
+from app.domain.errors import ProviderDown, ProviderError, ProviderRefused
 from app.domain.transcript import Hypothesis
 from providers.aws.commit import Commit, Flush, GiveUp, Listen, next_step
 from providers.aws.feeding import feed, stay_awake
 from providers.aws.languages import language_of, locale_for
-from providers.aws.lifetime import Close, Feed, Wait, billed_seconds, has_room, marginal_seconds, rest
+from providers.aws.lifetime import Close, Feed, Wait, billed_seconds, has_room, rest
 from providers.aws.pool import StreamPool
 from providers.aws.stream import Hearing, Stream
 from providers.aws.streaming_client import PROVIDER
@@ -38,9 +38,13 @@ class TranscribeSession:
         """What this session has cost so far, minimum included; the difference over an utterance is its price."""
         return self._spent_s + sum(billed_seconds(stream.samples) for stream in self._streams)
 
-    def marginal_seconds(self, utterance_samples: int) -> int:
-        """What an utterance of this length would cost now."""
-        return marginal_seconds(self._kept.samples if self._kept else None, utterance_samples)
+    def carried_seconds(self, language: str | None) -> float:
+        """What the stream has carried that the next utterance would go on with; 0 where it would open another."""
+        try:
+            locale = locale_for(language, default=self._pool.settings.language)
+        except ProviderRefused:
+            return 0.0
+        return seconds(self._kept.samples) if self._kept and self._fits(self._kept, locale) else 0.0
 
     async def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
@@ -109,8 +113,7 @@ class TranscribeSession:
         kept, self._kept = self._kept, None
         if kept is not None:
             self._wake(kept)
-            is_fit = kept.locale == locale and not kept.is_doubtful
-            if is_fit and has_room(kept.state, self._pool.settings.limits, anyio.current_time()):
+            if self._fits(kept, locale):
                 with suppress(ProviderError):  # because a stream that was lost in the pause is replaced
                     await kept.send(_GAP)
                     return kept
@@ -118,6 +121,10 @@ class TranscribeSession:
         stream = await self._pool.open(locale)
         self._streams.append(stream)
         return stream
+
+    def _fits(self, stream: Stream, locale: str) -> bool:
+        is_usable = stream.locale == locale and not stream.is_doubtful and not stream.over.is_set()
+        return is_usable and has_room(stream.state, self._pool.settings.limits, anyio.current_time())
 
     def _give_back(self, stream: Stream) -> None:
         if not self._keeps or self._kept is not None or stream.is_ended or stream.over.is_set():

@@ -15,7 +15,8 @@ import anyio
 import openai
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk, ms
-from app.domain.errors import ProviderMisbehaved
+from app.domain.errors import ProviderMisbehaved, ProviderRefused
+from app.domain.health import Load
 from app.domain.transcript import Hypothesis
 from providers.openai.errors import our_errors
 
@@ -32,6 +33,21 @@ class UploadingTranscriber:
     model: str
     prompt: str
     answer_timeout_s: float
+
+    async def load(self) -> Load | None:
+        """What a Parley worker's `/health` says; None where the server has no such page."""
+        root = str(self.client.base_url).rstrip("/").removesuffix("/v1")
+        told: Any = None
+        try:
+            with our_errors(self.provider):
+                told = await self.client.with_options(base_url=root).get("/health", cast_to=object)
+        except (ProviderRefused, ProviderMisbehaved):
+            return None
+        match told:
+            case {"queue": int(queue), "atOnce": int(at_once)} if at_once > 0:
+                p50, p95 = (ms if isinstance(ms, float) else None for ms in map(told.get, ("p50Ms", "p95Ms")))
+                return Load(queue, at_once, p50, p95)
+        return None
 
     async def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None

@@ -44,14 +44,13 @@ async def test_a_session_costs_what_the_service_counts(engine: TranscribeEngine,
     assert [stream.billed_seconds for stream in emulator.streams][1] == 15
 
 
-async def test_the_next_utterance_costs_its_seconds_on_a_kept_stream_and_fifteen_on_a_new_one(
-    engine: TranscribeEngine,
-) -> None:
-    """The price of a decision is the marginal one."""
+async def test_a_session_says_how_far_its_stream_is(engine: TranscribeEngine) -> None:
+    """That prices the next utterance; another language needs another stream, and an unknown one has none."""
     async with engine.session() as session:
-        assert session.marginal_seconds(ms(3_000)) == 15
+        assert session.carried_seconds("en") == 0
         await final(session, utterance(4_000))
-        assert session.marginal_seconds(ms(3_000)) == 0
+        assert 4 <= session.carried_seconds("en") < 6
+        assert [session.carried_seconds(language) for language in ("de", "xx")] == [0, 0]
 
 
 async def test_every_stream_is_reported_once_when_it_ends(account: None, emulator: TranscribeEmulator) -> None:

@@ -1,5 +1,6 @@
 """Decisions are stored, listed, summed up and counted; spending survives a restart."""
 
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -9,7 +10,8 @@ import pytest
 
 from app.client import talking
 from app.data.decisions import open_decisions
-from app.domain.decision import Attempt, Outcome, Record, Refused, Wanted
+from app.domain.cost import Spent
+from app.domain.decision import Attempt, Expense, Occasion, Outcome, Record, Refused, Wanted
 from app.domain.errors import SettingsError
 from app.domain.fleet import standing
 from app.domain.floor import Floor, TurnRules
@@ -18,11 +20,13 @@ from app.domain.route import Place
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
+from app.runtime.ledger import Ledger
 from app.runtime.metrics import RouteMetrics
 from app.runtime.routes import Routes
 from app.runtime.routing import SessionFinals
 from app.runtime.service import Policy
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
+from tests.postgres import cut_off, new_database, running_postgres
 from tests.routes import AWS, LOCAL
 from tests.serving import scripted_service, served
 
@@ -51,9 +55,18 @@ RECORD = Record(
 )
 
 
-@pytest.fixture
-def url(tmp_path) -> str:
-    return f"sqlite+aiosqlite:///{tmp_path}/parley.db"
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request, tmp_path) -> str:
+    """Of an empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/parley.db"
+    return new_database(request.getfixturevalue("postgres"))
 
 
 async def test_what_was_recorded_is_found_again(url):
@@ -81,14 +94,57 @@ async def test_what_was_recorded_is_found_again(url):
 
 
 async def test_spending_survives_a_restart(url):
-    """What a tenant spent today is known to the next process."""
+    """What a tenant spent today is known to the next process, and what probes and silence cost."""
+    probe = Expense(RECORD.at, "aws", Occasion.PROBE, 0.25)
     async with open_decisions(url) as decisions:
         decisions.record(RECORD)
         decisions.record(replace(RECORD, id="2", tenant="u", usd=0.5))
+        decisions.record(probe)
+        decisions.record(replace(probe, occasion=Occasion.SILENCE, usd=0.5, session="s", tenant="u"))
 
     async with open_decisions(url) as decisions:
-        assert await decisions.spent_on("2026-01-02") == {"t": 0.006, "u": 0.5}
+        ledger = Ledger(lambda: "2026-01-02")
+        ledger.resume(await decisions.spent_on("2026-01-02"))
+        assert await decisions.spent_on("2026-01-02") == {"t": 0.006, "u": 1.0, "": 0.25}
         assert await decisions.spent_on("2026-01-03") == {}
+    assert ledger.spent("", "u") == Spent(0.0, 1.0, pytest.approx(1.256))
+
+
+async def test_two_processes_may_begin_with_one_empty_database(url):
+    """Whoever is second finds the tables made; both are written to."""
+
+    async def process(number: int) -> None:
+        async with open_decisions(url) as decisions:
+            decisions.record(replace(RECORD, id=str(number)))
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as processes:
+            for number in range(2):
+                processes.start_soon(process, number)
+        async with open_decisions(url) as decisions:
+            found = await decisions.find(Wanted())
+
+    assert sorted(record.id for record in found) == ["0", "1"]
+
+
+async def test_a_database_that_went_away_and_came_back_gets_what_waited(postgres):
+    """Connections that were cut are replaced, and no record is lost."""
+    url = new_database(postgres)
+    async with open_decisions(url) as decisions:
+        decisions.record(RECORD)
+        await decisions.flush()
+        cut_off(url)
+        decisions.record(replace(RECORD, id="2"))
+        found = await decisions.find(Wanted())
+
+    assert len(found) == 2
+
+
+async def test_a_postgres_without_that_database_is_named(postgres):
+    """By its setting, as a wrong password would be."""
+    with pytest.raises(SettingsError, match="DATABASE_URL"):
+        async with open_decisions(f"{postgres}/nowhere"):
+            pass
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "sqlite+aiosqlite:////no/such/folder/x.db", "postgresql+nodriver://x/y"])

@@ -109,7 +109,7 @@ async def test_a_well_route_is_fed_live_and_nobody_else_is_asked():
     record = field.records[0]
     assert record.ranked == ("aws", "local")
     assert [a.outcome for a in record.attempts] == [Outcome.DELIVERED]
-    assert record.request.spent.day == pytest.approx(0.006)  # promised while it ran
+    assert record.request.spent.day == pytest.approx(0.012)  # promised while it ran: it might have become long
 
 
 async def test_a_hedge_is_counted_and_its_loser_is_paid():
@@ -132,6 +132,19 @@ async def test_hedges_are_within_their_budget():
     second = await speak(field)
 
     assert (first[1].route.name, second[1].route.name) == ("local", "aws")
+
+
+@pytest.mark.parametrize("hedge", [HedgeRules(share=0.0, burst=0.0), HedgeRules(enabled=False)], ids=["dry", "off"])
+async def test_a_stall_without_a_hedge_costs_four_times_the_usual(hedge):
+    """The stalled route is stopped before the next one is asked, so that nothing runs twice."""
+    aws = RouteEngine(None, stalls=True)
+    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,), hedge=hedge), aws=aws)
+
+    text, owed, delay = await speak(field)
+
+    assert (text, owed.route.name, owed.route.hedged) == (f"{CHUNKS} chunks", "local", False)
+    assert delay <= 4 * HEDGE_S + LOCAL_S + 0.16
+    assert aws.closed == 1
 
 
 async def test_a_route_that_fails_again_and_again_rests_and_comes_back_by_a_probe():

@@ -15,7 +15,6 @@ from providers.aws.lifetime import (
     Wait,
     billed_seconds,
     has_room,
-    marginal_seconds,
     rest,
 )
 
@@ -29,18 +28,6 @@ STREAM = Streaming(opened_at=0, fed_at=10, resting_since=10, samples=ms(4_000), 
 def test_a_stream_costs_whole_seconds_and_fifteen_at_least(milliseconds: int, billed: int) -> None:
     """A stream that never heard anything is free."""
     assert billed_seconds(ms(milliseconds)) == billed
-
-
-@given(st.integers(0, ms(60_000)), st.integers(0, ms(60_000)))
-def test_the_marginal_price_is_the_difference_of_two_bills(kept: int, utterance: int) -> None:
-    """So the prices of a session's utterances add up to its bill."""
-    assert billed_seconds(kept) + marginal_seconds(kept, utterance) == billed_seconds(kept + utterance)
-
-
-def test_without_a_kept_stream_an_utterance_costs_the_minimum() -> None:
-    """That is why streams are kept."""
-    assert marginal_seconds(None, ms(2_000)) == 15
-    assert marginal_seconds(ms(4_000), ms(2_000)) == 0
 
 
 @pytest.mark.parametrize(

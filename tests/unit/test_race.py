@@ -91,15 +91,31 @@ def test_a_slow_route_is_hedged_after_its_own_p95():
 
 
 def test_without_a_token_a_slow_route_is_waited_for_until_patience_ends():
-    """Then it is given up like a failed one."""
+    """Which ends sooner than beside a hedge; then it is given up like a failed one."""
     race = Played(CLOUD, LOCAL)
 
-    race.happen(r.HedgeDue("aws", token=False))
+    assert race.happen(r.HedgeDue("aws", token=False)) == [r.Blame("aws"), r.WakeAfter(1200, r.PatienceDue, "aws")]
     assert race.started == ["aws"]
     race.happen(r.PatienceDue("aws"))
 
     assert race.started == ["aws", "local"]
     assert race.every(r.Stop) == [r.Stop("aws")]
+
+
+def test_where_hedges_are_off_patience_is_as_short():
+    """Four times the delay a hedge would have had, and never more than patience itself."""
+    off = Rules(hedge=HedgeRules(enabled=False))
+
+    assert Played(CLOUD, LOCAL, rules=off).every(r.WakeAfter)[1:] == [r.WakeAfter(1600, r.PatienceDue, "aws")]
+    assert r.give_up_after_ms(replace(CLOUD, tail_ms=9000), off) == off.patience_ms
+
+
+def test_the_only_route_is_waited_for_to_the_end():
+    """However slow: there is nobody to turn to."""
+    race = Played(LOCAL)
+
+    assert race.happen(r.HedgeDue("local", token=False)) == []
+    assert race.happen(r.PatienceDue("local")) == []
 
 
 def test_an_empty_final_is_not_believed_where_the_drafts_had_words():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from app.cli import parley
 from app.cli.policy import read_trace
@@ -140,6 +141,19 @@ def test_a_budget_holds_in_the_simulation():
     tally = simulate(SCENARIO, Rules(budgets=Budgets(day=0.5)))
 
     assert tally.usd <= 0.5 + 0.0121
+
+
+def test_each_purse_holds_in_the_simulation():
+    """A session's money and a tenant's are counted for themselves, and exceeded by what is on its way at most."""
+    told = structs.replace(SCENARIO, sessions=20, tenants=4)
+
+    by_session = simulate(told, Rules(budgets=Budgets(session=0.03))).usd_by_session
+    by_tenant = simulate(told, Rules(budgets=Budgets(tenant=0.1))).usd_by_tenant
+
+    assert len(by_session) == 20
+    assert all(0.03 <= usd <= 0.03 + 0.0121 for usd in by_session.values())
+    assert sorted(by_tenant) == [0, 1, 2, 3]
+    assert all(0.1 <= usd <= 0.1 + 0.0121 for usd in by_tenant.values())
 
 
 def test_the_command_plays_a_scenario_and_draws_it(tmp_path):

@@ -1,0 +1,72 @@
+"""A PostgreSQL of its own for the tests: a temporary folder, a free loopback port, nobody's privileges.
+
+Its databases sort text as people do, not by bytes, because most that are installed do.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pwd import getpwnam
+from signal import SIGINT
+from tempfile import mkdtemp
+from time import monotonic, sleep
+from uuid import uuid4
+
+from tests.strict import missing
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """The URL of an empty server, without a database's name."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
+    if not programs:
+        missing("PostgreSQL")
+    binaries = programs[-1].parent
+    user = "postgres" if os.getuid() == 0 else None  # because it refuses to run as root
+    folder = Path(mkdtemp(prefix="parley-postgres-"))
+    if user:
+        os.chown(folder, getpwnam(user).pw_uid, -1)
+    try:
+        initdb = [binaries / "initdb", "-D", folder / "data", "-U", "parley", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        sorting = ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]
+        subprocess.run([*initdb, *sorting], user=user, cwd=folder, check=True, capture_output=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        serve = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+        quick = ["-k", folder, "-c", "fsync=off"]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen([*serve, *quick], user=user, cwd=folder, stdout=log, stderr=log)
+        try:
+            asking = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+            until = monotonic() + 60
+            while subprocess.run(asking, check=False).returncode:
+                assert server.poll() is None, (folder / "log").read_text()
+                assert monotonic() < until, "PostgreSQL did not start within a minute"
+                sleep(0.1)
+            yield f"postgresql+asyncpg://parley@127.0.0.1:{port}"
+        finally:
+            server.send_signal(SIGINT)
+            server.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+def new_database(server: str) -> str:
+    """The URL of an empty database."""
+    name = f"test_{uuid4().hex}"
+    port = server.rpartition(":")[2]
+    command = ["createdb", "-h", "127.0.0.1", "-p", port, "-U", "parley", name]
+    subprocess.run(command, check=True)
+    return f"{server}/{name}"
+
+
+def cut_off(database: str) -> None:
+    """End every connection to it, as a restart or a firewall would."""
+    server, _, name = database.rpartition("/")
+    ending = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+    command = ["psql", "-q", "-h", "127.0.0.1", "-p", server.rpartition(":")[2], "-U", "parley", "-c", ending]
+    subprocess.run([*command, "postgres"], check=True, capture_output=True)
