@@ -3,19 +3,17 @@
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from random import SystemRandom
 from typing import Any, assert_never, cast
 
-from anyio import create_task_group, to_thread
+from anyio import create_task_group
 
 from app import registry
-from app.assembly.speech import finals_model, open_whisper
+from app.assembly.speech import finals_model, open_whisper, spoken_clip
 from app.config import Settings
 from app.data.decisions import open_decisions
 from app.domain.decision import Record
 from app.domain.ports import Transcriber
-from app.media.decode import decode
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile
 from app.policy.rules_file import rules_path
 from app.policy.watch import watched_rules
@@ -23,9 +21,6 @@ from app.runtime.clock import SystemClock
 from app.runtime.metrics import RouteMetrics
 from app.runtime.routes import Routes
 from app.runtime.service import Policy
-
-PROBE = Path(__file__).parents[1] / "runtime" / "probe.flac"
-"""John F. Kennedy, 1961: "ask what you can do for your country". Public domain."""
 
 
 @asynccontextmanager
@@ -37,14 +32,18 @@ async def open_policy(
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         decisions = await stack.enter_async_context(open_decisions(settings.database_url))
-        engines = {name: await stack.enter_async_context(_open_route(settings, name, t)) for name, t in tables.items()}
+        clip = await spoken_clip()
+        engines = {
+            name: await stack.enter_async_context(_open_route(settings, name, table, clip))
+            for name, table in tables.items()
+        }
         routes = Routes(
             tuple(profile(name, table) for name, table in tables.items()),
             engines,
             rules=lambda: rules.rules,
             clock=clock,
             chance=SystemRandom().random,
-            clip=b"".join(await to_thread.run_sync(lambda: list(decode(PROBE)))),
+            clip=clip,
         )
         routes.ledger.resume(await decisions.spent_on(routes.ledger.today()))
         metrics = RouteMetrics(routes)
@@ -71,12 +70,14 @@ async def own_engines(
         yield own
 
 
-def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsyncContextManager[Transcriber]:
+def _open_route(
+    settings: Settings, name: str, table: RouteTable, clip: bytes
+) -> AbstractAsyncContextManager[Transcriber]:
     match table:
         case LocalRoute():
             return cast(
                 AbstractAsyncContextManager[Transcriber],
-                open_whisper(settings, finals_model(settings), settings.beam_size),
+                open_whisper(settings, finals_model(settings), settings.beam_size, clip),
             )
         case OpenAIRoute():
             own = table.base_url is None or table.base_url == settings.openai_base_url

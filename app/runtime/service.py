@@ -14,6 +14,7 @@ from app.domain.summary import RouteSummary
 from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
+from app.runtime.hearing import Hearing
 from app.runtime.ingest import Scribe, Source
 from app.runtime.partial import PartialFiles
 from app.runtime.routes import Routes
@@ -59,6 +60,8 @@ class Service:
     """Bytes an uploaded file may have."""
     description: tuple[tuple[str, str], ...] = ()
     """What runs, in words: a name and a sentence each."""
+    hearing: Hearing | None = None
+    """The speech models in this process, where there are any."""
     policy: Policy | None = None
     """None where finals come from one engine, whatever happens."""
     sessions: set[str] = field(default_factory=set)

@@ -8,6 +8,7 @@ from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
 from app.runtime.archive import ArchiveState
+from app.runtime.hearing import Hearing
 from app.runtime.service import Service
 from app.runtime.vitals import vitals
 from app.web import recordings, uploads
@@ -27,6 +28,7 @@ async def health(state: State) -> dict[str, Any]:
         "status": "ok" if service.has_room else "full",
         "sessions": len(service.sessions),
         "maxSessions": service.max_sessions,
+        "capacity": _capacity(service.hearing),
         "archive": _archive(service.archive.state()),
         "runs": dict(service.description),
     }
@@ -38,6 +40,27 @@ async def metrics(state: State) -> Response[bytes]:
     service: Service = state.service
     routes = service.policy.metrics() if service.policy else b""
     return Response(vitals(service) + routes, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _capacity(hearing: Hearing | None) -> dict[str, Any] | None:
+    if hearing is None:
+        return None
+    return {
+        "sessions": hearing.capacity,
+        "queued": hearing.queued(),
+        "models": {
+            model.job: {
+                "model": model.name,
+                "device": model.device,
+                "precision": model.precision,
+                "note": model.note,
+                "rtf": round(model.speed.rtf, 3),
+                "finalMs": round(model.speed.final_s * 1000, 1),
+                "draftMs": round(model.speed.draft_s * 1000, 1),
+            }
+            for model in hearing.models
+        },
+    }
 
 
 def _archive(state: ArchiveState) -> dict[str, Any]:

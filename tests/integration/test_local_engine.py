@@ -11,8 +11,6 @@ import pytest
 from app.domain.agreement import Agreement
 from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ModelUnavailable, ProviderRefused
-from providers.local.cores import plan
-from providers.local.self_test import SelfTest, capacity
 from providers.local.whisper import open_whisper
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, silence, word_error_rate
 from tests.contracts.test_speech_detector import chunked
@@ -176,7 +174,16 @@ async def test_hotwords_reach_the_decoder_within_their_room(worldly):
         assert word_error_rate(HANDS.words, (await final(engine, HANDS.pcm)).text) <= 0.5
 
 
-async def test_the_self_test_tells_what_the_machine_can_do(engine):
-    """Speed is known before the first session."""
-    assert 0 < engine.self_test.rtf < 1
-    assert capacity(finals=SelfTest(0.15), drafts=SelfTest(0.05), workers=plan(2).workers) == 3
+async def test_the_self_test_tells_how_fast_the_model_is_here():
+    """A sentence is decoded as a final and as a draft before the first session; a draft is the cheaper one."""
+    async with open_whisper(model=model("whisper-tiny.en"), device="cpu", timed_on=HANDS.pcm) as engine:
+        speed = engine.speed
+
+    assert speed.sound_s == pytest.approx(len(HANDS.pcm) / 32_000)
+    assert 0 < speed.draft_s < 2 * speed.final_s
+    assert speed.rtf < 1
+
+
+async def test_an_engine_that_nobody_wants_timed_is_only_warmed(engine):
+    """`parley transcribe` begins at once."""
+    assert engine.speed is None
