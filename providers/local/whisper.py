@@ -21,7 +21,7 @@ from providers.local.sessions import Equipment, SessionWhisper
 from providers.local.silero import load_network
 from providers.local.vocabulary import prompt_tokens
 from providers.local.voice import Span, VoiceFinder, windows
-from providers.local.whisper_model import load, translated
+from providers.local.whisper_model import load, translated, within_memory
 
 _LONGEST = 28 * SAMPLE_RATE
 """Samples decoded at once; Whisper hears 30 s."""
@@ -90,22 +90,23 @@ class WhisperEngine:
         self, utterance: AsyncIterable[AudioChunk], session: Hashable, language: str | None
     ) -> AsyncGenerator[Hypothesis, None]:
         self._model.tokenizer(language)
-        start = 0
-        pcm = bytearray()
-        done: list[Hypothesis] = []
-        async for chunk in utterance:
-            pcm += chunk.pcm
-            while len(pcm) > 2 * _LONGEST * BYTES_PER_SAMPLE:
-                spans = await self._spans(bytes(pcm))
-                keep = spans[-1].start if len(spans) > 1 else len(pcm) // BYTES_PER_SAMPLE
-                done += [h async for h in self._pieces(bytes(pcm), spans[:-1] or spans, start, session, language)]
-                del pcm[: keep * BYTES_PER_SAMPLE]
-                start += keep
-                yield replace(_whole(done, language), is_final=False)
-        rest = len(pcm) // BYTES_PER_SAMPLE
-        spans = await self._spans(bytes(pcm)) if rest > _LONGEST else (Span(0, rest),) * bool(rest)
-        done += [h async for h in self._pieces(bytes(pcm), spans, start, session, language)]
-        yield _whole(done, language)
+        with within_memory():
+            start = 0
+            pcm = bytearray()
+            done: list[Hypothesis] = []
+            async for chunk in utterance:
+                pcm += chunk.pcm
+                while len(pcm) > 2 * _LONGEST * BYTES_PER_SAMPLE:
+                    spans = await self._spans(bytes(pcm))
+                    keep = spans[-1].start if len(spans) > 1 else len(pcm) // BYTES_PER_SAMPLE
+                    done += [h async for h in self._pieces(bytes(pcm), spans[:-1] or spans, start, session, language)]
+                    del pcm[: keep * BYTES_PER_SAMPLE]
+                    start += keep
+                    yield replace(_whole(done, language), is_final=False)
+            rest = len(pcm) // BYTES_PER_SAMPLE
+            spans = await self._spans(bytes(pcm)) if rest > _LONGEST else (Span(0, rest),) * bool(rest)
+            done += [h async for h in self._pieces(bytes(pcm), spans, start, session, language)]
+            yield _whole(done, language)
 
     async def transcribe_recording(
         self,
@@ -154,8 +155,9 @@ class WhisperEngine:
         return await to_thread.run_sync(self._cut, pcm, abandon_on_cancel=True)
 
     def _cut(self, pcm: bytes) -> tuple[Span, ...]:
-        sound = samples_of(pcm)
-        return windows(self._voice.probabilities(sound), len(sound), longest=_LONGEST, wanted=_WANTED)
+        with within_memory():
+            sound = samples_of(pcm)
+            return windows(self._voice.probabilities(sound), len(sound), longest=_LONGEST, wanted=_WANTED)
 
     def _hear(self, wishes: Sequence[_Wish]) -> list[Heard]:
         """On a worker thread: silence is not even decoded."""

@@ -83,6 +83,20 @@ async def test_sound_that_is_no_speech_has_no_words(engine, pcm):
     assert (await final(engine, pcm)).text == ""
 
 
+async def test_a_snippet_of_speech_harms_nobody(engine):
+    """50 ms out of a word, as a final and as a draft: few words or none, and an answer."""
+    snippet = HANDS.pcm[32_000 : 32_000 + 1600]
+
+    assert len((await final(engine, snippet)).text.split()) <= 3
+    assert len((await engine.for_session().draft(snippet)).text.split()) <= 3
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 4.0])
+async def test_a_draft_of_digital_silence_is_empty(engine, seconds):
+    """Zeros have no logarithm, and still no words."""
+    assert (await engine.for_session().draft(silence(seconds))).text == ""
+
+
 async def test_clipped_speech_is_still_speech(engine):
     """A microphone turned up too far costs accuracy, not the session."""
     loud = np.clip(np.frombuffer(HANDS.pcm, "<i2").astype(np.int32) * 20, -32768, 32767).astype("<i2").tobytes()
