@@ -29,7 +29,7 @@ class Speed:
     """What a draft takes that goes on behind its first half."""
 
     at_once: int = 1
-    """How many such passes run side by side."""
+    """How many passes run side by side, and ran so while they were timed."""
 
     @property
     def rtf(self) -> float:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import numpy as np
@@ -24,18 +25,22 @@ def noise() -> bytes:
 def speed(seconds: float, final: Callable[[], str], draft: Callable[[str], str], *, batch: int, at_once: int) -> Speed:
     """Time both kinds of pass, `batch` asks each, over a sound of so many seconds; the first final only warms.
 
-    A draft is given the first half of the words, as if earlier drafts had agreed on them.
+    `at_once` of them run side by side, because each is slower in company. A draft is given the first half of the
+    words, as if earlier drafts had agreed on them.
     """
     words = final().split()
     known = " ".join(words[: len(words) // 2])
-    return Speed(seconds, _timed(final) / batch, _timed(lambda: draft(known)) / batch, at_once)
+    with ThreadPoolExecutor(at_once) as beside:
+
+        def timed(work: Callable[[], str]) -> float:
+            """The middle one of a few times: what else runs here may spoil one of them."""
+            return median(_taken(beside, [work] * at_once) for _ in range(_TIMES)) / batch
+
+        return Speed(seconds, timed(final), timed(lambda: draft(known)), at_once)
 
 
-def _timed(work: Callable[[], object]) -> float:
-    """The middle one of a few times: what else runs here may spoil one of them."""
-    taken = []
-    for _ in range(_TIMES):
-        begun = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - begun)
-    return median(taken)
+def _taken(beside: ThreadPoolExecutor, works: list[Callable[[], str]]) -> float:
+    begun = time.perf_counter()
+    for done in [beside.submit(work) for work in works]:
+        done.result()
+    return time.perf_counter() - begun

@@ -117,6 +117,22 @@ async def test_a_draft_of_a_long_utterance_costs_no_more_than_one_of_a_short_one
     assert word_error_rate(" ".join(clip.words for clip in (HANDS, COUNTRY, HOUR) * 2), agreed.text) <= 0.35
 
 
+async def test_a_draft_that_nobody_waits_for_any_more_does_not_mix_with_the_next(engine):
+    """It may still be running when the session's next utterance is drafted beside it."""
+    session, texts = engine.for_session(), {}
+
+    async def draft(clip):
+        texts[clip] = (await session.draft(clip.pcm)).text
+
+    for _ in range(3):
+        async with anyio.create_task_group() as tasks:
+            for clip in (HANDS, HOUR):
+                tasks.start_soon(draft, clip)
+
+        assert word_error_rate(HOUR.words, texts[HOUR]) <= 0.2
+        assert texts[HANDS] == "" or word_error_rate(HANDS.words, texts[HANDS]) <= 0.2
+
+
 async def test_an_english_model_refuses_another_language(engine):
     """It says so before it has heard a sample."""
     with pytest.raises(ProviderRefused, match="English only"):
