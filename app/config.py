@@ -21,7 +21,9 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Other web origins that may connect, comma-separated; `*` for all. Its own page always may."
     )
-    max_sessions: int = Field(16, ge=1, description="Sessions at once; one more is refused with close code 1013.")
+    max_sessions: int = Field(
+        0, ge=0, description="Sessions at once; one more is refused with close code 1013. 0: what the self-test allows."
+    )
     tenants: Path | None = Field(
         None,
         description="TOML file with those who may come in, and their keys; empty: everyone, without a key. "

@@ -123,7 +123,6 @@ async def run(args: argparse.Namespace) -> dict[str, Any]:
         report["words on noise"] = {
             name: sum(len(text.split()) for _, text in answers) for name, answers in invented.items()
         }
-        report["rtf"] = {"finals": final_engine.self_test.rtf, "drafts": draft_engine.self_test.rtf}
     return report
 
 
@@ -154,7 +153,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0 takes every core this process may use")
     args = parser.parse_args()
     report = anyio.run(run, args)
-    for row in ("finals", "drafts model, whole clips", "draft pass", "words on noise", "rtf"):
+    for row in ("finals", "drafts model, whole clips", "draft pass", "words on noise"):
         print(row)
         for name, value in report[row].items():
             print(f"  {name:28} {_shown(value)}")

@@ -4,20 +4,16 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from random import SystemRandom
 from typing import Any, assert_never, cast
 
-from anyio import to_thread
-
 from app import registry
 from app.assembly.beside import beside
-from app.assembly.speech import finals_model, open_whisper
+from app.assembly.speech import finals_model, open_whisper, spoken_clip
 from app.config import Settings
 from app.data.decisions import open_decisions
 from app.domain.decision import Expense, Record
 from app.domain.ports import Reporting, Transcriber
-from app.media.decode import decode
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile
 from app.policy.rules_file import read_rules, rules_path
 from app.policy.watch import watched
@@ -26,9 +22,6 @@ from app.runtime.metering import Meter
 from app.runtime.metrics import RouteMetrics
 from app.runtime.routes import Routes
 from app.runtime.service import Policy
-
-PROBE = Path(__file__).parents[1] / "runtime" / "probe.flac"
-"""John F. Kennedy, 1961: "ask what you can do for your country". Public domain."""
 
 
 @asynccontextmanager
@@ -40,7 +33,11 @@ async def open_policy(
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         decisions = await stack.enter_async_context(open_decisions(settings.database_url))
-        engines = {name: await stack.enter_async_context(_open_route(settings, name, t)) for name, t in tables.items()}
+        clip = await spoken_clip()
+        engines = {
+            name: await stack.enter_async_context(_open_route(settings, name, table, clip))
+            for name, table in tables.items()
+        }
         routes = Routes(
             tuple(profile(name, table) for name, table in tables.items()),
             engines,
@@ -48,7 +45,7 @@ async def open_policy(
             clock=clock,
             chance=SystemRandom().random,
             reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
-            clip=b"".join(await to_thread.run_sync(lambda: list(decode(PROBE)))),
+            clip=clip,
         )
         routes.ledger.resume(await decisions.spent_on(routes.ledger.today()))
         metrics = RouteMetrics(routes)
@@ -91,12 +88,14 @@ def _may_report(table: RouteTable) -> bool:
     return isinstance(table, OpenAIRoute) and table.base_url is not None
 
 
-def _open_route(settings: Settings, name: str, table: RouteTable) -> AbstractAsyncContextManager[Transcriber]:
+def _open_route(
+    settings: Settings, name: str, table: RouteTable, clip: bytes
+) -> AbstractAsyncContextManager[Transcriber]:
     match table:
         case LocalRoute():
             return cast(
                 AbstractAsyncContextManager[Transcriber],
-                open_whisper(settings, finals_model(settings), settings.beam_size),
+                open_whisper(settings, finals_model(settings), settings.beam_size, clip),
             )
         case OpenAIRoute():
             own = table.base_url is None or table.base_url == settings.openai_base_url

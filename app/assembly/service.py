@@ -8,7 +8,7 @@ from anyio import to_thread
 from app.assembly.answers import open_generator, open_synthesizer, replies_named, reply_provider, voice_named
 from app.assembly.archive import open_archive, open_source, place, spool_folder
 from app.assembly.routes import open_policy, own_engines
-from app.assembly.speech import device, finals_model, open_detector, open_whisper
+from app.assembly.speech import device, finals_model, hearing, open_detector, open_whisper
 from app.assembly.tenants import asked_for, open_tenants
 from app.config import Settings
 from app.domain.endpointing import Endpointer, EndpointingRules
@@ -30,11 +30,18 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         tenants = await stack.enter_async_context(open_tenants(settings.tenants))
         tables = await to_thread.run_sync(read_routes, settings.routes)
         routes, policy = await stack.enter_async_context(open_policy(settings, tables))
-        drafts = await stack.enter_async_context(open_whisper(settings, settings.draft_model_id, 1))
+        drafts = await stack.enter_async_context(open_whisper(settings, settings.draft_model_id, 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(open_synthesizer(settings))
+        ears = hearing(
+            settings,
+            drafts=drafts,
+            finals=_local(routes.engines, tables),
+            replies_here=provider == "embedded" or settings.speech_provider == "piper",
+        )
+        most = settings.max_sessions or ears.capacity
         archive = await stack.enter_async_context(open_archive(settings, tenants))
 
         @asynccontextmanager
@@ -58,7 +65,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             archive=archive,
             scribe=_scribe(settings, detector, routes.engines, tables),
             floor=first_floor(settings, provider),
-            max_sessions=settings.max_sessions,
+            max_sessions=most,
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
             source=source,
@@ -67,6 +74,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             description=(
                 ("drafts", settings.draft_model_id),
                 ("finals", f"{', '.join(routes.standings)}; policy {routes.rules().name}"),
+                ("sessions", ears.sentence(most)),
                 ("device", " - ".join(filter(None, device(settings)))),
                 ("speech detector", settings.vad),
                 ("replies", replies_named(settings, provider)),
@@ -74,6 +82,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("audio goes to", place(settings)),
                 ("comes in", asked_for(tenants)),
             ),
+            hearing=ears,
             policy=policy,
         )
 
@@ -85,8 +94,13 @@ def _scribe(
     tables: Mapping[str, RouteTable],
 ) -> Scribe | None:
     """Who writes down uploaded recordings: the model in this process, where a route has it."""
-    local = next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
+    local = _local(engines, tables)
     return None if local is None else Scribe(detector, local, settings.language or None, finals_model(settings))
+
+
+def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable]) -> Transcriber | None:
+    """The model in this process that makes finals, where a route has one."""
+    return next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
 
 
 def first_floor(settings: Settings, provider: str) -> Floor:

@@ -5,13 +5,26 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from anyio import to_thread
+
 from app import registry
 from app.config import Settings
+from app.domain.capacity import capacity
 from app.domain.ports import SpeechDetector
+from app.media.decode import decode
 from app.models.resolve import resolve
 from app.runtime.clock import SystemClock
+from app.runtime.hearing import Hearing, SpeechModel
 from app.runtime.ingest import Scribe
 from app.runtime.worker import Queue, Worker
+
+_CLIP = Path(__file__).parents[1] / "runtime" / "probe.flac"
+"""John F. Kennedy, 1961: "ask what you can do for your country". Public domain."""
+
+
+async def spoken_clip() -> bytes:
+    """Speech of nobody who uses this service, for probes and the self-test; 16 kHz PCM."""
+    return b"".join(await to_thread.run_sync(lambda: list(decode(_CLIP))))
 
 
 @asynccontextmanager
@@ -55,7 +68,7 @@ def model_folder(settings: Settings, name: str) -> Path:
     return resolve(name, settings.parley_models_dir)
 
 
-def open_whisper(settings: Settings, model: str, beam_size: int) -> Any:
+def open_whisper(settings: Settings, model: str, beam_size: int, timed_on: bytes | None = None) -> Any:
     return registry.opened(
         registry.TRANSCRIBERS,
         "local",
@@ -64,6 +77,21 @@ def open_whisper(settings: Settings, model: str, beam_size: int) -> Any:
         compute_type=settings.compute_type,
         threads=settings.cpu_threads,
         beam_size=beam_size,
+        timed_on=timed_on,
+    )
+
+
+def hearing(settings: Settings, *, drafts: Any, finals: Any, replies_here: bool) -> Hearing:
+    """What the self-test found; `finals` is None where they are made elsewhere."""
+    opened = {"drafts": (settings.draft_model_id, drafts), "finals": (finals_model(settings), finals)}
+    return Hearing(
+        capacity(finals=finals and finals.speed, drafts=drafts.speed, replies_here=replies_here),
+        tuple(
+            SpeechModel(job, name, engine.device, engine.compute_type, engine.note, engine.speed)
+            for job, (name, engine) in opened.items()
+            if engine is not None
+        ),
+        lambda: int(drafts.queued),
     )
 
 

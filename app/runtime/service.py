@@ -15,6 +15,7 @@ from app.domain.tenant import OPEN, Tenant, identify
 from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
 from app.runtime.engines import Engines
+from app.runtime.hearing import Hearing
 from app.runtime.ingest import Scribe, Source
 from app.runtime.partial import PartialFiles
 from app.runtime.routes import Routes
@@ -62,6 +63,8 @@ class Service:
     """Bytes an uploaded file may have."""
     description: tuple[tuple[str, str], ...] = ()
     """What runs, in words: a name and a sentence each."""
+    hearing: Hearing | None = None
+    """The speech models in this process, where there are any."""
     policy: Policy | None = None
     """None where finals come from one engine, whatever happens."""
     sessions: dict[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from litestar.static_files import create_static_files_router
 
 from app.domain.tenant import Tenant
 from app.runtime.archive import ArchiveState
+from app.runtime.hearing import Hearing
 from app.runtime.service import Service
 from app.runtime.vitals import vitals
 from app.web.door import ANYONE, OPERATOR, Door
@@ -32,6 +33,7 @@ async def health(request: Request[Tenant | None, Any, Any], state: State) -> dic
         **status,
         "sessions": len(service.sessions),
         "maxSessions": service.max_sessions,
+        "capacity": _capacity(service.hearing),
         "archive": _archive(service.archive.state()),
         "runs": dict(service.description),
     }
@@ -43,6 +45,27 @@ async def metrics(state: State) -> Response[bytes]:
     service: Service = state.service
     routes = service.policy.metrics() if service.policy else b""
     return Response(vitals(service) + routes, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _capacity(hearing: Hearing | None) -> dict[str, Any] | None:
+    if hearing is None:
+        return None
+    return {
+        "sessions": hearing.capacity,
+        "queued": hearing.queued(),
+        "models": {
+            model.job: {
+                "model": model.name,
+                "device": model.device,
+                "precision": model.precision,
+                "note": model.note,
+                "rtf": round(model.speed.rtf, 3),
+                "finalMs": round(model.speed.final_s * 1000, 1),
+                "draftMs": round(model.speed.draft_s * 1000, 1),
+            }
+            for model in hearing.models
+        },
+    }
 
 
 def _archive(state: ArchiveState) -> dict[str, Any]:

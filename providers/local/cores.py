@@ -37,9 +37,9 @@ class Plan:
 
 
 def plan(cores: int, wished: int = 0) -> Plan:
-    """As many threads a pass as it can use (four), and as many passes at once as that leaves room for."""
+    """Two passes at once on whatever cores there are, before any of them gets a second thread; four threads at most."""
     cores = max(1, wished or cores)
-    threads = min(4, cores)
+    threads = max(1, min(4, cores // 2))
     return Plan(max(1, cores // threads), threads)
 
 

@@ -102,6 +102,8 @@ def _load(folder: Path, threads: int) -> tuple[str, PiperVoice]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Patterns are kept for every length of sentence there ever was, and no two are alike: memory for nothing.
+    options.enable_mem_pattern = False
     options.log_severity_level = 4  # because a stopped computation is reported as an error
     try:
         config = PiperConfig.from_dict(json.loads(weights.with_name(f"{weights.name}.json").read_text("utf-8")))

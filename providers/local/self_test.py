@@ -1,30 +1,46 @@
-"""What this machine can do: how long a pass takes, and how many sessions that allows."""
+"""What this machine can do with a model: a sentence, timed at start."""
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 
-UTTERANCE = 3.0
-"""Seconds of sound in the pass that is timed."""
+import numpy as np
 
+from app.domain.audio import SAMPLE_RATE
+from app.domain.capacity import Speed
 
-@dataclass(frozen=True, slots=True)
-class SelfTest:
-    """One model, timed at start on sound of a common length."""
+WARMING = 3 * SAMPLE_RATE
+"""Samples of noise that warm a model nobody wants timed."""
 
-    pass_seconds: float
-
-    @property
-    def rtf(self) -> float:
-        """Compute time over audio time."""
-        return self.pass_seconds / UTTERANCE
+_TIMES = 3
 
 
-def capacity(
-    *, finals: SelfTest, drafts: SelfTest, workers: int, draft_every: float = 0.5, headroom: float = 0.7
-) -> int:
-    """Sessions that may speak at once so that finals do not pile up, with drafts at `draft_every` seconds.
+def noise() -> bytes:
+    """Sound to warm a model with."""
+    sound = np.random.default_rng(0).normal(0.0, 0.05, WARMING)
+    return (sound * 32767).astype("<i2").tobytes()
 
-    A final costs its share of every second spoken, and every speculative one that a pause
-    wastes costs it again: hence twice.
+
+def speed(seconds: float, final: Callable[[], str], draft: Callable[[str], str], *, batch: int, at_once: int) -> Speed:
+    """Time both kinds of pass, `batch` asks each, over a sound of so many seconds; the first final only warms.
+
+    `at_once` of them run side by side, because each is slower in company. A draft is given the first half of the
+    words, as if earlier drafts had agreed on them.
     """
-    busy = 2 * finals.rtf + drafts.pass_seconds / draft_every
-    return max(1, int(workers * headroom / busy)) if busy > 0 else 1
+    words = final().split()
+    known = " ".join(words[: len(words) // 2])
+    with ThreadPoolExecutor(at_once) as beside:
+
+        def timed(work: Callable[[], str]) -> float:
+            """The middle one of a few times: what else runs here may spoil one of them."""
+            return median(_taken(beside, [work] * at_once) for _ in range(_TIMES)) / batch
+
+        return Speed(seconds, timed(final), timed(lambda: draft(known)), at_once)
+
+
+def _taken(beside: ThreadPoolExecutor, works: list[Callable[[], str]]) -> float:
+    begun = time.perf_counter()
+    for done in [beside.submit(work) for work in works]:
+        done.result()
+    return time.perf_counter() - begun

@@ -35,7 +35,7 @@ class SessionWhisper:
         self._equipment = equipment
         self._finals = finals
         self.known = Draft(GrowingMel(equipment.model.filters))
-        """Only a pass changes it, and passes of one session do not overlap."""
+        """What the newest pass left. A pass keeps to its own copy, because one nobody awaits may overlap the next."""
 
     def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
@@ -76,18 +76,18 @@ class _DraftWish:
 def drafts(equipment: Equipment, wishes: Sequence[_DraftWish]) -> list[Hypothesis]:
     """On a worker thread: a pass for each session, together where the device gains from it."""
     with translated():
-        voiced: list[_DraftWish] = []
+        voiced: list[tuple[_DraftWish, Draft]] = []
         for wish in wishes:
             known = wish.session.known.hear(wish.pcm, wish.stable)
             if not known.voiced and equipment.voice.anyone(samples_of(wish.pcm)):
                 known = replace(known, voiced=True)
             wish.session.known = known
             if known.voiced:
-                voiced.append(wish)
+                voiced.append((wish, known))
         answers = {id(wish): wish.nothing_new for wish in wishes}
-        asks = [wish.session.known.ask(wish.stable, wish.language) for wish in voiced]
-        for wish, heard in zip(voiced, hear(equipment.model, asks) if asks else (), strict=True):
-            text = wish.session.known.text(heard, wish.stable)
-            wish.session.known = wish.session.known.move(heard, wish.stable)
+        asks = [known.ask(wish.stable, wish.language) for wish, known in voiced]
+        for (wish, known), heard in zip(voiced, hear(equipment.model, asks) if asks else (), strict=True):
+            text = known.text(heard, wish.stable)
+            wish.session.known = known.move(heard, wish.stable)
             answers[id(wish)] = Hypothesis(text, language=heard.language, confidence=heard.confidence)
         return [answers[id(wish)] for wish in wishes]

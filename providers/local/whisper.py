@@ -1,6 +1,5 @@
 """Whisper in this process: many sessions, one model, no thirty seconds of silence."""
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,18 +9,19 @@ import numpy as np
 from anyio import to_thread
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk
+from app.domain.capacity import Speed
 from app.domain.transcript import Hypothesis, Word, join
-from providers.local.cores import plan, share_cores, usable_cores
+from providers.local.cores import CUDA_BATCH, plan, share_cores, usable_cores
 from providers.local.decoding import Heard, hear
 from providers.local.mel import samples_of
 from providers.local.passes import Ask
 from providers.local.scheduler import Urgency
-from providers.local.self_test import UTTERANCE, SelfTest
+from providers.local.self_test import noise, speed
 from providers.local.sessions import Equipment, SessionWhisper
 from providers.local.silero import load_network
 from providers.local.vocabulary import prompt_tokens
 from providers.local.voice import Span, VoiceFinder, windows
-from providers.local.whisper_model import load, translated
+from providers.local.whisper_model import load, translated, within_memory
 
 _LONGEST = 28 * SAMPLE_RATE
 """Samples decoded at once; Whisper hears 30 s."""
@@ -51,8 +51,8 @@ class WhisperEngine:
         self._equipment = equipment
         self._model, self._cores, self._voice = equipment.model, equipment.cores, equipment.voice
         self._wish = Ask(np.zeros((0, 0), np.float32), prompt=prompt, beam_size=beam_size)
-        self.self_test = SelfTest(0.0)
-        """How fast this model is here, measured when the engine was opened."""
+        self.speed: Speed | None = None
+        """How fast this model is here, where the opener was given a sentence to time it with."""
 
     @property
     def note(self) -> str:
@@ -90,22 +90,23 @@ class WhisperEngine:
         self, utterance: AsyncIterable[AudioChunk], session: Hashable, language: str | None
     ) -> AsyncGenerator[Hypothesis, None]:
         self._model.tokenizer(language)
-        start = 0
-        pcm = bytearray()
-        done: list[Hypothesis] = []
-        async for chunk in utterance:
-            pcm += chunk.pcm
-            while len(pcm) > 2 * _LONGEST * BYTES_PER_SAMPLE:
-                spans = await self._spans(bytes(pcm))
-                keep = spans[-1].start if len(spans) > 1 else len(pcm) // BYTES_PER_SAMPLE
-                done += [h async for h in self._pieces(bytes(pcm), spans[:-1] or spans, start, session, language)]
-                del pcm[: keep * BYTES_PER_SAMPLE]
-                start += keep
-                yield replace(_whole(done, language), is_final=False)
-        rest = len(pcm) // BYTES_PER_SAMPLE
-        spans = await self._spans(bytes(pcm)) if rest > _LONGEST else (Span(0, rest),) * bool(rest)
-        done += [h async for h in self._pieces(bytes(pcm), spans, start, session, language)]
-        yield _whole(done, language)
+        with within_memory():
+            start = 0
+            pcm = bytearray()
+            done: list[Hypothesis] = []
+            async for chunk in utterance:
+                pcm += chunk.pcm
+                while len(pcm) > 2 * _LONGEST * BYTES_PER_SAMPLE:
+                    spans = await self._spans(bytes(pcm))
+                    keep = spans[-1].start if len(spans) > 1 else len(pcm) // BYTES_PER_SAMPLE
+                    done += [h async for h in self._pieces(bytes(pcm), spans[:-1] or spans, start, session, language)]
+                    del pcm[: keep * BYTES_PER_SAMPLE]
+                    start += keep
+                    yield replace(_whole(done, language), is_final=False)
+            rest = len(pcm) // BYTES_PER_SAMPLE
+            spans = await self._spans(bytes(pcm)) if rest > _LONGEST else (Span(0, rest),) * bool(rest)
+            done += [h async for h in self._pieces(bytes(pcm), spans, start, session, language)]
+            yield _whole(done, language)
 
     async def transcribe_recording(
         self,
@@ -154,8 +155,9 @@ class WhisperEngine:
         return await to_thread.run_sync(self._cut, pcm, abandon_on_cancel=True)
 
     def _cut(self, pcm: bytes) -> tuple[Span, ...]:
-        sound = samples_of(pcm)
-        return windows(self._voice.probabilities(sound), len(sound), longest=_LONGEST, wanted=_WANTED)
+        with within_memory():
+            sound = samples_of(pcm)
+            return windows(self._voice.probabilities(sound), len(sound), longest=_LONGEST, wanted=_WANTED)
 
     def _hear(self, wishes: Sequence[_Wish]) -> list[Heard]:
         """On a worker thread: silence is not even decoded."""
@@ -169,17 +171,28 @@ class WhisperEngine:
                     answers[n] = heard
             return answers
 
-    def time_passes(self) -> SelfTest:
-        """On any thread, before anyone else uses the engine: warm the model, then time it."""
-        sound = np.random.default_rng(0).normal(0.0, 0.05, int(UTTERANCE * SAMPLE_RATE)).astype(np.float32)
-        ask = replace(self._wish, power=self._model.filters.columns(sound), careful=False)
-        taken = []
-        for _ in range(3):
-            begun = time.perf_counter()
+    def warm(self) -> None:
+        """On any thread, before anyone else uses the engine: the first pass is the slowest."""
+        sound = samples_of(noise())
+        with translated():
+            hear(self._model, [replace(self._wish, power=self._model.filters.columns(sound), careful=False)])
+
+    def time_passes(self, sentence: bytes, at_once: int) -> Speed:
+        """On any thread, before anyone else uses the engine: warm the model, then time it on PCM with speech in it.
+
+        On CUDA, where passes run in batches, it is a batch that is timed.
+        """
+        batch = CUDA_BATCH if self.device == "cuda" else 1
+        power = self._model.filters.columns(samples_of(sentence))
+
+        def final() -> str:
+            return self._hear([_Wish(sentence, self._wish)] * batch)[0].text
+
+        def draft(known: str) -> str:
             with translated():
-                hear(self._model, [ask])
-            taken.append(time.perf_counter() - begun)
-        return SelfTest(min(taken[1:]))
+                return hear(self._model, [Ask(power, language="en", said=known, careful=False)] * batch)[0].text
+
+        return speed(len(sentence) / BYTES_PER_SAMPLE / SAMPLE_RATE, final, draft, batch=batch, at_once=at_once)
 
 
 def _hypothesis(heard: Heard, start: int) -> Hypothesis:
@@ -217,10 +230,12 @@ async def open_whisper(
     beam_size: int = 1,
     prompt: str = "",
     hotwords: Sequence[str] = (),
+    timed_on: bytes | None = None,
 ) -> AsyncIterator[WhisperEngine]:
-    """Load the model, warm it and time it: the first utterance is as fast as the second.
+    """Load the model and warm it: the first utterance is as fast as the second.
 
     `threads` are the cores it may use; 0 takes all that this process may run on.
+    `timed_on` is PCM in which someone says an English sentence: with it the engine's `speed` is measured.
     """
     shares = plan(usable_cores(), threads)
     loaded = await to_thread.run_sync(
@@ -231,5 +246,8 @@ async def open_whisper(
     async with share_cores(loaded.device, workers) as cores:
         known = prompt_tokens(loaded.tokens, prompt=prompt, hotwords=hotwords)
         engine = WhisperEngine(Equipment(loaded, cores, voice), beam_size=beam_size, prompt=known)
-        engine.self_test = await to_thread.run_sync(engine.time_passes)
+        if timed_on is None:
+            await to_thread.run_sync(engine.warm)
+        else:
+            engine.speed = await to_thread.run_sync(engine.time_passes, timed_on, workers)
         yield engine

@@ -17,6 +17,9 @@ PROVIDER = "local"
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
 _CPU, _CUDA = "cpu", "cuda"
 
+_NO_MEMORY = ("out of memory", "alloc")
+"""In the words of CUDA ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED") and MKL ("failed to allocate memory")."""
+
 
 @dataclass(frozen=True, slots=True)
 class WhisperModel:
@@ -83,10 +86,18 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int, workers:
 def translated() -> Iterator[None]:
     """What CTranslate2 raises, in our words."""
     try:
+        with within_memory():
+            yield
+    except RuntimeError as error:
+        if any(sign in str(error).lower() for sign in _NO_MEMORY):
+            raise ProviderBusy(PROVIDER, "the device has no memory left for the model") from error
+        raise ProviderMisbehaved(PROVIDER, "the model failed on this audio") from error
+
+
+@contextmanager
+def within_memory() -> Iterator[None]:
+    """Where memory ends, the engine is busy: there may be some again when other sessions are done."""
+    try:
         yield
     except MemoryError as error:
         raise ProviderBusy(PROVIDER, "this machine has no memory left for the model") from error
-    except RuntimeError as error:
-        if "out of memory" in str(error).lower():
-            raise ProviderBusy(PROVIDER, "the device has no memory left for the model") from error
-        raise ProviderMisbehaved(PROVIDER, "the model failed on this audio") from error

@@ -11,8 +11,6 @@ import pytest
 from app.domain.agreement import Agreement
 from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ModelUnavailable, ProviderRefused
-from providers.local.cores import plan
-from providers.local.self_test import SelfTest, capacity
 from providers.local.whisper import open_whisper
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, silence, word_error_rate
 from tests.contracts.test_speech_detector import chunked
@@ -85,6 +83,20 @@ async def test_sound_that_is_no_speech_has_no_words(engine, pcm):
     assert (await final(engine, pcm)).text == ""
 
 
+async def test_a_snippet_of_speech_harms_nobody(engine):
+    """50 ms out of a word, as a final and as a draft: few words or none, and an answer."""
+    snippet = HANDS.pcm[32_000 : 32_000 + 1600]
+
+    assert len((await final(engine, snippet)).text.split()) <= 3
+    assert len((await engine.for_session().draft(snippet)).text.split()) <= 3
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 4.0])
+async def test_a_draft_of_digital_silence_is_empty(engine, seconds):
+    """Zeros have no logarithm, and still no words."""
+    assert (await engine.for_session().draft(silence(seconds))).text == ""
+
+
 async def test_clipped_speech_is_still_speech(engine):
     """A microphone turned up too far costs accuracy, not the session."""
     loud = np.clip(np.frombuffer(HANDS.pcm, "<i2").astype(np.int32) * 20, -32768, 32767).astype("<i2").tobytes()
@@ -103,6 +115,22 @@ async def test_a_draft_of_a_long_utterance_costs_no_more_than_one_of_a_short_one
 
     assert longest <= 1700
     assert word_error_rate(" ".join(clip.words for clip in (HANDS, COUNTRY, HOUR) * 2), agreed.text) <= 0.35
+
+
+async def test_a_draft_that_nobody_waits_for_any_more_does_not_mix_with_the_next(engine):
+    """It may still be running when the session's next utterance is drafted beside it."""
+    session, texts = engine.for_session(), {}
+
+    async def draft(clip):
+        texts[clip] = (await session.draft(clip.pcm)).text
+
+    for _ in range(3):
+        async with anyio.create_task_group() as tasks:
+            for clip in (HANDS, HOUR):
+                tasks.start_soon(draft, clip)
+
+        assert word_error_rate(HOUR.words, texts[HOUR]) <= 0.2
+        assert texts[HANDS] == "" or word_error_rate(HANDS.words, texts[HANDS]) <= 0.2
 
 
 async def test_an_english_model_refuses_another_language(engine):
@@ -176,7 +204,16 @@ async def test_hotwords_reach_the_decoder_within_their_room(worldly):
         assert word_error_rate(HANDS.words, (await final(engine, HANDS.pcm)).text) <= 0.5
 
 
-async def test_the_self_test_tells_what_the_machine_can_do(engine):
-    """Speed is known before the first session."""
-    assert 0 < engine.self_test.rtf < 1
-    assert capacity(finals=SelfTest(0.15), drafts=SelfTest(0.05), workers=plan(2).workers) == 3
+async def test_the_self_test_tells_how_fast_the_model_is_here():
+    """A sentence is decoded as a final and as a draft before the first session; a draft is the cheaper one."""
+    async with open_whisper(model=model("whisper-tiny.en"), device="cpu", timed_on=HANDS.pcm) as engine:
+        speed = engine.speed
+
+    assert speed.sound_s == pytest.approx(len(HANDS.pcm) / 32_000)
+    assert 0 < speed.draft_s < 2 * speed.final_s
+    assert speed.rtf < 1
+
+
+async def test_an_engine_that_nobody_wants_timed_is_only_warmed(engine):
+    """`parley transcribe` begins at once."""
+    assert engine.speed is None

@@ -35,6 +35,7 @@ async def place(tmp_path_factory):
         database_url=f"sqlite+aiosqlite:///{recordings}/parley.db",
         reply_provider="embedded",
         reply_max_tokens=40,
+        max_sessions=8,
     )
     async with open_service(settings) as service, served(service) as address:
         yield f"ws://{address}/ws/transcribe", recordings

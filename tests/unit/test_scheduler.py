@@ -110,9 +110,11 @@ def test_nothing_is_remembered_of_sessions_when_nothing_waits():
     assert turn.backlog.served == {}
 
 
-@pytest.mark.parametrize(("cores", "workers", "threads"), [(1, 1, 1), (2, 1, 2), (4, 1, 4), (8, 2, 4), (16, 4, 4)])
+@pytest.mark.parametrize(
+    ("cores", "workers", "threads"), [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 2, 2), (8, 2, 4), (16, 4, 4)]
+)
 def test_cores_are_shared_out(cores, workers, threads):
-    """One pass takes up to four cores; more cores make more passes at once."""
+    """Two passes run at once wherever there are two cores; only then does a pass get more threads, up to four."""
     shares = plan(cores)
 
     assert (shares.workers, shares.threads) == (workers, threads)

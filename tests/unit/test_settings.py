@@ -46,7 +46,7 @@ def test_the_readme_names_every_setting():
         ("VAD_AGGRESSIVENESS", "9"),
         ("REPLY_PROVIDER", "oracle"),
         ("LANGUAGE", "English"),
-        ("MAX_SESSIONS", "0"),
+        ("MAX_SESSIONS", "-1"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_variables_name(monkeypatch, variable, value):

@@ -1,0 +1,85 @@
+"""As many people as the self-test found room for, and not one more."""
+
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
+
+from app.assembly.service import open_service
+from app.client import talking
+from app.config import Settings
+from app.domain.capacity import Speed, capacity
+from app.runtime.hearing import Hearing, SpeechModel
+from tests.models import MODELS_DIR, model
+from tests.serving import scripted_service, served
+
+pytestmark = pytest.mark.anyio
+
+SLOW = Speed(sound_s=2.7, final_s=0.5, draft_s=0.05)
+
+
+async def one_too_many(address, capacity):
+    """Fill the server; what the guest beyond it gets, and what /health says then."""
+    async with AsyncExitStack() as inside:
+        for _ in range(capacity):
+            talk = await inside.enter_async_context(talking(f"ws://{address}/ws/transcribe"))
+            assert await talk.until(lambda t: t.of("session"), seconds=10)
+        outside = await inside.enter_async_context(talking(f"ws://{address}/ws/transcribe"))
+        await outside.until(lambda t: t.closed, seconds=10)
+        async with httpx.AsyncClient() as client:
+            return outside, (await client.get(f"http://{address}/health")).json()
+
+
+async def test_the_guest_beyond_the_self_tests_number_is_refused_in_a_sentence():
+    """1013 to the guest, "full" to whoever asks, and the figures behind it."""
+    found = capacity(finals=SLOW, drafts=SLOW, replies_here=True)
+    models = (SpeechModel("finals", "whisper-base", "cpu", "int8", "no GPU here", SLOW),)
+    service = scripted_service(max_sessions=found, hearing=Hearing(found, models, lambda: 3))
+
+    async with served(service) as address:
+        outside, health = await one_too_many(address, found)
+
+    assert outside.closed[0] == 1013
+    assert "every place is taken" in outside.of("error")[0].message["message"]
+    assert (health["status"], health["maxSessions"]) == ("full", found)
+    assert health["capacity"] == {
+        "sessions": 1,
+        "queued": 3,
+        "models": {
+            "finals": {
+                "model": "whisper-base",
+                "device": "cpu",
+                "precision": "int8",
+                "note": "no GPU here",
+                "rtf": 0.185,
+                "finalMs": 500.0,
+                "draftMs": 50.0,
+            }
+        },
+    }
+
+
+@pytest.mark.models
+@pytest.mark.timeout(120)
+async def test_the_real_self_test_sets_a_plausible_number_and_it_holds(tmp_path):
+    """Nobody has set a number; what was measured at start is what is let in."""
+    model("whisper-tiny.en")
+    settings = Settings(
+        _env_file=None,
+        parley_models_dir=MODELS_DIR,
+        transcription_model_id="whisper-tiny.en",
+        audio_storage_dir=tmp_path,
+        database_url=f"sqlite+aiosqlite:///{tmp_path}/parley.db",
+        reply_provider="none",
+        speech_provider="none",
+    )
+
+    async with open_service(settings) as service, served(service) as address:
+        outside, health = await one_too_many(address, service.max_sessions)
+
+    assert outside.closed[0] == 1013
+    assert health["maxSessions"] == health["capacity"]["sessions"] == service.max_sessions
+    assert 1 <= service.max_sessions <= 200
+    assert set(health["capacity"]["models"]) == {"drafts", "finals"}
+    assert all(0 < one["rtf"] < 2 for one in health["capacity"]["models"].values())
+    assert dict(service.description)["sessions"].startswith(f"{service.max_sessions} at most: what the self-test")

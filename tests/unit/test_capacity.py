@@ -1,0 +1,55 @@
+"""How many people a machine can listen to, from how fast its models are."""
+
+import pytest
+
+from app.domain.capacity import Speed, capacity
+from app.runtime.hearing import Hearing, SpeechModel
+
+BASE = Speed(sound_s=2.7, final_s=0.16, draft_s=0.12)
+TINY = Speed(sound_s=2.7, final_s=0.07, draft_s=0.04)
+
+
+def test_finals_twice_and_a_draft_a_second_fill_seven_tenths_of_the_machine():
+    """0.7 over 2 x 0.16 / 2.7 + 0.04."""
+    assert capacity(finals=BASE, drafts=TINY, replies_here=False) == 4
+
+
+def test_replies_written_in_the_same_process_leave_room_for_fewer():
+    """They use the same cores."""
+    assert capacity(finals=BASE, drafts=TINY, replies_here=True) == 2
+
+
+def test_finals_made_elsewhere_cost_nothing_here():
+    """Only drafts are counted then."""
+    assert capacity(finals=None, drafts=TINY, replies_here=False) == 17
+
+
+def test_twice_as_many_passes_at_once_carry_twice_as_many_people():
+    """More cores make more passes, not faster ones."""
+    finals = Speed(BASE.sound_s, BASE.final_s, BASE.draft_s, at_once=4)
+    drafts = Speed(TINY.sound_s, TINY.final_s, TINY.draft_s, at_once=4)
+
+    assert capacity(finals=finals, drafts=drafts, replies_here=False) == 17
+
+
+@pytest.mark.parametrize("finals", [None, Speed(2.7, 30.0, 30.0)])
+def test_a_machine_that_is_too_slow_still_takes_one(finals):
+    """A slow answer is better than none."""
+    assert capacity(finals=finals, drafts=Speed(2.7, 9.0, 9.0), replies_here=True) == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "sentence"),
+    [
+        (4, "4 at most: what the self-test found room for (drafts at RTF 0.03, finals at RTF 0.06)"),
+        (16, "16 at most, as set; the self-test found room for 4 (drafts at RTF 0.03, finals at RTF 0.06)"),
+    ],
+)
+def test_whoever_starts_the_server_reads_where_the_number_comes_from(most, sentence):
+    """A number that was set stands beside the one that was measured."""
+    models = (
+        SpeechModel("drafts", "whisper-tiny.en", "cpu", "int8", "", TINY),
+        SpeechModel("finals", "whisper-base", "cpu", "int8", "", BASE),
+    )
+
+    assert Hearing(4, models, lambda: 0).sentence(most) == sentence
