@@ -12,6 +12,7 @@ from rich.console import Console
 
 from app.domain.errors import ParleyError
 from bench.endpoints import GRID, parsed, sweep
+from bench.failover import fail_over
 from bench.protocols import PROTOCOLS
 from bench.voice_bench import Plan, run
 
@@ -51,6 +52,17 @@ def voice(speech: Path | None, url: str | None, **options: Any) -> None:
     results = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{name}.json"
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # a file has no width of its own
     anyio.run(run, Plan(speech=folder, url=url, name=name, results=results, **options), console)
+
+
+@bench.command()
+@click.option("--speakers", type=click.IntRange(1), default=2, show_default=True, help="At once.")
+@click.option("--seconds", type=click.IntRange(10), default=45, show_default=True, help="Of each of the three parts.")
+@click.option("--model", default="whisper-tiny.en", show_default=True, help="What the workers run.")
+@click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
+def policy(speakers: int, seconds: int, model: str, speech: Path | None) -> None:
+    """A gateway and two workers, each a process; the preferred worker is killed, and later started again."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    anyio.run(fail_over, speech or _corpus(), speakers, seconds, model, console)
 
 
 @bench.command()

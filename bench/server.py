@@ -41,14 +41,18 @@ class _Health(msgspec.Struct):
 
 
 @asynccontextmanager
-async def open_server(*, max_sessions: int) -> AsyncGenerator[Server, None]:
-    """`python -m app serve` on a free port, ready. Raises ProviderDown with its last words when it does not start."""
-    port = _free_port()
+async def open_server(*, max_sessions: int, **settings: str) -> AsyncGenerator[Server, None]:
+    """`python -m app serve` on a free port, ready. Raises ProviderDown with its last words when it does not start.
+
+    `settings` are the variables it gets besides those of this process.
+    """
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         environment = os.environ | {
             "AUDIO_STORAGE_DIR": f"{folder}/recordings",
             "MAX_SESSIONS": str(max(max_sessions * 2, 16)),
             "LOG_LEVEL": "warning",
+            **settings,
         }
         with (Path(folder) / "log").open("w+", encoding="utf-8") as log:
             process = subprocess.Popen(  # noqa: ASYNC220 because starting it takes a moment, waiting for it is below
@@ -59,7 +63,7 @@ async def open_server(*, max_sessions: int) -> AsyncGenerator[Server, None]:
                 yield Server(f"ws://127.0.0.1:{port}/ws/transcribe", process.pid, runs)
             finally:
                 with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(_stop, process)
+                    await anyio.to_thread.run_sync(stop, process)
 
 
 async def ask_health(http_url: str) -> dict[str, str] | None:
@@ -89,7 +93,7 @@ async def _ready(process: subprocess.Popen[bytes], port: int, log: IO[str]) -> d
     raise ProviderDown("the server", f"it did not start; its last words: {log.read()[-2000:].strip()}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGINT)
     try:
         process.wait(STOP_SECONDS)
@@ -98,7 +102,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
