@@ -1,0 +1,102 @@
+"""The wire to the cloud is cut in mid-sentence: the box goes on alone, and the cloud comes back by itself."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from random import Random
+
+import anyio
+import pytest
+
+from app.domain.audio import AudioChunk, ms
+from app.domain.cost import Price
+from app.domain.fleet import Profile
+from app.domain.health import BreakerRules, Health
+from app.domain.policy import Allowed, Rules
+from app.domain.route import Place
+from app.runtime.clock import SystemClock
+from app.runtime.metering import Meter
+from app.runtime.routes import Routes
+from app.runtime.routing import RoutedFinal, SessionFinals
+from providers.aws.commit import Patience
+from providers.aws.transcribe import open_transcribe
+from providers.local.whisper import open_whisper
+from tests.clips import COUNTRY, HANDS, HOUR, Clip, word_error_rate
+from tests.emulators.transcribe import TranscribeEmulator
+from tests.emulators.wire import Cut, Wire, wire_to
+from tests.models import model
+from tests.routes import LOCAL
+from tests.waiting import until
+
+pytest_plugins = ["tests.integration.aws_fixtures"]
+pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.slow]
+
+PRICE = Price(0.024, 15)
+AWS = Profile("aws", Place.CLOUD, PRICE, live=True, expected_ms=500, breaker=BreakerRules(window=4, least=2, rest_s=1))
+PROBED_WITHIN_S = 30
+"""A few rests of a second or two, each a probe, on a busy machine."""
+
+
+async def say(
+    finals: SessionFinals, clip: Clip, wire: Wire | None = None, how: Cut = Cut.SILENT
+) -> tuple[str, RoutedFinal]:
+    """One sentence, three times as fast as people speak; the wire is cut when half of it is said."""
+    owed = finals.open(1, "en", Allowed.CLOUD_OK)
+    owed.drafted(clip.words)
+
+    async def spoken() -> AsyncIterator[AudioChunk]:
+        for at in range(0, len(clip.pcm), 2 * ms(100)):
+            if wire and at // (2 * ms(100)) == len(clip.pcm) // (4 * ms(100)):
+                await wire.cut(how)
+            yield AudioChunk(clip.pcm[at : at + 2 * ms(100)], at // 2)
+            await anyio.sleep(0.033)
+        owed.confirm()
+
+    with anyio.fail_after(30):
+        async with aclosing(spoken()) as audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
+            (final,) = [h async for h in hypotheses]
+    owed.shown(final, owed.route)
+    return final.text, owed
+
+
+@pytest.mark.parametrize("how", Cut)
+async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
+    account: None, emulator: TranscribeEmulator, how: Cut
+) -> None:
+    """The sentence on its way and all that follow are written down on the box, until a probe gets through again."""
+    patience = Patience(flush_after_s=0.5, final_within_s=2.0)
+    async with (
+        wire_to(emulator.port) as wire,
+        open_whisper(model=model("whisper-tiny.en"), device="cpu") as whisper,
+        open_transcribe(
+            region="us-east-1", endpoint_url=f"https://localhost:{wire.port}", open_within_s=1.0, patience=patience
+        ) as aws,
+        aws.session() as own,
+        anyio.create_task_group() as tasks,
+    ):
+        rules = Rules(prefer=(Place.CLOUD,))
+        routes = Routes(
+            (AWS, LOCAL), {"aws": aws, "local": whisper}, lambda: rules, SystemClock(), Random(1).random, HANDS.pcm
+        )
+        finals = SessionFinals(routes, "s", engines={"aws": own, "local": whisper}, meters={"aws": Meter(own, PRICE)})
+        tasks.start_soon(routes.tend)
+
+        _, before = await say(finals, HANDS)
+        cut_in_half = await say(finals, HOUR, wire, how)
+        offline = [await say(finals, clip) for clip in (HANDS, COUNTRY, HOUR, HANDS)]
+        rested = routes.standings["aws"].breaker.health(routes.clock.now())
+        await wire.mend()
+
+        async def is_back() -> bool:
+            return routes.standings["aws"].breaker.health(routes.clock.now()) is Health.CLOSED
+
+        await until(is_back, seconds=PROBED_WITHIN_S)
+        _, after = await say(finals, HANDS)
+        tasks.cancel_scope.cancel()
+
+    heard = list(zip((HOUR, HANDS, COUNTRY, HOUR, HANDS), (cut_in_half, *offline), strict=True))
+    assert before.route.name == "aws"
+    assert {owed.route.name for _, (_, owed) in heard} == {"local"}
+    assert max(word_error_rate(clip.words, text) for clip, (text, _) in heard) <= 0.25
+    assert rested is not Health.CLOSED
+    assert max(owed.route.latency_ms for _, (_, owed) in heard) < rules.patience_ms
+    assert after.route.name == "aws"
