@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import anyio
 import msgspec
 import structlog
 from anyio import to_thread
 from sqlalchemy import URL, func, insert, select
+from sqlalchemy import Table as SqlTable
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.data.tables import DecisionRow, ExpenseRow, Table
 from app.domain.decision import Expense, Record, Wanted
@@ -24,6 +26,9 @@ WAITING = 4096
 """Records that may wait for the database; when it is so far behind, the newest are lost and counted."""
 
 BATCH = 200
+
+ANSWER_S = 15.0
+"""How long a database may take to answer."""
 
 _log = structlog.get_logger("parley.decisions")
 
@@ -56,12 +61,12 @@ class Decisions:
         async with self._writing:
             while batch := self._waiting[:BATCH]:
                 try:
-                    async with self.engine.begin() as connection:
+                    async with _transaction(self.engine) as connection:
                         if made := [_row(each) for each in batch if isinstance(each, Record)]:
                             await connection.execute(insert(DecisionRow), made)
                         if spent := [asdict(each) for each in batch if isinstance(each, Expense)]:
                             await connection.execute(insert(ExpenseRow), spent)
-                except SQLAlchemyError as error:
+                except (SQLAlchemyError, OSError) as error:
                     _log.error("decisions cannot be written", kind=type(error).__name__, waiting=len(self._waiting))
                     return
                 del self._waiting[: len(batch)]
@@ -77,7 +82,7 @@ class Decisions:
             query = query.where(DecisionRow.at >= wanted.since)
         if wanted.until is not None:
             query = query.where(DecisionRow.at < wanted.until)
-        async with self.engine.connect() as connection:
+        async with _transaction(self.engine) as connection:
             return [_decode(text) for text in (await connection.execute(query)).scalars()]
 
     async def summary(self, wanted: Wanted) -> Sequence[RouteSummary]:
@@ -88,7 +93,7 @@ class Decisions:
         """US dollars per tenant on this day, like `2026-01-31`; the service's own stand under no name."""
         spent: defaultdict[str, float] = defaultdict(float)
         next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-        async with self.engine.connect() as connection:
+        async with _transaction(self.engine) as connection:
             for row in (DecisionRow, ExpenseRow):
                 query = (
                     select(row.tenant, func.sum(row.usd).label("usd"))
@@ -125,12 +130,28 @@ async def open_decisions(url: str) -> AsyncIterator[Decisions]:
 
 
 async def _make_tables(engine: AsyncEngine) -> None:
-    try:
+    """One after the other: another process may be making the same ones, and may be ahead with any of them."""
+    for table in Table.metadata.tables.values():
+        try:
+            await _make(engine, table)
+        except (IntegrityError, OperationalError, ProgrammingError):  # made by another process just before
+            await _make(engine, table)
+
+
+async def _make(engine: AsyncEngine, table: SqlTable) -> None:
+    async with _transaction(engine) as connection:
+        await connection.run_sync(partial(Table.metadata.create_all, tables=[table]))
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Nobody's cancelling reaches into it; a database that does not answer is a `TimeoutError`.
+
+    A connection of aiosqlite that is cut off in the middle waits for its own closing for ever, and the process with it.
+    """
+    with anyio.fail_after(ANSWER_S, shield=True):
         async with engine.begin() as connection:
-            await connection.run_sync(Table.metadata.create_all)
-    except (IntegrityError, OperationalError, ProgrammingError):  # another process may have made them just before
-        async with engine.begin() as connection:
-            await connection.run_sync(Table.metadata.create_all)
+            yield connection
 
 
 def _try_file(url: URL) -> None:

@@ -14,6 +14,10 @@ SHARE = 0.7
 SHARE_BESIDE_REPLIES = 0.45
 """The same where replies are written, or spoken, in this process too."""
 
+LEAST = 4
+"""Never fewer than these: a machine that was busy for a moment at its start is not a small one for ever, and people
+seldom all speak at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:
@@ -40,9 +44,9 @@ class Speed:
 def capacity(*, finals: Speed | None, drafts: Speed, replies_here: bool) -> int:
     """Sessions that may all speak at the same time, with the 95th percentile of TTFS near 1.5 s.
 
-    `finals` is None where they are made elsewhere. One session is always taken.
+    `finals` is None where they are made elsewhere. `LEAST` are always taken.
     """
     busy = drafts.draft_s * DRAFTS_A_SECOND / drafts.at_once
     if finals is not None:
         busy += FINALS_WASTED * finals.rtf / finals.at_once
-    return max(1, int((SHARE_BESIDE_REPLIES if replies_here else SHARE) / busy))
+    return max(LEAST, int((SHARE_BESIDE_REPLIES if replies_here else SHARE) / busy))

@@ -110,8 +110,9 @@ async def test_spending_survives_a_restart(url):
     assert ledger.spent("", "u") == Spent(0.0, 1.0, pytest.approx(1.256))
 
 
-async def test_two_processes_may_begin_with_one_empty_database(url):
-    """Whoever is second finds the tables made; both are written to."""
+@pytest.mark.parametrize("attempt", range(10))
+async def test_two_processes_may_begin_with_one_empty_database(url, attempt):
+    """Whoever is second, with any of the tables, finds it made; both are written to."""
 
     async def process(number: int) -> None:
         async with open_decisions(url) as decisions:
@@ -125,6 +126,18 @@ async def test_two_processes_may_begin_with_one_empty_database(url):
             found = await decisions.find(Wanted())
 
     assert sorted(record.id for record in found) == ["0", "1"]
+
+
+def test_whoever_gives_up_while_a_database_is_opened_is_let_go(tmp_path):
+    """At every moment of it: nothing is left behind that keeps the process from ending."""
+
+    async def give_up(after_s: float) -> None:
+        with anyio.move_on_after(after_s):
+            async with open_decisions(f"sqlite+aiosqlite:///{tmp_path}/{after_s}.db"):
+                await anyio.sleep_forever()
+
+    for step in range(60):
+        anyio.run(give_up, step / 2000)
 
 
 async def test_a_database_that_went_away_and_came_back_gets_what_waited(postgres):
