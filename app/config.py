@@ -37,6 +37,10 @@ class Settings(BaseSettings):
         "auto",
         description="Model for finals: a name, a folder, or `auto` (whisper-base; whisper-large-v3-turbo on CUDA).",
     )
+    turn_model_id: str = Field(
+        "smart-turn-v3",
+        description="Model that hears whether someone is done: a name or a folder; `none`: words alone tell.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the speech models run.")
     compute_type: str = Field("auto", description="Precision: `auto` is int8 on a CPU, float16 on CUDA.")
     cpu_threads: int = Field(0, ge=0, description="Threads per model; 0 chooses by the number of cores.")
@@ -49,7 +53,13 @@ class Settings(BaseSettings):
     end_after_ms: int = Field(
         800, ge=200, le=5000, description="Silence that ends an utterance; behind a whole sentence an eighth less."
     )
+    end_after_done_ms: int = Field(
+        300, ge=150, le=5000, description="Silence that ends an utterance whose speaker sounds done."
+    )
     reply_after_ms: int = Field(1000, ge=0, le=30_000, description="Silence after which the user's turn is answered.")
+    reply_after_done_ms: int = Field(
+        500, ge=0, le=30_000, description="The same, where the user surely sounds done; never more than REPLY_AFTER_MS."
+    )
     draft_every_ms: int = Field(300, ge=100, le=5000, description="New speech between two drafts.")
     speculative_finals: bool = Field(True, description="Begin the final in the pause, before the end is certain.")
     eager_replies: Literal["auto", "on", "off"] = Field(

@@ -33,6 +33,9 @@ TRANSCRIBERS: Table = {
     "local": Entry("providers.local.whisper:open_whisper", "local"),
     "openai": Entry("providers.openai.transcription:open_transcription", "openai"),
 }
+TURN_DETECTORS: Table = {
+    "smart_turn": Entry("providers.local.smart_turn:open_smart_turn", "local"),
+}
 REPLY_GENERATORS: Table = {
     "embedded": Entry("providers.local.embedded:open_embedded", "local"),
     "ollama": Entry("providers.openai.chat:open_chat", "openai"),

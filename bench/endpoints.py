@@ -1,12 +1,13 @@
 """How long to wait for an endpoint: words lost to early cuts against time lost to waiting.
 
-A session in virtual time: real audio, the real detector and the real model for finals,
-the real `step()`; engines answer in no time at all. What is left is the wait itself.
+A session in virtual time: real audio, the real detectors of speech and of turns, the real model
+for finals, the real `step()`; engines answer in no time at all. What is left is the wait itself.
 """
 
 import statistics
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -14,30 +15,90 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.assembly.speech import open_scribe
+from app.assembly.service import JUDGED_AFTER_MS
+from app.assembly.speech import open_scribe, open_turn_detector
 from app.config import read_settings
 from app.domain import effects as do
 from app.domain import events as ev
 from app.domain.audio import AudioChunk, ms, seconds
 from app.domain.endpointing import Endpointer, EndpointingRules
 from app.domain.floor import Floor, TurnRules
+from app.domain.ports import TurnDetector
 from app.domain.route import Place, Route
 from app.domain.transcript import Hypothesis
 from app.domain.turn_taking import step
 from app.runtime.ingest import Scribe
+from app.runtime.stage import TURN_BYTES
 from bench.clips import Clip, choose, load_clip, read_manifest
 from bench.report import percentile
 from bench.score import Errors, Scorer, load_scorer
 
 ROUTE = Route("local", Place.ON_PREM)
-GRID: tuple[tuple[int, int, int], ...] = (
-    (360, 500, 800),
-    (360, 600, 1000),
-    (450, 600, 900),
-    (550, 700, 1000),
-    (700, 800, 1200),
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Milliseconds of silence that end an utterance."""
+
+    complete: int
+    other: int
+    opened: int
+    done: int | None = None
+    """Behind someone who sounds done; None: nobody listens for that."""
+    reply: int = 1000
+    """Those that end a turn."""
+    reply_done: int = 500
+
+    def floor(self) -> Floor:
+        judged = self.done is not None
+        rules = EndpointingRules(
+            end_after_complete_ms=self.complete, end_after_ms=self.other, end_after_open_ms=self.opened
+        )
+        if self.done is not None:
+            rules = replace(rules, pause_after_ms=JUDGED_AFTER_MS, end_after_done_ms=self.done)
+        turns = TurnRules(
+            reply=False,
+            language="en",
+            judge_pauses=judged,
+            reply_after_ms=self.reply,
+            reply_after_done_ms=self.reply_done,
+        )
+        return Floor(turns, Endpointer(rules))
+
+    def __str__(self) -> str:
+        done = "-" if self.done is None else self.done
+        return f"{done} / {self.complete} / {self.other} / {self.opened}, {self.reply_done} / {self.reply}"
+
+
+GRID = (
+    Waits(360, 500, 800),
+    Waits(700, 800, 1200),
+    Waits(612, 700, 1050, done=300),
+    Waits(700, 800, 1200, done=300),
+    Waits(700, 800, 1200, done=360),
 )
-"""end_after_complete_ms, end_after_ms, end_after_open_ms."""
+
+
+@dataclass(slots=True)
+class Ears:
+    """What is heard, each sound once: rows differ only in when they ask."""
+
+    scribe: Scribe
+    turns: TurnDetector | None
+    finals: dict[bytes, Hypothesis] = field(default_factory=dict)
+    judged: dict[bytes, float] = field(default_factory=dict)
+
+    async def final(self, pcm: bytes) -> Hypothesis:
+        if pcm not in self.finals:
+            heard = self.scribe.transcriber.transcribe(_once(pcm), language=self.scribe.language)
+            self.finals[pcm] = replace([each async for each in heard][-1], is_final=True)
+        return self.finals[pcm]
+
+    async def done(self, pcm: bytes) -> float:
+        assert self.turns is not None
+        if pcm not in self.judged:
+            self.judged[pcm] = await self.turns.done(pcm)
+        return self.judged[pcm]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +109,45 @@ class Cut:
     finals: int
     wait: float | None
     """Seconds from the true end of speech to the last endpoint; None where that came before the end."""
+    turns: int
+    """Times the turn was thought to be over; once is right."""
     wasted: int
 
 
-async def sweep(folder: Path, count: int, grid: Sequence[tuple[int, int, int]], console: Console) -> None:
+async def sweep(folder: Path, count: int, grid: Sequence[Waits], console: Console) -> None:
     """Print a row for each set of waits."""
     scorer = load_scorer(folder)
     clips = [load_clip(folder, entry) for entry in choose(read_manifest(folder), count)]
-    table = Table("complete / else / open ms", "WER", "finals a clip", "wait p50 / p95 s", "wasted finals", box=None)
-    async with open_scribe(read_settings()) as scribe:
-        for complete, other, opened in grid:
-            rules = EndpointingRules(end_after_complete_ms=complete, end_after_ms=other, end_after_open_ms=opened)
-            cuts = [await cut(clip, rules, scribe, scorer) for clip in track(clips, console=console, transient=True)]
+    table = Table(
+        "done / complete / else / open, turn ms",
+        *("WER", "finals a clip", "turns a clip", "wait p50 / p95 s", "wasted finals"),
+        box=None,
+    )
+    settings = read_settings()
+    async with AsyncExitStack() as stack:
+        scribe = await stack.enter_async_context(open_scribe(settings))
+        ears = Ears(scribe, await stack.enter_async_context(open_turn_detector(settings)))
+        for waits in grid:
+            cuts = [await cut(clip, waits, ears, scorer) for clip in track(clips, console=console, transient=True)]
             total = sum((c.errors for c in cuts), Errors())
-            waits = [c.wait for c in cuts if c.wait is not None]
+            waited = [c.wait for c in cuts if c.wait is not None]
             table.add_row(
-                f"{complete} / {other} / {opened}",
+                str(waits),
                 f"{100 * (total.rate or 0):.1f} %",
                 f"{statistics.mean(c.finals for c in cuts):.1f}",
-                f"{percentile(waits, 50):.2f} / {percentile(waits, 95):.2f}",
+                f"{statistics.mean(c.turns for c in cuts):.1f}",
+                f"{percentile(waited, 50):.2f} / {percentile(waited, 95):.2f}",
                 f"{sum(c.wasted for c in cuts)}",
             )
     console.print(table)
 
 
-async def cut(clip: Clip, rules: EndpointingRules, scribe: Scribe, scorer: Scorer) -> Cut:
+async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
     """One clip, spoken into a room that is as quiet behind it as before."""
     pcm = clip.pcm + clip.tone[: 2 * ms(3000)]
-    floor = Floor(TurnRules(reply=False, language="en"), Endpointer(rules))
+    floor = waits.floor()
     heard: dict[int, bytearray] = {}
+    said = bytearray()
     shown: list[do.ShowFinal] = []
     ended = 0
 
@@ -89,8 +160,12 @@ async def cut(clip: Clip, rules: EndpointingRules, scribe: Scribe, scorer: Score
                     heard[number] = bytearray()
                 case do.FeedUtterance(number, chunk):
                     heard[number] += chunk.pcm
+                    said.extend(chunk.pcm)
+                case do.JudgePause(number, revision):
+                    done = await ears.done(bytes(said[-TURN_BYTES:]))
+                    floor = await obey(floor, ev.PauseJudged(number, revision, done))
                 case do.StartFinal(number, revision):
-                    final = await _final(bytes(heard[number]), scribe)
+                    final = await ears.final(bytes(heard[number]))
                     floor = await obey(floor, ev.FinalReceived(number, revision, final, ROUTE))
                 case do.RequestDraft(number):
                     floor = await obey(floor, ev.DraftSkipped(number))
@@ -102,17 +177,14 @@ async def cut(clip: Clip, rules: EndpointingRules, scribe: Scribe, scorer: Score
                     pass
         return floor
 
-    async for scored in scribe.detector.score(_once(pcm)):
+    async for scored in ears.scribe.detector.score(_once(pcm)):
         floor = await obey(floor, ev.AudioHeard(scored))
+    turns = floor.turn - 1
     await obey(floor, ev.ClientLeft())
     text = " ".join(final.hypothesis.text for final in shown)
     wait = seconds(ended) - clip.end
-    return Cut(scorer.errors(clip.text, text), len(shown), wait if wait > 0 else None, sum(f.wasted for f in shown))
-
-
-async def _final(pcm: bytes, scribe: Scribe) -> Hypothesis:
-    answers = [h async for h in scribe.transcriber.transcribe(_once(pcm), language=scribe.language)]
-    return replace(answers[-1], is_final=True)
+    errors = scorer.errors(clip.text, text)
+    return Cut(errors, len(shown), wait if wait > 0 else None, turns, sum(f.wasted for f in shown))
 
 
 async def _once(pcm: bytes) -> AsyncGenerator[AudioChunk, None]:
@@ -120,9 +192,19 @@ async def _once(pcm: bytes) -> AsyncGenerator[AudioChunk, None]:
         yield AudioChunk(pcm[at : at + 2 * ms(40)], at // 2)
 
 
-def parsed(grid: Sequence[str]) -> list[tuple[int, int, int]]:
-    """`360/500/800` as numbers. Raises UsageError."""
+def parsed(grid: Sequence[str]) -> list[Waits]:
+    """`360/500/800` or `300/700/800/1200/600/1000` as waits. Raises UsageError."""
     try:
-        return [(int(a), int(b), int(c)) for a, b, c in (waits.split("/") for waits in grid)]
-    except ValueError as error:
-        raise click.UsageError("waits look like 360/500/800: after a whole sentence, else, after 'and'") from error
+        return [_waits([int(each) for each in row.split("/")]) for row in grid]
+    except (ValueError, TypeError) as error:
+        raise click.UsageError(
+            "waits look like 360/500/800 (behind a whole sentence, else, behind 'and'), with one more in front for "
+            "someone who sounds done, and two more behind for the end of the turn: sounds done, else"
+        ) from error
+
+
+def _waits(row: list[int]) -> Waits:
+    if len(row) == 3:
+        return Waits(*row)
+    done, complete, other, opened, *turn = row
+    return Waits(complete, other, opened, done, **dict(zip(("reply_done", "reply"), turn, strict=True) if turn else ()))

@@ -60,6 +60,23 @@ class ScriptedTranscriber:
 
 
 @dataclass
+class ScriptedTurnDetector:
+    """Finds whoever pauses as done as it was told, or fails."""
+
+    probability: float = 0.9
+    error: ParleyError | None = None
+    heard: list[int] = field(default_factory=list)
+    """Samples it was asked about, each time."""
+
+    async def done(self, pcm: bytes) -> float:
+        self.heard.append(len(pcm) // 2)
+        await anyio.lowlevel.checkpoint()
+        if self.error:
+            raise self.error
+        return self.probability
+
+
+@dataclass
 class ScriptedGenerator:
     """Answers with its deltas; notes whether it was left early."""
 

@@ -8,7 +8,7 @@ from anyio import to_thread
 from app.assembly.answers import open_generator, open_synthesizer, replies_named, reply_provider, voice_named
 from app.assembly.archive import open_archive, open_source, place, spool_folder
 from app.assembly.routes import open_policy, own_engines
-from app.assembly.speech import device, finals_model, hearing, open_detector, open_whisper
+from app.assembly.speech import device, finals_model, hearing, open_detector, open_turn_detector, open_whisper
 from app.assembly.tenants import asked_for, open_tenants
 from app.config import Settings
 from app.domain.endpointing import Endpointer, EndpointingRules
@@ -22,6 +22,9 @@ from app.runtime.partial import PartialFiles
 from app.runtime.routing import SessionFinals
 from app.runtime.service import Service
 
+JUDGED_AFTER_MS = 100
+"""A pause may be asked about so soon, because a question is cheaper than a final in vain."""
+
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
@@ -32,6 +35,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         routes, policy = await stack.enter_async_context(open_policy(settings, tables))
         drafts = await stack.enter_async_context(open_whisper(settings, settings.draft_model_id, 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
+        turn_detector = await stack.enter_async_context(open_turn_detector(settings))
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(open_synthesizer(settings))
@@ -53,6 +57,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                         detector=detector,
                         finals=finals,
                         drafter=drafts.for_session(),
+                        turn_detector=turn_detector,
                         generator=generator,
                         synthesizer=synthesizer,
                     )
@@ -77,6 +82,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("sessions", ears.sentence(most)),
                 ("device", " - ".join(filter(None, device(settings)))),
                 ("speech detector", settings.vad),
+                ("turn detector", settings.turn_model_id),
                 ("replies", replies_named(settings, provider)),
                 ("voice", voice_named(settings)),
                 ("audio goes to", place(settings)),
@@ -106,12 +112,14 @@ def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable])
 def first_floor(settings: Settings, provider: str) -> Floor:
     """What every session begins with."""
     eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and provider != "openai")
-    end = settings.end_after_ms
+    judged, end = settings.turn_model_id != "none", settings.end_after_ms
     return Floor(
         rules=TurnRules(
             reply_after_ms=settings.reply_after_ms,
+            reply_after_done_ms=settings.reply_after_done_ms,
             draft_every_ms=settings.draft_every_ms,
             speculative_finals=settings.speculative_finals,
+            judge_pauses=judged,
             eager_replies=eager,
             reply=provider != "none",
             speak=settings.speech_provider != "none",
@@ -120,6 +128,8 @@ def first_floor(settings: Settings, provider: str) -> Floor:
         ),
         endpointer=Endpointer(
             EndpointingRules(
+                pause_after_ms=JUDGED_AFTER_MS if judged else EndpointingRules().pause_after_ms,
+                end_after_done_ms=settings.end_after_done_ms,
                 end_after_ms=end,
                 end_after_complete_ms=end * 7 // 8,
                 end_after_open_ms=end * 3 // 2,

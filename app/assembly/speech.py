@@ -10,9 +10,9 @@ from anyio import to_thread
 from app import registry
 from app.config import Settings
 from app.domain.capacity import capacity
-from app.domain.ports import SpeechDetector
+from app.domain.ports import SpeechDetector, TurnDetector
 from app.media.decode import decode
-from app.models.resolve import resolve
+from app.models.resolve import resolve, resolve_file
 from app.runtime.clock import SystemClock
 from app.runtime.hearing import Hearing, SpeechModel
 from app.runtime.ingest import Scribe
@@ -93,6 +93,19 @@ def hearing(settings: Settings, *, drafts: Any, finals: Any, replies_here: bool)
         ),
         lambda: int(drafts.queued),
     )
+
+
+@asynccontextmanager
+async def open_turn_detector(settings: Settings) -> AsyncGenerator[TurnDetector | None, None]:
+    """Who hears whether someone is done; None where words alone tell."""
+    if settings.turn_model_id == "none":
+        yield None
+        return
+    model = await to_thread.run_sync(resolve_file, settings.turn_model_id, settings.parley_models_dir, ".onnx")
+    async with registry.opened(
+        registry.TURN_DETECTORS, "smart_turn", model=model, threads=settings.cpu_threads
+    ) as detector:
+        yield detector
 
 
 @asynccontextmanager

@@ -44,6 +44,14 @@ class RequestDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgePause:
+    """Ask whether the user, who is silent now, sounds done."""
+
+    utterance: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartFinal:
     """Begin the final on what was heard up to now. The utterance may still go on."""
 
@@ -179,6 +187,7 @@ Effect: TypeAlias = (
     | KeepOnPrem
     | FeedUtterance
     | RequestDraft
+    | JudgePause
     | StartFinal
     | DropFinal
     | CloseUtterance

@@ -36,6 +36,10 @@ class EndpointingRules:
     """The same, when the words so far make a whole sentence."""
     end_after_open_ms: int = 800
     """The same, when the words so far ask for more ("and", "to the")."""
+    done_threshold: float = 0.5
+    """From this probability on someone sounds done."""
+    end_after_done_ms: int = 300
+    """The same, when they sound done."""
     split_after_ms: int = 28_000
     hurry_after_ms: int = 15_000
     """From this length on, the shortest of the silences is enough."""
@@ -163,12 +167,22 @@ OPEN_ENDINGS = frozenset(
 """Words an English sentence seldom ends on."""
 
 
-def patience_ms(text: str, rules: EndpointingRules) -> int:
-    """How long a silence must last to end an utterance whose words so far are `text`."""
+def patience_ms(text: str, done: float | None, rules: EndpointingRules) -> int:
+    """How long a silence must last to end an utterance whose words so far are `text`.
+
+    `done` is the probability that its speaker sounded done; None where nobody judged.
+    """
     stripped = text.rstrip(" \"'”’)")  # noqa: RUF001 because these are the quotes meant
     if not stripped:
-        return rules.end_after_ms
+        return rules.end_after_done_ms if sounds_done(done, rules) else rules.end_after_ms
     last = stripped.split()[-1].strip(".,;:!?…-").casefold()
     if last in OPEN_ENDINGS or stripped.endswith((",", "-", "…", "...")):
         return rules.end_after_open_ms
+    if sounds_done(done, rules):
+        return rules.end_after_done_ms
     return rules.end_after_complete_ms if stripped.endswith((".", "?", "!")) else rules.end_after_ms
+
+
+def sounds_done(done: float | None, rules: EndpointingRules) -> bool:
+    """Whether this probability is enough; nobody's judgement is not."""
+    return done is not None and done >= rules.done_threshold

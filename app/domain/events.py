@@ -33,6 +33,16 @@ class DraftSkipped:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseJudged:
+    """Somebody listened to the pause that this revision is in."""
+
+    utterance: int
+    revision: int
+    done: float
+    """The probability that the user is done."""
+
+
+@dataclass(frozen=True, slots=True)
 class FinalReceived:
     utterance: int
     revision: int
@@ -145,6 +155,7 @@ Event: TypeAlias = (
     AudioHeard
     | DraftReceived
     | DraftSkipped
+    | PauseJudged
     | FinalReceived
     | FinalFailed
     | ReplyDeltaReceived

@@ -18,12 +18,20 @@ class TurnRules:
 
     reply_after_ms: int = 1000
     """Silence after which the user's turn is over."""
+    reply_after_done_ms: int = 500
+    """The same, when the user surely sounded done."""
+    sure_threshold: float = 0.85
+    """From this probability on they surely did: to answer someone who goes on is worse than to cut their words."""
     draft_every_ms: int = 300
     """New speech between two drafts."""
     first_draft_after_ms: int = 240
     """Audio of an utterance before its first draft, counted from the detected start of speech."""
     speculative_finals: bool = True
     """Begin the final in the pause, before the end is certain."""
+    judge_pauses: bool = False
+    """Somebody hears whether the user is done, and is asked in each pause; the final is begun where they say so."""
+    speculate_after_ms: int = 400
+    """Silence after which the final is begun whatever they say."""
     eager_replies: bool = True
     """Begin the reply when the final is there, before the turn is certainly over."""
     reply: bool = True
@@ -58,6 +66,8 @@ class Utterance:
     """Where the newest draft asked for ends."""
     drafting: bool = False
     drafts: int = 0
+    done: float | None = None
+    """How probable it is that the user is done, by the sound of this pause; None: not judged yet."""
     begun: bool = False
     """A final of this revision was started."""
     final: Hypothesis | None = None
@@ -99,6 +109,8 @@ class UserSpeaking:
 class Finalizing:
     """The user is silent; finals are owed, or the turn is not yet certainly over."""
 
+    reply_after_ms: int = 0
+    """Silence after which it is."""
     over: bool = False
     """The turn is over; only finals are owed."""
 

@@ -72,6 +72,17 @@ class DraftTranscriber(Protocol):
         ...
 
 
+class TurnDetector(Protocol):
+    """Hears whether someone who is silent now is done."""
+
+    async def done(self, pcm: bytes) -> float:
+        """The probability of it; `pcm` is what they said in this turn, up to the silence, at most its newest 8 s.
+
+        Raises a ProviderError.
+        """
+        ...
+
+
 class ReplyGenerator(Protocol):
     """Answers a conversation."""
 

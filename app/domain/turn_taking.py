@@ -20,7 +20,7 @@ from typing import assert_never
 from app.domain import effects as do
 from app.domain import events as ev
 from app.domain.audio import SAMPLE_RATE, ScoredChunk, ms
-from app.domain.endpointing import Boundary, patience_ms
+from app.domain.endpointing import Boundary, patience_ms, sounds_done
 from app.domain.floor import (
     Closed,
     Finalizing,
@@ -59,6 +59,8 @@ def step(floor: Floor, event: ev.Event) -> Step:
             return _hear(floor, scored)
         case ev.DraftReceived() | ev.DraftSkipped():
             return _take_draft(floor, event)
+        case ev.PauseJudged():
+            return _take_judgement(floor, event)
         case ev.FinalReceived():
             return _take_final(floor, event)
         case ev.FinalFailed():
@@ -112,11 +114,11 @@ def _configure(floor: Floor, event: ev.ClientConfigured) -> Step:
 
 
 def _hear(floor: Floor, scored: ScoredChunk) -> Step:
-    words = ""
+    words, done = "", None
     if isinstance(floor.phase, UserSpeaking):
         utterance = floor.phase.utterance
-        words = utterance.final.text if utterance.final else utterance.agreement.text
-    wait = patience_ms(words, floor.endpointer.rules)
+        words, done = utterance.final.text if utterance.final else utterance.agreement.text, utterance.done
+    wait = patience_ms(words, done, floor.endpointer.rules)
     endpointer, boundary = floor.endpointer.hear(scored, end_after_ms=wait)
     chunk = scored.chunk
     floor = replace(floor, endpointer=endpointer, heard=chunk.end)
@@ -130,14 +132,17 @@ def _hear(floor: Floor, scored: ScoredChunk) -> Step:
         (do.FeedUtterance(heard.number, chunk),),
     )
     match boundary:
-        case Boundary.PAUSE if floor.rules.speculative_finals:
-            return then(fed, _speculate)
+        case Boundary.PAUSE:
+            return then(fed, _pause)
         case Boundary.RESUME:
             return then(then(fed, _resume), _ask_draft)
         case Boundary.END:
             return then(fed, _endpoint)
         case Boundary.SPLIT:
             return then(then(fed, _endpoint), lambda f: _open(replace(f, endpointer=endpointer)))
+        case _ if endpointer.paused:
+            due = ms(floor.rules.speculate_after_ms)
+            return then(fed, _speculate) if endpointer.run - chunk.samples < due <= endpointer.run else fed
         case _:
             return then(fed, _ask_draft)
 
@@ -166,7 +171,7 @@ def _open(floor: Floor) -> Step:
 def _wait(floor: Floor) -> Step:
     """Silence after the user spoke; enough of it ends the turn."""
     silence = floor.heard - floor.endpointer.speech_end
-    if isinstance(floor.phase, Finalizing) and silence >= ms(floor.rules.reply_after_ms):
+    if isinstance(floor.phase, Finalizing) and silence >= ms(floor.phase.reply_after_ms):
         return _end_turn(floor)
     return floor, ()
 
@@ -185,7 +190,7 @@ def _check_stall(floor: Floor, number: int, heard: int) -> Step:
 def _ask_draft(floor: Floor) -> Step:
     assert isinstance(floor.phase, UserSpeaking)
     utterance = floor.phase.utterance
-    if utterance.drafting or floor.endpointer.paused:
+    if utterance.drafting:
         return floor, ()
     if utterance.drafted is None:
         due = utterance.speech_start + ms(floor.rules.first_draft_after_ms)
@@ -218,23 +223,50 @@ def _take_draft(floor: Floor, event: ev.DraftReceived | ev.DraftSkipped) -> Step
 # -- finals -----------------------------------------------------------------------
 
 
-def _speculate(floor: Floor) -> Step:
-    """The user pauses: begin the final on what was heard."""
+def _pause(floor: Floor) -> Step:
+    """The user is silent: are they done?"""
     assert isinstance(floor.phase, UserSpeaking)
     utterance = floor.phase.utterance
+    if floor.rules.judge_pauses:
+        return floor, (do.JudgePause(utterance.number, utterance.revision),)
+    return _speculate(floor)
+
+
+def _take_judgement(floor: Floor, event: ev.PauseJudged) -> Step:
+    if not isinstance(floor.phase, UserSpeaking):
+        return floor, ()
+    utterance = floor.phase.utterance
+    if (utterance.number, utterance.revision) != (event.utterance, event.revision):
+        return floor, ()
+    judged = replace(floor, phase=UserSpeaking(replace(utterance, done=event.done)))
+    return _speculate(judged) if sounds_done(event.done, floor.endpointer.rules) else (judged, ())
+
+
+def _speculate(floor: Floor) -> Step:
+    """The user may be done: begin the final on what was heard."""
+    assert isinstance(floor.phase, UserSpeaking)
+    utterance = floor.phase.utterance
+    if utterance.begun or not floor.rules.speculative_finals:
+        return floor, ()
     return replace(floor, phase=UserSpeaking(replace(utterance, begun=True))), (
         do.StartFinal(utterance.number, utterance.revision),
     )
 
 
 def _resume(floor: Floor) -> Step:
-    """The user goes on: what was begun in the pause is worth nothing."""
+    """The user goes on: what was judged and begun in the pause is worth nothing."""
     assert isinstance(floor.phase, UserSpeaking)
     utterance = floor.phase.utterance
-    if not utterance.begun:
-        return floor, ()
-    resumed = replace(utterance, revision=utterance.revision + 1, begun=False, final=None, wasted=utterance.wasted + 1)
-    return replace(floor, phase=UserSpeaking(resumed)), (do.DropFinal(utterance.number, utterance.revision),)
+    resumed = replace(
+        utterance,
+        revision=utterance.revision + 1,
+        done=None,
+        begun=False,
+        final=None,
+        wasted=utterance.wasted + utterance.begun,
+    )
+    dropped = (do.DropFinal(utterance.number, utterance.revision),) if utterance.begun else ()
+    return replace(floor, phase=UserSpeaking(resumed)), dropped
 
 
 def _endpoint(floor: Floor) -> Step:
@@ -244,13 +276,15 @@ def _endpoint(floor: Floor) -> Step:
     utterance = floor.phase.utterance
     began = () if utterance.begun else (do.StartFinal(utterance.number, utterance.revision),)
     silence = (floor.heard - utterance.speech_end) * 1000 // SAMPLE_RATE
-    wait = max(0, floor.rules.reply_after_ms - silence)
+    rules = floor.rules
+    sure = utterance.done is not None and utterance.done >= rules.sure_threshold
+    reply_after = min(rules.reply_after_done_ms, rules.reply_after_ms) if sure else rules.reply_after_ms
     closed: Step = (
-        replace(floor, phase=Finalizing(), endpointer=floor.endpointer.cut(), owed=(*floor.owed, utterance)),
+        replace(floor, phase=Finalizing(reply_after), endpointer=floor.endpointer.cut(), owed=(*floor.owed, utterance)),
         (
             *began,
             do.CloseUtterance(utterance.number, utterance.revision),
-            do.WakeAfter(wait, ev.ReplyDue(utterance.number)),
+            do.WakeAfter(max(0, reply_after - silence), ev.ReplyDue(utterance.number)),
         ),
     )
     return closed if utterance.final is None else then(closed, lambda f: _show_final(f, utterance))
@@ -339,7 +373,7 @@ def _end_turn(floor: Floor) -> Step:
     """The user's turn is over; it is answered as soon as all its finals are there."""
     if not isinstance(floor.phase, Finalizing):
         return floor, ()
-    return _go_on(replace(floor, phase=Finalizing(over=True)))
+    return _go_on(replace(floor, phase=replace(floor.phase, over=True)))
 
 
 def _answer(floor: Floor, said: str) -> Step:

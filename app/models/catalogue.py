@@ -9,8 +9,8 @@ from typing import Literal, get_args
 from app.domain.errors import ModelUnavailable, SettingsError
 from app.models.entry import Entry
 
-Purpose = Literal["draft", "final", "voice", "reply"]
-Format = Literal["ctranslate2", "piper", "gguf"]
+Purpose = Literal["draft", "final", "turn", "voice", "reply"]
+Format = Literal["ctranslate2", "onnx", "piper", "gguf"]
 
 BUILT_IN = Path(__file__).with_name("catalogue.toml")
 

@@ -6,7 +6,14 @@ from typing import Protocol
 
 from app.domain.audio import AudioChunk
 from app.domain.policy import Allowed
-from app.domain.ports import DraftTranscriber, ReplyGenerator, SpeechDetector, SpeechSynthesizer, Transcriber
+from app.domain.ports import (
+    DraftTranscriber,
+    ReplyGenerator,
+    SpeechDetector,
+    SpeechSynthesizer,
+    Transcriber,
+    TurnDetector,
+)
 from app.domain.route import Route
 from app.domain.transcript import Hypothesis
 
@@ -105,3 +112,4 @@ class Engines:
     drafter: DraftTranscriber | None = None
     generator: ReplyGenerator | None = None
     synthesizer: SpeechSynthesizer | None = None
+    turn_detector: TurnDetector | None = None

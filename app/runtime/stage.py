@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from app.domain import effects as do
 from app.domain import events as ev
-from app.domain.audio import AudioChunk
+from app.domain.audio import AudioChunk, ms
 from app.domain.errors import ParleyError, ProviderMisbehaved
 from app.domain.ports import Clock
 from app.domain.transcript import Hypothesis
@@ -23,6 +23,10 @@ from app.runtime.reply import produce, saying
 
 LIVE_CHUNKS = 2048
 """Chunks a live route may lag behind: an utterance at its longest is shorter, so this is never full."""
+
+
+TURN_BYTES = 2 * ms(8000)
+"""How much of what the user said in a turn is kept for whoever judges their pauses."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,9 @@ class Stage:
     utterances: dict[int, Heard] = field(default_factory=dict)
     finals: dict[int, anyio.CancelScope] = field(default_factory=dict)
     replies: dict[int, tuple[anyio.CancelScope, anyio.Event]] = field(default_factory=dict)
+    said: bytearray = field(default_factory=bytearray)
+    """The newest of the user's turn."""
+    judging: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     def close(self) -> None:
         """Let go of what the session left open."""
@@ -67,10 +74,16 @@ class Stage:
             case do.FeedUtterance(number, chunk):
                 heard = self.utterances[number]
                 heard.pcm += chunk.pcm
+                self.said += chunk.pcm
+                del self.said[:-TURN_BYTES]
                 if heard.live:
                     heard.live.send_nowait(chunk)
             case do.RequestDraft(number, stable):
                 self.tasks.start_soon(self._draft, number, stable)
+            case do.JudgePause(number, revision):
+                self.judging.cancel()  # nobody waits for what was thought of the pause before
+                self.judging = anyio.CancelScope()
+                self.tasks.start_soon(self._judge, number, revision, self.judging)
             case do.StartFinal(number, revision):
                 heard = self.utterances[number]
                 heard.revision = revision
@@ -92,22 +105,10 @@ class Stage:
             case do.ShowFinal(utterance=number, hypothesis=final, route=route):
                 self.utterances.pop(number).final.shown(final, route)
                 self.finals.pop(number, None)
-            case do.StartReply(number, conversation, speak):
-                assert self.engines.generator is not None
-                deltas = self.engines.generator.reply(conversation)
-                self._start_reply(number, deltas, speak=speak)
-            case do.StartSaying(number, text):
-                self._start_reply(number, saying(text), speak=True)
-            case do.ReleaseReply(number):
-                if number in self.replies:
-                    self.replies[number][1].set()
-            case do.CancelReply(number):
-                if number in self.replies:
-                    self.replies.pop(number)[0].cancel()
-            case do.WakeAfter(ms, wake):
-                self.tasks.start_soon(self._wake, self.clock.now() + ms / 1000, wake)
+            case do.WakeAfter(after, wake):
+                self.tasks.start_soon(self._wake, self.clock.now() + after / 1000, wake)
             case _:
-                pass  # the rest is for the client's eyes and ears
+                self._perform_reply(effect)
 
     # -- utterances -----------------------------------------------------------
 
@@ -142,6 +143,15 @@ class Stage:
                 event = ev.FinalFailed(number, heard.revision if revision is None else revision, error)
             await self.inbox.send(event)
 
+    async def _judge(self, number: int, revision: int, scope: anyio.CancelScope) -> None:
+        assert self.engines.turn_detector is not None
+        with scope:
+            try:
+                done = await self.engines.turn_detector.done(bytes(self.said))
+            except ParleyError:
+                return  # the words and the length of the silence decide, as where nobody judges
+            await self.inbox.send(ev.PauseJudged(number, revision, done))
+
     async def _draft(self, number: int, stable: str) -> None:
         heard = self.utterances.get(number)
         event: ev.Event = ev.DraftSkipped(number)
@@ -154,6 +164,24 @@ class Stage:
         await self.inbox.send(event)
 
     # -- replies --------------------------------------------------------------
+
+    def _perform_reply(self, effect: do.Effect) -> None:
+        match effect:
+            case do.StartReply(number, conversation, speak):
+                assert self.engines.generator is not None
+                deltas = self.engines.generator.reply(conversation)
+                self._start_reply(number, deltas, speak=speak)
+            case do.StartSaying(number, text):
+                self._start_reply(number, saying(text), speak=True)
+            case do.ReleaseReply(number):
+                self.said.clear()
+                if number in self.replies:
+                    self.replies[number][1].set()
+            case do.CancelReply(number):
+                if number in self.replies:
+                    self.replies.pop(number)[0].cancel()
+            case _:
+                pass  # the rest is for the client's eyes and ears
 
     def _start_reply(self, number: int, deltas: AsyncGenerator[str, None], *, speak: bool) -> None:
         scope, gate = anyio.CancelScope(), anyio.Event()

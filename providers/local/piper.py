@@ -21,8 +21,10 @@ from piper.voice import PiperVoice
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk, ms
 from app.domain.errors import ModelUnavailable, ProviderMisbehaved, ProviderRefused
+from providers.local.onnx import FAILURES, open_network, options
 
 PROVIDER = "piper"
+_FAILURES: tuple[type[Exception], ...] = (ValueError, RuntimeError, *FAILURES)
 _CHUNK_BYTES = ms(100) * BYTES_PER_SAMPLE
 
 
@@ -83,7 +85,7 @@ class PiperSynthesizer:
                 pcm = _pcm(sentence.audio_float_array, sentence.sample_rate)
                 if pcm:
                     yield pcm
-        except (RuntimeError, ValueError) as error:  # what onnxruntime and Piper raise
+        except _FAILURES as error:
             raise ProviderMisbehaved(PROVIDER, "could not speak a piece of text") from error
 
 
@@ -99,18 +101,14 @@ def _load(folder: Path, threads: int) -> tuple[str, PiperVoice]:
     if len(found) != 1:
         raise ModelUnavailable(f"{folder} should be a folder with exactly one .onnx file")
     weights = found[0]
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    wanted = options(threads)
     # Patterns are kept for every length of sentence there ever was, and no two are alike: memory for nothing.
-    options.enable_mem_pattern = False
-    options.log_severity_level = 4  # because a stopped computation is reported as an error
+    wanted.enable_mem_pattern = False
     try:
         config = PiperConfig.from_dict(json.loads(weights.with_name(f"{weights.name}.json").read_text("utf-8")))
-        session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(f"{weights} is no Piper voice: it needs a whole .onnx and its .onnx.json") from error
-    return weights.stem, PiperVoice(session=session, config=config)
+    return weights.stem, PiperVoice(session=open_network(weights, wanted), config=config)
 
 
 @asynccontextmanager

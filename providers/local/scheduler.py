@@ -8,9 +8,11 @@ from enum import IntEnum
 class Urgency(IntEnum):
     """What waits for the work, most pressing first."""
 
-    FINAL = 0
-    DRAFT = 1
-    RECORDING = 2
+    TURN = 0
+    """Whether someone is done: a short piece of work that decides on a long one."""
+    FINAL = 1
+    DRAFT = 2
+    RECORDING = 3
     """A file: nobody waits for its next sentence."""
 
 
@@ -35,7 +37,7 @@ class Limits:
     """How much may wait, and how long."""
 
     finals: int = 64
-    """When so many finals wait, the next one is refused as busy."""
+    """When so many finals wait, the next one is refused as busy; so it is with questions for turns."""
 
     drafts: int = 64
     """When so many drafts wait, the oldest one is dropped."""
@@ -85,7 +87,7 @@ def admit(backlog: Backlog, job: Job, limits: Limits) -> Admission:
     waiting = backlog.waiting
     alike = [other for other in waiting if other.urgency is job.urgency]
     if job.urgency is not Urgency.DRAFT:
-        room = limits.finals if job.urgency is Urgency.FINAL else limits.recordings
+        room = limits.finals if job.urgency < Urgency.DRAFT else limits.recordings
         if len(alike) >= room:
             return Admission(backlog, refused=True)
         return Admission(_with(backlog, (*waiting, job)))

@@ -11,6 +11,7 @@ from anyio import to_thread
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.errors import ModelUnavailable
 from providers.local.frames import framed
+from providers.local.onnx import open_network, options
 
 FRAME = 512
 """Samples the detector looks at: 32 ms."""
@@ -42,18 +43,15 @@ class SileroDetector:
 
 
 def load_network() -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.inter_op_num_threads = 1
-    options.intra_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
+    wanted = options()
+    wanted.enable_cpu_mem_arena = False
     found = sorted(
         entry.name for entry in files("faster_whisper.assets").iterdir() if entry.name.startswith("silero_vad")
     )
     if not found:
         raise ModelUnavailable("the installed faster-whisper ships no Silero detector: install faster-whisper 1.2")
     with as_file(files("faster_whisper.assets") / found[-1]) as path:
-        return onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+        return open_network(path, wanted)
 
 
 @asynccontextmanager

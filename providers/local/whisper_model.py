@@ -11,11 +11,14 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 
 from app.domain.errors import ModelUnavailable, ProviderBusy, ProviderMisbehaved, ProviderRefused
 from providers.local.mel import MelFilters
+from providers.local.onnx import FAILURES
 
 PROVIDER = "local"
 
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
 _CPU, _CUDA = "cpu", "cuda"
+
+_FAILURES: tuple[type[Exception], ...] = (RuntimeError, *FAILURES)
 
 _NO_MEMORY = ("out of memory", "alloc")
 """In the words of CUDA ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED") and MKL ("failed to allocate memory")."""
@@ -84,11 +87,11 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int, workers:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """What CTranslate2 raises, in our words."""
+    """What CTranslate2 and onnxruntime raise, in our words."""
     try:
         with within_memory():
             yield
-    except RuntimeError as error:
+    except _FAILURES as error:
         if any(sign in str(error).lower() for sign in _NO_MEMORY):
             raise ProviderBusy(PROVIDER, "the device has no memory left for the model") from error
         raise ProviderMisbehaved(PROVIDER, "the model failed on this audio") from error

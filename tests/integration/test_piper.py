@@ -1,5 +1,6 @@
 """Piper's voice: its settings, its folder, and how it stops."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from time import monotonic, process_time
@@ -66,6 +67,17 @@ async def test_a_cancelled_piece_stops_its_computation(engine):
     await anyio.sleep(duration)
 
     assert process_time() - used < whole / 2
+
+
+async def test_a_voice_without_a_whole_network_is_named(tmp_path):
+    """Its description may be as good as it likes."""
+    shutil.copytree(model(VOICE), tmp_path, dirs_exist_ok=True)
+    (network,) = tmp_path.glob("*.onnx")
+    network.write_bytes(network.read_bytes()[:1000])
+
+    with pytest.raises(ModelUnavailable, match="fetch the model again"):
+        async with open_piper(model=tmp_path):
+            pass
 
 
 @pytest.mark.parametrize("files", [(), ("a.onnx",), ("a.onnx", "b.onnx"), ("a.onnx", "a.onnx.json")])

@@ -29,6 +29,7 @@ from tests.fakes import (
     ScriptedGenerator,
     ScriptedSynthesizer,
     ScriptedTranscriber,
+    ScriptedTurnDetector,
 )
 
 pytestmark = pytest.mark.anyio
@@ -39,13 +40,16 @@ TURN = (*[SPEECH] * 20, *[SILENCE] * 40)
 class Room:
     """A session's surroundings, and what is left of it."""
 
-    def __init__(self, transcriber=None, generator=None, synthesizer=None, *, live=False, rules=None) -> None:
+    def __init__(
+        self, transcriber=None, generator=None, synthesizer=None, *, live=False, rules=None, turns=None
+    ) -> None:
         self.transcriber = transcriber or ScriptedTranscriber()
         self.generator = generator or ScriptedGenerator()
         self.synthesizer = synthesizer or ScriptedSynthesizer()
         self.store = MemoryBlobStore()
         self.spool = MemorySpool()
         self.live = live
+        self.turns = turns
         self.floor = Floor(rules or TurnRules())
 
     async def run(self, browser: Browser) -> Browser:
@@ -55,6 +59,7 @@ class Room:
             ScriptedTranscriber("draft"),
             self.generator,
             self.synthesizer,
+            self.turns,
         )
         clock = EagerClock()
         archive = Archive(self.spool, self.store, now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000)
@@ -124,6 +129,32 @@ async def test_a_reply_engine_that_is_busy_is_reported():
 
     assert browser.got(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "failed")]
     assert isinstance(browser.got(do.ShowError)[0].error, ProviderBusy)
+
+
+JUDGED = TurnRules(judge_pauses=True)
+
+
+async def test_who_listens_for_the_end_of_a_turn_hears_that_turn_alone():
+    """In each pause, from the first sample of the turn on."""
+    room = Room(rules=JUDGED, turns=ScriptedTurnDetector())
+
+    browser = await room.run(Browser(*TURN, do.ShowReply, *TURN, do.ShowReply))
+
+    finals = browser.got(do.ShowFinal)
+    assert len(finals) == len(room.turns.heard) == 2
+    for final, heard in zip(finals, room.turns.heard, strict=True):
+        assert final.speech_end - final.start < heard <= final.end - final.start
+
+
+@pytest.mark.parametrize("error", [None, ProviderBusy("local", "asked to fail")])
+async def test_nobody_waits_for_whoever_listens_for_the_end_of_a_turn(error):
+    """Busy, or sure that the user goes on: the silence alone ends the utterance."""
+    room = Room(rules=JUDGED, turns=ScriptedTurnDetector(0.1, error))
+
+    browser = await room.run(Browser(*TURN, do.ShowReply))
+
+    assert [f.hypothesis.text for f in browser.got(do.ShowFinal)] == ["hello"]
+    assert len(room.turns.heard) == 1
 
 
 async def test_a_live_route_hears_the_utterance_while_it_is_spoken():

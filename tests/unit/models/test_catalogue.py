@@ -41,7 +41,7 @@ def test_the_built_in_catalogue_is_good() -> None:
     """It loads, and a local installation gets one model for each purpose."""
     catalogue = load_catalogue()
 
-    assert sorted(model.purpose for model in catalogue.defaults) == ["draft", "final", "reply", "voice"]
+    assert sorted(model.purpose for model in catalogue.defaults) == ["draft", "final", "reply", "turn", "voice"]
 
 
 def test_every_built_in_model_can_be_had_from_the_hub_at_one_revision() -> None:
