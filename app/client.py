@@ -47,7 +47,7 @@ class Talk:
     _news: anyio.Event = field(default_factory=anyio.Event)
 
     async def speak(self, pcm: bytes, *, pace: float = 1.0) -> None:
-        """Send audio as fast as it is spoken, or `pace` times as fast; 0 sends at once."""
+        """Send audio as fast as it is spoken, or `pace` times as fast; 0 sends at once. It ends with the session."""
         if not self.began:
             self.began = anyio.current_time()
         started = anyio.current_time()
@@ -56,11 +56,19 @@ class Talk:
             if pace:  # a packet leaves when its last sample has been spoken
                 spoken = min(at + step, len(pcm)) / BYTES_PER_SAMPLE / self.rate
                 await anyio.sleep_until(started + spoken / pace)
-            await self.socket.send(pack(b'{"sampleRate":%d}' % self.rate, pcm[at : at + step]))
+            await self._send(pack(b'{"sampleRate":%d}' % self.rate, pcm[at : at + step]))
+            if self.closed:
+                return
 
     async def tell(self, **message: Any) -> None:
         """Send an order, such as type="end"."""
-        await self.socket.send(msgspec.json.encode(message).decode())
+        await self._send(msgspec.json.encode(message).decode())
+
+    async def _send(self, frame: str | bytes) -> None:
+        try:
+            await self.socket.send(frame)
+        except websockets.ConnectionClosed:
+            self._over()
 
     async def listen(self) -> None:
         """Collect what the server says until it closes."""
@@ -69,6 +77,9 @@ class Talk:
                 self._note(frame)
         except websockets.ConnectionClosed:
             pass  # the close code tells the rest
+        self._over()
+
+    def _over(self) -> None:
         self.closed = (self.socket.close_code or 1006, self.socket.close_reason or "")
         self._news.set()
 

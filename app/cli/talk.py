@@ -53,6 +53,9 @@ async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, ke
         else:
             await session.until(lambda t: bool(t.of("fullSentence")), seconds=patience)
         _write_reply(console, session, output)
+        if session.closed:
+            console.print(f"[red]the server ended the session: {session.closed[0]} {session.closed[1]}[/red]")
+            return False
         await session.socket.close()
     return True
 

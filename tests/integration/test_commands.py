@@ -10,10 +10,11 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio import to_thread
+from websockets.asyncio.server import ServerConnection, serve
 
 from app.client import talking
 from app.domain.tenant import Tenant, fingerprint
-from tests.clips import COUNTRY, HANDS, silence, word_error_rate
+from tests.clips import COUNTRY, HANDS, HOUR, silence, word_error_rate
 from tests.models import MODELS_DIR, model
 from tests.serving import scripted_service, served
 
@@ -137,6 +138,25 @@ async def test_a_server_that_asks_for_a_key_is_shown_one():
     assert (taken.returncode, "hello" in taken.stdout) == (0, True)
     assert "an operator's key is needed" in unknown.stderr
     assert "answers 404" in known.stderr  # this service has no policy
+
+
+async def test_a_server_that_goes_away_in_mid_speech_is_one_sentence():
+    """Nothing more is sent, and the close code and its reason are printed."""
+
+    async def going_away(socket: ServerConnection) -> None:
+        await socket.send('{"type": "session", "id": "one"}')
+        for _ in range(5):
+            await socket.recv()
+        await socket.close(1012, "the server restarts")
+
+    async with serve(going_away, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        done = await to_thread.run_sync(
+            lambda: parley("talk", HOUR.path, "--url", f"ws://127.0.0.1:{port}/", "--pace", "20")
+        )
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "the server ended the session: 1012 the server restarts" in done.stdout
 
 
 def test_no_server_is_one_sentence():
