@@ -173,14 +173,14 @@ def patience_ms(text: str, done: float | None, rules: EndpointingRules) -> int:
     `done` is the probability that its speaker sounded done; None where nobody judged.
     """
     stripped = text.rstrip(" \"'”’)")  # noqa: RUF001 because these are the quotes meant
-    if not stripped:
-        return rules.end_after_done_ms if sounds_done(done, rules) else rules.end_after_ms
-    last = stripped.split()[-1].strip(".,;:!?…-").casefold()
-    if last in OPEN_ENDINGS or stripped.endswith((",", "-", "…", "...")):
+    whole = stripped.endswith((".", "?", "!")) and not stripped.endswith("...")
+    last = stripped.split()[-1].strip(".,;:!?…-").casefold() if stripped else ""
+    opened = last in OPEN_ENDINGS or stripped.endswith((",", "-", "…", "..."))
+    if sounds_done(done, rules) and (whole or not opened):
+        return rules.end_after_done_ms  # "Where have you been?" is a sentence, and sounds like one
+    if opened:
         return rules.end_after_open_ms
-    if sounds_done(done, rules):
-        return rules.end_after_done_ms
-    return rules.end_after_complete_ms if stripped.endswith((".", "?", "!")) else rules.end_after_ms
+    return rules.end_after_complete_ms if whole else rules.end_after_ms
 
 
 def sounds_done(done: float | None, rules: EndpointingRules) -> bool:

@@ -190,7 +190,7 @@ def _check_stall(floor: Floor, number: int, heard: int) -> Step:
 def _ask_draft(floor: Floor) -> Step:
     assert isinstance(floor.phase, UserSpeaking)
     utterance = floor.phase.utterance
-    if utterance.drafting:
+    if utterance.drafting or floor.endpointer.run:  # in silence there are no new words, and perhaps a final to make
         return floor, ()
     if utterance.drafted is None:
         due = utterance.speech_start + ms(floor.rules.first_draft_after_ms)
