@@ -261,7 +261,7 @@ def test_checksums_are_those_sha256sum_reads(tmp_path):
 @pytest.mark.timeout(600)
 def test_the_images_steps_make_a_server_that_starts_is_well_and_stops(tmp_path):
     """Pinned packages into a clean prefix, Parley as a wheel, health, SIGTERM: as in the container."""
-    for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+    for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
         model(name)
     if shutil.disk_usage(tmp_path).free < 3e9:
         missing("3 GB of disk")

@@ -28,7 +28,7 @@ from tests.models import model
 from tests.waiting import until
 
 ENGINE = os.environ.get("PARLEY_CONTAINER_ENGINE", "")
-MODELS = ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium")
+MODELS = ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "piper-en_US-joe-medium")
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.slow,

@@ -63,7 +63,8 @@ async def test_the_guest_beyond_the_self_tests_number_is_refused_in_a_sentence()
 @pytest.mark.timeout(120)
 async def test_the_real_self_test_sets_a_plausible_number_and_it_holds(tmp_path):
     """Nobody has set a number; what was measured at start is what is let in."""
-    model("whisper-tiny.en")
+    for name in ("whisper-tiny.en", "smart-turn-v3"):
+        model(name)
     settings = Settings(
         _env_file=None,
         parley_models_dir=MODELS_DIR,

@@ -42,7 +42,7 @@ def transcribe(certificates: Certificates):
 
 @pytest.fixture
 def settings(tmp_path, transcribe: TranscribeEmulator) -> Settings:
-    for name in ("whisper-tiny.en", "whisper-base", "smollm2-135m-instruct"):
+    for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "smollm2-135m-instruct"):
         model(name)
     if which("espeak-ng") is None:
         missing("espeak-ng")

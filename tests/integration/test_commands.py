@@ -53,7 +53,13 @@ def test_help_names_every_command():
 def test_a_start_that_cannot_work_says_why_in_a_sentence(variables, words):
     """No traceback, the variable or the remedy by name, and a status that is not zero."""
     if "PARLEY_MODELS_DIR" not in variables:
-        for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+        for name in (
+            "whisper-tiny.en",
+            "whisper-base",
+            "smart-turn-v3",
+            "piper-en_US-joe-medium",
+            "smollm2-135m-instruct",
+        ):
             model(name)
 
     done = parley("serve", **{"PORT": "0", **variables})
@@ -170,7 +176,7 @@ def test_no_server_is_one_sentence():
 @pytest.mark.models
 async def test_the_server_stops_in_good_order(tmp_path):
     """Told to stop, it lets a session write down its last words, and ends with status 0."""
-    for name in ("whisper-tiny.en", "whisper-base"):
+    for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3"):
         model(name)
     environment = {
         **os.environ,
@@ -205,7 +211,7 @@ async def test_the_server_stops_in_good_order(tmp_path):
 @pytest.mark.models
 def test_the_doctor_finds_a_healthy_service_healthy(tmp_path):
     """Everything the settings name is looked at, and each has its line."""
-    for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+    for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
         model(name)
 
     done = parley("doctor", AUDIO_STORAGE_DIR=str(tmp_path), REPLY_PROVIDER="embedded")

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 async def place(tmp_path_factory):
     """A server on the default models, and the folder it archives in."""
-    for name in ("whisper-tiny.en", "whisper-base", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+    for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
         model(name)
     recordings = tmp_path_factory.mktemp("recordings")
     settings = Settings(
