@@ -33,7 +33,7 @@ class TurnRules:
     speculate_after_ms: int = 400
     """Silence after which the final is begun whatever they say."""
     eager_replies: bool = True
-    """Begin the reply when the final is there, before the turn is certainly over."""
+    """Begin the reply when the final is there, before the turn is over, unless the user did not sound done."""
     reply: bool = True
     speak: bool = True
     language: str | None = None
@@ -111,6 +111,8 @@ class Finalizing:
 
     reply_after_ms: int = 0
     """Silence after which it is."""
+    may_go_on: bool = False
+    """The user did not sound done."""
     over: bool = False
     """The turn is over; only finals are owed."""
 

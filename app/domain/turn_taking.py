@@ -276,18 +276,26 @@ def _endpoint(floor: Floor) -> Step:
     utterance = floor.phase.utterance
     began = () if utterance.begun else (do.StartFinal(utterance.number, utterance.revision),)
     silence = (floor.heard - utterance.speech_end) * 1000 // SAMPLE_RATE
-    rules = floor.rules
-    sure = utterance.done is not None and utterance.done >= rules.sure_threshold
-    reply_after = min(rules.reply_after_done_ms, rules.reply_after_ms) if sure else rules.reply_after_ms
+    phase = _finalizing(floor, utterance)
     closed: Step = (
-        replace(floor, phase=Finalizing(reply_after), endpointer=floor.endpointer.cut(), owed=(*floor.owed, utterance)),
+        replace(floor, phase=phase, endpointer=floor.endpointer.cut(), owed=(*floor.owed, utterance)),
         (
             *began,
             do.CloseUtterance(utterance.number, utterance.revision),
-            do.WakeAfter(max(0, reply_after - silence), ev.ReplyDue(utterance.number)),
+            do.WakeAfter(max(0, phase.reply_after_ms - silence), ev.ReplyDue(utterance.number)),
         ),
     )
     return closed if utterance.final is None else then(closed, lambda f: _show_final(f, utterance))
+
+
+def _finalizing(floor: Floor, utterance: Utterance) -> Finalizing:
+    """How long the end of the turn is waited for, after what was heard in the pause."""
+    rules = floor.rules
+    sure = utterance.done is not None and utterance.done >= rules.sure_threshold
+    return Finalizing(
+        reply_after_ms=min(rules.reply_after_done_ms, rules.reply_after_ms) if sure else rules.reply_after_ms,
+        may_go_on=rules.judge_pauses and not sounds_done(utterance.done, floor.endpointer.rules),
+    )
 
 
 def _take_final(floor: Floor, event: ev.FinalReceived) -> Step:
@@ -364,7 +372,7 @@ def _go_on(floor: Floor) -> Step:
         return floor, ()
     if floor.phase.over:
         return _answer(floor, said)
-    if floor.rules.eager_replies and floor.rules.reply:
+    if floor.rules.eager_replies and floor.rules.reply and not floor.phase.may_go_on:
         return begin_reply(floor, said)
     return floor, ()
 

@@ -561,3 +561,15 @@ def test_who_surely_sounds_done_is_answered_sooner():
         waits[done] = silence_until(play, do.ReleaseReply)
 
     assert waits == {0.95: 510, 0.6: 1020}
+
+
+def test_a_reply_is_begun_early_only_for_who_sounds_done():
+    """A reply to half a sentence is work for nothing."""
+    begun = {}
+    for done in (0.6, 0.1):
+        play = judged(done)
+        silence_until(play, do.CloseUtterance)
+        play.final("What is the time?")
+        begun[done] = bool(play.every(do.StartReply))
+
+    assert begun == {0.6: True, 0.1: False}
