@@ -20,6 +20,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from app.domain.conversation import Message
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved
+from providers.local.background import yielding_threads
 from providers.local.llama import PROVIDER, Llama
 
 
@@ -119,7 +120,7 @@ async def open_embedded(
         Llama, model, max_tokens=max_tokens, temperature=temperature, context_tokens=context_tokens,
         threads=threads, seed=seed,
     )  # fmt: skip
-    with ThreadPoolExecutor(1, thread_name_prefix="embedded-reply") as thread:
+    with yielding_threads(1, "embedded-reply") as thread:
         llama = await to_thread.run_sync(load)
         replies = EmbeddedReplies(llama, thread, max_waiting=max_waiting)
         try:

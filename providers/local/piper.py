@@ -5,9 +5,11 @@ voice's own rate. At most `max_at_once` pieces are computed at a time, over all 
 ones wait their turn. A reply that is abandoned stops its computation at the next operation.
 """
 
+import asyncio
 import copy
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import soxr
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from piper.config import PiperConfig, SynthesisConfig
 from piper.voice import PiperVoice
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk, ms
 from app.domain.errors import ModelUnavailable, ProviderMisbehaved, ProviderRefused
+from providers.local.background import yielding_threads
 from providers.local.onnx import FAILURES, open_network, options
 
 PROVIDER = "piper"
@@ -45,11 +48,11 @@ class _Stoppable:
 class PiperSynthesizer:
     """A SpeechSynthesizer with one voice, named like its model."""
 
-    def __init__(self, voice: PiperVoice, name: str, *, speed: float, max_at_once: int) -> None:
+    def __init__(self, voice: PiperVoice, name: str, threads: ThreadPoolExecutor, *, speed: float) -> None:
         self._voice = voice
         self._name = name
         self._style = SynthesisConfig(length_scale=voice.config.length_scale / speed)
-        self._limiter = CapacityLimiter(max_at_once)
+        self._threads = threads
 
     async def synthesize(
         self, text: AsyncIterable[str], *, voice: str | None = None
@@ -63,9 +66,7 @@ class PiperSynthesizer:
         try:
             async for piece in text:
                 sentences = self._speak(own, piece)
-                while pcm := await to_thread.run_sync(
-                    next, sentences, b"", abandon_on_cancel=True, limiter=self._limiter
-                ):
+                while pcm := await self._next(sentences):
                     for start in range(0, len(pcm), _CHUNK_BYTES):
                         chunk = AudioChunk(pcm[start : start + _CHUNK_BYTES], position)
                         yield chunk
@@ -75,7 +76,11 @@ class PiperSynthesizer:
 
     async def warm(self) -> None:
         sentences = self._speak(self._voice, "Hello, can you hear me?")
-        await to_thread.run_sync(next, sentences, b"", limiter=self._limiter)
+        await self._next(sentences)
+
+    async def _next(self, sentences: Iterator[bytes]) -> bytes:
+        """The sound of one more sentence; empty behind the last. Whoever is cancelled does not wait for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, next, sentences, b"")
 
     def _speak(self, voice: PiperVoice, piece: str) -> Iterator[bytes]:
         """PCM for each sentence of a piece; runs in a worker thread."""
@@ -117,6 +122,10 @@ async def open_piper(
 ) -> AsyncIterator[PiperSynthesizer]:
     """Load the voice in this folder, one .onnx with its .onnx.json, and speak once to warm it."""
     name, voice = await to_thread.run_sync(_load, model, threads)
-    synthesizer = PiperSynthesizer(voice, name, speed=speed, max_at_once=max_at_once)
-    await synthesizer.warm()
-    yield synthesizer
+    workers = yielding_threads(max_at_once, "piper")
+    try:
+        synthesizer = PiperSynthesizer(voice, name, workers, speed=speed)
+        await synthesizer.warm()
+        yield synthesizer
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
