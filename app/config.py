@@ -54,7 +54,10 @@ class Settings(BaseSettings):
         800, ge=200, le=5000, description="Silence that ends an utterance; behind a whole sentence an eighth less."
     )
     end_after_done_ms: int = Field(
-        300, ge=150, le=5000, description="Silence that ends an utterance whose speaker sounds done."
+        300,
+        ge=150,
+        le=5000,
+        description="Silence that ends an utterance whose speaker sounds done; never more than else.",
     )
     reply_after_ms: int = Field(1000, ge=0, le=30_000, description="Silence after which the user's turn is answered.")
     reply_after_done_ms: int = Field(

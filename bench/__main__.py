@@ -68,7 +68,11 @@ def policy(speakers: int, seconds: int, model: str, speech: Path | None) -> None
 @bench.command()
 @click.option("--clips", type=click.IntRange(0), default=0, show_default=True, help="How many; 0: all.")
 @click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
-@click.option("--waits", multiple=True, help="Such as 360/500/800; see docs/benchmarks.md.")
+@click.option(
+    "--waits",
+    multiple=True,
+    help="Milliseconds behind a sentence/else/behind 'and': 360/500/800; one more in front: who sounds done.",
+)
 def endpoints(clips: int, speech: Path | None, waits: tuple[str, ...]) -> None:
     """What waiting longer for an endpoint costs in time, and saves in words."""
     grid = parsed(waits) or GRID

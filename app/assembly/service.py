@@ -129,7 +129,7 @@ def first_floor(settings: Settings, provider: str) -> Floor:
         endpointer=Endpointer(
             EndpointingRules(
                 pause_after_ms=JUDGED_AFTER_MS if judged else EndpointingRules().pause_after_ms,
-                end_after_done_ms=settings.end_after_done_ms,
+                end_after_done_ms=min(settings.end_after_done_ms, end * 7 // 8),
                 end_after_ms=end,
                 end_after_complete_ms=end * 7 // 8,
                 end_after_open_ms=end * 3 // 2,

@@ -36,10 +36,10 @@ class EndpointingRules:
     """The same, when the words so far make a whole sentence."""
     end_after_open_ms: int = 800
     """The same, when the words so far ask for more ("and", "to the")."""
-    done_threshold: float = 0.5
-    """From this probability on someone sounds done."""
     end_after_done_ms: int = 300
-    """The same, when they sound done."""
+    """The same, when the speaker sounds done."""
+    done_threshold: float = 0.5
+    """From this probability on they do."""
     split_after_ms: int = 28_000
     hurry_after_ms: int = 15_000
     """From this length on, the shortest of the silences is enough."""
