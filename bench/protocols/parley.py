@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import anyio
+
 from app.client import Received, Talk, talking
 from bench.protocols.line import Heard
 
@@ -15,6 +17,8 @@ class ParleyLine:
 
     async def send(self, pcm: bytes) -> None:
         await self.talk.speak(pcm, pace=0)
+        if self.talk.closed:
+            raise anyio.BrokenResourceError
 
     async def finish(self) -> None:
         await self.talk.tell(type="end")
