@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from providers.local.background import yielding_threads
+from providers.local.background import STEPS, yielding_threads
 
 
 def niceness() -> int:
@@ -21,5 +21,5 @@ def test_they_are_nicer_than_whoever_speaks_and_nobody_else_is():
     with yielding_threads(2, "nice") as threads:
         nice = {threads.submit(niceness).result() for _ in range(4)}
 
-    assert nice == {min(19, before + 10)}
+    assert nice == {min(19, before + STEPS)}
     assert niceness() == before
