@@ -43,7 +43,7 @@ async def test_the_guest_beyond_the_self_tests_number_is_refused_in_a_sentence()
     assert "every place is taken" in outside.of("error")[0].message["message"]
     assert (health["status"], health["maxSessions"]) == ("full", found)
     assert health["capacity"] == {
-        "sessions": 1,
+        "sessions": found,
         "queued": 3,
         "models": {
             "finals": {
