@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import exp
 
 from providers.local.context import DRAFT_MARGIN, MARGIN, ladder
-from providers.local.guard import Verdict, crammed, judge, loop_start, restart
+from providers.local.guard import Verdict, crammed, judge, loop_start, restart, sayable
 from providers.local.mel import scaled
 from providers.local.passes import (
     Ask,
@@ -78,6 +78,9 @@ def settle(model: WhisperModel, asked: Asked, encoded: Encoded, first: Pass, con
         better = tried.log_probability > best.log_probability or best.verdict is Verdict.LOOP
         if tried.verdict in (Verdict.SANE, Verdict.SILENCE) or better:
             best = tried
+    if best.verdict in (Verdict.LOOP, Verdict.BROKEN):
+        text = sayable(best.text, asked.ask.seconds)
+        best = replace(best, text=text, words=best.words[: len(text.split())])
     return replace(best, passes=passes, language=asked.tokenizer.language_code)
 
 

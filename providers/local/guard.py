@@ -41,6 +41,8 @@ _UNLIKELY = -1.0
 _SQUEEZED = 2.4
 _WORDS_A_SECOND = 7.0
 _NOBODY = 0.6
+_LETTERS_A_SECOND = 25
+"""More than anyone says; fast talk has twenty."""
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -99,3 +101,16 @@ def crammed(starts: Sequence[float], end: float, cut: int) -> bool:
     before = (starts[cut] - starts[0]) / max(1, cut)
     after = (end - starts[cut]) / max(1, len(starts) - cut)
     return after < before / 3
+
+
+def sayable(text: str, seconds: float) -> str:
+    """The text up to where it begins to repeat itself, if nobody can say the whole of it in so many seconds.
+
+    The last word may have been broken off in the middle of the loop.
+    """
+    words = text.split()
+    if len(text) > _LETTERS_A_SECOND * seconds:
+        for whole in (words, words[:-1]):
+            if (cut := loop_start(whole)) is not None:
+                return " ".join(whole[:cut])
+    return text

@@ -3,7 +3,7 @@
 import pytest
 
 from providers.local.context import FULL, ladder
-from providers.local.guard import Evidence, Verdict, crammed, judge, loop_start, restart
+from providers.local.guard import Evidence, Verdict, crammed, judge, loop_start, restart, sayable
 
 
 def evidence(text, *, seconds=5.0, log_probability=-0.2, no_speech=0.01, ran_on=False):
@@ -74,3 +74,18 @@ def test_the_ladder_climbs_from_a_little_more_than_was_said_to_everything(column
     assert list(contexts) == sorted(set(contexts))
     assert all(columns <= frames <= FULL for frames in contexts)
     assert contexts[-1] == FULL
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "left"),
+    [
+        ("Laata. Laata. Laata. Laata. Laata. La", 1.1, "Laata."),
+        ("Laata. Laata. Laata. Laata. Laata.", 1.1, "Laata."),
+        ("No. No. No. No. No. No. No. No", 1.9, "No. No. No. No. No. No. No. No"),
+        ("All of this was said, and quickly.", 0.9, "All of this was said, and quickly."),
+        ("", 0.0, ""),
+    ],
+)
+def test_what_nobody_can_say_so_fast_is_said_once(text, seconds, left):
+    """A loop in half a second is a loop; one in two seconds may be somebody's temper."""
+    assert sayable(text, seconds) == left
