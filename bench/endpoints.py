@@ -50,7 +50,6 @@ class Waits:
     reply_done: int = 500
 
     def floor(self) -> Floor:
-        judged = self.done is not None
         rules = EndpointingRules(
             end_after_complete_ms=self.complete, end_after_ms=self.other, end_after_open_ms=self.opened
         )
@@ -59,7 +58,7 @@ class Waits:
         turns = TurnRules(
             reply=False,
             language="en",
-            judge_pauses=judged,
+            judge_pauses=self.done is not None,
             reply_after_ms=self.reply,
             reply_after_done_ms=self.reply_done,
         )

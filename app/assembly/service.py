@@ -113,6 +113,7 @@ def first_floor(settings: Settings, provider: str) -> Floor:
     """What every session begins with."""
     eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and provider != "openai")
     judged, end = settings.turn_model_id != "none", settings.end_after_ms
+    complete = end * 7 // 8
     return Floor(
         rules=TurnRules(
             reply_after_ms=settings.reply_after_ms,
@@ -129,9 +130,9 @@ def first_floor(settings: Settings, provider: str) -> Floor:
         endpointer=Endpointer(
             EndpointingRules(
                 pause_after_ms=JUDGED_AFTER_MS if judged else EndpointingRules().pause_after_ms,
-                end_after_done_ms=min(settings.end_after_done_ms, end * 7 // 8),
+                end_after_done_ms=min(settings.end_after_done_ms, complete),
                 end_after_ms=end,
-                end_after_complete_ms=end * 7 // 8,
+                end_after_complete_ms=complete,
                 end_after_open_ms=end * 3 // 2,
             )
         ),

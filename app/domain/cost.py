@@ -18,7 +18,7 @@ class Price:
 
     def bill(self, seconds: float) -> float:
         """What so many seconds cost in one stream."""
-        return max(seconds, self.minimum_s) * self.usd_per_minute / 60 if seconds > 0 else 0.0
+        return self.metered(max(seconds, self.minimum_s)) if seconds > 0 else 0.0
 
     def metered(self, billed_s: float) -> float:
         """What so many seconds cost that the provider has counted itself, its minimum included."""

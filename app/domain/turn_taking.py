@@ -233,10 +233,8 @@ def _pause(floor: Floor) -> Step:
 
 
 def _take_judgement(floor: Floor, event: ev.PauseJudged) -> Step:
-    if not isinstance(floor.phase, UserSpeaking):
-        return floor, ()
-    utterance = floor.phase.utterance
-    if (utterance.number, utterance.revision) != (event.utterance, event.revision):
+    utterance = _spoken(floor, event.utterance, event.revision)
+    if utterance is None:
         return floor, ()
     judged = replace(floor, phase=UserSpeaking(replace(utterance, done=event.done)))
     return _speculate(judged) if sounds_done(event.done, floor.endpointer.rules) else (judged, ())
@@ -299,11 +297,9 @@ def _finalizing(floor: Floor, utterance: Utterance) -> Finalizing:
 
 
 def _take_final(floor: Floor, event: ev.FinalReceived) -> Step:
-    if isinstance(floor.phase, UserSpeaking):
-        current = floor.phase.utterance
-        if (current.number, current.revision) == (event.utterance, event.revision):
-            early = replace(current, final=event.hypothesis, route=event.route)
-            return replace(floor, phase=UserSpeaking(early)), ()
+    if (current := _spoken(floor, event.utterance, event.revision)) is not None:
+        early = replace(current, final=event.hypothesis, route=event.route)
+        return replace(floor, phase=UserSpeaking(early)), ()
     utterance = _owed(floor, event.utterance, event.revision)
     if utterance is None:
         return floor, ()
@@ -312,17 +308,23 @@ def _take_final(floor: Floor, event: ev.FinalReceived) -> Step:
 
 def _lose_final(floor: Floor, event: ev.FinalFailed) -> Step:
     """An engine failed: the newest draft is the best text at hand."""
-    if isinstance(floor.phase, UserSpeaking):
-        current = floor.phase.utterance
-        if (current.number, current.revision) == (event.utterance, event.revision):
-            again = replace(current, begun=False)  # the endpoint will ask once more
-            return replace(floor, phase=UserSpeaking(again)), ()
+    if (current := _spoken(floor, event.utterance, event.revision)) is not None:
+        again = replace(current, begun=False)  # the endpoint will ask once more
+        return replace(floor, phase=UserSpeaking(again)), ()
     utterance = _owed(floor, event.utterance, event.revision)
     if utterance is None:
         return floor, ()
     best = Hypothesis(utterance.agreement.text, is_final=True)
     floor, effects = _show_final(floor, replace(utterance, final=best))
     return floor, (do.ShowError(event.error), *effects)
+
+
+def _spoken(floor: Floor, number: int, revision: int) -> Utterance | None:
+    """The utterance being spoken, if this is about it; None where it is about a revision that is over."""
+    if not isinstance(floor.phase, UserSpeaking):
+        return None
+    utterance = floor.phase.utterance
+    return utterance if (utterance.number, utterance.revision) == (number, revision) else None
 
 
 def _owed(floor: Floor, number: int, revision: int) -> Utterance | None:

@@ -13,11 +13,12 @@ FAILURES: tuple[type[Exception], ...] = tuple(
 """All that onnxruntime raises: its errors have no ancestor of their own."""
 
 
-def options(threads: int = 1) -> onnxruntime.SessionOptions:
-    """A network that keeps to its threads, and says nothing."""
+def options(threads: int = 1, *, arena: bool = False) -> onnxruntime.SessionOptions:
+    """A network that keeps to its threads and says nothing; with an `arena` it keeps its memory from run to run."""
     quiet = onnxruntime.SessionOptions()
     quiet.intra_op_num_threads = threads
     quiet.inter_op_num_threads = 1
+    quiet.enable_cpu_mem_arena = arena
     quiet.log_severity_level = 4  # because a computation that is stopped is reported as an error
     return quiet
 

@@ -106,7 +106,7 @@ def _load(folder: Path, threads: int) -> tuple[str, PiperVoice]:
     if len(found) != 1:
         raise ModelUnavailable(f"{folder} should be a folder with exactly one .onnx file")
     weights = found[0]
-    wanted = options(threads)
+    wanted = options(threads, arena=True)
     # Patterns are kept for every length of sentence there ever was, and no two are alike: memory for nothing.
     wanted.enable_mem_pattern = False
     try:

@@ -43,15 +43,13 @@ class SileroDetector:
 
 
 def load_network() -> onnxruntime.InferenceSession:
-    wanted = options()
-    wanted.enable_cpu_mem_arena = False
     found = sorted(
         entry.name for entry in files("faster_whisper.assets").iterdir() if entry.name.startswith("silero_vad")
     )
     if not found:
         raise ModelUnavailable("the installed faster-whisper ships no Silero detector: install faster-whisper 1.2")
     with as_file(files("faster_whisper.assets") / found[-1]) as path:
-        return open_network(path, wanted)
+        return open_network(path, options())
 
 
 @asynccontextmanager

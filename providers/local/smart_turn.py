@@ -64,9 +64,7 @@ async def open_smart_turn(*, model: Path, threads: int = 0) -> AsyncIterator[Sma
     `threads` are the cores it may share with the speech models; 0: all that this process may run on. A question
     takes one.
     """
-    wanted = options()
-    wanted.enable_cpu_mem_arena = False
-    network = await to_thread.run_sync(open_network, model, wanted)
+    network = await to_thread.run_sync(open_network, model, options())
     async with share_cores("cpu", plan(usable_cores(), threads).workers) as cores:
         detector = SmartTurn(network, cores)
         await to_thread.run_sync(detector.judge, [noise()])

@@ -4,7 +4,6 @@ from app.domain import effects as do
 from app.domain import events as ev
 from app.domain.audio import AudioChunk, ms
 from app.domain.conversation import Role
-from app.domain.endpointing import Endpointer, EndpointingRules
 from app.domain.errors import ProviderDown
 from app.domain.floor import Closed, Finalizing, Floor, Idle, Leaving, Replying, TurnRules, UserSpeaking
 from tests.unit.playing import LOCAL, Play
@@ -475,101 +474,3 @@ def test_a_route_is_named_with_its_final():
     play.final("Hello.")
 
     assert play.new(do.ShowFinal)[0].route == LOCAL
-
-
-def judged(done: float | None) -> Play:
-    """Someone said something and is silent; whoever listens to the pause says how probable it is that they are done."""
-    play = Play(Floor(TurnRules(judge_pauses=True), Endpointer(EndpointingRules(pause_after_ms=100))))
-    play.speech(600)
-    play.silence(120)
-    assert play.new(do.JudgePause) == [do.JudgePause(1, 0)]
-    if done is not None:
-        play.happen(ev.PauseJudged(1, 0, done))
-    return play
-
-
-def silence_until(play: Play, kind: type) -> int:
-    """Milliseconds of silence, all in all, until there is an effect of this kind."""
-    while not play.every(kind):
-        play.silence(30)
-    return (play.floor.heard - play.floor.endpointer.speech_end) // ms(1)
-
-
-def test_who_sounds_done_is_written_down_at_once():
-    """The final begins with the judgement, and the utterance ends after a short silence."""
-    play = judged(0.9)
-
-    assert play.new(do.StartFinal) == [do.StartFinal(1, 0)]
-    assert silence_until(play, do.CloseUtterance) == EndpointingRules().end_after_done_ms
-
-
-def test_who_does_not_sound_done_is_waited_for():
-    """The final begins when the silence has lasted, the utterance ends when words and silence say so."""
-    play = judged(0.1)
-
-    assert play.every(do.StartFinal) == []
-    assert silence_until(play, do.StartFinal) == 420
-    assert silence_until(play, do.CloseUtterance) == 510
-
-
-def test_a_judgement_that_never_comes_holds_nothing_up():
-    """It is as if nobody had been asked."""
-    play = judged(None)
-
-    assert silence_until(play, do.StartFinal) == 420
-    assert silence_until(play, do.CloseUtterance) == 510
-
-
-def test_an_open_end_outweighs_the_sound_of_it():
-    """Nobody is done who says "and"."""
-    play = judged(None)
-    play.draft("I think so and")
-    play.happen(ev.PauseJudged(1, 0, 0.9))
-
-    assert silence_until(play, do.CloseUtterance) >= EndpointingRules().end_after_open_ms
-
-
-def test_a_judgement_of_a_pause_that_is_over_says_nothing():
-    """The user went on; the next pause is judged anew."""
-    play = judged(None)
-    play.speech(300)
-
-    play.happen(ev.PauseJudged(1, 0, 0.9))
-    play.silence(120)
-
-    assert play.every(do.StartFinal) == []
-    assert play.new(do.JudgePause) == [do.JudgePause(1, 1)]
-
-
-def test_what_was_judged_and_begun_in_a_pause_ends_with_it():
-    """The final is dropped, and the next pause is long until it is judged."""
-    play = judged(0.9)
-    play.speech(300)
-    assert play.new(do.DropFinal) == [do.DropFinal(1, 0)]
-
-    play.silence(360)
-
-    assert play.every(do.CloseUtterance) == []
-
-
-def test_who_surely_sounds_done_is_answered_sooner():
-    """Who only seems to be is waited for like everybody."""
-    waits = {}
-    for done in (0.95, 0.6):
-        play = judged(done)
-        play.final("What is the time?")
-        waits[done] = silence_until(play, do.ReleaseReply)
-
-    assert waits == {0.95: 510, 0.6: 1020}
-
-
-def test_a_reply_is_begun_early_only_for_who_sounds_done():
-    """A reply to half a sentence is work for nothing."""
-    begun = {}
-    for done in (0.6, 0.1):
-        play = judged(done)
-        silence_until(play, do.CloseUtterance)
-        play.final("What is the time?")
-        begun[done] = bool(play.every(do.StartReply))
-
-    assert begun == {0.6: True, 0.1: False}
