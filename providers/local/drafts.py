@@ -32,6 +32,9 @@ class Draft:
     before: tuple[str, ...] = ()
     """The words said before the window."""
 
+    newest: str = ""
+    """The whole utterance as the newest pass heard it: what the next one will probably hear."""
+
     voiced: bool = False
     """Someone was heard to speak."""
 
@@ -48,8 +51,8 @@ class Draft:
     def ask(self, stable: str, language: str | None) -> Ask:
         """What to decode: the window, behind the stable words that lie in it."""
         power = self.mel.power[:, self.begins :]
-        said = " ".join(stable.split()[len(self.before) :])
-        return Ask(power, language, said, careful=False, timed=power.shape[1] > _WINDOW)
+        said, guess = (" ".join(text.split()[len(self.before) :]) for text in (stable, self.newest))
+        return Ask(power, language, said, guess, careful=False, timed=power.shape[1] > _WINDOW)
 
     def text(self, heard: Heard, stable: str) -> str:
         """The whole utterance so far; a broken pass adds nothing to what was stable."""

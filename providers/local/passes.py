@@ -1,6 +1,6 @@
 """One pass of Whisper: encode, decode, and see where each word was."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -8,6 +8,8 @@ import ctranslate2
 import numpy as np
 from faster_whisper.tokenizer import Tokenizer
 
+from providers.local.decoder.guess import Guess
+from providers.local.decoder.writer import Text
 from providers.local.guard import Evidence, loop_start, restart
 from providers.local.mel import HOP, Mel
 from providers.local.whisper_model import WhisperModel
@@ -43,6 +45,9 @@ class Ask:
 
     said: str = ""
     """Words already known to be said: decoding goes on behind them."""
+
+    guess: str = ""
+    """Words that were probably said: where they were, decoding is faster, and where not, they change nothing."""
 
     prompt: tuple[int, ...] = ()
     """Tokens that came before, or names to expect."""
@@ -116,23 +121,18 @@ def rows(model: WhisperModel, encoded: Encoded) -> list[Encoded]:
 
 def generate(model: WhisperModel, encoded: Encoded, asked: Sequence[Asked]) -> list[Pass]:
     """Decode as many tokens as the sound can hold; a greedy pass over one sound stops early in a loop."""
-    starts = [one.start for one in asked]
     seconds = max(one.ask.seconds for one in asked)
-    beam = max(one.ask.beam_size for one in asked)
     prefix = max(len(one.prefix) for one in asked)
     budget = min(_ANSWER - prefix, int(12 + seconds * _TOKENS_A_SECOND))
-    greedy = len(asked) == 1 and beam == 1
+    greedy = len(asked) == 1 and asked[0].ask.beam_size == 1
     hasty = not any(one.ask.careful for one in asked)
     first = min(budget, _at_first(seconds, hasty=hasty, known=prefix > 0)) if greedy else budget
     if hasty:
         budget = min(budget, first + _MORE)
-    results = _answer(model, encoded, starts, beam, prefix + first)
-    passes = [_read(one, result, first) for one, result in zip(asked, results, strict=True)]
+    write = _writer(model, encoded, asked[0]) if greedy and model.decoder else _ctranslate2(model, encoded, asked)
+    passes = write(prefix + first)
     if first < budget and _goes_on(passes[0], prefix + first, hasty=hasty):
-        # The tokens so far are the prefix of the rest: nothing is decoded twice.
-        begun = replace(asked[0], prefix=passes[0].tokens)
-        rest = _answer(model, encoded, [begun.start], beam, prefix + budget)[0]
-        passes = [_read(begun, rest, budget - first)]
+        passes = write(prefix + budget)
     return passes
 
 
@@ -149,22 +149,68 @@ def _goes_on(heard: Pass, limit: int, *, hasty: bool) -> bool:
     return len(heard.tokens) >= limit and not looped
 
 
-def _answer(model: WhisperModel, encoded: Encoded, starts: list[list[int]], beam: int, budget: int) -> list[Any]:
-    """The tokens of the answer, the prefix included."""
-    # Doubled, because CTranslate2 gives the answer half of max_length and the prompt the other half.
-    length = 2 * min(_ANSWER, budget)
-    found: list[Any] = model.weights.generate(
-        encoded, starts, beam_size=beam, max_length=length, return_scores=True, return_no_speech_prob=True
+_Write: TypeAlias = Callable[[int], list[Pass]]
+"""Writes until the texts have so many tokens, their prefixes included; asked again, it goes on."""
+
+
+def _writer(model: WhisperModel, encoded: Encoded, asked: Asked) -> _Write:
+    """The decoder that may be given a guess."""
+    assert model.decoder is not None
+    tokenizer, start = asked.tokenizer, asked.start
+    guess = Guess(tokenizer.encode(" " + asked.ask.guess.strip()) if asked.ask.guess.strip() else ())
+    guess.learn(asked.prefix, 0)
+    text = Text(
+        model.decoder,
+        model.decoder.listen(np.array(encoded)),
+        start,
+        prefix=len(asked.prefix),
+        end=tokenizer.eot,
+        silence=(start.index(tokenizer.sot), tokenizer.no_speech),
+        guess=guess,
     )
-    return found
+
+    def write(tokens: int) -> list[Pass]:
+        text.write(tokens)
+        return [_pass(asked, text.tokens, text.log_probability, text.no_speech, tokens)]
+
+    return write
 
 
-def _read(asked: Asked, result: Any, budget: int) -> Pass:
-    tokens = tuple(result.sequences_ids[0])
-    ran_on = asked.ask.careful and len(tokens) >= min(_ANSWER, len(asked.prefix) + budget)
-    sure = result.scores[0] if tokens else 0.0
+def _ctranslate2(model: WhisperModel, encoded: Encoded, asked: Sequence[Asked]) -> _Write:
+    beam = max(one.ask.beam_size for one in asked)
+    begun = list(asked)
+
+    def write(tokens: int) -> list[Pass]:
+        # Doubled, because CTranslate2 gives the answer half of max_length and the prompt the other half.
+        results = model.weights.generate(
+            encoded,
+            [one.start for one in begun],
+            beam_size=beam,
+            max_length=2 * min(_ANSWER, tokens),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        passes = [
+            _pass(
+                one,
+                tuple(found := result.sequences_ids[0]),
+                result.scores[0] if found else 0.0,
+                result.no_speech_prob,
+                tokens,
+            )
+            for one, result in zip(begun, results, strict=True)
+        ]
+        # The tokens so far are the prefix of the rest: nothing is decoded twice.
+        begun[:] = [replace(one, prefix=heard.tokens) for one, heard in zip(begun, passes, strict=True)]
+        return passes
+
+    return write
+
+
+def _pass(asked: Asked, tokens: tuple[int, ...], sure: float, no_speech: float, most: int) -> Pass:
+    ran_on = asked.ask.careful and len(tokens) >= min(_ANSWER, most)
     text = asked.tokenizer.decode(list(tokens)).strip()
-    return Pass(tokens, Evidence(text, asked.ask.seconds, sure, result.no_speech_prob, ran_on))
+    return Pass(tokens, Evidence(text, asked.ask.seconds, sure, no_speech, ran_on))
 
 
 def align(model: WhisperModel, asked: Asked, encoded: Encoded, tokens: Sequence[int]) -> tuple[TimedWord, ...]:

@@ -88,6 +88,6 @@ def drafts(equipment: Equipment, wishes: Sequence[_DraftWish]) -> list[Hypothesi
         asks = [known.ask(wish.stable, wish.language) for wish, known in voiced]
         for (wish, known), heard in zip(voiced, hear(equipment.model, asks) if asks else (), strict=True):
             text = known.text(heard, wish.stable)
-            wish.session.known = known.move(heard, wish.stable)
+            wish.session.known = replace(known.move(heard, wish.stable), newest=text)
             answers[id(wish)] = Hypothesis(text, language=heard.language, confidence=heard.confidence)
         return [answers[id(wish)] for wish in wishes]
