@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     vad: Literal["silero", "webrtc"] = Field("silero", description="Which detector tells speech from no speech.")
     vad_aggressiveness: int = Field(2, ge=0, le=3, description="webrtc only: 3 calls the least speech.")
     end_after_ms: int = Field(
-        800, ge=200, le=5000, description="Silence that ends an utterance; behind a whole sentence an eighth less."
+        640, ge=200, le=5000, description="Silence that ends an utterance; behind a whole sentence an eighth less."
     )
     end_after_done_ms: int = Field(
         300,

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -23,9 +24,8 @@ from app.domain import events as ev
 from app.domain.audio import AudioChunk, ms, seconds
 from app.domain.endpointing import Endpointer, EndpointingRules
 from app.domain.floor import Floor, TurnRules
-from app.domain.ports import TurnDetector
+from app.domain.ports import Transcriber, TurnDetector
 from app.domain.route import Place, Route
-from app.domain.transcript import Hypothesis
 from app.domain.turn_taking import step
 from app.runtime.ingest import Scribe
 from app.runtime.stage import TURN_BYTES
@@ -80,18 +80,16 @@ GRID = (
 
 @dataclass(slots=True)
 class Ears:
-    """What is heard, each sound once: rows differ only in when they ask."""
+    """What is heard. Finals are heard anew in every row, because they hear what their session said before."""
 
     scribe: Scribe
     turns: TurnDetector | None
-    finals: dict[bytes, Hypothesis] = field(default_factory=dict)
     judged: dict[bytes, float] = field(default_factory=dict)
 
-    async def final(self, pcm: bytes) -> Hypothesis:
-        if pcm not in self.finals:
-            heard = self.scribe.transcriber.transcribe(_once(pcm), language=self.scribe.language)
-            self.finals[pcm] = replace([each async for each in heard][-1], is_final=True)
-        return self.finals[pcm]
+    def session(self) -> Transcriber:
+        engine: Any = self.scribe.transcriber
+        session: Transcriber = engine.for_session()
+        return session
 
     async def done(self, pcm: bytes) -> float:
         assert self.turns is not None
@@ -145,6 +143,8 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
     """One clip, spoken into a room that is as quiet behind it as before."""
     pcm = clip.pcm + clip.tone[: 2 * ms(3000)]
     floor = waits.floor()
+    session = ears.session()
+    begun: dict[int, int] = {}
     heard: dict[int, bytearray] = {}
     said = bytearray()
     shown: list[do.ShowFinal] = []
@@ -155,8 +155,8 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
         floor, effects = step(floor, event)
         for effect in effects:
             match effect:
-                case do.OpenUtterance(number):
-                    heard[number] = bytearray()
+                case do.OpenUtterance(number, start):
+                    begun[number], heard[number] = start, bytearray()
                 case do.FeedUtterance(number, chunk):
                     heard[number] += chunk.pcm
                     said.extend(chunk.pcm)
@@ -164,7 +164,10 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
                     done = await ears.done(bytes(said[-TURN_BYTES:]))
                     floor = await obey(floor, ev.PauseJudged(number, revision, done))
                 case do.StartFinal(number, revision):
-                    final = await ears.final(bytes(heard[number]))
+                    utterance = session.transcribe(
+                        _chunks(bytes(heard[number]), begun[number]), language=ears.scribe.language
+                    )
+                    final = [each async for each in utterance][-1]
                     floor = await obey(floor, ev.FinalReceived(number, revision, final, ROUTE))
                 case do.RequestDraft(number):
                     floor = await obey(floor, ev.DraftSkipped(number))
@@ -176,7 +179,7 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
                     pass
         return floor
 
-    async for scored in ears.scribe.detector.score(_once(pcm)):
+    async for scored in ears.scribe.detector.score(_chunks(pcm)):
         floor = await obey(floor, ev.AudioHeard(scored))
     turns = floor.turn - 1
     await obey(floor, ev.ClientLeft())
@@ -186,9 +189,9 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
     return Cut(errors, len(shown), wait if wait > 0 else None, turns, sum(f.wasted for f in shown))
 
 
-async def _once(pcm: bytes) -> AsyncGenerator[AudioChunk, None]:
+async def _chunks(pcm: bytes, start: int = 0) -> AsyncGenerator[AudioChunk, None]:
     for at in range(0, len(pcm), 2 * ms(40)):
-        yield AudioChunk(pcm[at : at + 2 * ms(40)], at // 2)
+        yield AudioChunk(pcm[at : at + 2 * ms(40)], start + at // 2)
 
 
 def parsed(grid: Sequence[str]) -> list[Waits]:

@@ -13,7 +13,7 @@ from app.assembly.speech import finals_model, open_whisper, spoken_clip
 from app.config import Settings
 from app.data.decisions import open_decisions
 from app.domain.decision import Expense, Record
-from app.domain.ports import Reporting, Transcriber
+from app.domain.ports import DraftTranscriber, Reporting, Transcriber
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile
 from app.policy.rules_file import read_rules, rules_path
 from app.policy.watch import watched
@@ -72,11 +72,15 @@ class OwnEngines:
 
 
 @asynccontextmanager
-async def own_engines(routes: Routes, tables: Mapping[str, RouteTable]) -> AsyncGenerator[OwnEngines, None]:
-    """Transcribe keeps a stream for each speaker, the others keep nothing."""
+async def own_engines(
+    routes: Routes, tables: Mapping[str, RouteTable], drafter: DraftTranscriber
+) -> AsyncGenerator[OwnEngines, None]:
+    """Transcribe keeps a stream for each speaker, the local model what was said just before, the others nothing."""
     async with AsyncExitStack() as stack:
         own, meters = dict(routes.engines), dict[str, Meter]()
         for name, table in tables.items():
+            if isinstance(table, LocalRoute):
+                own[name] = cast(Any, routes.engines[name]).for_session(drafter)
             if isinstance(table, AwsRoute):
                 own[name] = kept = await stack.enter_async_context(cast(Any, routes.engines[name]).session())
                 meters[name] = Meter(kept, routes.standings[name].profile.price)

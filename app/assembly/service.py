@@ -50,13 +50,14 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
 
         @asynccontextmanager
         async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
-            async with own_engines(routes, tables) as own:
+            drafter = drafts.for_session()
+            async with own_engines(routes, tables, drafter) as own:
                 finals = SessionFinals(routes, session, tenant, engines=own.engines, meters=own.meters)
                 try:
                     yield Engines(
                         detector=detector,
                         finals=finals,
-                        drafter=drafts.for_session(),
+                        drafter=drafter,
                         turn_detector=turn_detector,
                         generator=generator,
                         synthesizer=synthesizer,

@@ -30,7 +30,7 @@ class TurnRules:
     """Begin the final in the pause, before the end is certain."""
     judge_pauses: bool = False
     """Somebody hears whether the user is done, and is asked in each pause; the final is begun where they say so."""
-    speculate_after_ms: int = 400
+    speculate_after_ms: int = 250
     """Silence after which the final is begun whatever they say."""
     eager_replies: bool = True
     """Begin the reply when the final is there, before the turn is over, unless the user did not sound done."""

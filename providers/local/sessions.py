@@ -1,11 +1,12 @@
 """One session at a shared model: its newer draft replaces its older one."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from app.domain.audio import AudioChunk
 from app.domain.transcript import Hypothesis
+from providers.local.before import Before
 from providers.local.cores import Cores, Superseded
 from providers.local.decoding import hear
 from providers.local.drafts import Draft
@@ -24,16 +25,24 @@ class Equipment:
     voice: VoiceFinder
 
 
-Finals: TypeAlias = Callable[[AsyncIterable[AudioChunk], Hashable, str | None], AsyncGenerator[Hypothesis, None]]
+Finals: TypeAlias = Callable[
+    [AsyncIterable[AudioChunk], "SessionWhisper", str | None], AsyncGenerator[Hypothesis, None]
+]
 """Transcribes an utterance of a session, in a language."""
 
 
 class SessionWhisper:
-    """A Transcriber and a DraftTranscriber for one session: it remembers the utterance that is being spoken."""
+    """A Transcriber and a DraftTranscriber for one session.
 
-    def __init__(self, equipment: Equipment, finals: Finals) -> None:
+    It remembers the utterance that is being spoken, and the few that were written down before it.
+    """
+
+    def __init__(self, equipment: Equipment, finals: Finals, drafter: "SessionWhisper | None" = None) -> None:
+        """`drafter` makes the session's drafts, where another model does: they tell what a final will say."""
         self._equipment = equipment
         self._finals = finals
+        self._drafter = drafter or self
+        self.before = Before()
         self.known = Draft(GrowingMel(equipment.model.filters))
         """What the newest pass left. A pass keeps to its own copy, because one nobody awaits may overlap the next."""
 
@@ -41,6 +50,11 @@ class SessionWhisper:
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
         return self._finals(utterance, self, language)
+
+    def guess(self, pcm: bytes) -> str:
+        """What the newest draft heard in this utterance; nothing where it was of another."""
+        drafted = self._drafter.known
+        return drafted.newest if drafted.mel.pcm and pcm.startswith(drafted.mel.pcm) else ""
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
         """The utterance so far. Replaced by a newer draft before its turn, it is what was stable."""

@@ -11,8 +11,10 @@ from anyio import to_thread
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk
 from app.domain.capacity import Speed
 from app.domain.transcript import Hypothesis, Word, join
+from providers.local.before import Said, behind
 from providers.local.cores import CUDA_BATCH, plan, share_cores, usable_cores
 from providers.local.decoding import Heard, hear
+from providers.local.guard import Verdict
 from providers.local.mel import samples_of
 from providers.local.passes import Ask
 from providers.local.scheduler import Urgency
@@ -39,6 +41,8 @@ class _Wish:
 
     pcm: bytes
     ask: Ask
+    before: bytes = b""
+    """Sound to hear in front of it, whose words are known."""
 
 
 class WhisperEngine:
@@ -72,9 +76,12 @@ class WhisperEngine:
         """Pieces of speech that wait for the cores, of all engines."""
         return self._cores.queued
 
-    def for_session(self) -> "SessionWhisper":
-        """The engine for one session: its newer draft replaces its older one, and its finals take turns."""
-        return SessionWhisper(self._equipment, self._transcribe)
+    def for_session(self, drafter: SessionWhisper | None = None) -> SessionWhisper:
+        """The engine for one session: its newer draft replaces its older one, and its finals take turns.
+
+        Its finals are sooner there with what its `drafter` heard, where drafts come from another engine.
+        """
+        return SessionWhisper(self._equipment, self._transcribe, drafter)
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
         """A draft of no session in particular; `for_session` gives cheaper ones."""
@@ -84,17 +91,18 @@ class WhisperEngine:
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
         """One final, when the utterance has ended; an utterance of minutes gives interims on the way."""
-        return self._transcribe(utterance, object(), language)
+        return self._transcribe(utterance, self.for_session(), language)
 
     async def _transcribe(
-        self, utterance: AsyncIterable[AudioChunk], session: Hashable, language: str | None
+        self, utterance: AsyncIterable[AudioChunk], session: SessionWhisper, language: str | None
     ) -> AsyncGenerator[Hypothesis, None]:
         self._model.tokenizer(language)
         with within_memory():
-            start = 0
+            begun = start = 0
             pcm = bytearray()
             done: list[Hypothesis] = []
             async for chunk in utterance:
+                begun = begun if pcm or done else chunk.start
                 pcm += chunk.pcm
                 while len(pcm) > 2 * _LONGEST * BYTES_PER_SAMPLE:
                     spans = await self._spans(bytes(pcm))
@@ -103,10 +111,30 @@ class WhisperEngine:
                     del pcm[: keep * BYTES_PER_SAMPLE]
                     start += keep
                     yield replace(_whole(done, language), is_final=False)
+            if not done and 0 < len(pcm) <= _LONGEST * BYTES_PER_SAMPLE:
+                yield await self._utterance(bytes(pcm), begun, session, language)
+                return
             rest = len(pcm) // BYTES_PER_SAMPLE
             spans = await self._spans(bytes(pcm)) if rest > _LONGEST else (Span(0, rest),) * bool(rest)
             done += [h async for h in self._pieces(bytes(pcm), spans, start, session, language)]
             yield _whole(done, language)
+
+    async def _utterance(self, pcm: bytes, start: int, session: SessionWhisper, language: str | None) -> Hypothesis:
+        """One that fits a window, behind what its session said just before."""
+        lead = session.before.lead(start, len(pcm) // BYTES_PER_SAMPLE, language)
+        drafted = session.guess(pcm)
+        alone = replace(self._wish, language=language, guess=drafted)
+        heard = None
+        if lead.text:
+            led = replace(alone, said=lead.text, guess=join((lead.text, drafted)))
+            together = await self._decoded(pcm, led, Urgency.FINAL, session, lead.pcm)
+            new = behind(lead.text, together.text)
+            # Sound in which nobody speaks has no text at all; one that was taken for nothing is heard again alone.
+            heard = replace(together, text=new or "") if new or together.verdict is Verdict.SILENCE else None
+        if heard is None:
+            heard = await self._decoded(pcm, alone, Urgency.FINAL, session)
+        session.before = session.before.and_then(Said(start, pcm, language, heard.text))
+        return _hypothesis(heard, 0)
 
     async def transcribe_recording(
         self,
@@ -145,9 +173,9 @@ class WhisperEngine:
             wish = replace(self._wish, language=language)
             yield _hypothesis(await self._decoded(piece, wish, Urgency.FINAL, session), start + span.start)
 
-    async def _decoded(self, pcm: bytes, ask: Ask, urgency: Urgency, session: Hashable) -> Heard:
+    async def _decoded(self, pcm: bytes, ask: Ask, urgency: Urgency, session: Hashable, before: bytes = b"") -> Heard:
         heard: Heard = await self._cores.run(
-            self._hear, _Wish(pcm, ask), urgency=urgency, session=session, kind=(id(self), urgency)
+            self._hear, _Wish(pcm, ask, before), urgency=urgency, session=session, kind=(id(self), urgency)
         )
         return heard
 
@@ -166,7 +194,13 @@ class WhisperEngine:
             sounds = [samples_of(wish.pcm) for wish in wishes]
             voiced = [n for n, sound in enumerate(sounds) if self._voice.anyone(sound)]
             if voiced:
-                asks = [replace(wishes[n].ask, power=self._model.filters.columns(sounds[n])) for n in voiced]
+                asks = [
+                    replace(
+                        wishes[n].ask,
+                        power=self._model.filters.columns(samples_of(wishes[n].before + wishes[n].pcm)),
+                    )
+                    for n in voiced
+                ]
                 for n, heard in zip(voiced, hear(self._model, asks), strict=True):
                     answers[n] = heard
             return answers

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.domain.agreement import Agreement
-from app.domain.audio import SAMPLE_RATE
+from app.domain.audio import SAMPLE_RATE, AudioChunk
 from app.domain.errors import ModelUnavailable, ProviderRefused
 from providers.local.whisper import open_whisper
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, silence, word_error_rate
@@ -217,3 +217,42 @@ async def test_the_self_test_tells_how_fast_the_model_is_here():
 async def test_an_engine_that_nobody_wants_timed_is_only_warmed(engine):
     """`parley transcribe` begins at once."""
     assert engine.speed is None
+
+
+async def test_half_a_sentence_is_heard_behind_the_other_half(worldly):
+    """A session remembers what it said just before; its finals hold what is new and nothing twice."""
+    session = worldly.for_session()
+    half = len(COUNTRY.pcm) * 2 // 3 // 2 * 2
+    texts = []
+    for start, pcm in ((0, COUNTRY.pcm[:half]), (half // 2, COUNTRY.pcm[half:])):
+        pieces = [AudioChunk(pcm[at : at + 8000], start + at // 2) for at in range(0, len(pcm), 8000)]
+        async with aclosing(session.transcribe(each(pieces), language="en")) as hypotheses:
+            texts.append([one async for one in hypotheses][-1].text)
+
+    assert word_error_rate(COUNTRY.words, " ".join(texts)) <= 0.15
+    assert all(texts)
+
+
+async def test_silence_behind_speech_says_nothing(worldly):
+    """What led up to it is not said again."""
+    session = worldly.for_session()
+    async with aclosing(session.transcribe(chunked(HANDS.pcm, (8000,)), language="en")) as hypotheses:
+        assert [one async for one in hypotheses][-1].text
+    quiet = AudioChunk(silence(1), len(HANDS.pcm) // 2)
+    async with aclosing(session.transcribe(each([quiet]), language="en")) as hypotheses:
+        assert [one async for one in hypotheses][-1].text == ""
+
+
+async def test_a_final_knows_what_the_drafts_of_its_utterance_heard(engine, worldly):
+    """Of this utterance only; of another one nothing is guessed."""
+    drafter = engine.for_session()
+    finals = worldly.for_session(drafter)
+    draft = await drafter.draft(HANDS.pcm[:-16000], language="en")
+
+    assert finals.guess(HANDS.pcm) == draft.text != ""
+    assert finals.guess(HOUR.pcm) == ""
+
+
+async def each(chunks):
+    for chunk in chunks:
+        yield chunk

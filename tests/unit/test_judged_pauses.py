@@ -39,7 +39,7 @@ def test_who_does_not_sound_done_is_waited_for():
     play = judged(0.1)
 
     assert play.every(do.StartFinal) == []
-    assert silence_until(play, do.StartFinal) == 420
+    assert silence_until(play, do.StartFinal) == 270
     assert silence_until(play, do.CloseUtterance) == 510
 
 
@@ -47,7 +47,7 @@ def test_a_judgement_that_never_comes_holds_nothing_up():
     """It is as if nobody had been asked."""
     play = judged(None)
 
-    assert silence_until(play, do.StartFinal) == 420
+    assert silence_until(play, do.StartFinal) == 270
     assert silence_until(play, do.CloseUtterance) == 510
 
 
