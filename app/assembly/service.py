@@ -61,6 +61,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                         turn_detector=turn_detector,
                         generator=generator,
                         synthesizer=synthesizer,
+                        idle=lambda: drafts.idle,
                     )
                 finally:
                     finals.close()

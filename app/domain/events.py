@@ -43,6 +43,14 @@ class PauseJudged:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineIdle:
+    """Nobody else needs this machine in the pause that this revision is in: a final in vain would delay nothing."""
+
+    utterance: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class FinalReceived:
     utterance: int
     revision: int
@@ -156,6 +164,7 @@ Event: TypeAlias = (
     | DraftReceived
     | DraftSkipped
     | PauseJudged
+    | MachineIdle
     | FinalReceived
     | FinalFailed
     | ReplyDeltaReceived

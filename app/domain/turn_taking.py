@@ -61,6 +61,8 @@ def step(floor: Floor, event: ev.Event) -> Step:
             return _take_draft(floor, event)
         case ev.PauseJudged():
             return _take_judgement(floor, event)
+        case ev.MachineIdle(utterance, revision):
+            return _speculate(floor) if _spoken(floor, utterance, revision) else (floor, ())
         case ev.FinalReceived():
             return _take_final(floor, event)
         case ev.FinalFailed():

@@ -1,6 +1,6 @@
 """The engines one session works with."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,3 +113,5 @@ class Engines:
     generator: ReplyGenerator | None = None
     synthesizer: SpeechSynthesizer | None = None
     turn_detector: TurnDetector | None = None
+    idle: Callable[[], bool] = lambda: False
+    """Whether the machine that makes the finals has nothing better to do than one in vain."""

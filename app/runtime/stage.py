@@ -146,6 +146,8 @@ class Stage:
     async def _judge(self, number: int, revision: int, scope: anyio.CancelScope) -> None:
         assert self.engines.turn_detector is not None
         with scope:
+            if self.engines.idle():
+                await self.inbox.send(ev.MachineIdle(number, revision))
             try:
                 done = await self.engines.turn_detector.done(bytes(self.said))
             except ParleyError:

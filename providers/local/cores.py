@@ -70,6 +70,7 @@ class Cores:
         self._waiting: dict[int, _Waiting] = {}
         self._arrivals = 0
         self._open = True
+        self._running = 0
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._run, name=f"speech-{n}", daemon=True) for n in range(workers)]
         for thread in self._threads:
@@ -79,6 +80,11 @@ class Cores:
     def queued(self) -> int:
         """Jobs that wait."""
         return len(self._backlog.waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits and at most one thread has work."""
+        return not self._backlog.waiting and self._running <= 1 < len(self._threads)
 
     async def run(self, work: Work, given: Any, *, urgency: Urgency, session: Hashable, kind: Hashable) -> Any:
         """Wait for a turn, and for the work. Walking away skips work that has not begun.
@@ -126,6 +132,8 @@ class Cores:
             wanted = [one for one in batch if one.future.set_running_or_notify_cancel()]
             if not wanted:
                 continue
+            with self._changed:
+                self._running += 1
             try:
                 results = wanted[0].work([one.given for one in wanted])
             except Exception as error:  # noqa: BLE001 because whatever happened belongs to those who wait
@@ -134,6 +142,9 @@ class Cores:
             else:
                 for one, result in zip(wanted, results, strict=True):
                     one.future.set_result(result)
+            finally:
+                with self._changed:
+                    self._running -= 1
 
     def _next(self) -> list[_Waiting]:
         """The next batch, as soon as there is one; nothing when the cores close."""

@@ -76,6 +76,11 @@ class WhisperEngine:
         """Pieces of speech that wait for the cores, of all engines."""
         return self._cores.queued
 
+    @property
+    def idle(self) -> bool:
+        """Whether a pass of any engine would begin at once, beside a question whether someone is done."""
+        return self._cores.idle
+
     def for_session(self, drafter: SessionWhisper | None = None) -> SessionWhisper:
         """The engine for one session: its newer draft replaces its older one, and its finals take turns.
 

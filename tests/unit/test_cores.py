@@ -166,3 +166,22 @@ async def test_two_engines_share_one_queue_and_the_last_one_closes_it():
         assert await one.run(lambda names: names, "still open", urgency=Urgency.FINAL, session=1, kind=1)
     async with share_cores("test", 1) as fresh:
         assert fresh is not one
+
+
+async def test_it_is_idle_as_long_as_one_more_would_begin_at_once(held):
+    """One thread of two at work is idle enough; a single thread never is, because a question comes first."""
+    two, one = Cores(2, Limits()), Cores(1, Limits())
+    try:
+        assert (two.idle, one.idle) == (True, False)
+        async with anyio.create_task_group() as tasks:
+            await blocked(two, held, tasks)
+            assert two.idle
+            second = Held()
+            tasks.start_soon(final, two, second, "gate")
+            await anyio.to_thread.run_sync(second.begun.wait)
+            assert not two.idle
+            held.go.set()
+            second.go.set()
+    finally:
+        two.close()
+        one.close()

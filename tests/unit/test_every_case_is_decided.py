@@ -62,6 +62,7 @@ EVENTS = {
     "DraftReceived": lambda p: ev.DraftReceived(p.floor.utterances, Hypothesis("hello there")),
     "DraftSkipped": lambda p: ev.DraftSkipped(p.floor.utterances),
     "PauseJudged": lambda p: ev.PauseJudged(p.floor.utterances, 0, 0.9),
+    "MachineIdle": lambda p: ev.MachineIdle(p.floor.utterances, 0),
     "FinalReceived": lambda p: ev.FinalReceived(p.floor.utterances, 0, Hypothesis("Hello.", is_final=True), LOCAL),
     "FinalFailed": lambda p: ev.FinalFailed(p.floor.utterances, 0, GONE),
     "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.floor.replies, "Hi."),

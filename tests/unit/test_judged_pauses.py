@@ -43,6 +43,18 @@ def test_who_does_not_sound_done_is_waited_for():
     assert silence_until(play, do.CloseUtterance) == 510
 
 
+def test_on_an_idle_machine_the_final_begins_before_the_judgement():
+    """Once, whatever the judgement is; only the utterance it belongs to."""
+    play = judged(None)
+
+    play.happen(ev.MachineIdle(1, 7))
+    assert play.every(do.StartFinal) == []
+    play.happen(ev.MachineIdle(1, 0))
+    play.happen(ev.PauseJudged(1, 0, 0.1))
+
+    assert play.every(do.StartFinal) == [do.StartFinal(1, 0)]
+
+
 def test_a_judgement_that_never_comes_holds_nothing_up():
     """It is as if nobody had been asked."""
     play = judged(None)
