@@ -18,6 +18,7 @@ def options(threads: int = 1, *, arena: bool = False) -> onnxruntime.SessionOpti
     quiet = onnxruntime.SessionOptions()
     quiet.intra_op_num_threads = threads
     quiet.inter_op_num_threads = 1
+    quiet.add_session_config_entry("session.intra_op.allow_spinning", "0")  # whoever waits leaves its core to others
     quiet.enable_cpu_mem_arena = arena
     quiet.log_severity_level = 4  # because a computation that is stopped is reported as an error
     return quiet

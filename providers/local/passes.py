@@ -8,10 +8,10 @@ import ctranslate2
 import numpy as np
 from faster_whisper.tokenizer import Tokenizer
 
-from providers.local.decoder.guess import Guess
-from providers.local.decoder.writer import Text
 from providers.local.guard import Evidence, loop_start, restart
 from providers.local.mel import HOP, Mel
+from providers.local.transformer.guess import Guess
+from providers.local.transformer.writer import Text
 from providers.local.whisper_model import WhisperModel
 
 Encoded: TypeAlias = Any
@@ -109,7 +109,10 @@ def asked_in_its_language(model: WhisperModel, ask: Ask, encoded: Encoded) -> As
 
 
 def encode(model: WhisperModel, mels: Sequence[Mel]) -> Encoded:
-    return model.weights.encode(ctranslate2.StorageView.from_array(np.ascontiguousarray(np.stack(mels))))
+    features = np.ascontiguousarray(np.stack(mels))
+    if model.encoder is not None:
+        return ctranslate2.StorageView.from_array(model.encoder(features))
+    return model.weights.encode(ctranslate2.StorageView.from_array(features))
 
 
 def rows(model: WhisperModel, encoded: Encoded) -> list[Encoded]:

@@ -1,6 +1,7 @@
 """A Whisper model on this machine's disk, opened for CTranslate2."""
 
 import json
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,17 +10,24 @@ from pathlib import Path
 import ctranslate2
 import tokenizers
 from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
+from threadpoolctl import threadpool_limits
 
 from app.domain.errors import ModelUnavailable, ProviderBusy, ProviderMisbehaved, ProviderRefused
-from providers.local.decoder.checkpoint import Unreadable
-from providers.local.decoder.writer import Decoder
 from providers.local.mel import MelFilters
 from providers.local.onnx import FAILURES
+from providers.local.transformer.checkpoint import Unreadable, read_checkpoint
+from providers.local.transformer.encoder import Encoder, adds_bytes_exactly
+from providers.local.transformer.networks import networks
+from providers.local.transformer.writer import Decoder
 
 PROVIDER = "local"
 
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
 _CPU, _CUDA = "cpu", "cuda"
+_CPU_INFO = Path("/proc/cpuinfo")
+
+_MOST_THREADS = 4
+"""A network's; those that other passes leave idle help, and nobody spins."""
 
 _FAILURES: tuple[type[Exception], ...] = (RuntimeError, *FAILURES)
 
@@ -32,6 +40,9 @@ class WhisperModel:
     """Weights, words and ears of one model."""
 
     weights: ctranslate2.models.Whisper
+    encoder: Encoder | None
+    """Encodes in CTranslate2's place, on processors that can."""
+
     decoder: Decoder | None
     """Writes the text in CTranslate2's place, where the device is a CPU and the weights are integers."""
 
@@ -76,6 +87,8 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int, workers:
     for name in _NEEDED:
         if not (folder / name).is_file():
             raise ModelUnavailable(f"the Whisper model {folder} has no {name}: fetch the model again")
+    # numpy's threads would spin for a while after every spectrogram, on the cores that the models need.
+    threadpool_limits(1, user_api="blas")
     device, note = choose_device(device)
     wanted = compute_type if compute_type != "auto" else ("int8_float16" if device == _CUDA else "int8")
     try:
@@ -88,13 +101,24 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int, workers:
     # tokenizers raises bare Exception for a damaged file, and nothing more exact.
     except Exception as error:
         raise ModelUnavailable(f"the Whisper model {folder} is damaged: fetch the model again") from error
-    decoder = None
+    encoder, decoder = None, None
     if device == _CPU and weights.compute_type.startswith("int8"):
         try:
-            decoder = Decoder(folder, threads)
+            encoder, decoder = _transformer(folder, min(_MOST_THREADS, threads * workers))
         except Unreadable as error:
             note = f"{note} text is written by CTranslate2, at a third of the speed: {error}".strip()
-    return WhisperModel(weights, decoder, tokens, MelFilters(weights.n_mels), device, weights.compute_type, note)
+    filters = MelFilters(weights.n_mels)
+    return WhisperModel(weights, encoder, decoder, tokens, filters, device, weights.compute_type, note)
+
+
+def _transformer(folder: Path, threads: int) -> tuple[Encoder | None, Decoder]:
+    """The model on onnxruntime. Raises Unreadable where its weights are of another make."""
+    checkpoint = read_checkpoint(folder / "model.bin")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    cpu = _CPU_INFO.read_text() if _CPU_INFO.is_file() else platform.machine()
+    with networks(folder) as files:
+        encoder = Encoder(files, threads) if adds_bytes_exactly(cpu) else None
+        return encoder, Decoder(checkpoint, config, files, threads)
 
 
 def read_tokens(path: Path) -> tokenizers.Tokenizer:

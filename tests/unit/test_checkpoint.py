@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from providers.local.decoder.checkpoint import Unreadable, read_checkpoint
+from providers.local.transformer.checkpoint import Unreadable, read_checkpoint
 
 TYPES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4}
 

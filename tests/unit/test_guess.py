@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.local.decoder.guess import Guess
+from providers.local.transformer.guess import Guess
 
 WORDS = list(range(100, 130))
 

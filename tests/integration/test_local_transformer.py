@@ -1,4 +1,4 @@
-"""The decoder that may be given a guess, beside CTranslate2's, with real models."""
+"""Whisper on onnxruntime, beside CTranslate2's, with real models."""
 
 import os
 import shutil
@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from providers.local.context import ladder
-from providers.local.decoder import networks
 from providers.local.decoding import hear
 from providers.local.mel import samples_of, scaled
 from providers.local.passes import Ask, asked_in_its_language, encode, generate
+from providers.local.transformer import networks
+from providers.local.transformer.encoder import adds_bytes_exactly
 from providers.local.whisper_model import load
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, word_error_rate
 from tests.models import model
@@ -49,7 +51,7 @@ def written(opened, clip, **wishes):
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
 def test_it_writes_what_ctranslate2_writes(opened, clip):
     """The same words and, within what 8 bits round, just as sure of them."""
-    ours, theirs = (written(one, clip) for one in (opened, replace(opened, decoder=None)))
+    ours, theirs = (written(one, clip) for one in (opened, replace(opened, encoder=None, decoder=None)))
 
     assert opened.decoder is not None
     assert word_error_rate(theirs.evidence.text, ours.evidence.text) == 0
@@ -114,6 +116,19 @@ def test_words_that_are_known_are_read_in_one_step(opened):
     assert len(steps) <= len(heard.tokens) - 4
 
 
+@pytest.mark.parametrize("seconds", [1, 4, 30])
+def test_it_hears_what_ctranslate2_hears(opened, seconds):
+    """What the encoder makes of a sound, short or with all its silence, differs by what 8 bits round."""
+    if opened.encoder is None:
+        pytest.skip("this processor adds 8-bit integers with an overflow; CTranslate2 encodes")
+    features = [scaled(opened.filters.columns(samples_of(HOUR.pcm)), 100 * seconds)]
+
+    ours, theirs = (np.array(encode(one, features)) for one in (opened, replace(opened, encoder=None)))
+
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).mean() < 0.1 * np.abs(theirs).mean()
+
+
 def test_noise_is_known_to_be_no_speech(opened):
     """Both decoders have the same opinion of it."""
     ours, theirs = (written(one, NOISE).evidence.no_speech for one in (opened, replace(opened, decoder=None)))
@@ -172,7 +187,7 @@ def test_weights_of_another_make_are_written_with_by_ctranslate2_and_it_is_said(
 
     opened = opened_from(copied)
 
-    assert opened.decoder is None
+    assert (opened.encoder, opened.decoder) == (None, None)
     assert "CTranslate2" in opened.note
     assert hear(opened, [Ask(opened.filters.columns(samples_of(HANDS.pcm)), "en")])
 
@@ -180,4 +195,20 @@ def test_weights_of_another_make_are_written_with_by_ctranslate2_and_it_is_said(
 def test_whoever_wants_other_numbers_gets_ctranslate2_and_no_note():
     """8 bits are this decoder's; float32 is what was asked for."""
     opened = load(Path(model("whisper-tiny.en")), device="cpu", compute_type="float32", threads=1)
-    assert (opened.decoder, opened.note) == (None, "")
+    assert (opened.encoder, opened.decoder, opened.note) == (None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "exact"),
+    [
+        ("flags : fpu sse2 avx2 avx512_vnni", True),
+        ("flags : fpu avx2 avx_vnni", True),
+        ("Features : fp asimd asimddp", True),
+        ("aarch64", True),
+        ("flags : fpu sse2 avx2 avx512bw", False),
+        ("x86_64", False),
+    ],
+)
+def test_processors_that_overflow_are_known(cpu, exact):
+    """There CTranslate2 encodes."""
+    assert adds_bytes_exactly(cpu) is exact

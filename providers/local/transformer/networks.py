@@ -1,4 +1,4 @@
-"""Where the decoder's networks lie: beside the model they were made of, for the next start as well.
+"""Where Whisper's networks lie: beside the model they were made of, for the next start as well.
 
 They are made in a process of their own: what that takes, some hundred megabytes, is given back when it ends.
 """
@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
-from providers.local.decoder.checkpoint import Unreadable
+from providers.local.transformer.checkpoint import Unreadable
 
-LISTENING, WRITING = "listening.onnx", "writing.onnx"
+ENCODING, LISTENING, WRITING = "encoding.onnx", "listening.onnx", "writing.onnx"
 
 _MAKE = 1
 """Raised by one whenever other networks are made of the same weights."""
@@ -30,7 +30,7 @@ def networks(model: Path) -> Iterator[Path]:
     Where nothing can be written beside the model they are made for this once. Raises Unreadable for a model that
     they cannot be made of.
     """
-    made = model / f".decoder-{_MAKE}-{_print_of(model / 'model.bin')}"
+    made = model / f".networks-{_MAKE}-{_print_of(model / 'model.bin')}"
     if not made.is_dir():
         with suppress(OSError):
             _keep(model, made)
@@ -38,7 +38,7 @@ def networks(model: Path) -> Iterator[Path]:
         yield made
         return
     try:
-        elsewhere = TemporaryDirectory(prefix="parley-decoder-")
+        elsewhere = TemporaryDirectory(prefix="parley-networks-")
     except OSError as error:
         raise Unreadable(
             f"its networks can be written neither beside it nor in the system's temporary folder: {error}"
@@ -59,7 +59,7 @@ def _keep(model: Path, made: Path) -> None:
     fresh = Path(mkdtemp(prefix=".making-", dir=model))
     try:
         _make(model, fresh)
-        for old in model.glob(".decoder-*"):
+        for old in model.glob(".networks-*"):
             shutil.rmtree(old, ignore_errors=True)
         with suppress(OSError):  # another process was first
             fresh.rename(made)
@@ -68,7 +68,7 @@ def _keep(model: Path, made: Path) -> None:
 
 
 def _make(model: Path, into: Path) -> None:
-    command = [sys.executable, "-m", "providers.local.decoder.make", str(model), str(into)]
+    command = [sys.executable, "-m", "providers.local.transformer.make", str(model), str(into)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
     try:
         done = subprocess.run(  # noqa: S603 because both paths are the operator's

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from providers.local.decoder.checkpoint import Checkpoint, Unreadable
+from providers.local.transformer.checkpoint import Checkpoint, Unreadable
 
 BLOCK = 128
 """Weights that share a scale."""

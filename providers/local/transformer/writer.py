@@ -3,18 +3,17 @@
 CTranslate2 writes one token a step, given ones too, and takes three times as long for it; see docs/engine.md.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from providers.local.decoder.checkpoint import Numbers, read_checkpoint
-from providers.local.decoder.guess import Guess
-from providers.local.decoder.networks import LISTENING, WRITING, networks
-from providers.local.decoder.shape import cross_names, past_names, shape_of
 from providers.local.onnx import open_network, options
+from providers.local.transformer.checkpoint import Checkpoint, Numbers
+from providers.local.transformer.guess import Guess
+from providers.local.transformer.networks import LISTENING, WRITING
+from providers.local.transformer.shape import cross_names, past_names, shape_of
 
 Tensors = Mapping[str, Numbers]
 
@@ -22,19 +21,16 @@ Tensors = Mapping[str, Numbers]
 class Decoder:
     """One model's decoder; any number of threads may write with it."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        """Raises Unreadable where the folder holds a model of another make."""
-        checkpoint = read_checkpoint(folder / "model.bin")
-        config = json.loads((folder / "config.json").read_text("utf-8"))
+    def __init__(self, checkpoint: Checkpoint, config: Mapping[str, list[int]], networks: Path, threads: int) -> None:
+        """`config` is the model's, with the tokens it never writes."""
         self.never: list[int] = config["suppress_ids"]
         self.not_first: list[int] = config["suppress_ids_begin"]
         self._shape = shape_of(checkpoint)
         self._checkpoint = checkpoint
         self._positions = checkpoint.numbers("decoder/position_encodings/encodings")
-        with networks(folder) as files:
-            self._listening, self._writing = (
-                open_network(files / name, options(threads)) for name in (LISTENING, WRITING)
-            )
+        self._listening, self._writing = (
+            open_network(networks / name, options(threads)) for name in (LISTENING, WRITING)
+        )
         self._cross_names = cross_names(self._shape)
         self._past_names = past_names(self._shape)
         self._outputs = ["logits", *past_names(self._shape, "next")]
