@@ -39,7 +39,9 @@ _NO_MEMORY = ("out of memory", "alloc")
 class WhisperModel:
     """Weights, words and ears of one model."""
 
-    weights: ctranslate2.models.Whisper
+    ct2: ctranslate2.models.Whisper
+    """Not in memory before `weights` is asked for, where onnxruntime does most of the work."""
+
     encoder: Encoder | None
     """Encodes in CTranslate2's place, on processors that can."""
 
@@ -50,12 +52,15 @@ class WhisperModel:
     filters: MelFilters
     device: str
     compute_type: str
+    multilingual: bool
     note: str
     """What an operator should know about the device; empty when all is as wished."""
 
     @property
-    def multilingual(self) -> bool:
-        return bool(self.weights.is_multilingual)
+    def weights(self) -> ctranslate2.models.Whisper:
+        """The model in CTranslate2, in memory from the first time on."""
+        self.ct2.load_model()
+        return self.ct2
 
     def tokenizer(self, language: str | None) -> Tokenizer:
         """The tokenizer for one language. Raises ProviderRefused where the model cannot speak it."""
@@ -107,8 +112,10 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int, workers:
             encoder, decoder = _transformer(folder, min(_MOST_THREADS, threads * workers))
         except Unreadable as error:
             note = f"{note} text is written by CTranslate2, at a third of the speed: {error}".strip()
-    filters = MelFilters(weights.n_mels)
-    return WhisperModel(weights, encoder, decoder, tokens, filters, device, weights.compute_type, note)
+    filters, precision, multilingual = MelFilters(weights.n_mels), weights.compute_type, weights.is_multilingual
+    if encoder is not None:
+        weights.unload_model()
+    return WhisperModel(weights, encoder, decoder, tokens, filters, device, precision, multilingual, note)
 
 
 def _transformer(folder: Path, threads: int) -> tuple[Encoder | None, Decoder]:
