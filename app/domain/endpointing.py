@@ -42,7 +42,7 @@ class EndpointingRules:
     """From this probability on they do."""
     split_after_ms: int = 28_000
     hurry_after_ms: int = 15_000
-    """From this length on, the shortest of the silences is enough."""
+    """From this length on, the shortest of the silences is enough, and ever less: at the split, none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,19 @@ def _speech(heard: Endpointer, now: int) -> tuple[Endpointer, Boundary]:
 
 
 def _silence(heard: Endpointer, now: int, end_after_ms: int) -> tuple[Endpointer, Boundary]:
-    if now - heard.began >= ms(heard.rules.hurry_after_ms):
-        end_after_ms = min(end_after_ms, heard.rules.end_after_complete_ms)
+    if (length := now - heard.began) >= ms(heard.rules.hurry_after_ms):
+        end_after_ms = min(end_after_ms, _enough_ms(length, heard.rules))
     if heard.run >= ms(end_after_ms):
         return heard.cut(), Boundary.END
     if not heard.paused and heard.run >= ms(heard.rules.pause_after_ms):
         return replace(heard, paused=True), Boundary.PAUSE
     return heard, Boundary.NONE
+
+
+def _enough_ms(length: int, rules: EndpointingRules) -> int:
+    """A silence that ends a long utterance, whatever its words: better at a short pause than through a word."""
+    hurry, split = ms(rules.hurry_after_ms), ms(rules.split_after_ms)
+    return max(0, rules.end_after_complete_ms * (split - length) // (split - hurry))
 
 
 OPEN_ENDINGS = frozenset(

@@ -1,5 +1,7 @@
 """Who has the floor, in every situation that matters."""
 
+import pytest
+
 from app.domain import effects as do
 from app.domain import events as ev
 from app.domain.audio import AudioChunk, ms
@@ -389,6 +391,18 @@ def test_an_endless_utterance_is_split_without_a_gap():
     assert closed.utterance == first.utterance
     fed = [f for f in play.every(do.FeedUtterance) if f.utterance == first.utterance]
     assert fed[-1].chunk.end == second.start
+
+
+@pytest.mark.parametrize(("speech", "pause", "cut"), [(14_000, 400, False), (20_000, 400, True), (26_500, 80, True)])
+def test_the_longer_an_utterance_the_shorter_the_pause_that_ends_it(speech, pause, cut):
+    """Rather than cut a word at the longest length."""
+    play = Play()
+
+    play.speech(speech)
+    play.silence(pause)
+    play.speech(200)
+
+    assert bool(play.every(do.CloseUtterance)) is cut
 
 
 def test_a_client_that_leaves_in_mid_word_is_written_down():
