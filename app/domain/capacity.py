@@ -11,7 +11,7 @@ DRAFTS_A_SECOND = 1.0
 SHARE = 0.7
 """How busy hearing may keep the machine. From here on finals begin to wait for each other."""
 
-SHARE_BESIDE_REPLIES = 0.45
+SHARE_BESIDE_REPLIES = 0.6
 """The same where replies are written, or spoken, in this process too."""
 
 LEAST = 4

@@ -16,7 +16,7 @@ def test_finals_twice_and_a_draft_a_second_fill_seven_tenths_of_the_machine():
 
 def test_replies_written_in_the_same_process_leave_room_for_fewer():
     """They use the same cores."""
-    assert capacity(finals=BASE, drafts=TINY, replies_here=True) == 11
+    assert capacity(finals=BASE, drafts=TINY, replies_here=True) == 15
 
 
 def test_finals_made_elsewhere_cost_nothing_here():
