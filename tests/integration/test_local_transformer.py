@@ -1,5 +1,6 @@
 """Whisper on onnxruntime, beside CTranslate2's, with real models."""
 
+import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -175,6 +176,18 @@ def test_a_folder_that_may_not_be_written_is_left_alone(copied, monkeypatch):
     assert opened.decoder is not None
     assert opened.note == ""
     assert not list(copied.glob(".*"))
+
+
+def test_a_model_may_name_no_tokens_that_it_never_writes(copied):
+    """Its configuration holds them only since some version of the converter."""
+    config = json.loads((copied / "config.json").read_text())
+    rest = {key: value for key, value in config.items() if not key.startswith("suppress")}
+    (copied / "config.json").write_text(json.dumps(rest))
+
+    opened = opened_from(copied)
+
+    assert opened.decoder is not None
+    assert "hands" in written(opened, HANDS).evidence.text
 
 
 def test_weights_of_another_make_are_written_with_by_ctranslate2_and_it_is_said(copied, monkeypatch):

@@ -22,9 +22,9 @@ class Decoder:
     """One model's decoder; any number of threads may write with it."""
 
     def __init__(self, checkpoint: Checkpoint, config: Mapping[str, list[int]], networks: Path, threads: int) -> None:
-        """`config` is the model's, with the tokens it never writes."""
-        self.never: list[int] = config["suppress_ids"]
-        self.not_first: list[int] = config["suppress_ids_begin"]
+        """`config` is the model's, where it names tokens that are never written."""
+        self.never = config.get("suppress_ids", [])
+        self.not_first = config.get("suppress_ids_begin", [])
         self._shape = shape_of(checkpoint)
         self._checkpoint = checkpoint
         self._positions = checkpoint.numbers("decoder/position_encodings/encodings")
