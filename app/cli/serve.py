@@ -13,7 +13,6 @@ from rich.table import Table
 from app.assembly.service import open_service
 from app.cli.vitals import tell_vitals
 from app.config import Settings, read_settings
-from app.runtime.memory import few_heaps
 from app.runtime.service import Service
 from app.web.listener import Listener, bound_socket
 from app.web.server import create_app
@@ -26,7 +25,6 @@ from app.web.server import create_app
 def serve(host: str | None, port: int | None, *, vitals: bool) -> None:
     """Start the server, and print what runs in it."""
     overrides: dict[str, Any] = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
-    few_heaps()
     settings = read_settings(**overrides)
     set_up_log(settings.log_level)
     anyio.run(_serve, settings, vitals)

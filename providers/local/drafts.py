@@ -9,7 +9,7 @@ from providers.local.mel import GrowingMel
 from providers.local.passes import COLUMNS_A_SECOND, Ask
 
 _WINDOW = 3 * COLUMNS_A_SECOND
-"""Columns from which the window moves on: CTranslate2 writes known words as slowly as new ones."""
+"""Columns from which the window moves on: what the encoder is given costs by the second."""
 
 _FORCED = 10 * COLUMNS_A_SECOND
 """Columns from which it moves on even over words that are not stable."""

@@ -1,11 +1,26 @@
-"""Words to expect and what was said before, within the room a prompt has."""
+"""The words of a model; words to expect and what was said before, within the room a prompt has."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import tokenizers
 
 _ROOM = 96
 """Tokens: each one is paid for in every pass, and half of the decoder's 448 are the most there are."""
+
+
+def read_tokens(path: Path) -> tokenizers.Tokenizer:
+    """The words of a model.
+
+    The files published for the multilingual models lack their first merge, the one that makes " t": " the" would be
+    given to the model as three tokens that it has never seen together. It is put back.
+    """
+    content = json.loads(path.read_text("utf-8"))
+    vocabulary, merges = content["model"]["vocab"], content["model"]["merges"]
+    if "Ġt" in vocabulary and merges[:1] not in (["Ġ t"], [["Ġ", "t"]]):
+        merges.insert(0, "Ġ t" if isinstance(merges[0], str) else ["Ġ", "t"])
+    return tokenizers.Tokenizer.from_str(json.dumps(content))
 
 
 def prompt_tokens(tokens: tokenizers.Tokenizer, *, prompt: str, hotwords: Sequence[str]) -> tuple[int, ...]:

@@ -107,7 +107,8 @@ class WhisperEngine:
             pcm = bytearray()
             done: list[Hypothesis] = []
             async for chunk in utterance:
-                begun = begun if pcm or done else chunk.start
+                if not pcm:
+                    begun = chunk.start
                 pcm += chunk.pcm
                 while len(pcm) > 2 * _LONGEST * BYTES_PER_SAMPLE:
                     spans = await self._spans(bytes(pcm))
@@ -196,19 +197,15 @@ class WhisperEngine:
         """On a worker thread: silence is not even decoded."""
         with translated():
             answers = [Heard() for _ in wishes]
-            sounds = [samples_of(wish.pcm) for wish in wishes]
-            voiced = [n for n, sound in enumerate(sounds) if self._voice.anyone(sound)]
+            voiced = [n for n, wish in enumerate(wishes) if self._voice.anyone(samples_of(wish.pcm))]
             if voiced:
-                asks = [
-                    replace(
-                        wishes[n].ask,
-                        power=self._model.filters.columns(samples_of(wishes[n].before + wishes[n].pcm)),
-                    )
-                    for n in voiced
-                ]
+                asks = [self._ask(wishes[n]) for n in voiced]
                 for n, heard in zip(voiced, hear(self._model, asks), strict=True):
                     answers[n] = heard
             return answers
+
+    def _ask(self, wish: _Wish) -> Ask:
+        return replace(wish.ask, power=self._model.filters.columns(samples_of(wish.before + wish.pcm)))
 
     def warm(self) -> None:
         """On any thread, before anyone else uses the engine: the first pass is the slowest."""

@@ -1,7 +1,5 @@
-"""A Whisper model on this machine's disk, opened for CTranslate2."""
+"""A Whisper model on this machine's disk, opened."""
 
-import json
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,16 +13,16 @@ from threadpoolctl import threadpool_limits
 from app.domain.errors import ModelUnavailable, ProviderBusy, ProviderMisbehaved, ProviderRefused
 from providers.local.mel import MelFilters
 from providers.local.onnx import FAILURES
-from providers.local.transformer.checkpoint import Unreadable, read_checkpoint
-from providers.local.transformer.encoder import Encoder, adds_bytes_exactly
-from providers.local.transformer.networks import networks
+from providers.local.transformer.checkpoint import Unreadable
+from providers.local.transformer.encoder import Encoder
+from providers.local.transformer.opening import open_transformer
 from providers.local.transformer.writer import Decoder
+from providers.local.vocabulary import read_tokens
 
 PROVIDER = "local"
 
 _NEEDED = ("model.bin", "config.json", "tokenizer.json")
 _CPU, _CUDA = "cpu", "cuda"
-_CPU_INFO = Path("/proc/cpuinfo")
 
 _MOST_THREADS = 4
 """A network's; those that other passes leave idle help, and nobody spins."""
@@ -109,36 +107,13 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int, workers:
     encoder, decoder = None, None
     if device == _CPU and weights.compute_type.startswith("int8"):
         try:
-            encoder, decoder = _transformer(folder, min(_MOST_THREADS, threads * workers))
+            encoder, decoder = open_transformer(folder, min(_MOST_THREADS, threads * workers))
         except Unreadable as error:
             note = f"{note} text is written by CTranslate2, at a third of the speed: {error}".strip()
     filters, precision, multilingual = MelFilters(weights.n_mels), weights.compute_type, weights.is_multilingual
     if encoder is not None:
         weights.unload_model()
     return WhisperModel(weights, encoder, decoder, tokens, filters, device, precision, multilingual, note)
-
-
-def _transformer(folder: Path, threads: int) -> tuple[Encoder | None, Decoder]:
-    """The model on onnxruntime. Raises Unreadable where its weights are of another make."""
-    checkpoint = read_checkpoint(folder / "model.bin")
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    cpu = _CPU_INFO.read_text() if _CPU_INFO.is_file() else platform.machine()
-    with networks(folder) as files:
-        encoder = Encoder(files, threads) if adds_bytes_exactly(cpu) else None
-        return encoder, Decoder(checkpoint, config, files, threads)
-
-
-def read_tokens(path: Path) -> tokenizers.Tokenizer:
-    """The words of a model.
-
-    The files published for the multilingual models lack their first merge, the one that makes " t": " the" would be
-    given to the model as three tokens that it has never seen together. It is put back.
-    """
-    content = json.loads(path.read_text("utf-8"))
-    vocabulary, merges = content["model"]["vocab"], content["model"]["merges"]
-    if "Ġt" in vocabulary and merges[:1] not in (["Ġ t"], [["Ġ", "t"]]):
-        merges.insert(0, "Ġ t" if isinstance(merges[0], str) else ["Ġ", "t"])
-    return tokenizers.Tokenizer.from_str(json.dumps(content))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.domain.agreement import Agreement
-from app.domain.audio import SAMPLE_RATE, AudioChunk
+from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ModelUnavailable, ProviderRefused
 from providers.local.whisper import open_whisper
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, silence, word_error_rate
@@ -225,8 +225,8 @@ async def test_half_a_sentence_is_heard_behind_the_other_half(worldly):
     half = len(COUNTRY.pcm) * 2 // 3 // 2 * 2
     texts = []
     for start, pcm in ((0, COUNTRY.pcm[:half]), (half // 2, COUNTRY.pcm[half:])):
-        pieces = [AudioChunk(pcm[at : at + 8000], start + at // 2) for at in range(0, len(pcm), 8000)]
-        async with aclosing(session.transcribe(each(pieces), language="en")) as hypotheses:
+        chunks = chunked(pcm, (4000,), first=start)
+        async with aclosing(session.transcribe(chunks, language="en")) as hypotheses:
             texts.append([one async for one in hypotheses][-1].text)
 
     assert word_error_rate(COUNTRY.words, " ".join(texts)) <= 0.15
@@ -238,8 +238,8 @@ async def test_silence_behind_speech_says_nothing(worldly):
     session = worldly.for_session()
     async with aclosing(session.transcribe(chunked(HANDS.pcm, (8000,)), language="en")) as hypotheses:
         assert [one async for one in hypotheses][-1].text
-    quiet = AudioChunk(silence(1), len(HANDS.pcm) // 2)
-    async with aclosing(session.transcribe(each([quiet]), language="en")) as hypotheses:
+    quiet = chunked(silence(1), (16_000,), first=len(HANDS.pcm) // 2)
+    async with aclosing(session.transcribe(quiet, language="en")) as hypotheses:
         assert [one async for one in hypotheses][-1].text == ""
 
 
@@ -251,8 +251,3 @@ async def test_a_final_knows_what_the_drafts_of_its_utterance_heard(engine, worl
 
     assert finals.guess(HANDS.pcm) == draft.text != ""
     assert finals.guess(HOUR.pcm) == ""
-
-
-async def each(chunks):
-    for chunk in chunks:
-        yield chunk

@@ -58,6 +58,16 @@ def test_another_make_is_refused_by_its_name(tmp_path, change, message):
         read_checkpoint(path)
 
 
+def test_a_kind_of_number_that_is_not_known_is_named(tmp_path):
+    """Such as bfloat16, which numpy has not."""
+    path = written(tmp_path / "model.bin", {"a": np.zeros(3, np.float32)})
+    content = path.read_bytes()
+    at = content.index(b"a\0") + 2 + 1 + 4
+    path.write_bytes(content[:at] + b"\5" + content[at + 1 :])
+    with pytest.raises(Unreadable, match="numbers of kind 5"):
+        read_checkpoint(path)
+
+
 @pytest.mark.parametrize("kept", [0, 3, 20, 40, -1])
 def test_a_file_cut_short_is_unreadable(tmp_path, kept):
     """Wherever it ends."""

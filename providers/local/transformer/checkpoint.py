@@ -64,7 +64,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return Checkpoint(_variables(_Reader(content)))
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError) as error:
         raise Unreadable("the file is cut short") from error
 
 
@@ -100,7 +100,9 @@ class _Reader:
     def variable(self) -> tuple[str, NDArray[np.generic]]:
         name = self.name()
         shape = [self.number("I") for _ in range(self.number("B"))]
-        kind = np.dtype(_TYPES[self.number("B")])
+        if (number := self.number("B")) >= len(_TYPES):
+            raise Unreadable(f"{name} has numbers of kind {number}")
+        kind = np.dtype(_TYPES[number])
         size = self.number("I")
         values = np.frombuffer(self.content, kind, size // kind.itemsize, self.at).reshape(shape)
         self.at += size

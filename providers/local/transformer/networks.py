@@ -59,6 +59,7 @@ def _keep(model: Path, made: Path) -> None:
     fresh = Path(mkdtemp(prefix=".making-", dir=model))
     try:
         _make(model, fresh)
+        shutil.copymode(model, fresh)  # whoever may read the model may read what was made of it
         for old in model.glob(".networks-*"):
             shutil.rmtree(old, ignore_errors=True)
         with suppress(OSError):  # another process was first
