@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from app.domain.errors import ProviderDown
-from app.web.packets import pack
+from app.web.parley.packets import pack
 
 PACKET_MS = 40
 
@@ -34,7 +34,7 @@ class Received:
 
 
 @dataclass(slots=True)
-class Talk:
+class StreamingClient:
     """One session, from the client's side."""
 
     socket: ClientConnection
@@ -83,7 +83,7 @@ class Talk:
         self.closed = (self.socket.close_code or 1006, self.socket.close_reason or "")
         self._news.set()
 
-    async def until(self, done: Callable[["Talk"], bool], *, seconds: float) -> bool:
+    async def until(self, done: Callable[["StreamingClient"], bool], *, seconds: float) -> bool:
         """Wait until this is true, the server has closed, or the time is over. True where it became true."""
         with anyio.move_on_after(seconds):
             while not done(self) and self.closed is None:
@@ -115,7 +115,7 @@ async def talking(
     rate: int = SAMPLE_RATE,
     on_message: Callable[[Received], None] | None = None,
     key: str | None = None,
-) -> AsyncGenerator[Talk, None]:
+) -> AsyncGenerator[StreamingClient, None]:
     """A session with the server at this ws:// address. Raises ProviderDown where nobody answers."""
     try:
         headers = {"Authorization": f"Bearer {key}"} if key else None
@@ -123,7 +123,7 @@ async def talking(
     except (OSError, websockets.WebSocketException) as error:
         raise ProviderDown(url, "no server answers there; is it running? (make serve)") from error
     async with connection, anyio.create_task_group() as tasks:
-        talk = Talk(connection, rate, on_message=on_message)
+        talk = StreamingClient(connection, rate, on_message=on_message)
         tasks.start_soon(talk.listen)
         yield talk
         tasks.cancel_scope.cancel()

@@ -14,7 +14,7 @@ from app.domain.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EngineEntry:
     opener: str
     """`module:function`; the function is an async context manager that yields the engine."""
 
@@ -22,55 +22,55 @@ class Entry:
     """The optional dependency it needs."""
 
 
-Table: TypeAlias = Mapping[str, Entry]
+EngineTable: TypeAlias = Mapping[str, EngineEntry]
 
-DETECTORS: Table = {
-    "silero": Entry("providers.local.silero:open_silero_vad", "local"),
-    "webrtc": Entry("providers.local.webrtc:open_webrtc_vad", "local"),
+DETECTORS: EngineTable = {
+    "silero": EngineEntry("providers.local.vad.silero:open_silero_vad", "local"),
+    "webrtc": EngineEntry("providers.local.vad.webrtc:open_webrtc_vad", "local"),
 }
-TRANSCRIBERS: Table = {
-    "aws": Entry("providers.aws.transcribe:open_transcribe", "aws"),
-    "local": Entry("providers.local.whisper:open_whisper", "local"),
-    "openai": Entry("providers.openai.transcription:open_transcription", "openai"),
+TRANSCRIBERS: EngineTable = {
+    "aws": EngineEntry("providers.aws.transcribe:open_transcribe", "aws"),
+    "local": EngineEntry("providers.local.asr.whisper:open_whisper", "local"),
+    "openai": EngineEntry("providers.openai.transcription:open_transcription", "openai"),
 }
-TURN_DETECTORS: Table = {
-    "smart_turn": Entry("providers.local.smart_turn:open_smart_turn", "local"),
+TURN_DETECTORS: EngineTable = {
+    "smart_turn": EngineEntry("providers.local.turn.smart_turn:open_smart_turn", "local"),
 }
-REPLY_GENERATORS: Table = {
-    "embedded": Entry("providers.local.embedded:open_embedded", "local"),
-    "ollama": Entry("providers.openai.chat:open_chat", "openai"),
-    "openai": Entry("providers.openai.chat:open_chat", "openai"),
+REPLY_GENERATORS: EngineTable = {
+    "embedded": EngineEntry("providers.local.llm.embedded:open_embedded", "local"),
+    "ollama": EngineEntry("providers.openai.chat:open_chat", "openai"),
+    "openai": EngineEntry("providers.openai.chat:open_chat", "openai"),
 }
-SYNTHESIZERS: Table = {
-    "piper": Entry("providers.local.piper:open_piper", "piper"),
-    "polly": Entry("providers.aws.polly:open_polly", "aws"),
+SYNTHESIZERS: EngineTable = {
+    "piper": EngineEntry("providers.local.tts.piper:open_piper", "piper"),
+    "polly": EngineEntry("providers.aws.polly:open_polly", "aws"),
 }
-BLOB_STORES: Table = {
-    "azure": Entry("storage.azure:open_azure", "azure"),
-    "filesystem": Entry("storage.filesystem:open_filesystem"),
-    "s3": Entry("storage.s3:open_s3", "aws"),
+BLOB_STORES: EngineTable = {
+    "azure": EngineEntry("storage.azure:open_azure", "azure"),
+    "filesystem": EngineEntry("storage.filesystem:open_filesystem"),
+    "s3": EngineEntry("storage.s3:open_s3", "aws"),
 }
-SOURCES: Table = {
-    "google_drive": Entry("storage.google_drive:open_google_drive", "drive"),
+SOURCES: EngineTable = {
+    "google_drive": EngineEntry("storage.google_drive:open_google_drive", "drive"),
 }
 """Where recordings may be fetched from."""
-SPOOLS: Table = {
-    "disk": Entry("storage.spool:open_spool"),
+SPOOLS: EngineTable = {
+    "disk": EngineEntry("storage.spool:open_spool"),
 }
-SEALS: Table = {
-    "aes": Entry("storage.sealing:seal_of", "encryption"),
-    "store": Entry("storage.encrypted:EncryptedBlobStore", "encryption"),
+SEALS: EngineTable = {
+    "aes": EngineEntry("storage.aes:seal_of", "encryption"),
+    "store": EngineEntry("storage.encrypted:EncryptedBlobStore", "encryption"),
 }
 """Encryption: of bytes, and of a store's blobs."""
-PROBES: Table = {
-    "aws": Entry("providers.aws.check:check", "aws"),
-    "device": Entry("providers.local.whisper_model:choose_device", "local"),
-    "ollama": Entry("providers.openai.chat:answers", "openai"),
+PROBES: EngineTable = {
+    "aws": EngineEntry("providers.aws.check:check", "aws"),
+    "device": EngineEntry("providers.local.asr.whisper_model:choose_device", "local"),
+    "ollama": EngineEntry("providers.openai.chat:answers", "openai"),
 }
 """Questions to a provider that is not opened yet."""
 
 
-def load(table: Table, name: str) -> Any:
+def load(table: EngineTable, name: str) -> Any:
     """The opener of this name. Raises SettingsError where there is none, or its extra is missing."""
     try:
         entry = table[name]
@@ -85,7 +85,7 @@ def load(table: Table, name: str) -> Any:
         raise SettingsError(f"{name} needs the package {error.name}: pip install 'parley[{entry.extra}]'") from error
 
 
-def opened(table: Table, name: str, **options: Any) -> AbstractAsyncContextManager[Any]:
+def opened(table: EngineTable, name: str, **options: Any) -> AbstractAsyncContextManager[Any]:
     """The engine of this name, ready to be entered."""
     manager: AbstractAsyncContextManager[Any] = load(table, name)(**options)
     return manager

@@ -20,7 +20,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from app.domain.audio import AudioChunk, ms
 from app.domain.ports import BlobStore
-from app.runtime.archive import Archive
+from app.runtime.recording.uploader import Uploader
 from storage.azure import open_azure
 from storage.filesystem import open_filesystem
 from storage.spool import open_spool
@@ -48,7 +48,7 @@ async def measure(kind: str, sessions: int, seconds: int, fsync: str, uploads: i
     noise = random.Random(0).randbytes(2 * ms(PACKET_MS) * 50)  # loud noise: the worst that FLAC can get
     delays: list[float] = []
 
-    async def speak(archive: Archive, number: int, began: float) -> None:
+    async def speak(archive: Uploader, number: int, began: float) -> None:
         sent: list[float] = []
 
         def acknowledge(samples: int) -> None:
@@ -67,7 +67,7 @@ async def measure(kind: str, sessions: int, seconds: int, fsync: str, uploads: i
             opened(kind, folder) as store,
             open_spool(folder=folder / "spool", fsync="always" if fsync == "always" else "never") as spool,
         ):
-            archive = Archive(spool, store, uploads_at_once=uploads)
+            archive = Uploader(spool, store, uploads_at_once=uploads)
             cpu, wall = psutil.Process().cpu_times(), time.perf_counter()
             async with archive.running():
                 began = anyio.current_time()

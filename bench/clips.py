@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from app.media.decode import decode
 from bench.bounds import speech_bounds
-from bench.room import room_tone
+from bench.room_tone import room_tone
 
 TONE_SECONDS = 15.0
 

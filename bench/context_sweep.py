@@ -13,12 +13,12 @@ from pathlib import Path
 from statistics import mean
 
 from bench.speech import DEFAULT, Clip, clips, word_error_rate
-from providers.local import decoding
-from providers.local.context import FULL, ladder
-from providers.local.guard import Verdict, judge
+from providers.local.asr import fallback as decoding
+from providers.local.asr.context_schedule import FULL, context_schedule
+from providers.local.asr.decode import DecodeRequest, asked_in_its_language, encode, generate
+from providers.local.asr.hallucination import Verdict, judge
+from providers.local.asr.whisper_model import WhisperModel, load
 from providers.local.mel import samples_of, scaled
-from providers.local.passes import Ask, asked_in_its_language, encode, generate
-from providers.local.whisper_model import WhisperModel, load
 
 MARGINS = (0, 50, 100, 150, 200, 300, 400, FULL)
 
@@ -38,15 +38,15 @@ def sweep(model: WhisperModel, chosen: list[Clip], *, margin: int, beam: int, co
     raw, flagged = [], 0
     guarded, retried, taken = [], 0, []
     for mel in mels:
-        rungs = ladder(mel.shape[1], margin)
-        ask = Ask(mel, "en", beam_size=beam)
+        rungs = context_schedule(mel.shape[1], margin)
+        ask = DecodeRequest(mel, "en", beam_size=beam)
         begun = time.perf_counter()
         encoded = encode(model, [scaled(mel, rungs[0])])
         asked = asked_in_its_language(model, ask, encoded)
         first = generate(model, encoded, [asked])[0]
         raw.append(first.evidence.text)
         flagged += judge(first.evidence) in (Verdict.LOOP, Verdict.BROKEN)
-        heard = decoding.settle(model, asked, encoded, first, rungs)
+        heard = decoding.decode_with_fallback(model, asked, encoded, first, rungs)
         taken.append(time.perf_counter() - begun)
         guarded.append(heard.text)
         retried += heard.passes > 1

@@ -15,8 +15,8 @@ import anyio
 from app.domain.audio import SAMPLE_RATE, AudioChunk, ScoredChunk, ms
 from app.domain.ports import SpeechDetector
 from bench.speech import DEFAULT, Clip, clips
-from providers.local.silero import open_silero_vad
-from providers.local.webrtc import open_webrtc_vad
+from providers.local.vad.silero import open_silero_vad
+from providers.local.vad.webrtc import open_webrtc_vad
 
 SPEECH = 0.5
 TRIGGER = ms(200)

@@ -17,18 +17,19 @@ from rich.progress import track
 from rich.table import Table
 
 from app.assembly.service import JUDGED_AFTER_MS
-from app.assembly.speech import open_scribe, open_turn_detector
+from app.assembly.speech import open_batch_transcriber, open_turn_detector
 from app.config import read_settings
-from app.domain import effects as do
-from app.domain import events as ev
 from app.domain.audio import AudioChunk, ms, seconds
-from app.domain.endpointing import Endpointer, EndpointingRules
-from app.domain.floor import Floor, TurnRules
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.dialog.endpointing import Endpointer, EndpointingRules
+from app.domain.dialog.state import DialogState, TurnRules
+from app.domain.dialog.transitions import transition
 from app.domain.ports import Transcriber, TurnDetector
-from app.domain.route import Place, Route
-from app.domain.turn_taking import step
-from app.runtime.ingest import Scribe
-from app.runtime.stage import TURN_BYTES
+from app.domain.residency import Place
+from app.domain.routing.route import Route
+from app.runtime.dialog.effect_runner import TURN_BYTES
+from app.runtime.jobs.upload import BatchTranscriber
 from bench.clips import Clip, choose, load_clip, read_manifest
 from bench.report import percentile
 from bench.score import Errors, Scorer, load_scorer
@@ -49,7 +50,7 @@ class Waits:
     """Those that end a turn."""
     reply_done: int = 500
 
-    def floor(self) -> Floor:
+    def floor(self) -> DialogState:
         rules = EndpointingRules(
             end_after_complete_ms=self.complete, end_after_ms=self.other, end_after_open_ms=self.opened
         )
@@ -62,7 +63,7 @@ class Waits:
             reply_after_ms=self.reply,
             reply_after_done_ms=self.reply_done,
         )
-        return Floor(turns, Endpointer(rules))
+        return DialogState(turns, Endpointer(rules))
 
     def __str__(self) -> str:
         done = "-" if self.done is None else self.done
@@ -82,7 +83,7 @@ GRID = (
 class Ears:
     """What is heard. Finals are heard anew in every row, because they hear what their session said before."""
 
-    scribe: Scribe
+    scribe: BatchTranscriber
     turns: TurnDetector | None
     judged: dict[bytes, float] = field(default_factory=dict)
 
@@ -122,7 +123,7 @@ async def sweep(folder: Path, count: int, grid: Sequence[Waits], console: Consol
     )
     settings = read_settings()
     async with AsyncExitStack() as stack:
-        scribe = await stack.enter_async_context(open_scribe(settings))
+        scribe = await stack.enter_async_context(open_batch_transcriber(settings))
         ears = Ears(scribe, await stack.enter_async_context(open_turn_detector(settings)))
         for waits in grid:
             cuts = [await cut(clip, waits, ears, scorer) for clip in track(clips, console=console, transient=True)]
@@ -150,9 +151,9 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
     shown: list[do.ShowFinal] = []
     ended = 0
 
-    async def obey(floor: Floor, event: ev.Event) -> Floor:
+    async def obey(floor: DialogState, event: ev.Event) -> DialogState:
         nonlocal ended
-        floor, effects = step(floor, event)
+        floor, effects = transition(floor, event)
         for effect in effects:
             match effect:
                 case do.OpenUtterance(number, start):
@@ -160,9 +161,9 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
                 case do.FeedUtterance(number, chunk):
                     heard[number] += chunk.pcm
                     said.extend(chunk.pcm)
-                case do.JudgePause(number, revision):
+                case do.ScoreEndOfTurn(number, revision):
                     done = await ears.done(bytes(said[-TURN_BYTES:]))
-                    floor = await obey(floor, ev.PauseJudged(number, revision, done))
+                    floor = await obey(floor, ev.EndOfTurnScored(number, revision, done))
                 case do.StartFinal(number, revision):
                     utterance = session.transcribe(
                         _chunks(bytes(heard[number]), begun[number]), language=ears.scribe.language
@@ -180,7 +181,7 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
         return floor
 
     async for scored in ears.scribe.detector.score(_chunks(pcm)):
-        floor = await obey(floor, ev.AudioHeard(scored))
+        floor = await obey(floor, ev.AudioReceived(scored))
     turns = floor.turn - 1
     await obey(floor, ev.ClientLeft())
     text = " ".join(final.hypothesis.text for final in shown)

@@ -22,12 +22,12 @@ import numpy as np
 from anyio import to_thread
 from faster_whisper import WhisperModel as Padded
 
-from app.domain.agreement import Agreement
 from app.domain.audio import AudioChunk, ms
+from app.domain.dialog.agreement import LocalAgreement
 from bench.speech import DEFAULT, Clip, clips, word_error_rate
-from providers.local.cores import usable_cores
+from providers.local.asr.whisper import WhisperEngine, open_whisper
+from providers.local.inference_pool import usable_cores
 from providers.local.mel import samples_of
-from providers.local.whisper import WhisperEngine, open_whisper
 
 CHUNK = ms(100)
 DRAFT_EVERY = ms(500)
@@ -77,7 +77,7 @@ async def drafts(
     """Passes over utterances in progress, taking turns."""
     taken: dict[str, list[float]] = {"faster-whisper": [], "local": []}
     for clip in chosen:
-        session, agreed = engine.for_session(), Agreement()
+        session, agreed = engine.for_session(), LocalAgreement()
         for end in range(2 * DRAFT_EVERY, len(clip.pcm) // 2, DRAFT_EVERY):
             heard = clip.pcm[: 2 * end]
             seconds, text = await timed(lambda: _draft(session, heard, agreed))  # noqa: B023 because it is called at once
@@ -88,7 +88,7 @@ async def drafts(
     return taken
 
 
-async def _draft(session: Any, pcm: bytes, agreed: Agreement) -> str:
+async def _draft(session: Any, pcm: bytes, agreed: LocalAgreement) -> str:
     hypothesis = await session.draft(pcm, stable=agreed.stable_text, language="en")
     return str(hypothesis.text)
 

@@ -9,23 +9,25 @@ from time import perf_counter, thread_time
 import anyio
 
 from app.domain.audio import AudioChunk, ms
-from app.domain.cost import Budgets, Price
-from app.domain.fleet import Profile, standing
-from app.domain.policy import Allowed, Request, Rules, rank
-from app.domain.route import Place
+from app.domain.residency import Place, Residency
+from app.domain.routing.cost import Budgets, Price
+from app.domain.routing.fleet import RouteSpec, initial_state
+from app.domain.routing.rank import rank
+from app.domain.routing.request import RouteRequest
+from app.domain.routing.rules import RoutingRules
 from app.domain.transcript import Hypothesis
 from app.runtime.clock import SystemClock
-from app.runtime.routes import Routes
-from app.runtime.routing import SessionFinals
+from app.runtime.routing.routes import Routes
+from app.runtime.routing.session_finals import SessionFinals
 
 PROFILES = (
-    Profile("local", Place.ON_PREM, expected_ms=400),
-    Profile("jetson-1", Place.ON_PREM, expected_ms=300),
-    Profile("jetson-2", Place.ON_PREM, expected_ms=300),
-    Profile("aws", Place.CLOUD, Price(0.024, 15), expected_ms=250),
-    Profile("openai", Place.CLOUD, Price(0.006), expected_ms=500),
+    RouteSpec("local", Place.ON_PREM, expected_ms=400),
+    RouteSpec("jetson-1", Place.ON_PREM, expected_ms=300),
+    RouteSpec("jetson-2", Place.ON_PREM, expected_ms=300),
+    RouteSpec("aws", Place.CLOUD, Price(0.024, 15), expected_ms=250),
+    RouteSpec("openai", Place.CLOUD, Price(0.006), expected_ms=500),
 )
-RULES = Rules(budgets=Budgets(day=10.0))
+RULES = RoutingRules(budgets=Budgets(day=10.0))
 PCM = b"\1\0" * ms(100)
 
 
@@ -45,14 +47,14 @@ def ranking(rounds: int) -> list[float]:
     chance, times = Random(1), []
     standings = []
     for profile in PROFILES:
-        one = standing(profile)
+        one = initial_state(profile)
         for _ in range(64):
             one = one.answered(chance.uniform(100, 900), 0.0, 0.0)
         standings.append(one)
     for _ in range(rounds):
         began = perf_counter()
         fleet = tuple(one.candidate(0.0, "en") for one in standings)
-        rank(Request(4.0, "en"), fleet, RULES)
+        rank(RouteRequest(4.0, "en"), fleet, RULES)
         times.append((perf_counter() - began) * 1e6)
     return times
 
@@ -66,7 +68,7 @@ async def _heard(engine: object, *, routed: SessionFinals | None) -> None:
     if routed is None:
         source = engine.transcribe(_audio(), language="en")  # type: ignore[attr-defined]  # because it is AtOnce
     else:
-        owed = routed.open(1, "en", Allowed.CLOUD_OK)
+        owed = routed.open(1, "en", Residency.CLOUD_OK)
         owed.confirm()
         source = owed.transcribe(_audio(), language="en")
     async with aclosing(source) as hypotheses:

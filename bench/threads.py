@@ -24,12 +24,12 @@ import numpy as np
 from anyio import to_thread
 
 from bench.speech import DEFAULT, clips
-from providers.local.cores import Cores
-from providers.local.decoding import hear
+from providers.local.asr.decode import DecodeRequest
+from providers.local.asr.fallback import decode
+from providers.local.asr.whisper_model import WhisperModel, load
+from providers.local.inference_pool import InferencePool
 from providers.local.mel import samples_of
-from providers.local.passes import Ask
-from providers.local.scheduler import Limits, Urgency
-from providers.local.whisper_model import WhisperModel, load
+from providers.local.scheduler import Priority, QueueLimits
 
 SHARINGS = {1: ((1, 1), (1, 2), (2, 1)), 2: ((1, 1), (1, 2), (2, 1), (2, 2), (1, 4))}
 """Cores -> passes at once, threads in one."""
@@ -53,7 +53,7 @@ class Bench:
 
     finals: WhisperModel
     drafts: WhisperModel
-    cores: Cores
+    cores: InferencePool
     sound: Any
 
     async def round(self, sessions: int) -> Taken:
@@ -67,15 +67,15 @@ class Bench:
     async def _session(self, session: int, taken: Taken) -> None:
         for n in range(1, DRAFTS + 1):
             part = self.sound[: len(self.sound) * n // DRAFTS]
-            ask = Ask(self.drafts.filters.columns(part), language="en", careful=False)
-            taken.drafts.append(await self._timed(self.drafts, ask, Urgency.DRAFT, session))
-        ask = Ask(self.finals.filters.columns(self.sound), language="en")
-        taken.finals.append(await self._timed(self.finals, ask, Urgency.FINAL, session))
+            ask = DecodeRequest(self.drafts.filters.columns(part), language="en", careful=False)
+            taken.drafts.append(await self._timed(self.drafts, ask, Priority.DRAFT, session))
+        ask = DecodeRequest(self.finals.filters.columns(self.sound), language="en")
+        taken.finals.append(await self._timed(self.finals, ask, Priority.FINAL, session))
 
-    async def _timed(self, model: WhisperModel, ask: Ask, urgency: Urgency, session: int) -> float:
+    async def _timed(self, model: WhisperModel, ask: DecodeRequest, urgency: Priority, session: int) -> float:
         begun = time.perf_counter()
         await self.cores.run(
-            lambda asks: hear(model, asks), ask, urgency=urgency, session=session, kind=(id(model), urgency)
+            lambda asks: decode(model, asks), ask, urgency=urgency, session=session, kind=(id(model), urgency)
         )
         return time.perf_counter() - begun
 
@@ -87,7 +87,7 @@ async def one(args: argparse.Namespace) -> None:
         load(folder, device="cpu", compute_type="int8", threads=args.one[2], workers=args.one[1])
         for folder in (args.finals, args.drafts)
     ]
-    cores = Cores(args.one[1], Limits(draft_expires_after=1e9))
+    cores = InferencePool(args.one[1], QueueLimits(draft_expires_after=1e9))
     bench = Bench(models[0], models[1], cores, sound)
     await bench.round(1)
     print("ready", flush=True)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from app.domain.ports import BlobStore
-from storage.sealing import Seal
+from storage.aes import AesCipher
 
 _MARK = b"PLYs"
 _OCTETS = "application/octet-stream"
@@ -12,7 +12,7 @@ _OCTETS = "application/octet-stream"
 class EncryptedBlobStore:
     """Keys stay readable; blobs do not. Blobs from before there was a key are still read."""
 
-    def __init__(self, store: BlobStore, seal: Seal) -> None:
+    def __init__(self, store: BlobStore, seal: AesCipher) -> None:
         self._store = store
         self._seal = seal
 

@@ -28,7 +28,7 @@ THREADS = 16
 """That write and read at once: most of them wait for the disk, which syncs many together."""
 
 
-class Seal(Protocol):
+class Cipher(Protocol):
     """Encryption of a message under its name."""
 
     def close(self, message: bytes, name: str) -> bytes: ...
@@ -41,10 +41,10 @@ _GONE = ".gone-"
 T = TypeVar("T")
 
 
-class DiskSpool:
+class DiskSessionLog:
     """The runtime's Spool. `limit` bytes refuse new sessions; those that run go on until the disk is full."""
 
-    def __init__(self, folder: Path, *, limit: int, fsync: Fsync, seal: Seal | None) -> None:
+    def __init__(self, folder: Path, *, limit: int, fsync: Fsync, seal: Cipher | None) -> None:
         self.size = 0
         self._folder = folder
         self._limit = limit
@@ -238,12 +238,12 @@ def _translated() -> Iterator[None]:
 
 @asynccontextmanager
 async def open_spool(
-    *, folder: Path, limit: int = 2 << 30, fsync: Fsync = "always", seal: Seal | None = None
-) -> AsyncIterator[DiskSpool]:
+    *, folder: Path, limit: int = 2 << 30, fsync: Fsync = "always", seal: Cipher | None = None
+) -> AsyncIterator[DiskSessionLog]:
     """The spool in this folder, made if need be. Raises ProviderRefused where it is not to be had."""
     lock = await to_thread.run_sync(_locked, folder)
     try:
-        spool = DiskSpool(folder, limit=limit, fsync=fsync, seal=seal)
+        spool = DiskSessionLog(folder, limit=limit, fsync=fsync, seal=seal)
         await to_thread.run_sync(spool.prepare)
         yield spool
     finally:

@@ -20,13 +20,13 @@ import msgspec
 import numpy as np
 import structlog
 
-from app.domain import effects as do
 from app.domain.audio import AudioChunk
+from app.domain.dialog import effects as do
 from app.domain.errors import ProviderDown
-from app.domain.manifest import Manifest
+from app.domain.recording.manifest import Manifest
 from app.domain.transcript import Hypothesis
 from app.media.codec import decode_chunk
-from app.runtime.archive import Archive
+from app.runtime.recording.uploader import Uploader
 from storage.filesystem import FilesystemBlobStore, open_filesystem
 from storage.spool import open_spool
 
@@ -56,7 +56,7 @@ def audio(session: str) -> bytes:
 async def stream(folder: Path, said: int) -> None:
     """Sessions that speak until they are killed; each acknowledgement goes down the pipe."""
     async with open_spool(folder=folder / "spool") as spool, open_filesystem(folder=folder / "blobs") as store:
-        archive = Archive(
+        archive = Uploader(
             spool,
             ShakyStore(store._folder),
             chunk_ms=CHUNK_MS,
@@ -86,7 +86,7 @@ async def stream(folder: Path, said: int) -> None:
 
 async def recover(folder: Path) -> None:
     async with open_spool(folder=folder / "spool") as spool, open_filesystem(folder=folder / "blobs") as store:
-        archive = Archive(spool, ShakyStore(store._folder), first_pause_s=0.001, longest_pause_s=0.005)
+        archive = Uploader(spool, ShakyStore(store._folder), first_pause_s=0.001, longest_pause_s=0.005)
         async with archive.running():
             while await spool.sessions():
                 await archive.settled()

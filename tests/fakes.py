@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from app.domain import effects as do
 from app.domain.audio import AudioChunk, ScoredChunk, ms
-from app.domain.conversation import Message
+from app.domain.dialog import effects as do
+from app.domain.dialog.conversation import Message
 from app.domain.errors import BlobNotFound, ParleyError
 from app.domain.transcript import Hypothesis
-from app.runtime.session import Incoming
+from app.runtime.dialog.session import Incoming
 
 SPEECH = b"\1\0" * ms(30)
 SILENCE = b"\0\0" * ms(30)

@@ -7,15 +7,15 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from app.domain.audio import AudioChunk, ms
-from app.domain.cost import Price
-from app.domain.decision import Record
 from app.domain.errors import ParleyError
-from app.domain.fleet import Profile
-from app.domain.policy import Rules
-from app.domain.route import Place
+from app.domain.residency import Place
+from app.domain.routing.cost import Price
+from app.domain.routing.decision import DecisionRecord
+from app.domain.routing.fleet import RouteSpec
+from app.domain.routing.rules import RoutingRules
 from app.domain.transcript import Hypothesis
-from app.runtime.ledger import Ledger
-from app.runtime.routes import Routes
+from app.runtime.routing.ledger import SpendLedger
+from app.runtime.routing.routes import Routes
 from tests.fakes import EagerClock
 
 CLIP = b"\7\0" * ms(500)
@@ -78,9 +78,9 @@ class RouteEngine:
             yield Hypothesis("" if self.lies else "too early", is_final=True)
 
 
-AWS = Profile("aws", Place.CLOUD, Price(0.024, 15), live=True, expected_ms=200, quality=0.9)
-JETSON = Profile("jetson", Place.ON_PREM, expected_ms=300, quality=0.6)
-LOCAL = Profile("local", Place.ON_PREM, expected_ms=500, quality=0.5)
+AWS = RouteSpec("aws", Place.CLOUD, Price(0.024, 15), live=True, expected_ms=200, quality=0.9)
+JETSON = RouteSpec("jetson", Place.ON_PREM, expected_ms=300, quality=0.6)
+LOCAL = RouteSpec("local", Place.ON_PREM, expected_ms=500, quality=0.5)
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Field:
     routes: Routes
     clock: EagerClock
     engines: Mapping[str, RouteEngine]
-    records: list[Record]
+    records: list[DecisionRecord]
 
     async def advance(self, seconds: float, step: float = 0.05) -> None:
         """Let time go by, a little at a time, and everyone do what they can."""
@@ -106,13 +106,15 @@ async def settle() -> None:
         await checkpoint()
 
 
-def field_of(*profiles: Profile, rules: Rules | None = None, clock: EagerClock | None = None, **engines) -> Field:
+def field_of(
+    *profiles: RouteSpec, rules: RoutingRules | None = None, clock: EagerClock | None = None, **engines
+) -> Field:
     clock = clock or EagerClock()
     made = {p.name: engines.get(p.name) or RouteEngine(clock) for p in profiles}
     for engine in made.values():
         engine.clock = clock
-    records: list[Record] = []
-    in_force = rules or Rules()
+    records: list[DecisionRecord] = []
+    in_force = rules or RoutingRules()
     routes = Routes(
         profiles,
         made,
@@ -120,7 +122,7 @@ def field_of(*profiles: Profile, rules: Rules | None = None, clock: EagerClock |
         clock=clock,
         chance=lambda: 0.0,
         clip=CLIP,
-        ledger=Ledger(lambda: "2026-01-02"),
+        ledger=SpendLedger(lambda: "2026-01-02"),
         record=records.append,
     )
     return Field(routes, clock, made, records)

@@ -6,14 +6,15 @@ from contextlib import asynccontextmanager
 import anyio
 from litestar import Litestar
 
-from app.domain.floor import Floor, TurnRules
-from app.domain.route import Place, Route
+from app.domain.dialog.state import DialogState, TurnRules
+from app.domain.residency import Place
+from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
-from app.runtime.archive import Archive
-from app.runtime.engines import Engines, FinalRoute
-from app.runtime.ingest import Scribe
+from app.runtime.dialog.engines import Engines, SingleRouteFinals
+from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.recording.uploader import Uploader
 from app.runtime.service import Service
-from app.web.listener import Listener, bound_socket
+from app.web.listener import GracefulServer, bound_socket
 from app.web.server import create_app
 from tests.fakes import (
     MemoryBlobStore,
@@ -29,7 +30,7 @@ def scripted_service(**changes) -> Service:
     """A service whose engines obey a script: speech is what has a first byte that is not zero."""
     engines = Engines(
         ScriptedDetector(),
-        FinalRoute(Route("local", Place.ON_PREM), ScriptedTranscriber()),
+        SingleRouteFinals(Route("local", Place.ON_PREM), ScriptedTranscriber()),
         ScriptedTranscriber("draft"),
         ScriptedGenerator(),
         ScriptedSynthesizer(),
@@ -41,9 +42,9 @@ def scripted_service(**changes) -> Service:
 
     options = {
         "session_engines": session_engines,
-        "archive": Archive(MemorySpool(), changes.pop("store", None) or MemoryBlobStore()),
-        "scribe": Scribe(ScriptedDetector(), ScriptedTranscriber(), None),
-        "floor": Floor(TurnRules(reply_after_ms=300)),
+        "archive": Uploader(MemorySpool(), changes.pop("store", None) or MemoryBlobStore()),
+        "scribe": BatchTranscriber(ScriptedDetector(), ScriptedTranscriber(), None),
+        "floor": DialogState(TurnRules(reply_after_ms=300)),
         "max_sessions": 4,
         "description": (("finals", "scripted"),),
     }
@@ -61,7 +62,7 @@ async def served(service: Service) -> AsyncGenerator[str, None]:
 async def serving(app: Litestar) -> AsyncGenerator[str, None]:
     """The address of any application."""
     with bound_socket("127.0.0.1", 0) as listening:
-        listener = Listener(app, drain_seconds=5)
+        listener = GracefulServer(app, drain_seconds=5)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             with anyio.fail_after(60):

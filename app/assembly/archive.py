@@ -12,14 +12,14 @@ from app.config import Settings
 from app.domain.errors import SettingsError
 from app.domain.ports import BlobStore
 from app.domain.tenant import Tenant
-from app.runtime.archive import Archive
-from app.runtime.ingest import Source
+from app.runtime.jobs.upload import RecordingSource
+from app.runtime.recording.uploader import Uploader
 
 
 @asynccontextmanager
 async def open_archive(
     settings: Settings, tenants: Callable[[], Sequence[Tenant]] | None = None
-) -> AsyncGenerator[Archive, None]:
+) -> AsyncGenerator[Uploader, None]:
     """The archive with its spool; nothing is stored before it is running."""
     folder = spool_folder(settings)
     limit = settings.spool_max_mb << 20
@@ -29,7 +29,7 @@ async def open_archive(
             registry.SPOOLS, "disk", folder=folder, limit=limit, fsync=settings.spool_fsync, seal=_seal(settings)
         ) as spool,
     ):
-        yield Archive(
+        yield Uploader(
             spool,
             store,
             keeps=settings.archive_sessions,
@@ -65,7 +65,7 @@ async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
 
 
 @asynccontextmanager
-async def open_source(settings: Settings) -> AsyncGenerator[Source | None, None]:
+async def open_source(settings: Settings) -> AsyncGenerator[RecordingSource | None, None]:
     account, token = settings.google_drive_service_account, _secret(settings.google_drive_token)
     if account is None and token is None:
         yield None

@@ -5,21 +5,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from anyio import to_thread
 
-from app.assembly.answers import open_generator, open_synthesizer, replies_named, reply_provider, voice_named
 from app.assembly.archive import open_archive, open_source, place, spool_folder
-from app.assembly.routes import open_policy, own_engines
-from app.assembly.speech import device, finals_model, hearing, open_detector, open_turn_detector, open_whisper
+from app.assembly.replies import open_generator, open_synthesizer, replies_named, reply_provider, voice_named
+from app.assembly.routing import open_policy, open_session_engines
+from app.assembly.speech import device, finals_model, open_detector, open_turn_detector, open_whisper, speech_capacity
 from app.assembly.tenants import asked_for, open_tenants
 from app.config import Settings
-from app.domain.endpointing import Endpointer, EndpointingRules
-from app.domain.floor import Floor, TurnRules
+from app.domain.dialog.endpointing import Endpointer, EndpointingRules
+from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.tenant import Tenant
 from app.policy.routes_file import LocalRoute, RouteTable, read_routes
-from app.runtime.engines import Engines
-from app.runtime.ingest import Scribe
-from app.runtime.partial import PartialFiles
-from app.runtime.routing import SessionFinals
+from app.runtime.dialog.engines import Engines
+from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.recording.resumable_uploads import ResumableUploads
+from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import Service
 
 JUDGED_AFTER_MS = 100
@@ -39,7 +39,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(open_synthesizer(settings))
-        ears = hearing(
+        ears = speech_capacity(
             settings,
             drafts=drafts,
             finals=_local(routes.engines, tables),
@@ -51,7 +51,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         @asynccontextmanager
         async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
             drafter = drafts.for_session()
-            async with own_engines(routes, tables, drafter) as own:
+            async with open_session_engines(routes, tables, drafter) as own:
                 finals = SessionFinals(routes, session, tenant, engines=own.engines, meters=own.meters)
                 try:
                     yield Engines(
@@ -76,7 +76,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
             source=source,
-            partial=PartialFiles(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
+            partial=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
             largest_recording=settings.recording_max_mb << 20,
             description=(
                 ("drafts", settings.draft_model_id),
@@ -100,10 +100,12 @@ def _scribe(
     detector: SpeechDetector,
     engines: Mapping[str, Transcriber],
     tables: Mapping[str, RouteTable],
-) -> Scribe | None:
+) -> BatchTranscriber | None:
     """Who writes down uploaded recordings: the model in this process, where a route has it."""
     local = _local(engines, tables)
-    return None if local is None else Scribe(detector, local, settings.language or None, finals_model(settings))
+    return (
+        None if local is None else BatchTranscriber(detector, local, settings.language or None, finals_model(settings))
+    )
 
 
 def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable]) -> Transcriber | None:
@@ -111,12 +113,12 @@ def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable])
     return next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
 
 
-def first_floor(settings: Settings, provider: str) -> Floor:
+def first_floor(settings: Settings, provider: str) -> DialogState:
     """What every session begins with."""
     eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and provider != "openai")
     judged, end = settings.turn_model_id != "none", settings.end_after_ms
     complete = end * 7 // 8
-    return Floor(
+    return DialogState(
         rules=TurnRules(
             reply_after_ms=settings.reply_after_ms,
             reply_after_done_ms=settings.reply_after_done_ms,

@@ -14,9 +14,9 @@ from app.domain.ports import SpeechDetector, TurnDetector
 from app.media.decode import decode
 from app.models.resolve import resolve, resolve_file
 from app.runtime.clock import SystemClock
-from app.runtime.hearing import Hearing, SpeechModel
-from app.runtime.ingest import Scribe
-from app.runtime.worker import Queue, Worker
+from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
+from app.runtime.worker import AdmissionQueue, Worker
 
 _CLIP = Path(__file__).parents[1] / "runtime" / "probe.flac"
 """John F. Kennedy, 1961: "ask what you can do for your country". Public domain."""
@@ -28,13 +28,13 @@ async def spoken_clip() -> bytes:
 
 
 @asynccontextmanager
-async def open_scribe(settings: Settings) -> AsyncGenerator[Scribe, None]:
+async def open_batch_transcriber(settings: Settings) -> AsyncGenerator[BatchTranscriber, None]:
     """The engines that `parley transcribe` needs, and no others."""
     async with (
         open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
         open_detector(settings) as detector,
     ):
-        yield Scribe(detector, transcriber, settings.language or None, finals_model(settings))
+        yield BatchTranscriber(detector, transcriber, settings.language or None, finals_model(settings))
 
 
 @asynccontextmanager
@@ -45,7 +45,7 @@ async def open_worker(settings: Settings, *, at_once: int, waiting: int) -> Asyn
         open_whisper(settings, model, settings.beam_size) as transcriber,
         open_detector(settings) as detector,
     ):
-        queue = Queue("worker", SystemClock(), at_once, waiting)
+        queue = AdmissionQueue("worker", SystemClock(), at_once, waiting)
         yield Worker(model, transcriber, detector, queue, settings.language or None)
 
 
@@ -81,10 +81,10 @@ def open_whisper(settings: Settings, model: str, beam_size: int, timed_on: bytes
     )
 
 
-def hearing(settings: Settings, *, drafts: Any, finals: Any, replies_here: bool) -> Hearing:
+def speech_capacity(settings: Settings, *, drafts: Any, finals: Any, replies_here: bool) -> SpeechCapacity:
     """What the self-test found; `finals` is None where they are made elsewhere."""
     opened = {"drafts": (settings.draft_model_id, drafts), "finals": (finals_model(settings), finals)}
-    return Hearing(
+    return SpeechCapacity(
         capacity(finals=finals and finals.speed, drafts=drafts.speed, replies_here=replies_here),
         tuple(
             SpeechModel(job, name, engine.device, engine.compute_type, engine.note, engine.speed)

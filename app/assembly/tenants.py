@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from app.assembly.beside import beside
 from app.domain.tenant import Tenant
+from app.policy.reloading_file import open_reloading_file
 from app.policy.tenants_file import read_tenants
-from app.policy.watch import watched
 from app.runtime.clock import SystemClock
+from app.runtime.supervision import run_in_background
 
 
 @asynccontextmanager
@@ -18,8 +18,8 @@ async def open_tenants(path: Path | None) -> AsyncGenerator[Callable[[], Sequenc
     if path is None:
         yield None
         return
-    tenants = await watched(path, read_tenants)
-    async with beside(partial(tenants.follow, SystemClock())):
+    tenants = await open_reloading_file(path, read_tenants)
+    async with run_in_background(partial(tenants.follow, SystemClock())):
         yield lambda: tenants.value
 
 

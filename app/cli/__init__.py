@@ -15,7 +15,7 @@ from app.cli.tenants import tenants
 from app.cli.transcribe import transcribe
 from app.cli.worker import worker
 from app.domain.errors import ParleyError
-from app.runtime.memory import few_heaps
+from app.runtime.malloc_arenas import limit_malloc_arenas
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,7 +33,7 @@ for command in (serve, talk, transcribe, retranscribe, worker, policy, tenants, 
 
 def main() -> None:
     """Run the command; what went wrong is one sentence, not a traceback."""
-    few_heaps()
+    limit_malloc_arenas()
     try:
         parley()
     except ParleyError as error:

@@ -14,7 +14,7 @@ from app.cli.model_progress import shown_progress
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Folder, load_catalogue
 from app.models.fetch import pull
-from app.models.shelf import sha256_of
+from app.models.verification import sha256_of
 
 CHECKOUT = Path(__file__).parents[2]
 FILES = {

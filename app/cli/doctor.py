@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from app import registry
-from app.assembly.answers import reply_provider
 from app.assembly.archive import open_store, place
+from app.assembly.replies import reply_provider
 from app.assembly.speech import finals_model, model_folder
 from app.config import Settings, read_settings
 from app.domain.errors import ParleyError
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What is known of one thing the service needs."""
 
     what: str
@@ -41,7 +41,7 @@ def doctor(aws: bool) -> None:
     sys.exit(0 if all(finding.works for finding in findings) else 1)
 
 
-async def _findings(settings: Settings, aws: bool) -> list[Finding]:
+async def _findings(settings: Settings, aws: bool) -> list[CheckResult]:
     found = [await _model(settings, "drafts", settings.draft_model_id)]
     found.append(await _model(settings, "finals", finals_model(settings)))
     found.append(await _timed("replies", lambda: _replies(settings)))
@@ -53,7 +53,7 @@ async def _findings(settings: Settings, aws: bool) -> list[Finding]:
     return found
 
 
-async def _model(settings: Settings, what: str, name: str) -> Finding:
+async def _model(settings: Settings, what: str, name: str) -> CheckResult:
     async def folder() -> str:
         return str(await to_thread.run_sync(model_folder, settings, name))
 
@@ -79,7 +79,7 @@ async def _archive(settings: Settings) -> str:
     return f"{place(settings)}: written, read and deleted"
 
 
-async def _amazon(settings: Settings) -> AsyncIterator[Finding]:
+async def _amazon(settings: Settings) -> AsyncIterator[CheckResult]:
     check = registry.load(registry.PROBES, "aws")
     for found in await check(
         region=settings.aws_region,
@@ -89,13 +89,13 @@ async def _amazon(settings: Settings) -> AsyncIterator[Finding]:
     ):
         who = f", as {found.identity}" if found.identity else ""
         detail = found.problem or f"{found.round_trip_ms:.0f} ms{who}"
-        yield Finding(f"aws {found.service}", f"{found.region}: {detail}", works=found.problem is None)
+        yield CheckResult(f"aws {found.service}", f"{found.region}: {detail}", works=found.problem is None)
 
 
-async def _timed(what: str, ask: Callable[[], Awaitable[str]]) -> Finding:
+async def _timed(what: str, ask: Callable[[], Awaitable[str]]) -> CheckResult:
     began = time.perf_counter()
     try:
         detail = await ask()
     except ParleyError as error:
-        return Finding(what, str(error), works=False)
-    return Finding(what, f"{detail} ({(time.perf_counter() - began) * 1000:.0f} ms)")
+        return CheckResult(what, str(error), works=False)
+    return CheckResult(what, f"{detail} ({(time.perf_counter() - began) * 1000:.0f} ms)")

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedCo
 from rich.progress import Progress as Bars
 from rich.table import Column
 
+from app.models.disk_space import megabytes
 from app.models.progress import Progress
-from app.models.room import megabytes
 
 _WORTH_A_LINE = 1_000_000
 

@@ -13,16 +13,16 @@ from rich.table import Table
 from app.cli.model_progress import shown_progress
 from app.domain.errors import ParleyError
 from app.models.catalogue import BUILT_IN, Catalogue, Folder, Model, load_catalogue
+from app.models.disk_space import disk_faults, megabytes
 from app.models.fetch import pull as pull_model
 from app.models.hub import PUBLIC_HUB
 from app.models.resolve import resolve
-from app.models.room import disk_faults, megabytes
-from app.models.shelf import State, state
-from app.models.shelf import verify as verify_model
+from app.models.verification import ModelState, state
+from app.models.verification import verify as verify_model
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class ModelFolders:
     """What every command here works on."""
 
     catalogue: Catalogue
@@ -32,9 +32,9 @@ class Shelf:
         return tuple(self.catalogue.find(name) for name in dict.fromkeys(names))
 
     def present(self) -> tuple[Model, ...]:
-        return tuple(each for each in self.catalogue.models if self.state(each) is not State.ABSENT)
+        return tuple(each for each in self.catalogue.models if self.state(each) is not ModelState.ABSENT)
 
-    def state(self, model: Model) -> State:
+    def state(self, model: Model) -> ModelState:
         return state(model, self.models_dir / model.name)
 
 
@@ -57,12 +57,12 @@ class Shelf:
 def models(context: click.Context, models_dir: Path, catalogue: Path) -> None:
     """See, fetch and check the models that run on this machine."""
     with _told():
-        context.obj = Shelf(load_catalogue(catalogue), models_dir)
+        context.obj = ModelFolders(load_catalogue(catalogue), models_dir)
 
 
 @models.command("list")
 @click.pass_obj
-def list_models(shelf: Shelf) -> None:
+def list_models(shelf: ModelFolders) -> None:
     """Show each model with its purpose, licence, size and state."""
     head = ("name", "purpose", "licence", "size", "state")
     rows = [
@@ -89,7 +89,7 @@ def list_models(shelf: Shelf) -> None:
 )
 @click.option("--hub", envvar="HF_ENDPOINT", default=PUBLIC_HUB, show_default=True, help="[env: HF_ENDPOINT]")
 @click.pass_obj
-def pull(shelf: Shelf, names: tuple[str, ...], origin: Path | None, hub: str) -> None:
+def pull(shelf: ModelFolders, names: tuple[str, ...], origin: Path | None, hub: str) -> None:
     """Fetch models; with no NAME those that a local installation needs."""
     with _told():
         chosen = shelf.chosen(names) if names else shelf.catalogue.defaults
@@ -103,7 +103,7 @@ def pull(shelf: Shelf, names: tuple[str, ...], origin: Path | None, hub: str) ->
 @models.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.pass_obj
-def verify(shelf: Shelf, names: tuple[str, ...]) -> None:
+def verify(shelf: ModelFolders, names: tuple[str, ...]) -> None:
     """Read models in full and compare every checksum; with no NAME all that are there."""
     wrong = False
     with _told(), disk_faults(shelf.models_dir):
@@ -122,7 +122,7 @@ def verify(shelf: Shelf, names: tuple[str, ...]) -> None:
 @models.command()
 @click.argument("name")
 @click.pass_obj
-def path(shelf: Shelf, name: str) -> None:
+def path(shelf: ModelFolders, name: str) -> None:
     """Print the folder of a model that is there and whole."""
     with _told():
         click.echo(resolve(name, shelf.models_dir, shelf.catalogue))

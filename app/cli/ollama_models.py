@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from app.domain.errors import ModelUnavailable
-from app.models.shelf import sha256_of
+from app.models.verification import sha256_of
 
 
 class _Layer(msgspec.Struct):

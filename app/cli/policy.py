@@ -12,13 +12,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from app.domain.decision import Record
 from app.domain.errors import SettingsError
-from app.domain.replay import Counterfactual, as_it_was, replay
+from app.domain.routing.decision import DecisionRecord
+from app.domain.routing.replay import Counterfactual, as_it_was, replay
 from app.policy.plot import plot
 from app.policy.rules_file import read_rules, rules_path
 from app.policy.scenario import read_scenario
-from app.policy.simulation import Tally, simulate
+from app.policy.simulation import SimulationResult, simulate
 
 
 @click.group()
@@ -74,13 +74,13 @@ def simulate_(scenario: Path, names: tuple[str, ...], picture: Path | None) -> N
         picture.write_text(plot(tallies, told.seconds))
 
 
-def read_trace(path: Path) -> list[Record]:
+def read_trace(path: Path) -> list[DecisionRecord]:
     """Decisions from a JSON array or from lines. Raises SettingsError."""
     text = path.read_bytes()
     try:
         if text.lstrip()[:1] == b"[":
-            return msgspec.json.decode(text, type=list[Record])
-        return [msgspec.json.decode(line, type=Record) for line in text.splitlines() if line.strip()]
+            return msgspec.json.decode(text, type=list[DecisionRecord])
+        return [msgspec.json.decode(line, type=DecisionRecord) for line in text.splitlines() if line.strip()]
     except msgspec.DecodeError as error:
         raise SettingsError(f"{path} is no trace of decisions: {error}") from error
 
@@ -102,7 +102,7 @@ def _compared(columns: Sequence[Counterfactual]) -> Table:
     return table
 
 
-def _tallied(tallies: Sequence[Tally]) -> Table:
+def _tallied(tallies: Sequence[SimulationResult]) -> Table:
     table = Table("rules", "finals", "lost", "p50", "p95", "p99", "US$", "hedged", "violations", "routes")
     for t in tallies:
         total = max(1, t.finals.total())

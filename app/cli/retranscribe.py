@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from app.assembly.archive import open_store
-from app.assembly.speech import open_scribe
+from app.assembly.speech import open_batch_transcriber
 from app.config import read_settings
 from app.domain.transcript import join
-from app.runtime.archive import utc_now
-from app.runtime.library import Library
-from app.runtime.retranscribing import retranscribe as write_down
+from app.runtime.jobs.retranscription import retranscribe as write_down
+from app.runtime.recording.recording_store import RecordingStore
+from app.runtime.recording.uploader import utc_now
 
 
 @click.command()
@@ -29,8 +29,8 @@ def retranscribe(recordings: tuple[str, ...], model: str | None, language: str |
 async def _retranscribe(recordings: Sequence[str], overrides: dict[str, str]) -> None:
     settings = read_settings(**overrides)
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    async with open_store(settings) as store, open_scribe(settings) as scribe:
-        library = Library(store)
+    async with open_store(settings) as store, open_batch_transcriber(settings) as scribe:
+        library = RecordingStore(store)
         for session in recordings:
             manifest = await library.manifest(session)
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from app.assembly.service import open_service
-from app.cli.vitals import tell_vitals
+from app.cli.embedded_metrics import emit_metrics
 from app.config import Settings, read_settings
 from app.runtime.service import Service
-from app.web.listener import Listener, bound_socket
+from app.web.listener import GracefulServer, bound_socket
 from app.web.server import create_app
 
 
@@ -36,8 +36,8 @@ async def _serve(settings: Settings, vitals: bool) -> None:
             _print(settings.host, listening.getsockname()[1], service)
             async with anyio.create_task_group() as tasks:
                 if vitals:
-                    tasks.start_soon(tell_vitals, service)
-                await Listener(create_app(service)).serve([listening])
+                    tasks.start_soon(emit_metrics, service)
+                await GracefulServer(create_app(service)).serve([listening])
                 tasks.cancel_scope.cancel()
 
 

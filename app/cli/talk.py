@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from app.client import Received, Talk, talking
+from app.client import Received, StreamingClient, talking
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from app.media.decode import decode
 
@@ -60,7 +60,7 @@ async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, ke
     return True
 
 
-def _answered(session: Talk) -> bool:
+def _answered(session: StreamingClient) -> bool:
     """Every reply that began has ended."""
     ended = len(session.of("server_response")) + len(session.of("replyCancelled"))
     return bool(ended) and ended >= len(session.of("replyStart"))
@@ -90,7 +90,7 @@ def _print(console: Console, received: Received) -> None:
             pass
 
 
-def _write_reply(console: Console, session: Talk, output: Path) -> None:
+def _write_reply(console: Console, session: StreamingClient, output: Path) -> None:
     replies = session.of("server_response")
     if not replies:
         return

@@ -11,13 +11,13 @@ from anyio import to_thread
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app.assembly.speech import open_scribe
+from app.assembly.speech import open_batch_transcriber
 from app.config import read_settings
 from app.domain.audio import SAMPLE_RATE, AudioChunk
-from app.domain.subtitles import Segment, as_json, as_srt, as_text, as_vtt
+from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.media.decode import decode
-from app.runtime.ingest import Scribe
-from app.runtime.recordings import transcribe_recording
+from app.runtime.jobs.batch_transcription import transcribe_recording
+from app.runtime.jobs.upload import BatchTranscriber
 
 FORMATS: dict[str, Callable[[Sequence[Segment]], str]] = {
     "text": as_text,
@@ -41,7 +41,7 @@ def transcribe(files: tuple[Path, ...], form: str, output: Path | None, language
 async def _transcribe(files: Sequence[Path], form: str, output: Path | None, language: str | None) -> None:
     settings = read_settings(**({} if language is None else {"language": language}))
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    async with open_scribe(settings) as scribe:
+    async with open_batch_transcriber(settings) as scribe:
         for file in files:
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
                 task = progress.add_task(file.name, total=await to_thread.run_sync(_samples, file))
@@ -54,7 +54,7 @@ async def _transcribe(files: Sequence[Path], form: str, output: Path | None, lan
                 await anyio.Path(output / f"{file.name}{SUFFIX[form]}").write_text(text, encoding="utf-8")
 
 
-async def _segments(file: Path, scribe: Scribe, reached: Callable[[int], None]) -> list[Segment]:
+async def _segments(file: Path, scribe: BatchTranscriber, reached: Callable[[int], None]) -> list[Segment]:
     async def audio() -> AsyncGenerator[AudioChunk, None]:
         pieces, at = decode(file), 0
         while (pcm := await to_thread.run_sync(lambda: next(pieces, None))) is not None:

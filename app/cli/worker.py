@@ -7,8 +7,8 @@ from rich.console import Console
 from app.assembly.speech import open_worker
 from app.cli.serve import set_up_log
 from app.config import Settings, read_settings
-from app.web.listener import Listener, bound_socket
-from app.web.worker import create_worker
+from app.web.listener import GracefulServer, bound_socket
+from app.web.openai.transcriptions import create_worker
 
 
 @click.command()
@@ -30,4 +30,4 @@ async def _work(settings: Settings, at_once: int, waiting: int) -> None:
         async with open_worker(settings, at_once=at_once, waiting=waiting) as ready:
             address = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
             Console(stderr=True).print(f"[bold]Parley[/bold] worker: {ready.model} at {address}", soft_wrap=True)
-            await Listener(create_worker(ready)).serve([listening])
+            await GracefulServer(create_worker(ready)).serve([listening])

@@ -18,9 +18,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.data.tables import DecisionRow, ExpenseRow, Table
-from app.domain.decision import Expense, Record, Wanted
 from app.domain.errors import SettingsError
-from app.domain.summary import RouteSummary, summarise
+from app.domain.routing.decision import DecisionFilter, DecisionRecord, Expense
+from app.domain.routing.summary import RouteSummary, summarise
 
 WAITING = 4096
 """Records that may wait for the database; when it is so far behind, the newest are lost and counted."""
@@ -34,14 +34,14 @@ _log = structlog.get_logger("parley.decisions")
 
 
 @dataclass(slots=True)
-class Decisions:
+class DecisionLog:
     engine: AsyncEngine
     lost: int = 0
-    _waiting: list[Record | Expense] = field(default_factory=list)
+    _waiting: list[DecisionRecord | Expense] = field(default_factory=list)
     _more: anyio.Event = field(default_factory=anyio.Event)
     _writing: anyio.Lock = field(default_factory=anyio.Lock)
 
-    def record(self, record: Record | Expense) -> None:
+    def record(self, record: DecisionRecord | Expense) -> None:
         """Never waits."""
         if len(self._waiting) >= WAITING:
             self.lost += 1
@@ -62,7 +62,7 @@ class Decisions:
             while batch := self._waiting[:BATCH]:
                 try:
                     async with _transaction(self.engine) as connection:
-                        if made := [_row(each) for each in batch if isinstance(each, Record)]:
+                        if made := [_row(each) for each in batch if isinstance(each, DecisionRecord)]:
                             await connection.execute(insert(DecisionRow), made)
                         if spent := [asdict(each) for each in batch if isinstance(each, Expense)]:
                             await connection.execute(insert(ExpenseRow), spent)
@@ -71,7 +71,7 @@ class Decisions:
                     return
                 del self._waiting[: len(batch)]
 
-    async def find(self, wanted: Wanted) -> list[Record]:
+    async def find(self, wanted: DecisionFilter) -> list[DecisionRecord]:
         """The newest first."""
         await self.flush()
         query = select(DecisionRow.record).order_by(DecisionRow.at.desc(), DecisionRow.id).limit(wanted.limit)
@@ -85,7 +85,7 @@ class Decisions:
         async with _transaction(self.engine) as connection:
             return [_decode(text) for text in (await connection.execute(query)).scalars()]
 
-    async def summary(self, wanted: Wanted) -> Sequence[RouteSummary]:
+    async def summary(self, wanted: DecisionFilter) -> Sequence[RouteSummary]:
         """For each route: its share, its latencies, its cost, its failures."""
         return summarise(await self.find(wanted))
 
@@ -106,7 +106,7 @@ class Decisions:
 
 
 @asynccontextmanager
-async def open_decisions(url: str) -> AsyncIterator[Decisions]:
+async def open_decisions(url: str) -> AsyncIterator[DecisionLog]:
     """The tables at this URL, made where they are missing. What waits at the end is written."""
     try:
         engine = create_async_engine(url, pool_pre_ping=True)
@@ -118,7 +118,7 @@ async def open_decisions(url: str) -> AsyncIterator[Decisions]:
             await _make_tables(engine)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             raise SettingsError(f"DATABASE_URL: the database cannot be opened: {error}") from error
-        decisions = Decisions(engine)
+        decisions = DecisionLog(engine)
         try:
             yield decisions
         finally:
@@ -164,7 +164,7 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def _row(record: Record) -> dict[str, object]:
+def _row(record: DecisionRecord) -> dict[str, object]:
     return {
         "id": record.id,
         "at": record.at,
@@ -177,5 +177,5 @@ def _row(record: Record) -> dict[str, object]:
     }
 
 
-def _decode(text: str) -> Record:
-    return msgspec.json.decode(text, type=Record)
+def _decode(text: str) -> DecisionRecord:
+    return msgspec.json.decode(text, type=DecisionRecord)

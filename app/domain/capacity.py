@@ -20,7 +20,7 @@ seldom all speak at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class ModelSpeed:
     """One speech model on this machine, timed at start on a sentence that someone said."""
 
     sound_s: float
@@ -41,7 +41,7 @@ class Speed:
         return self.final_s / self.sound_s
 
 
-def capacity(*, finals: Speed | None, drafts: Speed, replies_here: bool) -> int:
+def capacity(*, finals: ModelSpeed | None, drafts: ModelSpeed, replies_here: bool) -> int:
     """Sessions that may all speak at the same time, with the 95th percentile of TTFS near 1.5 s.
 
     `finals` is None where they are made elsewhere. `LEAST` are always taken.

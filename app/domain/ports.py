@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from typing import Protocol
 
 from app.domain.audio import AudioChunk, ScoredChunk
-from app.domain.conversation import Message
-from app.domain.health import Load
+from app.domain.dialog.conversation import Message
+from app.domain.routing.load import EngineLoad
 from app.domain.transcript import Hypothesis
 
 
@@ -56,7 +56,7 @@ class Metered(Protocol):
 class Reporting(Protocol):
     """An engine elsewhere that can be asked how busy it is."""
 
-    async def load(self) -> Load | None:
+    async def load(self) -> EngineLoad | None:
         """None where it is of a kind that does not say. Raises a ProviderError where it cannot be asked now."""
         ...
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 
-from app.domain.policy import Allowed
+from app.domain.residency import Residency
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Tenant:
     """Whether a session that does not say is kept."""
     keep_days: int | None = None
     """Days after which its recordings are deleted; 0 keeps all."""
-    place: Allowed = Allowed.CLOUD_OK
+    place: Residency = Residency.CLOUD_OK
     """Where its sessions may be heard; none of them can ask for more."""
 
     def may_see(self, owner: str) -> bool:

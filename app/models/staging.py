@@ -11,7 +11,7 @@ from typing import BinaryIO
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Model, ModelFile
 from app.models.progress import Progress
-from app.models.shelf import fault_of, stamp
+from app.models.verification import fault_of, stamp
 
 
 @dataclass(frozen=True, slots=True)

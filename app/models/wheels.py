@@ -13,10 +13,10 @@ from pathlib import Path
 
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import ModelFile, Wheel, Wheels
+from app.models.disk_space import is_full
 from app.models.progress import Progress
-from app.models.room import is_full
-from app.models.shelf import sha256_of
 from app.models.staging import Staging
+from app.models.verification import sha256_of
 
 _BLOCK = 1 << 20
 

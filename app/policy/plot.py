@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from html import escape
 
-from app.domain.summary import percentile
-from app.policy.simulation import Tally
+from app.domain.routing.summary import percentile
+from app.policy.simulation import SimulationResult
 
 WIDTH, HEIGHT, GAP, LEFT = 720, 120, 34, 60
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2")
 
 
-def plot(tallies: Sequence[Tally], seconds: float) -> str:
+def plot(tallies: Sequence[SimulationResult], seconds: float) -> str:
     """Three panels a policy: shares of the routes, p50 and p95, dollars so far."""
     names = sorted({name for tally in tallies for name in tally.finals})
     colours = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
@@ -36,7 +36,7 @@ def _legend(colours: dict[str, str]) -> str:
     )
 
 
-def _shares(tally: Tally, colours: dict[str, str], seconds: float) -> str:
+def _shares(tally: SimulationResult, colours: dict[str, str], seconds: float) -> str:
     bars, step = [], WIDTH / max(1, int(seconds))
     for second, finals in tally.by_second.items():
         y, total = float(HEIGHT), sum(finals.values())
@@ -50,7 +50,7 @@ def _shares(tally: Tally, colours: dict[str, str], seconds: float) -> str:
     return _axes("share", "100 %") + "".join(bars)
 
 
-def _times(tally: Tally, seconds: float) -> str:
+def _times(tally: SimulationResult, seconds: float) -> str:
     lines = [
         [percentile(tally.times_by_second[s], share) or 0.0 for s in sorted(tally.times_by_second)]
         for share in (0.5, 0.95)
@@ -62,7 +62,7 @@ def _times(tally: Tally, seconds: float) -> str:
     return _axes("p50, p95", f"{top:.0f} ms") + drawn
 
 
-def _money(tally: Tally, seconds: float) -> str:
+def _money(tally: SimulationResult, seconds: float) -> str:
     total, line = 0.0, []
     for second in range(int(seconds)):
         total += tally.usd_by_second.get(second, 0.0)

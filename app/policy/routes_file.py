@@ -7,13 +7,13 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.domain.cost import Price
 from app.domain.errors import SettingsError
-from app.domain.fleet import Profile
-from app.domain.health import BreakerRules
-from app.domain.route import Place
+from app.domain.residency import Place
+from app.domain.routing.circuit_breaker import CircuitBreakerRules
+from app.domain.routing.cost import Price
+from app.domain.routing.fleet import RouteSpec
 from app.policy.rules_file import Amount, Share
-from app.policy.toml import parse, typed
+from app.policy.toml_file import parse, typed
 
 Language: TypeAlias = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
 
@@ -90,7 +90,7 @@ def read_routes(path: Path | None) -> Mapping[str, RouteTable]:
     return routes
 
 
-def profile(name: str, route: RouteTable) -> Profile:
+def profile(name: str, route: RouteTable) -> RouteSpec:
     """What the policy must know. Unless a file says otherwise, a remote route is in the cloud and costs money."""
     match route:
         case LocalRoute():
@@ -101,7 +101,7 @@ def profile(name: str, route: RouteTable) -> Profile:
             place = Place.CLOUD if route.place is UNSET else route.place
             price, live = Price(0.006 if place is Place.CLOUD else 0.0), False
     price = Price(_or(route.usd_per_minute, price.usd_per_minute), _or(route.minimum_s, price.minimum_s))
-    return Profile(
+    return RouteSpec(
         name,
         place,
         price,
@@ -111,7 +111,7 @@ def profile(name: str, route: RouteTable) -> Profile:
         route.quality,
         live,
         route.expected_ms,
-        BreakerRules(slow_ms=route.slow_ms, rest_s=route.rest_s),
+        CircuitBreakerRules(slow_ms=route.slow_ms, rest_s=route.rest_s),
     )
 
 

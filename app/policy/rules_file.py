@@ -5,11 +5,11 @@ from typing import Annotated, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.domain.cost import Budgets
 from app.domain.errors import SettingsError
-from app.domain.policy import CascadeRules, HedgeRules, Objective, Rules
-from app.domain.route import Place
-from app.policy.toml import given, parse, typed
+from app.domain.residency import Place
+from app.domain.routing.cost import Budgets
+from app.domain.routing.rules import CascadeRules, HedgeRules, Objective, RoutingRules
+from app.policy.toml_file import given, parse, typed
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -73,7 +73,7 @@ def rules_path(name: str) -> Path:
     return path
 
 
-def read_rules(path: Path) -> Rules:
+def read_rules(path: Path) -> RoutingRules:
     """Blocking. Raises SettingsError that names the line and the key."""
     try:
         text = path.read_text()
@@ -82,10 +82,10 @@ def read_rules(path: Path) -> Rules:
     return parse_rules(text, path.stem, str(path))
 
 
-def parse_rules(text: str, name: str, source: str) -> Rules:
+def parse_rules(text: str, name: str, source: str) -> RoutingRules:
     table: RulesTable = typed(parse(text, source), RulesTable, text=text, source=source)
     plain = given(table)
     plain["budgets"] = Budgets(**given(table.budgets))
     plain["hedge"] = HedgeRules(**given(table.hedge))
     plain["cascade"] = CascadeRules(**given(table.cascade)) if table.cascade else None
-    return Rules(name=name, **plain)
+    return RoutingRules(name=name, **plain)

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from app.domain.cost import Price
 from app.domain.errors import SettingsError
-from app.domain.fleet import Profile
-from app.domain.health import BreakerRules
-from app.domain.route import Place
+from app.domain.residency import Place
+from app.domain.routing.circuit_breaker import CircuitBreakerRules
+from app.domain.routing.cost import Price
+from app.domain.routing.fleet import RouteSpec
 from app.policy.rules_file import Amount, Share
-from app.policy.toml import parse, typed
+from app.policy.toml_file import parse, typed
 
 
 class RouteModel(Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,19 +28,19 @@ class RouteModel(Struct, frozen=True, forbid_unknown_fields=True):
     slow_ms: Amount = 4000.0
     rest_s: Amount = 5.0
 
-    def profile(self, name: str) -> Profile:
-        return Profile(
+    def profile(self, name: str) -> RouteSpec:
+        return RouteSpec(
             name,
             self.place,
             Price(self.usd_per_minute, self.minimum_s),
             at_once=self.at_once,
             quality=self.quality,
             expected_ms=self.p50_ms,
-            breaker=BreakerRules(slow_ms=self.slow_ms, rest_s=self.rest_s),
+            breaker=CircuitBreakerRules(slow_ms=self.slow_ms, rest_s=self.rest_s),
         )
 
 
-class Trouble(Struct, frozen=True, forbid_unknown_fields=True):
+class ScheduledFault(Struct, frozen=True, forbid_unknown_fields=True):
     """From `at` to `until`, in seconds, a route is another than usual."""
 
     route: str
@@ -68,7 +68,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     tenants: Annotated[int, Meta(ge=1)] = 1
     """Customers, among whom the people are divided evenly."""
     seed: int = 1
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[ScheduledFault, ...] = ()
 
 
 def read_scenario(path: Path) -> Scenario:

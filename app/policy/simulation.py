@@ -8,24 +8,26 @@ from itertools import count
 from math import exp, log
 from random import Random
 
-from app.domain import race as r
-from app.domain.cost import Spent, Tokens
 from app.domain.errors import ProviderDown
-from app.domain.fleet import Standing, standing
-from app.domain.health import Health
-from app.domain.policy import Allowed, Choice, Request, Rules, rank
-from app.domain.race import Race
-from app.domain.route import Place
-from app.domain.summary import percentile
+from app.domain.residency import Place, Residency
+from app.domain.routing import hedging as r
+from app.domain.routing.circuit_breaker import BreakerState
+from app.domain.routing.cost import HedgeBudget, Spent
+from app.domain.routing.fleet import RouteState, initial_state
+from app.domain.routing.hedging import FinalizationState
+from app.domain.routing.rank import RouteChoice, rank
+from app.domain.routing.request import RouteRequest
+from app.domain.routing.rules import RoutingRules
+from app.domain.routing.summary import percentile
 from app.domain.transcript import Hypothesis
-from app.policy.scenario import Scenario, Trouble
+from app.policy.scenario import Scenario, ScheduledFault
 
 FAILS_AFTER_S = 0.05
 WORDS = Hypothesis("words", is_final=True)
 
 
 @dataclass(slots=True)
-class Tally:
+class SimulationResult:
     """What came of it: totals, and one line per second."""
 
     rules: str
@@ -48,12 +50,12 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Said:
+class SimulatedUtterance:
     """One utterance on its way."""
 
-    request: Request
+    request: RouteRequest
     at: float
-    race: Race
+    race: FinalizationState
     session: int
     running: dict[str, int] = field(default_factory=dict)
 
@@ -61,23 +63,23 @@ class Said:
 @dataclass(slots=True)
 class Simulation:
     scenario: Scenario
-    rules: Rules
+    rules: RoutingRules
     chance: Random
     now: float = 0.0
-    tokens: Tokens = Tokens()
-    standings: dict[str, Standing] = field(default_factory=dict)
-    tally: Tally = field(init=False)
+    tokens: HedgeBudget = HedgeBudget()
+    standings: dict[str, RouteState] = field(default_factory=dict)
+    tally: SimulationResult = field(init=False)
     _coming: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     _number: Iterator[int] = field(default_factory=count)
     _said: Iterator[int] = field(default_factory=count)
     """Utterances so far."""
 
     def __post_init__(self) -> None:
-        self.tally = Tally(self.rules.name)
-        self.tokens = Tokens(self.rules.hedge.share, self.rules.hedge.burst, self.rules.hedge.burst)
-        self.standings = {name: standing(model.profile(name)) for name, model in self.scenario.routes.items()}
+        self.tally = SimulationResult(self.rules.name)
+        self.tokens = HedgeBudget(self.rules.hedge.share, self.rules.hedge.burst, self.rules.hedge.burst)
+        self.standings = {name: initial_state(model.profile(name)) for name, model in self.scenario.routes.items()}
 
-    def run(self) -> Tally:
+    def run(self) -> SimulationResult:
         self._after(0.0, self._arrive)
         self._after(0.25, self._tend)
         while self._coming:
@@ -95,16 +97,16 @@ class Simulation:
             return
         self._after(self.chance.expovariate(self.scenario.per_second), self._arrive)
         private = self.chance.random() < self.scenario.on_prem_only
-        allowed = Allowed.ON_PREM_ONLY if private else Allowed.CLOUD_OK
+        allowed = Residency.ON_PREM_ONLY if private else Residency.CLOUD_OK
         length = min(28.0, 0.3 + self.chance.expovariate(1 / self.scenario.utterance_s))
         session = next(self._said) % self.scenario.sessions
-        request = Request(length, None, allowed, self._spent(session))
+        request = RouteRequest(length, None, allowed, self._spent(session))
         self.tokens = self.tokens.earn()
         choices = self._choices(request)
         race, orders = r.begin(choices, self.rules, speculative=False, allowed=allowed)
-        said = Said(request, self.now, race, session)
+        said = SimulatedUtterance(request, self.now, race, session)
         self._obey(said, orders)
-        self._happen(said, r.Confirmed(choices))
+        self._happen(said, r.EndpointConfirmed(choices))
 
     def _spent(self, session: int) -> Spent:
         return Spent(
@@ -114,49 +116,49 @@ class Simulation:
     def _tenant(self, session: int) -> int:
         return session % self.scenario.tenants
 
-    def _choices(self, request: Request) -> tuple[Choice, ...]:
+    def _choices(self, request: RouteRequest) -> tuple[RouteChoice, ...]:
         fleet = tuple(
             replace(s.candidate(self.now, None), price=replace(s.profile.price, usd_per_minute=self._usd_per_minute(n)))
             for n, s in self.standings.items()
         )
         return rank(request, fleet, self.rules).choices
 
-    def _happen(self, said: Said, event: r.Happening) -> None:
-        said.race, orders = r.advance(said.race, event)
+    def _happen(self, said: SimulatedUtterance, event: r.HedgingEvent) -> None:
+        said.race, orders = r.transition(said.race, event)
         self._obey(said, orders)
 
-    def _obey(self, said: Said, orders: tuple[r.Order, ...]) -> None:
+    def _obey(self, said: SimulatedUtterance, orders: tuple[r.HedgingOrder, ...]) -> None:
         for order in orders:
             match order:
-                case r.Start(choice, hedge):
+                case r.StartAttempt(choice, hedge):
                     self._start(said, choice)
                     if hedge:
                         self.tokens = self.tokens.take() or self.tokens
-                case r.Stop(name):
+                case r.StopAttempt(name):
                     if said.running.pop(name, None) is not None:
                         self.standings[name] = self.standings[name].ended()
-                case r.Blame(name):
+                case r.RecordFailure(name):
                     self.standings[name] = self.standings[name].failed(self.now, self.chance.random())
-                case r.WakeAfter(ms, due, name):
+                case r.ScheduleTimer(ms, due, name):
                     self._after(ms / 1000, lambda due=due, name=name: self._wake(said, due, name))  # type: ignore[misc]
                 case r.Deliver(choice):
                     self._delivered(said, choice)
                 case r.GiveUp():
                     self.tally.lost += 1
 
-    def _wake(self, said: Said, due: type[r.Happening], name: str) -> None:
+    def _wake(self, said: SimulatedUtterance, due: type[r.HedgingEvent], name: str) -> None:
         if said.race.over:
             return
         if due is r.HedgeDue:
             self._happen(said, r.HedgeDue(name, token=self.tokens.take() is not None))
-        elif due is r.PatienceDue:
-            self._happen(said, r.PatienceDue(name))
-        elif due is r.AgainDue:
-            self._happen(said, r.AgainDue(self._choices(said.request)))
+        elif due is r.TimeoutDue:
+            self._happen(said, r.TimeoutDue(name))
+        elif due is r.RetryDue:
+            self._happen(said, r.RetryDue(self._choices(said.request)))
         else:
             self._happen(said, r.DeadlineDue())
 
-    def _delivered(self, said: Said, choice: Choice) -> None:
+    def _delivered(self, said: SimulatedUtterance, choice: RouteChoice) -> None:
         ms, second = (self.now - said.at) * 1000, int(said.at)
         self.tally.finals[choice.name] += 1
         self.tally.hedged += said.race.hedged
@@ -166,9 +168,9 @@ class Simulation:
 
     # -- routes -------------------------------------------------------------------
 
-    def _start(self, said: Said, choice: Choice) -> None:
+    def _start(self, said: SimulatedUtterance, choice: RouteChoice) -> None:
         name = choice.name
-        if choice.place is Place.CLOUD and said.request.allowed is Allowed.ON_PREM_ONLY:
+        if choice.place is Place.CLOUD and said.request.allowed is Residency.ON_PREM_ONLY:
             self.tally.violations += 1
         run = said.running[name] = next(self._number)
         takes_s, fails = self._draw(name)
@@ -187,10 +189,10 @@ class Simulation:
             current = self.standings[name].ended()
             if fails:
                 self.standings[name] = current.failed(self.now, self.chance.random())
-                self._happen(said, r.Failed(name, ProviderDown(name, "is down")))
+                self._happen(said, r.AttemptFailed(name, ProviderDown(name, "is down")))
             else:
                 self.standings[name] = current.answered(takes_s * 1000, self.now, self.chance.random())
-                self._happen(said, r.Answered(name, WORDS))
+                self._happen(said, r.AttemptAnswered(name, WORDS))
 
         if takes_s < self.rules.deadline_ms / 1000:
             self._after(takes_s, end)
@@ -207,7 +209,7 @@ class Simulation:
         waiting = self.standings[name].waiting // model.at_once if model.at_once else 0
         return ms * (1 + waiting) * (trouble.slower if trouble else 1.0) / 1000, False
 
-    def _trouble(self, name: str) -> Trouble | None:
+    def _trouble(self, name: str) -> ScheduledFault | None:
         return next((t for t in self.scenario.troubles if t.route == name and t.at <= self.now < t.until), None)
 
     def _usd_per_minute(self, name: str) -> float:
@@ -221,7 +223,7 @@ class Simulation:
             return
         self._after(0.25, self._tend)
         for name, current in self.standings.items():
-            if current.breaker.health(self.now) is Health.HALF_OPEN:
+            if current.breaker.health(self.now) is BreakerState.HALF_OPEN:
                 takes_s, fails = self._draw(name)
                 ill = fails or takes_s > 10
                 self.standings[name] = (
@@ -231,6 +233,6 @@ class Simulation:
                 )
 
 
-def simulate(scenario: Scenario, rules: Rules) -> Tally:
+def simulate(scenario: Scenario, rules: RoutingRules) -> SimulationResult:
     """The scenario under these rules; the same seed gives the same story."""
     return Simulation(scenario, rules, Random(scenario.seed)).run()  # noqa: S311 because a story must repeat

@@ -7,10 +7,10 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct
 
 from app.domain.errors import SettingsError
-from app.domain.policy import Allowed
+from app.domain.residency import Residency
 from app.domain.tenant import Tenant
 from app.policy.rules_file import Amount
-from app.policy.toml import given, parse, typed
+from app.policy.toml_file import given, parse, typed
 
 Fingerprint: TypeAlias = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -26,7 +26,7 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
     budget_usd_per_day: Amount | None = None
     archive: bool | None = None
     keep_days: Annotated[int, Meta(ge=0)] | None = None
-    place: Allowed = Allowed.CLOUD_OK
+    place: Residency = Residency.CLOUD_OK
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:

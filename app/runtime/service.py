@@ -7,36 +7,36 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.domain.decision import Record, Wanted
-from app.domain.floor import Floor
+from app.domain.dialog.state import DialogState
 from app.domain.ports import BlobStore
-from app.domain.summary import RouteSummary
+from app.domain.routing.decision import DecisionFilter, DecisionRecord
+from app.domain.routing.summary import RouteSummary
 from app.domain.tenant import OPEN, Tenant, identify
-from app.runtime.archive import Archive
 from app.runtime.clock import SystemClock
-from app.runtime.engines import Engines
-from app.runtime.hearing import Hearing
-from app.runtime.ingest import Scribe, Source
-from app.runtime.partial import PartialFiles
-from app.runtime.routes import Routes
-from app.runtime.session import Client, run_session
-from app.runtime.telemetry import Telemetry
+from app.runtime.dialog.engines import Engines
+from app.runtime.dialog.session import SessionClient, run_session
+from app.runtime.dialog.telemetry import TurnTelemetry
+from app.runtime.jobs.upload import BatchTranscriber, RecordingSource
+from app.runtime.recording.resumable_uploads import ResumableUploads
+from app.runtime.recording.uploader import Uploader
+from app.runtime.routing.routes import Routes
+from app.runtime.speech_capacity import SpeechCapacity
 
 
-class Decisions(Protocol):
+class DecisionStore(Protocol):
     """Where decisions are kept."""
 
-    async def find(self, wanted: Wanted) -> list[Record]: ...
+    async def find(self, wanted: DecisionFilter) -> list[DecisionRecord]: ...
 
-    async def summary(self, wanted: Wanted) -> Sequence[RouteSummary]: ...
+    async def summary(self, wanted: DecisionFilter) -> Sequence[RouteSummary]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RoutingPolicy:
     """Where finals go, and what became of them."""
 
     routes: Routes
-    decisions: Decisions
+    decisions: DecisionStore
     metrics: Callable[[], bytes]
     refused_change: Callable[[], str]
     """Why the newest rules file is not in force; empty where it is."""
@@ -46,26 +46,26 @@ class Policy:
 class Service:
     session_engines: Callable[[str, Tenant], AbstractAsyncContextManager[Engines]]
     """The engines as the session of this name sees them."""
-    archive: Archive
-    floor: Floor
+    archive: Uploader
+    floor: DialogState
     """Every session begins with it."""
     max_sessions: int
     allowed_origins: tuple[str, ...] = ()
     tenants: Callable[[], Sequence[Tenant]] | None = None
     """Who may come in; None: everyone, without a key."""
-    scribe: Scribe | None = None
+    scribe: BatchTranscriber | None = None
     """Who writes down uploaded recordings, on this machine; None: none are taken."""
-    source: Source | None = None
+    source: RecordingSource | None = None
     """Where recordings can be fetched from by a link."""
-    partial: PartialFiles | None = None
+    partial: ResumableUploads | None = None
     """Uploads under way; None: they cannot be resumed."""
     largest_recording: int = 512 << 20
     """Bytes an uploaded file may have."""
     description: tuple[tuple[str, str], ...] = ()
     """What runs, in words: a name and a sentence each."""
-    hearing: Hearing | None = None
+    hearing: SpeechCapacity | None = None
     """The speech models in this process, where there are any."""
-    policy: Policy | None = None
+    policy: RoutingPolicy | None = None
     """None where finals come from one engine, whatever happens."""
     sessions: dict[str, str] = field(default_factory=dict)
     """Those that are open, and the name of each one's tenant."""
@@ -103,7 +103,7 @@ class Service:
         async with self.archive.running():
             yield
 
-    async def run(self, session: str, client: Client, tenant: Tenant) -> None:
+    async def run(self, session: str, client: SessionClient, tenant: Tenant) -> None:
         """Serve one client until it has left and what it said is on the disk."""
         clock = SystemClock()
         self.sessions[session] = tenant.name
@@ -112,7 +112,7 @@ class Service:
                 self.archive.recording(session, tenant, acknowledge=client.acknowledge) as recorder,
                 self.session_engines(session, tenant) as engines,
             ):
-                telemetry = Telemetry(session, clock)
+                telemetry = TurnTelemetry(session, clock)
                 await run_session(client, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)
         finally:
             del self.sessions[session]

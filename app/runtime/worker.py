@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import anyio
 
 from app.domain.errors import ProviderBusy
-from app.domain.health import Latencies
 from app.domain.ports import Clock, SpeechDetector, Transcriber
+from app.domain.routing.latency import LatencyWindow
 
 
 @dataclass(slots=True)
-class Queue:
+class AdmissionQueue:
     """Nobody waits behind a full line: whoever sent them has other engines to ask."""
 
     name: str
@@ -22,7 +22,7 @@ class Queue:
     """Most that may wait."""
     inside: int = 0
     """At work or waiting."""
-    latencies: Latencies = field(default_factory=Latencies)
+    latencies: LatencyWindow = field(default_factory=LatencyWindow)
     _slots: anyio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,5 +59,5 @@ class Worker:
     model: str
     transcriber: Transcriber
     detector: SpeechDetector
-    queue: Queue
+    queue: AdmissionQueue
     language: str | None = None

@@ -25,7 +25,7 @@ MAX_MESSAGE = 16 << 20
 """Bytes in a frame that the transport takes; what is merely too large is answered, not cut off."""
 
 
-class Listener(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
     """SIGINT and SIGTERM close sessions with 1012 and let what opened the server close what it opened."""
 
     def __init__(

@@ -8,14 +8,14 @@ from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
 from app.domain.tenant import Tenant
-from app.runtime.archive import ArchiveState
-from app.runtime.hearing import Hearing
+from app.runtime.metrics import process_metrics
+from app.runtime.recording.uploader import UploaderStatus
 from app.runtime.service import Service
-from app.runtime.vitals import vitals
-from app.web.door import ANYONE, OPERATOR, Door
-from app.web.policy import decisions, explain, summary
-from app.web.recordings.routes import router as recordings
-from app.web.sockets import raw, transcribe
+from app.runtime.speech_capacity import SpeechCapacity
+from app.web.auth.middleware import ANYONE, OPERATOR, AuthMiddleware
+from app.web.parley.sockets import raw, transcribe
+from app.web.policy.router import decisions, explain, summary
+from app.web.recordings.router import router as recordings
 
 _HERE = Path(__file__).parent
 PAGE = next(folder for folder in (_HERE / "frontend", _HERE.parents[1] / "frontend") if folder.is_dir())
@@ -44,10 +44,10 @@ async def metrics(state: State) -> Response[bytes]:
     """Sessions, spool and routes, in Prometheus's text format."""
     service: Service = state.service
     routes = service.policy.metrics() if service.policy else b""
-    return Response(vitals(service) + routes, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(process_metrics(service) + routes, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _capacity(hearing: Hearing | None) -> dict[str, Any] | None:
+def _capacity(hearing: SpeechCapacity | None) -> dict[str, Any] | None:
     if hearing is None:
         return None
     return {
@@ -68,7 +68,7 @@ def _capacity(hearing: Hearing | None) -> dict[str, Any] | None:
     }
 
 
-def _archive(state: ArchiveState) -> dict[str, Any]:
+def _archive(state: UploaderStatus) -> dict[str, Any]:
     return {
         "waiting": state.waiting,
         "bytes": state.bytes,
@@ -84,7 +84,7 @@ def create_app(service: Service) -> Litestar:
     return Litestar(
         [transcribe, raw, health, recordings, decisions, summary, explain, metrics, page],
         state=State({"service": service}),
-        middleware=[Door()],
+        middleware=[AuthMiddleware()],
         openapi_config=None,
         logging_config=None,
     )

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import anyio
 
-from app.client import Received, Talk, talking
+from app.client import Received, StreamingClient, talking
 from bench.protocols.line import Heard
 
 
 @dataclass(frozen=True, slots=True)
 class ParleyLine:
-    talk: Talk
+    talk: StreamingClient
 
     async def send(self, pcm: bytes) -> None:
         await self.talk.speak(pcm, pace=0)
@@ -26,7 +26,7 @@ class ParleyLine:
     async def heard(self) -> AsyncGenerator[Heard, None]:
         taken = 0
 
-        def more(talk: Talk) -> bool:
+        def more(talk: StreamingClient) -> bool:
             return len(talk.received) > taken
 
         while await self.talk.until(more, seconds=math.inf):

@@ -9,7 +9,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from app.web.packets import pack
+from app.web.parley.packets import pack
 from bench.protocols.line import Heard
 from bench.protocols.sockets import await_type, messages, open_socket, tell
 

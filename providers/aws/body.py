@@ -12,7 +12,7 @@ _ROUND_PER_STREAM_S = 0.00025
 """How long a round lasts at least, so that of many streams each write need not wake all."""
 
 
-class Rest:
+class PollThrottle:
     """Puts the CRT's only thread to sleep once a round, and wakes it when somebody writes.
 
     A round is over when a body is read for the second time without having anything new: by then every other
@@ -44,10 +44,10 @@ class Rest:
             self._bell.release()
 
 
-class Body:
+class ThrottledBody:
     """What goes out on a stream: written on the event loop, read by the CRT on its own thread."""
 
-    def __init__(self, rest: Rest) -> None:
+    def __init__(self, rest: PollThrottle) -> None:
         self._rest = rest
         self._round = -1
         self._pieces: deque[bytes] = deque()

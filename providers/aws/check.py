@@ -11,11 +11,11 @@ from botocore.config import Config
 from app.domain.errors import ProviderError, ProviderRefused
 from providers.aws.credentials import CredentialChain, trusted_certificates
 from providers.aws.errors import in_our_words
-from providers.aws.streaming_client import Recognition, StreamingClient
+from providers.aws.streaming_client import Recognition, TranscribeClient
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AwsCheckResult:
     """What was found out about one service."""
 
     service: str
@@ -38,7 +38,7 @@ async def check(
     voice: str = "Joanna",
     engine: str = "neural",
     within_s: float = 5.0,
-) -> tuple[Finding, ...]:
+) -> tuple[AwsCheckResult, ...]:
     """Ask for our identity, open and close a Transcribe stream without audio, and look the voice up on Polly.
 
     Never raises for what it finds. No user's voice and no text is sent.
@@ -55,7 +55,7 @@ async def check(
         credentials = await CredentialChain(session).freeze("transcribe")
         certificates = trusted_certificates(session)
         client = await anyio.to_thread.run_sync(
-            lambda: StreamingClient(region=region, endpoint_url=transcribe_endpoint_url, ca_file=certificates)
+            lambda: TranscribeClient(region=region, endpoint_url=transcribe_endpoint_url, ca_file=certificates)
         )
         wire = await client.open(locale=language, recognition=Recognition(), credentials=credentials, within_s=within_s)
         wire.close()
@@ -72,14 +72,14 @@ async def check(
     return (who, *(replace(finding, identity=who.identity) for finding in found))
 
 
-async def _probe(service: str, region: str, ask: Callable[[], Awaitable[str | None]]) -> Finding:
+async def _probe(service: str, region: str, ask: Callable[[], Awaitable[str | None]]) -> AwsCheckResult:
     began = time.perf_counter()
     try:
         with in_our_words(service):
             identity = await ask()
     except ProviderError as fault:
-        return Finding(service, region, problem=_sentence(fault))
-    return Finding(service, region, identity, round_trip_ms=(time.perf_counter() - began) * 1000)
+        return AwsCheckResult(service, region, problem=_sentence(fault))
+    return AwsCheckResult(service, region, identity, round_trip_ms=(time.perf_counter() - began) * 1000)
 
 
 def _sentence(fault: ProviderError) -> str:

@@ -15,59 +15,59 @@ from urllib.parse import urlparse
 
 from awscrt import http, io
 
-from providers.aws.body import Body, Rest
+from providers.aws.body import PollThrottle, ThrottledBody
 
 T = TypeVar("T")
 
 
-class Broken(Exception):
+class StreamBroken(Exception):
     """The stream ended in a way nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseHead:
     """What comes before the body of a response."""
 
     status_code: int
     headers: dict[str, str]
 
 
-class Answer:
+class StreamingResponse:
     """The response to one request: bytes come in on the CRT's thread and go out on the event loop."""
 
-    def __init__(self, body: Body, disconnect: Callable[[], None]) -> None:
+    def __init__(self, body: ThrottledBody, disconnect: Callable[[], None]) -> None:
         self.body = body
         self._disconnect = disconnect
         self._loop = asyncio.get_running_loop()
-        self._head: asyncio.Future[Head] = self._loop.create_future()
-        self._chunks: asyncio.Queue[bytes | Broken | None] = asyncio.Queue()  # whoever reads never waits
+        self._head: asyncio.Future[ResponseHead] = self._loop.create_future()
+        self._chunks: asyncio.Queue[bytes | StreamBroken | None] = asyncio.Queue()  # whoever reads never waits
 
     def on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
-        self._on_loop(self._set_head, Head(status_code, dict(headers)))
+        self._on_loop(self._set_head, ResponseHead(status_code, dict(headers)))
 
     def on_body(self, chunk: bytes, **_: object) -> None:
         self._on_loop(self._chunks.put_nowait, chunk)
 
     def on_complete(self, done: "Future[int]") -> None:
         fault = done.exception()
-        self._on_loop(self._end, None if fault is None else Broken(str(fault)))
+        self._on_loop(self._end, None if fault is None else StreamBroken(str(fault)))
 
     def _on_loop(self, call: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # because a loop that is closed has nobody left to tell
             self._loop.call_soon_threadsafe(call, *args)
 
-    def _set_head(self, head: Head) -> None:
+    def _set_head(self, head: ResponseHead) -> None:
         if not self._head.done():
             self._head.set_result(head)
 
-    def _end(self, fault: Broken | None) -> None:
+    def _end(self, fault: StreamBroken | None) -> None:
         if not self._head.done():
-            self._head.set_exception(fault or Broken("the server closed the stream without a response"))
+            self._head.set_exception(fault or StreamBroken("the server closed the stream without a response"))
             self._head.exception()  # because nobody may be left to look at it
         self._chunks.put_nowait(fault)
         self.close()
 
-    async def resolve_response(self) -> Head:
+    async def resolve_response(self) -> ResponseHead:
         try:
             return await self._head
         except asyncio.CancelledError:
@@ -86,12 +86,12 @@ class Answer:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body. Raises Broken where it was cut short."""
         while chunk := await self._chunks.get():
-            if isinstance(chunk, Broken):
+            if isinstance(chunk, StreamBroken):
                 raise chunk
             yield chunk
 
 
-class Http2:
+class Http2Client:
     """Opens one connection per stream, so that one lost connection is one lost stream."""
 
     def __init__(self, ca_file: Path | None = None) -> None:
@@ -107,16 +107,16 @@ class Http2:
         self._socket_options.keep_alive_interval_secs = 10
         self._socket_options.keep_alive_timeout_secs = 10
         self._socket_options.keep_alive_max_probes = 3
-        self._rest = Rest()
+        self._rest = PollThrottle()
 
     async def make_request(
         self, url: str, method: str = "GET", headers: list[tuple[str, str]] | None = None, body: object = None
-    ) -> Answer:
+    ) -> StreamingResponse:
         """A request whose body is written to the answer's `body`, and not to the one given here."""
         del body
         connection = await self._connect(url)
         parsed = urlparse(url)
-        answer = Answer(Body(self._rest), connection.close)
+        answer = StreamingResponse(ThrottledBody(self._rest), connection.close)
         request = http.HttpRequest(method, parsed.path or "/", http.HttpHeaders(headers), body_stream=answer.body)
         stream = connection.request(request, answer.on_headers, answer.on_body)
         stream.completion_future.add_done_callback(answer.on_complete)
@@ -140,7 +140,7 @@ class Http2:
         connection = await _outcome(opening, too_late=lambda late: late.close())
         if connection.version is not http.HttpVersion.Http2:
             connection.close()
-            raise Broken(f"the server speaks {connection.version}, not HTTP/2")
+            raise StreamBroken(f"the server speaks {connection.version}, not HTTP/2")
         return connection
 
 

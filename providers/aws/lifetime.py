@@ -22,7 +22,7 @@ def billed_seconds(samples: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StreamLimits:
     """What the service allows and what we make of it."""
 
     feed_every_s: float = 6.0
@@ -39,7 +39,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Streaming:
+class StreamUsage:
     """An open stream, between two utterances."""
 
     opened_at: float
@@ -58,49 +58,49 @@ class Streaming:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class FeedSilence:
     """Send it a little silence."""
 
     samples: int
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class CloseStream:
     """Let it go."""
 
     because: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitUntil:
     """Leave it alone until then."""
 
     until: float
 
 
-Order: TypeAlias = Feed | Close | Wait
+Order: TypeAlias = FeedSilence | CloseStream | WaitUntil
 
 
-def has_room(stream: Streaming, limits: Limits, now: float) -> bool:
+def has_room(stream: StreamUsage, limits: StreamLimits, now: float) -> bool:
     """True where one more utterance may begin on this stream."""
     return now < _ends_at(stream, limits)
 
 
-def rest(stream: Streaming, limits: Limits, now: float) -> Order:
+def rest(stream: StreamUsage, limits: StreamLimits, now: float) -> Order:
     """What to do with a stream while nobody speaks."""
     spent = billed_seconds(stream.samples) - billed_seconds(stream.samples_at_rest)
     gives_up_at = min(stream.resting_since + limits.rest_s, _ends_at(stream, limits))
     feeds_at = stream.fed_at + limits.feed_every_s
     if now >= _ends_at(stream, limits):
-        return Close("it is near a limit of the service")
+        return CloseStream("it is near a limit of the service")
     if now >= gives_up_at:
-        return Close("nobody has used it for long")
+        return CloseStream("nobody has used it for long")
     if spent >= MINIMUM_S:
-        return Close("keeping it has cost as much as opening another")
+        return CloseStream("keeping it has cost as much as opening another")
     if now >= feeds_at:
-        return Feed(ms(limits.feed_ms))
-    return Wait(min(feeds_at, gives_up_at))
+        return FeedSilence(ms(limits.feed_ms))
+    return WaitUntil(min(feeds_at, gives_up_at))
 
 
-def _ends_at(stream: Streaming, limits: Limits) -> float:
+def _ends_at(stream: StreamUsage, limits: StreamLimits) -> float:
     return min(stream.opened_at + limits.age_s, stream.expires_at)

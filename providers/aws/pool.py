@@ -7,24 +7,24 @@ import anyio
 from anyio.abc import TaskGroup
 
 from app.domain.errors import ProviderBusy
-from providers.aws.commit import Patience
 from providers.aws.credentials import CredentialChain
-from providers.aws.lifetime import Limits, billed_seconds
-from providers.aws.stream import Stream
-from providers.aws.streaming_client import PROVIDER, Recognition, StreamingClient
+from providers.aws.finalization import FinalizationTimeouts
+from providers.aws.lifetime import StreamLimits, billed_seconds
+from providers.aws.stream import TranscribeStream
+from providers.aws.streaming_client import PROVIDER, Recognition, TranscribeClient
 
 _MARGIN_S = 60
 """No utterance begins in the last minute of a stream's credentials."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class StreamSettings:
     """What all streams of an engine have in common."""
 
     language: str = "en-US"
     recognition: Recognition = field(default_factory=Recognition)
-    limits: Limits = field(default_factory=Limits)
-    patience: Patience = field(default_factory=Patience)
+    limits: StreamLimits = field(default_factory=StreamLimits)
+    patience: FinalizationTimeouts = field(default_factory=FinalizationTimeouts)
     open_within_s: float = 5.0
     max_streams: int = 25
 
@@ -34,22 +34,22 @@ class StreamPool:
 
     def __init__(
         self,
-        client: StreamingClient,
+        client: TranscribeClient,
         chain: CredentialChain,
-        settings: Settings,
+        settings: StreamSettings,
         tasks: TaskGroup,
         on_billed: Callable[[int], None] | None,
     ) -> None:
         self.settings = settings
         self.tasks = tasks
-        self.resting: dict[Stream, Callable[[], Awaitable[None]]] = {}
+        self.resting: dict[TranscribeStream, Callable[[], Awaitable[None]]] = {}
         """The streams nobody speaks on and how to let them go, the longest resting one first."""
         self._client = client
         self._chain = chain
         self._on_billed = on_billed
         self._open = 0
 
-    async def open(self, locale: str) -> Stream:
+    async def open(self, locale: str) -> TranscribeStream:
         """A new stream, for which the longest resting one goes where the account has no room for another.
 
         Raises ProviderBusy where all are in use, ProviderRefused or ProviderDown where the service says so.
@@ -73,11 +73,11 @@ class StreamPool:
             raise
         now = anyio.current_time()
         ends_in = credentials.lasts_s - _MARGIN_S
-        stream = Stream(wire, locale=locale, now=now, expires_at=now + ends_in)
+        stream = TranscribeStream(wire, locale=locale, now=now, expires_at=now + ends_in)
         self.tasks.start_soon(self._tend, stream)
         return stream
 
-    async def _tend(self, stream: Stream) -> None:
+    async def _tend(self, stream: TranscribeStream) -> None:
         try:
             await stream.read()
         finally:

@@ -14,7 +14,7 @@ _DECAY = ms(100)
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ResultItem:
     """A word or a punctuation mark."""
 
     text: str
@@ -27,7 +27,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TranscribeResult:
     """The service's newest word on one of its own segments; a later one with the same id replaces it."""
 
     id: str
@@ -36,14 +36,14 @@ class Result:
 
     is_partial: bool
     text: str
-    items: tuple[Item, ...]
+    items: tuple[ResultItem, ...]
 
     @property
     def is_stable(self) -> bool:
         """True where none of its words will change any more."""
         return not self.is_partial or all(item.is_stable for item in self.items if not item.is_punctuation)
 
-    def since(self, position: int) -> "Result":
+    def since(self, position: int) -> "TranscribeResult":
         """The part of this result that was said from `position` on.
 
         A segment may span two utterances of one stream. A word is ours when it ends in ours, for a recogniser may
@@ -60,22 +60,22 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class UtteranceTranscript:
     """An utterance that began at `origin` on the stream, as far as it is known."""
 
     origin: int
-    results: tuple[Result, ...] = ()
+    results: tuple[TranscribeResult, ...] = ()
 
-    def hear(self, result: Result) -> "Heard":
+    def hear(self, result: TranscribeResult) -> "UtteranceTranscript":
         ours = result.since(self.origin)
         known = [old.id for old in self.results]
         if ours.id in known:
             at = known.index(ours.id)
-            return Heard(self.origin, (*self.results[:at], ours, *self.results[at + 1 :]))
-        return Heard(self.origin, (*self.results, ours)) if ours.items else self
+            return UtteranceTranscript(self.origin, (*self.results[:at], ours, *self.results[at + 1 :]))
+        return UtteranceTranscript(self.origin, (*self.results, ours)) if ours.items else self
 
     @property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> tuple[ResultItem, ...]:
         return tuple(item for result in self.results for item in result.items)
 
     @property
@@ -106,11 +106,11 @@ class Heard:
             confidence=sum(sure) / len(sure) if sure else None,
         )
 
-    def _word(self, item: Item) -> Word:
+    def _word(self, item: ResultItem) -> Word:
         start = max(0, item.start - self.origin)
         probability = 1.0 if item.confidence is None else item.confidence
         return Word(item.text, start, max(start, item.end - self.origin), probability, item.speaker)
 
 
-def _spell(items: Iterable[Item]) -> str:
+def _spell(items: Iterable[ResultItem]) -> str:
     return "".join(item.text if item.is_punctuation else f" {item.text}" for item in items).strip()

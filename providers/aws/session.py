@@ -8,12 +8,12 @@ import anyio
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms, seconds
 from app.domain.errors import ProviderDown, ProviderError, ProviderRefused
 from app.domain.transcript import Hypothesis
-from providers.aws.commit import Commit, Flush, GiveUp, Listen, next_step
-from providers.aws.feeding import feed, stay_awake
+from providers.aws.audio_feed import feed, keepalive
+from providers.aws.finalization import AbandonUtterance, AwaitResults, CommitFinal, FlushStream, next_step
 from providers.aws.languages import language_of, locale_for
-from providers.aws.lifetime import Close, Feed, Wait, billed_seconds, has_room, rest
+from providers.aws.lifetime import CloseStream, FeedSilence, WaitUntil, billed_seconds, has_room, rest
 from providers.aws.pool import StreamPool
-from providers.aws.stream import Hearing, Stream
+from providers.aws.stream import StreamUtterance, TranscribeStream
 from providers.aws.streaming_client import PROVIDER
 
 _GAP = bytes(ms(100) * BYTES_PER_SAMPLE)
@@ -28,9 +28,9 @@ class TranscribeSession:
     def __init__(self, pool: StreamPool, *, keeps: bool = True) -> None:
         self._pool = pool
         self._keeps = keeps
-        self._kept: Stream | None = None
+        self._kept: TranscribeStream | None = None
         self._resting: anyio.CancelScope | None = None
-        self._streams: list[Stream] = []
+        self._streams: list[TranscribeStream] = []
         self._spent_s = 0
 
     @property
@@ -59,14 +59,14 @@ class TranscribeSession:
                 if hearing.fault is not None:
                     raise hearing.fault
                 match next_step(hearing.standing(stream, anyio.current_time()), settings.patience):
-                    case Commit():
+                    case CommitFinal():
                         break
-                    case GiveUp():
+                    case AbandonUtterance():
                         raise ProviderDown(PROVIDER, "there was no final in time")
-                    case Flush():
+                    case FlushStream():
                         await stream.end()
                         continue
-                    case Listen(at_most_s):
+                    case AwaitResults(at_most_s):
                         pass
                 if hearing.heard.text != shown:
                     shown = hearing.heard.text
@@ -79,18 +79,18 @@ class TranscribeSession:
     @asynccontextmanager
     async def _carried(
         self, utterance: AsyncIterable[AudioChunk], locale: str
-    ) -> AsyncIterator[tuple[Stream, Hearing]]:
+    ) -> AsyncIterator[tuple[TranscribeStream, StreamUtterance]]:
         """An utterance on its way, from the first sample until its words are final or nobody waits for them."""
         stream = await self._take(locale)
         feeding, fed = anyio.CancelScope(), anyio.Event()
-        hearing = Hearing(stream.samples)
+        hearing = StreamUtterance(stream.samples)
         stream.carry(hearing)
 
         async def bring() -> None:
             try:
                 with feeding:
                     async with anyio.create_task_group() as tasks:
-                        tasks.start_soon(stay_awake, stream, self._pool.settings.limits)
+                        tasks.start_soon(keepalive, stream, self._pool.settings.limits)
                         await feed(utterance, stream, hearing)
                         tasks.cancel_scope.cancel()
             finally:
@@ -109,7 +109,7 @@ class TranscribeSession:
                 stream.rest(anyio.current_time())
                 self._give_back(stream)
 
-    async def _take(self, locale: str) -> Stream:
+    async def _take(self, locale: str) -> TranscribeStream:
         kept, self._kept = self._kept, None
         if kept is not None:
             self._wake(kept)
@@ -122,11 +122,11 @@ class TranscribeSession:
         self._streams.append(stream)
         return stream
 
-    def _fits(self, stream: Stream, locale: str) -> bool:
+    def _fits(self, stream: TranscribeStream, locale: str) -> bool:
         is_usable = stream.locale == locale and not stream.is_doubtful and not stream.over.is_set()
         return is_usable and has_room(stream.state, self._pool.settings.limits, anyio.current_time())
 
-    def _give_back(self, stream: Stream) -> None:
+    def _give_back(self, stream: TranscribeStream) -> None:
         if not self._keeps or self._kept is not None or stream.is_ended or stream.over.is_set():
             self._part_with(stream)
             return
@@ -135,25 +135,25 @@ class TranscribeSession:
         self._resting = anyio.CancelScope()
         self._pool.tasks.start_soon(self._keep, stream, self._resting)
 
-    async def _keep(self, stream: Stream, resting: anyio.CancelScope) -> None:
+    async def _keep(self, stream: TranscribeStream, resting: anyio.CancelScope) -> None:
         """Feed the stream while nobody speaks, for as long as that pays."""
         with resting:
             while not stream.over.is_set():
                 match rest(stream.state, self._pool.settings.limits, anyio.current_time()):
-                    case Feed(samples):
+                    case FeedSilence(samples):
                         try:
                             await stream.send(bytes(samples * BYTES_PER_SAMPLE))
                         except ProviderError:
                             break  # because the next utterance opens another stream anyway
-                    case Close():
+                    case CloseStream():
                         break
-                    case Wait(until):
+                    case WaitUntil(until):
                         with anyio.move_on_after(until - anyio.current_time()):
                             await stream.over.wait()
         if not resting.cancel_called:
             await self.let_go(stream)
 
-    async def let_go(self, stream: Stream) -> None:
+    async def let_go(self, stream: TranscribeStream) -> None:
         """Close a stream that rests."""
         if self._kept is stream:
             self._kept = None
@@ -167,12 +167,12 @@ class TranscribeSession:
         if self._kept is not None:
             await self.let_go(self._kept)
 
-    def _wake(self, stream: Stream) -> None:
+    def _wake(self, stream: TranscribeStream) -> None:
         self._pool.resting.pop(stream, None)
         if self._resting is not None:
             self._resting.cancel()
 
-    def _part_with(self, stream: Stream) -> None:
+    def _part_with(self, stream: TranscribeStream) -> None:
         self._pool.tasks.start_soon(stream.finish, _FINISH_WITHIN_S)
         self._settle_accounts()
 

@@ -6,28 +6,28 @@ import anyio
 
 from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.errors import ProviderDown, ProviderError
-from providers.aws.commit import Standing
-from providers.aws.lifetime import Streaming
-from providers.aws.results import Heard, Result
-from providers.aws.sound import Sound
-from providers.aws.streaming_client import PROVIDER, Wire
+from providers.aws.finalization import UtteranceProgress
+from providers.aws.lifetime import StreamUsage
+from providers.aws.results import TranscribeResult, UtteranceTranscript
+from providers.aws.speech_end import SpeechEndTracker
+from providers.aws.streaming_client import PROVIDER, TranscribeConnection
 
 
-class Hearing:
+class StreamUtterance:
     """One utterance on its stream: the newest state of it, and a bell that rings when that changes."""
 
     def __init__(self, origin: int) -> None:
-        self.heard = Heard(origin)
+        self.heard = UtteranceTranscript(origin)
         self.bell = anyio.Event()
         self.fault: Exception | None = None
-        self._sound = Sound(origin)
+        self._sound = SpeechEndTracker(origin)
         self._end: int | None = None
         self._ended_at = 0.0
 
     def listen(self, pcm: bytes, start: int) -> None:
         self._sound = self._sound.hear(pcm, start)
 
-    def hear(self, result: Result) -> None:
+    def hear(self, result: TranscribeResult) -> None:
         self.heard = self.heard.hear(result)
         self.ring()
 
@@ -52,10 +52,10 @@ class Hearing:
     def is_unanswered(self) -> bool:
         return self._end is not None and not self.is_settled
 
-    def standing(self, stream: "Stream", now: float) -> Standing:
+    def standing(self, stream: "TranscribeStream", now: float) -> UtteranceProgress:
         if self._end is None:
-            return Standing()
-        return Standing(
+            return UtteranceProgress()
+        return UtteranceProgress(
             is_settled=self.is_settled,
             is_over=stream.over.is_set(),
             is_flushed=stream.is_ended,
@@ -63,14 +63,14 @@ class Hearing:
         )
 
 
-class Stream:
+class TranscribeStream:
     """A stream and how much went into it; its clock is the number of samples sent.
 
     The service counts time from the first sample of the stream, so an utterance is placed once, by the samples
     sent before it, and no wall clock can move its words.
     """
 
-    def __init__(self, wire: Wire, *, locale: str, now: float, expires_at: float) -> None:
+    def __init__(self, wire: TranscribeConnection, *, locale: str, now: float, expires_at: float) -> None:
         self._wire = wire
         self.locale = locale
         self.samples = 0
@@ -79,7 +79,7 @@ class Stream:
         self.is_doubtful = False
         """Whether the service owes an answer that nobody waited for."""
         self._fault: ProviderError | None = None
-        self._hearing: Hearing | None = None
+        self._hearing: StreamUtterance | None = None
         self._opened_at = self._fed_at = self._resting_since = now
         self._expires_at = expires_at
         self._samples_at_rest = 0
@@ -130,7 +130,7 @@ class Stream:
         self.is_ended = True
         self._wire.close()
 
-    def carry(self, hearing: Hearing) -> None:
+    def carry(self, hearing: StreamUtterance) -> None:
         self._hearing = hearing
 
     def rest(self, now: float) -> None:
@@ -144,8 +144,8 @@ class Stream:
         return self._fault or ProviderDown(PROVIDER, "the stream is closed")
 
     @property
-    def state(self) -> Streaming:
-        return Streaming(
+    def state(self) -> StreamUsage:
+        return StreamUsage(
             opened_at=self._opened_at,
             fed_at=self._fed_at,
             resting_since=self._resting_since,

@@ -24,8 +24,8 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderRefused
 from providers.aws.credentials import Credentials
 from providers.aws.errors import Meanings, by_status, in_our_words, meaning
-from providers.aws.http2 import Answer, Broken, Http2
-from providers.aws.results import Item, Result
+from providers.aws.http2 import Http2Client, StreamBroken, StreamingResponse
+from providers.aws.results import ResultItem, TranscribeResult
 
 PROVIDER = "aws"
 _MOST_BYTES = 32_000
@@ -48,7 +48,7 @@ _MEANINGS: Meanings = (
         "the service failed",
     ),
     (
-        (AwsCrtError, Broken, vendor.HTTPException),
+        (AwsCrtError, StreamBroken, vendor.HTTPException),
         ProviderDown,
         "the service cannot be reached or went away",
     ),
@@ -67,13 +67,13 @@ class Recognition:
     speaker_labels: bool = False
 
 
-class Wire:
+class TranscribeConnection:
     """One open stream: audio out, results in."""
 
     def __init__(self, stream: StartStreamTranscriptionEventStream) -> None:
         self._audio = stream.input_stream
         self._results = stream.output_stream
-        self._answer: Answer = stream.output_stream._raw_stream  # noqa: SLF001 because it is our own transport's
+        self._answer: StreamingResponse = stream.output_stream._raw_stream  # noqa: SLF001 because it is our own transport's
         self._audio._input_stream = self._answer.body  # noqa: SLF001 because theirs is polled
         self._said_end = False
 
@@ -93,7 +93,7 @@ class Wire:
             with _in_our_words():
                 await self._audio.end_stream()  # type: ignore[no-untyped-call]  # because the package forgot
 
-    async def results(self) -> AsyncGenerator[Result, None]:
+    async def results(self) -> AsyncGenerator[TranscribeResult, None]:
         """Every result until the server has said everything. Raises ProviderDown where it stops before our end."""
         with _in_our_words():
             async for event in self._results:
@@ -101,14 +101,14 @@ class Wire:
                     for best in (result.alternatives or ())[:1]:
                         yield _result(result, best)
             if not self._said_end:
-                raise Broken("the server ended the stream before we did")
+                raise StreamBroken("the server ended the stream before we did")
 
     def close(self) -> None:
         """Drop the connection, whatever is still on its way."""
         self._answer.close()
 
 
-class StreamingClient:
+class TranscribeClient:
     """Opens streams."""
 
     def __init__(self, *, region: str, endpoint_url: str | None, ca_file: Path | None) -> None:
@@ -118,9 +118,11 @@ class StreamingClient:
             endpoint_resolver=StaticEndpointResolver(endpoint_url) if endpoint_url else None,  # type: ignore[no-untyped-call]
             credential_resolver=StaticCredentialResolver("", ""),
         )
-        self._client._session_manager = Http2(ca_file)  # type: ignore[assignment]  # noqa: SLF001 because the package takes no transport
+        self._client._session_manager = Http2Client(ca_file)  # type: ignore[assignment]  # noqa: SLF001 because the package takes no transport
 
-    async def open(self, *, locale: str, recognition: Recognition, credentials: Credentials, within_s: float) -> Wire:
+    async def open(
+        self, *, locale: str, recognition: Recognition, credentials: Credentials, within_s: float
+    ) -> TranscribeConnection:
         """A stream that the service has accepted. Raises one of our errors, within the time given."""
         client = copy(self._client)  # because credentials belong to the client, and a stream must keep its own
         client._credential_resolver = StaticCredentialResolver(  # noqa: SLF001
@@ -138,7 +140,7 @@ class StreamingClient:
                 enable_partial_results_stabilization=True,
                 partial_results_stability="high",
             )
-        return Wire(stream)
+        return TranscribeConnection(stream)
 
 
 @contextmanager
@@ -146,7 +148,7 @@ def _in_our_words() -> Iterator[None]:
     try:
         with in_our_words(PROVIDER):
             yield
-    except (vendor.SDKError, ParserError, AwsCrtError, Broken) as error:
+    except (vendor.SDKError, ParserError, AwsCrtError, StreamBroken) as error:
         raise _translated(error) from error
 
 
@@ -162,8 +164,8 @@ def _translated(error: Exception) -> ProviderError:
     return meaning(PROVIDER, error, _MEANINGS)
 
 
-def _result(result: VendorResult, best: Alternative) -> Result:
-    return Result(
+def _result(result: VendorResult, best: Alternative) -> TranscribeResult:
+    return TranscribeResult(
         id=result.result_id or "",
         end=_samples(result.end_time),
         is_partial=bool(result.is_partial),
@@ -172,8 +174,8 @@ def _result(result: VendorResult, best: Alternative) -> Result:
     )
 
 
-def _item(item: VendorItem) -> Item:
-    return Item(
+def _item(item: VendorItem) -> ResultItem:
+    return ResultItem(
         text=item.content or "",
         start=_samples(item.start_time),
         end=_samples(item.end_time),

@@ -8,12 +8,12 @@ import anyio
 
 from app.domain.audio import AudioChunk
 from app.domain.transcript import Hypothesis
-from providers.aws.commit import Patience
 from providers.aws.credentials import CredentialChain, trusted_certificates
-from providers.aws.lifetime import Limits
-from providers.aws.pool import Settings, StreamPool
+from providers.aws.finalization import FinalizationTimeouts
+from providers.aws.lifetime import StreamLimits
+from providers.aws.pool import StreamPool, StreamSettings
 from providers.aws.session import TranscribeSession
-from providers.aws.streaming_client import Recognition, StreamingClient
+from providers.aws.streaming_client import Recognition, TranscribeClient
 
 
 class TranscribeEngine:
@@ -54,8 +54,8 @@ async def open_transcribe(
     speaker_labels: bool = False,
     max_streams: int = 25,
     open_within_s: float = 5.0,
-    patience: Patience | None = None,
-    limits: Limits | None = None,
+    patience: FinalizationTimeouts | None = None,
+    limits: StreamLimits | None = None,
     on_billed: Callable[[int], None] | None = None,
 ) -> AsyncIterator[TranscribeEngine]:
     """The engine, for as long as the context lasts.
@@ -67,13 +67,13 @@ async def open_transcribe(
     boto = aioboto3.Session(region_name=region)
     certificates = trusted_certificates(boto)
     client = await anyio.to_thread.run_sync(
-        lambda: StreamingClient(region=region, endpoint_url=endpoint_url, ca_file=certificates)
+        lambda: TranscribeClient(region=region, endpoint_url=endpoint_url, ca_file=certificates)
     )
-    settings = Settings(
+    settings = StreamSettings(
         language=language,
         recognition=Recognition(vocabulary, vocabulary_filter, language_model, speaker_labels),
-        limits=limits or Limits(),
-        patience=patience or Patience(),
+        limits=limits or StreamLimits(),
+        patience=patience or FinalizationTimeouts(),
         open_within_s=open_within_s,
         max_streams=max_streams,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 
-class Urgency(IntEnum):
+class Priority(IntEnum):
     """What waits for the work, most pressing first."""
 
     TURN = 0
@@ -23,7 +23,7 @@ class Job:
     number: int
     """Counts arrivals."""
 
-    urgency: Urgency
+    urgency: Priority
     session: Hashable
     kind: Hashable
     """Jobs of one kind may run as one batch."""
@@ -33,7 +33,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class QueueLimits:
     """How much may wait, and how long."""
 
     finals: int = 64
@@ -56,7 +56,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Backlog:
+class WorkQueue:
     """Everything that waits, and whose turn it was last."""
 
     waiting: tuple[Job, ...] = ()
@@ -68,7 +68,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    backlog: Backlog
+    backlog: WorkQueue
     dropped: tuple[Job, ...] = ()
     """Drafts that a newer one replaced or that no longer fit."""
 
@@ -76,18 +76,18 @@ class Admission:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    backlog: Backlog
+class Batch:
+    backlog: WorkQueue
     batch: tuple[Job, ...] = ()
     expired: tuple[Job, ...] = ()
 
 
-def admit(backlog: Backlog, job: Job, limits: Limits) -> Admission:
+def admit(backlog: WorkQueue, job: Job, limits: QueueLimits) -> Admission:
     """The backlog with one more job: a session's newer draft takes the place of its older one."""
     waiting = backlog.waiting
     alike = [other for other in waiting if other.urgency is job.urgency]
-    if job.urgency is not Urgency.DRAFT:
-        room = limits.finals if job.urgency < Urgency.DRAFT else limits.recordings
+    if job.urgency is not Priority.DRAFT:
+        room = limits.finals if job.urgency < Priority.DRAFT else limits.recordings
         if len(alike) >= room:
             return Admission(backlog, refused=True)
         return Admission(_with(backlog, (*waiting, job)))
@@ -97,20 +97,20 @@ def admit(backlog: Backlog, job: Job, limits: Limits) -> Admission:
     return Admission(_with(backlog, (*(other for other in waiting if other not in older), job)), older)
 
 
-def choose(backlog: Backlog, now: float, limits: Limits) -> Turn:
+def choose(backlog: WorkQueue, now: float, limits: QueueLimits) -> Batch:
     """Who runs next, together with whom, and which drafts came too late."""
     expired = tuple(
         job
         for job in backlog.waiting
-        if job.urgency is Urgency.DRAFT and now - job.arrived > limits.draft_expires_after
+        if job.urgency is Priority.DRAFT and now - job.arrived > limits.draft_expires_after
     )
     waiting = tuple(job for job in backlog.waiting if job not in expired)
     if not waiting:
-        return Turn(_with(backlog, ()), expired=expired)
+        return Batch(_with(backlog, ()), expired=expired)
 
     def place(job: Job) -> tuple[int, int, int]:
-        patient = job.urgency is Urgency.RECORDING and now - job.arrived > limits.recording_waits
-        return (Urgency.DRAFT if patient else job.urgency, backlog.served.get(job.session, -1), job.number)
+        patient = job.urgency is Priority.RECORDING and now - job.arrived > limits.recording_waits
+        return (Priority.DRAFT if patient else job.urgency, backlog.served.get(job.session, -1), job.number)
 
     first = min(waiting, key=place)
     alike = sorted((job for job in waiting if job.kind == first.kind and job.urgency is first.urgency), key=place)
@@ -119,13 +119,13 @@ def choose(backlog: Backlog, now: float, limits: Limits) -> Turn:
     turns = backlog.turns + 1
     # A session is remembered while anything waits, and forgotten with the last job.
     served = {**backlog.served, **{job.session: turns for job in batch}} if still else {}
-    return Turn(Backlog(still, served, turns), batch, expired)
+    return Batch(WorkQueue(still, served, turns), batch, expired)
 
 
-def without(backlog: Backlog, job: Job) -> Backlog:
+def without(backlog: WorkQueue, job: Job) -> WorkQueue:
     """The backlog after someone walked away."""
     return _with(backlog, tuple(other for other in backlog.waiting if other != job))
 
 
-def _with(backlog: Backlog, waiting: tuple[Job, ...]) -> Backlog:
-    return Backlog(waiting, backlog.served, backlog.turns)
+def _with(backlog: WorkQueue, waiting: tuple[Job, ...]) -> WorkQueue:
+    return WorkQueue(waiting, backlog.served, backlog.turns)

@@ -8,7 +8,7 @@ from statistics import median
 import numpy as np
 
 from app.domain.audio import SAMPLE_RATE
-from app.domain.capacity import Speed
+from app.domain.capacity import ModelSpeed
 
 WARMING = 3 * SAMPLE_RATE
 """Samples of noise that warm a model nobody wants timed."""
@@ -22,7 +22,9 @@ def noise() -> bytes:
     return (sound * 32767).astype("<i2").tobytes()
 
 
-def speed(seconds: float, final: Callable[[], str], draft: Callable[[str], str], *, batch: int, at_once: int) -> Speed:
+def speed(
+    seconds: float, final: Callable[[], str], draft: Callable[[str], str], *, batch: int, at_once: int
+) -> ModelSpeed:
     """Time both kinds of pass, `batch` asks each, over a sound of so many seconds; the first final only warms.
 
     `at_once` of them run side by side, because each is slower in company. A draft is given the first half of the
@@ -36,7 +38,7 @@ def speed(seconds: float, final: Callable[[], str], draft: Callable[[str], str],
             """The middle one of a few times: what else runs here may spoil one of them."""
             return median(_taken(beside, [work] * at_once) for _ in range(_TIMES)) / batch
 
-        return Speed(seconds, timed(final), timed(lambda: draft(known)), at_once)
+        return ModelSpeed(seconds, timed(final), timed(lambda: draft(known)), at_once)
 
 
 def _taken(beside: ThreadPoolExecutor, works: list[Callable[[], str]]) -> float:

@@ -15,7 +15,7 @@ import anyio
 import openai
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
-from app.domain.conversation import Message, Role
+from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
 from providers.openai.errors import our_errors
 

@@ -16,7 +16,7 @@ import openai
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk, ms
 from app.domain.errors import ProviderMisbehaved, ProviderRefused
-from app.domain.health import Load
+from app.domain.routing.load import EngineLoad
 from app.domain.transcript import Hypothesis
 from providers.openai.errors import our_errors
 
@@ -34,7 +34,7 @@ class UploadingTranscriber:
     prompt: str
     answer_timeout_s: float
 
-    async def load(self) -> Load | None:
+    async def load(self) -> EngineLoad | None:
         """What a Parley worker's `/health` says; None where the server has no such page."""
         root = str(self.client.base_url).rstrip("/").removesuffix("/v1")
         told: Any = None
@@ -46,7 +46,7 @@ class UploadingTranscriber:
         match told:
             case {"queue": int(queue), "atOnce": int(at_once)} if at_once > 0:
                 p50, p95 = (ms if isinstance(ms, float) else None for ms in map(told.get, ("p50Ms", "p95Ms")))
-                return Load(queue, at_once, p50, p95)
+                return EngineLoad(queue, at_once, p50, p95)
         return None
 
     async def transcribe(

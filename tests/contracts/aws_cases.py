@@ -6,7 +6,7 @@ from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
 
-from providers.aws.commit import Patience
+from providers.aws.finalization import FinalizationTimeouts
 from providers.aws.polly import PollySynthesizer, open_polly
 from providers.aws.transcribe import TranscribeEngine, open_transcribe
 from tests.emulators.account import aws_account
@@ -31,7 +31,7 @@ POLLY_FAULTS: Mapping[str, PollyFault] = {
 }
 
 
-_PATIENCE = Patience(flush_after_s=2, final_within_s=60)
+_PATIENCE = FinalizationTimeouts(flush_after_s=2, final_within_s=60)
 """A model on a busy processor is slower than the service."""
 
 
@@ -52,7 +52,7 @@ async def aws() -> AsyncIterator[TranscribeEngine]:
 
 @asynccontextmanager
 async def _transcribe(
-    recogniser: MakeRecogniser, script: Script | None, patience: Patience | None
+    recogniser: MakeRecogniser, script: Script | None, patience: FinalizationTimeouts | None
 ) -> AsyncIterator[TranscribeEngine]:
     with TemporaryDirectory() as folder:
         certificates = make_certificates(Path(folder))

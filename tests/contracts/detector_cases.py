@@ -4,8 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from app.domain.ports import SpeechDetector
-from providers.local.silero import open_silero_vad
-from providers.local.webrtc import open_webrtc_vad
+from providers.local.vad.silero import open_silero_vad
+from providers.local.vad.webrtc import open_webrtc_vad
 
 DETECTOR_CASES: dict[str, Callable[[], AbstractAsyncContextManager[SpeechDetector]]] = {
     "silero": open_silero_vad,

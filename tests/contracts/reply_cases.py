@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from app.domain.ports import ReplyGenerator
-from providers.local.embedded import open_embedded
+from providers.local.llm.embedded import open_embedded
 from providers.openai.chat import open_chat
 from tests.emulators.openai import serve_openai
 from tests.models import model

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from app.domain.ports import SpeechSynthesizer
-from providers.local.piper import open_piper
+from providers.local.tts.piper import open_piper
 from tests.contracts.aws_cases import polly
 from tests.models import model
 

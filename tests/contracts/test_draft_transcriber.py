@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from app.domain.agreement import Agreement
+from app.domain.dialog.agreement import LocalAgreement
 from tests.clips import COUNTRY, HANDS, NOISE, silence, word_error_rate
 from tests.contracts.transcriber_cases import DRAFT_CASES
 
@@ -28,7 +28,7 @@ async def test_a_draft_is_interim_and_says_the_whole_utterance_so_far(drafter):
 
 async def test_drafts_of_a_growing_utterance_arrive_at_its_words(drafter):
     """Built on what earlier drafts agreed on, the last draft is as good as one of the whole."""
-    agreed = Agreement()
+    agreed = LocalAgreement()
     for end in range(HALF_A_SECOND, len(COUNTRY.pcm), HALF_A_SECOND):
         draft = await drafter.draft(COUNTRY.pcm[:end], stable=agreed.stable_text, language="en")
         agreed = agreed.hear(draft.text)

@@ -50,7 +50,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones():
 
 def test_a_missing_extra_is_named():
     """What is not installed says how to install it."""
-    table = {"parrot": registry.Entry("no_such_package.parrot:open_parrot", "parrot")}
+    table = {"parrot": registry.EngineEntry("no_such_package.parrot:open_parrot", "parrot")}
 
     with pytest.raises(SettingsError, match=r"pip install 'parley\[parrot\]'"):
         registry.load(table, "parrot")

@@ -5,7 +5,7 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from app.domain.conversation import Message, Role
+from app.domain.dialog.conversation import Message, Role
 from app.domain.ports import ReplyGenerator
 from tests.contracts.reply_cases import NEEDS_MODELS, REPLY_CASES
 

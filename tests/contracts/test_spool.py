@@ -6,11 +6,11 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from app.domain.errors import ProviderBusy, ProviderRefused, SettingsError
-from storage.sealing import Seal, seal_of
-from storage.spool import DiskSpool, open_spool
+from storage.aes import AesCipher, seal_of
+from storage.spool import DiskSessionLog, open_spool
 
 pytestmark = pytest.mark.anyio
-SEAL = Seal(bytes(range(32)))
+SEAL = AesCipher(bytes(range(32)))
 
 
 @pytest.fixture(params=["plain", "sealed"])
@@ -18,7 +18,7 @@ def seal(request):
     return SEAL if request.param == "sealed" else None
 
 
-def opened(folder, seal=None, **options) -> AbstractAsyncContextManager[DiskSpool]:
+def opened(folder, seal=None, **options) -> AbstractAsyncContextManager[DiskSessionLog]:
     return open_spool(folder=folder, seal=seal, **options)
 
 
@@ -105,7 +105,7 @@ async def test_nothing_of_it_can_be_read_without_the_key(tmp_path):
         await spool.append("one", "journal", [b"a secret"])
 
     assert b"secret" not in (tmp_path / "one/journal").read_bytes()
-    for seal, words in ((None, "ARCHIVE_KEY is not set"), (Seal(bytes(32)), "does not open")):
+    for seal, words in ((None, "ARCHIVE_KEY is not set"), (AesCipher(bytes(32)), "does not open")):
         async with opened(tmp_path, seal) as spool:
             with pytest.raises(ProviderRefused, match=words):
                 await spool.read("one", "journal")

@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from app.domain.ports import DraftTranscriber, Transcriber
 from app.runtime.clock import SystemClock
-from app.runtime.worker import Queue, Worker
-from app.web.worker import create_worker
-from providers.local.webrtc import open_webrtc_vad
-from providers.local.whisper import WhisperEngine, open_whisper
+from app.runtime.worker import AdmissionQueue, Worker
+from app.web.openai.transcriptions import create_worker
+from providers.local.asr.whisper import WhisperEngine, open_whisper
+from providers.local.vad.webrtc import open_webrtc_vad
 from providers.openai.transcription import open_transcription
 from tests.contracts.aws_cases import aws
 from tests.models import model
@@ -25,7 +25,7 @@ async def local() -> AsyncIterator[WhisperEngine]:
 async def openai() -> AsyncIterator[Transcriber]:
     """Over a worker of our own, with the same small model."""
     async with local() as engine, open_webrtc_vad() as detector:
-        worker = Worker("tiny", engine, detector, Queue("worker", SystemClock(), at_once=1, waiting=8), "en")
+        worker = Worker("tiny", engine, detector, AdmissionQueue("worker", SystemClock(), at_once=1, waiting=8), "en")
         async with (
             serving(create_worker(worker)) as address,
             open_transcription(

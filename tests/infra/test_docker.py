@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from app.cli import parley
 from app.cli.bundle import FILES, checksums, images_of, without
-from app.cli.vitals import vitals
+from app.cli.embedded_metrics import embedded_metrics
 from app.web.listener import DRAIN_SECONDS
 from tests.infra.nginx import rendered
 from tests.infra.shipped import DOCKER, JETSON, compose, tool
@@ -87,7 +87,12 @@ def test_left_out_packages_are_left_out_alike(names):
 
 def test_vitals_are_a_line_of_json():
     """How full, in numbers and in percent."""
-    assert json.loads(vitals(3, 16)) == {"event": "vitals", "sessions": 3, "maxSessions": 16, "occupancy": 18.8}
+    assert json.loads(embedded_metrics(3, 16)) == {
+        "event": "vitals",
+        "sessions": 3,
+        "maxSessions": 16,
+        "occupancy": 18.8,
+    }
 
 
 # -- The bundle -------------------------------------------------------------------------------------

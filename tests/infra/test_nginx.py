@@ -13,8 +13,8 @@ from anyio import to_thread
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.web.listener import Listener, bound_socket
-from app.web.packets import pack
+from app.web.listener import GracefulServer, bound_socket
+from app.web.parley.packets import pack
 from app.web.server import create_app
 from tests.fakes import SILENCE, SPEECH
 from tests.infra.nginx import fronted, nginx_command, write_configuration
@@ -28,7 +28,7 @@ async def behind_nginx(folder, *, idle_timeout="90s", ping_seconds=20.0):
     """NGINX, and the server behind it."""
     with bound_socket("127.0.0.1", 0) as listening:
         app = create_app(scripted_service())
-        listener = Listener(app, drain_seconds=5, ping_seconds=ping_seconds)
+        listener = GracefulServer(app, drain_seconds=5, ping_seconds=ping_seconds)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             await listener.listening.wait()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
-from providers.aws.check import Finding, check
+from providers.aws.check import AwsCheckResult, check
 from tests.emulators.account import aws_account
 from tests.emulators.certificates import Certificates
 from tests.emulators.polly import Error, PollyEmulator
@@ -27,7 +27,7 @@ def sts() -> Iterator[str]:
 
 async def found(
     sts: str, transcribe: TranscribeEmulator, polly: PollyEmulator, voice: str = "Joanna"
-) -> dict[str, Finding]:
+) -> dict[str, AwsCheckResult]:
     findings = await check(
         region="us-east-1",
         sts_endpoint_url=sts,

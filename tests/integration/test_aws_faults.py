@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved, ProviderRefused
-from providers.aws.commit import Patience
+from providers.aws.finalization import FinalizationTimeouts
 from providers.aws.transcribe import TranscribeEngine, open_transcribe
 from tests.emulators.account import aws_account
 from tests.emulators.certificates import Certificates, make_certificates
@@ -66,7 +66,7 @@ async def test_every_fault_has_its_error_and_leaves_the_session_usable(
     account: None, emulator: TranscribeEmulator, fault: Fault, error: type[ProviderError]
 ) -> None:
     """Nothing hangs, nothing looks like a short sentence, and the same session hears the same audio a second time."""
-    patience = Patience(flush_after_s=0.2, final_within_s=0.5)
+    patience = FinalizationTimeouts(flush_after_s=0.2, final_within_s=0.5)
     emulator.script = Script(fault=fault)
     async with (
         open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=2.0, patience=patience) as engine,

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from app.domain.audio import AudioChunk, ms
-from providers.aws.commit import Patience
+from providers.aws.finalization import FinalizationTimeouts
 from providers.aws.polly import open_polly
 from providers.aws.transcribe import open_transcribe
 from tests.emulators.certificates import Certificates
@@ -23,7 +23,7 @@ from tests.strict import missing
 pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.models]
 
-SLOW = Patience(flush_after_s=10, final_within_s=60)
+SLOW = FinalizationTimeouts(flush_after_s=10, final_within_s=60)
 """A model on a busy processor is slower than the service."""
 
 SENTENCES = [

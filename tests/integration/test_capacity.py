@@ -8,14 +8,14 @@ import pytest
 from app.assembly.service import open_service
 from app.client import talking
 from app.config import Settings
-from app.domain.capacity import Speed, capacity
-from app.runtime.hearing import Hearing, SpeechModel
+from app.domain.capacity import ModelSpeed, capacity
+from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
 from tests.models import MODELS_DIR, model
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
 
-SLOW = Speed(sound_s=2.7, final_s=0.5, draft_s=0.05)
+SLOW = ModelSpeed(sound_s=2.7, final_s=0.5, draft_s=0.05)
 
 
 async def one_too_many(address, capacity):
@@ -34,7 +34,7 @@ async def test_the_guest_beyond_the_self_tests_number_is_refused_in_a_sentence()
     """1013 to the guest, "full" to whoever asks, and the figures behind it."""
     found = capacity(finals=SLOW, drafts=SLOW, replies_here=True)
     models = (SpeechModel("finals", "whisper-base", "cpu", "int8", "no GPU here", SLOW),)
-    service = scripted_service(max_sessions=found, hearing=Hearing(found, models, lambda: 3))
+    service = scripted_service(max_sessions=found, hearing=SpeechCapacity(found, models, lambda: 3))
 
     async with served(service) as address:
         outside, health = await one_too_many(address, found)

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from app.domain.conversation import Message, Role
+from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
 from providers.openai.chat import answers, open_chat
 from tests.emulators.openai import Script, serve_openai

@@ -5,7 +5,7 @@ from shutil import which
 import pytest
 
 from app.assembly.service import open_service
-from app.client import Talk, talking
+from app.client import StreamingClient, talking
 from app.config import Settings
 from tests.clips import HANDS, HOUR, silence, word_error_rate
 from tests.emulators.account import aws_account
@@ -67,7 +67,7 @@ def cloud(certificates: Certificates, polly: PollyEmulator):
     return aws_account(certificates, AWS_ENDPOINT_URL_POLLY=polly.url, **keys)
 
 
-async def one_turn(talk: Talk, pcm: bytes, replies: int) -> None:
+async def one_turn(talk: StreamingClient, pcm: bytes, replies: int) -> None:
     await talk.speak(pcm + silence(2.5))
     assert await talk.until(lambda t: len(t.of("server_response")) >= replies, seconds=60)
 

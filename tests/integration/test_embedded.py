@@ -6,9 +6,9 @@ from time import monotonic
 import anyio
 import pytest
 
-from app.domain.conversation import Message, Role
+from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ModelUnavailable, ProviderBusy, ProviderDown, ProviderRefused
-from providers.local.embedded import open_embedded
+from providers.local.llm.embedded import open_embedded
 from tests import models
 
 pytestmark = [pytest.mark.anyio, pytest.mark.models]

@@ -8,10 +8,10 @@ import anyio
 import numpy as np
 import pytest
 
-from app.domain.agreement import Agreement
 from app.domain.audio import SAMPLE_RATE
+from app.domain.dialog.agreement import LocalAgreement
 from app.domain.errors import ModelUnavailable, ProviderRefused
-from providers.local.whisper import open_whisper
+from providers.local.asr.whisper import open_whisper
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, silence, word_error_rate
 from tests.contracts.test_speech_detector import chunked
 from tests.models import model
@@ -107,7 +107,7 @@ async def test_clipped_speech_is_still_speech(engine):
 async def test_a_draft_of_a_long_utterance_costs_no_more_than_one_of_a_short_one(engine):
     """The window moves on over what is stable."""
     pcm = b"".join(clip.pcm for clip in (HANDS, COUNTRY, HOUR) * 2)
-    session, agreed, longest = engine.for_session(), Agreement(), 0
+    session, agreed, longest = engine.for_session(), LocalAgreement(), 0
     for end in range(SAMPLE_RATE, len(pcm), SAMPLE_RATE):
         draft = await session.draft(pcm[:end], stable=agreed.stable_text, language="en")
         agreed = agreed.hear(draft.text)
@@ -158,7 +158,7 @@ async def test_drafts_and_finals_of_two_models_share_the_cores(engine, worldly):
             lags.append(time.monotonic() - begun - 0.01)
 
     async def speak(clip):
-        session, agreed = engine.for_session(), Agreement()
+        session, agreed = engine.for_session(), LocalAgreement()
         for end in range(2 * SAMPLE_RATE, len(clip.pcm), 2 * SAMPLE_RATE):
             agreed = agreed.hear((await session.draft(clip.pcm[:end], stable=agreed.stable_text)).text)
         finals.append(word_error_rate(clip.words, (await final(worldly.for_session(), clip.pcm)).text))

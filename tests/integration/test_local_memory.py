@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from app.domain.errors import ProviderBusy, ProviderMisbehaved
-from providers.local.whisper_model import translated
+from providers.local.asr.whisper_model import translated
 from tests.clips import HANDS, word_error_rate
 from tests.models import model
 
@@ -20,7 +20,7 @@ SCENE = dedent(
     import anyio
     from app.domain.audio import AudioChunk
     from app.domain.errors import ParleyError
-    from providers.local.whisper import open_whisper
+    from providers.local.asr.whisper import open_whisper
     from tests.clips import COUNTRY, HANDS
 
     LONG = (COUNTRY.pcm * 3)[: 27 * 32_000]

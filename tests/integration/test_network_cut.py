@@ -8,39 +8,41 @@ import anyio
 import pytest
 
 from app.domain.audio import AudioChunk, ms
-from app.domain.cost import Price
-from app.domain.fleet import Profile
-from app.domain.health import BreakerRules, Health
-from app.domain.policy import Allowed, Rules
-from app.domain.route import Place
+from app.domain.residency import Place, Residency
+from app.domain.routing.circuit_breaker import BreakerState, CircuitBreakerRules
+from app.domain.routing.cost import Price
+from app.domain.routing.fleet import RouteSpec
+from app.domain.routing.rules import RoutingRules
 from app.runtime.clock import SystemClock
-from app.runtime.metering import Meter
-from app.runtime.routes import Routes
-from app.runtime.routing import RoutedFinal, SessionFinals
-from providers.aws.commit import Patience
+from app.runtime.routing.metering import EngineMeter
+from app.runtime.routing.routes import Routes
+from app.runtime.routing.session_finals import FinalRequest, SessionFinals
+from providers.aws.finalization import FinalizationTimeouts
 from providers.aws.transcribe import open_transcribe
-from providers.local.whisper import open_whisper
+from providers.local.asr.whisper import open_whisper
 from tests.clips import COUNTRY, HANDS, HOUR, Clip, word_error_rate
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.wire import Cut, Wire, wire_to
+from tests.eventually import until
 from tests.models import model
 from tests.routes import LOCAL
-from tests.waiting import until
 
 pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.slow]
 
 PRICE = Price(0.024, 15)
-AWS = Profile("aws", Place.CLOUD, PRICE, live=True, expected_ms=500, breaker=BreakerRules(window=4, least=2, rest_s=1))
+AWS = RouteSpec(
+    "aws", Place.CLOUD, PRICE, live=True, expected_ms=500, breaker=CircuitBreakerRules(window=4, least=2, rest_s=1)
+)
 PROBED_WITHIN_S = 30
 """A few rests of a second or two, each a probe, on a busy machine."""
 
 
 async def say(
     finals: SessionFinals, clip: Clip, wire: Wire | None = None, how: Cut = Cut.SILENT
-) -> tuple[str, RoutedFinal]:
+) -> tuple[str, FinalRequest]:
     """One sentence, three times as fast as people speak; the wire is cut when half of it is said."""
-    owed = finals.open(1, "en", Allowed.CLOUD_OK)
+    owed = finals.open(1, "en", Residency.CLOUD_OK)
     owed.drafted(clip.words)
 
     async def spoken() -> AsyncIterator[AudioChunk]:
@@ -63,7 +65,7 @@ async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
     account: None, emulator: TranscribeEmulator, how: Cut
 ) -> None:
     """The sentence on its way and all that follow are written down on the box, until a probe gets through again."""
-    patience = Patience(flush_after_s=0.5, final_within_s=2.0)
+    patience = FinalizationTimeouts(flush_after_s=0.5, final_within_s=2.0)
     async with (
         wire_to(emulator.port) as wire,
         open_whisper(model=model("whisper-tiny.en"), device="cpu") as whisper,
@@ -73,11 +75,13 @@ async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
         aws.session() as own,
         anyio.create_task_group() as tasks,
     ):
-        rules = Rules(prefer=(Place.CLOUD,))
+        rules = RoutingRules(prefer=(Place.CLOUD,))
         routes = Routes(
             (AWS, LOCAL), {"aws": aws, "local": whisper}, lambda: rules, SystemClock(), Random(1).random, HANDS.pcm
         )
-        finals = SessionFinals(routes, "s", engines={"aws": own, "local": whisper}, meters={"aws": Meter(own, PRICE)})
+        finals = SessionFinals(
+            routes, "s", engines={"aws": own, "local": whisper}, meters={"aws": EngineMeter(own, PRICE)}
+        )
         tasks.start_soon(routes.tend)
 
         _, before = await say(finals, HANDS)
@@ -87,7 +91,7 @@ async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
         await wire.mend()
 
         async def is_back() -> bool:
-            return routes.standings["aws"].breaker.health(routes.clock.now()) is Health.CLOSED
+            return routes.standings["aws"].breaker.health(routes.clock.now()) is BreakerState.CLOSED
 
         await until(is_back, seconds=PROBED_WITHIN_S)
         _, after = await say(finals, HANDS)
@@ -97,6 +101,6 @@ async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
     assert before.route.name == "aws"
     assert {owed.route.name for _, (_, owed) in heard} == {"local"}
     assert max(word_error_rate(clip.words, text) for clip, (text, _) in heard) <= 0.25
-    assert rested is not Health.CLOSED
+    assert rested is not BreakerState.CLOSED
     assert max(owed.route.latency_ms for _, (_, owed) in heard) < rules.patience_ms
     assert after.route.name == "aws"

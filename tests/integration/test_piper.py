@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from app.domain.errors import ModelUnavailable
-from providers.local.piper import open_piper
+from providers.local.tts.piper import open_piper
 from tests.models import model
 
 pytestmark = [pytest.mark.anyio, pytest.mark.models]

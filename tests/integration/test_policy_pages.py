@@ -10,21 +10,30 @@ import pytest
 
 from app.client import talking
 from app.data.decisions import open_decisions
-from app.domain.cost import Spent
-from app.domain.decision import Attempt, Expense, Occasion, Outcome, Record, Refused, Wanted
+from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.errors import SettingsError
-from app.domain.fleet import standing
-from app.domain.floor import Floor, TurnRules
-from app.domain.policy import Allowed, Request, Rules
-from app.domain.route import Place
+from app.domain.residency import Place, Residency
+from app.domain.routing.cost import Spent
+from app.domain.routing.decision import (
+    Attempt,
+    DecisionFilter,
+    DecisionRecord,
+    Expense,
+    ExpenseKind,
+    Outcome,
+    RejectedRoute,
+)
+from app.domain.routing.fleet import initial_state
+from app.domain.routing.request import RouteRequest
+from app.domain.routing.rules import RoutingRules
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.clock import SystemClock
-from app.runtime.engines import Engines
-from app.runtime.ledger import Ledger
-from app.runtime.metrics import RouteMetrics
-from app.runtime.routes import Routes
-from app.runtime.routing import SessionFinals
-from app.runtime.service import Policy
+from app.runtime.dialog.engines import Engines
+from app.runtime.routing.ledger import SpendLedger
+from app.runtime.routing.route_metrics import RoutingMetrics
+from app.runtime.routing.routes import Routes
+from app.runtime.routing.session_finals import SessionFinals
+from app.runtime.service import RoutingPolicy
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
 from tests.postgres import cut_off, new_database, running_postgres
 from tests.routes import AWS, LOCAL
@@ -32,17 +41,17 @@ from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
 
-RECORD = Record(
+RECORD = DecisionRecord(
     id="1",
     at="2026-01-02T10:00:00.000+00:00",
     session="s",
     tenant="t",
     utterance=1,
     rules="fastest",
-    request=Request(3.0, "en"),
-    fleet=(standing(LOCAL).candidate(0, "en"),),
+    request=RouteRequest(3.0, "en"),
+    fleet=(initial_state(LOCAL).candidate(0, "en"),),
     ranked=("aws", "local"),
-    rejected=(Refused("jetson", "it rests after failures"),),
+    rejected=(RejectedRoute("jetson", "it rests after failures"),),
     panic=False,
     chosen="aws",
     place=Place.CLOUD,
@@ -77,16 +86,16 @@ async def test_what_was_recorded_is_found_again(url):
         decisions.record(later)
 
         async def ids(**wanted) -> list[str]:
-            return [record.id for record in await decisions.find(Wanted(**wanted))]
+            return [record.id for record in await decisions.find(DecisionFilter(**wanted))]
 
-        assert await decisions.find(Wanted(route="aws")) == [RECORD]
+        assert await decisions.find(DecisionFilter(route="aws")) == [RECORD]
         assert await ids() == ["2", "1"]
         assert await ids(session="s") == ["1"]
         assert await ids(tenant="t", limit=1) == ["2"]
         assert await ids(place="cloud") == ["1"]
         assert await ids(since="2026-01-03") == ["2"]
         assert await ids(until="2026-01-03") == ["1"]
-        lines = {line.name: line for line in await decisions.summary(Wanted())}
+        lines = {line.name: line for line in await decisions.summary(DecisionFilter())}
 
     assert sorted(lines) == ["aws", "draft", "local"]
     assert (lines["aws"].share, lines["aws"].p95_ms, lines["aws"].usd) == (0.5, 210.0, 0.012)
@@ -95,15 +104,15 @@ async def test_what_was_recorded_is_found_again(url):
 
 async def test_spending_survives_a_restart(url):
     """What a tenant spent today is known to the next process, and what probes and silence cost."""
-    probe = Expense(RECORD.at, "aws", Occasion.PROBE, 0.25)
+    probe = Expense(RECORD.at, "aws", ExpenseKind.PROBE, 0.25)
     async with open_decisions(url) as decisions:
         decisions.record(RECORD)
         decisions.record(replace(RECORD, id="2", tenant="u", usd=0.5))
         decisions.record(probe)
-        decisions.record(replace(probe, occasion=Occasion.SILENCE, usd=0.5, session="s", tenant="u"))
+        decisions.record(replace(probe, occasion=ExpenseKind.SILENCE, usd=0.5, session="s", tenant="u"))
 
     async with open_decisions(url) as decisions:
-        ledger = Ledger(lambda: "2026-01-02")
+        ledger = SpendLedger(lambda: "2026-01-02")
         ledger.resume(await decisions.spent_on("2026-01-02"))
         assert await decisions.spent_on("2026-01-02") == {"t": 0.006, "u": 1.0, "": 0.25}
         assert await decisions.spent_on("2026-01-03") == {}
@@ -123,7 +132,7 @@ async def test_two_processes_may_begin_with_one_empty_database(url, attempt):
             for number in range(2):
                 processes.start_soon(process, number)
         async with open_decisions(url) as decisions:
-            found = await decisions.find(Wanted())
+            found = await decisions.find(DecisionFilter())
 
     assert sorted(record.id for record in found) == ["0", "1"]
 
@@ -148,7 +157,7 @@ async def test_a_database_that_went_away_and_came_back_gets_what_waited(postgres
         await decisions.flush()
         cut_off(url)
         decisions.record(replace(RECORD, id="2"))
-        found = await decisions.find(Wanted())
+        found = await decisions.find(DecisionFilter())
 
     assert len(found) == 2
 
@@ -169,16 +178,16 @@ async def test_a_database_that_cannot_be_opened_is_named(wrong):
 
 
 @asynccontextmanager
-async def policed(url: str, rules: Rules, *tenants: Tenant):
+async def policed(url: str, rules: RoutingRules, *tenants: Tenant):
     """A server with scripted engines behind the policy."""
     engines = {"aws": ScriptedTranscriber("from afar"), "local": ScriptedTranscriber("from here")}
     in_force = rules
     async with AsyncExitStack() as stack:
         decisions = await stack.enter_async_context(open_decisions(url))
         routes = Routes((AWS, LOCAL), engines, lambda: in_force, SystemClock(), lambda: 0.0)
-        metrics = RouteMetrics(routes)
+        metrics = RoutingMetrics(routes)
 
-        def record(one: Record) -> None:
+        def record(one: DecisionRecord) -> None:
             decisions.record(one)
             metrics.record(one)
 
@@ -190,8 +199,8 @@ async def policed(url: str, rules: Rules, *tenants: Tenant):
 
         service = scripted_service(
             session_engines=session_engines,
-            floor=Floor(TurnRules(reply=False)),
-            policy=Policy(routes, decisions, metrics.text, lambda: ""),
+            floor=DialogState(TurnRules(reply=False)),
+            policy=RoutingPolicy(routes, decisions, metrics.text, lambda: ""),
             tenants=(lambda: tenants) if tenants else None,
         )
         address = await stack.enter_async_context(served(service))
@@ -210,7 +219,7 @@ async def say(url: str, key: str | None = None, **configure) -> dict:
 
 async def test_the_decision_travels_with_the_final_and_is_listed(url):
     """The client sees where its words were made, why, and what it cost; the operator finds the same."""
-    async with policed(url, Rules(prefer=(Place.CLOUD,))) as (client, socket, _):
+    async with policed(url, RoutingRules(prefer=(Place.CLOUD,))) as (client, socket, _):
         final = await say(socket)
         (listed,) = (await client.get("/policy/decisions", params={"session": final["session"]})).json()
         summary = (await client.get("/policy/summary")).json()
@@ -229,8 +238,8 @@ async def test_the_decision_travels_with_the_final_and_is_listed(url):
 
 async def test_a_client_may_keep_its_voice_on_the_premises(url):
     """`configure` with `place` is a hard filter."""
-    async with policed(url, Rules(prefer=(Place.CLOUD,))) as (client, socket, engines):
-        final = await say(socket, place=Allowed.ON_PREM_ONLY)
+    async with policed(url, RoutingRules(prefer=(Place.CLOUD,))) as (client, socket, engines):
+        final = await say(socket, place=Residency.ON_PREM_ONLY)
         (listed,) = (await client.get("/policy/decisions")).json()
 
     assert final["route"]["name"] == "local"
@@ -242,7 +251,7 @@ async def test_each_tenant_has_its_own_money(url):
     """One that has spent its budget is heard on the premises; the other goes on. Who pays stands in the decision."""
     acme = Tenant("acme", (fingerprint("acme"),), operator=True, budget_usd_per_day=0.01)
     globex = Tenant("globex", (fingerprint("globex"),))
-    async with policed(url, Rules(prefer=(Place.CLOUD,)), acme, globex) as (client, socket, _):
+    async with policed(url, RoutingRules(prefer=(Place.CLOUD,)), acme, globex) as (client, socket, _):
         acmes = [(await say(socket, "acme"))["route"]["name"] for _ in range(3)]
         globexs = [(await say(socket, "globex"))["route"]["name"] for _ in range(3)]
         client.headers["Authorization"] = "Bearer acme"
@@ -260,9 +269,9 @@ async def test_each_tenant_has_its_own_money(url):
 
 async def test_a_tenant_that_stays_on_the_premises_cannot_be_talked_out_of_it(url):
     """`place` of the file is stronger than `configure`."""
-    clinic = Tenant("clinic", (fingerprint("clinic"),), operator=True, place=Allowed.ON_PREM_ONLY)
-    async with policed(url, Rules(prefer=(Place.CLOUD,)), clinic) as (client, socket, engines):
-        finals = [await say(socket, "clinic"), await say(socket, "clinic", place=Allowed.CLOUD_OK)]
+    clinic = Tenant("clinic", (fingerprint("clinic"),), operator=True, place=Residency.ON_PREM_ONLY)
+    async with policed(url, RoutingRules(prefer=(Place.CLOUD,)), clinic) as (client, socket, engines):
+        finals = [await say(socket, "clinic"), await say(socket, "clinic", place=Residency.CLOUD_OK)]
         client.headers["Authorization"] = "Bearer clinic"
         explained = (await client.get("/policy/explain", params={"tenant": "clinic"})).json()
 
@@ -273,7 +282,7 @@ async def test_a_tenant_that_stays_on_the_premises_cannot_be_talked_out_of_it(ur
 
 async def test_free_routes_speculate_and_paid_ones_do_not(url):
     """The final of a free route begins in the pause; that of a paid one at the end, once."""
-    async with policed(url, Rules(prefer=(Place.ON_PREM,))) as (_, socket, engines):
+    async with policed(url, RoutingRules(prefer=(Place.ON_PREM,))) as (_, socket, engines):
         await say(socket)
     paid = engines["aws"].finals
 
@@ -283,7 +292,7 @@ async def test_free_routes_speculate_and_paid_ones_do_not(url):
 
 async def test_a_session_may_be_in_a_hurry(url):
     """Every route stalls: by its own deadline it has the newest draft, and the route is missing from it."""
-    async with policed(url, Rules()) as (_, socket, engines):
+    async with policed(url, RoutingRules()) as (_, socket, engines):
         for engine in engines.values():
             engine.go = anyio.Event()
         began = anyio.current_time()
@@ -297,7 +306,7 @@ async def test_a_session_may_be_in_a_hurry(url):
 
 async def test_what_would_happen_now_is_explained(url):
     """And a wrong question is refused."""
-    async with policed(url, Rules(prefer=(Place.CLOUD,))) as (client, _, _):
+    async with policed(url, RoutingRules(prefer=(Place.CLOUD,))) as (client, _, _):
         free = (await client.get("/policy/explain", params={"seconds": 5})).json()
         private = (await client.get("/policy/explain", params={"place": "on_prem_only"})).json()
         wrong = await client.get("/policy/explain", params={"place": "moon"})

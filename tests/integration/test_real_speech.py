@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.assembly.service import open_service
-from app.client import Talk, talking
+from app.client import StreamingClient, talking
 from app.config import Settings
 from app.media.decode import decode
 from tests.browser import expect, open_browser, write_microphone
@@ -41,7 +41,7 @@ async def place(tmp_path_factory):
         yield f"ws://{address}/ws/transcribe", recordings
 
 
-def words(talk: Talk) -> str:
+def words(talk: StreamingClient) -> str:
     return " ".join(final.message["text"] for final in talk.of("fullSentence"))
 
 
@@ -132,7 +132,7 @@ async def test_the_page_shows_and_says_it_all(place, tmp_path_factory):
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         await page.goto(url.replace("ws://", "http://").replace("/ws/transcribe", "/"))
 
-        await page.get_by_role("button", name="Talk").click()
+        await page.get_by_role("button", name="StreamingClient").click()
 
         await expect(page.locator("[data-certainty=draft]").first).to_be_visible(timeout=30_000)
         final = page.locator("[data-certainty=final]").first
@@ -150,7 +150,7 @@ def _is_tiled(finals: list[dict], samples: int) -> bool:
     return [f["start"] for f in finals] == edges[:-1] and edges[-1] == samples
 
 
-async def _manifest(recordings, talk: Talk) -> dict:
+async def _manifest(recordings, talk: StreamingClient) -> dict:
     """The session's manifest, once it is complete."""
     session = talk.of("session")[0].message["id"]
     with anyio.fail_after(30):

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from app.cli import parley
 from app.domain.audio import AudioChunk
-from app.runtime.archive import Archive
+from app.runtime.recording.uploader import Uploader
 from storage.filesystem import open_filesystem
 from tests.clips import HANDS, word_error_rate
 from tests.fakes import MemorySpool
@@ -23,7 +23,7 @@ def test_both_transcripts_are_kept(tmp_path, monkeypatch):
 
     async def record() -> None:
         async with open_filesystem(folder=tmp_path) as store:
-            archive = Archive(MemorySpool(), store)
+            archive = Uploader(MemorySpool(), store)
             async with archive.running(), archive.recording("one") as recorder:
                 await recorder.hear(AudioChunk(HANDS.pcm, 0))
 

@@ -9,12 +9,12 @@ import anyio
 import pytest
 
 from app.domain.audio import AudioChunk, ms
-from app.domain.policy import Allowed, Rules
-from app.domain.route import Place
+from app.domain.residency import Place, Residency
+from app.domain.routing.rules import RoutingRules
 from app.runtime.clock import SystemClock
-from app.runtime.routes import Routes
-from app.runtime.routing import SessionFinals
-from providers.local.whisper import open_whisper
+from app.runtime.routing.routes import Routes
+from app.runtime.routing.session_finals import SessionFinals
+from providers.local.asr.whisper import open_whisper
 from tests.clips import HOUR, word_error_rate
 from tests.contracts.aws_cases import scripted
 from tests.emulators.transcribe_script import (
@@ -59,7 +59,9 @@ async def whisper():
 async def test_the_sentence_is_written_down_by_the_local_model(whisper, fault):
     """Every word of it, with the reason why the cloud has no part in it."""
     async with scripted(Script(fault=fault)) as aws:
-        rules = Rules(prefer=(Place.CLOUD,), deadline_ms=60_000)  # because a busy machine is no part of the story
+        rules = RoutingRules(
+            prefer=(Place.CLOUD,), deadline_ms=60_000
+        )  # because a busy machine is no part of the story
         routes = Routes(
             (replace(AWS, expected_ms=400), LOCAL),
             {"aws": aws, "local": whisper},
@@ -67,7 +69,7 @@ async def test_the_sentence_is_written_down_by_the_local_model(whisper, fault):
             SystemClock(),
             Random(1).random,
         )
-        owed = SessionFinals(routes, "s").open(1, "en", Allowed.CLOUD_OK)
+        owed = SessionFinals(routes, "s").open(1, "en", Residency.CLOUD_OK)
         owed.drafted("for a full hour he had paced up and down")
         assert owed.live
 

@@ -9,17 +9,17 @@ import anyio
 import pytest
 
 from app.domain.audio import AudioChunk
-from app.domain.cost import Budgets, Price
-from app.domain.decision import Expense, Record
-from app.domain.fleet import Profile
-from app.domain.health import BreakerRules
-from app.domain.policy import Allowed, Objective, Rules
-from app.domain.route import Place
+from app.domain.residency import Place, Residency
+from app.domain.routing.circuit_breaker import CircuitBreakerRules
+from app.domain.routing.cost import Budgets, Price
+from app.domain.routing.decision import DecisionRecord, Expense
+from app.domain.routing.fleet import RouteSpec
+from app.domain.routing.rules import Objective, RoutingRules
 from app.runtime.clock import SystemClock
-from app.runtime.metering import Meter
-from app.runtime.routes import Routes
-from app.runtime.routing import SessionFinals
-from providers.aws.lifetime import Limits
+from app.runtime.routing.metering import EngineMeter
+from app.runtime.routing.routes import Routes
+from app.runtime.routing.session_finals import SessionFinals
+from providers.aws.lifetime import StreamLimits
 from providers.aws.transcribe import TranscribeEngine, open_transcribe
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.transcribe_script import Script, Stall, TcpReset
@@ -31,16 +31,16 @@ pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 PRICE = Price(0.024, 15)
-AWS = Profile("aws", Place.CLOUD, PRICE, live=True, expected_ms=1500, breaker=BreakerRules(least=100))
+AWS = RouteSpec("aws", Place.CLOUD, PRICE, live=True, expected_ms=1500, breaker=CircuitBreakerRules(least=100))
 A_CENT = 0.01
 
 
 class Books:
     """Routes over the emulator, and everything that was written down about money."""
 
-    def __init__(self, engine: TranscribeEngine, rules: Rules) -> None:
+    def __init__(self, engine: TranscribeEngine, rules: RoutingRules) -> None:
         self.engine = engine
-        self.records: list[Record] = []
+        self.records: list[DecisionRecord] = []
         self.expenses: list[Expense] = []
         self.routes = Routes(
             (AWS, replace(LOCAL, expected_ms=9000)),
@@ -56,7 +56,7 @@ class Books:
     async def session(self, name: str) -> AsyncIterator[SessionFinals]:
         async with self.engine.session() as own:
             engines = {**self.routes.engines, "aws": own}
-            finals = SessionFinals(self.routes, name, engines=engines, meters={"aws": Meter(own, PRICE)})
+            finals = SessionFinals(self.routes, name, engines=engines, meters={"aws": EngineMeter(own, PRICE)})
             yield finals
             finals.close()
 
@@ -67,7 +67,7 @@ class Books:
 
 async def say(finals: SessionFinals, sound: AsyncIterator[AudioChunk], number: int = 1) -> str:
     """Who wrote it down."""
-    owed = finals.open(number, "en", Allowed.CLOUD_OK)
+    owed = finals.open(number, "en", Residency.CLOUD_OK)
 
     async def spoken() -> AsyncIterator[AudioChunk]:
         async for chunk in sound:
@@ -82,9 +82,9 @@ async def say(finals: SessionFinals, sound: AsyncIterator[AudioChunk], number: i
 
 async def test_the_costs_of_decisions_add_up_to_the_bill(account: None, emulator: TranscribeEmulator) -> None:
     """Sessions at once, utterances that share a stream, that overlap, and the silence between them."""
-    limits = Limits(feed_every_s=0.1)
+    limits = StreamLimits(feed_every_s=0.1)
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=limits) as engine:
-        books = Books(engine, Rules(prefer=(Place.CLOUD,)))
+        books = Books(engine, RoutingRules(prefer=(Place.CLOUD,)))
 
         async def talk(name: str) -> None:
             async with books.session(name) as finals:
@@ -110,7 +110,7 @@ async def test_the_costs_of_decisions_add_up_to_the_bill(account: None, emulator
 async def test_the_next_utterance_is_ranked_by_what_it_adds(account: None, emulator: TranscribeEmulator) -> None:
     """Fifteen seconds for the first, nothing while the minimum lasts, then second by second."""
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
-        books = Books(engine, Rules(prefer=(Place.CLOUD,), most_usd=0.0075))
+        books = Books(engine, RoutingRules(prefer=(Place.CLOUD,), most_usd=0.0075))
         async with books.session("s") as finals:
             taken = [await say(finals, utterance(length)) for length in (4_000, 4_000, 9_000)]
     streamed = [c.streamed for r in books.records for c in r.fleet if c.name == "aws"]
@@ -123,7 +123,7 @@ async def test_the_next_utterance_is_ranked_by_what_it_adds(account: None, emula
 async def test_an_open_stream_makes_the_cloud_the_cheapest(account: None, emulator: TranscribeEmulator) -> None:
     """By price alone, a paid route goes on where its next seconds are paid for already."""
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
-        books = Books(engine, Rules(objective=Objective.COST))
+        books = Books(engine, RoutingRules(objective=Objective.COST))
         books.routes.standings.pop("local")
         async with books.session("s") as finals:
             await say(finals, utterance(4_000))
@@ -140,7 +140,7 @@ async def test_streams_that_break_are_counted_to_within_a_cent(
 ) -> None:
     """What was sent counts, whoever made the final."""
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
-        books = Books(engine, Rules(prefer=(Place.CLOUD,)))
+        books = Books(engine, RoutingRules(prefer=(Place.CLOUD,)))
         async with books.session("s") as finals:
             await say(finals, utterance(4_000))
             emulator.script = Script(fault=fault)
@@ -158,7 +158,7 @@ async def test_a_budget_is_exceeded_by_one_utterance_at_most(account: None, emul
     """However many speak at once on open streams: what may still be said is promised before it is."""
     budget = 0.05
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
-        books = Books(engine, Rules(prefer=(Place.CLOUD,), budgets=Budgets(day=budget)))
+        books = Books(engine, RoutingRules(prefer=(Place.CLOUD,), budgets=Budgets(day=budget)))
         taken: list[str] = []
 
         async def talk(name: str) -> None:

@@ -7,16 +7,16 @@ import anyio
 import pytest
 
 from app.domain.audio import AudioChunk
-from app.domain.cost import Budgets
-from app.domain.decision import Outcome
 from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
-from app.domain.fleet import Profile
-from app.domain.health import Health
-from app.domain.policy import Allowed, CascadeRules, HedgeRules, Objective, Rules
-from app.domain.route import Place
+from app.domain.residency import Place, Residency
+from app.domain.routing.circuit_breaker import BreakerState
+from app.domain.routing.cost import Budgets
+from app.domain.routing.decision import Outcome
+from app.domain.routing.fleet import RouteSpec
+from app.domain.routing.rules import CascadeRules, HedgeRules, Objective, RoutingRules
 from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis
-from app.runtime.routing import RoutedFinal, SessionFinals
+from app.runtime.routing.session_finals import FinalRequest, SessionFinals
 from tests.routes import AWS, CHUNK, CLIP, JETSON, LOCAL, Field, RouteEngine, field_of, settle
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ HEDGE_S, LOCAL_S = 0.4, 0.1
 
 async def speak(field: Field, *, chunks: int = CHUNKS, draft: str = "so many words", **session) -> tuple:
     """One utterance as the stage would play it: (text or error, the owed final, seconds after its end)."""
-    wishes = session.pop("allowed", Allowed.CLOUD_OK), session.pop("deadline_ms", None)
+    wishes = session.pop("allowed", Residency.CLOUD_OK), session.pop("deadline_ms", None)
     owed = SessionFinals(field.routes, session.pop("session", "s"), Tenant("t")).open(1, "en", *wishes)
     results: list[str | ParleyError] = []
     send, audio = anyio.create_memory_object_stream[AudioChunk](1000)
@@ -81,7 +81,7 @@ async def test_no_word_is_lost(fault, at, live):
     """The local route hears the utterance from its first sample to its last; the delay is a hedge and a local pass."""
     if fault == "answers too early" and at is None:
         return  # at the end it is not too early
-    rules = Rules(prefer=(Place.CLOUD,))
+    rules = RoutingRules(prefer=(Place.CLOUD,))
     aws = RouteEngine(None, at=at, **FAULTS[fault])
     field = field_of(replace(AWS, live=live), LOCAL, rules=rules, aws=aws)
 
@@ -98,7 +98,7 @@ async def test_no_word_is_lost(fault, at, live):
 
 async def test_a_well_route_is_fed_live_and_nobody_else_is_asked():
     """One route, one pass, one price; the reasons and the outcome are written down."""
-    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,)))
+    field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)))
 
     text, owed, _ = await speak(field)
 
@@ -114,7 +114,7 @@ async def test_a_well_route_is_fed_live_and_nobody_else_is_asked():
 
 async def test_a_hedge_is_counted_and_its_loser_is_paid():
     """Double cost is no secret."""
-    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,)), aws=RouteEngine(None, stalls=True))
+    field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)), aws=RouteEngine(None, stalls=True))
 
     _, owed, _ = await speak(field)
 
@@ -125,7 +125,7 @@ async def test_a_hedge_is_counted_and_its_loser_is_paid():
 
 async def test_hedges_are_within_their_budget():
     """Without a token a slow route is waited for."""
-    rules = Rules(prefer=(Place.CLOUD,), hedge=HedgeRules(share=0.0, burst=1))
+    rules = RoutingRules(prefer=(Place.CLOUD,), hedge=HedgeRules(share=0.0, burst=1))
     field = field_of(AWS, LOCAL, rules=rules, aws=RouteEngine(None, takes_s=1.0))
 
     first = await speak(field)
@@ -138,7 +138,7 @@ async def test_hedges_are_within_their_budget():
 async def test_a_stall_without_a_hedge_costs_four_times_the_usual(hedge):
     """The stalled route is stopped before the next one is asked, so that nothing runs twice."""
     aws = RouteEngine(None, stalls=True)
-    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,), hedge=hedge), aws=aws)
+    field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,), hedge=hedge), aws=aws)
 
     text, owed, delay = await speak(field)
 
@@ -150,10 +150,10 @@ async def test_a_stall_without_a_hedge_costs_four_times_the_usual(hedge):
 async def test_a_route_that_fails_again_and_again_rests_and_comes_back_by_a_probe():
     """While it rests it hears no user; the probe is the canned clip, and its success brings the route back."""
     aws = RouteEngine(None, error=ProviderDown("aws", "gone"), at=0)
-    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,)), aws=aws)
+    field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)), aws=aws)
     for _ in range(3):
         await speak(field)
-    assert field.routes.standings["aws"].breaker.health(field.clock.now()) is Health.OPEN
+    assert field.routes.standings["aws"].breaker.health(field.clock.now()) is BreakerState.OPEN
     heard = len(aws.heard)
     await speak(field)
     assert len(aws.heard) == heard
@@ -165,7 +165,7 @@ async def test_a_route_that_fails_again_and_again_rests_and_comes_back_by_a_prob
         await field.advance(rest + 0.5)
         tasks.cancel_scope.cancel()
 
-    assert field.routes.standings["aws"].breaker.health(field.clock.now()) is Health.CLOSED
+    assert field.routes.standings["aws"].breaker.health(field.clock.now()) is BreakerState.CLOSED
     assert aws.heard[heard:] == [CLIP]
     assert (await speak(field))[1].route.name == "aws"
 
@@ -197,18 +197,18 @@ async def test_a_paid_route_is_not_probed_to_keep_it_warm():
 async def test_a_private_session_never_reaches_the_cloud(fault):
     """Not when everything at home fails: it ends in an error, and the draft is what there is."""
     local = RouteEngine(None, **FAULTS[fault])
-    field = field_of(AWS, LOCAL, local=local, rules=Rules(prefer=(Place.CLOUD,), deadline_ms=5000))
+    field = field_of(AWS, LOCAL, local=local, rules=RoutingRules(prefer=(Place.CLOUD,), deadline_ms=5000))
 
-    await speak(field, allowed=Allowed.ON_PREM_ONLY)
+    await speak(field, allowed=Residency.ON_PREM_ONLY)
 
     assert field.engines["aws"].heard == []
 
 
 async def test_a_session_that_becomes_private_in_mid_sentence_is_heard_at_home():
     """The cloud's stream is closed at once, and the whole utterance replayed locally."""
-    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.CLOUD,)))
+    field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)))
 
-    text, owed, _ = await speak(field, during=RoutedFinal.restrict)
+    text, owed, _ = await speak(field, during=FinalRequest.restrict)
 
     assert text == f"{CHUNKS} chunks"
     assert owed.route.name == "local"
@@ -234,7 +234,7 @@ async def test_the_only_route_is_asked_again():
 
 async def test_the_deadline_ends_in_an_error_and_the_draft_is_shown_instead():
     """Silence is the worst answer."""
-    field = field_of(LOCAL, local=RouteEngine(None, stalls=True), rules=Rules(deadline_ms=2000))
+    field = field_of(LOCAL, local=RouteEngine(None, stalls=True), rules=RoutingRules(deadline_ms=2000))
 
     error, owed, delay = await speak(field)
 
@@ -250,7 +250,7 @@ async def test_a_session_in_a_hurry_has_the_best_text_in_time(fault, wish_ms):
     """Whatever goes wrong: by its own deadline all of its words, or the error that makes the draft the final."""
     slow = RouteEngine(None, takes_s=0.3)
     faulty = RouteEngine(None, **FAULTS[fault], at=5 if fault == "answers too early" else None)
-    field = field_of(AWS, LOCAL, aws=faulty, local=slow, rules=Rules(prefer=(Place.CLOUD,)))
+    field = field_of(AWS, LOCAL, aws=faulty, local=slow, rules=RoutingRules(prefer=(Place.CLOUD,)))
 
     result, _, delay = await speak(field, deadline_ms=wish_ms)
 
@@ -263,7 +263,7 @@ async def test_a_session_in_a_hurry_has_the_best_text_in_time(fault, wish_ms):
 
 async def test_a_session_in_a_hurry_takes_the_route_that_is_in_time():
     """The preferred one is usually too late for it; others go on as before."""
-    field = field_of(AWS, LOCAL, rules=Rules(prefer=(Place.ON_PREM,)))
+    field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.ON_PREM,)))
 
     hurried = (await speak(field, deadline_ms=600))[1]
     patient = (await speak(field, session="another"))[1]
@@ -286,7 +286,7 @@ async def test_a_session_in_a_hurry_sends_no_route_to_rest():
 
 async def test_no_session_waits_longer_than_the_rules_say():
     """A wish can shorten the deadline, not lengthen it."""
-    field = field_of(LOCAL, local=RouteEngine(None, stalls=True), rules=Rules(deadline_ms=2000))
+    field = field_of(LOCAL, local=RouteEngine(None, stalls=True), rules=RoutingRules(deadline_ms=2000))
 
     _, _, delay = await speak(field, deadline_ms=60_000)
 
@@ -295,7 +295,7 @@ async def test_no_session_waits_longer_than_the_rules_say():
 
 async def test_a_spent_budget_sends_the_next_utterance_home():
     """One utterance may exceed the cap; the next one does not."""
-    rules = Rules(prefer=(Place.CLOUD,), budgets=Budgets(session=0.01))
+    rules = RoutingRules(prefer=(Place.CLOUD,), budgets=Budgets(session=0.01))
     field = field_of(AWS, LOCAL, rules=rules)
 
     taken = [(await speak(field))[1].route.name for _ in range(4)]
@@ -308,12 +308,12 @@ async def test_a_spent_budget_sends_the_next_utterance_home():
 
 async def test_concurrent_utterances_do_not_overspend_together():
     """What is promised to finals on their way counts as spent."""
-    rules = Rules(prefer=(Place.CLOUD,), budgets=Budgets(day=0.006))
+    rules = RoutingRules(prefer=(Place.CLOUD,), budgets=Budgets(day=0.006))
     field = field_of(AWS, LOCAL, rules=rules)
     taken: list[str] = []
 
     async def one(number: int) -> None:
-        owed = SessionFinals(field.routes, f"s{number}", Tenant("t")).open(1, "en", Allowed.CLOUD_OK)
+        owed = SessionFinals(field.routes, f"s{number}", Tenant("t")).open(1, "en", Residency.CLOUD_OK)
         owed.confirm()
 
         async def audio():
@@ -333,7 +333,7 @@ async def test_concurrent_utterances_do_not_overspend_together():
 
 async def test_a_doubtful_local_final_is_put_to_the_better_route():
     """Cascade: unsure of itself, the local final waits for a second opinion."""
-    rules = Rules(objective=Objective.COST, cascade=CascadeRules())
+    rules = RoutingRules(objective=Objective.COST, cascade=CascadeRules())
     unsure = RouteEngine(None, confidence=0.2)
     field = field_of(replace(AWS, live=False), LOCAL, rules=rules, local=unsure)
 
@@ -347,7 +347,7 @@ async def test_a_doubtful_local_final_is_put_to_the_better_route():
 
 async def test_a_route_that_disagrees_with_the_drafts_is_left_out():
     """Agreement is a live signal per route and language, and the rules may ask for some."""
-    rules = Rules(prefer=(Place.CLOUD,), least_agreement=0.5)
+    rules = RoutingRules(prefer=(Place.CLOUD,), least_agreement=0.5)
     field = field_of(AWS, LOCAL, rules=rules)
 
     taken = [(await speak(field, chunks=2, draft="quite different words"))[1].route.name for _ in range(9)]
@@ -358,8 +358,8 @@ async def test_a_route_that_disagrees_with_the_drafts_is_left_out():
 
 async def test_the_network_is_cut_and_returns():
     """Everything goes on locally; cloud and workers return by themselves."""
-    cloud = Profile("openai", Place.CLOUD, AWS.price, expected_ms=200)
-    field = field_of(cloud, JETSON, LOCAL, rules=Rules(prefer=(Place.CLOUD,)))
+    cloud = RouteSpec("openai", Place.CLOUD, AWS.price, expected_ms=200)
+    field = field_of(cloud, JETSON, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)))
     remote = [field.engines["openai"], field.engines["jetson"]]
 
     async with anyio.create_task_group() as tasks:

@@ -13,18 +13,18 @@ import httpx
 import pytest
 
 from app.domain.audio import AudioChunk, ms
-from app.domain.cost import Price
-from app.domain.fleet import Profile
-from app.domain.health import BreakerRules, Health
-from app.domain.policy import Allowed, Rules
-from app.domain.route import Place
+from app.domain.residency import Place, Residency
+from app.domain.routing.circuit_breaker import BreakerState, CircuitBreakerRules
+from app.domain.routing.cost import Price
+from app.domain.routing.fleet import RouteSpec
+from app.domain.routing.rules import RoutingRules
 from app.runtime.clock import SystemClock
-from app.runtime.routes import Routes
-from app.runtime.routing import SessionFinals
+from app.runtime.routing.routes import Routes
+from app.runtime.routing.session_finals import SessionFinals
 from providers.openai.transcription import open_transcription
 from tests.clips import COUNTRY, HANDS, HOUR, word_error_rate
+from tests.eventually import until
 from tests.models import MODELS_DIR, model
-from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(180)]
 
@@ -75,14 +75,14 @@ async def workers(tmp_path):
 async def gateway(workers) -> AsyncGenerator[Routes, None]:
     """Two routes on the premises, one preferred by its name alone."""
     profiles = [
-        Profile(f"worker-{n}", Place.ON_PREM, Price(), expected_ms=500, breaker=BreakerRules(rest_s=1.0))
+        RouteSpec(f"worker-{n}", Place.ON_PREM, Price(), expected_ms=500, breaker=CircuitBreakerRules(rest_s=1.0))
         for n in range(2)
     ]
     async with (
         open_transcription(**_options(workers[0], "worker-0")) as one,
         open_transcription(**_options(workers[1], "worker-1")) as other,
     ):
-        rules = Rules()
+        rules = RoutingRules()
         clip = COUNTRY.pcm[-2 * ms(2700) :]
         yield Routes(
             tuple(profiles), {"worker-0": one, "worker-1": other}, lambda: rules, SystemClock(), Random(1).random, clip
@@ -94,7 +94,7 @@ def _options(worker: WorkerProcess, name: str) -> dict:
 
 
 async def finalize(routes: Routes, pcm: bytes) -> tuple[str, str]:
-    owed = SessionFinals(routes, "s").open(1, "en", Allowed.CLOUD_OK)
+    owed = SessionFinals(routes, "s").open(1, "en", Residency.CLOUD_OK)
     owed.confirm()
 
     async def audio():
@@ -131,7 +131,7 @@ async def test_one_of_two_workers_dies_and_no_word_is_lost(workers):
         await until(workers[0].answers, seconds=60)
 
         async def is_well() -> bool:
-            return routes.standings["worker-0"].breaker.health(routes.clock.now()) is Health.CLOSED
+            return routes.standings["worker-0"].breaker.health(routes.clock.now()) is BreakerState.CLOSED
 
         await until(is_well, seconds=40)
         tasks.cancel_scope.cancel()

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from app.client import talking
-from app.web.packets import pack
+from app.web.parley.packets import pack
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
 

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.client import talking
 from app.domain.tenant import Tenant, fingerprint
-from app.runtime.partial import PartialFiles
+from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.web.server import create_app
 from tests.clips import HANDS
 from tests.fakes import SILENCE, SPEECH
@@ -200,7 +200,7 @@ async def test_a_session_that_lives_is_its_tenants_too(http, address):
 
 async def test_what_is_brought_is_its_tenants(http, service, tmp_path):
     """A file at once or in pieces; nobody else can go on with an upload, or ask how far it is."""
-    service.partial = PartialFiles(tmp_path, 1 << 20)
+    service.partial = ResumableUploads(tmp_path, 1 << 20)
     file = HANDS.path.read_bytes()
     brought = (await http.post("/recordings", content=file, headers=bearer("acme-key"))).json()["id"]
     begun = await http.post("/recordings/uploads", headers={**bearer("acme-key"), "Upload-Length": str(len(file))})

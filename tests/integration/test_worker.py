@@ -11,20 +11,20 @@ import pytest
 from app.domain.audio import AudioChunk
 from app.domain.errors import ProviderBusy, ProviderRefused
 from app.runtime.clock import SystemClock
-from app.runtime.worker import Queue, Worker
-from app.web.worker import LARGEST, create_worker
+from app.runtime.worker import AdmissionQueue, Worker
+from app.web.openai.transcriptions import LARGEST, create_worker
 from providers.openai.transcription import open_transcription
 from tests.clips import HANDS
+from tests.eventually import until
 from tests.fakes import ScriptedDetector, ScriptedTranscriber
 from tests.serving import serving
-from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
 async def worker(transcriber, *, at_once=1, waiting=1):
-    queue = Queue("worker", SystemClock(), at_once, waiting)
+    queue = AdmissionQueue("worker", SystemClock(), at_once, waiting)
     ready = Worker("tiny", transcriber, ScriptedDetector(), queue, "en")
     async with serving(create_worker(ready)) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
         yield client

@@ -7,45 +7,46 @@ from random import Random
 import anyio
 import pytest
 
-from app.domain.cost import Price
 from app.domain.errors import ProviderDown
-from app.domain.fleet import Profile
-from app.domain.health import Load
-from app.domain.policy import Request, Rules
-from app.domain.route import Place
+from app.domain.residency import Place
+from app.domain.routing.cost import Price
+from app.domain.routing.fleet import RouteSpec
+from app.domain.routing.load import EngineLoad
+from app.domain.routing.request import RouteRequest
+from app.domain.routing.rules import RoutingRules
 from app.runtime.clock import SystemClock
-from app.runtime.routes import LOOK_WITHIN_S, Routes
-from app.runtime.worker import Queue, Worker
-from app.web.worker import create_worker
+from app.runtime.routing.routes import LOOK_WITHIN_S, Routes
+from app.runtime.worker import AdmissionQueue, Worker
+from app.web.openai.transcriptions import create_worker
 from providers.openai.transcription import open_transcription
 from tests.emulators.faulty import Fault, serve_faults
+from tests.eventually import until
 from tests.fakes import EagerClock, ScriptedDetector, ScriptedTranscriber
 from tests.routes import settle
 from tests.serving import serving
-from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
 
-def profile(name: str, expected_ms: float = 500) -> Profile:
-    return Profile(name, Place.ON_PREM, Price(), expected_ms=expected_ms)
+def profile(name: str, expected_ms: float = 500) -> RouteSpec:
+    return RouteSpec(name, Place.ON_PREM, Price(), expected_ms=expected_ms)
 
 
 def first(routes: Routes) -> str:
-    return routes.decide(Request(4.0, "en")).best.name
+    return routes.decide(RouteRequest(4.0, "en")).best.name
 
 
 @asynccontextmanager
 async def two_workers():
     """Their queues, and a gateway's routes to them, which are tended."""
-    queues = [Queue("worker", SystemClock(), 1, 8) for _ in range(2)]
+    queues = [AdmissionQueue("worker", SystemClock(), 1, 8) for _ in range(2)]
     async with AsyncExitStack() as stack:
         engines = {}
         for n, queue in enumerate(queues):
             worker = Worker("tiny", ScriptedTranscriber(), ScriptedDetector(), queue, "en")
             address = await stack.enter_async_context(serving(create_worker(worker)))
             engines[f"worker-{n}"] = await stack.enter_async_context(opened(f"http://{address}/v1"))
-        rules = Rules()
+        rules = RoutingRules()
         routes = Routes(
             tuple(map(profile, engines)), engines, lambda: rules, SystemClock(), Random(1).random, reporting=engines
         )
@@ -90,12 +91,12 @@ async def is_true(value: bool) -> bool:
 class Reporter:
     """Says what it is told to, and counts how often it is asked."""
 
-    says: Load | None = None
+    says: EngineLoad | None = None
     error: Exception | None = None
     hangs: bool = False
     asked: list[float] = field(default_factory=list)
 
-    async def load(self) -> Load | None:
+    async def load(self) -> EngineLoad | None:
         self.asked.append(self.clock.now())
         if self.hangs:
             await anyio.sleep_forever()
@@ -107,7 +108,7 @@ class Reporter:
 async def watched(reporter: Reporter, seconds: float) -> Routes:
     """Routes that were tended for so long, in virtual time."""
     reporter.clock = clock = EagerClock()
-    rules = Rules()
+    rules = RoutingRules()
     routes = Routes(
         (profile("worker"),),
         {"worker": ScriptedTranscriber()},
@@ -128,7 +129,7 @@ async def watched(reporter: Reporter, seconds: float) -> Routes:
 
 async def test_a_worker_is_asked_once_a_second():
     """And what it measured stands in until there is something of our own."""
-    reporter = Reporter(Load(0, 2, 120.0, 300.0))
+    reporter = Reporter(EngineLoad(0, 2, 120.0, 300.0))
     routes = await watched(reporter, 10)
 
     assert 9 <= len(reporter.asked) <= 11
@@ -156,7 +157,7 @@ async def test_a_worker_that_cannot_be_asked_is_not_blamed():
 async def test_a_worker_that_never_answers_is_given_up():
     """The question has a time limit, and only one is on its way."""
     reporter = Reporter(hangs=True)
-    rules = Rules()
+    rules = RoutingRules()
     reporter.clock = SystemClock()
     routes = Routes(
         (profile("worker"),),

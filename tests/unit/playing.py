@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from app.domain import effects as do
-from app.domain import events as ev
 from app.domain.audio import AudioChunk, ScoredChunk, ms
-from app.domain.floor import Floor, TurnRules
-from app.domain.route import Place, Route
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.dialog.state import DialogState, TurnRules
+from app.domain.dialog.transitions import transition
+from app.domain.residency import Place
+from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
-from app.domain.turn_taking import step
 
 FRAME_MS = 30
 LOCAL = Route("local", Place.ON_PREM)
@@ -18,7 +19,7 @@ E = TypeVar("E")
 
 @dataclass
 class Play:
-    floor: Floor = field(default_factory=lambda: Floor(TurnRules()))
+    floor: DialogState = field(default_factory=lambda: DialogState(TurnRules()))
     effects: list[do.Effect] = field(default_factory=list)
     newest: list[do.Effect] = field(default_factory=list)
     """The effects of the last call."""
@@ -26,7 +27,7 @@ class Play:
     def happen(self, *events: ev.Event) -> list[do.Effect]:
         self.newest = []
         for event in events:
-            self.floor, effects = step(self.floor, event)
+            self.floor, effects = transition(self.floor, event)
             self.newest += effects
         self.effects += self.newest
         return self.newest
@@ -35,7 +36,7 @@ class Play:
         made: list[do.Effect] = []
         for _ in range(milliseconds // FRAME_MS):
             chunk = AudioChunk(b"\1\0" * ms(FRAME_MS), self.floor.heard)
-            made += self.happen(ev.AudioHeard(ScoredChunk(chunk, speech)))
+            made += self.happen(ev.AudioReceived(ScoredChunk(chunk, speech)))
         self.newest = made
         return made
 

@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 from app.domain.audio import ms
 from providers.aws.lifetime import (
-    Close,
-    Feed,
-    Limits,
-    Streaming,
-    Wait,
+    CloseStream,
+    FeedSilence,
+    StreamLimits,
+    StreamUsage,
+    WaitUntil,
     billed_seconds,
     has_room,
     rest,
 )
 
-LIMITS = Limits(feed_every_s=6, feed_ms=100, rest_s=300, age_s=3600)
-STREAM = Streaming(opened_at=0, fed_at=10, resting_since=10, samples=ms(4_000), samples_at_rest=ms(4_000))
+LIMITS = StreamLimits(feed_every_s=6, feed_ms=100, rest_s=300, age_s=3600)
+STREAM = StreamUsage(opened_at=0, fed_at=10, resting_since=10, samples=ms(4_000), samples_at_rest=ms(4_000))
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,11 @@ def test_a_stream_costs_whole_seconds_and_fifteen_at_least(milliseconds: int, bi
 @pytest.mark.parametrize(
     ("now", "order"),
     [
-        (10, Wait(16)),
-        (15.9, Wait(16)),
-        (16, Feed(ms(100))),
-        (310, Close("nobody has used it for long")),
-        (3600, Close("it is near a limit of the service")),
+        (10, WaitUntil(16)),
+        (15.9, WaitUntil(16)),
+        (16, FeedSilence(ms(100))),
+        (310, CloseStream("nobody has used it for long")),
+        (3600, CloseStream("it is near a limit of the service")),
     ],
 )
 def test_a_resting_stream_is_fed_and_in_the_end_let_go(now: float, order: object) -> None:
@@ -50,24 +50,24 @@ def test_feeding_within_the_minimum_is_free_and_beyond_it_ends_at_the_price_of_a
     paid = replace(STREAM, samples=ms(30_000), samples_at_rest=ms(4_000), fed_at=100)
     free = replace(STREAM, samples=ms(14_000), samples_at_rest=ms(4_000), fed_at=100)
 
-    assert rest(paid, LIMITS, 101) == Close("keeping it has cost as much as opening another")
-    assert rest(free, LIMITS, 101) == Wait(106)
+    assert rest(paid, LIMITS, 101) == CloseStream("keeping it has cost as much as opening another")
+    assert rest(free, LIMITS, 101) == WaitUntil(106)
 
 
 @given(st.integers(0, 3000))
 def test_waiting_out_a_pause_never_costs_more_than_twice_the_best(pause_s: int) -> None:
     """The best is the cheaper of reopening and of feeding through; nobody knows the pause beforehand."""
-    limits = Limits(feed_every_s=1, feed_ms=1000, rest_s=1e9, age_s=1e9)
-    stream = Streaming(opened_at=0, fed_at=0, resting_since=0, samples=ms(20_000), samples_at_rest=ms(20_000))
+    limits = StreamLimits(feed_every_s=1, feed_ms=1000, rest_s=1e9, age_s=1e9)
+    stream = StreamUsage(opened_at=0, fed_at=0, resting_since=0, samples=ms(20_000), samples_at_rest=ms(20_000))
     is_open = True
     for second in range(1, pause_s + 1):
         match rest(stream, limits, second):
-            case Feed(samples):
+            case FeedSilence(samples):
                 stream = replace(stream, samples=stream.samples + samples, fed_at=second)
-            case Close():
+            case CloseStream():
                 is_open = False
                 break
-            case Wait():
+            case WaitUntil():
                 pass
 
     silence_s = billed_seconds(stream.samples) - 20
@@ -81,4 +81,4 @@ def test_nothing_begins_near_a_limit() -> None:
     assert has_room(STREAM, LIMITS, 3599)
     assert not has_room(STREAM, LIMITS, 3600)
     assert not has_room(replace(STREAM, expires_at=50), LIMITS, 50)
-    assert rest(replace(STREAM, expires_at=12), LIMITS, 11) == Wait(12)
+    assert rest(replace(STREAM, expires_at=12), LIMITS, 11) == WaitUntil(12)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from app.domain.capacity import LEAST, Speed, capacity
-from app.runtime.hearing import Hearing, SpeechModel
+from app.domain.capacity import LEAST, ModelSpeed, capacity
+from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
 
-BASE = Speed(sound_s=2.7, final_s=0.04, draft_s=0.03)
-TINY = Speed(sound_s=2.7, final_s=0.0175, draft_s=0.01)
+BASE = ModelSpeed(sound_s=2.7, final_s=0.04, draft_s=0.03)
+TINY = ModelSpeed(sound_s=2.7, final_s=0.0175, draft_s=0.01)
 
 
 def test_finals_twice_and_a_draft_a_second_fill_seven_tenths_of_the_machine():
@@ -26,16 +26,16 @@ def test_finals_made_elsewhere_cost_nothing_here():
 
 def test_twice_as_many_passes_at_once_carry_twice_as_many_people():
     """More cores make more passes, not faster ones."""
-    finals = Speed(BASE.sound_s, BASE.final_s, BASE.draft_s, at_once=4)
-    drafts = Speed(TINY.sound_s, TINY.final_s, TINY.draft_s, at_once=4)
+    finals = ModelSpeed(BASE.sound_s, BASE.final_s, BASE.draft_s, at_once=4)
+    drafts = ModelSpeed(TINY.sound_s, TINY.final_s, TINY.draft_s, at_once=4)
 
     assert capacity(finals=finals, drafts=drafts, replies_here=False) == 70
 
 
-@pytest.mark.parametrize("finals", [None, Speed(2.7, 30.0, 30.0)])
+@pytest.mark.parametrize("finals", [None, ModelSpeed(2.7, 30.0, 30.0)])
 def test_a_machine_that_was_slow_at_its_start_still_takes_a_few(finals):
     """It may only have been busy just then."""
-    assert capacity(finals=finals, drafts=Speed(2.7, 9.0, 9.0), replies_here=True) == LEAST
+    assert capacity(finals=finals, drafts=ModelSpeed(2.7, 9.0, 9.0), replies_here=True) == LEAST
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_whoever_starts_the_server_reads_where_the_number_comes_from(most, sente
         SpeechModel("finals", "whisper-base", "cpu", "int8", "", BASE),
     )
 
-    assert Hearing(4, models, lambda: 0).sentence(most) == sentence
+    assert SpeechCapacity(4, models, lambda: 0).sentence(most) == sentence

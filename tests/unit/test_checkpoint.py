@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from providers.local.transformer.checkpoint import Unreadable, read_checkpoint
+from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint, read_checkpoint
 
 TYPES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4}
 
@@ -43,7 +43,7 @@ def test_numbers_are_what_they_were_however_they_are_stored(tmp_path):
     assert read.number("not there", 3) == 3
     assert "a" in read
     assert "c" not in read
-    with pytest.raises(Unreadable, match="there is no c"):
+    with pytest.raises(UnreadableCheckpoint, match="there is no c"):
         read.numbers("c")
 
 
@@ -54,7 +54,7 @@ def test_numbers_are_what_they_were_however_they_are_stored(tmp_path):
 def test_another_make_is_refused_by_its_name(tmp_path, change, message):
     """What is not known is not guessed at."""
     path = written(tmp_path / "model.bin", {"a": np.zeros(3, np.float32)}, **change)
-    with pytest.raises(Unreadable, match=message):
+    with pytest.raises(UnreadableCheckpoint, match=message):
         read_checkpoint(path)
 
 
@@ -64,7 +64,7 @@ def test_a_kind_of_number_that_is_not_known_is_named(tmp_path):
     content = path.read_bytes()
     at = content.index(b"a\0") + 2 + 1 + 4
     path.write_bytes(content[:at] + b"\5" + content[at + 1 :])
-    with pytest.raises(Unreadable, match="numbers of kind 5"):
+    with pytest.raises(UnreadableCheckpoint, match="numbers of kind 5"):
         read_checkpoint(path)
 
 
@@ -73,5 +73,5 @@ def test_a_file_cut_short_is_unreadable(tmp_path, kept):
     """Wherever it ends."""
     path = written(tmp_path / "model.bin", {"a": np.zeros(30, np.float32)}, [("b", "a")])
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(Unreadable, match="cut short"):
+    with pytest.raises(UnreadableCheckpoint, match="cut short"):
         read_checkpoint(path)

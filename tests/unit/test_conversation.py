@@ -1,6 +1,6 @@
 """How much of a conversation goes into a prompt."""
 
-from app.domain.conversation import Message, Role, prompt
+from app.domain.dialog.conversation import Message, Role, prompt
 
 LONG = [Message(Role.USER, "a" * 60), Message(Role.ASSISTANT, "b" * 60), Message(Role.USER, "c" * 60)]
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.manifest import ArchivedFinal, tile
+from app.domain.recording.manifest import ArchivedFinal, tile
 
 
 def final(number: int, start: int, speech_end: int, end: int) -> ArchivedFinal:

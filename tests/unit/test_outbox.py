@@ -3,17 +3,17 @@
 import anyio
 import pytest
 
-from app.domain import effects as do
 from app.domain.audio import AudioChunk
+from app.domain.dialog import effects as do
 from app.domain.transcript import Hypothesis
-from app.web.outbox import LIMIT, Letter, Outbox
+from app.runtime.dialog.outbox import LIMIT, OutboundMessage, Outbox
 
 pytestmark = pytest.mark.anyio
 FINAL = do.ShowFinal(1, 1, Hypothesis("done"), 0, 1, 1)
 
 
-def draft(text: str, utterance: int = 1) -> Letter:
-    return Letter(do.ShowDraft(1, utterance, text, ""))
+def draft(text: str, utterance: int = 1) -> OutboundMessage:
+    return OutboundMessage(do.ShowDraft(1, utterance, text, ""))
 
 
 def shown(outbox: Outbox) -> list[do.Shown]:
@@ -23,7 +23,7 @@ def shown(outbox: Outbox) -> list[do.Shown]:
 async def test_a_newer_draft_replaces_the_one_that_waits():
     """A slow client misses drafts, never finals, and the order stays."""
     outbox = Outbox()
-    for letter in (draft("a"), draft("a b"), Letter(FINAL), draft("c", 2), draft("c d", 2)):
+    for letter in (draft("a"), draft("a b"), OutboundMessage(FINAL), draft("c", 2), draft("c d", 2)):
         outbox.put(letter)
 
     assert [getattr(s, "text", "final") for s in shown(outbox)] == ["a b", "final", "c d"]
@@ -33,9 +33,9 @@ async def test_a_cancelled_reply_takes_its_sound_along():
     """What nobody should hear is not sent."""
     outbox = Outbox()
     for turn in (1, 2):
-        outbox.put(Letter(do.PlayAudio(turn, AudioChunk(bytes(100), 0))))
+        outbox.put(OutboundMessage(do.PlayAudio(turn, AudioChunk(bytes(100), 0))))
 
-    outbox.put(Letter(do.ShowReplyCancelled(1, "barge_in")))
+    outbox.put(OutboundMessage(do.ShowReplyCancelled(1, "barge_in")))
 
     assert [type(s).__name__ for s in shown(outbox)] == ["PlayAudio", "ShowReplyCancelled"]
     assert outbox.waiting == sum(letter.size for letter in outbox.letters)
@@ -45,7 +45,7 @@ async def test_a_client_that_reads_nothing_overflows():
     """Memory has a limit, and the limit a consequence."""
     outbox = Outbox()
     while not outbox.overflowed:
-        outbox.put(Letter(do.PlayAudio(1, AudioChunk(bytes(1 << 20), 0))))
+        outbox.put(OutboundMessage(do.PlayAudio(1, AudioChunk(bytes(1 << 20), 0))))
 
     assert LIMIT < outbox.waiting < LIMIT + (2 << 20)
 
@@ -64,7 +64,7 @@ async def test_letters_are_taken_in_order_and_waited_for():
             await anyio.wait_all_tasks_blocked()
             outbox.put(draft("a"))
             await anyio.wait_all_tasks_blocked()
-            outbox.put(Letter(FINAL))
+            outbox.put(OutboundMessage(FINAL))
 
     assert taken == [draft("a").shown, FINAL]
     assert outbox.waiting == 0

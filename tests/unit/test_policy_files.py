@@ -4,13 +4,13 @@ import os
 
 import pytest
 
-from app.domain.cost import Price
 from app.domain.errors import SettingsError
-from app.domain.policy import Objective
-from app.domain.route import Place
+from app.domain.residency import Place
+from app.domain.routing.cost import Price
+from app.domain.routing.rules import Objective
+from app.policy.reloading_file import open_reloading_file
 from app.policy.routes_file import OpenAIRoute, profile, read_routes
 from app.policy.rules_file import parse_rules, read_rules, rules_path, shipped
-from app.policy.watch import watched
 
 
 def test_the_shipped_rules():
@@ -55,7 +55,7 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
     """The old rules stay until the file is right again."""
     path = tmp_path / "mine.toml"
     path.write_text('objective = "latency"')
-    rules = await watched(path, read_rules)
+    rules = await open_reloading_file(path, read_rules)
 
     for text, objective, refused in [
         ('objective = "cost"', Objective.COST, False),

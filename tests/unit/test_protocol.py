@@ -8,12 +8,13 @@ from typing import get_args
 import msgspec
 import pytest
 
-from app.domain import effects as do
+from app.domain.dialog import effects as do
 from app.domain.errors import ClientError, ClientFault, ProviderError
-from app.domain.route import Place, Route
+from app.domain.residency import Place
+from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
-from app.web import wire
-from app.web.packets import pack, unpack
+from app.web.parley import messages as wire
+from app.web.parley.packets import pack, unpack
 
 PROTOCOL = (Path(__file__).parents[2] / "frontend" / "PROTOCOL.md").read_text()
 
@@ -92,5 +93,5 @@ def test_an_error_never_shows_what_a_vendor_said():
     error = ClientError(ClientFault.ODD_PCM, "3 bytes are no samples")
     error.__cause__ = ValueError("vendor's words")
 
-    assert "vendor" not in wire.encode(wire.fault(error)).decode()
-    assert wire.fault(ValueError("secret")).message == "something went wrong on the server"
+    assert "vendor" not in wire.encode(wire.error_message(error)).decode()
+    assert wire.error_message(ValueError("secret")).message == "something went wrong on the server"

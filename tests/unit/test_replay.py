@@ -10,14 +10,15 @@ from msgspec import structs
 
 from app.cli import parley
 from app.cli.policy import read_trace
-from app.domain.cost import Budgets, Price
-from app.domain.decision import Record
 from app.domain.errors import SettingsError
-from app.domain.policy import Allowed, Candidate, Objective, Request, Rules
-from app.domain.replay import as_it_was, replay
-from app.domain.route import Place
+from app.domain.residency import Place, Residency
+from app.domain.routing.cost import Budgets, Price
+from app.domain.routing.decision import DecisionRecord
+from app.domain.routing.replay import as_it_was, replay
+from app.domain.routing.request import Candidate, RouteRequest
+from app.domain.routing.rules import Objective, RoutingRules
 from app.policy.plot import plot
-from app.policy.scenario import RouteModel, Scenario, Trouble, read_scenario
+from app.policy.scenario import RouteModel, Scenario, ScheduledFault, read_scenario
 from app.policy.simulation import simulate
 
 FLEET = (
@@ -26,15 +27,15 @@ FLEET = (
 )
 
 
-def record(number: int, allowed: Allowed = Allowed.CLOUD_OK) -> Record:
-    return Record(
+def record(number: int, allowed: Residency = Residency.CLOUD_OK) -> DecisionRecord:
+    return DecisionRecord(
         id=str(number),
         at=f"2026-01-02T10:{number:02}:00+00:00",
         session="s",
         tenant="t",
         utterance=number,
         rules="private-first",
-        request=Request(4.0, "en", allowed),
+        request=RouteRequest(4.0, "en", allowed),
         fleet=FLEET,
         ranked=("local", "aws"),
         rejected=(),
@@ -49,12 +50,12 @@ def record(number: int, allowed: Allowed = Allowed.CLOUD_OK) -> Record:
     )
 
 
-RECORDS = [record(n, Allowed.ON_PREM_ONLY if n % 4 == 0 else Allowed.CLOUD_OK) for n in range(20)]
+RECORDS = [record(n, Residency.ON_PREM_ONLY if n % 4 == 0 else Residency.CLOUD_OK) for n in range(20)]
 
 
 def test_the_same_utterances_under_other_rules():
     """Faster and dearer; private ones stay at home, whatever the rules."""
-    was, fast = as_it_was(RECORDS), replay(RECORDS, Rules("fastest", Objective.LATENCY))
+    was, fast = as_it_was(RECORDS), replay(RECORDS, RoutingRules("fastest", Objective.LATENCY))
 
     assert (was.p50_ms, was.usd, was.cloud, was.violations) == (480.0, 0.0, 0.0, 0)
     assert (fast.p50_ms, fast.usd, fast.cloud) == (200.0, pytest.approx(15 * 0.006), 0.75)
@@ -63,7 +64,7 @@ def test_the_same_utterances_under_other_rules():
 
 def test_budgets_fill_up_again_in_the_replay():
     """The first few are made in the cloud, the rest at home."""
-    capped = replay(RECORDS, Rules("capped", budgets=Budgets(day=0.02)))
+    capped = replay(RECORDS, RoutingRules("capped", budgets=Budgets(day=0.02)))
 
     assert capped.usd == pytest.approx(0.024)
     assert capped.changed == 4
@@ -80,7 +81,7 @@ def test_utterances_without_a_route_lower_the_coverage():
     """A cloud-only fleet has nothing for a private session."""
     lonely = [replace(one, fleet=FLEET[1:]) for one in RECORDS]
 
-    assert replay(lonely, Rules()).covered == 0.75
+    assert replay(lonely, RoutingRules()).covered == 0.75
 
 
 def test_the_command_compares_traces(tmp_path):
@@ -113,11 +114,13 @@ SCENARIO = Scenario(
     seconds=20,
     per_second=50,
     on_prem_only=0.3,
-    troubles=(Trouble("aws", 5, 10, "stalls"), Trouble("aws", 12, 15, "fails")),
+    troubles=(ScheduledFault("aws", 5, 10, "stalls"), ScheduledFault("aws", 12, 15, "fails")),
 )
 
 
-@pytest.mark.parametrize("rules", [Rules("a"), Rules("b", Objective.COST), Rules("c", prefer=(Place.CLOUD,))])
+@pytest.mark.parametrize(
+    "rules", [RoutingRules("a"), RoutingRules("b", Objective.COST), RoutingRules("c", prefer=(Place.CLOUD,))]
+)
 def test_an_outage_loses_nobody(rules):
     """Every utterance gets its final, no private one meets the cloud, and the cloud is used again afterwards."""
     tally = simulate(SCENARIO, rules)
@@ -131,14 +134,14 @@ def test_an_outage_loses_nobody(rules):
 
 def test_a_story_repeats():
     """The same seed, the same figures."""
-    one, other = simulate(SCENARIO, Rules()), simulate(SCENARIO, Rules())
+    one, other = simulate(SCENARIO, RoutingRules()), simulate(SCENARIO, RoutingRules())
 
     assert (one.finals, one.times, one.usd) == (other.finals, other.times, other.usd)
 
 
 def test_a_budget_holds_in_the_simulation():
     """When the day's money is gone, the rest is made at home."""
-    tally = simulate(SCENARIO, Rules(budgets=Budgets(day=0.5)))
+    tally = simulate(SCENARIO, RoutingRules(budgets=Budgets(day=0.5)))
 
     assert tally.usd <= 0.5 + 0.0121
 
@@ -147,8 +150,8 @@ def test_each_purse_holds_in_the_simulation():
     """A session's money and a tenant's are counted for themselves, and exceeded by what is on its way at most."""
     told = structs.replace(SCENARIO, sessions=20, tenants=4)
 
-    by_session = simulate(told, Rules(budgets=Budgets(session=0.03))).usd_by_session
-    by_tenant = simulate(told, Rules(budgets=Budgets(tenant=0.1))).usd_by_tenant
+    by_session = simulate(told, RoutingRules(budgets=Budgets(session=0.03))).usd_by_session
+    by_tenant = simulate(told, RoutingRules(budgets=Budgets(tenant=0.1))).usd_by_tenant
 
     assert len(by_session) == 20
     assert all(0.03 <= usd <= 0.03 + 0.0121 for usd in by_session.values())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.domain.audio import SAMPLE_RATE, ms
-from app.web.resampler import Resampler
+from app.web.parley.resampler import Resampler
 
 
 def tone(rate: int, seconds: float = 1.0, hertz: float = 440.0) -> np.ndarray:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.sentences import Cutter, plain
+from app.domain.dialog.sentences import SentenceChunker, plain
 
 
-def pieces_of(*deltas: str, cutter: Cutter | None = None) -> list[str]:
-    cutter = cutter or Cutter()
+def pieces_of(*deltas: str, cutter: SentenceChunker | None = None) -> list[str]:
+    cutter = cutter or SentenceChunker()
     pieces: list[str] = []
     for delta in deltas:
         cutter, complete = cutter.hear(delta)
@@ -69,14 +69,14 @@ def test_the_pieces_of_a_reply(text: str, pieces: list[str]):
 
 def test_a_sentence_does_not_wait_for_the_next():
     """A stop and a space are enough where no abbreviation is in sight."""
-    _, pieces = Cutter().hear("It is late. ")
+    _, pieces = SentenceChunker().hear("It is late. ")
 
     assert pieces == ("It is late.",)
 
 
 def test_the_first_clause_comes_at_once():
     """A comma is enough for the first piece, as soon as the space behind it is there."""
-    cutter, none_yet = Cutter().hear("Of course,")
+    cutter, none_yet = SentenceChunker().hear("Of course,")
     cutter, pieces = cutter.hear(" I can")
 
     assert (none_yet, pieces) == ((), ("Of course,",))
@@ -84,7 +84,7 @@ def test_the_first_clause_comes_at_once():
 
 def test_later_pieces_are_whole_sentences():
     """Behind the first piece a comma no longer cuts."""
-    cutter, _ = Cutter().hear("Of course. So")
+    cutter, _ = SentenceChunker().hear("Of course. So")
     cutter, pieces = cutter.hear(" when it rains, when it pours, we stay. Now")
 
     assert pieces == ("So when it rains, when it pours, we stay.",)
@@ -93,12 +93,12 @@ def test_later_pieces_are_whole_sentences():
 
 def test_a_run_on_is_cut_at_a_space():
     """Without any stop a piece ends at the last space before it grows too long."""
-    assert pieces_of("word " * 12, cutter=Cutter(longest=20)) == ["word word word word"] * 3
+    assert pieces_of("word " * 12, cutter=SentenceChunker(longest=20)) == ["word word word word"] * 3
 
 
 def test_a_run_on_is_rather_cut_at_a_comma():
     """A comma late enough in a run-on is a better place than a space."""
-    cutter = Cutter(longest=20, has_spoken=True)
+    cutter = SentenceChunker(longest=20, has_spoken=True)
 
     assert pieces_of("one two three, four five six", cutter=cutter) == ["one two three,", "four five six"]
 
@@ -127,7 +127,7 @@ def split_replies(draw: st.DrawFn) -> list[str]:
 @given(split_replies(), st.integers(5, 60))
 def test_no_word_is_lost(deltas: list[str], longest: int):
     """The pieces hold every letter and digit of the reply, in order."""
-    pieces = pieces_of(*deltas, cutter=Cutter(longest=longest))
+    pieces = pieces_of(*deltas, cutter=SentenceChunker(longest=longest))
 
     assert letters("".join(pieces)) == letters("".join(deltas))
 
@@ -143,7 +143,7 @@ def test_no_word_is_split(deltas: list[str]):
 @given(split_replies(), st.integers(5, 60))
 def test_the_pieces_depend_on_the_text_alone(deltas: list[str], longest: int):
     """However the model splits its deltas, the voice says the same pieces."""
-    cutter = Cutter(longest=longest)
+    cutter = SentenceChunker(longest=longest)
 
     assert pieces_of(*deltas, cutter=cutter) == pieces_of("".join(deltas), cutter=cutter)
 
@@ -151,4 +151,4 @@ def test_the_pieces_depend_on_the_text_alone(deltas: list[str], longest: int):
 @given(split_replies(), st.integers(5, 60))
 def test_a_piece_is_never_longer_than_allowed(deltas: list[str], longest: int):
     """No piece keeps the voice busy longer than the stated length."""
-    assert all(len(piece) <= longest + 1 for piece in pieces_of(*deltas, cutter=Cutter(longest=longest)))
+    assert all(len(piece) <= longest + 1 for piece in pieces_of(*deltas, cutter=SentenceChunker(longest=longest)))

@@ -8,16 +8,17 @@ import anyio
 import msgspec
 import pytest
 
-from app.domain import effects as do
-from app.domain import events as ev
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.errors import ProviderBusy, ProviderDown
-from app.domain.floor import Floor, TurnRules
-from app.domain.route import Place, Route
+from app.domain.residency import Place
+from app.domain.routing.route import Route
 from app.media.decode import decode
-from app.runtime.archive import Archive
-from app.runtime.engines import Engines, FinalRoute
-from app.runtime.session import run_session
-from app.runtime.telemetry import Telemetry
+from app.runtime.dialog.engines import Engines, SingleRouteFinals
+from app.runtime.dialog.session import run_session
+from app.runtime.dialog.telemetry import TurnTelemetry
+from app.runtime.recording.uploader import Uploader
 from tests.fakes import (
     SILENCE,
     SPEECH,
@@ -50,22 +51,22 @@ class Room:
         self.spool = MemorySpool()
         self.live = live
         self.turns = turns
-        self.floor = Floor(rules or TurnRules())
+        self.floor = DialogState(rules or TurnRules())
 
     async def run(self, browser: Browser) -> Browser:
         engines = Engines(
             ScriptedDetector(),
-            FinalRoute(LOCAL, self.transcriber, live=self.live),
+            SingleRouteFinals(LOCAL, self.transcriber, live=self.live),
             ScriptedTranscriber("draft"),
             self.generator,
             self.synthesizer,
             self.turns,
         )
         clock = EagerClock()
-        archive = Archive(self.spool, self.store, now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000)
+        archive = Uploader(self.spool, self.store, now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000)
         with anyio.fail_after(10):
             async with archive.running(), archive.recording("one", acknowledge=browser.acknowledge) as recorder:
-                telemetry = Telemetry("one", clock)
+                telemetry = TurnTelemetry("one", clock)
                 await run_session(browser, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)
         return browser
 

@@ -1,6 +1,6 @@
 """Segments as text, SRT, WebVTT and JSON."""
 
-from app.domain.subtitles import Segment, as_json, as_srt, as_text, as_vtt
+from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 
 SEGMENTS = [Segment(8_000, 40_000, "Hello there."), Segment(16_000 * 3661, 16_000 * 3662, "An hour --> later.")]
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from app.cli.tenants import tenants as command
 from app.domain.errors import SettingsError
-from app.domain.policy import Allowed
+from app.domain.residency import Residency
 from app.domain.tenant import Tenant, fingerprint, identify
+from app.policy.reloading_file import open_reloading_file
 from app.policy.tenants_file import parse_tenants, read_tenants
-from app.policy.watch import watched
 
 ACME, GLOBEX = fingerprint("acme's key"), fingerprint("globex's key")
 FILE = f"""
@@ -50,7 +50,7 @@ def test_the_file():
     """One table a tenant; what is not said is as the service has it."""
     acme, ops = parse_tenants(FILE, "tenants.toml")
 
-    assert acme == Tenant("acme", (ACME,), False, 2, 1.5, False, 30, Allowed.ON_PREM_ONLY)
+    assert acme == Tenant("acme", (ACME,), False, 2, 1.5, False, 30, Residency.ON_PREM_ONLY)
     assert ops == Tenant("ops", (GLOBEX,), operator=True)
 
 
@@ -80,7 +80,7 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
     """A typing error locks nobody out and lets nobody in."""
     path = tmp_path / "tenants.toml"
     path.write_text(FILE)
-    tenants = await watched(path, read_tenants)
+    tenants = await open_reloading_file(path, read_tenants)
 
     for text, names in [("[acme]", ["acme", "ops"]), (FILE.replace("[ops]", "[boss]"), ["acme", "boss"])]:
         path.write_text(text)

@@ -9,11 +9,11 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.types import ExceptionHandlersMap, Guard
 
 from app.domain.errors import BlobNotFound, ClientError, ClientFault, ParleyError, ProviderError
-from app.domain.manifest import Manifest
+from app.domain.recording.manifest import Manifest
 from app.domain.tenant import Tenant
-from app.runtime.library import Library
+from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.service import Service
-from app.web.sockets import may_connect
+from app.web.parley.sockets import may_connect
 
 _STATUS = {
     ClientFault.BAD_AUDIO: 415,
@@ -33,7 +33,7 @@ def service_of(state: State) -> Service:
     return service
 
 
-def library_of(state: State) -> Library:
+def library_of(state: State) -> RecordingStore:
     return service_of(state).archive.library
 
 
@@ -68,4 +68,4 @@ def _told(_: Request[Any, Any, Any], error: ParleyError) -> Response[dict[str, s
 
 
 GUARDS: list[Guard] = [_known_page]
-TOLD: ExceptionHandlersMap = {ParleyError: _told}
+EXCEPTION_HANDLERS: ExceptionHandlersMap = {ParleyError: _told}

@@ -9,9 +9,9 @@ from litestar.params import FromQuery, QueryParameter
 
 from app.domain.audio import seconds
 from app.domain.errors import BlobNotFound
-from app.domain.manifest import Manifest
+from app.domain.recording.manifest import Manifest
 from app.domain.tenant import Tenant
-from app.runtime.library import Indexed
+from app.runtime.recording.recording_store import RecordingRef
 from app.web.recordings.access import library_of
 
 LOOKS = 4
@@ -52,7 +52,7 @@ async def recordings(
     return {"recordings": page, "next": last and f"{last.day}/{last.session}"}
 
 
-async def _known(state: State, user: Tenant, asked: str | None, since: str, until: str) -> list[Indexed]:
+async def _known(state: State, user: Tenant, asked: str | None, since: str, until: str) -> list[RecordingRef]:
     """What this user may see of what it asks for; the newest first."""
     if not user.operator and asked not in (None, user.name):
         return []

@@ -9,11 +9,11 @@ from litestar.params import FromPath, QueryParameter
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import BlobNotFound
-from app.domain.manifest import ArchivedFinal, Manifest
+from app.domain.recording.manifest import ArchivedFinal, Manifest
 from app.domain.tenant import Tenant
 from app.media.codec import CONTENT_TYPE, wav_header
 from app.web.recordings.access import StillLive, library_of, manifest_for, service_of
-from app.web.recordings.sound import Format, sound_of
+from app.web.recordings.audio_response import Format, audio_response
 
 Seconds = Annotated[float | None, QueryParameter(ge=0)]
 
@@ -38,7 +38,7 @@ async def audio(
     found = await manifest_for(request.user, state, session)
     last = found.samples if end is None else min(found.samples, round(end * SAMPLE_RATE))
     first = min(round((start or 0.0) * SAMPLE_RATE), last)
-    return await sound_of(request, library_of(state), found, first, last, form)
+    return await audio_response(request, library_of(state), found, first, last, form)
 
 
 @get("/{session:str}/utterances/{number:int}")
@@ -64,7 +64,7 @@ async def utterance_audio(
     found = await manifest_for(request.user, state, session)
     final = _utterance(found, number)
     first, last = final.speech or (final.start, final.end)
-    return await sound_of(request, library_of(state), found, first, last, form)
+    return await audio_response(request, library_of(state), found, first, last, form)
 
 
 @get("/{session:str}/replies/{number:int}/audio")

@@ -11,10 +11,10 @@ from litestar.params import FromPath
 
 from app.domain.errors import BlobNotFound, ClientError, ClientFault, ProviderBusy
 from app.domain.tenant import Tenant
-from app.runtime.partial import PartialFiles
+from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.service import new_session_id
 from app.web.recordings.access import service_of
-from app.web.recordings.bringing import no_place, unattended, write_down
+from app.web.recordings.create import refusal, run_unattended, transcribe_upload
 
 VERSION = {"tus-resumable": "1.0.0"}
 
@@ -47,14 +47,16 @@ async def append(state: State, request: Request[Tenant, Any, Any], name: FromPat
     headers = {**VERSION, "upload-offset": str(here)}
     if not whole:
         return Response(None, headers=headers)
-    if full := no_place(service, request.user):
+    if full := refusal(service, request.user):
         raise ProviderBusy("recordings", f"{full}, then send an empty PATCH")
     session = new_session_id()
     service.sessions[session] = request.user.name
     file = await to_thread.run_sync(files.path(name).open, "rb")
     await files.drop(name)  # the open file is all that is needed
-    work = partial(write_down, service, file, session, request.user, None)
-    return Response(None, headers={**headers, "parley-recording": session}, background=BackgroundTask(unattended, work))
+    work = partial(transcribe_upload, service, file, session, request.user, None)
+    return Response(
+        None, headers={**headers, "parley-recording": session}, background=BackgroundTask(run_unattended, work)
+    )
 
 
 @delete("/{name:str}", status_code=204)
@@ -63,7 +65,7 @@ async def drop(state: State, request: Request[Tenant, Any, Any], name: FromPath[
     await _files(state, request.user, name).drop(name)
 
 
-def _files(state: State, user: Tenant | None = None, name: str = "") -> PartialFiles:
+def _files(state: State, user: Tenant | None = None, name: str = "") -> ResumableUploads:
     """Raises BlobNotFound where the upload of this name is not this user's."""
     files = service_of(state).partial
     if files is None:

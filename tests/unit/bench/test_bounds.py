@@ -3,7 +3,7 @@ import pytest
 
 from app.domain.audio import SAMPLE_RATE
 from bench.bounds import levels_db, refine
-from bench.room import room_tone
+from bench.room_tone import room_tone
 from tests.unit.bench.making import sound
 
 NOISY = np.concatenate([sound(1.0, level_db=-70), sound(2.0, level_db=-20), sound(1.0, level_db=-70)])

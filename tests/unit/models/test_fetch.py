@@ -16,7 +16,7 @@ import pytest
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Folder, Model
 from app.models.fetch import pull
-from app.models.shelf import State, state
+from app.models.verification import ModelState, state
 
 from .conftest import CONFIG, WEIGHTS, LoopbackHub, file_of
 
@@ -50,7 +50,7 @@ def test_a_folder_that_was_copied_in_is_good_as_it_is(tmp_path: Path, model: Mod
 
     assert not pull(model, tmp_path, hub="http://127.0.0.1:9")
 
-    assert state(model, tmp_path / "echo") is State.READY
+    assert state(model, tmp_path / "echo") is ModelState.READY
 
 
 def test_a_local_folder_is_a_source(tmp_path: Path, from_sources: Change, filled: Path) -> None:
@@ -70,7 +70,7 @@ def test_only_the_damaged_file_is_fetched(tmp_path: Path, hub: LoopbackHub, mode
     assert pull(model, tmp_path, hub=hub.address)
 
     assert [path for path, _ in hub.requests] == ["/some/echo/resolve/main/model.bin"]
-    assert state(model, tmp_path / "echo") is State.READY
+    assert state(model, tmp_path / "echo") is ModelState.READY
 
 
 def test_a_file_changed_in_place_is_noticed(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
@@ -78,7 +78,7 @@ def test_a_file_changed_in_place_is_noticed(tmp_path: Path, hub: LoopbackHub, mo
     pull(model, tmp_path, hub=hub.address)
     (tmp_path / "echo" / "model.bin").write_bytes(WEIGHTS[::-1])
 
-    assert state(model, tmp_path / "echo") is State.UNVERIFIED
+    assert state(model, tmp_path / "echo") is ModelState.UNVERIFIED
     assert pull(model, tmp_path, hub=hub.address)
 
 
@@ -116,7 +116,7 @@ def test_a_killed_pull_leaves_no_half_model_and_is_continued(tmp_path: Path, hub
     hub.stall_after = None
     hub.released.set()
 
-    assert state(model, tmp_path / "echo") is State.ABSENT
+    assert state(model, tmp_path / "echo") is ModelState.ABSENT
     assert pull(model, tmp_path, hub=hub.address)
 
     last = hub.ranges_asked[-1]

@@ -8,7 +8,7 @@ import pytest
 from app.domain.errors import ModelUnavailable, SettingsError
 from app.models.catalogue import Hub, Model
 from app.models.fetch import pull
-from app.models.shelf import State, state
+from app.models.verification import ModelState, state
 
 from .conftest import CONFIG, WEIGHTS, LoopbackHub
 
@@ -20,7 +20,7 @@ def test_a_model_is_pulled_from_the_hub(tmp_path: Path, hub: LoopbackHub, model:
     folder = tmp_path / "models" / "echo"
     assert (folder / "model.bin").read_bytes() == WEIGHTS
     assert (folder / "config.json").read_bytes() == CONFIG
-    assert state(model, folder) is State.READY
+    assert state(model, folder) is ModelState.READY
     assert sorted(path.name for path in (tmp_path / "models" / ".fetching").iterdir()) == ["echo.lock"]
 
 

@@ -10,7 +10,7 @@ from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Catalogue, Model
 from app.models.fetch import pull
 from app.models.resolve import resolve, resolve_file
-from app.models.shelf import State, state, verify
+from app.models.verification import ModelState, state, verify
 
 from .conftest import CONFIG, WEIGHTS, LoopbackHub
 
@@ -44,7 +44,7 @@ def test_a_copied_folder_works_offline(tmp_path: Path, model: Model, catalogue: 
 
     assert resolve("echo", tmp_path, catalogue) == tmp_path / "echo"
 
-    assert state(model, tmp_path / "echo") is State.READY
+    assert state(model, tmp_path / "echo") is ModelState.READY
 
 
 def test_a_folder_that_takes_no_stamp_works(tmp_path: Path, model: Model, catalogue: Catalogue) -> None:
@@ -54,7 +54,7 @@ def test_a_folder_that_takes_no_stamp_works(tmp_path: Path, model: Model, catalo
 
     assert resolve("echo", tmp_path, catalogue) == tmp_path / "echo"
 
-    assert state(model, tmp_path / "echo") is State.UNVERIFIED
+    assert state(model, tmp_path / "echo") is ModelState.UNVERIFIED
 
 
 def test_a_missing_model_says_how_to_get_it(tmp_path: Path, catalogue: Catalogue) -> None:
@@ -116,12 +116,12 @@ def test_verify_finds_what_a_look_cannot(tmp_path: Path, model: Model, change_qu
     fill(tmp_path / "echo")
     assert not verify(model, tmp_path / "echo")
     change_quietly(tmp_path / "echo" / "model.bin")
-    assert state(model, tmp_path / "echo") is State.READY
+    assert state(model, tmp_path / "echo") is ModelState.READY
 
     faults = verify(model, tmp_path / "echo")
 
     assert [str(fault) for fault in faults] == ["model.bin has the wrong checksum"]
-    assert state(model, tmp_path / "echo") is State.UNVERIFIED
+    assert state(model, tmp_path / "echo") is ModelState.UNVERIFIED
 
 
 @pytest.fixture

@@ -1,0 +1,127 @@
+"""The routes finals may take, the rules over them, and the log of what they did."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from random import SystemRandom
+from typing import Any, assert_never, cast
+
+from app import registry
+from app.assembly.speech import finals_model, open_whisper, spoken_clip
+from app.config import Settings
+from app.data.decisions import open_decisions
+from app.domain.ports import DraftTranscriber, Reporting, Transcriber
+from app.domain.routing.decision import DecisionRecord, Expense
+from app.policy.reloading_file import open_reloading_file
+from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile
+from app.policy.rules_file import read_rules, rules_path
+from app.runtime.clock import SystemClock
+from app.runtime.routing.metering import EngineMeter
+from app.runtime.routing.route_metrics import RoutingMetrics
+from app.runtime.routing.routes import Routes
+from app.runtime.service import RoutingPolicy
+from app.runtime.supervision import run_in_background
+
+
+@asynccontextmanager
+async def open_policy(
+    settings: Settings, tables: Mapping[str, RouteTable]
+) -> AsyncGenerator[tuple[Routes, RoutingPolicy], None]:
+    """These routes, opened and tended, and the log of what they did."""
+    rules = await open_reloading_file(rules_path(settings.parley_policy), read_rules)
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        decisions = await stack.enter_async_context(open_decisions(settings.database_url))
+        clip = await spoken_clip()
+        engines = {
+            name: await stack.enter_async_context(_open_route(settings, name, table, clip))
+            for name, table in tables.items()
+        }
+        routes = Routes(
+            tuple(profile(name, table) for name, table in tables.items()),
+            engines,
+            rules=lambda: rules.value,
+            clock=clock,
+            chance=SystemRandom().random,
+            reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
+            clip=clip,
+        )
+        routes.ledger.resume(await decisions.spent_on(routes.ledger.today()))
+        metrics = RoutingMetrics(routes)
+
+        def record(decision: DecisionRecord) -> None:
+            decisions.record(decision)
+            metrics.record(decision)
+
+        def note(expense: Expense) -> None:
+            decisions.record(expense)
+            metrics.note(expense)
+
+        routes.record, routes.note = record, note
+        await stack.enter_async_context(run_in_background(decisions.write, routes.tend, partial(rules.follow, clock)))
+        yield routes, RoutingPolicy(routes, decisions, metrics.text, lambda: rules.error)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEngines:
+    """The routes' engines for one session, and the meters of those that keep something for it."""
+
+    engines: Mapping[str, Transcriber]
+    meters: Mapping[str, EngineMeter]
+
+
+@asynccontextmanager
+async def open_session_engines(
+    routes: Routes, tables: Mapping[str, RouteTable], drafter: DraftTranscriber
+) -> AsyncGenerator[SessionEngines, None]:
+    """Transcribe keeps a stream for each speaker, the local model what was said just before, the others nothing."""
+    async with AsyncExitStack() as stack:
+        own, meters = dict(routes.engines), dict[str, EngineMeter]()
+        for name, table in tables.items():
+            if isinstance(table, LocalRoute):
+                own[name] = cast(Any, routes.engines[name]).for_session(drafter)
+            if isinstance(table, AwsRoute):
+                own[name] = kept = await stack.enter_async_context(cast(Any, routes.engines[name]).session())
+                meters[name] = EngineMeter(kept, routes.standings[name].profile.price)
+        yield SessionEngines(own, meters)
+
+
+def _may_report(table: RouteTable) -> bool:
+    """Whether it may be a Parley worker: a server with an address of its own."""
+    return isinstance(table, OpenAIRoute) and table.base_url is not None
+
+
+def _open_route(
+    settings: Settings, name: str, table: RouteTable, clip: bytes
+) -> AbstractAsyncContextManager[Transcriber]:
+    match table:
+        case LocalRoute():
+            return cast(
+                AbstractAsyncContextManager[Transcriber],
+                open_whisper(settings, finals_model(settings), settings.beam_size, clip),
+            )
+        case OpenAIRoute():
+            own = table.base_url is None or table.base_url == settings.openai_base_url
+            key = settings.openai_api_key.get_secret_value() if own and settings.openai_api_key else ""
+            return registry.opened(
+                registry.TRANSCRIBERS,
+                "openai",
+                provider_name=name,
+                base_url=table.base_url or settings.openai_base_url,
+                api_key=table.api_key or key,
+                model=table.model,
+                prompt=table.prompt,
+            )
+        case AwsRoute():
+            return registry.opened(
+                registry.TRANSCRIBERS,
+                "aws",
+                region=table.region,
+                endpoint_url=table.endpoint_url or settings.aws_endpoint_url_transcribe_streaming,
+                language=table.language,
+                vocabulary=table.vocabulary,
+                max_streams=table.at_once or 25,
+            )
+        case _:
+            assert_never(table)

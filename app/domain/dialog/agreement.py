@@ -1,0 +1,50 @@
+"""What successive drafts agree on.
+
+Local agreement (Liu et al., "Low-Latency Sequence-to-Sequence Speech Recognition
+and Translation by Partial Hypothesis Selection", 2020): the longest common prefix
+of two successive drafts is taken as stable. Words are compared without case and
+punctuation, because those change with every new word behind them.
+"""
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import takewhile
+
+_EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"  # noqa: RUF001 because these are the very signs meant
+
+
+def same_word(one: str, other: str) -> bool:
+    """True where two spellings are the same spoken word."""
+    return one.strip(_EDGES).casefold() == other.strip(_EDGES).casefold()
+
+
+def agreement(one: str, other: str) -> float:
+    """How far two texts have the same words in the same order, 0 to 1; case and punctuation do not count."""
+    words = [[word.strip(_EDGES).casefold() for word in text.split()] for text in (one, other)]
+    return SequenceMatcher(None, words[0], words[1], autojunk=False).ratio()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAgreement:
+    """The drafts of one utterance so far. Stable words are never taken back."""
+
+    stable: tuple[str, ...] = ()
+    newest: tuple[str, ...] = ()
+
+    def hear(self, draft: str) -> "LocalAgreement":
+        """The agreement after one more draft of the same utterance."""
+        words = tuple(draft.split())
+        pairs = zip(self.newest, words, strict=False)
+        agreed = sum(1 for _ in takewhile(lambda pair: same_word(*pair), pairs))
+        if agreed > len(self.stable) and all(map(same_word, self.stable, words)):
+            return LocalAgreement(words[:agreed], words)
+        return LocalAgreement(self.stable, words)
+
+    @property
+    def text(self) -> str:
+        """What to show: the stable words, and behind them the newest guess."""
+        return " ".join((*self.stable, *self.newest[len(self.stable) :]))
+
+    @property
+    def stable_text(self) -> str:
+        return " ".join(self.stable)

@@ -1,0 +1,184 @@
+"""Cuts a reply, while it is still being written, where a voice can take it up.
+
+The first piece may end at a comma, so that the voice starts early; later pieces are whole
+sentences. Where the pieces end depends on the text alone, never on how it was split into deltas.
+What is spoken loses its markdown; what is shown stays as it came.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+_CLOSERS = "\"'”’»)\\]」』）*_`~"  # noqa: RUF001 because these are the very signs meant
+_BREAK = re.compile(
+    rf"""(?P<wide>[。！？]+[{_CLOSERS}]*)            # ends a sentence, no space needed
+      | (?P<stop>[.!?…]+(?P<closers>[{_CLOSERS}]*))  # ends a sentence where a space follows
+      | (?P<line>\n)
+      | (?P<wide_clause>[，、；：])
+      | (?P<clause>[,;:—–]+[{_CLOSERS}]*)            # ends a clause where a space follows""",  # noqa: RUF001 likewise
+    re.VERBOSE,
+)
+
+_NEVER_LAST = re.compile(
+    r"adm|approx|ca|capt|cf|col|corp|dept|dr|e\.g|est|fig|gen|gov|hon|i\.e|lt|messrs|mme|mr|mrs|ms|mt|nr"
+    r"|prof|rep|rev|sen|sgt|st|u\.k|u\.n|u\.s|vol|vs",
+    re.IGNORECASE,
+)
+"""Abbreviations that a sentence hardly ends on."""
+
+_LAST_BEFORE_CAPITAL = re.compile(r"a\.m|al|b\.c|co|d\.c|etc|inc|jr|ltd|p\.m|ph\.d|sr", re.IGNORECASE)
+"""Abbreviations that end a sentence where a capital letter follows."""
+
+_LAST_WORDS = re.compile(r"(?:(\S+)\s+)?(\S+)$")
+_INITIAL = re.compile(r"[A-HJ-Z](\.[A-Z])*")
+_NUMERAL = re.compile(r"\n[ \t>*_]*(\d{1,3}|[A-Za-z])$")
+_OPEN_BRACKET = re.compile(r"\[[^\[\]\n]*$")
+_NEXT_BRACKET = re.compile(r"[^\[\]\n]*([\[\]\n].?|$)", re.DOTALL)
+
+_MARKDOWN = (
+    (re.compile(r"(?<=\n)[ \t]*(```|~~~)[^\n`]*"), ""),
+    (re.compile(r"!?\[([^\[\]\n]*)\]\([^()\n]*\)"), r"\1"),
+    (re.compile(r"(?<=\n)(?:[ \t]*(?:#{1,6}|>|[-*+•])[ \t]+(?=\S))+"), ""),
+    (re.compile(r"`+|~~"), ""),
+    (re.compile(r"(?<!\w)\*+(?=\S)|(?<=\S)\*+(?!\w)"), ""),
+    (re.compile(r"(?<!\w)_+|_+(?!\w)"), ""),
+    (re.compile(r"\|"), " "),
+)
+
+
+def plain(text: str, before: str = "\n") -> str:
+    """What to say of a text in markdown; `before` is the character in front of it."""
+    said = before + text
+    for sign, instead in _MARKDOWN:
+        said = sign.sub(instead, said)
+    return " ".join("".join(filter(_is_spoken, said.removeprefix(before))).split())
+
+
+def _is_spoken(sign: str) -> bool:
+    """False for emoji, whose names a voice would read out."""
+    return sign != "\N{VARIATION SELECTOR-16}" and not (
+        sign >= "\N{LEFTWARDS ARROW}" and unicodedata.category(sign) in {"So", "Sk"}
+    )
+
+
+def _weight(text: str) -> int:
+    """How much there is to say, in letters; a CJK sign says as much as three."""
+    return sum(3 if letter >= "\N{CJK RADICAL REPEAT}" else 1 for letter in text if letter.isalnum())
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceChunker:
+    """One reply so far. Pieces come out in order and together hold every word."""
+
+    first_clause: int = 8
+    """Letters the first piece must have to end at a comma."""
+
+    longest: int = 240
+    """Characters after which a run-on is cut at a space."""
+
+    held: str = ""
+    before: str = "\n"
+    """The last character already cut off; a reply begins on a new line."""
+
+    has_spoken: bool = False
+
+    def hear(self, delta: str) -> tuple["SentenceChunker", tuple[str, ...]]:
+        """The cutter after one more delta, and the pieces that are now complete."""
+        cutter = replace(self, held=self.held + delta)
+        pieces = []
+        while end := _end_of_piece(cutter):
+            piece = plain(cutter.held[:end], cutter.before)
+            is_speakable = any(map(str.isalnum, piece))
+            cutter = replace(
+                cutter,
+                held=cutter.held[end:],
+                before=cutter.held[end - 1],
+                has_spoken=cutter.has_spoken or is_speakable,
+            )
+            if is_speakable:
+                pieces.append(piece)
+        return cutter, tuple(pieces)
+
+    def rest(self) -> tuple[str, ...]:
+        """What is left when the reply has ended: one piece, or none."""
+        piece = plain(self.held, self.before)
+        return (piece,) if any(map(str.isalnum, piece)) else ()
+
+
+def _end_of_piece(cutter: SentenceChunker) -> int | None:
+    """Where the first piece in `held` ends; None while that is not yet known."""
+    window = cutter.held[: cutter.longest + 1]
+    is_full = len(cutter.held) > cutter.longest
+    for end, is_end in _breaks(cutter, window):
+        if is_end:
+            return end
+        if is_end is None and not is_full:
+            return None
+    return _last_space(window) if is_full else None
+
+
+def _breaks(cutter: SentenceChunker, window: str) -> Iterator[tuple[int, bool | None]]:
+    """Every place where a piece may end, and whether it does; None: what follows will tell."""
+    for found in _BREAK.finditer(window):
+        end, said = found.end(), cutter.before + window[: found.start()]
+        following = window[end:]
+        if found["line"]:
+            yield end, True
+        elif (in_link := _is_in_link(said + found[0], following)) is not False:
+            yield end, None if in_link is None else False
+        elif found["wide"]:
+            yield end, True if following else None
+        elif found["stop"]:
+            yield end, _ends_sentence(said, found["stop"], found["closers"], following)
+        elif not cutter.has_spoken and _weight(said) >= cutter.first_clause:
+            yield end, True if found["wide_clause"] else _has_space(following)
+
+
+def _is_in_link(said: str, following: str) -> bool | None:
+    """Whether this is between the brackets of a link."""
+    if not _OPEN_BRACKET.search(said):
+        return False
+    bracket = _NEXT_BRACKET.match(following)
+    closing = bracket[1] if bracket else ""
+    return None if closing in {"", "]"} else closing == "]("
+
+
+def _has_space(following: str) -> bool | None:
+    return following[0].isspace() if following else None
+
+
+def _ends_sentence(said: str, stop: str, closers: str, following: str) -> bool | None:
+    """Whether a stop ends a sentence; None while the next letter is unknown."""
+    if not _has_space(following):
+        return _has_space(following)
+    if following.startswith("\n"):
+        return True
+    if _NUMERAL.search(said):
+        return False
+    upcoming = following.lstrip().lstrip("*_`~\"'“‘«(")[:1]  # noqa: RUF001 because these are the very signs meant
+    is_ellipsis = stop.startswith(("..", "…"))
+    if is_ellipsis or any(sign in closers for sign in "\"'”’»"):  # noqa: RUF001 likewise
+        return not upcoming.islower() if upcoming else None
+    return stop != "." or _ends_on(said, upcoming)
+
+
+def _ends_on(said: str, upcoming: str) -> bool | None:
+    """Whether a full stop behind these words ends the sentence, or belongs to an abbreviation."""
+    words = _LAST_WORDS.search(said)
+    before, last = (words[1] or "", words[2].lstrip("\"'“‘«([*_`")) if words else ("", "")  # noqa: RUF001 likewise
+    if _NEVER_LAST.fullmatch(last) or (_INITIAL.fullmatch(last) and (not before or before[0].isupper())):
+        return False
+    if _LAST_BEFORE_CAPITAL.fullmatch(last):
+        return upcoming.isupper() if upcoming else None
+    if last.casefold() == "no":
+        return not upcoming.isdigit() if upcoming else None
+    return True
+
+
+def _last_space(window: str) -> int:
+    """Where to cut a run-on: behind the last comma of its second half, else at the last space."""
+    half = len(window) // 2
+    clause = max(window.rfind(sign, half) for sign in (", ", "; ", ": "))
+    space = max(window.rfind(sign, 1) for sign in " \t")
+    return clause + 1 if clause > 0 else space if space > 0 else len(window)

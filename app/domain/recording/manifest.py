@@ -1,0 +1,122 @@
+"""What is written down about a session: where its audio lies, and which final covers which samples.
+
+The finals cover the session's audio without a gap and without overlap: each one
+begins where the one before it ended, so the silence before an utterance belongs to
+it, and the silence behind the last utterance is an empty final of its own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from app.domain.audio import SAMPLE_RATE
+from app.domain.dialog.effects import ShowFinal
+from app.domain.tenant import OPEN
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedChunk:
+    key: str
+    start: int
+    """Samples from the session's first."""
+    end: int
+    sha256: str
+    """Of the blob, before it is encrypted."""
+    lost: tuple[tuple[int, int], ...] = ()
+    """Stretches that were damaged on the local disk, and are silence in the blob."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedFinal:
+    """One final, and the samples it answers for: [start, end)."""
+
+    start: int
+    end: int
+    text: str
+    turn: int | None = None
+    utterance: int | None = None
+    """None for the silence behind the last utterance."""
+    speech: tuple[int, int] | None = None
+    """From the utterance's first sample, pre-roll included, to the end of its speech."""
+    route: str | None = None
+    language: str | None = None
+    ttfs_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedReply:
+    turn: int
+    text: str
+    cancelled: str | None = None
+    """Why it was broken off; its text and sound are what was sent until then."""
+    key: str | None = None
+    """Its sound; None for a reply in text alone."""
+    samples: int = 0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedTranscript:
+    """The same audio, written down once more by another model."""
+
+    key: str
+    model: str
+    made: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    session: str
+    started: str
+    """ISO 8601, UTC."""
+    ended: str | None = None
+    """None while the session lives, or where it was cut off."""
+    recovered: bool = False
+    """The service died in the middle of this session; what had been acknowledged is all here."""
+    samples: int = 0
+    chunks: tuple[ArchivedChunk, ...] = ()
+    finals: tuple[ArchivedFinal, ...] = ()
+    replies: tuple[ArchivedReply, ...] = ()
+    transcripts: tuple[ArchivedTranscript, ...] = ()
+    audio: str = "flac"
+    tenant: str = OPEN.name
+    """Whose it is; older manifests do not say."""
+    format: int = FORMAT
+    sample_rate: int = SAMPLE_RATE
+
+    @property
+    def is_live(self) -> bool:
+        return self.ended is None and not self.recovered
+
+
+def archived(final: ShowFinal, ttfs_ms: int | None) -> ArchivedFinal:
+    """This final with the samples of its own utterance; tile() makes it cover the silence before it too."""
+    return ArchivedFinal(
+        final.start,
+        final.end,
+        final.hypothesis.text,
+        turn=final.turn,
+        utterance=final.utterance,
+        speech=(final.start, final.speech_end),
+        route=final.route.name if final.route else None,
+        language=final.hypothesis.language,
+        ttfs_ms=ttfs_ms,
+    )
+
+
+def tile(finals: Iterable[ArchivedFinal], samples: int) -> tuple[ArchivedFinal, ...]:
+    """Finals in the order of their audio, covering [0, samples) exactly."""
+    tiles: list[ArchivedFinal] = []
+    at = 0
+    for final in sorted(finals, key=lambda f: f.start):
+        if final.start >= samples:
+            break
+        tiles.append(replace(final, start=at))
+        at = final.end
+    if at < samples:
+        tiles.append(ArchivedFinal(at, samples, ""))
+    elif tiles and at > samples:
+        tiles[-1] = replace(tiles[-1], end=samples)
+    return tuple(tiles)

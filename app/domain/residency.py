@@ -1,0 +1,17 @@
+"""Where a session's audio may be processed, and where an engine processes it."""
+
+from enum import StrEnum
+
+
+class Residency(StrEnum):
+    """Where a session's voice may go."""
+
+    ON_PREM_ONLY = "on_prem_only"
+    CLOUD_OK = "cloud_ok"
+
+
+class Place(StrEnum):
+    """Where the user's voice goes."""
+
+    ON_PREM = "on_prem"
+    CLOUD = "cloud"

@@ -1,0 +1,117 @@
+"""The engines one session works with."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.domain.audio import AudioChunk
+from app.domain.ports import (
+    DraftTranscriber,
+    ReplyGenerator,
+    SpeechDetector,
+    SpeechSynthesizer,
+    Transcriber,
+    TurnDetector,
+)
+from app.domain.residency import Residency
+from app.domain.routing.route import Route
+from app.domain.transcript import Hypothesis
+
+
+class PendingFinal(Protocol):
+    """The final of one utterance, from its first sample until it is shown."""
+
+    @property
+    def live(self) -> bool:
+        """Whether audio flows while the person speaks, and nothing is speculated.
+
+        If not, the engine gets the whole utterance, as early as its pause.
+        """
+        ...
+
+    @property
+    def route(self) -> Route:
+        """Who made it; known once it is there."""
+        ...
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        """As a Transcriber does. Before confirm() the work is speculative, unless it is live."""
+        ...
+
+    def drafted(self, text: str) -> None:
+        """This is what the drafts come to so far."""
+        ...
+
+    def restrict(self) -> None:
+        """From now on the utterance may be heard on the premises alone."""
+        ...
+
+    def confirm(self) -> None:
+        """The utterance is over, and its final is awaited."""
+        ...
+
+    def shown(self, final: Hypothesis, route: Route | None) -> None:
+        """This is what the client got; without a route it is the newest draft."""
+        ...
+
+
+class FinalTranscription(Protocol):
+    """Where a session's finals are made."""
+
+    def open(
+        self, utterance: int, language: str | None, allowed: Residency, deadline_ms: float | None = None
+    ) -> PendingFinal:
+        """An utterance begins. Decides at once, and waits for nothing.
+
+        The deadline is the session's own, from the end of the utterance to the best text at hand.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SingleRouteFinals:
+    """Finals from one engine, whatever happens; each is owed by the route itself."""
+
+    route: Route
+    transcriber: Transcriber
+    live: bool = False
+
+    def open(
+        self,
+        utterance: int,  # noqa: ARG002 because it is always the same one
+        language: str | None,  # noqa: ARG002
+        allowed: Residency,  # noqa: ARG002
+        deadline_ms: float | None = None,  # noqa: ARG002
+    ) -> "SingleRouteFinals":
+        return self
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        return self.transcriber.transcribe(utterance, language=language)
+
+    def drafted(self, text: str) -> None:
+        pass
+
+    def restrict(self) -> None:
+        pass
+
+    def confirm(self) -> None:
+        pass
+
+    def shown(self, final: Hypothesis, route: Route | None) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    detector: SpeechDetector
+    finals: FinalTranscription
+    drafter: DraftTranscriber | None = None
+    generator: ReplyGenerator | None = None
+    synthesizer: SpeechSynthesizer | None = None
+    turn_detector: TurnDetector | None = None
+    idle: Callable[[], bool] = lambda: False
+    """Whether the machine that makes the finals has nothing better to do than one in vain."""

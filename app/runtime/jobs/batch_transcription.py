@@ -1,0 +1,69 @@
+"""Transcribe a recording: cut it where people pause, and write down each stretch of speech."""
+
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from app.domain.audio import AudioChunk, PreRoll, ms
+from app.domain.dialog.endpointing import Boundary, Endpointer, EndpointingRules
+from app.domain.ports import SpeechDetector, Transcriber
+from app.domain.recording.subtitles import Segment
+
+RULES = EndpointingRules(end_after_ms=700, end_after_complete_ms=700)
+"""Nobody waits for an answer, so a longer pause is waited for: more context, better words."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSegment:
+    """Speech between two pauses."""
+
+    audio: AudioChunk
+    speech_end: int
+
+
+async def transcribe_recording(
+    audio: AsyncIterable[AudioChunk],
+    *,
+    detector: SpeechDetector,
+    transcriber: Transcriber,
+    language: str | None = None,
+) -> AsyncGenerator[Segment, None]:
+    """Every stretch of speech that has words in it, in order, as soon as it is known."""
+    async with aclosing(speech_segments(audio, detector)) as found:
+        async for stretch in found:
+            async with aclosing(transcriber.transcribe(_once(stretch.audio), language=language)) as hypotheses:
+                async for hypothesis in hypotheses:
+                    if hypothesis.is_final and hypothesis.text.strip():
+                        yield Segment(
+                            stretch.audio.start, stretch.speech_end, hypothesis.text.strip(), hypothesis.language
+                        )
+
+
+async def speech_segments(
+    audio: AsyncIterable[AudioChunk], detector: SpeechDetector
+) -> AsyncGenerator[SpeechSegment, None]:
+    """Speech from pause to pause, none longer than an utterance may be."""
+    endpointer, pre_roll = Endpointer(RULES), PreRoll(ms(300))
+    pcm, start = bytearray(), 0
+    async with aclosing(detector.score(audio)) as scored_audio:
+        async for scored in scored_audio:
+            chunk = scored.chunk
+            inside = endpointer.in_speech
+            endpointer, boundary = endpointer.hear(scored, end_after_ms=RULES.end_after_ms)
+            if inside:
+                pcm += chunk.pcm
+            else:
+                pre_roll = pre_roll.hear(chunk)
+            if boundary is Boundary.START:
+                pcm = bytearray().join(c.pcm for c in pre_roll.chunks)
+                start = pre_roll.chunks[0].start
+                pre_roll = pre_roll.clear()
+            elif boundary in (Boundary.END, Boundary.SPLIT):
+                yield SpeechSegment(AudioChunk(bytes(pcm), start), endpointer.speech_end)
+                pcm, start = bytearray(), chunk.end
+    if endpointer.in_speech and pcm:
+        yield SpeechSegment(AudioChunk(bytes(pcm), start), endpointer.speech_end)
+
+
+async def _once(chunk: AudioChunk) -> AsyncGenerator[AudioChunk, None]:
+    yield replace(chunk, start=0)

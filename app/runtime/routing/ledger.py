@@ -1,0 +1,49 @@
+"""Money spent on finals, today; what is promised to finals on their way counts as spent."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from app.domain.routing.cost import Spent
+
+
+def utc_day() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+@dataclass(slots=True)
+class SpendLedger:
+    """Sessions count until they end, tenants and the whole service for one day (UTC)."""
+
+    today: Callable[[], str] = utc_day
+    tenants: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    sessions: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    day: str = ""
+
+    def resume(self, spent_today: Mapping[str, float]) -> None:
+        """Begin with what each tenant had spent before a restart."""
+        self._turn_page()
+        for tenant, usd in spent_today.items():
+            self.tenants[tenant] += usd
+
+    def spent(self, session: str, tenant: str) -> Spent:
+        self._turn_page()
+        return Spent(self.sessions.get(session, 0.0), self.tenants.get(tenant, 0.0), sum(self.tenants.values()))
+
+    def spend(self, session: str, tenant: str, usd: float) -> None:
+        """A negative amount gives back what was promised and not used. Both names are empty for the service's own."""
+        if usd:
+            self._turn_page()
+            if session:
+                self.sessions[session] += usd
+            self.tenants[tenant] += usd
+
+    def close(self, session: str) -> None:
+        self.sessions.pop(session, None)
+
+    def _turn_page(self) -> None:
+        today = self.today()
+        if today != self.day:
+            self.day = today
+            self.tenants.clear()

@@ -1,0 +1,228 @@
+"""The JSON messages on the socket. `frontend/PROTOCOL.md` says what they mean."""
+
+import base64
+from typing import Annotated, TypeAlias, assert_never
+
+import msgspec
+
+from app.domain.audio import SAMPLE_RATE, seconds
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.errors import ClientError, ClientFault, ParleyError, ProviderError
+from app.domain.residency import Residency
+from app.domain.routing.route import Route
+
+
+class _Message(msgspec.Struct, frozen=True, rename="camel", tag_field="type", omit_defaults=True):
+    pass
+
+
+# -- from the client ----------------------------------------------------------
+
+
+class ConfigureMessage(_Message, frozen=True, tag="configure"):
+    language: str | msgspec.UnsetType | None = msgspec.UNSET
+    reply: bool | None = None
+    speak: bool | None = None
+    place: Residency | None = None
+    archive: bool | None = None
+    deadline_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class EndMessage(_Message, frozen=True, tag="end"):
+    pass
+
+
+class CancelMessage(_Message, frozen=True, tag="cancel"):
+    pass
+
+
+class SayMessage(_Message, frozen=True, tag="say"):
+    text: str
+
+
+Control: TypeAlias = ConfigureMessage | EndMessage | CancelMessage | SayMessage
+_control = msgspec.json.Decoder(Control)
+
+
+class _Kind(msgspec.Struct):
+    type: str
+
+
+_kind = msgspec.json.Decoder(_Kind)
+_KINDS = {"configure", "end", "cancel", "say"}
+MAX_SAY = 4000
+"""Characters one `say` may have."""
+
+
+def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientCancelled | ev.ClientRequestedSpeech:
+    """The order in this text frame. Raises ClientError."""
+    try:
+        kind = _kind.decode(text).type
+        if kind not in _KINDS:
+            raise ClientError(ClientFault.UNKNOWN_MESSAGE, f"unknown message {kind[:40]!r}; there are {sorted(_KINDS)}")
+        message = _control.decode(text)
+    except msgspec.DecodeError as error:
+        raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
+    match message:
+        case ConfigureMessage(language, reply, speak, place, archive, deadline):
+            wanted = None if language is msgspec.UNSET else (language or "")
+            if wanted and not (len(wanted) in (2, 3) and wanted.isascii() and wanted.islower()):
+                raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {wanted[:20]!r}")
+            within = None if deadline is msgspec.UNSET else (deadline or 0)
+            return ev.ClientConfigured(wanted, reply, speak, place, archive, within)
+        case EndMessage():
+            return ev.ClientEnded()
+        case CancelMessage():
+            return ev.ClientCancelled()
+        case SayMessage(text=words):
+            if not words.strip() or len(words) > MAX_SAY:
+                raise ClientError(ClientFault.BAD_MESSAGE, f"say needs a text of 1 to {MAX_SAY} characters")
+            return ev.ClientRequestedSpeech(words)
+        case _:
+            assert_never(message)
+
+
+# -- to the client ------------------------------------------------------------
+
+
+class SessionStarted(_Message, frozen=True, tag="session"):
+    id: str
+
+
+class Acknowledgement(_Message, frozen=True, tag="ack"):
+    seconds: float
+
+
+class Realtime(_Message, frozen=True, tag="realtime"):
+    text: str
+    stable: str
+    utterance: int
+    turn: int
+
+
+class RouteTaken(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    name: str
+    place: str
+    why: str = ""
+    hedged: bool | None = None
+    latency_ms: int | None = None
+    cost_usd: float | None = None
+
+
+class FullSentence(_Message, frozen=True, tag="fullSentence"):
+    text: str
+    utterance: int
+    turn: int
+    start: float
+    end: float
+    route: RouteTaken | None = None
+    ttfs_ms: int | None = None
+
+
+class ReplyStart(_Message, frozen=True, tag="replyStart"):
+    turn: int
+    text: str
+
+
+class ReplyDelta(_Message, frozen=True, tag="replyDelta"):
+    turn: int
+    text: str
+
+
+class ReplyCancelled(_Message, frozen=True, tag="replyCancelled"):
+    turn: int
+    reason: str
+
+
+class ServerResponse(_Message, frozen=True, tag="server_response"):
+    turn: int
+    message: str
+    audio: str
+
+
+class ErrorMessage(_Message, frozen=True, tag="error"):
+    code: str
+    message: str
+    fatal: bool
+
+
+class ReplyAudio(_Message, frozen=True, tag="replyAudio"):
+    """Metadata of a binary packet."""
+
+    turn: int
+    sample_rate: int
+
+
+ServerMessage: TypeAlias = (
+    SessionStarted
+    | Acknowledgement
+    | Realtime
+    | FullSentence
+    | ReplyStart
+    | ReplyDelta
+    | ReplyCancelled
+    | ServerResponse
+    | ErrorMessage
+)
+encode = msgspec.json.Encoder().encode
+
+
+def message(
+    shown: do.ShowDraft | do.ShowFinal | do.ShowReplyStart | do.ShowReplyDelta | do.ShowReplyCancelled | do.ShowError,
+    ttfs_ms: int | None,
+) -> ServerMessage:
+    """What is to be shown, as the client reads it."""
+    match shown:
+        case do.ShowDraft(turn, utterance, text, stable):
+            return Realtime(text, stable, utterance, turn)
+        case do.ShowFinal():
+            return FullSentence(
+                text=shown.hypothesis.text,
+                utterance=shown.utterance,
+                turn=shown.turn,
+                start=round(seconds(shown.start), 3),
+                end=round(seconds(shown.speech_end), 3),
+                route=_taken(shown.route),
+                ttfs_ms=ttfs_ms,
+            )
+        case do.ShowReplyStart(turn, text):
+            return ReplyStart(turn, text)
+        case do.ShowReplyDelta(turn, text):
+            return ReplyDelta(turn, text)
+        case do.ShowReplyCancelled(turn, reason):
+            return ReplyCancelled(turn, reason)
+        case do.ShowError(error):
+            return error_message(error)
+
+
+def _taken(route: Route | None) -> RouteTaken | None:
+    if route is None:
+        return None
+    if route.latency_ms is None:
+        return RouteTaken(route.name, route.place)
+    return RouteTaken(route.name, route.place, route.why, route.hedged, route.latency_ms, route.cost_usd)
+
+
+def error_message(error: ParleyError, *, fatal: bool = False) -> ErrorMessage:
+    """An error in words a client may see: a stable code and a sentence."""
+    match error:
+        case ClientError():
+            return ErrorMessage(error.code, str(error), fatal or error.fatal)
+        case ProviderError():
+            return ErrorMessage(error.code, str(error), fatal)
+        case _:
+            return ErrorMessage("internal_error", "something went wrong on the server", fatal)
+
+
+def ack(samples: int) -> Acknowledgement:
+    """So many seconds of the session's audio will survive anything."""
+    return Acknowledgement(round(seconds(samples), 3))
+
+
+def server_response(turn: int, text: str, mp3: bytes) -> ServerResponse:
+    return ServerResponse(turn, text, base64.b64encode(mp3).decode())
+
+
+def audio_metadata(turn: int) -> bytes:
+    return encode(ReplyAudio(turn, SAMPLE_RATE))

@@ -1,0 +1,315 @@
+"""Terraform, compose, image and code say the same."""
+
+import ast
+import json
+import re
+import shutil
+from fnmatch import fnmatch
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from app.cli import parley
+from app.cli.embedded_metrics import VITALS_EVERY_SECONDS, embedded_metrics
+from app.config import Settings
+from app.policy.routes_file import read_routes
+from app.web.listener import DRAIN_SECONDS, KEEP_ALIVE_SECONDS, PING_SECONDS
+from app.web.server import create_app
+from tests.infra.conftest import TERRAFORM
+from tests.infra.shipped import DOCKER, JETSON, applied, compose, dockerfile_environment, environment_of, seconds
+from tests.infra.stub.terraform import ROOT
+from tests.serving import scripted_service
+
+SETTINGS = {name.upper() for name in Settings.model_fields}
+VENDORS = {"AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_TENANT_ID", "AWS_REGION"}
+"""Read by the clouds' own packages."""
+PROGRAMS = {"PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "UV_PYTHON_INSTALL_DIR"}
+AWAITED_PACKAGES: set[str] = set()
+"""What the database's address needs in the image, and does not find there yet."""
+OURS = ("gateway", "worker")
+
+
+@pytest.fixture(scope="module", params=["dev", "prod"])
+def cloud(request, terraform, tmp_path_factory):
+    """An environment as it would stand."""
+    tree = tmp_path_factory.mktemp(request.param) / "terraform"
+    shutil.copytree(TERRAFORM, tree, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
+    return applied(terraform, tree, request.param, tree.parent)
+
+
+@pytest.fixture(scope="module", params=[DOCKER, JETSON], ids=["docker", "jetson"])
+def host(request):
+    """The services on one machine."""
+    return compose(request.param / "compose.yaml")
+
+
+# -- Settings ---------------------------------------------------------------------------------------
+
+
+def test_the_list_of_what_is_awaited_is_true():
+    """A package that is pinned is awaited no longer."""
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "serve.txt").read_text(), re.MULTILINE))
+    assert set() == AWAITED_PACKAGES & pinned
+
+
+def test_the_cloud_sets_what_the_code_reads(cloud):
+    """Every variable of every task of ours is a setting, and every value one the setting takes."""
+    for name, container in cloud.containers().items():
+        if name not in OURS:
+            continue
+        environment = environment_of(container)
+        secrets = {each["name"] for each in container.get("secrets", ())}
+        assert (environment.keys() | secrets) <= SETTINGS | VENDORS, name
+        assert not environment.keys() & secrets
+        Settings(_env_file=None, **{key.lower(): value for key, value in environment.items() if key in SETTINGS})
+
+
+def test_compose_sets_what_the_code_reads(host):
+    """The same on one host."""
+    for name in OURS:
+        environment = host[name]["environment"] if name in host else {}
+        assert environment.keys() <= SETTINGS, name
+        Settings(_env_file=None, **{key.lower(): value for key, value in environment.items() if key in SETTINGS})
+
+
+@pytest.mark.parametrize("folder", [DOCKER, JETSON], ids=["docker", "jetson"])
+def test_the_image_sets_what_the_code_reads(folder):
+    """And in the image."""
+    environment = dockerfile_environment(folder / "Dockerfile")
+
+    assert environment.keys() <= SETTINGS | PROGRAMS
+
+
+def test_commands_exist(cloud, host):
+    """What containers are told to run is a command of ours, with options it has."""
+    told = [each["command"] for name, each in cloud.containers().items() if name in OURS]
+    told += [each["command"] for name, each in host.items() if name in (*OURS, "models")]
+    for name, *words in told:
+        options = {option for each in parley.commands[name].params for option in each.opts}
+        subcommands = getattr(parley.commands[name], "commands", {}).keys()
+        assert set(words) <= options | subcommands
+
+
+def test_the_routes_are_routes(cloud, tmp_path):
+    """What one container writes is what the other can read: this process, Transcribe here, and the workers."""
+    written = environment_of(cloud.containers()["routes"])["FILE"]
+    (tmp_path / "routes.toml").write_text(written)
+
+    routes = read_routes(tmp_path / "routes.toml")
+
+    assert routes.keys() - {"worker"} == {"local", "aws"}
+    assert routes["aws"].region == environment_of(cloud.containers()["gateway"])["AWS_REGION"]
+    assert ("worker" in routes) == ("worker" in cloud.containers())
+    if "worker" in routes:
+        port = environment_of(cloud.containers()["worker"])["PORT"]
+        assert re.fullmatch(rf"http://worker\.parley-\w+\.internal:{port}/v1", routes["worker"].base_url)
+    assert "routes.toml" in cloud.containers()["routes"]["command"][0]
+
+
+def test_the_workers_on_one_host_are_a_route():
+    """And so is the file compose mounts."""
+    routes = read_routes(DOCKER / "routes" / "worker.toml")
+    port = compose(DOCKER / "compose.yaml")["worker"]["environment"]["PORT"]
+
+    assert routes["worker"].base_url == f"http://worker:{port}/v1"
+
+
+# -- Ports, paths, health ---------------------------------------------------------------------------
+
+
+def test_the_cloud_knocks_where_the_gateway_listens(cloud):
+    """Load balancer, firewall, container and setting name one port; the health check names a route that exists."""
+    container = cloud.containers()["gateway"]
+    port = int(environment_of(container)["PORT"])
+    (target,) = cloud.of("aws_lb_target_group")
+    (service,) = cloud.of("aws_ecs_service", module="gateway")
+    ingress = cloud.of("aws_vpc_security_group_ingress_rule", "from_lb") + cloud.of(
+        "aws_vpc_security_group_egress_rule", "to_tasks"
+    )
+
+    assert [each["containerPort"] for each in container["portMappings"]] == [port]
+    assert (target["port"], service["load_balancer"][0]["container_port"]) == (port, port)
+    assert {(each["from_port"], each["to_port"]) for each in ingress} == {(port, port)}
+    assert target["health_check"][0]["path"] in _routes()
+    assert environment_of(container)["HOST"] == "0.0.0.0"
+
+
+def test_one_host_knocks_where_the_gateway_listens(host):
+    """NGINX's upstream is the gateway's name and port, and is published on 80 and 443."""
+    port = host["gateway"]["environment"]["PORT"]
+    nginx = host["nginx"]
+
+    assert nginx["environment"]["PARLEY_UPSTREAM"] == f"gateway:{port}"
+    assert host["gateway"]["expose"] == [port]
+    published = {each["published"]: str(each["target"]) for each in nginx["ports"]}
+    assert published == {"80": nginx["environment"]["HTTP_PORT"], "443": nginx["environment"]["HTTPS_PORT"]}
+    variables = set(re.findall(r"\$\{(\w+)\}", (DOCKER / "nginx" / "parley.conf.template").read_text()))
+    assert variables == nginx["environment"].keys()
+
+
+def test_health_is_asked_where_it_is_answered(cloud):
+    """The image's own check asks a route that exists, at the port that is set."""
+    script = (DOCKER / "health.py").read_text()
+    text = (DOCKER / "Dockerfile").read_text()
+
+    assert re.search(r"\}(/\w+)\"", script)[1] in _routes()
+    assert "HEALTHCHECK" in text
+    assert 'CMD ["parley-health"]' in text
+    assert "infra/docker/health.py /usr/local/bin/parley-health" in text
+    for name in OURS:
+        if name in cloud.containers():
+            assert cloud.containers()[name]["healthCheck"]["command"] == ["CMD", "parley-health"]
+    assert dockerfile_environment(DOCKER / "Dockerfile")["PORT"] == re.search(r"^EXPOSE (\d+)", text, re.MULTILINE)[1]
+
+
+def test_what_is_written_to_may_be_written_to(cloud, host):
+    """The root is read-only everywhere; what the image declares as volumes is mounted, and nothing else is writable."""
+    volumes = set(json.loads(re.search(r"^VOLUME (.*)$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)[1]))
+    image = dockerfile_environment(DOCKER / "Dockerfile")
+    for name in OURS:
+        if name in cloud.containers():
+            container = cloud.containers()[name]
+            assert container["readonlyRootFilesystem"]
+            assert {m["containerPath"] for m in container["mountPoints"] if not m["readOnly"]} == volumes
+            assert environment_of(container)["PARLEY_MODELS_DIR"] == image["PARLEY_MODELS_DIR"]
+    gateway = host["gateway"]
+    writable = {each["target"] for each in gateway["volumes"] if not each.get("read_only")}
+    assert gateway["read_only"]
+    assert writable | {each.split(":")[0] for each in gateway["tmpfs"]} == volumes
+    assert gateway["environment"]["PARLEY_MODELS_DIR"] in {each["target"] for each in gateway["volumes"]}
+    assert any(gateway["environment"]["AUDIO_STORAGE_DIR"].startswith(path) for path in volumes)
+
+
+def test_what_is_for_operators_is_hidden(cloud):
+    """Every path but page, sockets and health is kept from the world, by the load balancer and by NGINX alike."""
+    (rule,) = cloud.of("aws_lb_listener_rule", "operators")
+    hidden = {path for each in rule["condition"] for one in each["path_pattern"] for path in one["values"]}
+    conf = (DOCKER / "nginx" / "parley.conf.template").read_text()
+    refused = re.findall(r"location (?:= )?(/\S+) +\{ return 404; \}", conf)
+    public = {"/", "/health", "/ws/transcribe", "/ws/raw"}
+
+    for route in _routes() - public:
+        if route.startswith("/{"):
+            continue  # files of the page
+        assert any(fnmatch(route, pattern) for pattern in hidden), route
+        assert any(route.startswith(path) for path in refused), route
+
+
+# -- Times ------------------------------------------------------------------------------------------
+
+
+def test_the_cloud_waits_as_long_as_the_server_needs(cloud):
+    """Nothing cuts a silent socket between two pings, and nothing kills a task that is still storing last words."""
+    (lb,) = cloud.of("aws_lb")
+
+    assert lb["idle_timeout"] >= 3 * PING_SECONDS
+    assert lb["idle_timeout"] < KEEP_ALIVE_SECONDS
+    for name in OURS:
+        if name in cloud.containers():
+            assert DRAIN_SECONDS + 10 <= cloud.containers()[name]["stopTimeout"] <= 120
+
+
+def test_one_host_waits_as_long_as_the_server_needs(host):
+    """The same for compose, NGINX and systemd."""
+    assert seconds(host["nginx"]["environment"]["IDLE_TIMEOUT"]) >= 3 * PING_SECONDS
+    assert seconds(host["gateway"]["stop_grace_period"]) >= DRAIN_SECONDS + 10
+    unit = (JETSON / "parley.service").read_text()
+    assert int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1]) >= seconds(
+        host["gateway"]["stop_grace_period"]
+    )
+
+
+def test_vitals_are_counted_as_they_are_told(cloud):
+    """Metric filters read fields the line has; sums divide by as many lines as there are in a minute."""
+    line = json.loads(embedded_metrics(3, 32))
+    filters = cloud.of("aws_cloudwatch_log_metric_filter", "this")
+    assert len(filters) == 2
+    for each in filters:
+        assert each["pattern"] == f'{{ $.event = "{line["event"]}" }}'
+        assert each["metric_transformation"][0]["value"].removeprefix("$.") in line
+    per_minute = 60 // VITALS_EVERY_SECONDS
+    (dashboard,) = cloud.of("aws_cloudwatch_dashboard")
+    assert f"said / {per_minute}" in dashboard["dashboard_body"]
+    worker = (TERRAFORM / "modules" / "worker" / "main.tf").read_text()
+    assert re.search(r"vitals_per_minute = (\d+)", worker)[1] == str(per_minute)
+
+
+def test_failed_sessions_are_counted_by_the_line_that_is_logged(cloud):
+    """The words the filter looks for are the words the gateway writes."""
+    (failed,) = cloud.of("aws_cloudwatch_log_metric_filter", "failed")
+
+    assert f"_log.error({failed['pattern']}" in (ROOT / "app" / "web" / "sockets.py").read_text()
+
+
+# -- Rights -----------------------------------------------------------------------------------------
+
+S3_ACTIONS = {
+    "CompleteMultipartUpload": "PutObject",
+    "CreateMultipartUpload": "PutObject",
+    "ListObjectsV2": "ListBucket",
+    "UploadPart": "PutObject",
+}
+"""Calls whose right has another name."""
+BY_HAND = {"providers/aws/check.py"}
+"""`parley doctor`: whoever runs it does so with rights of their own."""
+
+
+def test_the_gateway_may_do_what_its_code_does_and_nothing_else(cloud):
+    """Rights and calls are compared in both directions."""
+    (policy,) = cloud.of("aws_iam_role_policy", "gateway", module="identity")
+    statements = json.loads(policy["policy"])["Statement"]
+    granted = {action for each in statements for action in each["Action"]}
+    archive_in_s3 = bool(cloud.of("aws_s3_bucket", module="archive"))
+
+    needed = _called("providers/aws") | {"transcribe:StartStreamTranscription"}
+    if archive_in_s3:
+        needed |= _called("storage") | {"kms:Decrypt", "kms:GenerateDataKey"}
+    else:
+        needed |= {"sts:GetWebIdentityToken"}
+
+    assert granted == needed
+    for each in statements:
+        assert each["Effect"] == "Allow"
+        assert each["Resource"] != ["*"] or "Condition" in each, each["Sid"]
+
+
+def test_transcribe_is_called_by_the_name_that_is_granted():
+    """The streaming client makes one kind of request, over HTTP/2."""
+    code = (ROOT / "providers" / "aws" / "streaming_client.py").read_text()
+
+    assert "StartStreamTranscription" in code
+    assert "WebSocket" not in code
+
+
+def test_a_star_appears_in_no_action(cloud):
+    """Outside of deny, and of a key's own policy, every right is spelt out."""
+    for policy in cloud.of("aws_iam_role_policy"):
+        for each in json.loads(policy["policy"])["Statement"]:
+            assert not [action for action in each["Action"] if "*" in action]
+
+
+def _called(folder: str) -> set[str]:
+    """The rights that the calls in the code need, found by the names of botocore's operations."""
+    session = botocore.session.get_session()
+    needed = set()
+    for file in (ROOT / folder).glob("*.py"):
+        if str(file.relative_to(ROOT)) in BY_HAND:
+            continue
+        calls = [each for each in ast.walk(ast.parse(file.read_text())) if isinstance(each, ast.Call)]
+        named = [each for each in calls if isinstance(each.func, ast.Attribute)]
+        services = {
+            each.args[0].value
+            for each in named
+            if each.func.attr == "client" and isinstance(each.args[0], ast.Constant)
+        }
+        for service in services:
+            operations = session.get_service_model(service).operation_names
+            by_method = {xform_name(operation): operation for operation in operations}
+            done = {by_method[each.func.attr] for each in named if each.func.attr in by_method}
+            needed |= {f"{service}:{S3_ACTIONS.get(each, each) if service == 's3' else each}" for each in done}
+    return needed
+
+
+def _routes() -> set[str]:
+    return {route.path for route in create_app(scripted_service()).routes}

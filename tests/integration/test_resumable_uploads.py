@@ -1,0 +1,93 @@
+"""Uploads that break off and go on."""
+
+import anyio
+import httpx
+import pytest
+
+from app.runtime.recording.resumable_uploads import ResumableUploads
+from tests.clips import HANDS
+from tests.serving import scripted_service, served
+
+pytestmark = pytest.mark.anyio
+FILE = HANDS.path.read_bytes()
+
+
+@pytest.fixture
+async def service(tmp_path):
+    return scripted_service(partial=ResumableUploads(tmp_path / "uploads", 1 << 20))
+
+
+@pytest.fixture
+async def http(service):
+    async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as client:
+        yield client
+
+
+async def begun(http, length: int = len(FILE)) -> str:
+    answer = await http.post("/recordings/uploads", headers={"Upload-Length": str(length)})
+    assert answer.status_code == 201
+    return answer.headers["location"]
+
+
+async def sent(http, where: str, offset: int, pieces) -> httpx.Response:
+    return await http.patch(where, headers={"Upload-Offset": str(offset)}, content=pieces)
+
+
+async def test_a_file_in_pieces_is_one_recording(http, service):
+    """Piece by piece; with the last one its id comes back, and it is archived whole."""
+    where = await begun(http)
+    for at in range(0, len(FILE), 30_000):
+        answer = await sent(http, where, at, FILE[at : at + 30_000])
+        assert answer.status_code == 204
+        assert answer.headers["upload-offset"] == str(min(len(FILE), at + 30_000))
+
+    session = answer.headers["parley-recording"]
+    with anyio.fail_after(5):
+        while service.sessions or service.archive.spool.held:  # noqa: ASYNC110 because the store tells nobody
+            await anyio.sleep(0.005)
+    assert (await http.get(f"/recordings/{session}/audio")).content[44:] == HANDS.pcm
+    assert list(service.partial.folder.iterdir()) == []
+
+
+async def test_a_connection_that_breaks_is_no_loss(http, service):
+    """What arrived is kept; HEAD says where to go on."""
+
+    async def breaking():
+        yield FILE[:20_000]
+        raise ConnectionResetError
+
+    where = await begun(http)
+    with pytest.raises(ConnectionResetError):
+        await sent(http, where, 0, breaking())
+    with anyio.fail_after(5):
+        while service.partial._busy:  # noqa: ASYNC110 because the server tells nobody
+            await anyio.sleep(0.005)
+
+    here = int((await http.head(where)).headers["upload-offset"])
+    answer = await sent(http, where, here, FILE[here:])
+
+    assert here <= 20_000
+    assert answer.headers["upload-offset"] == str(len(FILE))
+    assert answer.headers["parley-recording"]
+
+
+async def test_what_does_not_belong_there_is_refused(http):
+    """A wrong offset, too many bytes, a file too large, no number, a name that is none."""
+    where = await begun(http, 10)
+
+    assert (await sent(http, where, 5, b"x")).status_code == 409
+    assert (await sent(http, where, 0, b"x" * 11)).status_code == 413
+    too_large = await http.post("/recordings/uploads", headers={"Upload-Length": str(1 << 30)})
+    assert too_large.status_code == 413
+    assert (await http.post("/recordings/uploads")).status_code == 400
+    assert (await http.head("/recordings/uploads/..%2F..%2Fetc")).status_code == 404
+    assert (await http.head(f"/recordings/uploads/{'0' * 32}-5")).status_code == 404
+
+
+async def test_an_upload_can_be_dropped(http, service):
+    """Nothing of it stays."""
+    where = await begun(http)
+    await sent(http, where, 0, FILE[:1000])
+
+    assert (await http.delete(where)).status_code == 204
+    assert list(service.partial.folder.iterdir()) == []

@@ -1,0 +1,64 @@
+"""A recording is cut where people pause."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from app.domain.audio import AudioChunk, ms
+from app.runtime.jobs.batch_transcription import speech_segments, transcribe_recording
+from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
+
+pytestmark = pytest.mark.anyio
+
+
+async def recording(*frames: bytes) -> AsyncGenerator[AudioChunk, None]:
+    at = 0
+    for pcm in frames:
+        yield (chunk := AudioChunk(pcm, at))
+        at = chunk.end
+
+
+async def test_each_stretch_of_speech_is_one_segment():
+    """Its times are those of the recording, and the pre-roll comes along."""
+    frames = [*[SILENCE] * 20, *[SPEECH] * 20, *[SILENCE] * 40, *[SPEECH] * 20, *[SILENCE] * 40]
+
+    segments = [
+        s
+        async for s in transcribe_recording(
+            recording(*frames), detector=ScriptedDetector(), transcriber=ScriptedTranscriber()
+        )
+    ]
+
+    assert [(s.text, s.end) for s in segments] == [("hello", ms(40 * 30)), ("hello", ms(100 * 30))]
+    assert segments[0].start == ms(20 * 30 + 90 - 300)
+
+
+async def test_speech_up_to_the_end_is_not_lost():
+    """The last word may have no silence behind it."""
+    found = [s async for s in speech_segments(recording(*[SPEECH] * 20), ScriptedDetector())]
+
+    assert [(s.audio.start, s.audio.end) for s in found] == [(0, ms(600))]
+
+
+async def test_speech_without_a_pause_is_cut_without_a_gap():
+    """A minute of unbroken speech comes as pieces that join."""
+    found = [s async for s in speech_segments(recording(*[SPEECH] * 2000), ScriptedDetector())]
+
+    assert len(found) == 3
+    edges = [(s.audio.start, s.audio.end) for s in found]
+    assert [end for _, end in edges[:-1]] == [start for start, _ in edges[1:]]
+    assert edges[-1][1] == ms(60_000)
+
+
+async def test_silence_is_no_segment():
+    """Nobody speaks, nothing is written."""
+    transcriber = ScriptedTranscriber()
+
+    segments = [
+        s
+        async for s in transcribe_recording(
+            recording(*[SILENCE] * 100), detector=ScriptedDetector(), transcriber=transcriber
+        )
+    ]
+
+    assert (segments, transcriber.finals) == ([], 0)

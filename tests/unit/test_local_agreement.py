@@ -1,0 +1,52 @@
+"""What successive drafts agree on stays."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.dialog.agreement import LocalAgreement
+
+
+def heard(*drafts: str) -> LocalAgreement:
+    agreement = LocalAgreement()
+    for draft in drafts:
+        agreement = agreement.hear(draft)
+    return agreement
+
+
+def test_one_draft_agrees_with_nobody():
+    """A first guess is all unstable, and all shown."""
+    assert (heard("and so my").stable_text, heard("and so my").text) == ("", "and so my")
+
+
+def test_two_drafts_agree_on_their_common_beginning():
+    """Case and punctuation do not count; the newer spelling does."""
+    agreement = heard("and so my fell", "And so, my fellow")
+
+    assert agreement.stable_text == "And so, my"
+    assert agreement.text == "And so, my fellow"
+
+
+def test_stable_words_are_never_taken_back():
+    """A later draft that disagrees changes only what is behind them."""
+    agreement = heard("and so my", "and so my", "end of the story")
+
+    assert agreement.stable == ("and", "so", "my")
+    assert agreement.text == "and so my story"
+
+
+def test_a_draft_that_disagrees_does_not_grow_the_stable_words():
+    """Agreement on other first words is no agreement behind the stable ones."""
+    agreement = heard("one two", "one two", "won two three", "won two three")
+
+    assert agreement.stable == ("one", "two")
+
+
+@given(st.lists(st.text("ab ", max_size=12), max_size=8))
+def test_the_stable_words_only_grow(drafts):
+    """Whatever the drafts, each stable prefix begins the next one, and the text begins with it."""
+    agreement = LocalAgreement()
+    for draft in drafts:
+        before = agreement.stable
+        agreement = agreement.hear(draft)
+        assert agreement.stable[: len(before)] == before
+        assert agreement.text.startswith(agreement.stable_text)

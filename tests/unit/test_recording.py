@@ -1,0 +1,480 @@
+"""The archive: every sample from the disk into the store, once, whatever fails on the way."""
+
+import itertools
+import random
+import resource
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import anyio
+import msgspec
+import pytest
+
+from app.domain.audio import AudioChunk, ms
+from app.domain.dialog import effects as do
+from app.domain.errors import (
+    BlobNotFound,
+    ProviderBusy,
+    ProviderDown,
+    ProviderMisbehaved,
+    ProviderRefused,
+)
+from app.domain.recording.manifest import Manifest
+from app.domain.tenant import Tenant
+from app.media.codec import decode_chunk
+from app.runtime.recording.session_upload import date_of
+from app.runtime.recording.uploader import Uploader
+from app.runtime.service import new_session_id
+from storage.aes import AesCipher
+from storage.encrypted import EncryptedBlobStore
+from storage.filesystem import open_filesystem
+from storage.spool import open_spool
+from tests.fakes import MemoryBlobStore, MemorySpool
+
+pytestmark = pytest.mark.anyio
+PIECE_MS = 100
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def noise(seconds: float, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(2 * int(16_000 * seconds))
+
+
+def quick(spool, store, **options) -> Uploader:
+    given = {"now": lambda: NOON, "chunk_ms": 1000, "write_every_s": 0.0, "first_pause_s": 0.0, "disk_patience_s": 0.0}
+    return Uploader(spool, store, **{**given, **options})
+
+
+async def record(archive: Uploader, pcm: bytes, session: str = "one", acknowledge=lambda samples: None) -> None:
+    async with archive.recording(session, acknowledge=acknowledge) as recorder:
+        for at in range(0, len(pcm), size := 2 * ms(PIECE_MS)):
+            await recorder.hear(AudioChunk(pcm[at : at + size], at // 2))
+
+
+async def manifest_of(store, session: str = "one") -> Manifest:
+    (key,) = [k async for k in store.keys("sessions/") if k.endswith(f"/{session}/manifest.json")]
+    return msgspec.json.decode(await store.get(key), type=Manifest)
+
+
+async def assert_whole(store, pcm: bytes, session: str = "one") -> Manifest:
+    """Every sample is there once, in its place, and the manifest says so."""
+    manifest = await manifest_of(store, session)
+    assert manifest.samples == len(pcm) // 2
+    assert [chunk.start for chunk in manifest.chunks] == [0, *(chunk.end for chunk in manifest.chunks[:-1])]
+    for chunk in manifest.chunks:
+        blob = await store.get(chunk.key)
+        assert sha256(blob).hexdigest() == chunk.sha256
+        assert decode_chunk(blob, chunk.end - chunk.start) == pcm[2 * chunk.start : 2 * chunk.end]
+    return manifest
+
+
+async def emptied(spool) -> None:
+    """Until everything is stored."""
+    with anyio.fail_after(5):
+        while await spool.sessions():  # noqa: ASYNC110 because the disk tells nobody
+            await anyio.sleep(0.001)
+
+
+class NotingStore(MemoryBlobStore):
+    """Remembers the order of puts; fails as its script says, then no more."""
+
+    def __init__(self, *script) -> None:
+        super().__init__()
+        self.script = list(script)
+        self.puts = []
+
+    async def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        fault = self.script.pop(0) if self.script else None
+        if isinstance(fault, type):  # it fails behind the write
+            await super().put(key, data, content_type=content_type)
+            raise fault("noting", "asked to fail behind the write")
+        if fault:
+            raise fault
+        self.puts.append(key)
+        await super().put(key, data, content_type=content_type)
+
+
+async def test_chunks_come_in_order_and_the_manifest_last():
+    """Each blob once; the manifest is written when all it names is there."""
+    store, pcm = NotingStore(), noise(3.5)
+    archive = quick(MemorySpool(), store)
+
+    async with archive.running():
+        await record(archive, pcm)
+
+    chunks = [key for key in store.puts if key.endswith(".flac")]
+    assert chunks == [f"sessions/2026-01-02/one/{at * 16_000:012d}.flac" for at in range(4)]
+    assert store.puts[-1] == "sessions/2026-01-02/one/manifest.json"
+    manifest = await assert_whole(store, pcm)
+    assert (manifest.ended, manifest.recovered) == (NOON.isoformat(timespec="milliseconds"), False)
+    assert archive.spool.held == {}
+
+
+@pytest.mark.parametrize("fault", [ProviderDown, ProviderBusy, ProviderRefused, ProviderMisbehaved])
+@pytest.mark.parametrize("behind", [False, True], ids=["before the write", "behind the write"])
+async def test_a_store_that_fails_is_asked_again(fault, behind):
+    """Every kind of failure, at every put in turn: nothing is lost and nothing doubled."""
+    pcm = noise(2.5)
+    for good in range(6):
+        script = [None] * good + ([fault] * 3 if behind else [fault("noting", "asked to fail")] * 3)
+        store = NotingStore(*script)
+        archive = quick(MemorySpool(), store)
+
+        async with archive.running():
+            await record(archive, pcm)
+            await emptied(archive.spool)
+
+        await assert_whole(store, pcm)
+        assert len([key for key in store.blobs if key.endswith(".flac")]) == 3
+        assert archive.state().error is None
+
+
+async def test_a_dead_store_is_told_and_what_waits_is_counted():
+    """State says which failure, how much and since when; when the store is back, all is well."""
+    store = MemoryBlobStore(error=ProviderRefused("noting", "asked to fail"))
+    archive = quick(MemorySpool(), store)
+
+    async with archive.running():
+        await record(archive, noise(2.5))
+        await anyio.sleep(0.05)
+        state = archive.state()
+        store.error = None
+        await emptied(archive.spool)
+
+    assert (state.error, state.waiting, state.full) == ("provider_refused", 1, False)
+    assert state.bytes > 80_000
+    assert state.oldest_s >= 0
+    assert (archive.state().error, archive.state().waiting, archive.state().bytes) == (None, 0, 0)
+
+
+async def test_a_restart_uploads_what_is_left():
+    """The store was dead until the end of the process; the next process stores everything."""
+    spool, pcm = MemorySpool(), noise(2.5)
+    dead = MemoryBlobStore(error=ProviderDown("noting", "asked to fail"))
+    async with (first := quick(spool, dead)).running():
+        await record(first, pcm)
+    assert dead.blobs == {}
+
+    store = MemoryBlobStore()
+    async with quick(spool, store).running():
+        pass
+
+    assert (await assert_whole(store, pcm)).ended
+    assert spool.held == {}
+
+
+async def test_a_session_cut_off_by_a_crash_is_recovered():
+    """What the recorder left in mid-session is stored, and marked."""
+    spool, pcm = MemorySpool(), noise(2.5)
+    crashed = quick(spool, MemoryBlobStore())
+    await record(crashed, pcm)
+    spool.held["one"]["journal"] = [r for r in spool.held["one"]["journal"] if b'"ended"' not in r]
+
+    store = MemoryBlobStore()
+    async with quick(spool, store).running():
+        pass
+
+    manifest = await assert_whole(store, pcm)
+    assert (manifest.ended, manifest.recovered, manifest.is_live) == (None, True, False)
+
+
+async def test_damage_on_the_disk_is_silence_in_its_place():
+    """A lost record moves nothing; the manifest says which samples are not the speaker's."""
+    spool, pcm = MemorySpool(), noise(2)
+    await record(quick(spool, MemoryBlobStore(), chunk_ms=2000), pcm)
+    records = spool.held["one"]["audio-000000000000"]
+    while len(records) < 3:
+        start, body = int.from_bytes(records[-1][:8], "little"), records[-1][8:]
+        cut = len(body) // 4 * 2
+        records[-1:] = [start.to_bytes(8, "little") + body[:cut], (start + cut // 2).to_bytes(8, "little") + body[cut:]]
+    first, last = (int.from_bytes(records[n][:8], "little") for n in (1, 2))
+    del records[1]
+
+    store = MemoryBlobStore()
+    async with quick(spool, store).running():
+        pass
+
+    manifest = await manifest_of(store)
+    (chunk,) = manifest.chunks
+    assert chunk.lost == ((first, last),)
+    stored = decode_chunk(store.blobs[chunk.key], manifest.samples)
+    assert stored == pcm[: 2 * first] + bytes(2 * (last - first)) + pcm[2 * last :]
+
+
+async def test_a_disk_that_is_full_for_a_while_makes_the_client_wait():
+    """Nothing is acknowledged meanwhile, and nothing is lost when there is room again."""
+    spool, store, pcm = MemorySpool(), MemoryBlobStore(), noise(12)
+    archive, acknowledged = quick(spool, store, disk_patience_s=5.0), []
+    spool.error = ProviderBusy("spool", "asked to be full")
+
+    async with archive.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(record, archive, pcm, "one", acknowledged.append)
+        await anyio.sleep(0.05)
+        assert acknowledged == []
+        spool.error = None
+
+    assert acknowledged[-1] == len(pcm) // 2
+    await assert_whole(store, pcm)
+
+
+async def test_a_disk_that_stays_full_ends_the_session_with_an_error():
+    """What was acknowledged before is stored; the rest was never promised."""
+    spool, store, pcm = MemorySpool(), MemoryBlobStore(), noise(12)
+    archive, acknowledged = quick(spool, store), []
+
+    def acknowledge(samples: int) -> None:
+        acknowledged.append(samples)
+        if samples >= 32_000:
+            spool.error = ProviderBusy("spool", "asked to be full")
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await record(archive, pcm, "one", acknowledge)
+    spool.error = None
+    async with quick(spool, store).running():
+        pass
+
+    assert caught.group_contains(ProviderBusy)
+    manifest = await assert_whole(store, pcm[: 2 * acknowledged[-1]])
+    assert manifest.recovered
+
+
+async def test_a_disk_really_full_loses_nothing_that_was_acknowledged(small_disk):
+    """On a megabyte of disk and a dead store: the session ends, and every acknowledged sample is there later."""
+    acknowledged, pcm, store = [], noise(60), MemoryBlobStore()
+    async with open_spool(folder=small_disk) as spool:
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await record(quick(spool, store), pcm, "one", acknowledged.append)
+    async with open_spool(folder=small_disk) as spool, quick(spool, store).running():
+        await emptied(spool)
+
+    assert caught.group_contains(ProviderBusy)
+    assert acknowledged[-1] > 200_000
+    await assert_whole(store, pcm[: 2 * acknowledged[-1]])
+
+
+async def test_a_full_spool_refuses_new_sessions(tmp_path):
+    """The limit is for those who come; who is inside goes on."""
+    async with open_spool(folder=tmp_path, limit=50_000) as spool:
+        archive = quick(spool, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
+        assert archive.has_room
+        await record(archive, noise(3))
+
+        assert not archive.has_room
+        assert archive.state().full
+
+
+async def test_a_session_that_cannot_be_read_does_not_stop_the_others():
+    """It stays on the disk, is counted, and is tried again at the next start."""
+    spool, store = MemorySpool(), MemoryBlobStore()
+    spool.held["broken"] = {"journal": [b"this is no journal"]}
+    archive = quick(spool, store)
+
+    async with archive.running():
+        await record(archive, noise(1.5))
+        await archive.settled()
+
+    await assert_whole(store, noise(1.5))
+    assert list(spool.held) == ["broken"]
+    assert archive.state().waiting == 1
+
+
+async def test_a_clock_that_jumps_back_harms_nothing():
+    """Wall clock is written down and not counted with."""
+    moments = itertools.cycle([NOON, NOON - timedelta(days=400)])
+    store, pcm = NotingStore(ProviderDown("noting", "asked to fail")), noise(3)
+    archive = quick(MemorySpool(), store, now=lambda: next(moments))
+
+    async with archive.running():
+        await record(archive, pcm)
+        await emptied(archive.spool)
+
+    manifest = await assert_whole(store, pcm)
+    assert manifest.ended < manifest.started
+
+
+async def test_a_reply_lies_beside_the_session():
+    """Its words and its sound; one that was broken off has what was sent of both."""
+    store = MemoryBlobStore()
+    archive = quick(MemorySpool(), store)
+    voice = [noise(0.5, seed) for seed in (1, 2, 3)]
+
+    async with archive.running(), archive.recording("one") as recorder:
+        await recorder.hear(AudioChunk(noise(1), 0))
+        recorder.note(do.ShowReplyStart(1, "hi"), None)
+        recorder.note(do.PlayAudio(1, AudioChunk(voice[0], 0)), None)
+        await anyio.sleep(0.01)
+        recorder.note(do.PlayAudio(1, AudioChunk(voice[1], 8000)), None)
+        recorder.note(do.ShowReply(1, "Hello there."), None)
+        recorder.note(do.ShowReplyStart(2, "and"), None)
+        recorder.note(do.ShowReplyDelta(2, "Well, "), None)
+        recorder.note(do.PlayAudio(2, AudioChunk(voice[2], 0)), None)
+        recorder.note(do.ShowReplyCancelled(2, "barge_in"), None)
+
+    whole, broken = (await manifest_of(store)).replies
+    assert (whole.turn, whole.text, whole.cancelled, whole.samples) == (1, "Hello there.", None, 16_000)
+    assert (broken.turn, broken.text, broken.cancelled, broken.samples) == (2, "Well,", "barge_in", 8_000)
+    assert decode_chunk(store.blobs[whole.key], 16_000) == voice[0] + voice[1]
+    assert decode_chunk(store.blobs[broken.key], 8_000) == voice[2]
+
+
+async def test_opus_keeps_the_time():
+    """A tenth of the size, and a sound is where it was."""
+    click = bytes(2 * 20_000) + noise(0.05) + bytes(2 * 60_000)
+    store = MemoryBlobStore()
+    archive = quick(MemorySpool(), store, audio="opus", chunk_ms=10_000)
+
+    async with archive.running():
+        await record(archive, click)
+
+    manifest = await manifest_of(store)
+    (chunk,) = manifest.chunks
+    heard = decode_chunk(store.blobs[chunk.key], chunk.end)
+    loud = [abs(int.from_bytes(heard[n : n + 2], "little", signed=True)) > 4000 for n in range(0, len(heard), 2)]
+    assert loud.index(True) == pytest.approx(20_000, abs=160)
+    assert len(heard) == len(click)
+
+
+async def test_encrypted_blobs_are_read_with_the_key_alone():
+    """Neither words nor sound can be read in the store; the library reads both."""
+    inner, pcm = MemoryBlobStore(), noise(1.5)
+    archive = quick(MemorySpool(), EncryptedBlobStore(inner, AesCipher(bytes(32))))
+    async with archive.running():
+        await record(archive, pcm)
+
+    assert all(b"fLaC" not in blob and b"one" not in blob for blob in inner.blobs.values())
+    await assert_whole(archive.store, pcm)
+    with pytest.raises(ProviderRefused):
+        await EncryptedBlobStore(inner, AesCipher(bytes(31) + b"1")).get(next(iter(inner.blobs)))
+    moved = dict(inner.blobs)
+    one, other = sorted(key for key in moved if key.endswith(".flac"))
+    inner.blobs[one] = moved[other]
+    with pytest.raises(ProviderRefused):
+        await archive.store.get(one)
+
+
+async def test_what_is_too_old_is_deleted_and_the_rest_stays():
+    """By the day a session began."""
+    store = MemoryBlobStore()
+    for days in (0, 29, 30, 31, 400):
+        past = quick(MemorySpool(), store, now=lambda days=days: NOON - timedelta(days=days))
+        async with past.running():
+            await record(past, noise(0.2), f"old{days}")
+
+    archive = quick(MemorySpool(), store, keep_days=30)
+    gone = await archive.sweep()
+
+    assert gone == 2
+    left = {key.split("/")[2] for key in store.blobs}
+    assert left == {"old0", "old29", "old30"}
+
+
+@pytest.mark.parametrize("everyones", [0, 30])
+async def test_each_tenants_recordings_are_kept_as_long_as_it_says(tmp_path, everyones):
+    """On a real store: its own days where it has some, everyone's otherwise; 0 keeps all. No manifest is read."""
+    ages = (1, 6, 8, 29, 31, 400)
+    tenants = {"acme": 7, "globex": 0, "initech": None, "default": None}
+    async with open_filesystem(folder=tmp_path) as store:
+        for days in ages:
+            past = quick(MemorySpool(), store, now=lambda days=days: NOON - timedelta(days=days))
+            async with past.running():
+                for name in tenants:
+                    async with past.recording(f"{name}{days}", Tenant(name)) as recorder:
+                        await recorder.hear(AudioChunk(noise(0.1), 0))
+        own = {name: days for name, days in tenants.items() if days is not None}
+        archive = quick(MemorySpool(), store, keep_days=everyones, own_keep_days=lambda: own)
+        store_read = store.get
+        store.get = None
+        gone = await archive.sweep()
+        store.get = store_read
+
+        left = {name: [d.session async for d in archive.library.sessions(tenant=name)] for name in tenants}
+        kept = {name: own.get(name, everyones) for name in tenants}
+        for name, days in kept.items():
+            assert set(left[name]) == {f"{name}{age}" for age in ages if not days or age <= days}, name
+        assert gone == len(ages) * len(tenants) - sum(map(len, left.values()))
+        blobs = [key async for key in store.keys("sessions/")]
+        assert {key.split("/")[2] for key in blobs} == {session for sessions in left.values() for session in sessions}
+
+
+async def test_a_session_that_a_crash_cut_off_keeps_its_tenant():
+    """What the spool says of it is enough for the next process."""
+    store, spool = MemoryBlobStore(), MemorySpool()
+    dying = quick(spool, MemoryBlobStore())
+    async with dying.recording("one", Tenant("acme")) as recorder:
+        await recorder.hear(AudioChunk(noise(0.3), 0))
+    assert await dying.owner("one") == "acme"
+
+    survivor = quick(spool, store)
+    async with survivor.running():
+        await emptied(spool)
+
+    assert (await manifest_of(store)).tenant == "acme"
+    assert [found.tenant async for found in survivor.library.sessions()] == ["acme"]
+    assert await survivor.owner("one") == "acme"
+    assert await survivor.forget("one", "acme")
+    assert store.blobs == {}
+
+
+async def test_a_recording_from_before_there_were_tenants_is_the_default_ones():
+    """Neither its manifest nor its journal says whose it is."""
+    store, spool = MemoryBlobStore(), MemorySpool()
+    await record(quick(spool, store), noise(0.3))
+    logs = spool.held["one"]
+    logs["journal"] = [line.replace(b',"tenant":"default"', b"") for line in logs["journal"]]
+    archive = quick(spool, store)
+    async with archive.running():
+        await emptied(spool)
+    (key,) = [key for key in store.blobs if key.endswith("manifest.json")]
+    store.blobs[key] = msgspec.json.encode(
+        {name: value for name, value in msgspec.json.decode(store.blobs[key]).items() if name != "tenant"}
+    )
+
+    assert await archive.owner("one") == "default"
+    assert [found.tenant async for found in archive.library.sessions()] == ["default"]
+
+
+async def test_a_deleted_recording_leaves_nothing():
+    """Not in the store, and not on the disk."""
+    store, spool = MemoryBlobStore(), MemorySpool()
+    archive = quick(spool, store)
+    async with archive.running():
+        await record(archive, noise(1.5))
+        await record(archive, noise(0.5), "other")
+    dead = quick(spool, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
+    await record(dead, noise(0.5), "spooled")
+
+    assert await archive.forget("one", "default")
+    assert await archive.forget("spooled", "default")
+    assert not await archive.forget("never", "default")
+
+    assert {key.split("/")[2] for key in store.blobs} == {"other"}
+    assert spool.held == {}
+    with pytest.raises(BlobNotFound):
+        await archive.library.manifest("one")
+
+
+def test_a_session_id_tells_its_day():
+    """The ids sort by time, none comes twice, and a foreign id has no day."""
+    ids = [new_session_id() for _ in range(1000)]
+
+    assert len(set(ids)) == 1000
+    assert date_of(ids[0]) in {(datetime.now(UTC) - timedelta(minutes=m)).date().isoformat() for m in (0, 1)}
+    assert [date_of(other) for other in ("one", "f" * 32, "x" * 12 + "7" + "0" * 19)] == [None, None, None]
+
+
+@pytest.mark.slow
+async def test_memory_stays_flat_while_the_store_is_dead_for_an_hour(tmp_path):
+    """115 MB of audio go to the disk and not into memory."""
+    piece = noise(1)
+    async with open_spool(folder=tmp_path, fsync="never") as spool:
+        store = MemoryBlobStore(error=ProviderDown("noting", "asked to fail"))
+        archive = quick(spool, store, chunk_ms=10_000, first_pause_s=0.01, longest_pause_s=0.05)
+        async with archive.running(), archive.recording("one") as recorder:
+            for second in range(3600):
+                await recorder.hear(AudioChunk(piece, second * 16_000))
+                if second == 600:
+                    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+        assert spool.size > 3590 * 32_000
+        assert after - before < 8_000  # kilobytes

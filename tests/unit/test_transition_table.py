@@ -1,0 +1,135 @@
+"""Every phase meets every event; the table is written into docs/turn-taking.md."""
+
+import os
+from pathlib import Path
+from typing import get_args
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.audio import AudioChunk, ScoredChunk, ms
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.dialog.state import Closed, Leaving
+from app.domain.errors import ClientError, ClientFault, ProviderDown
+from app.domain.transcript import Hypothesis
+from tests.unit.playing import LOCAL, Play
+
+DOC = Path(__file__).parents[2] / "docs" / "turn-taking.md"
+GONE = ProviderDown("local", "asked to fail")
+CHUNK = AudioChunk(bytes(2 * ms(90)), 0)
+
+
+def idle() -> Play:
+    return Play()
+
+
+def speaking() -> Play:
+    play = Play()
+    play.speech(600)
+    return play
+
+
+def finalizing() -> Play:
+    play = speaking()
+    play.silence(600)
+    return play
+
+
+def replying() -> Play:
+    play = finalizing()
+    play.final("Hello.")
+    play.silence(600)
+    return play
+
+
+def leaving() -> Play:
+    play = speaking()
+    play.happen(ev.ClientLeft())
+    return play
+
+
+def closed() -> Play:
+    play = Play()
+    play.happen(ev.ClientLeft())
+    return play
+
+
+PHASES = [idle, speaking, finalizing, replying, leaving, closed]
+EVENTS = {
+    "AudioHeard (speech)": lambda p: ev.AudioReceived(ScoredChunk(AudioChunk(CHUNK.pcm, p.floor.heard), 1.0)),
+    "AudioHeard (silence)": lambda p: ev.AudioReceived(ScoredChunk(AudioChunk(CHUNK.pcm, p.floor.heard), 0.0)),
+    "DraftReceived": lambda p: ev.DraftReceived(p.floor.utterances, Hypothesis("hello there")),
+    "DraftSkipped": lambda p: ev.DraftSkipped(p.floor.utterances),
+    "PauseJudged": lambda p: ev.EndOfTurnScored(p.floor.utterances, 0, 0.9),
+    "MachineIdle": lambda p: ev.ComputeIdle(p.floor.utterances, 0),
+    "FinalReceived": lambda p: ev.FinalReceived(p.floor.utterances, 0, Hypothesis("Hello.", is_final=True), LOCAL),
+    "FinalFailed": lambda p: ev.FinalFailed(p.floor.utterances, 0, GONE),
+    "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.floor.replies, "Hi."),
+    "ReplyAudioReceived": lambda p: ev.ReplyAudioReceived(p.floor.replies, CHUNK),
+    "ReplyFinished": lambda p: ev.ReplyFinished(p.floor.replies),
+    "ReplyFailed": lambda p: ev.ReplyFailed(p.floor.replies, GONE),
+    "ClientConfigured": lambda _: ev.ClientConfigured(language="de"),
+    "ClientEnded": lambda _: ev.ClientEnded(),
+    "ClientCancelled": lambda _: ev.ClientCancelled(),
+    "ClientSaid": lambda _: ev.ClientRequestedSpeech("Welcome."),
+    "ClientErred": lambda _: ev.ClientErrorDetected(ClientError(ClientFault.BAD_PACKET, "too short")),
+    "ClientLeft": lambda _: ev.ClientLeft(),
+    "ReplyDue": lambda p: ev.ReplyDue(p.floor.utterances),
+    "AudioStalled": lambda p: ev.AudioStalled(p.floor.utterances, p.floor.heard),
+    "PlaybackOver": lambda p: ev.PlaybackOver(p.floor.replies),
+    "PatienceOver": lambda _: ev.LeaveTimeoutDue(),
+}
+
+
+def table() -> str:
+    """Phase x event -> next phase and effects, as Markdown."""
+    rows = ["| phase | event | next phase | effects |", "| --- | --- | --- | --- |"]
+    for make in PHASES:
+        for name, event in EVENTS.items():
+            play = make()
+            before = type(play.floor.phase).__name__
+            effects = play.happen(event(play))
+            after = type(play.floor.phase).__name__
+            told = ", ".join(dict.fromkeys(type(effect).__name__ for effect in effects))
+            rows.append(f"| {before} | {name} | {'' if after == before else after} | {told} |")
+    return "\n".join(rows)
+
+
+def test_the_documented_table_is_what_happens():
+    """No combination raises; docs/turn-taking.md shows exactly this (PARLEY_WRITE_DOCS=1 writes it)."""
+    head, mark, _ = DOC.read_text().partition("<!-- table -->\n")
+    now = f"{head}{mark}\n{table()}\n"
+    if os.environ.get("PARLEY_WRITE_DOCS"):
+        DOC.write_text(now)
+
+    assert DOC.read_text() == now
+
+
+def test_every_event_has_its_row():
+    """A new event cannot be forgotten here."""
+    assert {type(make(Play())) for make in EVENTS.values()} == set(get_args(ev.Event))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=60))
+def test_whatever_happens_nothing_is_lost_or_doubled(names: list[str]):
+    """Each utterance gets its audio without a gap, at most one final, and an owed final is shown or awaited."""
+    play = Play()
+
+    for name in names:
+        play.happen(EVENTS[name](play))
+
+    finals = [final.utterance for final in play.every(do.ShowFinal)]
+    opened = [utterance.utterance for utterance in play.every(do.OpenUtterance)]
+    closed_ones = [utterance.utterance for utterance in play.every(do.CloseUtterance)]
+    assert len(finals) == len(set(finals))
+    assert len(closed_ones) == len(set(closed_ones))
+    assert set(finals) <= set(closed_ones) <= set(opened)
+    if not isinstance(play.floor.phase, Closed | Leaving):
+        assert set(closed_ones) == set(finals) | {u.number for u in play.floor.owed}
+    for number in opened:
+        fed = [f.chunk for f in play.every(do.FeedUtterance) if f.utterance == number]
+        assert [c.end for c in fed[:-1]] == [c.start for c in fed[1:]]
+    replies = [reply.reply for reply in play.every(do.ReleaseReply)]
+    assert len(replies) == len(set(replies))

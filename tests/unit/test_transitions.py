@@ -1,0 +1,490 @@
+"""Who has the floor, in every situation that matters."""
+
+import pytest
+
+from app.domain.audio import AudioChunk, ms
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.dialog.conversation import Role
+from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
+from app.domain.errors import ProviderDown
+from tests.unit.playing import LOCAL, Play
+
+GONE = ProviderDown("local", "asked to fail")
+
+
+def answered() -> Play:
+    """A user said "hello there" and hears the reply."""
+    play = Play()
+    play.speech(600)
+    play.silence(500)
+    play.final("Hello there.")
+    play.silence(600)
+    play.happen(ev.ReplyDeltaReceived(1, "Good day."))
+    assert isinstance(play.floor.phase, Replying)
+    return play
+
+
+def test_an_utterance_begins_with_what_was_heard_before_it_was_certain():
+    """The pre-roll is fed first, so that no first syllable is lost."""
+    play = Play()
+    play.silence(900)
+
+    play.speech(90)
+
+    (opened,) = play.new(do.OpenUtterance)
+    fed = play.new(do.FeedUtterance)
+    assert opened.start == fed[0].chunk.start
+    assert play.floor.heard - opened.start == 16 * 300
+    assert [c.chunk.end for c in fed[:-1]] == [c.chunk.start for c in fed[1:]]
+
+
+def test_a_click_is_no_utterance():
+    """Sound shorter than the rule says opens nothing."""
+    play = Play()
+
+    play.speech(60)
+    play.silence(2000)
+
+    assert play.effects == []
+
+
+def test_a_final_begun_in_the_pause_is_there_at_the_endpoint():
+    """The speculative final is held until the endpoint confirms it, then shown at once."""
+    play = Play()
+    play.speech(900)
+    play.silence(180)
+    assert play.new(do.StartFinal) == [do.StartFinal(1, 0)]
+    play.final("It is done.")
+    assert play.every(do.ShowFinal) == []
+
+    play.silence(200)
+
+    assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == ["It is done."]
+    assert len(play.every(do.StartFinal)) == 1
+
+
+def test_speech_that_resumes_makes_the_speculation_worthless():
+    """The revision grows, the echo of the old one is ignored, and the waste is counted."""
+    play = Play()
+    play.speech(600)
+    play.silence(210)
+    play.speech(300)
+    assert play.new(do.DropFinal) == [do.DropFinal(1, 0)]
+
+    play.final("half a", revision=0)
+    play.silence(600)
+    play.final("Half a sentence more.", revision=1)
+
+    (final,) = play.every(do.ShowFinal)
+    assert (final.hypothesis.text, final.wasted) == ("Half a sentence more.", 1)
+
+
+def test_without_speculation_the_final_starts_at_the_endpoint():
+    """The setting turns it off."""
+    play = Play(DialogState(TurnRules(speculative_finals=False)))
+    play.speech(600)
+
+    play.silence(300)
+    assert play.every(do.StartFinal) == []
+    play.silence(300)
+
+    assert play.new(do.StartFinal) == [do.StartFinal(1, 0)]
+
+
+def test_a_sentence_that_asks_for_more_gets_more_time():
+    """After "and" the silence must be longer; after a full stop it may be shorter."""
+    waits = {}
+    for text in ("I think that is all.", "I think so and", "I think"):
+        play = Play(DialogState(TurnRules(speculative_finals=False)))
+        play.speech(600)
+        play.draft(text)
+        heard = play.floor.heard
+        while not play.every(do.CloseUtterance):
+            play.silence(30)
+        waits[text] = play.floor.heard - heard
+
+    assert waits["I think that is all."] < waits["I think"] < waits["I think so and"]
+
+
+def test_drafts_come_one_at_a_time_and_follow_new_speech():
+    """No draft is asked for while one is on its way, and the next only after new speech."""
+    play = Play()
+    play.speech(900)
+    assert len(play.every(do.RequestDraft)) == 1
+
+    play.draft("hello")
+    assert len(play.every(do.RequestDraft)) == 1
+    play.speech(30)
+    assert len(play.every(do.RequestDraft)) == 2
+    play.draft("hello world")
+
+    assert play.new(do.ShowDraft) == [do.ShowDraft(1, 1, "hello world", "hello")]
+
+
+def test_a_skipped_draft_makes_room_for_the_next():
+    """A draft that never came does not stop the drafts."""
+    play = Play()
+    play.speech(300)
+    play.happen(ev.DraftSkipped(1))
+
+    play.speech(330)
+
+    assert len(play.every(do.RequestDraft)) == 2
+
+
+def test_a_turn_joins_its_utterances():
+    """Two utterances with a short pause between them are answered as one."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+    play.final("First half,")
+    play.speech(600)
+    play.silence(600)
+    play.final("second half.")
+
+    play.silence(600)
+
+    assert play.new(do.ShowReplyStart) == [do.ShowReplyStart(1, "First half, second half.")]
+    begun = play.every(do.StartReply)
+    assert [message.text for message in begun[-1].conversation] == ["First half, second half."]
+
+
+def test_a_reply_begun_too_early_is_dropped_unheard():
+    """The user goes on before the turn is over: nobody hears of the first attempt."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+    play.final("First half,")
+    assert [reply.reply for reply in play.new(do.StartReply)] == [1]
+
+    play.speech(120)
+
+    assert play.new(do.CancelReply) == [do.CancelReply(1)]
+    assert play.every(do.ShowReplyCancelled) == []
+
+
+def test_finals_in_the_wrong_order_are_joined_in_the_right_one():
+    """A slow first final still stands first."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+    play.speech(600)
+    play.silence(600)
+    play.final("world.", utterance=2)
+    play.silence(900)
+
+    play.final("Hello", utterance=1)
+
+    assert play.new(do.ShowReplyStart) == [do.ShowReplyStart(1, "Hello world.")]
+
+
+def test_a_reply_waits_for_a_final_that_is_late():
+    """The turn is over long before the final comes; the reply starts with the final."""
+    play = Play()
+    play.speech(600)
+    play.silence(3000)
+    assert play.floor.phase == Finalizing(play.floor.rules.reply_after_ms, over=True)
+
+    play.final("Late.")
+
+    assert play.new(do.ReleaseReply) == [do.ReleaseReply(1)]
+
+
+def test_the_client_may_end_its_turn_at_once():
+    """`end` in the middle of speech closes the utterance and answers without waiting."""
+    play = Play()
+    play.speech(600)
+
+    play.happen(ev.ClientEnded())
+    assert play.new(do.CloseUtterance) == [do.CloseUtterance(1, 0)]
+    play.final("Now.")
+
+    assert play.new(do.ShowReplyStart) == [do.ShowReplyStart(1, "Now.")]
+
+
+def test_a_client_that_stops_sending_in_mid_word_gets_its_final():
+    """Audio that stalls ends the utterance; audio that goes on does not."""
+    play = Play()
+    play.speech(600)
+    (wake,) = play.every(do.WakeAfter)
+    play.happen(wake.wake)
+    assert isinstance(play.floor.phase, UserSpeaking)
+    again = play.new(do.WakeAfter)[0].wake
+
+    play.happen(again)
+
+    assert play.new(do.CloseUtterance) == [do.CloseUtterance(1, 0)]
+
+
+def test_the_turn_ends_by_the_clock_where_no_audio_comes():
+    """A client that stops sending after its words is answered all the same."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+    due = [effect.wake for effect in play.new(do.WakeAfter)]
+    play.final("Hello.")
+
+    play.happen(*due)
+
+    assert play.new(do.ReleaseReply) == [do.ReleaseReply(1)]
+
+
+def test_silence_alone_is_not_answered():
+    """An empty final is shown, and nothing replies to it."""
+    play = Play()
+    play.speech(120)
+    play.silence(600)
+
+    play.final("")
+    play.silence(2000)
+
+    assert len(play.every(do.ShowFinal)) == 1
+    assert play.every(do.StartReply) == []
+    assert play.floor.phase == Idle()
+
+
+def test_barge_in_stops_the_reply():
+    """Words over the reply cancel it, and the words become the next turn."""
+    play = answered()
+    play.speech(400)
+    assert play.every(do.CancelReply) == []
+
+    play.draft("wait a moment")
+
+    assert play.new(do.CancelReply) == [do.CancelReply(1)]
+    assert play.new(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "barge_in")]
+    assert play.new(do.ShowDraft)[0].turn == 2
+
+
+def test_a_backchannel_does_not_stop_the_reply():
+    """ "Mm-hm" over the reply claims no floor."""
+    play = answered()
+    play.speech(300)
+    play.draft("Mm-hm.")
+    play.silence(600)
+    play.final("Mm-hm.")
+    assert play.every(do.CancelReply) == []
+    assert isinstance(play.floor.phase, Replying)
+
+    play.happen(ev.ReplyDeltaReceived(1, " How are you?"))
+
+    assert play.new(do.ShowReplyDelta) == [do.ShowReplyDelta(1, " How are you?")]
+
+
+def test_a_reply_stays_until_it_is_played():
+    """After its last audio was sent, the client still speaks for a while."""
+    play = answered()
+    play.happen(ev.ReplyAudioReceived(1, AudioChunk(bytes(2 * ms(2000)), 0)))
+    play.silence(500 - 500 % 30)
+
+    play.happen(ev.ReplyFinished(1))
+
+    (wake,) = play.new(do.WakeAfter)
+    assert 1500 <= wake.ms <= 1530
+    assert play.new(do.ShowReply) == [do.ShowReply(1, "Good day.")]
+    play.happen(wake.wake)
+    assert play.floor.phase == Idle()
+
+
+def test_the_conversation_is_remembered():
+    """The next prompt has both sides of the turn before."""
+    play = answered()
+    play.happen(ev.ReplyFinished(1))
+    play.happen(ev.PlaybackOver(1))
+    play.speech(600)
+    play.silence(600)
+
+    play.final("And you?")
+
+    (begun,) = play.new(do.StartReply)
+    assert [(m.role, m.text) for m in begun.conversation] == [
+        (Role.USER, "Hello there."),
+        (Role.ASSISTANT, "Good day."),
+        (Role.USER, "And you?"),
+    ]
+
+
+def test_what_was_said_of_a_cancelled_reply_is_remembered():
+    """The user heard it, so the model must know of it."""
+    play = answered()
+
+    play.happen(ev.ClientCancelled())
+
+    assert play.new(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "cancelled")]
+    assert [m.text for m in play.floor.history] == ["Hello there.", "Good day."]
+    assert play.floor.phase == Idle()
+
+
+def test_echoes_of_a_cancelled_reply_die():
+    """What an engine still says of a reply that is over changes nothing."""
+    play = answered()
+    play.happen(ev.ClientCancelled())
+    before = play.floor
+
+    effects = play.happen(ev.ReplyDeltaReceived(1, "more"), ev.ReplyFinished(1), ev.ReplyFailed(1, GONE))
+
+    assert effects == []
+    assert play.floor == before
+
+
+def test_a_final_that_fails_leaves_the_best_draft():
+    """No word is lost: the newest draft stands in, the error is shown, and no route is named."""
+    play = Play()
+    play.speech(600)
+    play.draft("better than nothing")
+    play.silence(600)
+
+    play.happen(ev.FinalFailed(1, 0, GONE))
+
+    (final,) = play.new(do.ShowFinal)
+    assert (final.hypothesis.text, final.route) == ("better than nothing", None)
+    assert play.new(do.ShowError) == [do.ShowError(GONE)]
+
+
+def test_a_failed_speculation_is_tried_again_at_the_endpoint():
+    """A failure in the pause costs nothing but the head start."""
+    play = Play()
+    play.speech(600)
+    play.silence(180)
+    play.happen(ev.FinalFailed(1, 0, GONE))
+
+    play.silence(400)
+
+    assert play.new(do.StartFinal) == [do.StartFinal(1, 0)]
+    assert play.every(do.ShowError) == []
+
+
+def test_a_reply_that_fails_gives_the_floor_back():
+    """The client hears why, and may speak again."""
+    play = answered()
+
+    play.happen(ev.ReplyFailed(1, GONE))
+
+    assert [type(effect) for effect in play.newest] == [do.ShowError, do.CancelReply, do.ShowReplyCancelled]
+    assert play.floor.phase == Idle()
+
+
+def test_a_reply_that_fails_before_its_time_is_tried_again():
+    """An eager reply that fails is begun anew when the turn is over."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+    play.final("Hello.")
+    play.happen(ev.ReplyFailed(1, GONE))
+    assert play.every(do.ShowError) == []
+
+    play.silence(600)
+
+    assert [reply.reply for reply in play.new(do.StartReply)] == [2]
+    assert play.new(do.ReleaseReply) == [do.ReleaseReply(2)]
+
+
+def test_an_endless_utterance_is_split_without_a_gap():
+    """At the longest length a final is due, and the next utterance begins where it ended."""
+    play = Play()
+
+    play.speech(30_000)
+
+    first, second = play.every(do.OpenUtterance)
+    (closed,) = play.every(do.CloseUtterance)
+    assert closed.utterance == first.utterance
+    fed = [f for f in play.every(do.FeedUtterance) if f.utterance == first.utterance]
+    assert fed[-1].chunk.end == second.start
+
+
+@pytest.mark.parametrize(("speech", "pause", "cut"), [(14_000, 400, False), (20_000, 400, True), (26_500, 80, True)])
+def test_the_longer_an_utterance_the_shorter_the_pause_that_ends_it(speech, pause, cut):
+    """Rather than cut a word at the longest length."""
+    play = Play()
+
+    play.speech(speech)
+    play.silence(pause)
+    play.speech(200)
+
+    assert bool(play.every(do.CloseUtterance)) is cut
+
+
+def test_a_client_that_leaves_in_mid_word_is_written_down():
+    """Its last final is awaited, shown to the archive, and then the session is over."""
+    play = Play()
+    play.speech(600)
+    play.happen(ev.ClientLeft())
+    assert isinstance(play.floor.phase, Leaving)
+
+    play.final("My last w-")
+
+    assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == ["My last w-"]
+    assert isinstance(play.floor.phase, Closed)
+
+
+def test_a_client_that_leaves_is_not_waited_for_for_ever():
+    """An engine that never answers cannot keep the session."""
+    play = Play()
+    play.speech(600)
+    play.happen(ev.ClientLeft())
+    patience = [w.wake for w in play.new(do.WakeAfter) if isinstance(w.wake, ev.LeaveTimeoutDue)]
+
+    play.happen(*patience)
+
+    assert isinstance(play.floor.phase, Closed)
+
+
+def test_a_client_may_want_no_reply():
+    """Transcription only: turns count on, and nothing answers."""
+    play = Play()
+    play.happen(ev.ClientConfigured(reply=False))
+    play.speech(600)
+    play.silence(600)
+    play.final("Just write.")
+    play.silence(900)
+
+    assert play.every(do.StartReply) == []
+    assert (play.floor.phase, play.floor.turn) == (Idle(), 2)
+
+
+def test_the_client_chooses_the_language():
+    """It counts from the next utterance on; an empty one means: find out."""
+    play = Play()
+    play.happen(ev.ClientConfigured(language="de"))
+    play.speech(300)
+    assert play.new(do.OpenUtterance)[0].language == "de"
+
+    play.happen(ev.ClientConfigured(language=""))
+
+    assert play.floor.rules.language is None
+
+
+def test_the_client_chooses_its_deadline():
+    """It counts from the next utterance on; none is the server's own."""
+    play = Play()
+    play.happen(ev.ClientConfigured(deadline_ms=700))
+    play.happen(ev.ClientConfigured(language="de"))
+    play.speech(300)
+    assert play.new(do.OpenUtterance)[0].deadline_ms == 700
+
+    play.happen(ev.ClientConfigured(deadline_ms=0))
+
+    assert play.floor.rules.deadline_ms is None
+
+
+def test_words_of_the_clients_choice_are_spoken():
+    """`say` speaks when nobody else does, and not over the user."""
+    play = Play()
+    play.happen(ev.ClientRequestedSpeech("Welcome."))
+    assert play.new(do.StartSpeakingText) == [do.StartSpeakingText(1, "Welcome.")]
+    play.happen(ev.ReplyFinished(1), ev.PlaybackOver(1))
+    play.speech(300)
+
+    assert play.happen(ev.ClientRequestedSpeech("Not now.")) == []
+
+
+def test_a_route_is_named_with_its_final():
+    """Who wrote a final travels with it."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+
+    play.final("Hello.")
+
+    assert play.new(do.ShowFinal)[0].route == LOCAL
