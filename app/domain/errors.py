@@ -1,12 +1,13 @@
-"""Everything that can go wrong, in our own words.
+"""The exceptions of this service.
 
 ParleyError
 ├── ClientError              the client sent something wrong; carries a stable code
 ├── ProviderError            an engine failed; carries its name and whether a retry may help
 │   ├── ProviderDown         cannot be reached, or went away                 retryable
 │   ├── ProviderBusy         has no room now                                 retryable
-│   ├── ProviderRefused      will fail again: credentials, quota, language
+│   ├── ProviderRefused      will refuse everyone: credentials, quota
 │   └── ProviderMisbehaved   answered with something it should not           retryable
+├── RequestRefused           this engine cannot serve this request: language, content; nobody is to blame
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
 └── BlobNotFound             no blob has this key
@@ -71,7 +72,7 @@ class ProviderBusy(ProviderError):
 
 
 class ProviderRefused(ProviderError):
-    """Will refuse again: credentials, quota, language, content."""
+    """Will refuse every request: credentials, quota. The breaker of its route counts it."""
 
     code = "provider_refused"
 
@@ -81,6 +82,16 @@ class ProviderMisbehaved(ProviderError):
 
     code = "provider_misbehaved"
     retryable = True
+
+
+class RequestRefused(ParleyError):
+    """This engine cannot serve this one request: its language, its content. Not a fault of the route."""
+
+    code = "request_refused"
+
+    def __init__(self, provider: str, message: str) -> None:
+        super().__init__(f"{provider}: {message}")
+        self.provider = provider
 
 
 class ModelUnavailable(ParleyError):
@@ -93,3 +104,10 @@ class SettingsError(ParleyError):
 
 class BlobNotFound(ParleyError):
     """No blob has this key."""
+
+
+def flatten(error: BaseException) -> tuple[BaseException, ...]:
+    """The exceptions inside an ExceptionGroup, groups within groups included; any other exception by itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return tuple(leaf for inner in error.exceptions for leaf in flatten(inner))
+    return (error,)
