@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, cast
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -13,7 +13,7 @@ from app.domain.routing.circuit_breaker import CircuitBreakerRules
 from app.domain.routing.cost import Price
 from app.domain.routing.fleet import RouteSpec
 from app.policy.rules_file import Amount, Share
-from app.policy.toml_file import parse, typed
+from app.policy.toml_file import read_document
 
 Language: TypeAlias = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
 
@@ -69,15 +69,11 @@ def read_routes(path: Path | None) -> Mapping[str, RouteTable]:
     """The routes by name. Blocking. Raises SettingsError that names the line and the key."""
     if path is None:
         return ONLY_LOCAL
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"ROUTES: {path} cannot be read: {error}") from error
-    source, routes = str(path), dict[str, RouteTable]()
-    for name, table in parse(text, source).items():
+    document, source, routes = read_document(path, setting="ROUTES"), str(path), dict[str, RouteTable]()
+    for name in document.table:
         if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
             raise SettingsError(f"{source}: {name}: a route's name has small letters, digits and hyphens")
-        routes[name] = typed(table, RouteTable, text=text, source=source, under=name)
+        routes[name] = document.convert(cast(type[RouteTable], RouteTable), under=name)
     if not routes:
         raise SettingsError(f"ROUTES: {path} names no route")
     if sum(isinstance(route, LocalRoute) for route in routes.values()) > 1:

@@ -9,7 +9,7 @@ from app.domain.errors import SettingsError
 from app.domain.residency import Place
 from app.domain.routing.cost import Budgets
 from app.domain.routing.rules import CascadeRules, HedgeRules, Objective, RoutingRules
-from app.policy.toml_file import given, parse, typed
+from app.policy.toml_file import TomlDocument, given, parse_document, read_document
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -75,15 +75,16 @@ def rules_path(name: str) -> Path:
 
 def read_rules(path: Path) -> RoutingRules:
     """Blocking. Raises SettingsError that names the line and the key."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
-    return parse_rules(text, path.stem, str(path))
+    return _rules(read_document(path), path.stem)
 
 
 def parse_rules(text: str, name: str, source: str) -> RoutingRules:
-    table: RulesTable = typed(parse(text, source), RulesTable, text=text, source=source)
+    """The rules in this text. Raises SettingsError."""
+    return _rules(parse_document(text, source), name)
+
+
+def _rules(document: TomlDocument, name: str) -> RoutingRules:
+    table = document.convert(RulesTable)
     plain = given(table)
     plain["budgets"] = Budgets(**given(table.budgets))
     plain["hedge"] = HedgeRules(**given(table.hedge))

@@ -11,7 +11,7 @@ from app.domain.routing.circuit_breaker import CircuitBreakerRules
 from app.domain.routing.cost import Price
 from app.domain.routing.fleet import RouteSpec
 from app.policy.rules_file import Amount, Share
-from app.policy.toml_file import parse, typed
+from app.policy.toml_file import read_toml
 
 
 class RouteModel(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,8 +73,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_scenario(path: Path) -> Scenario:
     """Blocking. Raises SettingsError that names the line and the key."""
-    text = path.read_text()
-    scenario: Scenario = typed(parse(text, str(path)), Scenario, text=text, source=str(path))
+    scenario = read_toml(path, Scenario)
     for trouble in scenario.troubles:
         if trouble.route not in scenario.routes:
             raise SettingsError(f"{path}: troubles: there is no route {trouble.route!r}")

@@ -10,7 +10,7 @@ from app.domain.errors import SettingsError
 from app.domain.residency import Residency
 from app.domain.tenant import Tenant
 from app.policy.rules_file import Amount
-from app.policy.toml_file import given, parse, typed
+from app.policy.toml_file import TomlDocument, given, parse_document, read_document
 
 Fingerprint: TypeAlias = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -31,21 +31,21 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:
     """Blocking. Raises SettingsError that names the line and the key."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"TENANTS: {path} cannot be read: {error}") from error
-    return parse_tenants(text, str(path))
+    return _tenants(read_document(path, setting="TENANTS"))
 
 
 def parse_tenants(text: str, source: str) -> tuple[Tenant, ...]:
-    tenants, owners = list[Tenant](), dict[str, str]()
-    for name, table in parse(text, source).items():
+    return _tenants(parse_document(text, source))
+
+
+def _tenants(document: TomlDocument) -> tuple[Tenant, ...]:
+    tenants, owners, source = list[Tenant](), dict[str, str](), document.source
+    for name in document.table:
         if not re.fullmatch("[a-z0-9][a-z0-9-]{0,62}", name) or name == PROBES:
             raise SettingsError(
                 f"{source}: {name}: a tenant's name has up to 63 small letters, digits and hyphens, and is not {PROBES}"
             )
-        tenant = Tenant(name, **given(typed(table, TenantTable, text=text, source=source, under=name)))
+        tenant = Tenant(name, **given(document.convert(TenantTable, under=name)))
         for key in tenant.keys:
             if key in owners:
                 raise SettingsError(f"{source}: {name}.keys: {key[:15]}... is a key of {owners[key]} already")

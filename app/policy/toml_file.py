@@ -1,50 +1,81 @@
-"""TOML, typed, with errors that name the line and the key."""
+"""Typed TOML files: read with msgspec; every error is a SettingsError that names the file, the line and the key."""
 
 import re
 import tomllib
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from app.domain.errors import SettingsError
 
-
-def parse(text: str, source: str) -> dict[str, Any]:
-    """The text as a table. Raises SettingsError."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{source}: {_lowered(str(error))}") from error
+T = TypeVar("T")
 
 
-def typed(table: Any, kind: Any, *, text: str, source: str, under: str = "") -> Any:
-    """The table as a value of this type; `under` is the key it stands at.
+@dataclass(frozen=True, slots=True)
+class TomlDocument:
+    """A parsed TOML file that is not typed yet."""
 
-    Raises SettingsError: `source, line 3: hedge.share: expected ...`.
+    text: str
+    source: str
+    """Its path, for error messages."""
+    table: dict[str, Any]
+
+    def convert(self, kind: type[T], under: str = "") -> T:
+        """The document, or the table at the key `under`, as a value of this type.
+
+        Raises SettingsError, such as `rules.toml, line 3: hedge.share: expected ...`.
+        """
+        try:
+            return msgspec.convert(self.table[under] if under else self.table, kind)
+        except msgspec.ValidationError as error:
+            words, _, at = str(error).partition(" - at `$")
+            unknown = re.match(r"Object contains unknown field `(.+)`", words)
+            names = [under, re.sub(r"\[[^]]*\]", "", at.rstrip("`")).strip("."), unknown[1] if unknown else ""]
+            path = ".".join(filter(None, names))
+            line = _line_of(self.text, path)
+            where = f"{self.source}, line {line}" if line else self.source
+            raise SettingsError(f"{where}: {path or 'the file'}: {_uncapitalized(words)}") from error
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """The whole file as a value of this type. Blocking. Raises SettingsError."""
+    return read_document(path).convert(kind)
+
+
+def read_document(path: Path, *, setting: str = "") -> TomlDocument:
+    """Blocking. Raises SettingsError where the file cannot be read, is not UTF-8 or is not TOML.
+
+    `setting` is the variable that names the file; the error names it, too.
     """
     try:
-        return msgspec.convert(table, kind)
-    except msgspec.ValidationError as error:
-        words, _, at = str(error).partition(" - at `$")
-        unknown = re.match(r"Object contains unknown field `(.+)`", words)
-        names = [under, re.sub(r"\[[^]]*\]", "", at.rstrip("`")).strip("."), unknown[1] if unknown else ""]
-        path = ".".join(filter(None, names))
-        line = _line_of(text, path)
-        where = f"{source}, line {line}" if line else source
-        raise SettingsError(f"{where}: {path or 'the file'}: {_lowered(words)}") from error
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        prefix = f"{setting}: " if setting else ""
+        raise SettingsError(f"{prefix}{path} cannot be read: {error}") from error
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, source: str) -> TomlDocument:
+    """Raises SettingsError."""
+    try:
+        return TomlDocument(text, source, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{source}: {_uncapitalized(str(error))}") from error
 
 
 def given(struct: msgspec.Struct) -> dict[str, Any]:
-    """The fields that were set."""
+    """The fields of a struct that are not UNSET, by name."""
     return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not msgspec.UNSET}
 
 
-def _lowered(words: str) -> str:
+def _uncapitalized(words: str) -> str:
     return f"{words[:1].lower()}{words[1:]}"
 
 
 def _line_of(text: str, path: str) -> int | None:
-    """Where this key, or this table, stands."""
+    """The line of this key, or of this table's header, counted from 1."""
     *tables, key = path.split(".")
     within: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):

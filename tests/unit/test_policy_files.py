@@ -11,6 +11,9 @@ from app.domain.routing.rules import Objective
 from app.policy.reloading_file import open_reloading_file
 from app.policy.routes_file import OpenAIRoute, profile, read_routes
 from app.policy.rules_file import parse_rules, read_rules, rules_path, shipped
+from app.policy.scenario import Scenario, read_scenario
+from app.policy.tenants_file import read_tenants
+from app.policy.toml_file import read_toml
 
 
 def test_the_shipped_rules():
@@ -132,3 +135,26 @@ def test_a_wrong_route_is_named(tmp_path, text, words):
 
     with pytest.raises(SettingsError, match=words):
         read_routes(path)
+
+
+@pytest.mark.parametrize("read", [read_rules, read_routes, read_tenants, read_scenario])
+@pytest.mark.parametrize("what", ["not UTF-8", "a directory", "missing"])
+def test_an_unreadable_toml_file_is_a_settings_error(tmp_path, read, what):
+    """Every file the command line reads answers with one sentence, never with a traceback."""
+    path = tmp_path / "some.toml"
+    if what == "not UTF-8":
+        path.write_bytes(b"\xff\xfe")
+    if what == "a directory":
+        path.mkdir()
+
+    with pytest.raises(SettingsError, match=r"some\.toml cannot be read: "):
+        read(path)
+
+
+def test_read_toml_names_the_line_and_the_key(tmp_path):
+    """A typed file: the whole of it as one struct."""
+    path = tmp_path / "some.toml"
+    path.write_text("seconds = 2\nper_second = 0\n[routes.local]\nplace = 'on_prem'\np50_ms = 1\np95_ms = 2\n")
+
+    with pytest.raises(SettingsError, match=r"some\.toml, line 2: per_second: "):
+        read_toml(path, Scenario)
