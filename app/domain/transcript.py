@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+_EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"  # noqa: RUF001 because these are the very signs meant
+"""Punctuation around a word, which a comparison of words leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +43,14 @@ class Hypothesis:
 def join(texts: Iterable[str]) -> str:
     """Segments of speech as one running text."""
     return " ".join(text for text in (t.strip() for t in texts) if text)
+
+
+def same_word(one: str, other: str) -> bool:
+    """True where two spellings are the same spoken word."""
+    return one.strip(_EDGES).casefold() == other.strip(_EDGES).casefold()
+
+
+def agreement(one: str, other: str) -> float:
+    """How far two texts have the same words in the same order, 0 to 1; case and punctuation do not count."""
+    words = [[word.strip(_EDGES).casefold() for word in text.split()] for text in (one, other)]
+    return SequenceMatcher(None, words[0], words[1], autojunk=False).ratio()

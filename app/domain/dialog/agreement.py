@@ -7,21 +7,9 @@ punctuation, because those change with every new word behind them.
 """
 
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from itertools import takewhile
 
-_EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"  # noqa: RUF001 because these are the very signs meant
-
-
-def same_word(one: str, other: str) -> bool:
-    """True where two spellings are the same spoken word."""
-    return one.strip(_EDGES).casefold() == other.strip(_EDGES).casefold()
-
-
-def agreement(one: str, other: str) -> float:
-    """How far two texts have the same words in the same order, 0 to 1; case and punctuation do not count."""
-    words = [[word.strip(_EDGES).casefold() for word in text.split()] for text in (one, other)]
-    return SequenceMatcher(None, words[0], words[1], autojunk=False).ratio()
+from app.domain.transcript import same_word
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from app.domain.audio import SAMPLE_RATE
-from app.domain.dialog.effects import ShowFinal
 from app.domain.tenant import OPEN
 
 FORMAT = 1
@@ -89,21 +88,6 @@ class Manifest:
     @property
     def is_live(self) -> bool:
         return self.ended is None and not self.recovered
-
-
-def archived(final: ShowFinal, ttfs_ms: int | None) -> ArchivedFinal:
-    """This final with the samples of its own utterance; tile() makes it cover the silence before it too."""
-    return ArchivedFinal(
-        final.start,
-        final.end,
-        final.hypothesis.text,
-        turn=final.turn,
-        utterance=final.utterance,
-        speech=(final.start, final.speech_end),
-        route=final.route.name if final.route else None,
-        language=final.hypothesis.language,
-        ttfs_ms=ttfs_ms,
-    )
 
 
 def tile(finals: Iterable[ArchivedFinal], samples: int) -> tuple[ArchivedFinal, ...]:

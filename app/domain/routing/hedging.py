@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TypeAlias, assert_never
 
-from app.domain.dialog.agreement import agreement
 from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderError
 from app.domain.residency import Residency
 from app.domain.routing.rank import RouteChoice
 from app.domain.routing.rules import RoutingRules, may_process
-from app.domain.transcript import Hypothesis
+from app.domain.transcript import Hypothesis, agreement
 
 # -- what happened ------------------------------------------------------------
 

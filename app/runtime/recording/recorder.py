@@ -15,7 +15,7 @@ import structlog
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.errors import ProviderError
-from app.domain.recording.manifest import ArchivedReply, archived
+from app.domain.recording.manifest import ArchivedFinal, ArchivedReply
 from app.runtime.recording import journal as jr
 from app.runtime.recording.session_log import SessionLog
 
@@ -88,7 +88,7 @@ class Recorder:
             return
         match effect:
             case do.ShowFinal():
-                self._enter(jr.FinalLogged(archived(effect, ttfs_ms)))
+                self._enter(jr.FinalLogged(archived_final(effect, ttfs_ms)))
             case do.ShowReplyStart():
                 self._words = ""
             case do.ShowReplyDelta(text=text):
@@ -187,3 +187,21 @@ class Recorder:
     def _segment(self) -> int:
         """First sample of the chunk that is being written."""
         return self.written - self.written % ms(self.chunk_ms)
+
+
+def archived_final(final: do.ShowFinal, ttfs_ms: int | None) -> ArchivedFinal:
+    """Return the manifest's record of a final, with the samples of its own utterance.
+
+    `tile()` later extends it over the silence before the utterance.
+    """
+    return ArchivedFinal(
+        final.start,
+        final.end,
+        final.hypothesis.text,
+        turn=final.turn,
+        utterance=final.utterance,
+        speech=(final.start, final.speech_end),
+        route=final.route.name if final.route else None,
+        language=final.hypothesis.language,
+        ttfs_ms=ttfs_ms,
+    )

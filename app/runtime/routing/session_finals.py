@@ -8,7 +8,6 @@ from uuid import uuid4
 import anyio
 
 from app.domain.audio import AudioChunk
-from app.domain.dialog.agreement import agreement
 from app.domain.errors import ProviderBusy
 from app.domain.ports import Transcriber
 from app.domain.residency import Place, Residency
@@ -18,7 +17,7 @@ from app.domain.routing.rank import Ranking, RouteChoice, rank
 from app.domain.routing.request import Candidate, RouteRequest
 from app.domain.routing.route import Route
 from app.domain.tenant import OPEN, Tenant
-from app.domain.transcript import Hypothesis
+from app.domain.transcript import Hypothesis, agreement
 from app.runtime.routing.final_request import HAPPENINGS, USUAL_S, HedgedRequest, Item
 from app.runtime.routing.metering import EngineMeter
 from app.runtime.routing.routes import Routes

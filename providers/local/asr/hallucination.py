@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import takewhile
 from zlib import compress
 
-from app.domain.dialog.agreement import same_word
+from app.domain.transcript import same_word
 
 
 class Verdict(StrEnum):
