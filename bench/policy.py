@@ -69,12 +69,12 @@ async def _heard(engine: object, *, routed: SessionFinals | None) -> None:
         source = engine.transcribe(_audio(), language="en")  # type: ignore[attr-defined]  # because it is AtOnce
     else:
         owed = routed.open(1, "en", Residency.CLOUD_OK)
-        owed.confirm()
+        owed.confirm_endpoint()
         source = owed.transcribe(_audio(), language="en")
     async with aclosing(source) as hypotheses:
         async for hypothesis in hypotheses:
             if routed is not None:
-                owed.shown(hypothesis, owed.route)
+                owed.record_shown(hypothesis, owed.route)
 
 
 async def overhead(rounds: int, clock: Callable[[], float]) -> list[float]:

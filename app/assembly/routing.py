@@ -59,13 +59,15 @@ async def open_policy(
             metrics.note(expense)
 
         routes.record, routes.note = record, note
-        await stack.enter_async_context(run_in_background(
+        await stack.enter_async_context(
+            run_in_background(
                 {
                     "decision_writer": decisions.write,
                     "route_probes": routes.tend,
                     "policy_file": partial(rules.follow, clock),
                 }
-            ))
+            )
+        )
         yield routes, RoutingPolicy(routes, decisions, metrics.text, lambda: rules.error)
 
 

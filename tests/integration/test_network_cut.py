@@ -43,7 +43,7 @@ async def say(
 ) -> tuple[str, FinalRequest]:
     """One sentence, three times as fast as people speak; the wire is cut when half of it is said."""
     owed = finals.open(1, "en", Residency.CLOUD_OK)
-    owed.drafted(clip.words)
+    owed.update_draft(clip.words)
 
     async def spoken() -> AsyncIterator[AudioChunk]:
         for at in range(0, len(clip.pcm), 2 * ms(100)):
@@ -51,12 +51,12 @@ async def say(
                 await wire.cut(how)
             yield AudioChunk(clip.pcm[at : at + 2 * ms(100)], at // 2)
             await anyio.sleep(0.033)
-        owed.confirm()
+        owed.confirm_endpoint()
 
     with anyio.fail_after(30):
         async with aclosing(spoken()) as audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
             (final,) = [h async for h in hypotheses]
-    owed.shown(final, owed.route)
+    owed.record_shown(final, owed.route)
     return final.text, owed
 
 

@@ -70,14 +70,14 @@ async def test_the_sentence_is_written_down_by_the_local_model(whisper, fault):
             Random(1).random,
         )
         owed = SessionFinals(routes, "s").open(1, "en", Residency.CLOUD_OK)
-        owed.drafted("for a full hour he had paced up and down")
+        owed.update_draft("for a full hour he had paced up and down")
         assert owed.live
 
         async def spoken() -> AsyncGenerator[AudioChunk, None]:
             for at in range(0, len(HOUR.pcm), 2 * ms(100)):
                 yield AudioChunk(HOUR.pcm[at : at + 2 * ms(100)], at // 2)
                 await anyio.sleep(0.02)  # five times as fast as people speak
-            owed.confirm()
+            owed.confirm_endpoint()
 
         with anyio.fail_after(75):
             async with aclosing(spoken()) as audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:

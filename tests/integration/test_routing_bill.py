@@ -72,11 +72,11 @@ async def say(finals: SessionFinals, sound: AsyncIterator[AudioChunk], number: i
     async def spoken() -> AsyncIterator[AudioChunk]:
         async for chunk in sound:
             yield chunk
-        owed.confirm()
+        owed.confirm_endpoint()
 
     async with aclosing(spoken()) as audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
         async for final in hypotheses:
-            owed.shown(final, owed.route)
+            owed.record_shown(final, owed.route)
     return owed.route.name
 
 

@@ -49,7 +49,7 @@ async def speak(field: Field, *, chunks: int = CHUNKS, draft: str = "so many wor
             async with audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
                 async for hypothesis in hypotheses:
                     results.append(hypothesis.text)
-                    owed.shown(hypothesis, owed.route)
+                    owed.record_shown(hypothesis, owed.route)
         except ParleyError as error:
             results.append(error)
 
@@ -58,11 +58,11 @@ async def speak(field: Field, *, chunks: int = CHUNKS, draft: str = "so many wor
             tasks.start_soon(finalize)
         for number in range(chunks):
             await send.send(AudioChunk(CHUNK, number * len(CHUNK) // 2))
-            owed.drafted(draft)
+            owed.update_draft(draft)
             await field.advance(0.1)
             if "during" in session and number == chunks // 2:
                 session["during"](owed)
-        owed.confirm()
+        owed.confirm_endpoint()
         send.close()
         if not owed.live:
             tasks.start_soon(finalize)
@@ -208,7 +208,7 @@ async def test_a_session_that_becomes_private_in_mid_sentence_is_heard_at_home()
     """The cloud's stream is closed at once, and the whole utterance replayed locally."""
     field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)))
 
-    text, owed, _ = await speak(field, during=FinalRequest.restrict)
+    text, owed, _ = await speak(field, during=FinalRequest.restrict_to_on_prem)
 
     assert text == f"{CHUNKS} chunks"
     assert owed.route.name == "local"
@@ -240,7 +240,7 @@ async def test_the_deadline_ends_in_an_error_and_the_draft_is_shown_instead():
 
     assert isinstance(error, ProviderDown)
     assert delay == pytest.approx(2.0, abs=0.1)
-    owed.shown(Hypothesis("draft", is_final=True), None)
+    owed.record_shown(Hypothesis("draft", is_final=True), None)
     assert field.records[0].chosen is None
 
 
@@ -314,7 +314,7 @@ async def test_concurrent_utterances_do_not_overspend_together():
 
     async def one(number: int) -> None:
         owed = SessionFinals(field.routes, f"s{number}", Tenant("t")).open(1, "en", Residency.CLOUD_OK)
-        owed.confirm()
+        owed.confirm_endpoint()
 
         async def audio():
             yield AudioChunk(CHUNK, 0)

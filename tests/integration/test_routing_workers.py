@@ -95,7 +95,7 @@ def _options(worker: WorkerProcess, name: str) -> dict:
 
 async def finalize(routes: Routes, pcm: bytes) -> tuple[str, str]:
     owed = SessionFinals(routes, "s").open(1, "en", Residency.CLOUD_OK)
-    owed.confirm()
+    owed.confirm_endpoint()
 
     async def audio():
         yield AudioChunk(pcm, 0)

@@ -95,15 +95,15 @@ class EffectRunner:
             case do.CloseUtterance(number, revision):
                 heard = self.utterances[number]
                 heard.revision = revision
-                heard.final.confirm()
+                heard.final.confirm_endpoint()
                 if heard.live:
                     heard.live.close()
             case do.RestrictToOnPrem(number):
-                self.utterances[number].final.restrict()
+                self.utterances[number].final.restrict_to_on_prem()
             case do.ShowDraft(utterance=number, text=text):
-                self.utterances[number].final.drafted(text)
+                self.utterances[number].final.update_draft(text)
             case do.ShowFinal(utterance=number, hypothesis=final, route=route):
-                self.utterances.pop(number).final.shown(final, route)
+                self.utterances.pop(number).final.record_shown(final, route)
                 self.finals.pop(number, None)
             case do.WakeAfter(after, wake):
                 self.tasks.start_soon(self._wake, self.clock.now() + after / 1000, wake)

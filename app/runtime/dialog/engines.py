@@ -37,23 +37,23 @@ class PendingFinal(Protocol):
     def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
-        """As a Transcriber does. Before confirm() the work is speculative, unless it is live."""
+        """As a Transcriber does. Before confirm_endpoint() the work is speculative, unless it is live."""
         ...
 
-    def drafted(self, text: str) -> None:
-        """This is what the drafts come to so far."""
+    def update_draft(self, text: str) -> None:
+        """The newest draft of the utterance; the final is compared with it."""
         ...
 
-    def restrict(self) -> None:
-        """From now on the utterance may be heard on the premises alone."""
+    def restrict_to_on_prem(self) -> None:
+        """From now on no route in the cloud may process the utterance; attempts there are stopped."""
         ...
 
-    def confirm(self) -> None:
-        """The utterance is over, and its final is awaited."""
+    def confirm_endpoint(self) -> None:
+        """The utterance is over, and its final is awaited: paid routes may be asked, and the deadline runs."""
         ...
 
-    def shown(self, final: Hypothesis, route: Route | None) -> None:
-        """This is what the client got; without a route it is the newest draft."""
+    def record_shown(self, final: Hypothesis, route: Route | None) -> None:
+        """Record the decision: the client got this text. `route` is None where it is the newest draft."""
         ...
 
 
@@ -61,7 +61,7 @@ class FinalTranscription(Protocol):
     """Where a session's finals are made."""
 
     def open(
-        self, utterance: int, language: str | None, allowed: Residency, deadline_ms: float | None = None
+        self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
     ) -> PendingFinal:
         """An utterance begins. Decides at once, and waits for nothing.
 
@@ -82,7 +82,7 @@ class SingleRouteFinals:
         self,
         utterance: int,  # noqa: ARG002 because it is always the same one
         language: str | None,  # noqa: ARG002
-        allowed: Residency,  # noqa: ARG002
+        residency: Residency,  # noqa: ARG002
         deadline_ms: float | None = None,  # noqa: ARG002
     ) -> "SingleRouteFinals":
         return self
@@ -92,16 +92,16 @@ class SingleRouteFinals:
     ) -> AsyncGenerator[Hypothesis, None]:
         return self.transcriber.transcribe(utterance, language=language)
 
-    def drafted(self, text: str) -> None:
+    def update_draft(self, text: str) -> None:
         pass
 
-    def restrict(self) -> None:
+    def restrict_to_on_prem(self) -> None:
         pass
 
-    def confirm(self) -> None:
+    def confirm_endpoint(self) -> None:
         pass
 
-    def shown(self, final: Hypothesis, route: Route | None) -> None:
+    def record_shown(self, final: Hypothesis, route: Route | None) -> None:
         pass
 
 

@@ -37,13 +37,13 @@ class SessionFinals:
     """Of those that count themselves what they cost."""
 
     def open(
-        self, utterance: int, language: str | None, allowed: Residency, deadline_ms: float | None = None
+        self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
     ) -> "FinalRequest":
         engines = self.routes.engines if self.engines is None else self.engines
         if self.tenant.place is Residency.ON_PREM_ONLY:
-            allowed = Residency.ON_PREM_ONLY  # whatever the session asks for
+            residency = Residency.ON_PREM_ONLY  # whatever the session asks for
         return FinalRequest(
-            self.routes, engines, self.meters, self.session, self.tenant, utterance, language, allowed, deadline_ms
+            self.routes, engines, self.meters, self.session, self.tenant, utterance, language, residency, deadline_ms
         )
 
     def close(self) -> None:
@@ -56,9 +56,9 @@ class SessionFinals:
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
         owed = self.open(0, language, self.allowed)
-        owed.confirm()
+        owed.confirm_endpoint()
         async for hypothesis in owed.transcribe(utterance, language=language):
-            owed.shown(hypothesis, owed.route)
+            owed.record_shown(hypothesis, owed.route)
             yield hypothesis
 
 
@@ -90,21 +90,21 @@ class FinalRequest:
 
     # -- what the stage says ------------------------------------------------------
 
-    def drafted(self, text: str) -> None:
+    def update_draft(self, text: str) -> None:
         self._draft = text
 
-    def restrict(self) -> None:
+    def restrict_to_on_prem(self) -> None:
         self.allowed = Residency.ON_PREM_ONLY
         if self._pursuit:
             self._pursuit.tell(r.ResidencyRestricted())
 
-    def confirm(self) -> None:
+    def confirm_endpoint(self) -> None:
         self._confirmed = True
         self.routes.earn_hedge()
         if self._pursuit:
             self._pursuit.tell(r.EndpointConfirmed)
 
-    def shown(self, final: Hypothesis, route: Route | None) -> None:
+    def record_shown(self, final: Hypothesis, route: Route | None) -> None:
         """Compare the final with the drafts, and write the decision down."""
         share = agreement(self._draft, final.text) if self._draft.strip() and route else None
         if share is not None and route:
