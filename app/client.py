@@ -1,4 +1,4 @@
-"""A client of a Parley server: streams audio at the pace of speech, and notes when each answer came.
+"""A client of a Parley server: streams audio at the pace of speech and records when each message arrived.
 
 Tests, benchmarks and the command `parley talk` all use it.
 """
@@ -6,7 +6,10 @@ Tests, benchmarks and the command `parley talk` all use it.
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from ipaddress import ip_address
+from ssl import SSLError
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import anyio
 import msgspec
@@ -14,7 +17,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from app.domain.errors import ProviderDown
+from app.domain.errors import ProviderDown, ProviderRefused, SettingsError
 from app.web.parley.packets import pack
 
 PACKET_MS = 40
@@ -23,10 +26,10 @@ Message = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedMessage:
     """One message of the server."""
 
-    at: float
+    at_s: float
     """Seconds since the first audio was sent; negative before it."""
     message: Message
     pcm: bytes = b""
@@ -39,91 +42,119 @@ class StreamingClient:
 
     socket: ClientConnection
     rate: int = SAMPLE_RATE
-    began: float = 0.0
-    received: list[Received] = field(default_factory=list)
-    on_message: Callable[[Received], None] | None = None
+    started_at: float = 0.0
+    """When the first audio was sent, on the event loop's clock; 0 before it."""
+    received: list[ReceivedMessage] = field(default_factory=list)
+    on_message: Callable[[ReceivedMessage], None] | None = None
     closed: tuple[int, str] | None = None
     """Close code and reason, when the server has closed."""
-    _news: anyio.Event = field(default_factory=anyio.Event)
+    _changed: anyio.Event = field(default_factory=anyio.Event)
 
-    async def speak(self, pcm: bytes, *, pace: float = 1.0) -> None:
-        """Send audio as fast as it is spoken, or `pace` times as fast; 0 sends at once. It ends with the session."""
-        if not self.began:
-            self.began = anyio.current_time()
-        started = anyio.current_time()
+    async def send_audio(self, pcm: bytes, *, pace: float = 1.0) -> None:
+        """Send PCM16 as fast as it is spoken, or `pace` times as fast; 0: at once. Stops when the server closes."""
+        if not self.started_at:
+            self.started_at = anyio.current_time()
+        sending_since = anyio.current_time()
         step = self.rate * PACKET_MS // 1000 * BYTES_PER_SAMPLE
-        for at in range(0, len(pcm), step):
+        for start in range(0, len(pcm), step):
             if pace:  # a packet leaves when its last sample has been spoken
-                spoken = min(at + step, len(pcm)) / BYTES_PER_SAMPLE / self.rate
-                await anyio.sleep_until(started + spoken / pace)
-            await self._send(pack(b'{"sampleRate":%d}' % self.rate, pcm[at : at + step]))
+                spoken_s = min(start + step, len(pcm)) / BYTES_PER_SAMPLE / self.rate
+                await anyio.sleep_until(sending_since + spoken_s / pace)
+            await self._send(pack(b'{"sampleRate":%d}' % self.rate, pcm[start : start + step]))
             if self.closed:
                 return
 
-    async def tell(self, **message: Any) -> None:
-        """Send an order, such as type="end"."""
+    async def send_message(self, **message: Any) -> None:
+        """Send a JSON message, such as type="end"."""
         await self._send(msgspec.json.encode(message).decode())
+
+    async def wait_until(self, condition: Callable[["StreamingClient"], object], *, timeout_s: float) -> bool:
+        """Wait until the condition holds, the server has closed, or the time is over. True where it holds."""
+        with anyio.move_on_after(timeout_s):
+            while not condition(self) and self.closed is None:
+                self._changed = anyio.Event()
+                await self._changed.wait()
+        return bool(condition(self))
+
+    def messages(self, kind: str) -> list[ReceivedMessage]:
+        """Every message of this type so far."""
+        return [received for received in self.received if received.message["type"] == kind]
+
+    async def receive(self) -> None:
+        """Record what the server sends until it closes."""
+        try:
+            async for frame in self.socket:
+                self._record(frame)
+        except websockets.ConnectionClosed:
+            pass  # because the close code says why
+        self._record_close()
 
     async def _send(self, frame: str | bytes) -> None:
         try:
             await self.socket.send(frame)
         except websockets.ConnectionClosed:
-            self._over()
+            self._record_close()
 
-    async def listen(self) -> None:
-        """Collect what the server says until it closes."""
-        try:
-            async for frame in self.socket:
-                self._note(frame)
-        except websockets.ConnectionClosed:
-            pass  # the close code tells the rest
-        self._over()
-
-    def _over(self) -> None:
-        self.closed = (self.socket.close_code or 1006, self.socket.close_reason or "")
-        self._news.set()
-
-    async def until(self, done: Callable[["StreamingClient"], bool], *, seconds: float) -> bool:
-        """Wait until this is true, the server has closed, or the time is over. True where it became true."""
-        with anyio.move_on_after(seconds):
-            while not done(self) and self.closed is None:
-                self._news = anyio.Event()
-                await self._news.wait()
-        return done(self)
-
-    def of(self, kind: str) -> list[Received]:
-        """Every message of this type so far."""
-        return [r for r in self.received if r.message["type"] == kind]
-
-    def _note(self, frame: str | bytes) -> None:
-        at = anyio.current_time() - self.began if self.began else -1.0
+    def _record(self, frame: str | bytes) -> None:
+        at_s = anyio.current_time() - self.started_at if self.started_at else -1.0
         if isinstance(frame, bytes):
             length = int.from_bytes(frame[:4], "little", signed=True)
-            got = Received(at, msgspec.json.decode(frame[4 : 4 + length]), frame[4 + length :])
+            received = ReceivedMessage(at_s, msgspec.json.decode(frame[4 : 4 + length]), frame[4 + length :])
         else:
-            got = Received(at, msgspec.json.decode(frame))
-        self.received.append(got)
+            received = ReceivedMessage(at_s, msgspec.json.decode(frame))
+        self.received.append(received)
         if self.on_message:
-            self.on_message(got)
-        self._news.set()
+            self.on_message(received)
+        self._changed.set()
+
+    def _record_close(self) -> None:
+        self.closed = (self.socket.close_code or 1006, self.socket.close_reason or "")
+        self._changed.set()
 
 
 @asynccontextmanager
-async def talking(
+async def open_session(
     url: str,
     *,
     rate: int = SAMPLE_RATE,
-    on_message: Callable[[Received], None] | None = None,
+    on_message: Callable[[ReceivedMessage], None] | None = None,
     key: str | None = None,
 ) -> AsyncGenerator[StreamingClient, None]:
-    """A session with the server at this ws:// address. Raises ProviderDown where nobody answers."""
+    """A session with the server at this ws:// or wss:// address; a server on this machine is never asked by a proxy.
+
+    Raises ProviderDown where nobody answers, ProviderRefused where the answer is no WebSocket, and SettingsError for
+    an address or a key that cannot be sent.
+    """
+    connection = await _connect(url, key)
+    async with connection, anyio.create_task_group() as tasks:
+        client = StreamingClient(connection, rate, on_message=on_message)
+        tasks.start_soon(client.receive)
+        yield client
+        tasks.cancel_scope.cancel()
+
+
+async def _connect(url: str, key: str | None) -> ClientConnection:
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise SettingsError("the key has characters that no HTTP header may have; a key is plain ASCII on one line")
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    proxy: Literal[True] | None = None if _is_loopback(url) else True
     try:
-        headers = {"Authorization": f"Bearer {key}"} if key else None
-        connection = await connect(url, max_size=None, compression=None, additional_headers=headers)
+        return await connect(url, max_size=None, compression=None, additional_headers=headers, proxy=proxy)
+    except SSLError as error:  # before ValueError, because a certificate's error is one too
+        raise ProviderDown(url, f"no trusted TLS connection: {error.reason or error}") from error
+    except (websockets.InvalidURI, ValueError) as error:
+        raise SettingsError(f"{url} is no WebSocket address, such as ws://localhost:8000/ws/transcribe") from error
+    except (websockets.InvalidProxy, websockets.ProxyError, ImportError) as error:
+        raise SettingsError(f"the proxy that the environment names does not work: {error}") from error
+    except websockets.InvalidStatus as error:
+        raise ProviderRefused(url, f"the server answered HTTP {error.response.status_code}") from error
     except (OSError, websockets.WebSocketException) as error:
         raise ProviderDown(url, "no server answers there; is it running? (make serve)") from error
-    async with connection, anyio.create_task_group() as tasks:
-        talk = StreamingClient(connection, rate, on_message=on_message)
-        tasks.start_soon(talk.listen)
-        yield talk
-        tasks.cancel_scope.cancel()
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

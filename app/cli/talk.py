@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from app.client import Received, StreamingClient, talking
+from app.client import ReceivedMessage, StreamingClient, open_session
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from app.media.decode import decode
 
@@ -38,20 +38,22 @@ async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, ke
     """Whether the server took the session."""
     pcm = b"".join(decode(file))
     console = Console(highlight=False)
-    async with talking(url, on_message=lambda r: _print(console, r), key=key) as session:
-        if not await session.until(lambda t: bool(t.of("session")), seconds=patience):
+    async with open_session(url, on_message=lambda r: _print(console, r), key=key) as session:
+        if not await session.wait_until(lambda t: bool(t.messages("session")), timeout_s=patience):
             return False  # and what it said is printed
         if not reply:
-            await session.tell(type="configure", reply=False)
-        await session.speak(pcm, pace=pace)
-        await session.speak(bytes(int(QUIET_SECONDS * SAMPLE_RATE) * BYTES_PER_SAMPLE), pace=pace)
-        await session.tell(type="end")
+            await session.send_message(type="configure", reply=False)
+        await session.send_audio(pcm, pace=pace)
+        await session.send_audio(bytes(int(QUIET_SECONDS * SAMPLE_RATE) * BYTES_PER_SAMPLE), pace=pace)
+        await session.send_message(type="end")
         if reply:
-            done = await session.until(_answered, seconds=patience)
+            done = await session.wait_until(_answered, timeout_s=patience)
             if not done:
-                console.print("[red]no reply came[/red]" if session.of("fullSentence") else "[yellow]no words[/yellow]")
+                console.print(
+                    "[red]no reply came[/red]" if session.messages("fullSentence") else "[yellow]no words[/yellow]"
+                )
         else:
-            await session.until(lambda t: bool(t.of("fullSentence")), seconds=patience)
+            await session.wait_until(lambda t: bool(t.messages("fullSentence")), timeout_s=patience)
         _write_reply(console, session, output)
         if session.closed:
             console.print(f"[red]the server ended the session: {session.closed[0]} {session.closed[1]}[/red]")
@@ -62,13 +64,13 @@ async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, ke
 
 def _answered(session: StreamingClient) -> bool:
     """Every reply that began has ended."""
-    ended = len(session.of("server_response")) + len(session.of("replyCancelled"))
-    return bool(ended) and ended >= len(session.of("replyStart"))
+    ended = len(session.messages("server_response")) + len(session.messages("replyCancelled"))
+    return bool(ended) and ended >= len(session.messages("replyStart"))
 
 
-def _print(console: Console, received: Received) -> None:
+def _print(console: Console, received: ReceivedMessage) -> None:
     message = received.message
-    stamp = f"[dim]{received.at:6.2f} s[/dim] "
+    stamp = f"[dim]{received.at_s:6.2f} s[/dim] "
     match message["type"]:
         case "realtime":
             line = Text(message["text"], style="grey50")
@@ -91,14 +93,14 @@ def _print(console: Console, received: Received) -> None:
 
 
 def _write_reply(console: Console, session: StreamingClient, output: Path) -> None:
-    replies = session.of("server_response")
+    replies = session.messages("server_response")
     if not replies:
         return
-    spoken = sum(len(r.pcm) for r in session.of("replyAudio")) / BYTES_PER_SAMPLE / SAMPLE_RATE
-    first = next((r.at for r in session.of("replyAudio")), None)
-    finals = session.of("fullSentence")
+    spoken = sum(len(r.pcm) for r in session.messages("replyAudio")) / BYTES_PER_SAMPLE / SAMPLE_RATE
+    first = next((r.at_s for r in session.messages("replyAudio")), None)
+    finals = session.messages("fullSentence")
     if first is not None and finals:
-        ended = max(f.message["end"] for f in finals if f.at <= first)
+        ended = max(f.message["end"] for f in finals if f.at_s <= first)
         console.print(f"[dim]first sound of the reply {first - ended:.2f} s after the end of speech[/dim]")
     if sound := base64.b64decode(replies[-1].message["audio"]):
         output.write_bytes(sound)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from app.client import Received, StreamingClient, talking
+from app.client import ReceivedMessage, StreamingClient, open_session
 from bench.protocols.line import Heard
 
 
@@ -16,12 +16,12 @@ class ParleyLine:
     talk: StreamingClient
 
     async def send(self, pcm: bytes) -> None:
-        await self.talk.speak(pcm, pace=0)
+        await self.talk.send_audio(pcm, pace=0)
         if self.talk.closed:
             raise anyio.BrokenResourceError
 
     async def finish(self) -> None:
-        await self.talk.tell(type="end")
+        await self.talk.send_message(type="end")
 
     async def heard(self) -> AsyncGenerator[Heard, None]:
         taken = 0
@@ -29,14 +29,14 @@ class ParleyLine:
         def more(talk: StreamingClient) -> bool:
             return len(talk.received) > taken
 
-        while await self.talk.until(more, seconds=math.inf):
+        while await self.talk.wait_until(more, timeout_s=math.inf):
             received = self.talk.received[taken]
             taken += 1
             if (heard := self._heard(received)) is not None:
                 yield heard
 
-    def _heard(self, received: Received) -> Heard | None:
-        at, message = self.talk.began + received.at, received.message
+    def _heard(self, received: ReceivedMessage) -> Heard | None:
+        at, message = self.talk.started_at + received.at_s, received.message
         utterance = str(message.get("utterance"))
         match message["type"]:
             case "realtime":
@@ -51,7 +51,7 @@ class ParleyLine:
 
 @asynccontextmanager
 async def open_parley(url: str, *, reply: bool) -> AsyncGenerator[ParleyLine, None]:
-    async with talking(url) as talk:
+    async with open_session(url) as talk:
         if not reply:
-            await talk.tell(type="configure", reply=False)
+            await talk.send_message(type="configure", reply=False)
         yield ParleyLine(talk)

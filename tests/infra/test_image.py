@@ -20,7 +20,7 @@ import httpx
 import pytest
 from anyio import to_thread
 
-from app.client import talking
+from app.client import open_session
 from tests.clips import HANDS, silence, word_error_rate
 from tests.eventually import until
 from tests.infra.shipped import DOCKER, compose
@@ -132,15 +132,15 @@ async def test_the_gateway_hears_and_stops_in_good_order(image):
     """A final comes; told to stop, it closes the other session with 1012 and ends with status 0."""
     async with running(image, "serve", *models()) as gateway:
         url = f"ws://127.0.0.1:{gateway.port}/ws/transcribe"
-        async with talking(url) as talk:
-            await talk.speak(HANDS.pcm + silence(2), pace=2)
-            await talk.until(lambda t: bool(t.of("fullSentence")), seconds=60)
-        async with talking(url) as other:
-            await other.until(lambda t: bool(t.received), seconds=10)
+        async with open_session(url) as talk:
+            await talk.send_audio(HANDS.pcm + silence(2), pace=2)
+            await talk.wait_until(lambda t: bool(t.messages("fullSentence")), timeout_s=60)
+        async with open_session(url) as other:
+            await other.wait_until(lambda t: bool(t.received), timeout_s=10)
             status = await gateway.stopped()
-            await other.until(lambda t: False, seconds=10)
+            await other.wait_until(lambda t: False, timeout_s=10)
 
-    heard = " ".join(each.message["text"] for each in talk.of("fullSentence"))
+    heard = " ".join(each.message["text"] for each in talk.messages("fullSentence"))
     assert word_error_rate(HANDS.words, heard) <= 0.3
     assert status == 0
     assert other.closed[0] == 1012

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.assembly.service import open_service
-from app.client import talking
+from app.client import open_session
 from app.config import Settings
 from app.domain.capacity import ModelSpeed, capacity
 from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
@@ -22,10 +22,10 @@ async def one_too_many(address, capacity):
     """Fill the server; what the guest beyond it gets, and what /health says then."""
     async with AsyncExitStack() as inside:
         for _ in range(capacity):
-            talk = await inside.enter_async_context(talking(f"ws://{address}/ws/transcribe"))
-            assert await talk.until(lambda t: t.of("session"), seconds=10)
-        outside = await inside.enter_async_context(talking(f"ws://{address}/ws/transcribe"))
-        await outside.until(lambda t: t.closed, seconds=10)
+            talk = await inside.enter_async_context(open_session(f"ws://{address}/ws/transcribe"))
+            assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=10)
+        outside = await inside.enter_async_context(open_session(f"ws://{address}/ws/transcribe"))
+        await outside.wait_until(lambda t: t.closed, timeout_s=10)
         async with httpx.AsyncClient() as client:
             return outside, (await client.get(f"http://{address}/health")).json()
 
@@ -40,7 +40,7 @@ async def test_the_guest_beyond_the_self_tests_number_is_refused_in_a_sentence()
         outside, health = await one_too_many(address, found)
 
     assert outside.closed[0] == 1013
-    assert "every place is taken" in outside.of("error")[0].message["message"]
+    assert "every place is taken" in outside.messages("error")[0].message["message"]
     assert (health["status"], health["maxSessions"]) == ("full", found)
     assert health["capacity"] == {
         "sessions": found,

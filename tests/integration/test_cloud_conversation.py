@@ -5,7 +5,7 @@ from shutil import which
 import pytest
 
 from app.assembly.service import open_service
-from app.client import StreamingClient, talking
+from app.client import StreamingClient, open_session
 from app.config import Settings
 from tests.clips import HANDS, HOUR, silence, word_error_rate
 from tests.emulators.account import aws_account
@@ -68,8 +68,8 @@ def cloud(certificates: Certificates, polly: PollyEmulator):
 
 
 async def one_turn(talk: StreamingClient, pcm: bytes, replies: int) -> None:
-    await talk.speak(pcm + silence(2.5))
-    assert await talk.until(lambda t: len(t.of("server_response")) >= replies, seconds=60)
+    await talk.send_audio(pcm + silence(2.5))
+    assert await talk.wait_until(lambda t: len(t.messages("server_response")) >= replies, timeout_s=60)
 
 
 async def test_a_conversation_in_the_cloud(settings: Settings, certificates: Certificates, transcribe):
@@ -78,21 +78,21 @@ async def test_a_conversation_in_the_cloud(settings: Settings, certificates: Cer
         async with (
             open_service(settings) as service,
             served(service) as address,
-            talking(f"ws://{address}/ws/transcribe") as talk,
+            open_session(f"ws://{address}/ws/transcribe") as talk,
         ):
             await one_turn(talk, HANDS.pcm, 1)
             await one_turn(talk, HOUR.pcm, 2)
 
-    finals = [final.message for final in talk.of("fullSentence") if final.message["text"]]
+    finals = [final.message for final in talk.messages("fullSentence") if final.message["text"]]
     assert {final["route"]["name"] for final in finals} == {"amazon"}
     assert {final["route"]["place"] for final in finals} == {"cloud"}
     assert word_error_rate(f"{HANDS.words} {HOUR.words}", " ".join(final["text"] for final in finals)) <= 0.25
-    assert len(talk.of("replyAudio")) > 2
-    assert all(response.message["audio"] for response in talk.of("server_response"))
+    assert len(talk.messages("replyAudio")) > 2
+    assert all(response.message["audio"] for response in talk.messages("server_response"))
     # Both turns share a stream, unless these ears took longer than `Patience.flush_after_s`: then it was ended, so that
     # all it knew was said. That utterances share one is tested without ears, in test_aws_reuse.py.
     assert all(stream.was_ended for stream in transcribe.streams[:-1])
-    assert len(transcribe.streams) <= len(talk.of("fullSentence"))
+    assert len(transcribe.streams) <= len(talk.messages("fullSentence"))
 
 
 async def test_a_voice_that_stays_at_home_is_not_heard_in_the_cloud(settings: Settings, certificates, transcribe):
@@ -101,12 +101,12 @@ async def test_a_voice_that_stays_at_home_is_not_heard_in_the_cloud(settings: Se
         async with (
             open_service(settings) as service,
             served(service) as address,
-            talking(f"ws://{address}/ws/transcribe") as talk,
+            open_session(f"ws://{address}/ws/transcribe") as talk,
         ):
-            await talk.tell(type="configure", place="on_prem_only", reply=False)
-            await talk.speak(HANDS.pcm + silence(1.5))
-            assert await talk.until(lambda t: t.of("fullSentence"), seconds=30)
+            await talk.send_message(type="configure", place="on_prem_only", reply=False)
+            await talk.send_audio(HANDS.pcm + silence(1.5))
+            assert await talk.wait_until(lambda t: t.messages("fullSentence"), timeout_s=30)
 
-    (final,) = [final.message for final in talk.of("fullSentence")]
+    (final,) = [final.message for final in talk.messages("fullSentence")]
     assert (final["route"]["name"], final["route"]["place"]) == ("local", "on_prem")
     assert transcribe.streams == []

@@ -12,7 +12,7 @@ import pytest
 from anyio import to_thread
 from websockets.asyncio.server import ServerConnection, serve
 
-from app.client import talking
+from app.client import open_session
 from app.domain.tenant import Tenant, fingerprint
 from tests.clips import COUNTRY, HANDS, HOUR, silence, word_error_rate
 from tests.models import MODELS_DIR, model
@@ -194,10 +194,10 @@ async def test_the_server_stops_in_good_order(tmp_path):
             while b"audio goes to" not in said:
                 said += await server.stderr.receive()
         port = int(said.split(b"listens on http://localhost:")[1].split()[0])
-        async with talking(f"ws://127.0.0.1:{port}/ws/transcribe") as talk:
-            await talk.speak(HANDS.pcm + silence(0.1), pace=4)
+        async with open_session(f"ws://127.0.0.1:{port}/ws/transcribe") as talk:
+            await talk.send_audio(HANDS.pcm + silence(0.1), pace=4)
             server.send_signal(signal.SIGTERM)
-            await talk.until(lambda t: bool(t.closed), seconds=20)
+            await talk.wait_until(lambda t: bool(t.closed), timeout_s=20)
         with anyio.fail_after(30):
             status = await server.wait()
 

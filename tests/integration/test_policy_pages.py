@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from app.client import talking
+from app.client import open_session
 from app.data.decisions import open_decisions
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.errors import SettingsError
@@ -209,12 +209,12 @@ async def policed(url: str, rules: RoutingRules, *tenants: Tenant):
 
 
 async def say(url: str, key: str | None = None, **configure) -> dict:
-    async with talking(url, key=key) as talk:
+    async with open_session(url, key=key) as talk:
         if configure:
-            await talk.tell(type="configure", **configure)
-        await talk.speak(SPEECH * 30 + SILENCE * 40, pace=0)
-        assert await talk.until(lambda t: t.of("fullSentence"), seconds=10)
-        return talk.of("fullSentence")[0].message | {"session": talk.of("session")[0].message["id"]}
+            await talk.send_message(type="configure", **configure)
+        await talk.send_audio(SPEECH * 30 + SILENCE * 40, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("fullSentence"), timeout_s=10)
+        return talk.messages("fullSentence")[0].message | {"session": talk.messages("session")[0].message["id"]}
 
 
 async def test_the_decision_travels_with_the_final_and_is_listed(url):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from app.assembly.service import open_service
-from app.client import StreamingClient, talking
+from app.client import StreamingClient, open_session
 from app.config import Settings
 from app.media.decode import decode
 from tests.browser import expect, open_browser, write_microphone
@@ -42,28 +42,28 @@ async def place(tmp_path_factory):
 
 
 def words(talk: StreamingClient) -> str:
-    return " ".join(final.message["text"] for final in talk.of("fullSentence"))
+    return " ".join(final.message["text"] for final in talk.messages("fullSentence"))
 
 
 @pytest.mark.parametrize("clip", [HANDS, HOUR, COUNTRY], ids=lambda clip: clip.name)
 async def test_a_person_is_understood_answered_and_archived(place, clip: Clip):
     """Drafts come while they speak, right finals when they pause, then a spoken reply; the archive holds it all."""
     url, recordings = place
-    async with talking(url) as talk:
-        await talk.speak(silence(0.3) + clip.pcm)
-        drafted_by = talk.received[-1].at
-        drafts = list(talk.of("realtime"))
-        await talk.speak(silence(2))
-        assert await talk.until(lambda t: t.of("server_response"), seconds=60)
+    async with open_session(url) as talk:
+        await talk.send_audio(silence(0.3) + clip.pcm)
+        drafted_by = talk.received[-1].at_s
+        drafts = list(talk.messages("realtime"))
+        await talk.send_audio(silence(2))
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=60)
 
     assert drafts
-    assert drafts[0].at < drafted_by
+    assert drafts[0].at_s < drafted_by
     assert word_error_rate(clip.words, words(talk)) <= 0.2
-    response = talk.of("server_response")[-1].message
+    response = talk.messages("server_response")[-1].message
     turn = response["turn"]
-    deltas = [d.message["text"] for d in talk.of("replyDelta") if d.message["turn"] == turn]
+    deltas = [d.message["text"] for d in talk.messages("replyDelta") if d.message["turn"] == turn]
     assert response["message"] == "".join(deltas).strip()
-    streamed = b"".join(r.pcm for r in talk.of("replyAudio") if r.message["turn"] == turn)
+    streamed = b"".join(r.pcm for r in talk.messages("replyAudio") if r.message["turn"] == turn)
     spoken = b"".join(decode(io.BytesIO(base64.b64decode(response["audio"]))))
     assert len(spoken) == pytest.approx(len(streamed), rel=0.1)
     assert np.abs(np.frombuffer(spoken, "<i2").astype(np.float32)).mean() > 100
@@ -79,26 +79,26 @@ async def test_a_person_is_understood_answered_and_archived(place, clip: Clip):
 async def test_silence_and_noise_give_no_text(place):
     """Nobody speaks, so nothing is written and nothing answers."""
     url, _ = place
-    async with talking(url) as talk:
-        await talk.speak(silence(5) + NOISE.pcm + silence(5), pace=4)
-        await talk.tell(type="end")
-        await talk.tell(type="say", text="Done.")  # the answer to this proves that all before it was heard
-        assert await talk.until(lambda t: t.of("server_response"), seconds=60)
+    async with open_session(url) as talk:
+        await talk.send_audio(silence(5) + NOISE.pcm + silence(5), pace=4)
+        await talk.send_message(type="end")
+        await talk.send_message(type="say", text="Done.")  # the answer to this proves that all before it was heard
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=60)
 
     assert words(talk).strip() == ""
-    assert [d.message["text"] for d in talk.of("realtime")] == []
+    assert [d.message["text"] for d in talk.messages("realtime")] == []
 
 
 async def test_two_people_at_once_are_not_mixed(place):
     """Each session gets its own words."""
     url, _ = place
-    async with talking(url) as one, talking(url) as other:
+    async with open_session(url) as one, open_session(url) as other:
         async with anyio.create_task_group() as tasks:
             for talk, clip in ((one, HANDS), (other, HOUR)):
-                await talk.tell(type="configure", reply=False)
+                await talk.send_message(type="configure", reply=False)
                 tasks.start_soon(talk.speak, clip.pcm + silence(1.5))
-        assert await one.until(lambda t: t.of("fullSentence"), seconds=30)
-        assert await other.until(lambda t: t.of("fullSentence"), seconds=30)
+        assert await one.wait_until(lambda t: t.messages("fullSentence"), timeout_s=30)
+        assert await other.wait_until(lambda t: t.messages("fullSentence"), timeout_s=30)
 
     assert word_error_rate(HANDS.words, words(one)) <= 0.2
     assert word_error_rate(HOUR.words, words(other)) <= 0.2
@@ -108,9 +108,9 @@ async def test_a_caller_who_hangs_up_in_mid_word_is_written_down(place):
     """The archive has the audio up to the break, and the words of it."""
     url, recordings = place
     half = HOUR.pcm[: 2 * 16_000 * 3]
-    async with talking(url) as talk:
-        await talk.speak(half, pace=2)
-        await talk.until(lambda t: t.of("realtime"), seconds=10)
+    async with open_session(url) as talk:
+        await talk.send_audio(half, pace=2)
+        await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=10)
         talk.socket.transport.abort()
 
     manifest = await _manifest(recordings, talk)
@@ -152,7 +152,7 @@ def _is_tiled(finals: list[dict], samples: int) -> bool:
 
 async def _manifest(recordings, talk: StreamingClient) -> dict:
     """The session's manifest, once it is complete."""
-    session = talk.of("session")[0].message["id"]
+    session = talk.messages("session")[0].message["id"]
     with anyio.fail_after(30):
         while True:
             for path in recordings.glob(f"sessions/*/{session}/manifest.json"):

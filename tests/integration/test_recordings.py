@@ -8,7 +8,7 @@ import httpx
 import pytest
 from anyio import to_thread
 
-from app.client import talking
+from app.client import open_session
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.media.codec import wav_header
 from app.media.decode import decode
@@ -36,10 +36,10 @@ async def http(service):
 
 async def spoken(http, service, pcm: bytes = TURN) -> str:
     """The id of a session that said this and is stored."""
-    async with talking(f"ws://{http.base_url.netloc.decode()}/ws/transcribe") as talk:
-        await talk.speak(pcm, pace=0)
-        assert await talk.until(lambda t: t.of("server_response"), seconds=5)
-        session = talk.of("session")[0].message["id"]
+    async with open_session(f"ws://{http.base_url.netloc.decode()}/ws/transcribe") as talk:
+        await talk.send_audio(pcm, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
+        session = talk.messages("session")[0].message["id"]
     await stored(service)
     return session
 
@@ -164,9 +164,9 @@ async def test_what_is_deleted_is_gone(http, service):
 
 async def test_a_session_that_lives_is_not_deleted(http, service):
     """409, and it goes on."""
-    async with talking(f"ws://{http.base_url.netloc.decode()}/ws/transcribe") as talk:
-        assert await talk.until(lambda t: t.of("session"), seconds=5)
-        session = talk.of("session")[0].message["id"]
+    async with open_session(f"ws://{http.base_url.netloc.decode()}/ws/transcribe") as talk:
+        assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
+        session = talk.messages("session")[0].message["id"]
 
         assert (await http.delete(f"/recordings/{session}")).status_code == 409
 

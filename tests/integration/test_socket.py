@@ -11,7 +11,7 @@ from anyio import to_thread
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.client import talking
+from app.client import open_session
 from app.web.parley.packets import pack
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
@@ -34,23 +34,23 @@ async def address(service):
 
 async def test_a_conversation(address, service):
     """Session first, then draft, final, reply in text and sound, and the whole at the end."""
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
-        await talk.speak(TURN, pace=0)
-        assert await talk.until(lambda t: t.of("server_response"), seconds=5)
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        await talk.send_audio(TURN, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
 
     kinds = [r.message["type"] for r in talk.received]
     assert kinds[0] == "session"
     order = ["realtime", "fullSentence", "replyStart", "replyDelta", "replyAudio", "server_response"]
     assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order)
-    final = talk.of("fullSentence")[0].message
+    final = talk.messages("fullSentence")[0].message
     assert final["text"] == "hello"
     assert final["route"] == {"name": "local", "place": "on_prem"}
     assert final["end"] == pytest.approx(0.6)
-    response = talk.of("server_response")[0].message
+    response = talk.messages("server_response")[0].message
     assert response["message"] == "You said it. Well done."
     assert response["audio"]
-    assert all(r.message["sampleRate"] == 16000 for r in talk.of("replyAudio"))
-    assert sum(len(r.pcm) for r in talk.of("replyAudio")) == 2 * 3200
+    assert all(r.message["sampleRate"] == 16000 for r in talk.messages("replyAudio"))
+    assert sum(len(r.pcm) for r in talk.messages("replyAudio")) == 2 * 3200
 
 
 async def test_the_bare_socket_takes_bare_audio(address):
@@ -96,26 +96,26 @@ async def test_a_mistake_is_named_and_the_session_lives(address, caplog, name):
     """Every mistake has its stable code, leaves no traceback, and the next good packet is heard."""
     frame, code = BAD[name]
     with caplog.at_level(logging.DEBUG):
-        async with talking(f"ws://{address}/ws/transcribe") as talk:
+        async with open_session(f"ws://{address}/ws/transcribe") as talk:
             await talk.socket.send(frame)
-            assert await talk.until(lambda t: t.of("error"), seconds=5)
-            await talk.speak(TURN, pace=0)
-            assert await talk.until(lambda t: t.of("fullSentence"), seconds=5)
+            assert await talk.wait_until(lambda t: t.messages("error"), timeout_s=5)
+            await talk.send_audio(TURN, pace=0)
+            assert await talk.wait_until(lambda t: t.messages("fullSentence"), timeout_s=5)
 
-    (error,) = talk.of("error")
+    (error,) = talk.messages("error")
     assert (error.message["code"], error.message["fatal"]) == (code, False)
     assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_client_that_never_learns_is_closed(address):
     """After many mistakes the session ends with a reason."""
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
         for _ in range(60):
             await talk.socket.send(b"\1")
-        assert await talk.until(lambda t: t.closed, seconds=5) or talk.closed
+        assert await talk.wait_until(lambda t: t.closed, timeout_s=5) or talk.closed
 
     assert talk.closed[0] == 1008
-    assert talk.of("error")[-1].message["fatal"]
+    assert talk.messages("error")[-1].message["fatal"]
 
 
 async def test_a_frame_beyond_all_measure_closes_the_socket(address):
@@ -125,16 +125,16 @@ async def test_a_frame_beyond_all_measure_closes_the_socket(address):
             await socket.send(bytes(40 << 20))
             while True:
                 await socket.recv()
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
-        assert await talk.until(lambda t: t.of("session"), seconds=5)
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
 
 
 async def test_a_client_that_vanishes_leaves_its_audio_and_its_last_word(address, service):
     """The connection breaks in mid-word: every accepted sample is archived, in exactly one final."""
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
-        await talk.speak(SPEECH * 20, pace=0)
-        assert await talk.until(lambda t: t.of("realtime"), seconds=5)
-        session = talk.of("session")[0].message["id"]
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        await talk.send_audio(SPEECH * 20, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=5)
+        session = talk.messages("session")[0].message["id"]
         talk.socket.transport.abort()
 
     manifest = await _manifest_of(service, session)
@@ -145,32 +145,34 @@ async def test_a_client_that_vanishes_leaves_its_audio_and_its_last_word(address
 
 async def test_what_is_kept_is_acknowledged(address):
     """In the end all of it, and never more than was sent; a few times a second at most."""
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
-        await talk.speak(TURN, pace=0)
-        assert await talk.until(lambda t: t.of("ack") and t.of("ack")[-1].message["seconds"] == 1.5, seconds=5)
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        await talk.send_audio(TURN, pace=0)
+        assert await talk.wait_until(
+            lambda t: t.messages("ack") and t.messages("ack")[-1].message["seconds"] == 1.5, timeout_s=5
+        )
 
-    told = [ack.message["seconds"] for ack in talk.of("ack")]
+    told = [ack.message["seconds"] for ack in talk.messages("ack")]
     assert told == sorted(set(told))
 
 
 async def test_who_does_not_want_to_be_kept_is_not(address, service):
     """`archive: false` first: neither the disk nor the store nor an acknowledgement knows of the session."""
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
-        await talk.tell(type="configure", archive=False)
-        await talk.speak(TURN, pace=0)
-        assert await talk.until(lambda t: t.of("server_response"), seconds=5)
-        await talk.tell(type="configure", archive=True)
-        assert await talk.until(lambda t: t.of("error"), seconds=5)
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        await talk.send_message(type="configure", archive=False)
+        await talk.send_audio(TURN, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
+        await talk.send_message(type="configure", archive=True)
+        assert await talk.wait_until(lambda t: t.messages("error"), timeout_s=5)
 
-    assert talk.of("ack") == []
+    assert talk.messages("ack") == []
     assert (service.archive.spool.held, service.store.blobs) == ({}, {})
 
 
 async def test_a_full_archive_takes_no_new_session(address, service):
     """1013, as where every place is taken; health says why."""
     service.archive.spool.has_room = False
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
-        await talk.until(lambda t: t.closed, seconds=5)
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        await talk.wait_until(lambda t: t.closed, timeout_s=5)
     answer = await to_thread.run_sync(lambda: urlopen(f"http://{address}/health", timeout=5).read())
 
     assert talk.closed[0] == 1013
@@ -180,15 +182,15 @@ async def test_a_full_archive_takes_no_new_session(address, service):
 async def test_a_guest_beyond_the_number_is_refused(address, service):
     """1013 and a sentence; the ones inside notice nothing."""
     service.max_sessions = 1
-    async with talking(f"ws://{address}/ws/transcribe") as inside:
-        assert await inside.until(lambda t: t.of("session"), seconds=5)
-        async with talking(f"ws://{address}/ws/transcribe") as outside:
-            await outside.until(lambda t: t.closed, seconds=5)
-        await inside.speak(TURN, pace=0)
-        assert await inside.until(lambda t: t.of("fullSentence"), seconds=5)
+    async with open_session(f"ws://{address}/ws/transcribe") as inside:
+        assert await inside.wait_until(lambda t: t.messages("session"), timeout_s=5)
+        async with open_session(f"ws://{address}/ws/transcribe") as outside:
+            await outside.wait_until(lambda t: t.closed, timeout_s=5)
+        await inside.send_audio(TURN, pace=0)
+        assert await inside.wait_until(lambda t: t.messages("fullSentence"), timeout_s=5)
 
     assert outside.closed[0] == 1013
-    assert outside.of("error")[0].message["code"] == "no_capacity"
+    assert outside.messages("error")[0].message["code"] == "no_capacity"
 
 
 @pytest.mark.parametrize(("origin", "code"), [("http://evil.example", 1008), (None, None), ("self", None)])
@@ -208,10 +210,12 @@ async def test_only_known_pages_may_connect(address, origin, code):
 
 async def test_any_rate_is_heard_at_its_true_length(address, service):
     """48 kHz, then 8 kHz in the middle of a session: time stays right within a packet's filter."""
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
         for rate in (48_000, 8_000, 16_000, 96_000):
             await talk.socket.send(pack(b'{"sampleRate":%d}' % rate, bytes(2 * rate)))
-        session = (await talk.until(lambda t: t.of("session"), seconds=5)) and talk.of("session")[0].message["id"]
+        session = (await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)) and talk.messages("session")[
+            0
+        ].message["id"]
     manifest = await _manifest_of(service, session)
 
     assert manifest["samples"] == pytest.approx(4 * 16_000, abs=16)
@@ -228,8 +232,8 @@ async def test_health_tells_what_runs(address):
 
 async def test_metrics_tell_how_full_the_house_is(address):
     """Open sessions, and how much waits for the store."""
-    async with talking(f"ws://{address}/ws/transcribe") as talk:
-        assert await talk.until(lambda t: t.of("session"), seconds=5)
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
         answer = await to_thread.run_sync(lambda: urlopen(f"http://{address}/metrics", timeout=5).read())
 
     said = dict(line.split() for line in answer.decode().splitlines() if not line.startswith("#"))

@@ -9,7 +9,7 @@ from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.client import talking
+from app.client import open_session
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.web.server import create_app
@@ -126,15 +126,18 @@ async def test_a_key_opens_the_socket(address):
 async def test_a_tenant_has_its_own_number_of_places(address, service):
     """1013 and a sentence for its third session; the others notice nothing."""
     url = f"ws://{address}/ws/transcribe"
-    async with talking(url, key="acme-key") as one, talking(url, key="acme-key") as two:
-        assert await one.until(lambda t: t.of("session"), seconds=5)
-        assert await two.until(lambda t: t.of("session"), seconds=5)
-        async with talking(url, key="acme-key") as three, talking(url, key="globex-key") as other:
-            await three.until(lambda t: t.closed, seconds=5)
-            assert await other.until(lambda t: t.of("session"), seconds=5)
+    async with open_session(url, key="acme-key") as one, open_session(url, key="acme-key") as two:
+        assert await one.wait_until(lambda t: t.messages("session"), timeout_s=5)
+        assert await two.wait_until(lambda t: t.messages("session"), timeout_s=5)
+        async with open_session(url, key="acme-key") as three, open_session(url, key="globex-key") as other:
+            await three.wait_until(lambda t: t.closed, timeout_s=5)
+            assert await other.wait_until(lambda t: t.messages("session"), timeout_s=5)
 
     assert three.closed[0] == 1013
-    assert (three.of("error")[0].message["code"], "your 2 places" in three.of("error")[0].message["message"]) == (
+    assert (
+        three.messages("error")[0].message["code"],
+        "your 2 places" in three.messages("error")[0].message["message"],
+    ) == (
         "no_capacity",
         True,
     )
@@ -142,10 +145,10 @@ async def test_a_tenant_has_its_own_number_of_places(address, service):
 
 async def spoken(address: str, service, key: str) -> str:
     """The id of a session that this client has spoken, and that is stored."""
-    async with talking(f"ws://{address}/ws/transcribe", key=key) as talk:
-        await talk.speak(TURN, pace=0)
-        assert await talk.until(lambda t: t.of("server_response"), seconds=5)
-        session = talk.of("session")[0].message["id"]
+    async with open_session(f"ws://{address}/ws/transcribe", key=key) as talk:
+        await talk.send_audio(TURN, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
+        session = talk.messages("session")[0].message["id"]
     with anyio.fail_after(10):
         while service.sessions or service.archive.spool.held:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
@@ -188,9 +191,9 @@ WHO = ("acme", "globex", "ops")
 
 async def test_a_session_that_lives_is_its_tenants_too(http, address):
     """409 for its own tenant and 404 for another, even before its first sound."""
-    async with talking(f"ws://{address}/ws/transcribe", key="acme-key") as talk:
-        assert await talk.until(lambda t: t.of("session"), seconds=5)
-        session = talk.of("session")[0].message["id"]
+    async with open_session(f"ws://{address}/ws/transcribe", key="acme-key") as talk:
+        assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
+        session = talk.messages("session")[0].message["id"]
         answers = [
             (await http.delete(f"/recordings/{session}", headers=bearer(f"{who}-key"))).status_code for who in WHO
         ]
@@ -232,15 +235,15 @@ async def test_the_services_own_account_reads_for_operators_alone(http):
 async def test_a_revoked_key_begins_no_new_session(address, service):
     """The file is asked at every door; a session that is inside ends in peace."""
     url = f"ws://{address}/ws/transcribe"
-    async with talking(url, key="acme-key") as inside:
-        assert await inside.until(lambda t: t.of("session"), seconds=5)
+    async with open_session(url, key="acme-key") as inside:
+        assert await inside.wait_until(lambda t: t.messages("session"), timeout_s=5)
         service.tenants = lambda: (GLOBEX, OPS)
-        async with talking(url, key="acme-key") as outside:
-            await outside.until(lambda t: t.closed, seconds=5)
-        await inside.speak(TURN, pace=0)
-        assert await inside.until(lambda t: t.of("fullSentence"), seconds=5)
+        async with open_session(url, key="acme-key") as outside:
+            await outside.wait_until(lambda t: t.closed, timeout_s=5)
+        await inside.send_audio(TURN, pace=0)
+        assert await inside.wait_until(lambda t: t.messages("fullSentence"), timeout_s=5)
 
-    assert outside.of("error")[0].message["code"] == "unauthorized"
+    assert outside.messages("error")[0].message["code"] == "unauthorized"
     assert outside.closed[0] == 1008
 
 
@@ -248,12 +251,12 @@ async def test_a_tenants_consent_is_its_own(service, http, address):
     """`archive = false` in the file keeps nothing of a session that does not say, and all of one that does."""
     service.tenants = lambda: (Tenant("acme", ACME.keys, archive=False),)
     for wanted, kept in [(None, False), (True, True)]:
-        async with talking(f"ws://{address}/ws/transcribe", key="acme-key") as talk:
+        async with open_session(f"ws://{address}/ws/transcribe", key="acme-key") as talk:
             if wanted:
-                await talk.tell(type="configure", archive=wanted)
-            await talk.speak(TURN, pace=0)
-            assert await talk.until(lambda t: t.of("server_response"), seconds=5)
-        assert bool(talk.of("ack")) is kept
+                await talk.send_message(type="configure", archive=wanted)
+            await talk.send_audio(TURN, pace=0)
+            assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
+        assert bool(talk.messages("ack")) is kept
 
 
 async def test_without_the_setting_nobody_is_asked(tmp_path):
@@ -271,6 +274,6 @@ async def test_without_the_setting_nobody_is_asked(tmp_path):
 
 async def test_a_key_in_the_way_is_no_harm_where_none_is_asked():
     """A client may show its key to every server."""
-    async with served(scripted_service()) as address, talking(f"ws://{address}/ws/raw", key="any") as talk:
+    async with served(scripted_service()) as address, open_session(f"ws://{address}/ws/raw", key="any") as talk:
         with anyio.fail_after(5):
-            assert await talk.until(lambda t: t.of("session"), seconds=5)
+            assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)

@@ -1,0 +1,98 @@
+"""Connecting to a server: what goes wrong is one sentence that names the cause."""
+
+import ssl
+from http import HTTPStatus
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from app.client import open_session
+from app.domain.errors import ParleyError, ProviderDown, ProviderRefused, SettingsError
+from tests.emulators.certificates import make_certificates
+
+pytestmark = pytest.mark.anyio
+
+
+async def close_at_once(connection: ServerConnection) -> None:
+    await connection.close()
+
+
+async def connection_error(url: str, key: str | None = None) -> ParleyError:
+    with pytest.raises(ParleyError) as raised:
+        async with open_session(url, key=key):
+            pass
+    return raised.value
+
+
+async def test_a_loopback_server_is_not_asked_through_a_proxy(monkeypatch):
+    """A proxy in the environment is for servers elsewhere."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    async with serve(close_at_once, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+
+        async with open_session(f"ws://127.0.0.1:{port}/ws/transcribe") as client:
+            await client.wait_until(lambda c: c.closed, timeout_s=5)
+
+    assert client.closed == (1000, "")
+
+
+async def test_a_refused_handshake_names_its_status():
+    """A wrong path or a gateway without a server behind it is told from an address where nobody listens."""
+
+    def refuse(connection: ServerConnection, _request: object) -> object:
+        return connection.respond(HTTPStatus.BAD_GATEWAY, "no server\n")
+
+    async with serve(close_at_once, "127.0.0.1", 0, process_request=refuse) as server:
+        port = server.sockets[0].getsockname()[1]
+
+        error = await connection_error(f"ws://127.0.0.1:{port}/ws/transcribe")
+
+    assert isinstance(error, ProviderRefused)
+    assert "HTTP 502" in str(error)
+
+
+async def test_a_certificate_that_nobody_trusts_is_named(tmp_path):
+    """A self-signed one, say."""
+    certificates = make_certificates(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificates.server, certificates.key)
+    async with serve(close_at_once, "localhost", 0, ssl=tls) as server:
+        port = server.sockets[0].getsockname()[1]
+
+        error = await connection_error(f"wss://localhost:{port}/ws/transcribe")
+
+    assert isinstance(error, ProviderDown)
+    assert "TLS" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "sentence"),
+    [
+        ("http://127.0.0.1:9/ws/transcribe", None, "is no WebSocket address"),
+        ("ws://127.0.0.1:port/", None, "is no WebSocket address"),
+        ("ws://127.0.0.1:9/", "“curly”", "plain ASCII"),
+        ("ws://127.0.0.1:9/", "two\nlines", "plain ASCII"),
+    ],
+)
+async def test_an_address_or_key_that_cannot_be_sent_is_a_setting(url, key, sentence):
+    """Said before anything is sent."""
+    error = await connection_error(url, key)
+
+    assert isinstance(error, SettingsError)
+    assert sentence in str(error)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "socks://127.0.0.1:1080/"])
+async def test_an_unusable_proxy_is_a_setting(monkeypatch, proxy):
+    """For a server elsewhere; its name is never resolved here."""
+    for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("SOCKS_PROXY", proxy)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+
+    error = await connection_error("ws://parley.invalid/ws/transcribe")
+
+    assert isinstance(error, SettingsError)
+    assert "proxy" in str(error)
