@@ -54,11 +54,11 @@ SOURCES: EngineTable = {
     "google_drive": EngineEntry("storage.google_drive:open_google_drive", "drive"),
 }
 """Where recordings may be fetched from."""
-SPOOLS: EngineTable = {
-    "disk": EngineEntry("storage.spool:open_spool"),
+SESSION_LOGS: EngineTable = {
+    "disk": EngineEntry("storage.session_log:open_session_log"),
 }
-SEALS: EngineTable = {
-    "aes": EngineEntry("storage.aes:seal_of", "encryption"),
+CIPHERS: EngineTable = {
+    "aes": EngineEntry("storage.aes:cipher_from_key", "encryption"),
     "store": EngineEntry("storage.encrypted:EncryptedBlobStore", "encryption"),
 }
 """Encryption: of bytes, and of a store's blobs."""

@@ -23,7 +23,7 @@ from app.domain.ports import BlobStore
 from app.runtime.recording.uploader import Uploader
 from storage.azure import open_azure
 from storage.filesystem import open_filesystem
-from storage.spool import open_spool
+from storage.session_log import open_session_log
 from tests.emulators.azurite import serve_azurite
 
 PACKET_MS = 100
@@ -48,34 +48,34 @@ async def measure(kind: str, sessions: int, seconds: int, fsync: str, uploads: i
     noise = random.Random(0).randbytes(2 * ms(PACKET_MS) * 50)  # loud noise: the worst that FLAC can get
     delays: list[float] = []
 
-    async def speak(archive: Uploader, number: int, began: float) -> None:
+    async def speak(uploader: Uploader, number: int, began: float) -> None:
         sent: list[float] = []
 
         def acknowledge(samples: int) -> None:
             delays.append(anyio.current_time() - sent[samples // ms(PACKET_MS) - 1])
 
-        async with archive.recording(f"{number:04d}", acknowledge=acknowledge) as recorder:
+        async with uploader.record_session(f"{number:04d}", acknowledge=acknowledge) as recorder:
             for at in range(seconds * 1000 // PACKET_MS):
                 await anyio.sleep_until(began + number / sessions + at * PACKET_MS / 1000)
                 piece = (at + number) % 50 * 2 * ms(PACKET_MS)
                 sent.append(anyio.current_time())
-                await recorder.hear(AudioChunk(noise[piece : piece + 2 * ms(PACKET_MS)], at * ms(PACKET_MS)))
+                await recorder.write_audio(AudioChunk(noise[piece : piece + 2 * ms(PACKET_MS)], at * ms(PACKET_MS)))
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with (
             opened(kind, folder) as store,
-            open_spool(folder=folder / "spool", fsync="always" if fsync == "always" else "never") as spool,
+            open_session_log(folder=folder / "spool", fsync="always" if fsync == "always" else "never") as session_log,
         ):
-            archive = Uploader(spool, store, uploads_at_once=uploads)
+            uploader = Uploader(session_log, store, uploads_at_once=uploads)
             cpu, wall = psutil.Process().cpu_times(), time.perf_counter()
-            async with archive.running():
+            async with uploader.running():
                 began = anyio.current_time()
                 async with anyio.create_task_group() as tasks:
                     for number in range(sessions):
-                        tasks.start_soon(speak, archive, number, began)
-                spoken, deepest = time.perf_counter() - wall, spool.size
-                await archive.settled()
+                        tasks.start_soon(speak, uploader, number, began)
+                spoken, deepest = time.perf_counter() - wall, session_log.size_bytes
+                await uploader.wait_until_idle()
                 behind = time.perf_counter() - wall - spoken
             used = psutil.Process().cpu_times()
             blobs = sum([1 async for _ in store.keys()])  # noqa: SIM118 because a store is no dict

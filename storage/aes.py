@@ -37,7 +37,7 @@ class AesCipher:
         return AESGCM(HKDF(SHA256(), length=32, salt=salt, info=b"parley archive").derive(self._key))
 
 
-def seal_of(key: str) -> AesCipher:
+def cipher_from_key(key: str) -> AesCipher:
     """From 32 bytes in base64. Raises SettingsError."""
     try:
         raw = base64.b64decode(key, altchars=b"-_" if set(key) & {"-", "_"} else None, validate=True)

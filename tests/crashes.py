@@ -28,7 +28,7 @@ from app.domain.transcript import Hypothesis
 from app.media.codec import decode_chunk
 from app.runtime.recording.uploader import Uploader
 from storage.filesystem import FilesystemBlobStore, open_filesystem
-from storage.spool import open_spool
+from storage.session_log import open_session_log
 
 SESSIONS = 3
 PACKET = 640
@@ -55,9 +55,12 @@ def audio(session: str) -> bytes:
 
 async def stream(folder: Path, said: int) -> None:
     """Sessions that speak until they are killed; each acknowledgement goes down the pipe."""
-    async with open_spool(folder=folder / "spool") as spool, open_filesystem(folder=folder / "blobs") as store:
-        archive = Uploader(
-            spool,
+    async with (
+        open_session_log(folder=folder / "spool") as session_log,
+        open_filesystem(folder=folder / "blobs") as store,
+    ):
+        uploader = Uploader(
+            session_log,
             ShakyStore(store._folder),
             chunk_ms=CHUNK_MS,
             write_every_s=0.002,
@@ -70,26 +73,29 @@ async def stream(folder: Path, said: int) -> None:
                 os.write(said, f"{session} {samples}\n".encode())
 
             pcm = audio(session)
-            async with archive.recording(session, acknowledge=acknowledge) as recorder:
+            async with uploader.record_session(session, acknowledge=acknowledge) as recorder:
                 for number, at in enumerate(range(0, len(pcm), PACKET)):
-                    await recorder.hear(AudioChunk(pcm[at : at + PACKET], at // 2))
+                    await recorder.write_audio(AudioChunk(pcm[at : at + PACKET], at // 2))
                     if number % 10 == 9:
                         end = (at + PACKET) // 2
                         final = do.ShowFinal(1, number, Hypothesis("words", is_final=True), end - 2000, end - 100, end)
-                        recorder.note(final, 1)
+                        recorder.record(final, 1)
                     await anyio.sleep(0.001)
 
-        async with archive.running(), anyio.create_task_group() as tasks:
+        async with uploader.running(), anyio.create_task_group() as tasks:
             for session in range(SESSIONS):
                 tasks.start_soon(speak, str(session))
 
 
 async def recover(folder: Path) -> None:
-    async with open_spool(folder=folder / "spool") as spool, open_filesystem(folder=folder / "blobs") as store:
-        archive = Uploader(spool, ShakyStore(store._folder), first_pause_s=0.001, longest_pause_s=0.005)
-        async with archive.running():
-            while await spool.sessions():
-                await archive.settled()
+    async with (
+        open_session_log(folder=folder / "spool") as session_log,
+        open_filesystem(folder=folder / "blobs") as store,
+    ):
+        uploader = Uploader(session_log, ShakyStore(store._folder), first_pause_s=0.001, longest_pause_s=0.005)
+        async with uploader.running():
+            while await session_log.sessions():
+                await uploader.wait_until_idle()
                 await anyio.sleep(0.001)
 
 

@@ -189,37 +189,37 @@ class MemoryBlobStore:
 
 
 @dataclass
-class MemorySpool:
+class MemorySessionLog:
     """Logs in a dict; fails while it has an error."""
 
-    held: dict[str, dict[str, list[bytes]]] = field(default_factory=dict)
+    records: dict[str, dict[str, list[bytes]]] = field(default_factory=dict)
     error: ParleyError | None = None
-    has_room: bool = True
+    has_space: bool = True
 
     @property
-    def size(self) -> int:
-        return sum(len(record) for logs in self.held.values() for log in logs.values() for record in log)
+    def size_bytes(self) -> int:
+        return sum(len(record) for logs in self.records.values() for log in logs.values() for record in log)
 
     async def append(self, session: str, log: str, records: Sequence[bytes]) -> None:
         await anyio.lowlevel.checkpoint()
         if self.error:
             raise self.error
-        self.held.setdefault(session, {}).setdefault(log, []).extend(records)
+        self.records.setdefault(session, {}).setdefault(log, []).extend(records)
 
     async def read(self, session: str, log: str) -> list[bytes]:
-        return list(self.held.get(session, {}).get(log, ()))
+        return list(self.records.get(session, {}).get(log, ()))
 
-    async def logs(self, session: str) -> list[str]:
-        return sorted(self.held.get(session, ()))
+    async def log_names(self, session: str) -> list[str]:
+        return sorted(self.records.get(session, ()))
 
     async def sessions(self) -> list[tuple[str, float]]:
-        return [(session, 0.0) for session in self.held]
+        return [(session, 0.0) for session in self.records]
 
-    async def remove(self, session: str, log: str) -> None:
-        self.held[session].pop(log, None)
+    async def remove_log(self, session: str, log: str) -> None:
+        self.records[session].pop(log, None)
 
-    async def forget(self, session: str) -> None:
-        self.held.pop(session, None)
+    async def remove_session(self, session: str) -> None:
+        self.records.pop(session, None)
 
 
 class EagerClock:

@@ -18,7 +18,7 @@ from app.web.listener import GracefulServer, bound_socket
 from app.web.server import create_app
 from tests.fakes import (
     MemoryBlobStore,
-    MemorySpool,
+    MemorySessionLog,
     ScriptedDetector,
     ScriptedGenerator,
     ScriptedSynthesizer,
@@ -42,8 +42,8 @@ def scripted_service(**changes) -> Service:
 
     options = {
         "session_engines": session_engines,
-        "archive": Uploader(MemorySpool(), changes.pop("store", None) or MemoryBlobStore()),
-        "scribe": BatchTranscriber(ScriptedDetector(), ScriptedTranscriber(), None),
+        "uploader": Uploader(MemorySessionLog(), changes.pop("store", None) or MemoryBlobStore()),
+        "batch_transcriber": BatchTranscriber(ScriptedDetector(), ScriptedTranscriber(), None),
         "floor": DialogState(TurnRules(reply_after_ms=300)),
         "max_sessions": 4,
         "description": (("finals", "scripted"),),

@@ -26,16 +26,16 @@ async def open_archive(
     async with (
         open_store(settings) as store,
         registry.opened(
-            registry.SPOOLS, "disk", folder=folder, limit=limit, fsync=settings.spool_fsync, seal=_seal(settings)
-        ) as spool,
+            registry.SESSION_LOGS, "disk", folder=folder, limit=limit, fsync=settings.spool_fsync, seal=_seal(settings)
+        ) as session_log,
     ):
         yield Uploader(
-            spool,
+            session_log,
             store,
-            keeps=settings.archive_sessions,
+            archive_by_default=settings.archive_sessions,
             audio=settings.archive_format,
             keep_days=settings.archive_keep_days,
-            own_keep_days=lambda: {t.name: t.keep_days for t in (tenants or tuple)() if t.keep_days is not None},
+            tenant_keep_days=lambda: {t.name: t.keep_days for t in (tenants or tuple)() if t.keep_days is not None},
         )
 
 
@@ -61,7 +61,7 @@ async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
         options["prefix"] = settings.blob_prefix
     async with registry.opened(registry.BLOB_STORES, settings.blob_store, **options) as store:
         seal = _seal(settings)
-        yield registry.load(registry.SEALS, "store")(store, seal) if seal else store
+        yield registry.load(registry.CIPHERS, "store")(store, seal) if seal else store
 
 
 @asynccontextmanager
@@ -80,7 +80,7 @@ def spool_folder(settings: Settings) -> Path:
 
 def _seal(settings: Settings) -> Any:
     key = _secret(settings.archive_key)
-    return registry.load(registry.SEALS, "aes")(key) if key else None
+    return registry.load(registry.CIPHERS, "aes")(key) if key else None
 
 
 def _secret(value: SecretStr | None) -> str | None:

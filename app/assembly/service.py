@@ -46,7 +46,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             replies_here=provider == "embedded" or settings.speech_provider == "piper",
         )
         most = settings.max_sessions or ears.capacity
-        archive = await stack.enter_async_context(open_archive(settings, tenants))
+        uploader = await stack.enter_async_context(open_archive(settings, tenants))
 
         @asynccontextmanager
         async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
@@ -69,15 +69,15 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         source = await stack.enter_async_context(open_source(settings))
         yield Service(
             session_engines=session_engines,
-            archive=archive,
-            scribe=_scribe(settings, detector, routes.engines, tables),
+            uploader=uploader,
+            batch_transcriber=_batch_transcriber(settings, detector, routes.engines, tables),
             floor=first_floor(settings, provider),
             max_sessions=most,
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
             source=source,
-            partial=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
-            largest_recording=settings.recording_max_mb << 20,
+            uploads=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
+            max_recording_bytes=settings.recording_max_mb << 20,
             description=(
                 ("drafts", settings.draft_model_id),
                 ("finals", f"{', '.join(routes.standings)}; policy {routes.rules().name}"),
@@ -95,7 +95,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         )
 
 
-def _scribe(
+def _batch_transcriber(
     settings: Settings,
     detector: SpeechDetector,
     engines: Mapping[str, Transcriber],

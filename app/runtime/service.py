@@ -46,20 +46,20 @@ class RoutingPolicy:
 class Service:
     session_engines: Callable[[str, Tenant], AbstractAsyncContextManager[Engines]]
     """The engines as the session of this name sees them."""
-    archive: Uploader
+    uploader: Uploader
     floor: DialogState
     """Every session begins with it."""
     max_sessions: int
     allowed_origins: tuple[str, ...] = ()
     tenants: Callable[[], Sequence[Tenant]] | None = None
     """Who may come in; None: everyone, without a key."""
-    scribe: BatchTranscriber | None = None
+    batch_transcriber: BatchTranscriber | None = None
     """Who writes down uploaded recordings, on this machine; None: none are taken."""
     source: RecordingSource | None = None
     """Where recordings can be fetched from by a link."""
-    partial: ResumableUploads | None = None
+    uploads: ResumableUploads | None = None
     """Uploads under way; None: they cannot be resumed."""
-    largest_recording: int = 512 << 20
+    max_recording_bytes: int = 512 << 20
     """Bytes an uploaded file may have."""
     description: tuple[tuple[str, str], ...] = ()
     """What runs, in words: a name and a sentence each."""
@@ -72,7 +72,7 @@ class Service:
 
     @property
     def has_room(self) -> bool:
-        return len(self.sessions) < self.max_sessions and self.archive.has_room
+        return len(self.sessions) < self.max_sessions and self.uploader.has_space
 
     def identify(self, key: str | None) -> Tenant | None:
         """Who comes with this key; None: nobody who may come in."""
@@ -95,12 +95,12 @@ class Service:
 
     @property
     def store(self) -> BlobStore:
-        return self.archive.store
+        return self.uploader.store
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
         """What goes on beside the sessions."""
-        async with self.archive.running():
+        async with self.uploader.running():
             yield
 
     async def run(self, session: str, client: SessionClient, tenant: Tenant) -> None:
@@ -109,7 +109,7 @@ class Service:
         self.sessions[session] = tenant.name
         try:
             async with (
-                self.archive.recording(session, tenant, acknowledge=client.acknowledge) as recorder,
+                self.uploader.record_session(session, tenant, acknowledge=client.acknowledge) as recorder,
                 self.session_engines(session, tenant) as engines,
             ):
                 telemetry = TurnTelemetry(session, clock)

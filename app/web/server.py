@@ -34,7 +34,7 @@ async def health(request: Request[Tenant | None, Any, Any], state: State) -> dic
         "sessions": len(service.sessions),
         "maxSessions": service.max_sessions,
         "capacity": _capacity(service.hearing),
-        "archive": _archive(service.archive.state()),
+        "archive": _archive(service.uploader.status()),
         "runs": dict(service.description),
     }
 

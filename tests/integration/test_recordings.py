@@ -46,7 +46,7 @@ async def spoken(http, service, pcm: bytes = TURN) -> str:
 
 async def stored(service) -> None:
     with anyio.fail_after(5):
-        while service.sessions or service.archive.spool.held:  # noqa: ASYNC110 because the store tells nobody
+        while service.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
 
 
@@ -212,17 +212,17 @@ async def test_nobody_has_to_wait_for_a_file(http, service):
 async def test_what_is_no_audio_is_refused_and_not_kept(http, service):
     """415 for nonsense, 413 for too much, and nothing is left of either."""
     nonsense = await http.post("/recordings", content=b"this is no sound" * 1000)
-    service.largest_recording = 1000
+    service.max_recording_bytes = 1000
     too_much = await http.post("/recordings", content=HANDS.path.read_bytes())
 
     assert (nonsense.status_code, nonsense.json()["code"]) == (415, "bad_audio")
     assert (too_much.status_code, too_much.json()["code"]) == (413, "frame_too_large")
-    assert (service.store.blobs, service.archive.spool.held, service.sessions) == ({}, {}, {})
+    assert (service.store.blobs, service.uploader.session_log.records, service.sessions) == ({}, {}, {})
 
 
 async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
     """503, and whoever tries again begins anew."""
-    service.scribe.transcriber.error = ProviderBusy("local", "asked to fail")
+    service.batch_transcriber.transcriber.error = ProviderBusy("local", "asked to fail")
 
     answer = await http.post("/recordings", content=wav_header(48_000) + SPEECH * 40 + SILENCE * 60)
     await stored(service)
@@ -257,7 +257,7 @@ async def test_a_store_that_is_down_is_told(http, service):
         raise ProviderDown("store", "asked to fail")
 
     session = await spoken(http, service)
-    service.archive.store = (failing := MemoryBlobStore(service.store.blobs))
+    service.uploader.store = (failing := MemoryBlobStore(service.store.blobs))
     failing.get = fail
 
     answer = await http.get(f"/recordings/{session}/manifest")

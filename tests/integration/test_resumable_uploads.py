@@ -14,7 +14,7 @@ FILE = HANDS.path.read_bytes()
 
 @pytest.fixture
 async def service(tmp_path):
-    return scripted_service(partial=ResumableUploads(tmp_path / "uploads", 1 << 20))
+    return scripted_service(uploads=ResumableUploads(tmp_path / "uploads", 1 << 20))
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ async def test_a_file_in_pieces_is_one_recording(http, service):
 
     session = answer.headers["parley-recording"]
     with anyio.fail_after(5):
-        while service.sessions or service.archive.spool.held:  # noqa: ASYNC110 because the store tells nobody
+        while service.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
     assert (await http.get(f"/recordings/{session}/audio")).content[44:] == HANDS.pcm
-    assert list(service.partial.folder.iterdir()) == []
+    assert list(service.uploads.folder.iterdir()) == []
 
 
 async def test_a_connection_that_breaks_is_no_loss(http, service):
@@ -60,7 +60,7 @@ async def test_a_connection_that_breaks_is_no_loss(http, service):
     with pytest.raises(ConnectionResetError):
         await sent(http, where, 0, breaking())
     with anyio.fail_after(5):
-        while service.partial._busy:  # noqa: ASYNC110 because the server tells nobody
+        while service.uploads._busy:  # noqa: ASYNC110 because the server tells nobody
             await anyio.sleep(0.005)
 
     here = int((await http.head(where)).headers["upload-offset"])
@@ -90,4 +90,4 @@ async def test_an_upload_can_be_dropped(http, service):
     await sent(http, where, 0, FILE[:1000])
 
     assert (await http.delete(where)).status_code == 204
-    assert list(service.partial.folder.iterdir()) == []
+    assert list(service.uploads.folder.iterdir()) == []

@@ -11,7 +11,7 @@ from app.domain.audio import AudioChunk
 from app.runtime.recording.uploader import Uploader
 from storage.filesystem import open_filesystem
 from tests.clips import HANDS, word_error_rate
-from tests.fakes import MemorySpool
+from tests.fakes import MemorySessionLog
 from tests.models import MODELS_DIR, model
 
 pytestmark = pytest.mark.models
@@ -23,9 +23,9 @@ def test_both_transcripts_are_kept(tmp_path, monkeypatch):
 
     async def record() -> None:
         async with open_filesystem(folder=tmp_path) as store:
-            archive = Uploader(MemorySpool(), store)
-            async with archive.running(), archive.recording("one") as recorder:
-                await recorder.hear(AudioChunk(HANDS.pcm, 0))
+            uploader = Uploader(MemorySessionLog(), store)
+            async with uploader.running(), uploader.record_session("one") as recorder:
+                await recorder.write_audio(AudioChunk(HANDS.pcm, 0))
 
     anyio.run(record)
     monkeypatch.setenv("AUDIO_STORAGE_DIR", str(tmp_path))

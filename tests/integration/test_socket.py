@@ -165,12 +165,12 @@ async def test_who_does_not_want_to_be_kept_is_not(address, service):
         assert await talk.wait_until(lambda t: t.messages("error"), timeout_s=5)
 
     assert talk.messages("ack") == []
-    assert (service.archive.spool.held, service.store.blobs) == ({}, {})
+    assert (service.uploader.session_log.records, service.store.blobs) == ({}, {})
 
 
 async def test_a_full_archive_takes_no_new_session(address, service):
     """1013, as where every place is taken; health says why."""
-    service.archive.spool.has_room = False
+    service.uploader.session_log.has_space = False
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
         await talk.wait_until(lambda t: t.closed, timeout_s=5)
     answer = await to_thread.run_sync(lambda: urlopen(f"http://{address}/health", timeout=5).read())

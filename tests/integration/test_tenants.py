@@ -150,7 +150,7 @@ async def spoken(address: str, service, key: str) -> str:
         assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
         session = talk.messages("session")[0].message["id"]
     with anyio.fail_after(10):
-        while service.sessions or service.archive.spool.held:  # noqa: ASYNC110 because the store tells nobody
+        while service.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
     return session
 
@@ -203,7 +203,7 @@ async def test_a_session_that_lives_is_its_tenants_too(http, address):
 
 async def test_what_is_brought_is_its_tenants(http, service, tmp_path):
     """A file at once or in pieces; nobody else can go on with an upload, or ask how far it is."""
-    service.partial = ResumableUploads(tmp_path, 1 << 20)
+    service.uploads = ResumableUploads(tmp_path, 1 << 20)
     file = HANDS.path.read_bytes()
     brought = (await http.post("/recordings", content=file, headers=bearer("acme-key"))).json()["id"]
     begun = await http.post("/recordings/uploads", headers={**bearer("acme-key"), "Upload-Length": str(len(file))})
@@ -213,7 +213,7 @@ async def test_what_is_brought_is_its_tenants(http, service, tmp_path):
     tried = [await http.request(method, where, headers=foreign) for method in ("HEAD", "PATCH", "DELETE")]
     whole = await http.patch(where, content=file, headers=bearer("acme-key") | {"Upload-Offset": "0"})
     with anyio.fail_after(10):
-        while service.sessions or service.archive.spool.held:  # noqa: ASYNC110 because the store tells nobody
+        while service.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
 
     assert [answer.status_code for answer in tried] == [404, 404, 404]

@@ -23,13 +23,13 @@ async def test_with_a_key_nothing_on_the_disk_can_be_read(tmp_path):
     """Neither spool nor blobs; through the archive both are read."""
     given = settings(audio_storage_dir=tmp_path, archive_key=KEY)
 
-    async with open_archive(given) as archive:
-        async with archive.recording("one") as recorder:
-            await recorder.hear(AudioChunk(SPEECH * 50, 0))
+    async with open_archive(given) as uploader:
+        async with uploader.record_session("one") as recorder:
+            await recorder.write_audio(AudioChunk(SPEECH * 50, 0))
         spooled = b"".join(path.read_bytes() for path in (tmp_path / ".spool/one").iterdir())
-        async with archive.running():
+        async with uploader.running():
             pass
-        manifest = await archive.library.manifest("one")
+        manifest = await uploader.recordings.manifest("one")
 
     blobs = b"".join(path.read_bytes() for path in tmp_path.glob("sessions/**/*") if path.is_file())
     assert manifest.samples == len(SPEECH) * 25

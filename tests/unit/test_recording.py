@@ -28,8 +28,8 @@ from app.runtime.service import new_session_id
 from storage.aes import AesCipher
 from storage.encrypted import EncryptedBlobStore
 from storage.filesystem import open_filesystem
-from storage.spool import open_spool
-from tests.fakes import MemoryBlobStore, MemorySpool
+from storage.session_log import open_session_log
+from tests.fakes import MemoryBlobStore, MemorySessionLog
 
 pytestmark = pytest.mark.anyio
 PIECE_MS = 100
@@ -40,15 +40,15 @@ def noise(seconds: float, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(2 * int(16_000 * seconds))
 
 
-def quick(spool, store, **options) -> Uploader:
-    given = {"now": lambda: NOON, "chunk_ms": 1000, "write_every_s": 0.0, "first_pause_s": 0.0, "disk_patience_s": 0.0}
-    return Uploader(spool, store, **{**given, **options})
+def quick(session_log, store, **options) -> Uploader:
+    given = {"now": lambda: NOON, "chunk_ms": 1000, "write_every_s": 0.0, "first_pause_s": 0.0, "disk_timeout_s": 0.0}
+    return Uploader(session_log, store, **{**given, **options})
 
 
-async def record(archive: Uploader, pcm: bytes, session: str = "one", acknowledge=lambda samples: None) -> None:
-    async with archive.recording(session, acknowledge=acknowledge) as recorder:
+async def record(uploader: Uploader, pcm: bytes, session: str = "one", acknowledge=lambda samples: None) -> None:
+    async with uploader.record_session(session, acknowledge=acknowledge) as recorder:
         for at in range(0, len(pcm), size := 2 * ms(PIECE_MS)):
-            await recorder.hear(AudioChunk(pcm[at : at + size], at // 2))
+            await recorder.write_audio(AudioChunk(pcm[at : at + size], at // 2))
 
 
 async def manifest_of(store, session: str = "one") -> Manifest:
@@ -68,10 +68,10 @@ async def assert_whole(store, pcm: bytes, session: str = "one") -> Manifest:
     return manifest
 
 
-async def emptied(spool) -> None:
+async def emptied(session_log) -> None:
     """Until everything is stored."""
     with anyio.fail_after(5):
-        while await spool.sessions():  # noqa: ASYNC110 because the disk tells nobody
+        while await session_log.sessions():  # noqa: ASYNC110 because the disk tells nobody
             await anyio.sleep(0.001)
 
 
@@ -97,17 +97,17 @@ class NotingStore(MemoryBlobStore):
 async def test_chunks_come_in_order_and_the_manifest_last():
     """Each blob once; the manifest is written when all it names is there."""
     store, pcm = NotingStore(), noise(3.5)
-    archive = quick(MemorySpool(), store)
+    uploader = quick(MemorySessionLog(), store)
 
-    async with archive.running():
-        await record(archive, pcm)
+    async with uploader.running():
+        await record(uploader, pcm)
 
     chunks = [key for key in store.puts if key.endswith(".flac")]
     assert chunks == [f"sessions/2026-01-02/one/{at * 16_000:012d}.flac" for at in range(4)]
     assert store.puts[-1] == "sessions/2026-01-02/one/manifest.json"
     manifest = await assert_whole(store, pcm)
     assert (manifest.ended, manifest.recovered) == (NOON.isoformat(timespec="milliseconds"), False)
-    assert archive.spool.held == {}
+    assert uploader.session_log.records == {}
 
 
 @pytest.mark.parametrize("fault", [ProviderDown, ProviderBusy, ProviderRefused, ProviderMisbehaved])
@@ -118,60 +118,60 @@ async def test_a_store_that_fails_is_asked_again(fault, behind):
     for good in range(6):
         script = [None] * good + ([fault] * 3 if behind else [fault("noting", "asked to fail")] * 3)
         store = NotingStore(*script)
-        archive = quick(MemorySpool(), store)
+        uploader = quick(MemorySessionLog(), store)
 
-        async with archive.running():
-            await record(archive, pcm)
-            await emptied(archive.spool)
+        async with uploader.running():
+            await record(uploader, pcm)
+            await emptied(uploader.session_log)
 
         await assert_whole(store, pcm)
         assert len([key for key in store.blobs if key.endswith(".flac")]) == 3
-        assert archive.state().error is None
+        assert uploader.status().error is None
 
 
 async def test_a_dead_store_is_told_and_what_waits_is_counted():
     """State says which failure, how much and since when; when the store is back, all is well."""
     store = MemoryBlobStore(error=ProviderRefused("noting", "asked to fail"))
-    archive = quick(MemorySpool(), store)
+    uploader = quick(MemorySessionLog(), store)
 
-    async with archive.running():
-        await record(archive, noise(2.5))
+    async with uploader.running():
+        await record(uploader, noise(2.5))
         await anyio.sleep(0.05)
-        state = archive.state()
+        state = uploader.status()
         store.error = None
-        await emptied(archive.spool)
+        await emptied(uploader.session_log)
 
     assert (state.error, state.waiting, state.full) == ("provider_refused", 1, False)
     assert state.bytes > 80_000
     assert state.oldest_s >= 0
-    assert (archive.state().error, archive.state().waiting, archive.state().bytes) == (None, 0, 0)
+    assert (uploader.status().error, uploader.status().waiting, uploader.status().bytes) == (None, 0, 0)
 
 
 async def test_a_restart_uploads_what_is_left():
     """The store was dead until the end of the process; the next process stores everything."""
-    spool, pcm = MemorySpool(), noise(2.5)
+    session_log, pcm = MemorySessionLog(), noise(2.5)
     dead = MemoryBlobStore(error=ProviderDown("noting", "asked to fail"))
-    async with (first := quick(spool, dead)).running():
+    async with (first := quick(session_log, dead)).running():
         await record(first, pcm)
     assert dead.blobs == {}
 
     store = MemoryBlobStore()
-    async with quick(spool, store).running():
+    async with quick(session_log, store).running():
         pass
 
     assert (await assert_whole(store, pcm)).ended
-    assert spool.held == {}
+    assert session_log.records == {}
 
 
 async def test_a_session_cut_off_by_a_crash_is_recovered():
     """What the recorder left in mid-session is stored, and marked."""
-    spool, pcm = MemorySpool(), noise(2.5)
-    crashed = quick(spool, MemoryBlobStore())
+    session_log, pcm = MemorySessionLog(), noise(2.5)
+    crashed = quick(session_log, MemoryBlobStore())
     await record(crashed, pcm)
-    spool.held["one"]["journal"] = [r for r in spool.held["one"]["journal"] if b'"ended"' not in r]
+    session_log.records["one"]["journal"] = [r for r in session_log.records["one"]["journal"] if b'"ended"' not in r]
 
     store = MemoryBlobStore()
-    async with quick(spool, store).running():
+    async with quick(session_log, store).running():
         pass
 
     manifest = await assert_whole(store, pcm)
@@ -180,9 +180,9 @@ async def test_a_session_cut_off_by_a_crash_is_recovered():
 
 async def test_damage_on_the_disk_is_silence_in_its_place():
     """A lost record moves nothing; the manifest says which samples are not the speaker's."""
-    spool, pcm = MemorySpool(), noise(2)
-    await record(quick(spool, MemoryBlobStore(), chunk_ms=2000), pcm)
-    records = spool.held["one"]["audio-000000000000"]
+    session_log, pcm = MemorySessionLog(), noise(2)
+    await record(quick(session_log, MemoryBlobStore(), chunk_ms=2000), pcm)
+    records = session_log.records["one"]["audio-000000000000"]
     while len(records) < 3:
         start, body = int.from_bytes(records[-1][:8], "little"), records[-1][8:]
         cut = len(body) // 4 * 2
@@ -191,7 +191,7 @@ async def test_damage_on_the_disk_is_silence_in_its_place():
     del records[1]
 
     store = MemoryBlobStore()
-    async with quick(spool, store).running():
+    async with quick(session_log, store).running():
         pass
 
     manifest = await manifest_of(store)
@@ -203,15 +203,15 @@ async def test_damage_on_the_disk_is_silence_in_its_place():
 
 async def test_a_disk_that_is_full_for_a_while_makes_the_client_wait():
     """Nothing is acknowledged meanwhile, and nothing is lost when there is room again."""
-    spool, store, pcm = MemorySpool(), MemoryBlobStore(), noise(12)
-    archive, acknowledged = quick(spool, store, disk_patience_s=5.0), []
-    spool.error = ProviderBusy("spool", "asked to be full")
+    session_log, store, pcm = MemorySessionLog(), MemoryBlobStore(), noise(12)
+    uploader, acknowledged = quick(session_log, store, disk_timeout_s=5.0), []
+    session_log.error = ProviderBusy("spool", "asked to be full")
 
-    async with archive.running(), anyio.create_task_group() as tasks:
-        tasks.start_soon(record, archive, pcm, "one", acknowledged.append)
+    async with uploader.running(), anyio.create_task_group() as tasks:
+        tasks.start_soon(record, uploader, pcm, "one", acknowledged.append)
         await anyio.sleep(0.05)
         assert acknowledged == []
-        spool.error = None
+        session_log.error = None
 
     assert acknowledged[-1] == len(pcm) // 2
     await assert_whole(store, pcm)
@@ -219,18 +219,18 @@ async def test_a_disk_that_is_full_for_a_while_makes_the_client_wait():
 
 async def test_a_disk_that_stays_full_ends_the_session_with_an_error():
     """What was acknowledged before is stored; the rest was never promised."""
-    spool, store, pcm = MemorySpool(), MemoryBlobStore(), noise(12)
-    archive, acknowledged = quick(spool, store), []
+    session_log, store, pcm = MemorySessionLog(), MemoryBlobStore(), noise(12)
+    uploader, acknowledged = quick(session_log, store), []
 
     def acknowledge(samples: int) -> None:
         acknowledged.append(samples)
         if samples >= 32_000:
-            spool.error = ProviderBusy("spool", "asked to be full")
+            session_log.error = ProviderBusy("spool", "asked to be full")
 
     with pytest.raises(BaseExceptionGroup) as caught:
-        await record(archive, pcm, "one", acknowledge)
-    spool.error = None
-    async with quick(spool, store).running():
+        await record(uploader, pcm, "one", acknowledge)
+    session_log.error = None
+    async with quick(session_log, store).running():
         pass
 
     assert caught.group_contains(ProviderBusy)
@@ -241,11 +241,11 @@ async def test_a_disk_that_stays_full_ends_the_session_with_an_error():
 async def test_a_disk_really_full_loses_nothing_that_was_acknowledged(small_disk):
     """On a megabyte of disk and a dead store: the session ends, and every acknowledged sample is there later."""
     acknowledged, pcm, store = [], noise(60), MemoryBlobStore()
-    async with open_spool(folder=small_disk) as spool:
+    async with open_session_log(folder=small_disk) as session_log:
         with pytest.raises(BaseExceptionGroup) as caught:
-            await record(quick(spool, store), pcm, "one", acknowledged.append)
-    async with open_spool(folder=small_disk) as spool, quick(spool, store).running():
-        await emptied(spool)
+            await record(quick(session_log, store), pcm, "one", acknowledged.append)
+    async with open_session_log(folder=small_disk) as session_log, quick(session_log, store).running():
+        await emptied(session_log)
 
     assert caught.group_contains(ProviderBusy)
     assert acknowledged[-1] > 200_000
@@ -254,39 +254,39 @@ async def test_a_disk_really_full_loses_nothing_that_was_acknowledged(small_disk
 
 async def test_a_full_spool_refuses_new_sessions(tmp_path):
     """The limit is for those who come; who is inside goes on."""
-    async with open_spool(folder=tmp_path, limit=50_000) as spool:
-        archive = quick(spool, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
-        assert archive.has_room
-        await record(archive, noise(3))
+    async with open_session_log(folder=tmp_path, limit=50_000) as session_log:
+        uploader = quick(session_log, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
+        assert uploader.has_space
+        await record(uploader, noise(3))
 
-        assert not archive.has_room
-        assert archive.state().full
+        assert not uploader.has_space
+        assert uploader.status().full
 
 
 async def test_a_session_that_cannot_be_read_does_not_stop_the_others():
     """It stays on the disk, is counted, and is tried again at the next start."""
-    spool, store = MemorySpool(), MemoryBlobStore()
-    spool.held["broken"] = {"journal": [b"this is no journal"]}
-    archive = quick(spool, store)
+    session_log, store = MemorySessionLog(), MemoryBlobStore()
+    session_log.records["broken"] = {"journal": [b"this is no journal"]}
+    uploader = quick(session_log, store)
 
-    async with archive.running():
-        await record(archive, noise(1.5))
-        await archive.settled()
+    async with uploader.running():
+        await record(uploader, noise(1.5))
+        await uploader.wait_until_idle()
 
     await assert_whole(store, noise(1.5))
-    assert list(spool.held) == ["broken"]
-    assert archive.state().waiting == 1
+    assert list(session_log.records) == ["broken"]
+    assert uploader.status().waiting == 1
 
 
 async def test_a_clock_that_jumps_back_harms_nothing():
     """Wall clock is written down and not counted with."""
     moments = itertools.cycle([NOON, NOON - timedelta(days=400)])
     store, pcm = NotingStore(ProviderDown("noting", "asked to fail")), noise(3)
-    archive = quick(MemorySpool(), store, now=lambda: next(moments))
+    uploader = quick(MemorySessionLog(), store, now=lambda: next(moments))
 
-    async with archive.running():
-        await record(archive, pcm)
-        await emptied(archive.spool)
+    async with uploader.running():
+        await record(uploader, pcm)
+        await emptied(uploader.session_log)
 
     manifest = await assert_whole(store, pcm)
     assert manifest.ended < manifest.started
@@ -295,20 +295,20 @@ async def test_a_clock_that_jumps_back_harms_nothing():
 async def test_a_reply_lies_beside_the_session():
     """Its words and its sound; one that was broken off has what was sent of both."""
     store = MemoryBlobStore()
-    archive = quick(MemorySpool(), store)
+    uploader = quick(MemorySessionLog(), store)
     voice = [noise(0.5, seed) for seed in (1, 2, 3)]
 
-    async with archive.running(), archive.recording("one") as recorder:
-        await recorder.hear(AudioChunk(noise(1), 0))
-        recorder.note(do.ShowReplyStart(1, "hi"), None)
-        recorder.note(do.PlayAudio(1, AudioChunk(voice[0], 0)), None)
+    async with uploader.running(), uploader.record_session("one") as recorder:
+        await recorder.write_audio(AudioChunk(noise(1), 0))
+        recorder.record(do.ShowReplyStart(1, "hi"), None)
+        recorder.record(do.PlayAudio(1, AudioChunk(voice[0], 0)), None)
         await anyio.sleep(0.01)
-        recorder.note(do.PlayAudio(1, AudioChunk(voice[1], 8000)), None)
-        recorder.note(do.ShowReply(1, "Hello there."), None)
-        recorder.note(do.ShowReplyStart(2, "and"), None)
-        recorder.note(do.ShowReplyDelta(2, "Well, "), None)
-        recorder.note(do.PlayAudio(2, AudioChunk(voice[2], 0)), None)
-        recorder.note(do.ShowReplyCancelled(2, "barge_in"), None)
+        recorder.record(do.PlayAudio(1, AudioChunk(voice[1], 8000)), None)
+        recorder.record(do.ShowReply(1, "Hello there."), None)
+        recorder.record(do.ShowReplyStart(2, "and"), None)
+        recorder.record(do.ShowReplyDelta(2, "Well, "), None)
+        recorder.record(do.PlayAudio(2, AudioChunk(voice[2], 0)), None)
+        recorder.record(do.ShowReplyCancelled(2, "barge_in"), None)
 
     whole, broken = (await manifest_of(store)).replies
     assert (whole.turn, whole.text, whole.cancelled, whole.samples) == (1, "Hello there.", None, 16_000)
@@ -321,10 +321,10 @@ async def test_opus_keeps_the_time():
     """A tenth of the size, and a sound is where it was."""
     click = bytes(2 * 20_000) + noise(0.05) + bytes(2 * 60_000)
     store = MemoryBlobStore()
-    archive = quick(MemorySpool(), store, audio="opus", chunk_ms=10_000)
+    uploader = quick(MemorySessionLog(), store, audio="opus", chunk_ms=10_000)
 
-    async with archive.running():
-        await record(archive, click)
+    async with uploader.running():
+        await record(uploader, click)
 
     manifest = await manifest_of(store)
     (chunk,) = manifest.chunks
@@ -337,31 +337,31 @@ async def test_opus_keeps_the_time():
 async def test_encrypted_blobs_are_read_with_the_key_alone():
     """Neither words nor sound can be read in the store; the library reads both."""
     inner, pcm = MemoryBlobStore(), noise(1.5)
-    archive = quick(MemorySpool(), EncryptedBlobStore(inner, AesCipher(bytes(32))))
-    async with archive.running():
-        await record(archive, pcm)
+    uploader = quick(MemorySessionLog(), EncryptedBlobStore(inner, AesCipher(bytes(32))))
+    async with uploader.running():
+        await record(uploader, pcm)
 
     assert all(b"fLaC" not in blob and b"one" not in blob for blob in inner.blobs.values())
-    await assert_whole(archive.store, pcm)
+    await assert_whole(uploader.store, pcm)
     with pytest.raises(ProviderRefused):
         await EncryptedBlobStore(inner, AesCipher(bytes(31) + b"1")).get(next(iter(inner.blobs)))
     moved = dict(inner.blobs)
     one, other = sorted(key for key in moved if key.endswith(".flac"))
     inner.blobs[one] = moved[other]
     with pytest.raises(ProviderRefused):
-        await archive.store.get(one)
+        await uploader.store.get(one)
 
 
 async def test_what_is_too_old_is_deleted_and_the_rest_stays():
     """By the day a session began."""
     store = MemoryBlobStore()
     for days in (0, 29, 30, 31, 400):
-        past = quick(MemorySpool(), store, now=lambda days=days: NOON - timedelta(days=days))
+        past = quick(MemorySessionLog(), store, now=lambda days=days: NOON - timedelta(days=days))
         async with past.running():
             await record(past, noise(0.2), f"old{days}")
 
-    archive = quick(MemorySpool(), store, keep_days=30)
-    gone = await archive.sweep()
+    uploader = quick(MemorySessionLog(), store, keep_days=30)
+    gone = await uploader.sweep()
 
     assert gone == 2
     left = {key.split("/")[2] for key in store.blobs}
@@ -375,19 +375,19 @@ async def test_each_tenants_recordings_are_kept_as_long_as_it_says(tmp_path, eve
     tenants = {"acme": 7, "globex": 0, "initech": None, "default": None}
     async with open_filesystem(folder=tmp_path) as store:
         for days in ages:
-            past = quick(MemorySpool(), store, now=lambda days=days: NOON - timedelta(days=days))
+            past = quick(MemorySessionLog(), store, now=lambda days=days: NOON - timedelta(days=days))
             async with past.running():
                 for name in tenants:
-                    async with past.recording(f"{name}{days}", Tenant(name)) as recorder:
-                        await recorder.hear(AudioChunk(noise(0.1), 0))
+                    async with past.record_session(f"{name}{days}", Tenant(name)) as recorder:
+                        await recorder.write_audio(AudioChunk(noise(0.1), 0))
         own = {name: days for name, days in tenants.items() if days is not None}
-        archive = quick(MemorySpool(), store, keep_days=everyones, own_keep_days=lambda: own)
+        uploader = quick(MemorySessionLog(), store, keep_days=everyones, tenant_keep_days=lambda: own)
         store_read = store.get
         store.get = None
-        gone = await archive.sweep()
+        gone = await uploader.sweep()
         store.get = store_read
 
-        left = {name: [d.session async for d in archive.library.sessions(tenant=name)] for name in tenants}
+        left = {name: [d.session async for d in uploader.recordings.sessions(tenant=name)] for name in tenants}
         kept = {name: own.get(name, everyones) for name in tenants}
         for name, days in kept.items():
             assert set(left[name]) == {f"{name}{age}" for age in ages if not days or age <= days}, name
@@ -398,59 +398,59 @@ async def test_each_tenants_recordings_are_kept_as_long_as_it_says(tmp_path, eve
 
 async def test_a_session_that_a_crash_cut_off_keeps_its_tenant():
     """What the spool says of it is enough for the next process."""
-    store, spool = MemoryBlobStore(), MemorySpool()
-    dying = quick(spool, MemoryBlobStore())
-    async with dying.recording("one", Tenant("acme")) as recorder:
-        await recorder.hear(AudioChunk(noise(0.3), 0))
+    store, session_log = MemoryBlobStore(), MemorySessionLog()
+    dying = quick(session_log, MemoryBlobStore())
+    async with dying.record_session("one", Tenant("acme")) as recorder:
+        await recorder.write_audio(AudioChunk(noise(0.3), 0))
     assert await dying.owner("one") == "acme"
 
-    survivor = quick(spool, store)
+    survivor = quick(session_log, store)
     async with survivor.running():
-        await emptied(spool)
+        await emptied(session_log)
 
     assert (await manifest_of(store)).tenant == "acme"
-    assert [found.tenant async for found in survivor.library.sessions()] == ["acme"]
+    assert [found.tenant async for found in survivor.recordings.sessions()] == ["acme"]
     assert await survivor.owner("one") == "acme"
-    assert await survivor.forget("one", "acme")
+    assert await survivor.delete("one", "acme")
     assert store.blobs == {}
 
 
 async def test_a_recording_from_before_there_were_tenants_is_the_default_ones():
     """Neither its manifest nor its journal says whose it is."""
-    store, spool = MemoryBlobStore(), MemorySpool()
-    await record(quick(spool, store), noise(0.3))
-    logs = spool.held["one"]
+    store, session_log = MemoryBlobStore(), MemorySessionLog()
+    await record(quick(session_log, store), noise(0.3))
+    logs = session_log.records["one"]
     logs["journal"] = [line.replace(b',"tenant":"default"', b"") for line in logs["journal"]]
-    archive = quick(spool, store)
-    async with archive.running():
-        await emptied(spool)
+    uploader = quick(session_log, store)
+    async with uploader.running():
+        await emptied(session_log)
     (key,) = [key for key in store.blobs if key.endswith("manifest.json")]
     store.blobs[key] = msgspec.json.encode(
         {name: value for name, value in msgspec.json.decode(store.blobs[key]).items() if name != "tenant"}
     )
 
-    assert await archive.owner("one") == "default"
-    assert [found.tenant async for found in archive.library.sessions()] == ["default"]
+    assert await uploader.owner("one") == "default"
+    assert [found.tenant async for found in uploader.recordings.sessions()] == ["default"]
 
 
 async def test_a_deleted_recording_leaves_nothing():
     """Not in the store, and not on the disk."""
-    store, spool = MemoryBlobStore(), MemorySpool()
-    archive = quick(spool, store)
-    async with archive.running():
-        await record(archive, noise(1.5))
-        await record(archive, noise(0.5), "other")
-    dead = quick(spool, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
+    store, session_log = MemoryBlobStore(), MemorySessionLog()
+    uploader = quick(session_log, store)
+    async with uploader.running():
+        await record(uploader, noise(1.5))
+        await record(uploader, noise(0.5), "other")
+    dead = quick(session_log, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
     await record(dead, noise(0.5), "spooled")
 
-    assert await archive.forget("one", "default")
-    assert await archive.forget("spooled", "default")
-    assert not await archive.forget("never", "default")
+    assert await uploader.delete("one", "default")
+    assert await uploader.delete("spooled", "default")
+    assert not await uploader.delete("never", "default")
 
     assert {key.split("/")[2] for key in store.blobs} == {"other"}
-    assert spool.held == {}
+    assert session_log.records == {}
     with pytest.raises(BlobNotFound):
-        await archive.library.manifest("one")
+        await uploader.recordings.manifest("one")
 
 
 def test_a_session_id_tells_its_day():
@@ -466,15 +466,15 @@ def test_a_session_id_tells_its_day():
 async def test_memory_stays_flat_while_the_store_is_dead_for_an_hour(tmp_path):
     """115 MB of audio go to the disk and not into memory."""
     piece = noise(1)
-    async with open_spool(folder=tmp_path, fsync="never") as spool:
+    async with open_session_log(folder=tmp_path, fsync="never") as session_log:
         store = MemoryBlobStore(error=ProviderDown("noting", "asked to fail"))
-        archive = quick(spool, store, chunk_ms=10_000, first_pause_s=0.01, longest_pause_s=0.05)
-        async with archive.running(), archive.recording("one") as recorder:
+        uploader = quick(session_log, store, chunk_ms=10_000, first_pause_s=0.01, longest_pause_s=0.05)
+        async with uploader.running(), uploader.record_session("one") as recorder:
             for second in range(3600):
-                await recorder.hear(AudioChunk(piece, second * 16_000))
+                await recorder.write_audio(AudioChunk(piece, second * 16_000))
                 if second == 600:
                     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-        assert spool.size > 3590 * 32_000
+        assert session_log.size_bytes > 3590 * 32_000
         assert after - before < 8_000  # kilobytes

@@ -25,7 +25,7 @@ from tests.fakes import (
     Browser,
     EagerClock,
     MemoryBlobStore,
-    MemorySpool,
+    MemorySessionLog,
     ScriptedDetector,
     ScriptedGenerator,
     ScriptedSynthesizer,
@@ -48,7 +48,7 @@ class Room:
         self.generator = generator or ScriptedGenerator()
         self.synthesizer = synthesizer or ScriptedSynthesizer()
         self.store = MemoryBlobStore()
-        self.spool = MemorySpool()
+        self.session_log = MemorySessionLog()
         self.live = live
         self.turns = turns
         self.floor = DialogState(rules or TurnRules())
@@ -63,9 +63,9 @@ class Room:
             self.turns,
         )
         clock = EagerClock()
-        archive = Uploader(self.spool, self.store, now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000)
+        uploader = Uploader(self.session_log, self.store, now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000)
         with anyio.fail_after(10):
-            async with archive.running(), archive.recording("one", acknowledge=browser.acknowledge) as recorder:
+            async with uploader.running(), uploader.record_session("one", acknowledge=browser.acknowledge) as recorder:
                 telemetry = TurnTelemetry("one", clock)
                 await run_session(browser, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)
         return browser
@@ -256,9 +256,9 @@ async def test_a_store_that_is_down_is_not_noticed():
     assert len(browser.got(do.ShowFinal)) == 2
     assert browser.acknowledged[-1] == 120 * 480
     assert room.store.blobs == {}
-    assert sum(len(r) - 8 for log, records in room.spool.held["one"].items() if "audio" in log for r in records) == (
-        2 * 120 * 480
-    )
+    assert sum(
+        len(r) - 8 for log, records in room.session_log.records["one"].items() if "audio" in log for r in records
+    ) == (2 * 120 * 480)
 
 
 async def test_who_does_not_consent_leaves_nothing():
@@ -268,7 +268,7 @@ async def test_who_does_not_consent_leaves_nothing():
     browser = await room.run(Browser(ev.ClientConfigured(archive=False), *TURN, do.ShowReply))
 
     assert len(browser.got(do.ShowFinal)) == 1
-    assert (room.spool.held, room.store.blobs, browser.acknowledged) == ({}, {}, [])
+    assert (room.session_log.records, room.store.blobs, browser.acknowledged) == ({}, {}, [])
 
 
 async def test_consent_cannot_be_changed_behind_the_audio():

@@ -76,7 +76,7 @@ async def run_session(
                 for effect in effects:
                     stage.perform(effect)
                     ttfs_ms = telemetry.did(effect)
-                    recorder.note(effect, ttfs_ms)
+                    recorder.record(effect, ttfs_ms)
                     if isinstance(effect, _SHOWN):
                         client.show(effect, ttfs_ms=ttfs_ms)
         tasks.cancel_scope.cancel()
@@ -95,7 +95,7 @@ async def _listen(
     async def audio() -> AsyncGenerator[AudioChunk, None]:
         async for item in client.incoming():
             if isinstance(item, AudioChunk):
-                await recorder.hear(item)
+                await recorder.write_audio(item)
                 yield item
             elif isinstance(item, ev.ClientConfigured) and not _agreed(item, recorder):
                 await inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, TOO_LATE)))

@@ -59,7 +59,7 @@ async def _audio(
     library: RecordingStore, manifest: Manifest, reached: Callable[[int], None]
 ) -> AsyncGenerator[AudioChunk, None]:
     at = 0
-    async with aclosing(library.pcm(manifest)) as pieces:
+    async with aclosing(library.read_pcm(manifest)) as pieces:
         async for pcm in pieces:
             chunk = AudioChunk(pcm, at)
             at = chunk.end

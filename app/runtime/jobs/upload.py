@@ -41,7 +41,7 @@ class RecordingSource(Protocol):
 
 
 async def create_recording(
-    file: BinaryIO, *, session: str, tenant: Tenant, archive: Uploader, scribe: BatchTranscriber, language: str | None
+    file: BinaryIO, *, session: str, tenant: Tenant, uploader: Uploader, scribe: BatchTranscriber, language: str | None
 ) -> list[Segment]:
     """What is said in the file, of any format.
 
@@ -49,12 +49,12 @@ async def create_recording(
     """
     failure: ParleyError | None = None
     try:
-        async with archive.recording(session, tenant) as recorder:
+        async with uploader.record_session(session, tenant) as recorder:
             return await _written_down(file, recorder, scribe, language or scribe.language)
     except* ParleyError as group:
         failure = next(error for error in group.exceptions if isinstance(error, ParleyError))
     assert failure is not None
-    await archive.forget(session, tenant.name)
+    await uploader.delete(session, tenant.name)
     raise failure
 
 
@@ -70,7 +70,7 @@ async def _written_down(
     ):
         async for segment in found:
             segments.append(segment)
-            recorder.note(_final(segment, len(segments)), None)
+            recorder.record(_final(segment, len(segments)), None)
     return segments
 
 
@@ -79,7 +79,7 @@ async def _heard(file: BinaryIO, recorder: Recorder) -> AsyncGenerator[AudioChun
     while (pcm := await to_thread.run_sync(lambda: next(pieces, None))) is not None:
         chunk = AudioChunk(pcm, at)
         at = chunk.end
-        await recorder.hear(chunk)
+        await recorder.write_audio(chunk)
         yield chunk
 
 

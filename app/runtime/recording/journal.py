@@ -110,11 +110,11 @@ class SessionJournal:
         return replace(reply, key=voice.key, samples=voice.samples, sha256=voice.sha256) if voice else reply
 
 
-async def read_journal(spool: SessionLog, session: str) -> SessionJournal:
+async def read_journal(session_log: SessionLog, session: str) -> SessionJournal:
     """Everything both logs say."""
     journal = SessionJournal()
     for log in (JOURNAL, STORED):
-        for record in await spool.read(session, log):
+        for record in await session_log.read(session, log):
             journal.take(_decoder.decode(record))
     return journal
 

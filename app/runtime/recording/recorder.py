@@ -29,7 +29,7 @@ LAST_PATIENCE_S = 5.0
 _log = structlog.get_logger("parley.archive")
 
 
-def unheard(_samples: int) -> None:
+def ignore_acknowledgement(_samples: int) -> None:
     """Nobody waits for acknowledgements."""
 
 
@@ -37,18 +37,18 @@ def unheard(_samples: int) -> None:
 class Recorder:
     """What one session leaves behind; nothing where `keeps` is False."""
 
-    spool: SessionLog
+    session_log: SessionLog
     opened: jr.SessionOpened
-    keeps: bool = True
+    enabled: bool = True
     chunk_ms: int = 10_000
     write_every_s: float = WRITE_EVERY_S
-    disk_patience_s: float = 30.0
+    disk_timeout_s: float = 30.0
     """How long the disk may be full before the session ends."""
-    acknowledge: Callable[[int], None] = unheard
+    acknowledge: Callable[[int], None] = ignore_acknowledgement
     """Told how many samples from the session's first are safe."""
     chunk_closed: Callable[[], None] = lambda: None
     """Told when one more chunk may be stored."""
-    heard: int = 0
+    received: int = 0
     """Samples."""
     written: int = 0
     """Samples on the disk."""
@@ -65,15 +65,15 @@ class Recorder:
 
     def consent(self, keeps: bool) -> bool:
         """Say whether this session is kept. Behind its first audio nothing changes, and False is returned."""
-        if self.heard and keeps != self.keeps:
+        if self.received and keeps != self.enabled:
             return False
-        self.keeps = keeps
+        self.enabled = keeps
         return True
 
-    async def hear(self, chunk: AudioChunk) -> None:
+    async def write_audio(self, chunk: AudioChunk) -> None:
         """Take a chunk; waits while the disk is behind."""
-        self.heard += chunk.samples
-        if not self.keeps:
+        self.received += chunk.samples
+        if not self.enabled:
             return
         self._pcm += chunk.pcm
         self._more.set()
@@ -82,9 +82,9 @@ class Recorder:
             self._full.set()
             await self._less.wait()
 
-    def note(self, effect: do.Effect, ttfs_ms: int | None) -> None:
+    def record(self, effect: do.Effect, ttfs_ms: int | None) -> None:
         """Remember what belongs beside the audio."""
-        if not self.keeps:
+        if not self.enabled:
             return
         match effect:
             case do.ShowFinal():
@@ -112,24 +112,24 @@ class Recorder:
         self._entries.append(jr.encode(entry))
         self._more.set()
 
-    async def write_as_heard(self) -> None:
+    async def run(self) -> None:
         """Write for ever. Raises ProviderBusy or ProviderDown where the disk stays full."""
         while True:
             await self._more.wait()
             self._more = anyio.Event()
-            await self._write_all(self.disk_patience_s)
+            await self._write_all(self.disk_timeout_s)
             with anyio.move_on_after(self.write_every_s):  # whoever speaks faster than time is written as it comes
                 await self._full.wait()
             self._full = anyio.Event()
 
     async def finish(self, ended: str) -> None:
         """Write everything that is left. Raises ProviderBusy or ProviderDown where that fails; it is unacknowledged."""
-        if self.heard and self.keeps:
+        if self.received and self.enabled:
             self._enter(jr.SessionEnded(ended))
             try:
-                await self._write_all(min(LAST_PATIENCE_S, self.disk_patience_s))
+                await self._write_all(min(LAST_PATIENCE_S, self.disk_timeout_s))
             except ProviderError:
-                _log.error("audio lost", session=self.opened.session, samples=self.heard - self.written)
+                _log.error("audio lost", session=self.opened.session, samples=self.received - self.written)
                 raise
 
     async def _write_all(self, patience_s: float) -> None:
@@ -148,17 +148,17 @@ class Recorder:
     async def _write(self) -> None:
         """All that waits. After an error what is not yet written waits still."""
         async with self._writing:
-            if not self.heard:
+            if not self.received:
                 return  # a session without audio leaves nothing
             if not self.written:
                 await self._append(jr.JOURNAL, jr.encode(self.opened))
-            await self._write_audio()
+            await self._append_audio()
             await self._write_voices()
             if entries := tuple(self._entries):
                 await self._append(jr.JOURNAL, *entries)
                 del self._entries[: len(entries)]
 
-    async def _write_audio(self) -> None:
+    async def _append_audio(self) -> None:
         while self._pcm:
             room = (self._segment + ms(self.chunk_ms) - self.written) * BYTES_PER_SAMPLE
             piece = bytes(self._pcm[:room])
@@ -181,7 +181,7 @@ class Recorder:
                 del self._voice[number]
 
     async def _append(self, log: str, *records: bytes) -> None:
-        await self.spool.append(self.opened.session, log, records)
+        await self.session_log.append(self.opened.session, log, records)
 
     @property
     def _segment(self) -> int:

@@ -60,7 +60,7 @@ class RecordingStore:
         """Raises BlobNotFound."""
         return _manifest.decode(await self.store.get(f"{await self.folder(session)}/manifest.json"))
 
-    async def pcm(self, manifest: Manifest, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+    async def read_pcm(self, manifest: Manifest, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """The samples from start to end, a chunk at a time."""
         end = manifest.samples if end is None else min(end, manifest.samples)
         for chunk in manifest.chunks:
@@ -70,13 +70,13 @@ class RecordingStore:
                 yield pcm[first * BYTES_PER_SAMPLE : last * BYTES_PER_SAMPLE]
 
     async def _chunk(self, chunk: ArchivedChunk) -> bytes:
-        return await self.sound(chunk.key, chunk.end - chunk.start)
+        return await self.read_blob(chunk.key, chunk.end - chunk.start)
 
-    async def sound(self, key: str, samples: int) -> bytes:
+    async def read_blob(self, key: str, samples: int) -> bytes:
         """One blob of sound as PCM, of this many samples. Raises BlobNotFound."""
         return await to_thread.run_sync(decode_chunk, await self.store.get(key), samples)
 
-    async def forget(self, session: str, tenant: str) -> bool:
+    async def delete(self, session: str, tenant: str) -> bool:
         """Delete every blob of this tenant's session, the manifest and the index last; False where there is none."""
         try:
             folder = await self.folder(session)

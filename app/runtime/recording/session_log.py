@@ -15,7 +15,7 @@ class SessionLog(Protocol):
         """Every whole record, in order; none where there is no such log."""
         ...
 
-    async def logs(self, session: str) -> list[str]:
+    async def log_names(self, session: str) -> list[str]:
         """By name, in order."""
         ...
 
@@ -23,18 +23,18 @@ class SessionLog(Protocol):
         """Every session that has something here, with the seconds since it was last written to; oldest first."""
         ...
 
-    async def remove(self, session: str, log: str) -> None: ...
+    async def remove_log(self, session: str, log: str) -> None: ...
 
-    async def forget(self, session: str) -> None:
+    async def remove_session(self, session: str) -> None:
         """Remove all that is here of this session; at once or not at all."""
         ...
 
     @property
-    def size(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes in all logs."""
         ...
 
     @property
-    def has_room(self) -> bool:
+    def has_space(self) -> bool:
         """Whether one more session may begin."""
         ...

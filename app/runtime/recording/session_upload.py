@@ -31,7 +31,7 @@ MANIFEST_EVERY = 6
 class SessionUpload:
     """One pass over a session. While it lives, what may still grow is left alone."""
 
-    spool: SessionLog
+    session_log: SessionLog
     store: BlobStore
     session: str
     is_live: bool
@@ -40,10 +40,10 @@ class SessionUpload:
 
     async def run(self) -> None:
         """Raises a ProviderError; what was stored by then is not stored again."""
-        journal = await read_journal(self.spool, self.session)
+        journal = await read_journal(self.session_log, self.session)
         if journal.opened is None:  # it died before its first word
             if not self.is_live:
-                await self.spool.forget(self.session)
+                await self.session_log.remove_session(self.session)
             return
         folder = folder_of(self.session, journal.opened.started)
         if not journal.chunks:
@@ -54,16 +54,16 @@ class SessionUpload:
         if not self.is_live or _rounds(had) < _rounds(len(journal.chunks)):
             await write_manifest(self.store, folder, journal.manifest(is_live=self.is_live))
         if not self.is_live:
-            await self.spool.forget(self.session)
+            await self.session_log.remove_session(self.session)
 
     async def _store_audio(self, journal: SessionJournal, folder: str) -> None:
-        logs = [log for log in await self.spool.logs(self.session) if log.startswith(jr.AUDIO)]
+        logs = [log for log in await self.session_log.log_names(self.session) if log.startswith(jr.AUDIO)]
         starts = [int(log.removeprefix(jr.AUDIO)) for log in logs]
         for log, start, end in zip_longest(logs, starts, starts[1:]):
             if end is None and self.is_live:
                 continue
             if start not in journal.chunks:
-                sound = assembled(await self.spool.read(self.session, log), start, end)
+                sound = assembled(await self.session_log.read(self.session, log), start, end)
                 if sound.pcm:
                     audio = journal.opened.audio if journal.opened else "flac"
                     key, checksum = await self._put(f"{folder}/{start:012d}", sound.pcm, audio)
@@ -71,19 +71,19 @@ class SessionUpload:
                         key, start, start + len(sound.pcm) // BYTES_PER_SAMPLE, checksum, lost=sound.lost
                     )
                     await self._note(journal, jr.ChunkStored(chunk))
-            await self.spool.remove(self.session, log)
+            await self.session_log.remove_log(self.session, log)
 
     async def _store_replies(self, journal: SessionJournal, folder: str) -> None:
-        logs = [log for log in await self.spool.logs(self.session) if log.startswith(jr.REPLY)]
+        logs = [log for log in await self.session_log.log_names(self.session) if log.startswith(jr.REPLY)]
         for log in logs:
             number = int(log.removeprefix(jr.REPLY))
             if number not in journal.replies and self.is_live:
                 continue
-            pcm = b"".join(await self.spool.read(self.session, log))
+            pcm = b"".join(await self.session_log.read(self.session, log))
             if number not in journal.voices and pcm and journal.opened:
                 key, checksum = await self._put(f"{folder}/replies/{number:04d}", pcm, journal.opened.audio)
                 await self._note(journal, jr.ReplyStored(number, key, len(pcm) // BYTES_PER_SAMPLE, checksum))
-            await self.spool.remove(self.session, log)
+            await self.session_log.remove_log(self.session, log)
 
     async def _put(self, name: str, pcm: bytes, audio: str) -> tuple[str, str]:
         blob = await to_thread.run_sync(encode, pcm, audio)
@@ -93,7 +93,7 @@ class SessionUpload:
         return key, sha256(blob).hexdigest()
 
     async def _note(self, journal: SessionJournal, entry: jr.ChunkStored | jr.ReplyStored) -> None:
-        await self.spool.append(self.session, jr.STORED, [jr.encode(entry)])
+        await self.session_log.append(self.session, jr.STORED, [jr.encode(entry)])
         journal.take(entry)
 
 

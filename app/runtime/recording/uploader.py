@@ -15,7 +15,7 @@ from app.domain.ports import BlobStore
 from app.domain.tenant import OPEN, Tenant
 from app.runtime.recording import journal as jr
 from app.runtime.recording.journal import read_journal
-from app.runtime.recording.recorder import WRITE_EVERY_S, Recorder, unheard
+from app.runtime.recording.recorder import WRITE_EVERY_S, Recorder, ignore_acknowledgement
 from app.runtime.recording.recording_store import RecordingRef, RecordingStore
 from app.runtime.recording.session_log import SessionLog
 from app.runtime.recording.session_upload import SessionUpload
@@ -50,25 +50,25 @@ class UploaderStatus:
 
 @dataclass(slots=True)
 class Uploader:
-    spool: SessionLog
+    session_log: SessionLog
     store: BlobStore
     now: Callable[[], datetime] = utc_now
     jitter: Callable[[], float] = random.random
-    keeps: bool = True
+    archive_by_default: bool = True
     """Whether a session that does not say is kept, where its tenant does not say either."""
     audio: AudioFormat = "flac"
     chunk_ms: int = 10_000
     write_every_s: float = WRITE_EVERY_S
-    disk_patience_s: float = 30.0
+    disk_timeout_s: float = 30.0
     keep_days: int = 0
     """0: for ever."""
-    own_keep_days: Callable[[], Mapping[str, int]] = dict
+    tenant_keep_days: Callable[[], Mapping[str, int]] = dict
     """The same, for tenants that have their own."""
     uploads_at_once: int = 16
     first_pause_s: float = 0.5
     """After a failure; each further one doubles it."""
     longest_pause_s: float = 60.0
-    live: set[str] = field(default_factory=set)
+    live_sessions: set[str] = field(default_factory=set)
     error: ProviderError | None = None
     _due: dict[str, float] = field(default_factory=dict)
     """Sessions with something to store, and since when; in the order they are served."""
@@ -78,43 +78,43 @@ class Uploader:
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
     @property
-    def has_room(self) -> bool:
-        return self.spool.has_room
+    def has_space(self) -> bool:
+        return self.session_log.has_space
 
     @property
-    def library(self) -> RecordingStore:
+    def recordings(self) -> RecordingStore:
         return RecordingStore(self.store)
 
-    def state(self) -> UploaderStatus:
+    def status(self) -> UploaderStatus:
         waiting = self._stuck | self._due | self._busy
         oldest = min(waiting.values(), default=anyio.current_time())
         return UploaderStatus(
-            waiting=len(self.live | waiting.keys()),
-            bytes=self.spool.size,
+            waiting=len(self.live_sessions | waiting.keys()),
+            bytes=self.session_log.size_bytes,
             oldest_s=round(anyio.current_time() - oldest, 1),
-            full=not self.has_room,
+            full=not self.has_space,
             error=self.error.code if self.error else None,
         )
 
     @asynccontextmanager
-    async def recording(
-        self, session: str, tenant: Tenant = OPEN, *, acknowledge: Callable[[int], None] = unheard
+    async def record_session(
+        self, session: str, tenant: Tenant = OPEN, *, acknowledge: Callable[[int], None] = ignore_acknowledgement
     ) -> AsyncGenerator[Recorder, None]:
         """Record a session; what is left at the end is written even when the session is cancelled."""
         recorder = Recorder(
-            self.spool,
+            self.session_log,
             jr.SessionOpened(session, _iso(self.now()), self.audio, tenant.name),
-            keeps=self.keeps if tenant.archive is None else tenant.archive,
+            enabled=self.archive_by_default if tenant.archive is None else tenant.archive,
             chunk_ms=self.chunk_ms,
             write_every_s=self.write_every_s,
-            disk_patience_s=self.disk_patience_s,
+            disk_timeout_s=self.disk_timeout_s,
             acknowledge=acknowledge,
             chunk_closed=lambda: self._is_due(session),
         )
-        self.live.add(session)
+        self.live_sessions.add(session)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(recorder.write_as_heard)
+                tasks.start_soon(recorder.run)
                 try:
                     yield recorder
                 finally:
@@ -122,14 +122,14 @@ class Uploader:
                         await recorder.finish(_iso(self.now()))
                     tasks.cancel_scope.cancel()
         finally:
-            self.live.remove(session)
+            self.live_sessions.remove(session)
             if recorder.written:
                 self._is_due(session)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
         """Store what an earlier process left, then what this one records; until the end."""
-        for session, age in await self.spool.sessions():
+        for session, age in await self.session_log.sessions():
             self._is_due(session, anyio.current_time() - age)
         async with anyio.create_task_group() as tasks:
             for _ in range(self.uploads_at_once):
@@ -139,32 +139,32 @@ class Uploader:
                 yield
             finally:
                 with anyio.move_on_after(LAST_UPLOADS_S, shield=True):
-                    await self.settled()
+                    await self.wait_until_idle()
                 tasks.cancel_scope.cancel()
 
-    async def settled(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Until everything that is over is stored, or the store fails."""
         while (self._due or self._busy) and not self.error:
             await self._changed.wait()
 
     async def owner(self, session: str) -> str | None:
         """The name of the tenant it belongs to; None where nothing is known of it. Raises a ProviderError."""
-        if opened := (await read_journal(self.spool, session)).opened:
+        if opened := (await read_journal(self.session_log, session)).opened:
             return opened.tenant
         try:
-            return (await self.library.manifest(session)).tenant
+            return (await self.recordings.manifest(session)).tenant
         except BlobNotFound:
             return None
 
-    async def forget(self, session: str, tenant: str) -> bool:
+    async def delete(self, session: str, tenant: str) -> bool:
         """Remove every trace of a tenant's session that is over; False where there was none. Raises a ProviderError."""
         self._due.pop(session, None)
         while session in self._busy:
             await self._changed.wait()
         self._due.pop(session, None)
-        spooled = await self.spool.logs(session)
-        await self.spool.forget(session)
-        return await self.library.forget(session, tenant) or bool(spooled)
+        spooled = await self.session_log.log_names(session)
+        await self.session_log.remove_session(session)
+        return await self.recordings.delete(session, tenant) or bool(spooled)
 
     def _is_due(self, session: str, since: float | None = None) -> None:
         self._due.setdefault(session, anyio.current_time() if since is None else since)
@@ -179,7 +179,9 @@ class Uploader:
             session = await self._next()
             failed = False
             try:
-                await SessionUpload(self.spool, self.store, session, session in self.live, self._store_works).run()
+                await SessionUpload(
+                    self.session_log, self.store, session, session in self.live_sessions, self._store_works
+                ).run()
             except ProviderError as error:
                 failed = True
                 if self._failures == 0:
@@ -221,18 +223,18 @@ class Uploader:
 
     async def sweep(self) -> int:
         """Delete what is older than it may be; how many."""
-        own = self.own_keep_days()
+        own = self.tenant_keep_days()
         if not self.keep_days and not any(own.values()):
             return 0
-        async with aclosing(self.library.sessions()) as sessions:
+        async with aclosing(self.recordings.sessions()) as sessions:
             old = [found async for found in sessions if self._is_old(found, own.get(found.tenant, self.keep_days))]
         for found in old:
-            await self.forget(found.session, found.tenant)
+            await self.delete(found.session, found.tenant)
         return len(old)
 
     def _is_old(self, found: RecordingRef, days: int) -> bool:
         oldest = (self.now() - timedelta(days=days)).date().isoformat()
-        return days > 0 and found.day < oldest and found.session not in self.live
+        return days > 0 and found.day < oldest and found.session not in self.live_sessions
 
 
 def _iso(moment: datetime) -> str:

@@ -33,13 +33,13 @@ def service_of(state: State) -> Service:
     return service
 
 
-def library_of(state: State) -> RecordingStore:
-    return service_of(state).archive.library
+def recordings_of(state: State) -> RecordingStore:
+    return service_of(state).uploader.recordings
 
 
 async def manifest_for(tenant: Tenant, state: State, session: str) -> Manifest:
     """What is stored of the session. Raises BlobNotFound also where it is another tenant's."""
-    found = await library_of(state).manifest(session)
+    found = await recordings_of(state).manifest(session)
     if not tenant.may_see(found.tenant):
         raise BlobNotFound(session)
     return found

@@ -26,7 +26,7 @@ async def audio_response(
     if form == "wav":
         return _wav(request.headers.get("range"), library, found, first, last)
     file = tempfile.TemporaryFile()  # noqa: SIM115 because the answer reads it, and closes it
-    await to_thread.run_sync(write, file, _pulled(library.pcm(found, first, last)), form)
+    await to_thread.run_sync(write, file, _pulled(library.read_pcm(found, first, last)), form)
     size = await to_thread.run_sync(file.tell)
     await to_thread.run_sync(file.seek, 0)
     return Stream(_read(file), media_type=CONTENT_TYPE[form], headers={"content-length": str(size)})
@@ -49,7 +49,7 @@ def _wav(header: str | None, library: RecordingStore, found: Manifest, first: in
         from_byte, to_byte = max(0, part.start - len(head)), max(0, part.stop - len(head))
         at = from_byte // BYTES_PER_SAMPLE
         skip, left = from_byte - at * BYTES_PER_SAMPLE, to_byte - from_byte
-        async with aclosing(library.pcm(found, first + at, first - (-to_byte // BYTES_PER_SAMPLE))) as pieces:
+        async with aclosing(library.read_pcm(found, first + at, first - (-to_byte // BYTES_PER_SAMPLE))) as pieces:
             async for pcm in pieces:
                 piece = pcm[skip : skip + left]
                 skip, left = 0, left - len(piece)

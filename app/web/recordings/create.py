@@ -46,7 +46,7 @@ async def create(
     file = tempfile.TemporaryFile()  # noqa: SIM115 because it outlives this function where nobody waits
     try:
         async with aclosing(_pieces(service, request, source)) as pieces:
-            await _receive(pieces, file, service.largest_recording)
+            await _receive(pieces, file, service.max_recording_bytes)
     except BaseException:  # because the place is given back whatever happened
         file.close()
         del service.sessions[session]
@@ -82,17 +82,17 @@ async def _receive(pieces: AsyncIterable[bytes], file: BinaryIO, limit: int) -> 
 
 def refusal(service: Service, tenant: Tenant) -> str | None:
     """Why one more recording cannot be written down now."""
-    return "nobody here writes down recordings" if service.scribe is None else service.no_room_for(tenant)
+    return "nobody here writes down recordings" if service.batch_transcriber is None else service.no_room_for(tenant)
 
 
 async def transcribe_upload(
     service: Service, file: BinaryIO, session: str, tenant: Tenant, language: str | None
 ) -> list[Segment]:
-    archive, scribe = service.archive, service.scribe
+    uploader, scribe = service.uploader, service.batch_transcriber
     assert scribe is not None
     try:
         return await create_recording(
-            file, session=session, tenant=tenant, archive=archive, scribe=scribe, language=language
+            file, session=session, tenant=tenant, uploader=uploader, scribe=scribe, language=language
         )
     finally:
         del service.sessions[session]

@@ -12,7 +12,7 @@ from app.domain.errors import BlobNotFound
 from app.domain.recording.manifest import Manifest
 from app.domain.tenant import Tenant
 from app.runtime.recording.recording_store import RecordingRef
-from app.web.recordings.access import library_of
+from app.web.recordings.access import recordings_of
 
 LOOKS = 4
 """So many times the page's length is looked through for a page; what fits less often comes with the next page."""
@@ -43,7 +43,7 @@ async def recordings(
     looked = 0
     for looked, found in enumerate(known[: LOOKS * limit], 1):  # noqa: B007 because it is needed behind the loop
         with suppress(BlobNotFound):  # begun, and nothing of it is stored yet
-            manifest = await library_of(state).manifest_at(found.day, found.session)
+            manifest = await recordings_of(state).manifest_at(found.day, found.session)
             if _fits(manifest, text, route, kind):
                 page.append(_summary(manifest))
         if len(page) == limit:
@@ -58,7 +58,7 @@ async def _known(state: State, user: Tenant, asked: str | None, since: str, unti
         return []
     whose = asked if user.operator else user.name
     day = since if since == until else ""
-    async with aclosing(library_of(state).sessions(tenant=whose, date=day)) as sessions:
+    async with aclosing(recordings_of(state).sessions(tenant=whose, date=day)) as sessions:
         return sorted([found async for found in sessions if since <= found.day <= until], reverse=True)
 
 

@@ -12,7 +12,7 @@ from app.domain.errors import BlobNotFound
 from app.domain.recording.manifest import ArchivedFinal, Manifest
 from app.domain.tenant import Tenant
 from app.media.codec import CONTENT_TYPE, wav_header
-from app.web.recordings.access import StillLive, library_of, manifest_for, service_of
+from app.web.recordings.access import StillLive, manifest_for, recordings_of, service_of
 from app.web.recordings.audio_response import Format, audio_response
 
 Seconds = Annotated[float | None, QueryParameter(ge=0)]
@@ -38,7 +38,7 @@ async def audio(
     found = await manifest_for(request.user, state, session)
     last = found.samples if end is None else min(found.samples, round(end * SAMPLE_RATE))
     first = min(round((start or 0.0) * SAMPLE_RATE), last)
-    return await audio_response(request, library_of(state), found, first, last, form)
+    return await audio_response(request, recordings_of(state), found, first, last, form)
 
 
 @get("/{session:str}/utterances/{number:int}")
@@ -64,7 +64,7 @@ async def utterance_audio(
     found = await manifest_for(request.user, state, session)
     final = _utterance(found, number)
     first, last = final.speech or (final.start, final.end)
-    return await audio_response(request, library_of(state), found, first, last, form)
+    return await audio_response(request, recordings_of(state), found, first, last, form)
 
 
 @get("/{session:str}/replies/{number:int}/audio")
@@ -72,11 +72,11 @@ async def reply_audio(
     state: State, request: Request[Tenant, Any, Any], session: FromPath[str], number: FromPath[int]
 ) -> Response[bytes]:
     """The sound of the session's first, second, ... reply."""
-    library = library_of(state)
+    library = recordings_of(state)
     found = await manifest_for(request.user, state, session)
     if not 0 < number <= len(found.replies) or (key := found.replies[number - 1].key) is None:
         raise BlobNotFound(f"{session} has no spoken reply {number}")
-    pcm = await library.sound(key, samples := found.replies[number - 1].samples)
+    pcm = await library.read_blob(key, samples := found.replies[number - 1].samples)
     return Response(wav_header(samples) + pcm, media_type=CONTENT_TYPE["wav"])
 
 
@@ -93,13 +93,13 @@ async def links(state: State, request: Request[Tenant, Any, Any], session: FromP
 @delete("/{session:str}", status_code=204)
 async def forget(state: State, request: Request[Tenant, Any, Any], session: FromPath[str]) -> None:
     """Every blob of a session that is over, and what of it is still on the local disk."""
-    service, archive = service_of(state), service_of(state).archive
-    owner = service.sessions.get(session) or await archive.owner(session)
+    service, uploader = service_of(state), service_of(state).uploader
+    owner = service.sessions.get(session) or await uploader.owner(session)
     if owner is None or not request.user.may_see(owner):
         raise BlobNotFound(session)
-    if session in archive.live:
+    if session in uploader.live_sessions:
         raise StillLive
-    if not await archive.forget(session, owner):
+    if not await uploader.delete(session, owner):
         raise BlobNotFound(session)
 
 

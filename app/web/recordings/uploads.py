@@ -67,7 +67,7 @@ async def drop(state: State, request: Request[Tenant, Any, Any], name: FromPath[
 
 def _files(state: State, user: Tenant | None = None, name: str = "") -> ResumableUploads:
     """Raises BlobNotFound where the upload of this name is not this user's."""
-    files = service_of(state).partial
+    files = service_of(state).uploads
     if files is None:
         raise ProviderBusy("recordings", "this service takes no resumable uploads")
     if user and files.owner(name) != user.name:

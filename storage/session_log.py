@@ -45,7 +45,7 @@ class DiskSessionLog:
     """The runtime's Spool. `limit` bytes refuse new sessions; those that run go on until the disk is full."""
 
     def __init__(self, folder: Path, *, limit: int, fsync: Fsync, seal: Cipher | None) -> None:
-        self.size = 0
+        self.size_bytes = 0
         self._folder = folder
         self._limit = limit
         self._fsync = fsync == "always"
@@ -56,8 +56,8 @@ class DiskSessionLog:
         """Behind the last whole record, of each log that was appended to."""
 
     @property
-    def has_room(self) -> bool:
-        return self.size < self._limit
+    def has_space(self) -> bool:
+        return self.size_bytes < self._limit
 
     async def append(self, session: str, log: str, records: Sequence[bytes]) -> None:
         path = self._folder / session / log
@@ -69,17 +69,17 @@ class DiskSessionLog:
         blob = await self._in_thread(lambda: _read(path))
         return [self._unpacked(mark, payload, f"{session}/{log}") for mark, payload, _ in _records(blob)]
 
-    async def logs(self, session: str) -> list[str]:
+    async def log_names(self, session: str) -> list[str]:
         folder = self._folder / session
         return await self._in_thread(lambda: _names(folder))
 
     async def sessions(self) -> list[tuple[str, float]]:
         return await self._in_thread(self._sessions)
 
-    async def remove(self, session: str, log: str) -> None:
+    async def remove_log(self, session: str, log: str) -> None:
         await self._in_thread(lambda: self._remove(self._folder / session / log))
 
-    async def forget(self, session: str) -> None:
+    async def remove_session(self, session: str) -> None:
         await self._in_thread(lambda: self._forget(session))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -147,13 +147,13 @@ class DiskSessionLog:
 
     def _grow(self, length: int) -> None:
         with self._counting:
-            self.size += length
+            self.size_bytes += length
 
     def prepare(self) -> None:
         """Clear what was forgotten and count what is left. Blocking."""
         for gone in self._folder.glob(f"{_GONE}*"):
             shutil.rmtree(gone)
-        self.size = sum(_size(self._folder / name) for name in _names(self._folder) if not name.startswith("."))
+        self.size_bytes = sum(_size(self._folder / name) for name in _names(self._folder) if not name.startswith("."))
 
     # -- records -------------------------------------------------------------------
 
@@ -237,15 +237,15 @@ def _translated() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_spool(
+async def open_session_log(
     *, folder: Path, limit: int = 2 << 30, fsync: Fsync = "always", seal: Cipher | None = None
 ) -> AsyncIterator[DiskSessionLog]:
     """The spool in this folder, made if need be. Raises ProviderRefused where it is not to be had."""
     lock = await to_thread.run_sync(_locked, folder)
     try:
-        spool = DiskSessionLog(folder, limit=limit, fsync=fsync, seal=seal)
-        await to_thread.run_sync(spool.prepare)
-        yield spool
+        session_log = DiskSessionLog(folder, limit=limit, fsync=fsync, seal=seal)
+        await to_thread.run_sync(session_log.prepare)
+        yield session_log
     finally:
         os.close(lock)
 

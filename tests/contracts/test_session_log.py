@@ -1,0 +1,143 @@
+"""The spool: what it took it gives back, whatever the disk and the crash did."""
+
+import zlib
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from app.domain.errors import ProviderBusy, ProviderRefused, SettingsError
+from storage.aes import AesCipher, cipher_from_key
+from storage.session_log import DiskSessionLog, open_session_log
+
+pytestmark = pytest.mark.anyio
+SEAL = AesCipher(bytes(range(32)))
+
+
+@pytest.fixture(params=["plain", "sealed"])
+def seal(request):
+    return SEAL if request.param == "sealed" else None
+
+
+def opened(folder, seal=None, **options) -> AbstractAsyncContextManager[DiskSessionLog]:
+    return open_session_log(folder=folder, seal=seal, **options)
+
+
+async def test_records_come_back_in_order(tmp_path, seal):
+    """From this process and from the next one."""
+    async with opened(tmp_path, seal) as session_log:
+        await session_log.append("one", "journal", [b"first", b""])
+        await session_log.append("one", "journal", [b"third" * 1000])
+        assert await session_log.read("one", "journal") == [b"first", b"", b"third" * 1000]
+    async with opened(tmp_path, seal) as session_log:
+        assert await session_log.read("one", "journal") == [b"first", b"", b"third" * 1000]
+        assert await session_log.log_names("one") == ["journal"]
+        assert [session for session, _ in await session_log.sessions()] == ["one"]
+
+
+async def test_what_was_never_written_is_empty(tmp_path):
+    """No log and no session is no error."""
+    async with opened(tmp_path) as session_log:
+        assert await session_log.read("none", "journal") == []
+        assert await session_log.log_names("none") == []
+        await session_log.remove_log("none", "journal")
+        await session_log.remove_session("none")
+
+
+async def test_a_torn_end_is_passed_over_and_cut_off(tmp_path, seal):
+    """At every byte a crash may cut: the whole records are there, and the next one goes behind them."""
+    async with opened(tmp_path, seal) as session_log:
+        await session_log.append("one", "log", [b"first", b"second"])
+    whole = (tmp_path / "one/log").read_bytes()
+    second = len(whole) // 2 if seal is None else whole.index(b"PLYs", 4)
+    second = whole.index(b"PLYr", 4) if seal is None else second
+    for cut in range(second + 1, len(whole)):
+        (tmp_path / "one/log").write_bytes(whole[:cut])
+        async with opened(tmp_path, seal) as session_log:
+            assert await session_log.read("one", "log") == [b"first"]
+            await session_log.append("one", "log", [b"again"])
+            assert await session_log.read("one", "log") == [b"first", b"again"]
+
+
+async def test_damage_in_the_middle_costs_the_damaged_record(tmp_path):
+    """What lies behind it is still read."""
+    async with opened(tmp_path) as session_log:
+        await session_log.append("one", "log", [b"first", b"second", b"third"])
+    blob = bytearray((tmp_path / "one/log").read_bytes())
+    blob[blob.index(b"second")] ^= 1
+    (tmp_path / "one/log").write_bytes(blob)
+
+    async with opened(tmp_path) as session_log:
+        assert await session_log.read("one", "log") == [b"first", b"third"]
+
+
+async def test_size_is_what_lies_there(tmp_path):
+    """Counted while it grows and shrinks, and again at the next start."""
+
+    def there() -> int:
+        return sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file())
+
+    async with opened(tmp_path, limit=1000) as session_log:
+        assert (session_log.size_bytes, session_log.has_space) == (0, True)
+        await session_log.append("one", "a", [bytes(600)])
+        await session_log.append("two", "a", [bytes(600)])
+        await session_log.append("two", "b", [bytes(10)])
+        assert (session_log.size_bytes, session_log.has_space) == (there(), False)
+        await session_log.remove_log("two", "b")
+        await session_log.remove_session("one")
+        assert (session_log.size_bytes, session_log.has_space) == (there(), True)
+    async with opened(tmp_path) as again:
+        assert again.size_bytes == there()
+
+
+async def test_two_processes_cannot_share_it(tmp_path):
+    """The second one is told why, and the first one's end makes room."""
+    async with opened(tmp_path):
+        with pytest.raises(ProviderRefused, match="SPOOL_DIR"):
+            async with opened(tmp_path):
+                pass
+    async with opened(tmp_path):
+        pass
+
+
+async def test_nothing_of_it_can_be_read_without_the_key(tmp_path):
+    """No words on the disk; without the key, or with another one, it says so instead of losing anything."""
+    async with opened(tmp_path, SEAL) as session_log:
+        await session_log.append("one", "journal", [b"a secret"])
+
+    assert b"secret" not in (tmp_path / "one/journal").read_bytes()
+    for seal, words in ((None, "ARCHIVE_KEY is not set"), (AesCipher(bytes(32)), "does not open")):
+        async with opened(tmp_path, seal) as session_log:
+            with pytest.raises(ProviderRefused, match=words):
+                await session_log.read("one", "journal")
+    async with opened(tmp_path, SEAL) as session_log:
+        assert await session_log.read("one", "journal") == [b"a secret"]
+
+
+async def test_what_was_written_before_there_was_a_key_is_read_with_it(tmp_path):
+    """A key may be set at any time."""
+    async with opened(tmp_path) as session_log:
+        await session_log.append("one", "journal", [b"open"])
+    async with opened(tmp_path, SEAL) as session_log:
+        await session_log.append("one", "journal", [b"closed"])
+        assert await session_log.read("one", "journal") == [b"open", b"closed"]
+
+
+@pytest.mark.parametrize("key", ["", "short", "AAAA", "!" * 44])
+def test_a_key_that_is_none_is_refused(key):
+    """It must be 32 bytes in base64."""
+    with pytest.raises(SettingsError, match="ARCHIVE_KEY"):
+        cipher_from_key(key)
+
+
+async def test_a_full_disk_takes_all_of_it_or_nothing(small_disk):
+    """On a disk of one megabyte: busy, what was there stays whole, and with room again it goes on."""
+    async with opened(small_disk) as session_log:
+        taken = 0
+        with pytest.raises(ProviderBusy, match="full"):
+            while True:
+                await session_log.append("one", "log", [zlib.crc32(b"%d" % taken).to_bytes(4, "big") * 20_000])
+                taken += 1
+        assert len(await session_log.read("one", "log")) == taken > 5
+        await session_log.remove_session("one")
+        await session_log.append("one", "log", [b"again"])
+        assert await session_log.read("one", "log") == [b"again"]
