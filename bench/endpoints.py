@@ -28,7 +28,7 @@ from app.domain.dialog.transitions import transition
 from app.domain.ports import Transcriber, TurnDetector
 from app.domain.residency import Place
 from app.domain.routing.route import Route
-from app.runtime.dialog.effect_runner import TURN_BYTES
+from app.runtime.dialog.effect_runner import TURN_AUDIO_BYTES
 from app.runtime.jobs.upload import BatchTranscriber
 from bench.clips import Clip, choose, load_clip, read_manifest
 from bench.report import percentile
@@ -52,16 +52,16 @@ class Waits:
 
     def floor(self) -> DialogState:
         rules = EndpointingRules(
-            end_after_complete_ms=self.complete, end_after_ms=self.other, end_after_open_ms=self.opened
+            end_after_complete_ms=self.complete, end_after_ms=self.other, end_after_incomplete_ms=self.opened
         )
         if self.done is not None:
-            rules = replace(rules, pause_after_ms=JUDGED_AFTER_MS, end_after_done_ms=self.done)
+            rules = replace(rules, pause_after_ms=JUDGED_AFTER_MS, end_after_likely_done_ms=self.done)
         turns = TurnRules(
             reply=False,
             language="en",
-            judge_pauses=self.done is not None,
+            score_end_of_turn=self.done is not None,
             reply_after_ms=self.reply,
-            reply_after_done_ms=self.reply_done,
+            confident_reply_after_ms=self.reply_done,
         )
         return DialogState(turns, Endpointer(rules))
 
@@ -92,10 +92,10 @@ class Ears:
         session: Transcriber = engine.for_session()
         return session
 
-    async def done(self, pcm: bytes) -> float:
+    async def end_of_turn_probability(self, pcm: bytes) -> float:
         assert self.turns is not None
         if pcm not in self.judged:
-            self.judged[pcm] = await self.turns.done(pcm)
+            self.judged[pcm] = await self.turns.end_of_turn_probability(pcm)
         return self.judged[pcm]
 
 
@@ -162,7 +162,7 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
                     heard[number] += chunk.pcm
                     said.extend(chunk.pcm)
                 case do.ScoreEndOfTurn(number, revision):
-                    done = await ears.done(bytes(said[-TURN_BYTES:]))
+                    done = await ears.end_of_turn_probability(bytes(said[-TURN_AUDIO_BYTES:]))
                     floor = await obey(floor, ev.EndOfTurnScored(number, revision, done))
                 case do.StartFinal(number, revision):
                     utterance = session.transcribe(
@@ -173,7 +173,7 @@ async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
                 case do.RequestDraft(number):
                     floor = await obey(floor, ev.DraftSkipped(number))
                 case do.CloseUtterance():
-                    ended = floor.heard
+                    ended = floor.audio_end
                 case do.ShowFinal():
                     shown.append(effect)
                 case _:

@@ -81,7 +81,7 @@ async def drafts(
         for end in range(2 * DRAFT_EVERY, len(clip.pcm) // 2, DRAFT_EVERY):
             heard = clip.pcm[: 2 * end]
             seconds, text = await timed(lambda: _draft(session, heard, agreed))  # noqa: B023 because it is called at once
-            agreed = agreed.hear(text)
+            agreed = agreed.update(text)
             taken["local"].append(seconds)
             if (end // DRAFT_EVERY) % 4 == 2:
                 taken["faster-whisper"].append((await timed(lambda: other(heard)))[0])  # noqa: B023 likewise
@@ -90,7 +90,7 @@ async def drafts(
 
 async def _draft(session: Any, pcm: bytes, agreed: LocalAgreement) -> str:
     hypothesis = await session.draft(pcm, stable=agreed.stable_text, language="en")
-    return str(hypothesis.text)
+    return str(hypothesis.text) if hypothesis else agreed.text
 
 
 async def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class ScriptedTranscriber:
         finally:
             self.closed += 1
 
-    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
+    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
         self.drafts += 1
         await anyio.lowlevel.checkpoint()
         if self.error:
@@ -68,7 +68,7 @@ class ScriptedTurnDetector:
     heard: list[int] = field(default_factory=list)
     """Samples it was asked about, each time."""
 
-    async def done(self, pcm: bytes) -> float:
+    async def end_of_turn_probability(self, pcm: bytes) -> float:
         self.heard.append(len(pcm) // 2)
         await anyio.lowlevel.checkpoint()
         if self.error:

@@ -44,7 +44,7 @@ def scripted_service(**changes) -> Service:
         "session_engines": session_engines,
         "uploader": Uploader(MemorySessionLog(), changes.pop("store", None) or MemoryBlobStore()),
         "batch_transcriber": BatchTranscriber(ScriptedDetector(), ScriptedTranscriber(), None),
-        "floor": DialogState(TurnRules(reply_after_ms=300)),
+        "initial_state": DialogState(TurnRules(reply_after_ms=300)),
         "max_sessions": 4,
         "description": (("finals", "scripted"),),
     }

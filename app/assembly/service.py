@@ -61,7 +61,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                         turn_detector=turn_detector,
                         generator=generator,
                         synthesizer=synthesizer,
-                        idle=lambda: drafts.idle,
+                        has_spare_capacity=lambda: drafts.idle,
                     )
                 finally:
                     finals.close()
@@ -71,7 +71,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             session_engines=session_engines,
             uploader=uploader,
             batch_transcriber=_batch_transcriber(settings, detector, routes.engines, tables),
-            floor=first_floor(settings, provider),
+            initial_state=initial_state(settings, provider),
             max_sessions=most,
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
@@ -113,7 +113,7 @@ def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable])
     return next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
 
 
-def first_floor(settings: Settings, provider: str) -> DialogState:
+def initial_state(settings: Settings, provider: str) -> DialogState:
     """What every session begins with."""
     eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and provider != "openai")
     judged, end = settings.turn_model_id != "none", settings.end_after_ms
@@ -121,10 +121,10 @@ def first_floor(settings: Settings, provider: str) -> DialogState:
     return DialogState(
         rules=TurnRules(
             reply_after_ms=settings.reply_after_ms,
-            reply_after_done_ms=settings.reply_after_done_ms,
+            confident_reply_after_ms=settings.reply_after_done_ms,
             draft_every_ms=settings.draft_every_ms,
             speculative_finals=settings.speculative_finals,
-            judge_pauses=judged,
+            score_end_of_turn=judged,
             eager_replies=eager,
             reply=provider != "none",
             speak=settings.speech_provider != "none",
@@ -134,10 +134,10 @@ def first_floor(settings: Settings, provider: str) -> DialogState:
         endpointer=Endpointer(
             EndpointingRules(
                 pause_after_ms=JUDGED_AFTER_MS if judged else EndpointingRules().pause_after_ms,
-                end_after_done_ms=min(settings.end_after_done_ms, complete),
+                end_after_likely_done_ms=min(settings.end_after_done_ms, complete),
                 end_after_ms=end,
                 end_after_complete_ms=complete,
-                end_after_open_ms=end * 3 // 2,
+                end_after_incomplete_ms=end * 3 // 2,
             )
         ),
     )

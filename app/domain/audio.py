@@ -56,7 +56,7 @@ class PreRoll:
 
     chunks: tuple[AudioChunk, ...] = ()
 
-    def hear(self, chunk: AudioChunk) -> "PreRoll":
+    def push(self, chunk: AudioChunk) -> "PreRoll":
         kept = (*self.chunks, chunk)
         first = next(i for i, old in enumerate(kept) if old.end > chunk.end - self.length)
         return PreRoll(self.length, kept[first:])

@@ -64,10 +64,12 @@ class Reporting(Protocol):
 class DraftTranscriber(Protocol):
     """Guesses, quickly and cheaply, what has been said so far."""
 
-    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
-        """The whole utterance so far, as an interim hypothesis.
+    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
+        """The whole utterance so far, as an interim hypothesis; without a word where nobody speaks in it.
 
-        `stable` is the text earlier drafts agreed on; an engine may build on it.
+        None where there is no draft: a newer one replaced it before its turn, or its words were not to be trusted.
+        `pcm` is the utterance from its first sample on (16 kHz mono s16le). `stable` is the text that earlier
+        drafts agreed on; an engine may build on it. Raises a ProviderError or RequestRefused.
         """
         ...
 
@@ -75,7 +77,7 @@ class DraftTranscriber(Protocol):
 class TurnDetector(Protocol):
     """Hears whether someone who is silent now is done."""
 
-    async def done(self, pcm: bytes) -> float:
+    async def end_of_turn_probability(self, pcm: bytes) -> float:
         """The probability of it; `pcm` is what they said in this turn, up to the silence, at most its newest 8 s.
 
         Raises a ProviderError.

@@ -47,7 +47,7 @@ class Service:
     session_engines: Callable[[str, Tenant], AbstractAsyncContextManager[Engines]]
     """The engines as the session of this name sees them."""
     uploader: Uploader
-    floor: DialogState
+    initial_state: DialogState
     """Every session begins with it."""
     max_sessions: int
     allowed_origins: tuple[str, ...] = ()
@@ -113,7 +113,9 @@ class Service:
                 self.session_engines(session, tenant) as engines,
             ):
                 telemetry = TurnTelemetry(session, clock)
-                await run_session(client, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)
+                await run_session(
+                    client, engines, self.initial_state, clock=clock, recorder=recorder, telemetry=telemetry
+                )
         finally:
             del self.sessions[session]
 

@@ -29,8 +29,10 @@ def first(pcm: bytes, seconds: float) -> bytes:
 @pytest.mark.parametrize("clip", [HANDS, HOUR, COUNTRY], ids=lambda clip: clip.name)
 async def test_a_sentence_sounds_done_at_its_end_and_not_in_its_middle(detector, clip):
     """Cut where someone said half of it."""
-    whole = await detector.done(clip.pcm + PAUSE)
-    half = await detector.done(first(clip.pcm, len(clip.pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE / 2) + PAUSE)
+    whole = await detector.end_of_turn_probability(clip.pcm + PAUSE)
+    half = await detector.end_of_turn_probability(
+        first(clip.pcm, len(clip.pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE / 2) + PAUSE
+    )
 
     assert whole > 0.5 > half
 
@@ -39,19 +41,19 @@ async def test_the_newest_eight_seconds_count(detector):
     """What was said before them changes nothing."""
     newest = (HOUR.pcm + HANDS.pcm + HOUR.pcm)[-BYTES_PER_SAMPLE * 8 * SAMPLE_RATE :]
 
-    assert await detector.done(COUNTRY.pcm + newest) == await detector.done(newest)
+    assert await detector.end_of_turn_probability(COUNTRY.pcm + newest) == await detector.done(newest)
 
 
 @pytest.mark.parametrize("pcm", [b"", bytes(2), b"\xff\x7f" * 320, silence(9)], ids=["none", "one", "loud", "silence"])
 async def test_what_is_no_speech_is_answered_too(detector, pcm):
     """With some probability, and no warning on the way."""
-    assert 0.0 <= await detector.done(pcm) <= 1.0
+    assert 0.0 <= await detector.end_of_turn_probability(pcm) <= 1.0
 
 
 async def test_questions_together_are_answered_as_alone(detector):
     """A batch mixes nobody up."""
     turns = [HANDS.pcm, first(COUNTRY.pcm, 2.0), HOUR.pcm]
-    alone = [await detector.done(pcm) for pcm in turns]
+    alone = [await detector.end_of_turn_probability(pcm) for pcm in turns]
 
     assert detector.judge(turns) == pytest.approx(alone, abs=0.01)
 
@@ -61,7 +63,7 @@ async def test_many_ask_at_once(detector):
     answers: dict[int, float] = {}
 
     async def ask(number: int, pcm: bytes) -> None:
-        answers[number] = await detector.done(pcm)
+        answers[number] = await detector.end_of_turn_probability(pcm)
 
     async with anyio.create_task_group() as tasks:
         for number in range(8):

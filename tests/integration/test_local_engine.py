@@ -88,7 +88,8 @@ async def test_a_snippet_of_speech_harms_nobody(engine):
     snippet = HANDS.pcm[32_000 : 32_000 + 1600]
 
     assert len((await final(engine, snippet)).text.split()) <= 3
-    assert len((await engine.for_session().draft(snippet)).text.split()) <= 3
+    draft = await engine.for_session().draft(snippet)
+    assert draft is None or len(draft.text.split()) <= 3
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 4.0])
@@ -110,7 +111,7 @@ async def test_a_draft_of_a_long_utterance_costs_no_more_than_one_of_a_short_one
     session, agreed, longest = engine.for_session(), LocalAgreement(), 0
     for end in range(SAMPLE_RATE, len(pcm), SAMPLE_RATE):
         draft = await session.draft(pcm[:end], stable=agreed.stable_text, language="en")
-        agreed = agreed.hear(draft.text)
+        agreed = agreed.update(draft.text if draft else "")
         longest = max(longest, session.known.mel.power.shape[1] - session.known.begins)
 
     assert longest <= 1700
@@ -160,7 +161,8 @@ async def test_drafts_and_finals_of_two_models_share_the_cores(engine, worldly):
     async def speak(clip):
         session, agreed = engine.for_session(), LocalAgreement()
         for end in range(2 * SAMPLE_RATE, len(clip.pcm), 2 * SAMPLE_RATE):
-            agreed = agreed.hear((await session.draft(clip.pcm[:end], stable=agreed.stable_text)).text)
+            draft = await session.draft(clip.pcm[:end], stable=agreed.stable_text)
+            agreed = agreed.update(draft.text if draft else "")
         finals.append(word_error_rate(clip.words, (await final(worldly.for_session(), clip.pcm)).text))
 
     async with anyio.create_task_group() as watching:

@@ -199,7 +199,7 @@ async def policed(url: str, rules: RoutingRules, *tenants: Tenant):
 
         service = scripted_service(
             session_engines=session_engines,
-            floor=DialogState(TurnRules(reply=False)),
+            initial_state=DialogState(TurnRules(reply=False)),
             policy=RoutingPolicy(routes, decisions, metrics.text, lambda: ""),
             tenants=(lambda: tenants) if tenants else None,
         )

@@ -19,7 +19,7 @@ E = TypeVar("E")
 
 @dataclass
 class Play:
-    floor: DialogState = field(default_factory=lambda: DialogState(TurnRules()))
+    state: DialogState = field(default_factory=lambda: DialogState(TurnRules()))
     effects: list[do.Effect] = field(default_factory=list)
     newest: list[do.Effect] = field(default_factory=list)
     """The effects of the last call."""
@@ -27,7 +27,7 @@ class Play:
     def happen(self, *events: ev.Event) -> list[do.Effect]:
         self.newest = []
         for event in events:
-            self.floor, effects = transition(self.floor, event)
+            self.state, effects = transition(self.state, event)
             self.newest += effects
         self.effects += self.newest
         return self.newest
@@ -35,7 +35,7 @@ class Play:
     def hear(self, milliseconds: int, *, speech: float) -> list[do.Effect]:
         made: list[do.Effect] = []
         for _ in range(milliseconds // FRAME_MS):
-            chunk = AudioChunk(b"\1\0" * ms(FRAME_MS), self.floor.heard)
+            chunk = AudioChunk(b"\1\0" * ms(FRAME_MS), self.state.audio_end)
             made += self.happen(ev.AudioReceived(ScoredChunk(chunk, speech)))
         self.newest = made
         return made
@@ -47,11 +47,11 @@ class Play:
         return self.hear(milliseconds, speech=0.0)
 
     def final(self, text: str, utterance: int | None = None, revision: int = 0) -> list[do.Effect]:
-        number = self.floor.utterances if utterance is None else utterance
+        number = self.state.utterance_count if utterance is None else utterance
         return self.happen(ev.FinalReceived(number, revision, Hypothesis(text, is_final=True), LOCAL))
 
     def draft(self, text: str) -> list[do.Effect]:
-        return self.happen(ev.DraftReceived(self.floor.utterances, Hypothesis(text)))
+        return self.happen(ev.DraftReceived(self.state.utterance_count, Hypothesis(text)))
 
     def every(self, kind: type[E]) -> list[E]:
         return [effect for effect in self.effects if isinstance(effect, kind)]

@@ -10,7 +10,7 @@ from tests.unit.playing import Play
 
 def judged(done: float | None) -> Play:
     """Someone said something and is silent; whoever listens to the pause says how probable it is that they are done."""
-    play = Play(DialogState(TurnRules(judge_pauses=True), Endpointer(EndpointingRules(pause_after_ms=100))))
+    play = Play(DialogState(TurnRules(score_end_of_turn=True), Endpointer(EndpointingRules(pause_after_ms=100))))
     play.speech(600)
     play.silence(120)
     assert play.new(do.ScoreEndOfTurn) == [do.ScoreEndOfTurn(1, 0)]
@@ -23,7 +23,7 @@ def silence_until(play: Play, kind: type) -> int:
     """Milliseconds of silence, all in all, until there is an effect of this kind."""
     while not play.every(kind):
         play.silence(30)
-    return (play.floor.heard - play.floor.endpointer.speech_end) // ms(1)
+    return (play.state.audio_end - play.state.endpointer.speech_end) // ms(1)
 
 
 def test_who_sounds_done_is_written_down_at_once():
@@ -31,7 +31,7 @@ def test_who_sounds_done_is_written_down_at_once():
     play = judged(0.9)
 
     assert play.new(do.StartFinal) == [do.StartFinal(1, 0)]
-    assert silence_until(play, do.CloseUtterance) == EndpointingRules().end_after_done_ms
+    assert silence_until(play, do.CloseUtterance) == EndpointingRules().end_after_likely_done_ms
 
 
 def test_who_does_not_sound_done_is_waited_for():
@@ -69,7 +69,7 @@ def test_an_open_end_outweighs_the_sound_of_it():
     play.draft("I think so and")
     play.happen(ev.EndOfTurnScored(1, 0, 0.9))
 
-    assert silence_until(play, do.CloseUtterance) >= EndpointingRules().end_after_open_ms
+    assert silence_until(play, do.CloseUtterance) >= EndpointingRules().end_after_incomplete_ms
 
 
 def test_a_judgement_of_a_pause_that_is_over_says_nothing():

@@ -9,7 +9,7 @@ from app.domain.dialog.agreement import LocalAgreement
 def heard(*drafts: str) -> LocalAgreement:
     agreement = LocalAgreement()
     for draft in drafts:
-        agreement = agreement.hear(draft)
+        agreement = agreement.update(draft)
     return agreement
 
 
@@ -47,6 +47,6 @@ def test_the_stable_words_only_grow(drafts):
     agreement = LocalAgreement()
     for draft in drafts:
         before = agreement.stable
-        agreement = agreement.hear(draft)
+        agreement = agreement.update(draft)
         assert agreement.stable[: len(before)] == before
         assert agreement.text.startswith(agreement.stable_text)

@@ -13,9 +13,9 @@ def pieces_of(*deltas: str, cutter: SentenceChunker | None = None) -> list[str]:
     cutter = cutter or SentenceChunker()
     pieces: list[str] = []
     for delta in deltas:
-        cutter, complete = cutter.hear(delta)
+        cutter, complete = cutter.push(delta)
         pieces += complete
-    return [*pieces, *cutter.rest()]
+    return [*pieces, *cutter.finish()]
 
 
 @pytest.mark.parametrize(
@@ -69,26 +69,26 @@ def test_the_pieces_of_a_reply(text: str, pieces: list[str]):
 
 def test_a_sentence_does_not_wait_for_the_next():
     """A stop and a space are enough where no abbreviation is in sight."""
-    _, pieces = SentenceChunker().hear("It is late. ")
+    _, pieces = SentenceChunker().push("It is late. ")
 
     assert pieces == ("It is late.",)
 
 
 def test_the_first_clause_comes_at_once():
     """A comma is enough for the first piece, as soon as the space behind it is there."""
-    cutter, none_yet = SentenceChunker().hear("Of course,")
-    cutter, pieces = cutter.hear(" I can")
+    cutter, none_yet = SentenceChunker().push("Of course,")
+    cutter, pieces = cutter.push(" I can")
 
     assert (none_yet, pieces) == ((), ("Of course,",))
 
 
 def test_later_pieces_are_whole_sentences():
     """Behind the first piece a comma no longer cuts."""
-    cutter, _ = SentenceChunker().hear("Of course. So")
-    cutter, pieces = cutter.hear(" when it rains, when it pours, we stay. Now")
+    cutter, _ = SentenceChunker().push("Of course. So")
+    cutter, pieces = cutter.push(" when it rains, when it pours, we stay. Now")
 
     assert pieces == ("So when it rains, when it pours, we stay.",)
-    assert cutter.rest() == ("Now",)
+    assert cutter.finish() == ("Now",)
 
 
 def test_a_run_on_is_cut_at_a_space():

@@ -51,7 +51,7 @@ class Room:
         self.session_log = MemorySessionLog()
         self.live = live
         self.turns = turns
-        self.floor = DialogState(rules or TurnRules())
+        self.state = DialogState(rules or TurnRules())
 
     async def run(self, browser: Browser) -> Browser:
         engines = Engines(
@@ -67,7 +67,7 @@ class Room:
         with anyio.fail_after(10):
             async with uploader.running(), uploader.record_session("one", acknowledge=browser.acknowledge) as recorder:
                 telemetry = TurnTelemetry("one", clock)
-                await run_session(browser, engines, self.floor, clock=clock, recorder=recorder, telemetry=telemetry)
+                await run_session(browser, engines, self.state, clock=clock, recorder=recorder, telemetry=telemetry)
         return browser
 
     @property
@@ -132,7 +132,7 @@ async def test_a_reply_engine_that_is_busy_is_reported():
     assert isinstance(browser.got(do.ShowError)[0].error, ProviderBusy)
 
 
-JUDGED = TurnRules(judge_pauses=True)
+JUDGED = TurnRules(score_end_of_turn=True)
 
 
 async def test_who_listens_for_the_end_of_a_turn_hears_that_turn_alone():

@@ -57,28 +57,28 @@ def closed() -> Play:
 
 PHASES = [idle, speaking, finalizing, replying, leaving, closed]
 EVENTS = {
-    "AudioHeard (speech)": lambda p: ev.AudioReceived(ScoredChunk(AudioChunk(CHUNK.pcm, p.floor.heard), 1.0)),
-    "AudioHeard (silence)": lambda p: ev.AudioReceived(ScoredChunk(AudioChunk(CHUNK.pcm, p.floor.heard), 0.0)),
-    "DraftReceived": lambda p: ev.DraftReceived(p.floor.utterances, Hypothesis("hello there")),
-    "DraftSkipped": lambda p: ev.DraftSkipped(p.floor.utterances),
-    "PauseJudged": lambda p: ev.EndOfTurnScored(p.floor.utterances, 0, 0.9),
-    "MachineIdle": lambda p: ev.ComputeIdle(p.floor.utterances, 0),
-    "FinalReceived": lambda p: ev.FinalReceived(p.floor.utterances, 0, Hypothesis("Hello.", is_final=True), LOCAL),
-    "FinalFailed": lambda p: ev.FinalFailed(p.floor.utterances, 0, GONE),
-    "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.floor.replies, "Hi."),
-    "ReplyAudioReceived": lambda p: ev.ReplyAudioReceived(p.floor.replies, CHUNK),
-    "ReplyFinished": lambda p: ev.ReplyFinished(p.floor.replies),
-    "ReplyFailed": lambda p: ev.ReplyFailed(p.floor.replies, GONE),
+    "AudioReceived (speech)": lambda p: ev.AudioReceived(ScoredChunk(AudioChunk(CHUNK.pcm, p.state.audio_end), 1.0)),
+    "AudioReceived (silence)": lambda p: ev.AudioReceived(ScoredChunk(AudioChunk(CHUNK.pcm, p.state.audio_end), 0.0)),
+    "DraftReceived": lambda p: ev.DraftReceived(p.state.utterance_count, Hypothesis("hello there")),
+    "DraftSkipped": lambda p: ev.DraftSkipped(p.state.utterance_count),
+    "EndOfTurnScored": lambda p: ev.EndOfTurnScored(p.state.utterance_count, 0, 0.9),
+    "ComputeIdle": lambda p: ev.ComputeIdle(p.state.utterance_count, 0),
+    "FinalReceived": lambda p: ev.FinalReceived(p.state.utterance_count, 0, Hypothesis("Hello.", is_final=True), LOCAL),
+    "FinalFailed": lambda p: ev.FinalFailed(p.state.utterance_count, 0, GONE),
+    "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.state.reply_count, "Hi."),
+    "ReplyAudioReceived": lambda p: ev.ReplyAudioReceived(p.state.reply_count, CHUNK),
+    "ReplyFinished": lambda p: ev.ReplyFinished(p.state.reply_count),
+    "ReplyFailed": lambda p: ev.ReplyFailed(p.state.reply_count, GONE),
     "ClientConfigured": lambda _: ev.ClientConfigured(language="de"),
     "ClientEnded": lambda _: ev.ClientEnded(),
     "ClientCancelled": lambda _: ev.ClientCancelled(),
-    "ClientSaid": lambda _: ev.ClientRequestedSpeech("Welcome."),
-    "ClientErred": lambda _: ev.ClientErrorDetected(ClientError(ClientFault.BAD_PACKET, "too short")),
+    "ClientRequestedSpeech": lambda _: ev.ClientRequestedSpeech("Welcome."),
+    "ClientErrorDetected": lambda _: ev.ClientErrorDetected(ClientError(ClientFault.BAD_PACKET, "too short")),
     "ClientLeft": lambda _: ev.ClientLeft(),
-    "ReplyDue": lambda p: ev.ReplyDue(p.floor.utterances),
-    "AudioStalled": lambda p: ev.AudioStalled(p.floor.utterances, p.floor.heard),
-    "PlaybackOver": lambda p: ev.PlaybackOver(p.floor.replies),
-    "PatienceOver": lambda _: ev.LeaveTimeoutDue(),
+    "ReplyDue": lambda p: ev.ReplyDue(p.state.utterance_count),
+    "AudioStalled": lambda p: ev.AudioStalled(p.state.utterance_count, p.state.audio_end),
+    "PlaybackFinished": lambda p: ev.PlaybackFinished(p.state.reply_count),
+    "LeaveTimeoutDue": lambda _: ev.LeaveTimeoutDue(),
 }
 
 
@@ -88,9 +88,9 @@ def table() -> str:
     for make in PHASES:
         for name, event in EVENTS.items():
             play = make()
-            before = type(play.floor.phase).__name__
+            before = type(play.state.phase).__name__
             effects = play.happen(event(play))
-            after = type(play.floor.phase).__name__
+            after = type(play.state.phase).__name__
             told = ", ".join(dict.fromkeys(type(effect).__name__ for effect in effects))
             rows.append(f"| {before} | {name} | {'' if after == before else after} | {told} |")
     return "\n".join(rows)
@@ -126,8 +126,8 @@ def test_whatever_happens_nothing_is_lost_or_doubled(names: list[str]):
     assert len(finals) == len(set(finals))
     assert len(closed_ones) == len(set(closed_ones))
     assert set(finals) <= set(closed_ones) <= set(opened)
-    if not isinstance(play.floor.phase, Closed | Leaving):
-        assert set(closed_ones) == set(finals) | {u.number for u in play.floor.owed}
+    if not isinstance(play.state.phase, Closed | Leaving):
+        assert set(closed_ones) == set(finals) | {u.number for u in play.state.pending_finals}
     for number in opened:
         fed = [f.chunk for f in play.every(do.FeedUtterance) if f.utterance == number]
         assert [c.end for c in fed[:-1]] == [c.start for c in fed[1:]]

@@ -1,4 +1,4 @@
-"""Who has the floor, in every situation that matters."""
+"""Who has the state, in every situation that matters."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def answered() -> Play:
     play.final("Hello there.")
     play.silence(600)
     play.happen(ev.ReplyDeltaReceived(1, "Good day."))
-    assert isinstance(play.floor.phase, Replying)
+    assert isinstance(play.state.phase, Replying)
     return play
 
 
@@ -35,7 +35,7 @@ def test_an_utterance_begins_with_what_was_heard_before_it_was_certain():
     (opened,) = play.new(do.OpenUtterance)
     fed = play.new(do.FeedUtterance)
     assert opened.start == fed[0].chunk.start
-    assert play.floor.heard - opened.start == 16 * 300
+    assert play.state.audio_end - opened.start == 16 * 300
     assert [c.chunk.end for c in fed[:-1]] == [c.chunk.start for c in fed[1:]]
 
 
@@ -99,10 +99,10 @@ def test_a_sentence_that_asks_for_more_gets_more_time():
         play = Play(DialogState(TurnRules(speculative_finals=False)))
         play.speech(600)
         play.draft(text)
-        heard = play.floor.heard
+        heard = play.state.audio_end
         while not play.every(do.CloseUtterance):
             play.silence(30)
-        waits[text] = play.floor.heard - heard
+        waits[text] = play.state.audio_end - heard
 
     assert waits["I think that is all."] < waits["I think"] < waits["I think so and"]
 
@@ -184,7 +184,7 @@ def test_a_reply_waits_for_a_final_that_is_late():
     play = Play()
     play.speech(600)
     play.silence(3000)
-    assert play.floor.phase == Finalizing(play.floor.rules.reply_after_ms, over=True)
+    assert play.state.phase == Finalizing(play.state.rules.reply_after_ms, over=True)
 
     play.final("Late.")
 
@@ -207,10 +207,10 @@ def test_a_client_that_stops_sending_in_mid_word_gets_its_final():
     """Audio that stalls ends the utterance; audio that goes on does not."""
     play = Play()
     play.speech(600)
-    (wake,) = play.every(do.WakeAfter)
+    (wake,) = play.every(do.StartTimer)
     play.happen(wake.wake)
-    assert isinstance(play.floor.phase, UserSpeaking)
-    again = play.new(do.WakeAfter)[0].wake
+    assert isinstance(play.state.phase, UserSpeaking)
+    again = play.new(do.StartTimer)[0].wake
 
     play.happen(again)
 
@@ -222,7 +222,7 @@ def test_the_turn_ends_by_the_clock_where_no_audio_comes():
     play = Play()
     play.speech(600)
     play.silence(600)
-    due = [effect.wake for effect in play.new(do.WakeAfter)]
+    due = [effect.wake for effect in play.new(do.StartTimer)]
     play.final("Hello.")
 
     play.happen(*due)
@@ -241,7 +241,7 @@ def test_silence_alone_is_not_answered():
 
     assert len(play.every(do.ShowFinal)) == 1
     assert play.every(do.StartReply) == []
-    assert play.floor.phase == Idle()
+    assert play.state.phase == Idle()
 
 
 def test_barge_in_stops_the_reply():
@@ -258,14 +258,14 @@ def test_barge_in_stops_the_reply():
 
 
 def test_a_backchannel_does_not_stop_the_reply():
-    """ "Mm-hm" over the reply claims no floor."""
+    """ "Mm-hm" over the reply claims no state."""
     play = answered()
     play.speech(300)
     play.draft("Mm-hm.")
     play.silence(600)
     play.final("Mm-hm.")
     assert play.every(do.CancelReply) == []
-    assert isinstance(play.floor.phase, Replying)
+    assert isinstance(play.state.phase, Replying)
 
     play.happen(ev.ReplyDeltaReceived(1, " How are you?"))
 
@@ -280,18 +280,18 @@ def test_a_reply_stays_until_it_is_played():
 
     play.happen(ev.ReplyFinished(1))
 
-    (wake,) = play.new(do.WakeAfter)
+    (wake,) = play.new(do.StartTimer)
     assert 1500 <= wake.ms <= 1530
     assert play.new(do.ShowReply) == [do.ShowReply(1, "Good day.")]
     play.happen(wake.wake)
-    assert play.floor.phase == Idle()
+    assert play.state.phase == Idle()
 
 
 def test_the_conversation_is_remembered():
     """The next prompt has both sides of the turn before."""
     play = answered()
     play.happen(ev.ReplyFinished(1))
-    play.happen(ev.PlaybackOver(1))
+    play.happen(ev.PlaybackFinished(1))
     play.speech(600)
     play.silence(600)
 
@@ -312,20 +312,20 @@ def test_what_was_said_of_a_cancelled_reply_is_remembered():
     play.happen(ev.ClientCancelled())
 
     assert play.new(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "cancelled")]
-    assert [m.text for m in play.floor.history] == ["Hello there.", "Good day."]
-    assert play.floor.phase == Idle()
+    assert [m.text for m in play.state.history] == ["Hello there.", "Good day."]
+    assert play.state.phase == Idle()
 
 
 def test_echoes_of_a_cancelled_reply_die():
     """What an engine still says of a reply that is over changes nothing."""
     play = answered()
     play.happen(ev.ClientCancelled())
-    before = play.floor
+    before = play.state
 
     effects = play.happen(ev.ReplyDeltaReceived(1, "more"), ev.ReplyFinished(1), ev.ReplyFailed(1, GONE))
 
     assert effects == []
-    assert play.floor == before
+    assert play.state == before
 
 
 def test_a_final_that_fails_leaves_the_best_draft():
@@ -362,7 +362,7 @@ def test_a_reply_that_fails_gives_the_floor_back():
     play.happen(ev.ReplyFailed(1, GONE))
 
     assert [type(effect) for effect in play.newest] == [do.ShowError, do.CancelReply, do.ShowReplyCancelled]
-    assert play.floor.phase == Idle()
+    assert play.state.phase == Idle()
 
 
 def test_a_reply_that_fails_before_its_time_is_tried_again():
@@ -410,12 +410,12 @@ def test_a_client_that_leaves_in_mid_word_is_written_down():
     play = Play()
     play.speech(600)
     play.happen(ev.ClientLeft())
-    assert isinstance(play.floor.phase, Leaving)
+    assert isinstance(play.state.phase, Leaving)
 
     play.final("My last w-")
 
     assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == ["My last w-"]
-    assert isinstance(play.floor.phase, Closed)
+    assert isinstance(play.state.phase, Closed)
 
 
 def test_a_client_that_leaves_is_not_waited_for_for_ever():
@@ -423,11 +423,11 @@ def test_a_client_that_leaves_is_not_waited_for_for_ever():
     play = Play()
     play.speech(600)
     play.happen(ev.ClientLeft())
-    patience = [w.wake for w in play.new(do.WakeAfter) if isinstance(w.wake, ev.LeaveTimeoutDue)]
+    patience = [w.wake for w in play.new(do.StartTimer) if isinstance(w.wake, ev.LeaveTimeoutDue)]
 
     play.happen(*patience)
 
-    assert isinstance(play.floor.phase, Closed)
+    assert isinstance(play.state.phase, Closed)
 
 
 def test_a_client_may_want_no_reply():
@@ -440,7 +440,7 @@ def test_a_client_may_want_no_reply():
     play.silence(900)
 
     assert play.every(do.StartReply) == []
-    assert (play.floor.phase, play.floor.turn) == (Idle(), 2)
+    assert (play.state.phase, play.state.turn) == (Idle(), 2)
 
 
 def test_the_client_chooses_the_language():
@@ -452,7 +452,7 @@ def test_the_client_chooses_the_language():
 
     play.happen(ev.ClientConfigured(language=""))
 
-    assert play.floor.rules.language is None
+    assert play.state.rules.language is None
 
 
 def test_the_client_chooses_its_deadline():
@@ -465,7 +465,7 @@ def test_the_client_chooses_its_deadline():
 
     play.happen(ev.ClientConfigured(deadline_ms=0))
 
-    assert play.floor.rules.deadline_ms is None
+    assert play.state.rules.deadline_ms is None
 
 
 def test_words_of_the_clients_choice_are_spoken():
@@ -473,7 +473,7 @@ def test_words_of_the_clients_choice_are_spoken():
     play = Play()
     play.happen(ev.ClientRequestedSpeech("Welcome."))
     assert play.new(do.StartSpeakingText) == [do.StartSpeakingText(1, "Welcome.")]
-    play.happen(ev.ReplyFinished(1), ev.PlaybackOver(1))
+    play.happen(ev.ReplyFinished(1), ev.PlaybackFinished(1))
     play.speech(300)
 
     assert play.happen(ev.ClientRequestedSpeech("Not now.")) == []

@@ -19,9 +19,11 @@ class LocalAgreement:
     stable: tuple[str, ...] = ()
     newest: tuple[str, ...] = ()
 
-    def hear(self, draft: str) -> "LocalAgreement":
-        """The agreement after one more draft of the same utterance."""
+    def update(self, draft: str) -> "LocalAgreement":
+        """The agreement after one more draft of the same utterance; one without words changes nothing."""
         words = tuple(draft.split())
+        if not words:
+            return self
         pairs = zip(self.newest, words, strict=False)
         agreed = sum(1 for _ in takewhile(lambda pair: same_word(*pair), pairs))
         if agreed > len(self.stable) and all(map(same_word, self.stable, words)):

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from app.domain.audio import AudioChunk
 from app.domain.dialog.conversation import Message
-from app.domain.dialog.events import Wake
+from app.domain.dialog.events import TimerEvent
 from app.domain.errors import ParleyError
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
@@ -18,7 +18,7 @@ class OpenUtterance:
     start: int
     """Its first sample, pre-roll included."""
     language: str | None
-    allowed: Residency = Residency.CLOUD_OK
+    residency: Residency = Residency.CLOUD_OK
     """Where it may be heard."""
     deadline_ms: int | None = None
     """From its end to the best text at hand; None: what the rules say."""
@@ -170,11 +170,11 @@ class ShowError:
 
 
 @dataclass(frozen=True, slots=True)
-class WakeAfter:
+class StartTimer:
     """Put this event into the inbox when so much time has gone by."""
 
     ms: int
-    wake: Wake
+    wake: TimerEvent
 
 
 Shown: TypeAlias = (
@@ -195,6 +195,6 @@ Effect: TypeAlias = (
     | StartSpeakingText
     | ReleaseReply
     | CancelReply
-    | WakeAfter
+    | StartTimer
     | Shown
 )

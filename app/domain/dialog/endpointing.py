@@ -34,14 +34,14 @@ class EndpointingRules:
     """Silence that ends an utterance of which nothing else is known."""
     end_after_complete_ms: int = 360
     """The same, when the words so far make a whole sentence."""
-    end_after_open_ms: int = 800
+    end_after_incomplete_ms: int = 800
     """The same, when the words so far ask for more ("and", "to the")."""
-    end_after_done_ms: int = 300
+    end_after_likely_done_ms: int = 300
     """The same, when the speaker sounds done."""
-    done_threshold: float = 0.5
+    end_of_turn_threshold: float = 0.5
     """From this probability on they do."""
-    split_after_ms: int = 28_000
-    hurry_after_ms: int = 15_000
+    max_utterance_ms: int = 28_000
+    soft_max_utterance_ms: int = 15_000
     """From this length on, the shortest of the silences is enough, and ever less: at the split, none."""
 
 
@@ -59,7 +59,7 @@ class Endpointer:
     speech_end: int = 0
     """Behind the last sample that was speech."""
 
-    def hear(self, scored: ScoredChunk, *, end_after_ms: int) -> tuple["Endpointer", Boundary]:
+    def update(self, scored: ScoredChunk, *, end_after_ms: int) -> tuple["Endpointer", Boundary]:
         """The endpointer after one more chunk, and what the chunk means."""
         chunk = scored.chunk
         if scored.speech >= self.rules.speech_threshold:
@@ -69,7 +69,7 @@ class Endpointer:
             return replace(self, run=0), Boundary.NONE
         return _silence(replace(self, run=self.run + chunk.samples), chunk.end, end_after_ms)
 
-    def cut(self) -> "Endpointer":
+    def reset(self) -> "Endpointer":
         """As after an END, whatever was heard."""
         return replace(self, in_speech=False, paused=False, run=0)
 
@@ -79,7 +79,7 @@ def _speech(heard: Endpointer, now: int) -> tuple[Endpointer, Boundary]:
         if heard.run < ms(heard.rules.start_after_ms):
             return heard, Boundary.NONE
         return replace(heard, in_speech=True, paused=False, began=now - heard.run, run=0), Boundary.START
-    if now - heard.began >= ms(heard.rules.split_after_ms):
+    if now - heard.began >= ms(heard.rules.max_utterance_ms):
         return replace(heard, began=now, paused=False), Boundary.SPLIT
     if heard.paused:
         return replace(heard, paused=False), Boundary.RESUME
@@ -87,10 +87,10 @@ def _speech(heard: Endpointer, now: int) -> tuple[Endpointer, Boundary]:
 
 
 def _silence(heard: Endpointer, now: int, end_after_ms: int) -> tuple[Endpointer, Boundary]:
-    if (length := now - heard.began) >= ms(heard.rules.hurry_after_ms):
+    if (length := now - heard.began) >= ms(heard.rules.soft_max_utterance_ms):
         end_after_ms = min(end_after_ms, _enough_ms(length, heard.rules))
     if heard.run >= ms(end_after_ms):
-        return heard.cut(), Boundary.END
+        return heard.reset(), Boundary.END
     if not heard.paused and heard.run >= ms(heard.rules.pause_after_ms):
         return replace(heard, paused=True), Boundary.PAUSE
     return heard, Boundary.NONE
@@ -98,7 +98,7 @@ def _silence(heard: Endpointer, now: int, end_after_ms: int) -> tuple[Endpointer
 
 def _enough_ms(length: int, rules: EndpointingRules) -> int:
     """A silence that ends a long utterance, whatever its words: better at a short pause than through a word."""
-    hurry, split = ms(rules.hurry_after_ms), ms(rules.split_after_ms)
+    hurry, split = ms(rules.soft_max_utterance_ms), ms(rules.max_utterance_ms)
     return max(0, rules.end_after_complete_ms * (split - length) // (split - hurry))
 
 
@@ -183,12 +183,12 @@ def endpoint_silence_ms(text: str, done: float | None, rules: EndpointingRules) 
     last = stripped.split()[-1].strip(".,;:!?…-").casefold() if stripped else ""
     opened = last in OPEN_ENDINGS or stripped.endswith((",", "-", "…", "..."))
     if is_end_of_turn(done, rules) and (whole or not opened):
-        return rules.end_after_done_ms  # "Where have you been?" is a sentence, and sounds like one
+        return rules.end_after_likely_done_ms  # "Where have you been?" is a sentence, and sounds like one
     if opened:
-        return rules.end_after_open_ms
+        return rules.end_after_incomplete_ms
     return rules.end_after_complete_ms if whole else rules.end_after_ms
 
 
 def is_end_of_turn(done: float | None, rules: EndpointingRules) -> bool:
     """Whether this probability is enough; nobody's judgement is not."""
-    return done is not None and done >= rules.done_threshold
+    return done is not None and done >= rules.end_of_turn_threshold

@@ -38,7 +38,7 @@ class EndOfTurnScored:
 
     utterance: int
     revision: int
-    done: float
+    eot_probability: float
     """The probability that the user is done."""
 
 
@@ -95,7 +95,7 @@ class ClientConfigured:
     language: str | None = None
     reply: bool | None = None
     speak: bool | None = None
-    allowed: Residency | None = None
+    residency: Residency | None = None
     """Where the user may be heard."""
     archive: bool | None = None
     deadline_ms: int | None = None
@@ -133,32 +133,32 @@ class ClientLeft:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDue:
-    """Wake: nobody went on speaking after this utterance."""
+    """Timer: nobody went on speaking after this utterance."""
 
     utterance: int
 
 
 @dataclass(frozen=True, slots=True)
 class AudioStalled:
-    """Wake: in the middle of this utterance, was anything heard behind this sample?"""
+    """Timer: in the middle of this utterance, was anything heard behind this sample?"""
 
     utterance: int
-    heard: int
+    audio_end: int
 
 
 @dataclass(frozen=True, slots=True)
-class PlaybackOver:
-    """Wake: the client has played this reply to its end."""
+class PlaybackFinished:
+    """Timer: the client has played this reply to its end."""
 
     reply: int
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveTimeoutDue:
-    """Wake: a client that left waits no longer for its last words."""
+    """Timer: a client that left waits no longer for its last words."""
 
 
-Wake: TypeAlias = ReplyDue | AudioStalled | PlaybackOver | LeaveTimeoutDue
+TimerEvent: TypeAlias = ReplyDue | AudioStalled | PlaybackFinished | LeaveTimeoutDue
 Event: TypeAlias = (
     AudioReceived
     | DraftReceived
@@ -177,5 +177,5 @@ Event: TypeAlias = (
     | ClientRequestedSpeech
     | ClientErrorDetected
     | ClientLeft
-    | Wake
+    | TimerEvent
 )

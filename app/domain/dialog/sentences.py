@@ -83,7 +83,7 @@ class SentenceChunker:
 
     has_spoken: bool = False
 
-    def hear(self, delta: str) -> tuple["SentenceChunker", tuple[str, ...]]:
+    def push(self, delta: str) -> tuple["SentenceChunker", tuple[str, ...]]:
         """The cutter after one more delta, and the pieces that are now complete."""
         cutter = replace(self, held=self.held + delta)
         pieces = []
@@ -100,7 +100,7 @@ class SentenceChunker:
                 pieces.append(piece)
         return cutter, tuple(pieces)
 
-    def rest(self) -> tuple[str, ...]:
+    def finish(self) -> tuple[str, ...]:
         """What is left when the reply has ended: one piece, or none."""
         piece = plain(self.held, self.before)
         return (piece,) if any(map(str.isalnum, piece)) else ()

@@ -18,9 +18,9 @@ class TurnRules:
 
     reply_after_ms: int = 1000
     """Silence after which the user's turn is over."""
-    reply_after_done_ms: int = 500
+    confident_reply_after_ms: int = 500
     """The same, when the user surely sounded done."""
-    sure_threshold: float = 0.85
+    confident_threshold: float = 0.85
     """From this probability on they surely did: to answer someone who goes on is worse than to cut their words."""
     draft_every_ms: int = 300
     """New speech between two drafts."""
@@ -28,7 +28,7 @@ class TurnRules:
     """Audio of an utterance before its first draft, counted from the detected start of speech."""
     speculative_finals: bool = True
     """Begin the final in the pause, before the end is certain."""
-    judge_pauses: bool = False
+    score_end_of_turn: bool = False
     """Somebody hears whether the user is done, and is asked in each pause; the final is begun where they say so."""
     speculate_after_ms: int = 250
     """Silence after which the final is begun whatever they say."""
@@ -37,7 +37,7 @@ class TurnRules:
     reply: bool = True
     speak: bool = True
     language: str | None = None
-    allowed: Residency = Residency.CLOUD_OK
+    residency: Residency = Residency.CLOUD_OK
     """Where the user may be heard."""
     deadline_ms: int | None = None
     """From the end of an utterance to the best text at hand, where the session has a wish of its own."""
@@ -66,7 +66,7 @@ class Utterance:
     """Where the newest draft asked for ends."""
     drafting: bool = False
     drafts: int = 0
-    done: float | None = None
+    eot_probability: float | None = None
     """How probable it is that the user is done, by the sound of this pause; None: not judged yet."""
     begun: bool = False
     """A final of this revision was started."""
@@ -143,17 +143,17 @@ class DialogState:
     endpointer: Endpointer = Endpointer()
     pre_roll: PreRoll = field(default=PreRoll(ms(300)))
     phase: Phase = Idle()
-    heard: int = 0
+    audio_end: int = 0
     """Behind the last sample of the session's audio."""
     turn: int = 1
     """The turn the user is in, or will begin."""
-    utterances: int = 0
+    utterance_count: int = 0
     """How many there were."""
-    owed: tuple[Utterance, ...] = ()
+    pending_finals: tuple[Utterance, ...] = ()
     """Ended, and their finals not shown yet."""
-    said: tuple[tuple[int, str], ...] = ()
+    turn_transcript: tuple[tuple[int, str], ...] = ()
     """Finals of this turn: utterance and text."""
     reply: Reply | None = None
     """Spoken over by the user while phase is UserSpeaking or Finalizing."""
-    replies: int = 0
+    reply_count: int = 0
     history: tuple[Message, ...] = ()

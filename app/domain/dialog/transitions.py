@@ -1,4 +1,4 @@
-"""Who has the floor.
+"""Who has the state.
 
 One function, step(), takes the state and an event and gives back the next state
 and what to do about it. It performs nothing and awaits nothing.
@@ -45,92 +45,92 @@ from app.domain.residency import Residency
 from app.domain.transcript import Hypothesis, join
 
 
-def transition(floor: DialogState, event: ev.Event) -> Transition:
+def transition(state: DialogState, event: ev.Event) -> Transition:
     """The session after one more event, and what it is told to do."""
-    match floor.phase, event:
+    match state.phase, event:
         case Closed(), _:
-            return floor, ()
+            return state, ()
         case Leaving(), ev.FinalReceived() | ev.FinalFailed() | ev.LeaveTimeoutDue():
             pass
         case Leaving(), _:
-            return floor, ()
+            return state, ()
     match event:
         case ev.AudioReceived(scored):
-            return _hear(floor, scored)
+            return _hear(state, scored)
         case ev.DraftReceived() | ev.DraftSkipped():
-            return _take_draft(floor, event)
+            return _take_draft(state, event)
         case ev.EndOfTurnScored():
-            return _take_judgement(floor, event)
+            return _take_judgement(state, event)
         case ev.ComputeIdle(utterance, revision):
-            return _speculate(floor) if _spoken(floor, utterance, revision) else (floor, ())
+            return _speculate(state) if _spoken(state, utterance, revision) else (state, ())
         case ev.FinalReceived():
-            return _take_final(floor, event)
+            return _take_final(state, event)
         case ev.FinalFailed():
-            return _lose_final(floor, event)
+            return _lose_final(state, event)
         case ev.ReplyDeltaReceived() | ev.ReplyAudioReceived() | ev.ReplyFinished() | ev.ReplyFailed():
-            return accept_reply_event(floor, event)
-        case ev.PlaybackOver(reply):
-            played = floor.reply is not None and floor.reply.number == reply
-            return (_rest(replace(floor, reply=None)), ()) if played else (floor, ())
+            return accept_reply_event(state, event)
+        case ev.PlaybackFinished(reply):
+            played = state.reply is not None and state.reply.number == reply
+            return (_rest(replace(state, reply=None)), ()) if played else (state, ())
         case ev.ClientConfigured():
-            return _configure(floor, event)
+            return _configure(state, event)
         case ev.ClientEnded():
-            return chain(_endpoint(floor), _end_turn)
+            return chain(_endpoint(state), _end_turn)
         case ev.ReplyDue(utterance):
-            due = isinstance(floor.phase, Finalizing) and utterance == floor.utterances
-            return _end_turn(floor) if due else (floor, ())
+            due = isinstance(state.phase, Finalizing) and utterance == state.utterance_count
+            return _end_turn(state) if due else (state, ())
         case ev.AudioStalled(utterance, heard):
-            return _check_stall(floor, utterance, heard)
+            return _check_stall(state, utterance, heard)
         case ev.ClientCancelled():
-            return chain(cancel_reply(floor, "cancelled"), lambda f: (_rest(f), ()))
+            return chain(cancel_reply(state, "cancelled"), lambda s: (_rest(s), ()))
         case ev.ClientRequestedSpeech(text):
-            return start_speaking_text(floor, text)
+            return start_speaking_text(state, text)
         case ev.ClientErrorDetected(error):
-            return floor, (do.ShowError(error),)
+            return state, (do.ShowError(error),)
         case ev.ClientLeft():
-            return _leave(floor)
+            return _leave(state)
         case ev.LeaveTimeoutDue():
-            return (replace(floor, phase=Closed()), ()) if isinstance(floor.phase, Leaving) else (floor, ())
+            return (replace(state, phase=Closed()), ()) if isinstance(state.phase, Leaving) else (state, ())
         case _:
             assert_never(event)
 
 
-def _configure(floor: DialogState, event: ev.ClientConfigured) -> Transition:
-    rules = floor.rules
+def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
+    rules = state.rules
     wanted = replace(
         rules,
         language=rules.language if event.language is None else event.language or None,
         reply=rules.reply if event.reply is None else event.reply,
         speak=rules.speak if event.speak is None else event.speak,
-        allowed=event.allowed or rules.allowed,
+        residency=event.residency or rules.residency,
         deadline_ms=rules.deadline_ms if event.deadline_ms is None else event.deadline_ms or None,
     )
     kept: tuple[do.Effect, ...] = ()
-    if wanted.allowed is Residency.ON_PREM_ONLY and rules.allowed is not Residency.ON_PREM_ONLY:
-        open_ones = (floor.phase.utterance,) if isinstance(floor.phase, UserSpeaking) else ()
-        kept = tuple(do.RestrictToOnPrem(utterance.number) for utterance in (*floor.owed, *open_ones))
-    return replace(floor, rules=wanted), kept
+    if wanted.residency is Residency.ON_PREM_ONLY and rules.residency is not Residency.ON_PREM_ONLY:
+        open_ones = (state.phase.utterance,) if isinstance(state.phase, UserSpeaking) else ()
+        kept = tuple(do.RestrictToOnPrem(utterance.number) for utterance in (*state.pending_finals, *open_ones))
+    return replace(state, rules=wanted), kept
 
 
 # -- audio ----------------------------------------------------------------------
 
 
-def _hear(floor: DialogState, scored: ScoredChunk) -> Transition:
+def _hear(state: DialogState, scored: ScoredChunk) -> Transition:
     words, done = "", None
-    if isinstance(floor.phase, UserSpeaking):
-        utterance = floor.phase.utterance
-        words, done = utterance.final.text if utterance.final else utterance.agreement.text, utterance.done
-    wait = endpoint_silence_ms(words, done, floor.endpointer.rules)
-    endpointer, boundary = floor.endpointer.hear(scored, end_after_ms=wait)
+    if isinstance(state.phase, UserSpeaking):
+        utterance = state.phase.utterance
+        words, done = utterance.final.text if utterance.final else utterance.agreement.text, utterance.eot_probability
+    wait = endpoint_silence_ms(words, done, state.endpointer.rules)
+    endpointer, boundary = state.endpointer.update(scored, end_after_ms=wait)
     chunk = scored.chunk
-    floor = replace(floor, endpointer=endpointer, heard=chunk.end)
-    if not isinstance(floor.phase, UserSpeaking):
-        floor = replace(floor, pre_roll=floor.pre_roll.hear(chunk))
-        return _open(floor) if boundary is Boundary.START else _wait(floor)
+    state = replace(state, endpointer=endpointer, audio_end=chunk.end)
+    if not isinstance(state.phase, UserSpeaking):
+        state = replace(state, pre_roll=state.pre_roll.push(chunk))
+        return _open(state) if boundary is Boundary.START else _wait(state)
 
-    heard = replace(floor.phase.utterance, end=chunk.end, speech_end=endpointer.speech_end)
+    heard = replace(state.phase.utterance, end=chunk.end, speech_end=endpointer.speech_end)
     fed: Transition = (
-        replace(floor, phase=UserSpeaking(heard)),
+        replace(state, phase=UserSpeaking(heard)),
         (do.FeedUtterance(heard.number, chunk),),
     )
     match boundary:
@@ -141,204 +141,206 @@ def _hear(floor: DialogState, scored: ScoredChunk) -> Transition:
         case Boundary.END:
             return chain(fed, _endpoint)
         case Boundary.SPLIT:
-            return chain(chain(fed, _endpoint), lambda f: _open(replace(f, endpointer=endpointer)))
+            return chain(chain(fed, _endpoint), lambda s: _open(replace(s, endpointer=endpointer)))
         case _ if endpointer.paused:
-            due = ms(floor.rules.speculate_after_ms)
+            due = ms(state.rules.speculate_after_ms)
             return chain(fed, _speculate) if endpointer.run - chunk.samples < due <= endpointer.run else fed
         case _:
             return chain(fed, _ask_draft)
 
 
-def _open(floor: DialogState) -> Transition:
+def _open(state: DialogState) -> Transition:
     """Speech began: a new utterance, from the pre-roll on."""
-    floor, effects = cancel_reply(floor, None) if floor.reply and not floor.reply.released else (floor, ())
-    number = floor.utterances + 1
-    chunks = floor.pre_roll.chunks
+    state, effects = cancel_reply(state, None) if state.reply and not state.reply.released else (state, ())
+    number = state.utterance_count + 1
+    chunks = state.pre_roll.chunks
     utterance = Utterance(
         number,
-        start=chunks[0].start if chunks else floor.heard,
-        speech_start=floor.endpointer.began,
-        end=floor.heard,
-        speech_end=floor.endpointer.speech_end,
+        start=chunks[0].start if chunks else state.audio_end,
+        speech_start=state.endpointer.began,
+        end=state.audio_end,
+        speech_end=state.endpointer.speech_end,
     )
-    opened = replace(floor, phase=UserSpeaking(utterance), utterances=number, pre_roll=floor.pre_roll.clear())
+    opened = replace(state, phase=UserSpeaking(utterance), utterance_count=number, pre_roll=state.pre_roll.clear())
     return opened, (
         *effects,
-        do.OpenUtterance(number, utterance.start, floor.rules.language, floor.rules.allowed, floor.rules.deadline_ms),
+        do.OpenUtterance(number, utterance.start, state.rules.language, state.rules.residency, state.rules.deadline_ms),
         *(do.FeedUtterance(number, chunk) for chunk in chunks),
-        do.WakeAfter(floor.rules.stall_after_ms, ev.AudioStalled(number, floor.heard)),
+        do.StartTimer(state.rules.stall_after_ms, ev.AudioStalled(number, state.audio_end)),
     )
 
 
-def _wait(floor: DialogState) -> Transition:
+def _wait(state: DialogState) -> Transition:
     """Silence after the user spoke; enough of it ends the turn."""
-    silence = floor.heard - floor.endpointer.speech_end
-    if isinstance(floor.phase, Finalizing) and silence >= ms(floor.phase.reply_after_ms):
-        return _end_turn(floor)
-    return floor, ()
+    silence = state.audio_end - state.endpointer.speech_end
+    if isinstance(state.phase, Finalizing) and silence >= ms(state.phase.reply_after_ms):
+        return _end_turn(state)
+    return state, ()
 
 
-def _check_stall(floor: DialogState, number: int, heard: int) -> Transition:
-    if not isinstance(floor.phase, UserSpeaking) or floor.phase.utterance.number != number:
-        return floor, ()
-    if floor.heard == heard:
-        return _endpoint(floor)
-    return floor, (do.WakeAfter(floor.rules.stall_after_ms, ev.AudioStalled(number, floor.heard)),)
+def _check_stall(state: DialogState, number: int, heard: int) -> Transition:
+    if not isinstance(state.phase, UserSpeaking) or state.phase.utterance.number != number:
+        return state, ()
+    if state.audio_end == heard:
+        return _endpoint(state)
+    return state, (do.StartTimer(state.rules.stall_after_ms, ev.AudioStalled(number, state.audio_end)),)
 
 
 # -- drafts -----------------------------------------------------------------------
 
 
-def _ask_draft(floor: DialogState) -> Transition:
-    assert isinstance(floor.phase, UserSpeaking)
-    utterance = floor.phase.utterance
-    if utterance.drafting or floor.endpointer.run:  # in silence there are no new words, and perhaps a final to make
-        return floor, ()
+def _ask_draft(state: DialogState) -> Transition:
+    assert isinstance(state.phase, UserSpeaking)
+    utterance = state.phase.utterance
+    if utterance.drafting or state.endpointer.run:  # in silence there are no new words, and perhaps a final to make
+        return state, ()
     if utterance.drafted is None:
-        due = utterance.speech_start + ms(floor.rules.first_draft_after_ms)
+        due = utterance.speech_start + ms(state.rules.first_draft_after_ms)
     else:
-        due = utterance.drafted + ms(floor.rules.draft_every_ms)
+        due = utterance.drafted + ms(state.rules.draft_every_ms)
     if utterance.end < due:
-        return floor, ()
+        return state, ()
     asked = replace(utterance, drafting=True, drafted=utterance.end)
-    return replace(floor, phase=UserSpeaking(asked)), (
+    return replace(state, phase=UserSpeaking(asked)), (
         do.RequestDraft(utterance.number, utterance.agreement.stable_text),
     )
 
 
-def _take_draft(floor: DialogState, event: ev.DraftReceived | ev.DraftSkipped) -> Transition:
-    if not isinstance(floor.phase, UserSpeaking) or floor.phase.utterance.number != event.utterance:
-        return floor, ()
-    utterance = replace(floor.phase.utterance, drafting=False)
+def _take_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) -> Transition:
+    if not isinstance(state.phase, UserSpeaking) or state.phase.utterance.number != event.utterance:
+        return state, ()
+    utterance = replace(state.phase.utterance, drafting=False)
     if isinstance(event, ev.DraftSkipped):
-        return replace(floor, phase=UserSpeaking(utterance)), ()
-    agreement = utterance.agreement.hear(event.hypothesis.text)
+        return replace(state, phase=UserSpeaking(utterance)), ()
+    agreement = utterance.agreement.update(event.hypothesis.text)
     utterance = replace(utterance, agreement=agreement, drafts=utterance.drafts + 1)
-    floor = replace(floor, phase=UserSpeaking(utterance))
-    shown = do.ShowDraft(floor.turn, utterance.number, agreement.text, agreement.stable_text)
-    drafted: Transition = (floor, (shown,) if agreement.text else ())
-    if floor.reply and not is_backchannel(agreement.text):
-        drafted = chain(drafted, lambda f: cancel_reply(f, "barge_in"))
+    state = replace(state, phase=UserSpeaking(utterance))
+    shown = do.ShowDraft(state.turn, utterance.number, agreement.text, agreement.stable_text)
+    drafted: Transition = (state, (shown,) if agreement.text else ())
+    if state.reply and not is_backchannel(agreement.text):
+        drafted = chain(drafted, lambda s: cancel_reply(s, "barge_in"))
     return drafted
 
 
 # -- finals -----------------------------------------------------------------------
 
 
-def _pause(floor: DialogState) -> Transition:
+def _pause(state: DialogState) -> Transition:
     """The user is silent: are they done?"""
-    assert isinstance(floor.phase, UserSpeaking)
-    utterance = floor.phase.utterance
-    if floor.rules.judge_pauses:
-        return floor, (do.ScoreEndOfTurn(utterance.number, utterance.revision),)
-    return _speculate(floor)
+    assert isinstance(state.phase, UserSpeaking)
+    utterance = state.phase.utterance
+    if state.rules.score_end_of_turn:
+        return state, (do.ScoreEndOfTurn(utterance.number, utterance.revision),)
+    return _speculate(state)
 
 
-def _take_judgement(floor: DialogState, event: ev.EndOfTurnScored) -> Transition:
-    utterance = _spoken(floor, event.utterance, event.revision)
+def _take_judgement(state: DialogState, event: ev.EndOfTurnScored) -> Transition:
+    utterance = _spoken(state, event.utterance, event.revision)
     if utterance is None:
-        return floor, ()
-    judged = replace(floor, phase=UserSpeaking(replace(utterance, done=event.done)))
-    return _speculate(judged) if is_end_of_turn(event.done, floor.endpointer.rules) else (judged, ())
+        return state, ()
+    judged = replace(state, phase=UserSpeaking(replace(utterance, eot_probability=event.eot_probability)))
+    return _speculate(judged) if is_end_of_turn(event.eot_probability, state.endpointer.rules) else (judged, ())
 
 
-def _speculate(floor: DialogState) -> Transition:
+def _speculate(state: DialogState) -> Transition:
     """The user may be done: begin the final on what was heard."""
-    assert isinstance(floor.phase, UserSpeaking)
-    utterance = floor.phase.utterance
-    if utterance.begun or not floor.rules.speculative_finals:
-        return floor, ()
-    return replace(floor, phase=UserSpeaking(replace(utterance, begun=True))), (
+    assert isinstance(state.phase, UserSpeaking)
+    utterance = state.phase.utterance
+    if utterance.begun or not state.rules.speculative_finals:
+        return state, ()
+    return replace(state, phase=UserSpeaking(replace(utterance, begun=True))), (
         do.StartFinal(utterance.number, utterance.revision),
     )
 
 
-def _resume(floor: DialogState) -> Transition:
+def _resume(state: DialogState) -> Transition:
     """The user goes on: what was judged and begun in the pause is worth nothing."""
-    assert isinstance(floor.phase, UserSpeaking)
-    utterance = floor.phase.utterance
+    assert isinstance(state.phase, UserSpeaking)
+    utterance = state.phase.utterance
     resumed = replace(
         utterance,
         revision=utterance.revision + 1,
-        done=None,
+        eot_probability=None,
         begun=False,
         final=None,
         wasted=utterance.wasted + utterance.begun,
     )
     dropped = (do.DropFinal(utterance.number, utterance.revision),) if utterance.begun else ()
-    return replace(floor, phase=UserSpeaking(resumed)), dropped
+    return replace(state, phase=UserSpeaking(resumed)), dropped
 
 
-def _endpoint(floor: DialogState) -> Transition:
+def _endpoint(state: DialogState) -> Transition:
     """The utterance is over: its final is due."""
-    if not isinstance(floor.phase, UserSpeaking):
-        return floor, ()
-    utterance = floor.phase.utterance
+    if not isinstance(state.phase, UserSpeaking):
+        return state, ()
+    utterance = state.phase.utterance
     began = () if utterance.begun else (do.StartFinal(utterance.number, utterance.revision),)
-    silence = (floor.heard - utterance.speech_end) * 1000 // SAMPLE_RATE
-    phase = _finalizing(floor, utterance)
+    silence = (state.audio_end - utterance.speech_end) * 1000 // SAMPLE_RATE
+    phase = _finalizing(state, utterance)
     closed: Transition = (
-        replace(floor, phase=phase, endpointer=floor.endpointer.cut(), owed=(*floor.owed, utterance)),
+        replace(
+            state, phase=phase, endpointer=state.endpointer.reset(), pending_finals=(*state.pending_finals, utterance)
+        ),
         (
             *began,
             do.CloseUtterance(utterance.number, utterance.revision),
-            do.WakeAfter(max(0, phase.reply_after_ms - silence), ev.ReplyDue(utterance.number)),
+            do.StartTimer(max(0, phase.reply_after_ms - silence), ev.ReplyDue(utterance.number)),
         ),
     )
-    return closed if utterance.final is None else chain(closed, lambda f: _show_final(f, utterance))
+    return closed if utterance.final is None else chain(closed, lambda s: _show_final(s, utterance))
 
 
-def _finalizing(floor: DialogState, utterance: Utterance) -> Finalizing:
+def _finalizing(state: DialogState, utterance: Utterance) -> Finalizing:
     """How long the end of the turn is waited for, after what was heard in the pause."""
-    rules = floor.rules
-    sure = utterance.done is not None and utterance.done >= rules.sure_threshold
+    rules = state.rules
+    sure = utterance.eot_probability is not None and utterance.eot_probability >= rules.confident_threshold
     return Finalizing(
-        reply_after_ms=min(rules.reply_after_done_ms, rules.reply_after_ms) if sure else rules.reply_after_ms,
-        may_go_on=rules.judge_pauses and not is_end_of_turn(utterance.done, floor.endpointer.rules),
+        reply_after_ms=min(rules.confident_reply_after_ms, rules.reply_after_ms) if sure else rules.reply_after_ms,
+        may_go_on=rules.score_end_of_turn and not is_end_of_turn(utterance.eot_probability, state.endpointer.rules),
     )
 
 
-def _take_final(floor: DialogState, event: ev.FinalReceived) -> Transition:
-    if (current := _spoken(floor, event.utterance, event.revision)) is not None:
+def _take_final(state: DialogState, event: ev.FinalReceived) -> Transition:
+    if (current := _spoken(state, event.utterance, event.revision)) is not None:
         early = replace(current, final=event.hypothesis, route=event.route)
-        return replace(floor, phase=UserSpeaking(early)), ()
-    utterance = _owed(floor, event.utterance, event.revision)
+        return replace(state, phase=UserSpeaking(early)), ()
+    utterance = _owed(state, event.utterance, event.revision)
     if utterance is None:
-        return floor, ()
-    return _show_final(floor, replace(utterance, final=event.hypothesis, route=event.route))
+        return state, ()
+    return _show_final(state, replace(utterance, final=event.hypothesis, route=event.route))
 
 
-def _lose_final(floor: DialogState, event: ev.FinalFailed) -> Transition:
+def _lose_final(state: DialogState, event: ev.FinalFailed) -> Transition:
     """An engine failed: the newest draft is the best text at hand."""
-    if (current := _spoken(floor, event.utterance, event.revision)) is not None:
+    if (current := _spoken(state, event.utterance, event.revision)) is not None:
         again = replace(current, begun=False)  # the endpoint will ask once more
-        return replace(floor, phase=UserSpeaking(again)), ()
-    utterance = _owed(floor, event.utterance, event.revision)
+        return replace(state, phase=UserSpeaking(again)), ()
+    utterance = _owed(state, event.utterance, event.revision)
     if utterance is None:
-        return floor, ()
+        return state, ()
     best = Hypothesis(utterance.agreement.text, is_final=True)
-    floor, effects = _show_final(floor, replace(utterance, final=best))
-    return floor, (do.ShowError(event.error), *effects)
+    state, effects = _show_final(state, replace(utterance, final=best))
+    return state, (do.ShowError(event.error), *effects)
 
 
-def _spoken(floor: DialogState, number: int, revision: int) -> Utterance | None:
+def _spoken(state: DialogState, number: int, revision: int) -> Utterance | None:
     """The utterance being spoken, if this is about it; None where it is about a revision that is over."""
-    if not isinstance(floor.phase, UserSpeaking):
+    if not isinstance(state.phase, UserSpeaking):
         return None
-    utterance = floor.phase.utterance
+    utterance = state.phase.utterance
     return utterance if (utterance.number, utterance.revision) == (number, revision) else None
 
 
-def _owed(floor: DialogState, number: int, revision: int) -> Utterance | None:
+def _owed(state: DialogState, number: int, revision: int) -> Utterance | None:
     """The ended utterance this final is for; None where it is the echo of a revision that is over."""
-    return next((u for u in floor.owed if (u.number, u.revision) == (number, revision)), None)
+    return next((u for u in state.pending_finals if (u.number, u.revision) == (number, revision)), None)
 
 
-def _show_final(floor: DialogState, utterance: Utterance) -> Transition:
+def _show_final(state: DialogState, utterance: Utterance) -> Transition:
     assert utterance.final is not None
     text = utterance.final.text.strip()
     shown = do.ShowFinal(
-        turn=floor.turn,
+        turn=state.turn,
         utterance=utterance.number,
         hypothesis=replace(utterance.final, text=text),
         start=utterance.start,
@@ -348,69 +350,71 @@ def _show_final(floor: DialogState, utterance: Utterance) -> Transition:
         drafts=utterance.drafts,
         wasted=utterance.wasted,
     )
-    floor = replace(
-        floor,
-        owed=tuple(u for u in floor.owed if u.number != utterance.number),
-        said=tuple(sorted((*floor.said, (utterance.number, text)))) if text else floor.said,
+    state = replace(
+        state,
+        pending_finals=tuple(u for u in state.pending_finals if u.number != utterance.number),
+        turn_transcript=tuple(sorted((*state.turn_transcript, (utterance.number, text))))
+        if text
+        else state.turn_transcript,
     )
-    return chain((floor, (shown,)), _go_on)
+    return chain((state, (shown,)), _go_on)
 
 
 # -- turns ------------------------------------------------------------------------
 
 
-def _go_on(floor: DialogState) -> Transition:
+def _go_on(state: DialogState) -> Transition:
     """A final is there. What now?"""
-    if floor.owed or isinstance(floor.phase, UserSpeaking):
-        return floor, ()
-    if isinstance(floor.phase, Leaving):
-        return replace(floor, phase=Closed()), ()
-    said = join(text for _, text in floor.said)
-    if floor.reply and floor.reply.released:
+    if state.pending_finals or isinstance(state.phase, UserSpeaking):
+        return state, ()
+    if isinstance(state.phase, Leaving):
+        return replace(state, phase=Closed()), ()
+    said = join(text for _, text in state.turn_transcript)
+    if state.reply and state.reply.released:
         if is_backchannel(said):  # it was no interruption
-            return _rest(replace(floor, said=())), ()
-        return chain(cancel_reply(floor, "barge_in"), _go_on)
+            return _rest(replace(state, turn_transcript=())), ()
+        return chain(cancel_reply(state, "barge_in"), _go_on)
     if not said:
-        return _rest(floor), ()
-    if not isinstance(floor.phase, Finalizing):
-        return floor, ()
-    if floor.phase.over:
-        return _answer(floor, said)
-    if floor.rules.eager_replies and floor.rules.reply and not floor.phase.may_go_on:
-        return begin_reply(floor, said)
-    return floor, ()
+        return _rest(state), ()
+    if not isinstance(state.phase, Finalizing):
+        return state, ()
+    if state.phase.over:
+        return _answer(state, said)
+    if state.rules.eager_replies and state.rules.reply and not state.phase.may_go_on:
+        return begin_reply(state, said)
+    return state, ()
 
 
-def _end_turn(floor: DialogState) -> Transition:
+def _end_turn(state: DialogState) -> Transition:
     """The user's turn is over; it is answered as soon as all its finals are there."""
-    if not isinstance(floor.phase, Finalizing):
-        return floor, ()
-    return _go_on(replace(floor, phase=replace(floor.phase, over=True)))
+    if not isinstance(state.phase, Finalizing):
+        return state, ()
+    return _go_on(replace(state, phase=replace(state.phase, over=True)))
 
 
-def _answer(floor: DialogState, said: str) -> Transition:
-    if not floor.rules.reply:
-        return replace(floor, phase=Idle(), turn=floor.turn + 1, said=()), ()
-    if floor.reply is None:
-        return chain(begin_reply(floor, said), release_reply)
-    return release_reply(floor)
+def _answer(state: DialogState, said: str) -> Transition:
+    if not state.rules.reply:
+        return replace(state, phase=Idle(), turn=state.turn + 1, turn_transcript=()), ()
+    if state.reply is None:
+        return chain(begin_reply(state, said), release_reply)
+    return release_reply(state)
 
 
-def _rest(floor: DialogState) -> DialogState:
-    """Back to whoever has the floor when the user does not claim it."""
-    if isinstance(floor.phase, UserSpeaking) or floor.owed or floor.said:
-        return floor
-    return replace(floor, phase=Replying() if floor.reply and floor.reply.released else Idle())
+def _rest(state: DialogState) -> DialogState:
+    """Back to whoever has the state when the user does not claim it."""
+    if isinstance(state.phase, UserSpeaking) or state.pending_finals or state.turn_transcript:
+        return state
+    return replace(state, phase=Replying() if state.reply and state.reply.released else Idle())
 
 
-def _leave(floor: DialogState) -> Transition:
+def _leave(state: DialogState) -> Transition:
     """The client is gone: what it said is still written down, and nothing is answered."""
-    stopped = chain(_endpoint(floor), lambda f: cancel_reply(f, None))
+    stopped = chain(_endpoint(state), lambda s: cancel_reply(s, None))
 
-    def depart(floor: DialogState) -> Transition:
-        if not floor.owed:
-            return replace(floor, phase=Closed()), ()
-        patience = do.WakeAfter(floor.rules.leave_after_ms, ev.LeaveTimeoutDue())
-        return replace(floor, phase=Leaving()), (patience,)
+    def depart(state: DialogState) -> Transition:
+        if not state.pending_finals:
+            return replace(state, phase=Closed()), ()
+        patience = do.StartTimer(state.rules.leave_after_ms, ev.LeaveTimeoutDue())
+        return replace(state, phase=Leaving()), (patience,)
 
     return chain(stopped, depart)

@@ -25,7 +25,7 @@ LIVE_CHUNKS = 2048
 """Chunks a live route may lag behind: an utterance at its longest is shorter, so this is never full."""
 
 
-TURN_BYTES = 2 * ms(8000)
+TURN_AUDIO_BYTES = 2 * ms(8000)
 """How much of what the user said in a turn is kept for whoever judges their pauses."""
 
 
@@ -68,14 +68,14 @@ class EffectRunner:
     def perform(self, effect: do.Effect) -> None:
         """Obey, at once: nothing here waits."""
         match effect:
-            case do.OpenUtterance(number, start, language, allowed, deadline_ms):
-                owed = self.engines.finals.open(number, language, allowed, deadline_ms)
+            case do.OpenUtterance(number, start, language, residency, deadline_ms):
+                owed = self.engines.finals.open(number, language, residency, deadline_ms)
                 self._open(number, UtteranceBuffer(start, language, owed))
             case do.FeedUtterance(number, chunk):
                 heard = self.utterances[number]
                 heard.pcm += chunk.pcm
                 self.said += chunk.pcm
-                del self.said[:-TURN_BYTES]
+                del self.said[:-TURN_AUDIO_BYTES]
                 if heard.live:
                     heard.live.send_nowait(chunk)
             case do.RequestDraft(number, stable):
@@ -105,7 +105,7 @@ class EffectRunner:
             case do.ShowFinal(utterance=number, hypothesis=final, route=route):
                 self.utterances.pop(number).final.record_shown(final, route)
                 self.finals.pop(number, None)
-            case do.WakeAfter(after, wake):
+            case do.StartTimer(after, wake):
                 self.tasks.start_soon(self._wake, self.clock.now() + after / 1000, wake)
             case _:
                 self._perform_reply(effect)
@@ -146,10 +146,10 @@ class EffectRunner:
     async def _judge(self, number: int, revision: int, scope: anyio.CancelScope) -> None:
         assert self.engines.turn_detector is not None
         with scope:
-            if self.engines.idle():
+            if self.engines.has_spare_capacity():
                 await self.inbox.send(ev.ComputeIdle(number, revision))
             try:
-                done = await self.engines.turn_detector.done(bytes(self.said))
+                done = await self.engines.turn_detector.end_of_turn_probability(bytes(self.said))
             except ParleyError:
                 return  # the words and the length of the silence decide, as where nobody judges
             await self.inbox.send(ev.EndOfTurnScored(number, revision, done))
@@ -160,7 +160,8 @@ class EffectRunner:
         if heard and self.engines.drafter:
             try:
                 draft = await self.engines.drafter.draft(bytes(heard.pcm), stable=stable, language=heard.language)
-                event = ev.DraftReceived(number, draft)
+                if draft is not None:
+                    event = ev.DraftReceived(number, draft)
             except ParleyError:
                 pass  # a draft may be missing; the final will say what is wrong
         await self.inbox.send(event)
@@ -198,7 +199,7 @@ class EffectRunner:
 
     # -- time -----------------------------------------------------------------
 
-    async def _wake(self, deadline: float, wake: ev.Wake) -> None:
+    async def _wake(self, deadline: float, wake: ev.TimerEvent) -> None:
         await self.clock.sleep_until(deadline)
         await self.inbox.send(wake)
 

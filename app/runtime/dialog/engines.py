@@ -23,9 +23,9 @@ class PendingFinal(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether audio flows while the person speaks, and nothing is speculated.
+        """Whether audio is streamed while the person speaks, and nothing is speculated.
 
-        If not, the engine gets the whole utterance, as early as its pause.
+        If not, the engine gets the whole utterance, as early as its pause. False from stop_live() on.
         """
         ...
 
@@ -48,6 +48,10 @@ class PendingFinal(Protocol):
         """From now on no route in the cloud may process the utterance; attempts there are stopped."""
         ...
 
+    def stop_live(self) -> None:
+        """The live attempt failed in mid-utterance: the utterance will be sent as a whole, as on a route not live."""
+        ...
+
     def confirm_endpoint(self) -> None:
         """The utterance is over, and its final is awaited: paid routes may be asked, and the deadline runs."""
         ...
@@ -59,6 +63,11 @@ class PendingFinal(Protocol):
 
 class FinalTranscription(Protocol):
     """Where a session's finals are made."""
+
+    @property
+    def deadline_ms(self) -> float:
+        """From the end of an utterance to its final or its error, at most; no session's wish is longer."""
+        ...
 
     def open(
         self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
@@ -77,6 +86,7 @@ class SingleRouteFinals:
     route: Route
     transcriber: Transcriber
     live: bool = False
+    deadline_ms: float = 15_000.0
 
     def open(
         self,
@@ -98,6 +108,9 @@ class SingleRouteFinals:
     def restrict_to_on_prem(self) -> None:
         pass
 
+    def stop_live(self) -> None:
+        pass
+
     def confirm_endpoint(self) -> None:
         pass
 
@@ -113,5 +126,5 @@ class Engines:
     generator: ReplyGenerator | None = None
     synthesizer: SpeechSynthesizer | None = None
     turn_detector: TurnDetector | None = None
-    idle: Callable[[], bool] = lambda: False
+    has_spare_capacity: Callable[[], bool] = lambda: False
     """Whether the machine that makes the finals has nothing better to do than one in vain."""

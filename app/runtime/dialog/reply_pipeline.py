@@ -77,10 +77,10 @@ async def _write(
         async with aclosing(deltas):
             async for delta in deltas:
                 await made.send(ev.ReplyDeltaReceived(number, delta))
-                cutter, ready = cutter.hear(delta)
+                cutter, ready = cutter.push(delta)
                 for piece in ready:
                     await _hand(pieces, piece)
-        for piece in cutter.rest():
+        for piece in cutter.finish():
             await _hand(pieces, piece)
 
 

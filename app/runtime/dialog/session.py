@@ -58,7 +58,7 @@ class SessionClient(Protocol):
 async def run_session(
     client: SessionClient,
     engines: Engines,
-    floor: DialogState,
+    state: DialogState,
     *,
     clock: Clock,
     recorder: Recorder,
@@ -69,13 +69,13 @@ async def run_session(
     async with inbox, events, anyio.create_task_group() as tasks:
         tasks.start_soon(_listen, client, engines, inbox, recorder)
         with closing(EffectRunner(engines, tasks, inbox, clock)) as stage:
-            while not isinstance(floor.phase, Closed):
+            while not isinstance(state.phase, Closed):
                 event = await events.receive()
-                telemetry.happened(event)
-                floor, effects = transition(floor, event)
+                telemetry.observe_event(event)
+                state, effects = transition(state, event)
                 for effect in effects:
                     stage.perform(effect)
-                    ttfs_ms = telemetry.did(effect)
+                    ttfs_ms = telemetry.observe_effect(effect)
                     recorder.record(effect, ttfs_ms)
                     if isinstance(effect, _SHOWN):
                         client.show(effect, ttfs_ms=ttfs_ms)

@@ -23,7 +23,7 @@ class TurnTelemetry:
     speech_end: int = 0
     turn: dict[str, int] = field(default_factory=dict)
 
-    def happened(self, event: ev.Event) -> None:
+    def observe_event(self, event: ev.Event) -> None:
         match event:
             case ev.AudioReceived(scored):
                 self.heard, self.heard_at = scored.chunk.end, self.clock.now()
@@ -32,7 +32,7 @@ class TurnTelemetry:
             case _:
                 pass
 
-    def did(self, effect: do.Effect) -> int | None:
+    def observe_effect(self, effect: do.Effect) -> int | None:
         """Note the effect. For a final: its TTFS in ms."""
         match effect:
             case do.ShowFinal():

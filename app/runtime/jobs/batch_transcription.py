@@ -49,11 +49,11 @@ async def speech_segments(
         async for scored in scored_audio:
             chunk = scored.chunk
             inside = endpointer.in_speech
-            endpointer, boundary = endpointer.hear(scored, end_after_ms=RULES.end_after_ms)
+            endpointer, boundary = endpointer.update(scored, end_after_ms=RULES.end_after_ms)
             if inside:
                 pcm += chunk.pcm
             else:
-                pre_roll = pre_roll.hear(chunk)
+                pre_roll = pre_roll.push(chunk)
             if boundary is Boundary.START:
                 pcm = bytearray().join(c.pcm for c in pre_roll.chunks)
                 start = pre_roll.chunks[0].start

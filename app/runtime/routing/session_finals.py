@@ -36,6 +36,10 @@ class SessionFinals:
     meters: Mapping[str, EngineMeter] = field(default_factory=dict)
     """Of those that count themselves what they cost."""
 
+    @property
+    def deadline_ms(self) -> float:
+        return self.routes.rules().deadline_ms
+
     def open(
         self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
     ) -> "FinalRequest":
@@ -97,6 +101,9 @@ class FinalRequest:
         self.allowed = Residency.ON_PREM_ONLY
         if self._pursuit:
             self._pursuit.tell(r.ResidencyRestricted())
+
+    def stop_live(self) -> None:
+        self.live = False
 
     def confirm_endpoint(self) -> None:
         self._confirmed = True

@@ -54,10 +54,10 @@ class DraftState:
         said, guess = (" ".join(text.split()[len(self.before) :]) for text in (stable, self.newest))
         return DecodeRequest(power, language, said, guess, careful=False, timed=power.shape[1] > _WINDOW)
 
-    def text(self, heard: DecodeResult, stable: str) -> str:
-        """The whole utterance so far; a broken pass adds nothing to what was stable."""
+    def text(self, heard: DecodeResult, stable: str) -> str | None:
+        """The whole utterance so far; None after a broken pass."""
         if heard.verdict is Verdict.BROKEN:
-            return stable
+            return None
         return join((*self.before, heard.text)) or stable
 
     def move(self, heard: DecodeResult, stable: str) -> "DraftState":

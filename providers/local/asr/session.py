@@ -56,11 +56,11 @@ class SessionWhisper:
         drafted = self._drafter.known
         return drafted.newest if drafted.mel.pcm and pcm.startswith(drafted.mel.pcm) else ""
 
-    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
-        """The utterance so far. Replaced by a newer draft before its turn, it is what was stable."""
+    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
+        """The utterance so far; None where a newer draft replaced it before its turn, or its words are broken."""
         self._equipment.model.tokenizer(language)
         try:
-            hypothesis: Hypothesis = await self._equipment.cores.run(
+            hypothesis: Hypothesis | None = await self._equipment.cores.run(
                 self._together,
                 _DraftRequest(self, pcm, stable, language),
                 urgency=Priority.DRAFT,
@@ -68,10 +68,10 @@ class SessionWhisper:
                 kind=(id(self._equipment), Priority.DRAFT),
             )
         except SupersededRequest:
-            return Hypothesis(stable, language=language)
+            return None
         return hypothesis
 
-    def _together(self, wishes: Sequence["_DraftRequest"]) -> list[Hypothesis]:
+    def _together(self, wishes: Sequence["_DraftRequest"]) -> list[Hypothesis | None]:
         return drafts(self._equipment, wishes)
 
 
@@ -82,13 +82,12 @@ class _DraftRequest:
     stable: str
     language: str | None
 
-    @property
-    def nothing_new(self) -> Hypothesis:
-        return Hypothesis(self.stable, language=self.language)
 
+def drafts(equipment: EngineParts, wishes: Sequence[_DraftRequest]) -> list[Hypothesis | None]:
+    """On a worker thread: a pass for each session, together where the device gains from it.
 
-def drafts(equipment: EngineParts, wishes: Sequence[_DraftRequest]) -> list[Hypothesis]:
-    """On a worker thread: a pass for each session, together where the device gains from it."""
+    An utterance in which nobody speaks has a draft without words; a broken pass has none at all.
+    """
     with translated():
         voiced: list[tuple[_DraftRequest, DraftState]] = []
         for wish in wishes:
@@ -98,10 +97,15 @@ def drafts(equipment: EngineParts, wishes: Sequence[_DraftRequest]) -> list[Hypo
             wish.session.known = known
             if known.voiced:
                 voiced.append((wish, known))
-        answers = {id(wish): wish.nothing_new for wish in wishes}
+        answers: dict[int, Hypothesis | None] = {
+            id(wish): Hypothesis(wish.stable, language=wish.language) for wish in wishes
+        }
         asks = [known.ask(wish.stable, wish.language) for wish, known in voiced]
         for (wish, known), heard in zip(voiced, decode(equipment.model, asks) if asks else (), strict=True):
             text = known.text(heard, wish.stable)
+            if text is None:
+                answers[id(wish)] = None
+                continue
             wish.session.known = replace(known.move(heard, wish.stable), newest=text)
             answers[id(wish)] = Hypothesis(text, language=heard.language, confidence=heard.confidence)
         return [answers[id(wish)] for wish in wishes]

@@ -88,7 +88,7 @@ class WhisperEngine:
         """
         return SessionWhisper(self._equipment, self._transcribe, drafter)
 
-    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis:
+    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
         """A draft of no session in particular; `for_session` gives cheaper ones."""
         return await self.for_session().draft(pcm, stable=stable, language=language)
 

@@ -34,7 +34,7 @@ class SmartTurn:
         self._cores = cores
         self._filters = MelFilters(BANDS)
 
-    async def done(self, pcm: bytes) -> float:
+    async def end_of_turn_probability(self, pcm: bytes) -> float:
         probability: float = await self._cores.run(
             self.judge, pcm, urgency=Priority.TURN, session=object(), kind=id(self)
         )
