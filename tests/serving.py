@@ -10,6 +10,7 @@ from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
+from app.runtime.admission import Admission
 from app.runtime.dialog.engines import Engines, SingleRouteFinals
 from app.runtime.jobs.upload import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
@@ -40,13 +41,14 @@ def scripted_service(**changes) -> Service:
     async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
         yield engines
 
+    uploader = Uploader(MemorySessionLog(), changes.pop("store", None) or MemoryBlobStore())
     options = {
         "session_engines": session_engines,
-        "uploader": Uploader(MemorySessionLog(), changes.pop("store", None) or MemoryBlobStore()),
+        "uploader": uploader,
+        "admission": Admission(changes.pop("max_sessions", 4), lambda: uploader.has_space),
         "batch_transcriber": BatchTranscriber(ScriptedDetector(), ScriptedTranscriber(), None),
         "initial_state": DialogState(TurnRules(reply_after_ms=300)),
-        "max_sessions": 4,
-        "description": (("finals", "scripted"),),
+        "components": (("finals", "scripted"),),
     }
     return Service(**{**options, **changes})
 

@@ -16,6 +16,7 @@ from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.tenant import Tenant
 from app.policy.routes_file import LocalRoute, RouteTable, read_routes
+from app.runtime.admission import Admission
 from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.upload import BatchTranscriber
 from app.runtime.recording.resumable_uploads import ResumableUploads
@@ -72,13 +73,13 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             uploader=uploader,
             batch_transcriber=_batch_transcriber(settings, detector, routes.engines, tables),
             initial_state=initial_state(settings, provider),
-            max_sessions=most,
+            admission=Admission(most, lambda: uploader.has_space),
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
             source=source,
             uploads=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
             max_recording_bytes=settings.recording_max_mb << 20,
-            description=(
+            components=(
                 ("drafts", settings.draft_model_id),
                 ("finals", f"{', '.join(routes.standings)}; policy {routes.rules().name}"),
                 ("sessions", ears.sentence(most)),
@@ -90,7 +91,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("audio goes to", place(settings)),
                 ("comes in", asked_for(tenants)),
             ),
-            hearing=ears,
+            speech_capacity=ears,
             policy=policy,
         )
 

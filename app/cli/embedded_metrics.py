@@ -12,7 +12,7 @@ VITALS_EVERY_SECONDS = 15
 async def emit_metrics(service: Service) -> None:
     """A line of JSON on standard output, at once and then for ever."""
     while True:
-        click.echo(embedded_metrics(len(service.sessions), service.max_sessions))
+        click.echo(embedded_metrics(len(service.admission.sessions), service.admission.max_sessions))
         await sleep(VITALS_EVERY_SECONDS)
 
 

@@ -43,7 +43,7 @@ async def _serve(settings: Settings, vitals: bool) -> None:
 
 def _print(host: str, port: int, service: Service) -> None:
     table = Table.grid(padding=(0, 2))
-    for name, words in service.description:
+    for name, words in service.components:
         table.add_row(f"[dim]{name}[/dim]", words)
     console = Console(stderr=True)
     address = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104 because this compares

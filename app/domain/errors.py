@@ -7,6 +7,7 @@ ParleyError
 │   ├── ProviderBusy         has no room now                                 retryable
 │   ├── ProviderRefused      will refuse everyone: credentials, quota
 │   └── ProviderMisbehaved   answered with something it should not           retryable
+├── NoCapacity               every session slot is taken; another server, or a later moment, may have one
 ├── RequestRefused           this engine cannot serve this request: language, content; nobody is to blame
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
@@ -92,6 +93,12 @@ class RequestRefused(ParleyError):
     def __init__(self, provider: str, message: str) -> None:
         super().__init__(f"{provider}: {message}")
         self.provider = provider
+
+
+class NoCapacity(ParleyError):
+    """No further session may begin now, of anyone or of this tenant. The message is for the client."""
+
+    code = "no_capacity"
 
 
 class ModelUnavailable(ParleyError):

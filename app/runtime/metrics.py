@@ -17,8 +17,10 @@ class _ProcessCollector(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         status = self._service.uploader.status()
-        yield GaugeMetricFamily("parley_sessions", "Sessions that are open.", len(self._service.sessions))
-        yield GaugeMetricFamily("parley_sessions_most", "Sessions that may be open.", self._service.max_sessions)
+        yield GaugeMetricFamily("parley_sessions", "Sessions that are open.", len(self._service.admission.sessions))
+        yield GaugeMetricFamily(
+            "parley_sessions_most", "Sessions that may be open.", self._service.admission.max_sessions
+        )
         yield GaugeMetricFamily("parley_spool_sessions", "Sessions not whole in the store yet.", status.waiting)
         yield GaugeMetricFamily("parley_spool_bytes", "Bytes in the spool.", status.bytes)
         yield GaugeMetricFamily("parley_spool_oldest_seconds", "Age of the oldest of them.", status.oldest_s)

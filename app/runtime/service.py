@@ -1,10 +1,10 @@
-"""What the whole process offers: sessions, up to a number."""
+"""The open service: engines, archive, admission; and the running of one session."""
 
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.dialog.state import DialogState
@@ -12,6 +12,7 @@ from app.domain.ports import BlobStore
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.domain.routing.summary import RouteSummary
 from app.domain.tenant import OPEN, Tenant, identify
+from app.runtime.admission import Admission
 from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
@@ -49,49 +50,35 @@ class Service:
     uploader: Uploader
     initial_state: DialogState
     """Every session begins with it."""
-    max_sessions: int
+    admission: Admission
+    """Which sessions are open, and whether one more may begin."""
     allowed_origins: tuple[str, ...] = ()
     tenants: Callable[[], Sequence[Tenant]] | None = None
-    """Who may come in; None: everyone, without a key."""
+    """The tenants and their keys; None: no key is asked for, and everyone is the one tenant."""
     batch_transcriber: BatchTranscriber | None = None
-    """Who writes down uploaded recordings, on this machine; None: none are taken."""
+    """Transcribes uploaded recordings, on this machine; None: no uploads are accepted."""
     source: RecordingSource | None = None
     """Where recordings can be fetched from by a link."""
     uploads: ResumableUploads | None = None
     """Uploads under way; None: they cannot be resumed."""
     max_recording_bytes: int = 512 << 20
     """Bytes an uploaded file may have."""
-    description: tuple[tuple[str, str], ...] = ()
-    """What runs, in words: a name and a sentence each."""
-    hearing: SpeechCapacity | None = None
+    components: tuple[tuple[str, str], ...] = ()
+    """What runs in this process, for people: a name and a sentence each."""
+    speech_capacity: SpeechCapacity | None = None
     """The speech models in this process, where there are any."""
     policy: RoutingPolicy | None = None
     """None where finals come from one engine, whatever happens."""
-    sessions: dict[str, str] = field(default_factory=dict)
-    """Those that are open, and the name of each one's tenant."""
-
-    @property
-    def has_room(self) -> bool:
-        return len(self.sessions) < self.max_sessions and self.uploader.has_space
 
     def identify(self, key: str | None) -> Tenant | None:
-        """Who comes with this key; None: nobody who may come in."""
+        """The tenant whose key this is; None where it is no tenant's."""
         if self.tenants is None:
             return OPEN
         return identify(key, self.tenants()) if key else None
 
     def tenant(self, name: str) -> Tenant:
-        """The tenant of this name, as far as it is known."""
+        """The tenant of this name; one without limits where the name is not known."""
         return next((t for t in (self.tenants or tuple)() if t.name == name), Tenant(name))
-
-    def no_room_for(self, tenant: Tenant) -> str | None:
-        """Why this tenant cannot have one more session now; None where it can."""
-        if not self.has_room:
-            return "every place is taken; try again in a moment"
-        inside = sum(name == tenant.name for name in self.sessions.values())
-        if tenant.max_sessions is not None and inside >= tenant.max_sessions:
-            return f"every one of your {tenant.max_sessions} places is taken; end a session first"
-        return None
 
     @property
     def store(self) -> BlobStore:
@@ -99,25 +86,19 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
-        """What goes on beside the sessions."""
+        """Run the background work of the archive for the lifetime of the context."""
         async with self.uploader.running():
             yield
 
-    async def run(self, session: str, client: SessionClient, tenant: Tenant) -> None:
-        """Serve one client until it has left and what it said is on the disk."""
+    async def run_session(self, session: str, client: SessionClient, tenant: Tenant) -> None:
+        """Serve one admitted client until it has left and its audio is on the disk."""
         clock = SystemClock()
-        self.sessions[session] = tenant.name
-        try:
-            async with (
-                self.uploader.record_session(session, tenant, acknowledge=client.acknowledge) as recorder,
-                self.session_engines(session, tenant) as engines,
-            ):
-                telemetry = TurnTelemetry(session, clock)
-                await run_session(
-                    client, engines, self.initial_state, clock=clock, recorder=recorder, telemetry=telemetry
-                )
-        finally:
-            del self.sessions[session]
+        async with (
+            self.uploader.record_session(session, tenant, acknowledge=client.acknowledge) as recorder,
+            self.session_engines(session, tenant) as engines,
+        ):
+            telemetry = TurnTelemetry(session, clock)
+            await run_session(client, engines, self.initial_state, clock=clock, recorder=recorder, telemetry=telemetry)
 
 
 def new_session_id() -> str:

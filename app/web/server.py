@@ -26,16 +26,16 @@ PAGE = next(folder for folder in (_HERE / "frontend", _HERE.parents[1] / "fronte
 async def health(request: Request[Tenant | None, Any, Any], state: State) -> dict[str, Any]:
     """Whether this process takes sessions; and, for an operator, what runs in it."""
     service: Service = state.service
-    status = {"status": "ok" if service.has_room else "full"}
+    status = {"status": "full" if service.admission.is_full else "ok"}
     if not (request.user and request.user.operator):
         return status
     return {
         **status,
-        "sessions": len(service.sessions),
-        "maxSessions": service.max_sessions,
-        "capacity": _capacity(service.hearing),
+        "sessions": len(service.admission.sessions),
+        "maxSessions": service.admission.max_sessions,
+        "capacity": _capacity(service.speech_capacity),
         "archive": _archive(service.uploader.status()),
-        "runs": dict(service.description),
+        "runs": dict(service.components),
     }
 
 
@@ -47,12 +47,12 @@ async def metrics(state: State) -> Response[bytes]:
     return Response(process_metrics(service) + routes, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _capacity(hearing: SpeechCapacity | None) -> dict[str, Any] | None:
-    if hearing is None:
+def _capacity(speech: SpeechCapacity | None) -> dict[str, Any] | None:
+    if speech is None:
         return None
     return {
-        "sessions": hearing.capacity,
-        "queued": hearing.queued(),
+        "sessions": speech.capacity,
+        "queued": speech.queued(),
         "models": {
             model.job: {
                 "model": model.name,
@@ -63,7 +63,7 @@ def _capacity(hearing: SpeechCapacity | None) -> dict[str, Any] | None:
                 "finalMs": round(model.speed.final_s * 1000, 1),
                 "draftMs": round(model.speed.draft_s * 1000, 1),
             }
-            for model in hearing.models
+            for model in speech.models
         },
     }
 

@@ -34,7 +34,7 @@ async def test_the_guest_beyond_the_self_tests_number_is_refused_in_a_sentence()
     """1013 to the guest, "full" to whoever asks, and the figures behind it."""
     found = capacity(finals=SLOW, drafts=SLOW, replies_here=True)
     models = (SpeechModel("finals", "whisper-base", "cpu", "int8", "no GPU here", SLOW),)
-    service = scripted_service(max_sessions=found, hearing=SpeechCapacity(found, models, lambda: 3))
+    service = scripted_service(max_sessions=found, speech_capacity=SpeechCapacity(found, models, lambda: 3))
 
     async with served(service) as address:
         outside, health = await one_too_many(address, found)
@@ -76,11 +76,13 @@ async def test_the_real_self_test_sets_a_plausible_number_and_it_holds(tmp_path)
     )
 
     async with open_service(settings) as service, served(service) as address:
-        outside, health = await one_too_many(address, service.max_sessions)
+        outside, health = await one_too_many(address, service.admission.max_sessions)
 
     assert outside.closed[0] == 1013
-    assert health["maxSessions"] == health["capacity"]["sessions"] == service.max_sessions
-    assert 1 <= service.max_sessions <= 200
+    assert health["maxSessions"] == health["capacity"]["sessions"] == service.admission.max_sessions
+    assert 1 <= service.admission.max_sessions <= 200
     assert set(health["capacity"]["models"]) == {"drafts", "finals"}
     assert all(0 < one["rtf"] < 2 for one in health["capacity"]["models"].values())
-    assert dict(service.description)["sessions"].startswith(f"{service.max_sessions} at most: what the self-test")
+    assert dict(service.components)["sessions"].startswith(
+        f"{service.admission.max_sessions} at most: what the self-test"
+    )

@@ -46,7 +46,7 @@ async def spoken(http, service, pcm: bytes = TURN) -> str:
 
 async def stored(service) -> None:
     with anyio.fail_after(5):
-        while service.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
+        while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
 
 
@@ -217,7 +217,7 @@ async def test_what_is_no_audio_is_refused_and_not_kept(http, service):
 
     assert (nonsense.status_code, nonsense.json()["code"]) == (415, "bad_audio")
     assert (too_much.status_code, too_much.json()["code"]) == (413, "frame_too_large")
-    assert (service.store.blobs, service.uploader.session_log.records, service.sessions) == ({}, {}, {})
+    assert (service.store.blobs, service.uploader.session_log.records, service.admission.sessions) == ({}, {}, {})
 
 
 async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
@@ -228,7 +228,7 @@ async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
     await stored(service)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
-    assert (service.store.blobs, service.sessions) == ({}, {})
+    assert (service.store.blobs, service.admission.sessions) == ({}, {})
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ async def test_a_file_in_pieces_is_one_recording(http, service):
 
     session = answer.headers["parley-recording"]
     with anyio.fail_after(5):
-        while service.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
+        while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
     assert (await http.get(f"/recordings/{session}/audio")).content[44:] == HANDS.pcm
     assert list(service.uploads.folder.iterdir()) == []

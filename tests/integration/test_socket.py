@@ -181,7 +181,7 @@ async def test_a_full_archive_takes_no_new_session(address, service):
 
 async def test_a_guest_beyond_the_number_is_refused(address, service):
     """1013 and a sentence; the ones inside notice nothing."""
-    service.max_sessions = 1
+    service.admission.max_sessions = 1
     async with open_session(f"ws://{address}/ws/transcribe") as inside:
         assert await inside.wait_until(lambda t: t.messages("session"), timeout_s=5)
         async with open_session(f"ws://{address}/ws/transcribe") as outside:

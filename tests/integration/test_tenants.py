@@ -150,7 +150,7 @@ async def spoken(address: str, service, key: str) -> str:
         assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
         session = talk.messages("session")[0].message["id"]
     with anyio.fail_after(10):
-        while service.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
+        while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
     return session
 
@@ -213,7 +213,7 @@ async def test_what_is_brought_is_its_tenants(http, service, tmp_path):
     tried = [await http.request(method, where, headers=foreign) for method in ("HEAD", "PATCH", "DELETE")]
     whole = await http.patch(where, content=file, headers=bearer("acme-key") | {"Upload-Offset": "0"})
     with anyio.fail_after(10):
-        while service.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
+        while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
 
     assert [answer.status_code for answer in tried] == [404, 404, 404]

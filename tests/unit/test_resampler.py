@@ -12,8 +12,8 @@ def tone(rate: int, seconds: float = 1.0, hertz: float = 440.0) -> np.ndarray:
 
 
 def resampled(resampler: Resampler, rate: int, sound: np.ndarray, packet: int) -> np.ndarray:
-    chunks = [c for at in range(0, len(sound), packet) for c in resampler.hear(sound[at : at + packet].tobytes(), rate)]
-    chunks += resampler.finish()
+    chunks = [c for at in range(0, len(sound), packet) for c in resampler.push(sound[at : at + packet].tobytes(), rate)]
+    chunks += resampler.flush()
     assert [c.start for c in chunks[1:]] == [c.end for c in chunks[:-1]]
     return np.frombuffer(b"".join(c.pcm for c in chunks), "<i2")
 
@@ -43,7 +43,7 @@ def test_a_client_may_change_its_rate():
     """What the old filter holds comes out before the new rate's first sample; time goes on."""
     resampler = Resampler()
 
-    chunks = [c for rate in (48_000, 8_000, 16_000) for c in resampler.hear(tone(rate).tobytes(), rate)]
-    chunks += resampler.finish()
+    chunks = [c for rate in (48_000, 8_000, 16_000) for c in resampler.push(tone(rate).tobytes(), rate)]
+    chunks += resampler.flush()
 
     assert chunks[-1].end == pytest.approx(3 * SAMPLE_RATE, abs=4)

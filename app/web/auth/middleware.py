@@ -13,10 +13,10 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.errors import ClientError, ClientFault
 from app.domain.tenant import Tenant
-from app.web.parley import messages as wire
+from app.web.parley import messages
 
-ANYONE = {"door": "anyone"}
-OPERATOR = {"door": "operator"}
+ANYONE = {"access": "anyone"}
+OPERATOR = {"access": "operator"}
 """What a route says in its `opt`; one that says nothing is for every tenant."""
 
 PROTOCOL, KEY = "parley", "parley-key."
@@ -33,7 +33,7 @@ class AuthMiddleware(ASGIMiddleware):
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
         tenant = connection.app.state.service.identify(presented_key(connection))
         scope["user"] = tenant
-        error = _refusal(tenant, connection.route_handler.opt.get("door", "tenant"))
+        error = _refusal(tenant, connection.route_handler.opt.get("access", "tenant"))
         if error is None:
             await next_app(scope, receive, send)
         elif str(scope["type"]) == ScopeType.WEBSOCKET:
@@ -85,7 +85,7 @@ async def _close(socket: WebSocket[Any, Any, Any], error: ClientError) -> None:
     """Open it first: a browser tells its page nothing of a connection that never was."""
     try:
         await accept(socket)
-        await socket.send_data(wire.encode(wire.error_message(error, fatal=True)), mode="text")
+        await socket.send_data(messages.encode(messages.error_message(error, fatal=True)), mode="text")
         await socket.close(_POLICY_VIOLATION, error.code)
     except (WebSocketDisconnect, OSError):
         return  # it left before it heard why

@@ -14,21 +14,21 @@ class Resampler:
         self._stream: soxr.ResampleStream | None = None
         self._position = 0
 
-    def hear(self, pcm: bytes, rate: int) -> list[AudioChunk]:
+    def push(self, pcm: bytes, rate: int) -> list[AudioChunk]:
         """This packet at 16 kHz, with what a change of rate leaves behind before it."""
         pieces = []
         if rate != self._rate:
-            pieces.append(self._rest())
+            pieces.append(self._drain())
             self._rate = rate
             self._stream = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="int16")
         pieces.append(pcm if self._stream is None else self._stream.resample_chunk(_samples(pcm)).tobytes())
         return self._chunks(pieces)
 
-    def finish(self) -> list[AudioChunk]:
+    def flush(self) -> list[AudioChunk]:
         """What is still in the filter when the client leaves."""
-        return self._chunks([self._rest()])
+        return self._chunks([self._drain()])
 
-    def _rest(self) -> bytes:
+    def _drain(self) -> bytes:
         if self._stream is None:
             return b""
         rest: bytes = self._stream.resample_chunk(_samples(b""), last=True).tobytes()

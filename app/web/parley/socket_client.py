@@ -14,7 +14,7 @@ from app.domain.errors import ClientError, ClientFault
 from app.media.mp3 import encode_mp3
 from app.runtime.dialog.outbox import AudioAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
-from app.web.parley import messages as wire
+from app.web.parley import messages
 from app.web.parley.packets import Packet, check_pcm, pack, unpack
 from app.web.parley.resampler import Resampler
 
@@ -50,7 +50,7 @@ class SocketClient:
                 yield item
             if self._mistakes >= MISTAKES or self._outbox.overflowed:
                 break
-        for chunk in self._resampler.finish():
+        for chunk in self._resampler.flush():
             yield chunk
 
     def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
@@ -65,21 +65,21 @@ class SocketClient:
             letter = await self._outbox.take()
             match letter.shown:
                 case AudioAcknowledged(samples):
-                    await self.send(wire.ack(samples))
+                    await self.send(messages.ack(samples))
                 case do.PlayAudio(turn, chunk):
                     self._reply_pcm.setdefault(turn, bytearray()).extend(chunk.pcm)
-                    await self.socket.send_data(pack(wire.audio_metadata(turn), chunk.pcm), mode="binary")
+                    await self.socket.send_data(pack(messages.audio_metadata(turn), chunk.pcm), mode="binary")
                 case do.ShowReply(turn, text):
                     pcm = bytes(self._reply_pcm.pop(turn, b""))
                     mp3 = await to_thread.run_sync(encode_mp3, pcm)
-                    await self.send(wire.server_response(turn, text, mp3))
+                    await self.send(messages.server_response(turn, text, mp3))
                 case shown:
                     if isinstance(shown, do.ShowReplyCancelled):
                         self._reply_pcm.pop(shown.turn, None)
-                    await self.send(wire.message(shown, letter.ttfs_ms))
+                    await self.send(messages.message(shown, letter.ttfs_ms))
 
-    async def send(self, message: wire.ServerMessage) -> None:
-        await self.socket.send_data(wire.encode(message), mode="text")
+    async def send(self, message: messages.ServerMessage) -> None:
+        await self.socket.send_data(messages.encode(message), mode="text")
 
     @property
     def verdict(self) -> ClientError | None:
@@ -94,5 +94,5 @@ class SocketClient:
         assert isinstance(frame, dict)
         if (data := frame.get("bytes")) is not None:
             packet = Packet(SAMPLE_RATE, check_pcm(data)) if self.raw else unpack(data)
-            return list(self._resampler.hear(packet.pcm, packet.sample_rate))
-        return [wire.read_control(frame.get("text") or "")]
+            return list(self._resampler.push(packet.pcm, packet.sample_rate))
+        return [messages.read_control(frame.get("text") or "")]

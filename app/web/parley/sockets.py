@@ -12,7 +12,7 @@ from litestar.exceptions import WebSocketDisconnect
 from app.domain.errors import ClientError, ClientFault, ParleyError
 from app.runtime.service import Service, new_session_id
 from app.web.auth.middleware import accept
-from app.web.parley import messages as wire
+from app.web.parley import messages
 from app.web.parley.socket_client import SocketClient
 
 POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
@@ -42,28 +42,29 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
         if not may_connect(socket.headers.get("origin"), socket.headers.get("host"), service.allowed_origins):
             error = ClientError(ClientFault.ORIGIN_REFUSED, "this web origin may not connect; see ALLOWED_ORIGINS")
             await _end(client, error, POLICY_VIOLATION)
-        elif full := service.no_room_for(socket.user):
-            await client.send(wire.ErrorMessage("no_capacity", full, fatal=True))
+        elif full := service.admission.refusal(socket.user):
+            await client.send(messages.ErrorMessage("no_capacity", full, fatal=True))
             await socket.close(TRY_AGAIN_LATER, "no capacity")
         else:
-            await _talk(client, service)
+            await _run_session(client, service)
     except LEFT:
         pass  # it left while we were writing: the session has noticed or never began
 
 
-async def _talk(client: SocketClient, service: Service) -> None:
+async def _run_session(client: SocketClient, service: Service) -> None:
     session = new_session_id()
     structlog.contextvars.bind_contextvars(session=session)
-    await client.send(wire.SessionStarted(session))
+    await client.send(messages.SessionStarted(session))
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_write, client)
-            await service.run(session, client, client.socket.user)
+            with service.admission.admitted(session, client.socket.user):
+                await service.run_session(session, client, client.socket.user)
             tasks.cancel_scope.cancel()
     except* ParleyError as group:
         error = group.exceptions[0]
         _log.error("session failed", kind=type(error).__name__, message=str(error))
-        await client.send(wire.ErrorMessage("internal_error", "the session cannot go on", fatal=True))
+        await client.send(messages.ErrorMessage("internal_error", "the session cannot go on", fatal=True))
         await client.socket.close(INTERNAL_ERROR, "the session cannot go on")
     if client.verdict:
         await _end(client, client.verdict, POLICY_VIOLATION)
@@ -77,7 +78,7 @@ async def _write(client: SocketClient) -> None:
 
 
 async def _end(client: SocketClient, error: ClientError, code: int) -> None:
-    await client.send(wire.error_message(error, fatal=True))
+    await client.send(messages.error_message(error, fatal=True))
     await client.socket.close(code, error.code)
 
 

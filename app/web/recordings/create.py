@@ -42,14 +42,14 @@ async def create(
     if full := refusal(service, request.user):
         raise ProviderBusy("recordings", full)
     session = new_session_id()
-    service.sessions[session] = request.user.name
+    service.admission.sessions[session] = request.user.name
     file = tempfile.TemporaryFile()  # noqa: SIM115 because it outlives this function where nobody waits
     try:
         async with aclosing(_pieces(service, request, source)) as pieces:
             await _receive(pieces, file, service.max_recording_bytes)
     except BaseException:  # because the place is given back whatever happened
         file.close()
-        del service.sessions[session]
+        del service.admission.sessions[session]
         raise
     work = partial(transcribe_upload, service, file, session, request.user, language)
     if not wait:
@@ -82,7 +82,9 @@ async def _receive(pieces: AsyncIterable[bytes], file: BinaryIO, limit: int) -> 
 
 def refusal(service: Service, tenant: Tenant) -> str | None:
     """Why one more recording cannot be written down now."""
-    return "nobody here writes down recordings" if service.batch_transcriber is None else service.no_room_for(tenant)
+    return (
+        "nobody here writes down recordings" if service.batch_transcriber is None else service.admission.refusal(tenant)
+    )
 
 
 async def transcribe_upload(
@@ -95,7 +97,7 @@ async def transcribe_upload(
             file, session=session, tenant=tenant, uploader=uploader, scribe=scribe, language=language
         )
     finally:
-        del service.sessions[session]
+        del service.admission.sessions[session]
         file.close()
 
 

@@ -94,7 +94,7 @@ async def links(state: State, request: Request[Tenant, Any, Any], session: FromP
 async def forget(state: State, request: Request[Tenant, Any, Any], session: FromPath[str]) -> None:
     """Every blob of a session that is over, and what of it is still on the local disk."""
     service, uploader = service_of(state), service_of(state).uploader
-    owner = service.sessions.get(session) or await uploader.owner(session)
+    owner = service.admission.sessions.get(session) or await uploader.owner(session)
     if owner is None or not request.user.may_see(owner):
         raise BlobNotFound(session)
     if session in uploader.live_sessions:

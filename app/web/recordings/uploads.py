@@ -50,7 +50,7 @@ async def append(state: State, request: Request[Tenant, Any, Any], name: FromPat
     if full := refusal(service, request.user):
         raise ProviderBusy("recordings", f"{full}, then send an empty PATCH")
     session = new_session_id()
-    service.sessions[session] = request.user.name
+    service.admission.sessions[session] = request.user.name
     file = await to_thread.run_sync(files.path(name).open, "rb")
     await files.drop(name)  # the open file is all that is needed
     work = partial(transcribe_upload, service, file, session, request.user, None)
