@@ -82,7 +82,9 @@ def load(table: EngineTable, name: str) -> Any:
     except ModuleNotFoundError as error:
         if entry.extra is None:
             raise
-        raise SettingsError(f"{name} needs the package {error.name}: pip install 'parley[{entry.extra}]'") from error
+        raise SettingsError(
+            f"{name} needs the package {error.name}: pip install 'parley-voice[{entry.extra}]'"
+        ) from error
 
 
 def opened(table: EngineTable, name: str, **options: Any) -> AbstractAsyncContextManager[Any]:

@@ -66,7 +66,9 @@ class Worker:
     def start(self) -> None:
         command = [sys.executable, "-m", "app", "worker", "--port", str(self.port), "--model", self.model]
         quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(command, env=os.environ | {"LOG_LEVEL": "error"}, stdout=quiet, stderr=quiet)
+        self.process = subprocess.Popen(
+            command, env=os.environ | {"PARLEY_LOG_LEVEL": "error"}, stdout=quiet, stderr=quiet
+        )
 
     def kill(self) -> None:
         """With SIGKILL."""
@@ -124,11 +126,11 @@ async def fail_over(speech: Path, speakers: int, seconds: int, model: str, conso
         routes.write_text(ROUTES.format(model=model, **ports))
         rules.write_text(RULES)
         settings = {
-            "ROUTES": str(routes),
+            "PARLEY_ROUTES": str(routes),
             "PARLEY_POLICY": str(rules),
-            "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/parley.db",
-            "REPLY_PROVIDER": "none",
-            "SPEECH_PROVIDER": "none",
+            "PARLEY_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/parley.db",
+            "PARLEY_REPLY_PROVIDER": "none",
+            "PARLEY_SPEECH_PROVIDER": "none",
         }
         try:
             for worker in workers.values():

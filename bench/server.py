@@ -49,9 +49,9 @@ async def open_server(*, max_sessions: int, **settings: str) -> AsyncGenerator[S
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         environment = os.environ | {
-            "AUDIO_STORAGE_DIR": f"{folder}/recordings",
-            "MAX_SESSIONS": str(max(max_sessions * 2, 16)),
-            "LOG_LEVEL": "warning",
+            "PARLEY_AUDIO_STORAGE_DIR": f"{folder}/recordings",
+            "PARLEY_MAX_SESSIONS": str(max(max_sessions * 2, 16)),
+            "PARLEY_LOG_LEVEL": "warning",
             **settings,
         }
         with (Path(folder) / "log").open("w+", encoding="utf-8") as log:

@@ -31,7 +31,9 @@ class AesCipher:
         try:
             return self._cipher(sealed[:_SALT]).decrypt(_NONCE, sealed[_SALT:], name.encode())
         except InvalidTag as error:
-            raise ProviderRefused("archive", f"{name} does not open with this ARCHIVE_KEY, or was altered") from error
+            raise ProviderRefused(
+                "archive", f"{name} does not open with this PARLEY_ARCHIVE_KEY, or was altered"
+            ) from error
 
     def _cipher(self, salt: bytes) -> AESGCM:
         return AESGCM(HKDF(SHA256(), length=32, salt=salt, info=b"parley archive").derive(self._key))
@@ -42,7 +44,7 @@ def cipher_from_key(key: str) -> AesCipher:
     try:
         raw = base64.b64decode(key, altchars=b"-_" if set(key) & {"-", "_"} else None, validate=True)
     except binascii.Error as error:
-        raise SettingsError("ARCHIVE_KEY must be 32 bytes in base64") from error
+        raise SettingsError("PARLEY_ARCHIVE_KEY must be 32 bytes in base64") from error
     if len(raw) != 32:
-        raise SettingsError(f"ARCHIVE_KEY must be 32 bytes in base64; these are {len(raw)}")
+        raise SettingsError(f"PARLEY_ARCHIVE_KEY must be 32 bytes in base64; these are {len(raw)}")
     return AesCipher(raw)

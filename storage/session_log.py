@@ -166,7 +166,7 @@ class DiskSessionLog:
         if mark == _PLAIN:
             return payload
         if self._seal is None:
-            raise ProviderRefused("spool", f"{name} is encrypted, and ARCHIVE_KEY is not set")
+            raise ProviderRefused("spool", f"{name} is encrypted, and PARLEY_ARCHIVE_KEY is not set")
         return self._seal.open(payload, name)
 
 
@@ -260,5 +260,7 @@ def _locked(folder: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
-        raise ProviderRefused("spool", f"another process has {folder}; each needs a SPOOL_DIR of its own") from error
+        raise ProviderRefused(
+            "spool", f"another process has {folder}; each needs a PARLEY_SPOOL_DIR of its own"
+        ) from error
     return lock

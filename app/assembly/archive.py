@@ -12,6 +12,7 @@ from app.config import Settings
 from app.domain.errors import SettingsError
 from app.domain.ports import BlobStore
 from app.domain.tenant import Tenant
+from app.environment import variable
 from app.runtime.jobs.upload import RecordingSource
 from app.runtime.recording.uploader import Uploader
 
@@ -66,11 +67,11 @@ async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
 
 @asynccontextmanager
 async def open_source(settings: Settings) -> AsyncGenerator[RecordingSource | None, None]:
-    account, token = settings.google_drive_service_account, _secret(settings.google_drive_token)
-    if account is None and token is None:
+    if settings.google_drive_service_account is None:
         yield None
         return
-    async with registry.opened(registry.SOURCES, "google_drive", service_account=account, token=token or "") as source:
+    account = settings.google_drive_service_account
+    async with registry.opened(registry.SOURCES, "google_drive", service_account=account) as source:
         yield source
 
 
@@ -89,7 +90,7 @@ def _secret(value: SecretStr | None) -> str | None:
 
 def _needed(settings: Settings, name: str) -> None:
     if not getattr(settings, name):
-        raise SettingsError(f"BLOB_STORE is {settings.blob_store}, and {name.upper()} is not set")
+        raise SettingsError(f"PARLEY_BLOB_STORE is {settings.blob_store}, and {variable(name)} is not set")
 
 
 def place(settings: Settings) -> str:

@@ -15,7 +15,7 @@ async def reply_provider(settings: Settings) -> str:
     """Which engine replies: the one named, or the best that is at hand."""
     if settings.reply_provider != "auto":
         if settings.reply_provider == "openai" and settings.openai_api_key is None:
-            raise SettingsError("REPLY_PROVIDER is openai, and OPENAI_API_KEY is not set")
+            raise SettingsError("PARLEY_REPLY_PROVIDER is openai, and OPENAI_API_KEY is not set")
         return settings.reply_provider
     if settings.openai_api_key is not None:
         return "openai"

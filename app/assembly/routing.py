@@ -29,7 +29,7 @@ async def open_policy(
     settings: Settings, tables: Mapping[str, RouteTable]
 ) -> AsyncGenerator[tuple[Routes, RoutingPolicy], None]:
     """These routes, opened and tended, and the log of what they did."""
-    rules = await open_reloading_file(rules_path(settings.parley_policy), read_rules)
+    rules = await open_reloading_file(rules_path(settings.policy), read_rules)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         decisions = await stack.enter_async_context(open_decisions(settings.database_url))

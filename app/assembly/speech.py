@@ -65,7 +65,7 @@ def device(settings: Settings) -> tuple[str, str]:
 
 def model_folder(settings: Settings, name: str) -> Path:
     """Where this model lies. Raises ModelUnavailable where it does not."""
-    return resolve(name, settings.parley_models_dir)
+    return resolve(name, settings.models_dir)
 
 
 def open_whisper(settings: Settings, model: str, beam_size: int, timed_on: bytes | None = None) -> Any:
@@ -101,7 +101,7 @@ async def open_turn_detector(settings: Settings) -> AsyncGenerator[TurnDetector 
     if settings.turn_model_id == "none":
         yield None
         return
-    model = await to_thread.run_sync(resolve_file, settings.turn_model_id, settings.parley_models_dir, ".onnx")
+    model = await to_thread.run_sync(resolve_file, settings.turn_model_id, settings.models_dir, ".onnx")
     async with registry.opened(
         registry.TURN_DETECTORS, "smart_turn", model=model, threads=settings.cpu_threads
     ) as detector:
@@ -110,6 +110,5 @@ async def open_turn_detector(settings: Settings) -> AsyncGenerator[TurnDetector 
 
 @asynccontextmanager
 async def open_detector(settings: Settings) -> AsyncGenerator[SpeechDetector, None]:
-    options = {"aggressiveness": settings.vad_aggressiveness} if settings.vad == "webrtc" else {}
-    async with registry.opened(registry.DETECTORS, settings.vad, **options) as detector:
+    async with registry.opened(registry.DETECTORS, settings.vad) as detector:
         yield detector

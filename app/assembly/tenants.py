@@ -1,4 +1,4 @@
-"""Who may come in, as the file of the setting TENANTS has it now."""
+"""Who may come in, as the file of the setting PARLEY_TENANTS has it now."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager

@@ -19,7 +19,7 @@ from app.runtime.malloc_arenas import limit_malloc_arenas
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="parley")
+@click.version_option(package_name="parley-voice")
 def parley() -> None:
     """Real-time voice: drafts while you speak, a final the moment you pause, a spoken reply.
 

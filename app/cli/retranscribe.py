@@ -18,8 +18,8 @@ from app.runtime.recording.uploader import utc_now
 
 @click.command()
 @click.argument("recordings", nargs=-1, required=True)
-@click.option("--model", help="Model for finals (setting TRANSCRIPTION_MODEL_ID).")
-@click.option("--language", help="Spoken language (setting LANGUAGE).")
+@click.option("--model", help="Model for finals (setting PARLEY_TRANSCRIPTION_MODEL_ID).")
+@click.option("--language", help="Spoken language (setting PARLEY_LANGUAGE).")
 def retranscribe(recordings: tuple[str, ...], model: str | None, language: str | None) -> None:
     """Write down archived RECORDINGS, by their ids, with another model; both transcripts are kept."""
     given = {"transcription_model_id": model, "language": language}

@@ -19,8 +19,8 @@ from app.web.server import create_app
 
 
 @click.command()
-@click.option("--host", help="Address to listen on (setting HOST).")
-@click.option("--port", type=int, help="Port to listen on (setting PORT).")
+@click.option("--host", help="Address to listen on (setting PARLEY_HOST).")
+@click.option("--port", type=int, help="Port to listen on (setting PARLEY_PORT).")
 @click.option("--vitals", is_flag=True, help="Say on standard output how full it is, in JSON, every 15 seconds.")
 def serve(host: str | None, port: int | None, *, vitals: bool) -> None:
     """Start the server, and print what runs in it."""

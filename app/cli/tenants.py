@@ -9,7 +9,7 @@ from app.domain.tenant import fingerprint
 
 @click.group()
 def tenants() -> None:
-    """Keys for those who may come in (setting TENANTS)."""
+    """Keys for those who may come in (setting PARLEY_TENANTS)."""
 
 
 @tenants.command()
@@ -17,9 +17,8 @@ def tenants() -> None:
 def key(name: str) -> None:
     """Make a new key for the tenant NAME. It is shown once; the file gets its fingerprint alone."""
     fresh = new_key()
-    click.echo(
-        f'{fresh}\n\nThat is the key. Into the file that TENANTS names:\n\n[{name}]\nkeys = ["{fingerprint(fresh)}"]'
-    )
+    click.echo(f"{fresh}\n\nThat is the key. Into the file that PARLEY_TENANTS names:\n")
+    click.echo(f'[{name}]\nkeys = ["{fingerprint(fresh)}"]')
 
 
 def new_key() -> str:

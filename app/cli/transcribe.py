@@ -32,7 +32,7 @@ SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--format", "form", type=click.Choice(sorted(FORMATS)), default="text", show_default=True)
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for one result per file.")
-@click.option("--language", help="Spoken language (setting LANGUAGE).")
+@click.option("--language", help="Spoken language (setting PARLEY_LANGUAGE).")
 def transcribe(files: tuple[Path, ...], form: str, output: Path | None, language: str | None) -> None:
     """Write down what is said in FILES, of any audio format, with the model for finals."""
     anyio.run(_transcribe, files, form, output, language)

@@ -12,9 +12,9 @@ from app.web.openai.transcriptions import create_worker
 
 
 @click.command()
-@click.option("--host", help="Address to listen on (setting HOST).")
-@click.option("--port", type=int, help="Port to listen on (setting PORT).")
-@click.option("--model", help="Model for finals (setting TRANSCRIPTION_MODEL_ID).")
+@click.option("--host", help="Address to listen on (setting PARLEY_HOST).")
+@click.option("--port", type=int, help="Port to listen on (setting PARLEY_PORT).")
+@click.option("--model", help="Model for finals (setting PARLEY_TRANSCRIPTION_MODEL_ID).")
 @click.option("--at-once", type=click.IntRange(1), default=1, show_default=True, help="Finals it works on at once.")
 @click.option("--waiting", type=click.IntRange(0), default=8, show_default=True, help="Finals that may wait.")
 def worker(host: str | None, port: int | None, model: str | None, at_once: int, waiting: int) -> None:

@@ -111,13 +111,13 @@ async def open_decisions(url: str) -> AsyncIterator[DecisionLog]:
     try:
         engine = create_async_engine(url, pool_pre_ping=True)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
-        raise SettingsError(f"DATABASE_URL: {error}") from error
+        raise SettingsError(f"PARLEY_DATABASE_URL: {error}") from error
     try:
         try:
             await to_thread.run_sync(_try_file, engine.url)
             await _make_tables(engine)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise SettingsError(f"DATABASE_URL: the database cannot be opened: {error}") from error
+            raise SettingsError(f"PARLEY_DATABASE_URL: the database cannot be opened: {error}") from error
         decisions = DecisionLog(engine)
         try:
             yield decisions

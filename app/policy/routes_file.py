@@ -69,15 +69,15 @@ def read_routes(path: Path | None) -> Mapping[str, RouteTable]:
     """The routes by name. Blocking. Raises SettingsError that names the line and the key."""
     if path is None:
         return ONLY_LOCAL
-    document, source, routes = read_document(path, setting="ROUTES"), str(path), dict[str, RouteTable]()
+    document, source, routes = read_document(path, setting="PARLEY_ROUTES"), str(path), dict[str, RouteTable]()
     for name in document.table:
         if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
             raise SettingsError(f"{source}: {name}: a route's name has small letters, digits and hyphens")
         routes[name] = document.convert(cast(type[RouteTable], RouteTable), under=name)
     if not routes:
-        raise SettingsError(f"ROUTES: {path} names no route")
+        raise SettingsError(f"PARLEY_ROUTES: {path} names no route")
     if sum(isinstance(route, LocalRoute) for route in routes.values()) > 1:
-        raise SettingsError(f"ROUTES: {path} has more than one route with engine local")
+        raise SettingsError(f"PARLEY_ROUTES: {path} has more than one route with engine local")
     for name, route in routes.items():
         if isinstance(route, LocalRoute) and route.place is Place.CLOUD:
             raise SettingsError(f"{path}: {name}.place: the model in this process is on_prem")

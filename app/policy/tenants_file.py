@@ -31,7 +31,7 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:
     """Blocking. Raises SettingsError that names the line and the key."""
-    return _tenants(read_document(path, setting="TENANTS"))
+    return _tenants(read_document(path, setting="PARLEY_TENANTS"))
 
 
 def parse_tenants(text: str, source: str) -> tuple[Tenant, ...]:
@@ -52,5 +52,5 @@ def _tenants(document: TomlDocument) -> tuple[Tenant, ...]:
             owners[key] = name
         tenants.append(tenant)
     if not owners:
-        raise SettingsError(f"TENANTS: {source} has no key, so nobody could come in")
+        raise SettingsError(f"PARLEY_TENANTS: {source} has no key, so nobody could come in")
     return tuple(tenants)

@@ -70,5 +70,5 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        variable = "HOST" if isinstance(error, socket.gaierror) else "PORT"
+        variable = "PARLEY_HOST" if isinstance(error, socket.gaierror) else "PARLEY_PORT"
         raise SettingsError(f"{variable}: cannot listen on {host}:{port}: {error.strerror}") from error

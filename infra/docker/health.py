@@ -6,7 +6,8 @@ import sys
 from urllib.error import URLError
 from urllib.request import urlopen
 
-address = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}/health"
+port = os.environ.get("PARLEY_PORT") or os.environ.get("PORT") or "8000"
+address = f"http://127.0.0.1:{port}/health"
 try:
     with urlopen(address, timeout=4) as answer:
         print(answer.read().decode())

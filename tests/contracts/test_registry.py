@@ -52,5 +52,5 @@ def test_a_missing_extra_is_named():
     """What is not installed says how to install it."""
     table = {"parrot": registry.EngineEntry("no_such_package.parrot:open_parrot", "parrot")}
 
-    with pytest.raises(SettingsError, match=r"pip install 'parley\[parrot\]'"):
+    with pytest.raises(SettingsError, match=r"pip install 'parley-voice\[parrot\]'"):
         registry.load(table, "parrot")

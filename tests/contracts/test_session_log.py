@@ -92,7 +92,7 @@ async def test_size_is_what_lies_there(tmp_path):
 async def test_two_processes_cannot_share_it(tmp_path):
     """The second one is told why, and the first one's end makes room."""
     async with opened(tmp_path):
-        with pytest.raises(ProviderRefused, match="SPOOL_DIR"):
+        with pytest.raises(ProviderRefused, match="PARLEY_SPOOL_DIR"):
             async with opened(tmp_path):
                 pass
     async with opened(tmp_path):
@@ -105,7 +105,7 @@ async def test_nothing_of_it_can_be_read_without_the_key(tmp_path):
         await session_log.append("one", "journal", [b"a secret"])
 
     assert b"secret" not in (tmp_path / "one/journal").read_bytes()
-    for seal, words in ((None, "ARCHIVE_KEY is not set"), (AesCipher(bytes(32)), "does not open")):
+    for seal, words in ((None, "PARLEY_ARCHIVE_KEY is not set"), (AesCipher(bytes(32)), "does not open")):
         async with opened(tmp_path, seal) as session_log:
             with pytest.raises(ProviderRefused, match=words):
                 await session_log.read("one", "journal")
@@ -125,7 +125,7 @@ async def test_what_was_written_before_there_was_a_key_is_read_with_it(tmp_path)
 @pytest.mark.parametrize("key", ["", "short", "AAAA", "!" * 44])
 def test_a_key_that_is_none_is_refused(key):
     """It must be 32 bytes in base64."""
-    with pytest.raises(SettingsError, match="ARCHIVE_KEY"):
+    with pytest.raises(SettingsError, match="PARLEY_ARCHIVE_KEY"):
         cipher_from_key(key)
 
 

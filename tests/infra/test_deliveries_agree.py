@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from fnmatch import fnmatch
+from pathlib import Path
 
 import botocore.session
 import pytest
@@ -12,7 +13,8 @@ from botocore import xform_name
 
 from app.cli import parley
 from app.cli.embedded_metrics import VITALS_EVERY_SECONDS, embedded_metrics
-from app.config import Settings
+from app.config import Settings, settings_from
+from app.environment import ALIASES, variable
 from app.policy.routes_file import read_routes
 from app.web.listener import DRAIN_SECONDS, KEEP_ALIVE_SECONDS, PING_SECONDS
 from app.web.server import create_app
@@ -21,13 +23,14 @@ from tests.infra.shipped import DOCKER, JETSON, applied, compose, dockerfile_env
 from tests.infra.stub.terraform import ROOT
 from tests.serving import scripted_service
 
-SETTINGS = {name.upper() for name in Settings.model_fields}
+SETTINGS = {variable(field) for field in Settings.model_fields}
 VENDORS = {"AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_TENANT_ID", "AWS_REGION"}
 """Read by the clouds' own packages."""
 PROGRAMS = {"PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "UV_PYTHON_INSTALL_DIR"}
 AWAITED_PACKAGES: set[str] = set()
 """What the database's address needs in the image, and does not find there yet."""
 OURS = ("gateway", "worker")
+NO_FILE = Path("there is no such .env")
 
 
 @pytest.fixture(scope="module", params=["dev", "prod"])
@@ -62,7 +65,7 @@ def test_the_cloud_sets_what_the_code_reads(cloud):
         secrets = {each["name"] for each in container.get("secrets", ())}
         assert (environment.keys() | secrets) <= SETTINGS | VENDORS, name
         assert not environment.keys() & secrets
-        Settings(_env_file=None, **{key.lower(): value for key, value in environment.items() if key in SETTINGS})
+        settings_from(environment, NO_FILE, {})
 
 
 def test_compose_sets_what_the_code_reads(host):
@@ -70,7 +73,7 @@ def test_compose_sets_what_the_code_reads(host):
     for name in OURS:
         environment = host[name]["environment"] if name in host else {}
         assert environment.keys() <= SETTINGS, name
-        Settings(_env_file=None, **{key.lower(): value for key, value in environment.items() if key in SETTINGS})
+        settings_from(environment, NO_FILE, {})
 
 
 @pytest.mark.parametrize("folder", [DOCKER, JETSON], ids=["docker", "jetson"])
@@ -78,7 +81,7 @@ def test_the_image_sets_what_the_code_reads(folder):
     """And in the image."""
     environment = dockerfile_environment(folder / "Dockerfile")
 
-    assert environment.keys() <= SETTINGS | PROGRAMS
+    assert environment.keys() <= SETTINGS | ALIASES.keys() | PROGRAMS
 
 
 def test_commands_exist(cloud, host):
@@ -102,7 +105,7 @@ def test_the_routes_are_routes(cloud, tmp_path):
     assert routes["aws"].region == environment_of(cloud.containers()["gateway"])["AWS_REGION"]
     assert ("worker" in routes) == ("worker" in cloud.containers())
     if "worker" in routes:
-        port = environment_of(cloud.containers()["worker"])["PORT"]
+        port = environment_of(cloud.containers()["worker"])["PARLEY_PORT"]
         assert re.fullmatch(rf"http://worker\.parley-\w+\.internal:{port}/v1", routes["worker"].base_url)
     assert "routes.toml" in cloud.containers()["routes"]["command"][0]
 
@@ -110,7 +113,7 @@ def test_the_routes_are_routes(cloud, tmp_path):
 def test_the_workers_on_one_host_are_a_route():
     """And so is the file compose mounts."""
     routes = read_routes(DOCKER / "routes" / "worker.toml")
-    port = compose(DOCKER / "compose.yaml")["worker"]["environment"]["PORT"]
+    port = compose(DOCKER / "compose.yaml")["worker"]["environment"]["PARLEY_PORT"]
 
     assert routes["worker"].base_url == f"http://worker:{port}/v1"
 
@@ -121,7 +124,7 @@ def test_the_workers_on_one_host_are_a_route():
 def test_the_cloud_knocks_where_the_gateway_listens(cloud):
     """Load balancer, firewall, container and setting name one port; the health check names a route that exists."""
     container = cloud.containers()["gateway"]
-    port = int(environment_of(container)["PORT"])
+    port = int(environment_of(container)["PARLEY_PORT"])
     (target,) = cloud.of("aws_lb_target_group")
     (service,) = cloud.of("aws_ecs_service", module="gateway")
     ingress = cloud.of("aws_vpc_security_group_ingress_rule", "from_lb") + cloud.of(
@@ -132,12 +135,12 @@ def test_the_cloud_knocks_where_the_gateway_listens(cloud):
     assert (target["port"], service["load_balancer"][0]["container_port"]) == (port, port)
     assert {(each["from_port"], each["to_port"]) for each in ingress} == {(port, port)}
     assert target["health_check"][0]["path"] in _routes()
-    assert environment_of(container)["HOST"] == "0.0.0.0"
+    assert environment_of(container)["PARLEY_HOST"] == "0.0.0.0"
 
 
 def test_one_host_knocks_where_the_gateway_listens(host):
     """NGINX's upstream is the gateway's name and port, and is published on 80 and 443."""
-    port = host["gateway"]["environment"]["PORT"]
+    port = host["gateway"]["environment"]["PARLEY_PORT"]
     nginx = host["nginx"]
 
     assert nginx["environment"]["PARLEY_UPSTREAM"] == f"gateway:{port}"
@@ -178,7 +181,7 @@ def test_what_is_written_to_may_be_written_to(cloud, host):
     assert gateway["read_only"]
     assert writable | {each.split(":")[0] for each in gateway["tmpfs"]} == volumes
     assert gateway["environment"]["PARLEY_MODELS_DIR"] in {each["target"] for each in gateway["volumes"]}
-    assert any(gateway["environment"]["AUDIO_STORAGE_DIR"].startswith(path) for path in volumes)
+    assert any(gateway["environment"]["PARLEY_AUDIO_STORAGE_DIR"].startswith(path) for path in volumes)
 
 
 def test_what_is_for_operators_is_hidden(cloud):

@@ -284,9 +284,9 @@ def test_the_images_steps_make_a_server_that_starts_is_well_and_stops(tmp_path):
     environment = {
         "PATH": f"{prefix}/bin:/usr/bin:/bin",
         "HOME": str(tmp_path),
-        "PORT": "18431",
+        "PARLEY_PORT": "18431",
         "PARLEY_MODELS_DIR": str(Path(MODELS_DIR).resolve()),
-        "AUDIO_STORAGE_DIR": str(own / "recordings"),
+        "PARLEY_AUDIO_STORAGE_DIR": str(own / "recordings"),
     }
 
     server = subprocess.Popen(

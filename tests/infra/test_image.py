@@ -72,7 +72,7 @@ async def running(image: str, role: str, *options: str) -> AsyncIterator[Contain
         *(f"--security-opt={each}" for each in wanted["security_opt"]),
         *(f"--tmpfs={each}" for each in wanted["tmpfs"]),
     ]
-    environment = {"HOST": "127.0.0.1", "PORT": str(container.port), "REPLY_PROVIDER": "none"}
+    environment = {"PARLEY_HOST": "127.0.0.1", "PARLEY_PORT": str(container.port), "PARLEY_REPLY_PROVIDER": "none"}
     given = [f"--env={name}={value}" for name, value in environment.items()]
     await engine(
         "run",

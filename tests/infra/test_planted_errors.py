@@ -122,7 +122,7 @@ AGREEMENT = {
         "test_the_gateway_may_do_what_its_code_does_and_nothing_else",
     ),
     "a variable the code does not read": (
-        Planted("modules/gateway/main.tf", "MAX_SESSIONS      =", "SESSIONS_MAX      =", ""),
+        Planted("modules/gateway/main.tf", "PARLEY_MAX_SESSIONS      =", "SESSIONS_MAX      =", ""),
         "test_the_cloud_sets_what_the_code_reads",
     ),
     "a health check at the wrong door": (

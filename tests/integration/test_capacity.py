@@ -66,8 +66,7 @@ async def test_the_real_self_test_sets_a_plausible_number_and_it_holds(tmp_path)
     for name in ("whisper-tiny.en", "smart-turn-v3"):
         model(name)
     settings = Settings(
-        _env_file=None,
-        parley_models_dir=MODELS_DIR,
+        models_dir=MODELS_DIR,
         transcription_model_id="whisper-tiny.en",
         audio_storage_dir=tmp_path,
         database_url=f"sqlite+aiosqlite:///{tmp_path}/parley.db",

@@ -48,12 +48,11 @@ def settings(tmp_path, transcribe: TranscribeEmulator) -> Settings:
         missing("espeak-ng")
     (tmp_path / "routes.toml").write_text(ROUTES)
     return Settings(
-        _env_file=None,
-        parley_models_dir=MODELS_DIR,
+        models_dir=MODELS_DIR,
         audio_storage_dir=tmp_path / "recordings",
         database_url=f"sqlite+aiosqlite:///{tmp_path / 'parley.db'}",
         routes=tmp_path / "routes.toml",
-        parley_policy="cloud-first",
+        policy="cloud-first",
         aws_endpoint_url_transcribe_streaming=transcribe.url,
         reply_provider="embedded",
         reply_max_tokens=30,

@@ -43,11 +43,11 @@ def test_help_names_every_command():
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"PORT": "eighty"}, "PORT"),
-        ({"PORT": "1", "HOST": "192.0.2.1"}, "PORT: cannot listen on 192.0.2.1:1"),
+        ({"PARLEY_PORT": "eighty"}, "PORT"),
+        ({"PARLEY_PORT": "1", "PARLEY_HOST": "192.0.2.1"}, "PORT: cannot listen on 192.0.2.1:1"),
         ({"PARLEY_MODELS_DIR": "/nowhere"}, "parley models pull"),
-        ({"REPLY_PROVIDER": "openai", "OPENAI_API_KEY": ""}, "OPENAI_API_KEY"),
-        ({"AUDIO_STORAGE_DIR": "/proc/nowhere"}, "/proc/nowhere"),
+        ({"PARLEY_REPLY_PROVIDER": "openai", "OPENAI_API_KEY": ""}, "OPENAI_API_KEY"),
+        ({"PARLEY_AUDIO_STORAGE_DIR": "/proc/nowhere"}, "/proc/nowhere"),
     ],
 )
 def test_a_start_that_cannot_work_says_why_in_a_sentence(variables, words):
@@ -62,7 +62,7 @@ def test_a_start_that_cannot_work_says_why_in_a_sentence(variables, words):
         ):
             model(name)
 
-    done = parley("serve", **{"PORT": "0", **variables})
+    done = parley("serve", **{"PARLEY_PORT": "0", **variables})
 
     assert done.returncode == 1
     assert words in done.stderr
@@ -181,10 +181,10 @@ async def test_the_server_stops_in_good_order(tmp_path):
     environment = {
         **os.environ,
         "PARLEY_MODELS_DIR": str(MODELS_DIR),
-        "AUDIO_STORAGE_DIR": str(tmp_path),
-        "REPLY_PROVIDER": "none",
-        "SPEECH_PROVIDER": "none",
-        "PORT": "0",
+        "PARLEY_AUDIO_STORAGE_DIR": str(tmp_path),
+        "PARLEY_REPLY_PROVIDER": "none",
+        "PARLEY_SPEECH_PROVIDER": "none",
+        "PARLEY_PORT": "0",
     }
     async with await anyio.open_process(
         [sys.executable, "-m", "app", "serve"], env=environment, stderr=subprocess.PIPE
@@ -214,7 +214,7 @@ def test_the_doctor_finds_a_healthy_service_healthy(tmp_path):
     for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
         model(name)
 
-    done = parley("doctor", AUDIO_STORAGE_DIR=str(tmp_path), REPLY_PROVIDER="embedded")
+    done = parley("doctor", PARLEY_AUDIO_STORAGE_DIR=str(tmp_path), PARLEY_REPLY_PROVIDER="embedded")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(what in done.stdout for what in ("drafts", "finals", "replies", "voice", "archive"))
@@ -223,7 +223,7 @@ def test_the_doctor_finds_a_healthy_service_healthy(tmp_path):
 
 def test_the_doctor_names_what_is_ill(tmp_path):
     """A missing model and an archive that cannot be written are sentences, and the status says so."""
-    done = parley("doctor", PARLEY_MODELS_DIR=str(tmp_path), AUDIO_STORAGE_DIR="/proc/nowhere")
+    done = parley("doctor", PARLEY_MODELS_DIR=str(tmp_path), PARLEY_AUDIO_STORAGE_DIR="/proc/nowhere")
 
     assert done.returncode == 1
     assert "parley models pull" in done.stdout

@@ -164,7 +164,7 @@ async def test_a_database_that_went_away_and_came_back_gets_what_waited(postgres
 
 async def test_a_postgres_without_that_database_is_named(postgres):
     """By its setting, as a wrong password would be."""
-    with pytest.raises(SettingsError, match="DATABASE_URL"):
+    with pytest.raises(SettingsError, match="PARLEY_DATABASE_URL"):
         async with open_decisions(f"{postgres}/nowhere"):
             pass
 
@@ -172,7 +172,7 @@ async def test_a_postgres_without_that_database_is_named(postgres):
 @pytest.mark.parametrize("wrong", ["nonsense", "sqlite+aiosqlite:////no/such/folder/x.db", "postgresql+nodriver://x/y"])
 async def test_a_database_that_cannot_be_opened_is_named(wrong):
     """By its setting."""
-    with pytest.raises(SettingsError, match="DATABASE_URL"):
+    with pytest.raises(SettingsError, match="PARLEY_DATABASE_URL"):
         async with open_decisions(wrong):
             pass
 

@@ -29,8 +29,7 @@ async def place(tmp_path_factory):
         model(name)
     recordings = tmp_path_factory.mktemp("recordings")
     settings = Settings(
-        _env_file=None,
-        parley_models_dir=MODELS_DIR,
+        models_dir=MODELS_DIR,
         audio_storage_dir=recordings,
         database_url=f"sqlite+aiosqlite:///{recordings}/parley.db",
         reply_provider="embedded",

@@ -28,7 +28,7 @@ def test_both_transcripts_are_kept(tmp_path, monkeypatch):
                 await recorder.write_audio(AudioChunk(HANDS.pcm, 0))
 
     anyio.run(record)
-    monkeypatch.setenv("AUDIO_STORAGE_DIR", str(tmp_path))
+    monkeypatch.setenv("PARLEY_AUDIO_STORAGE_DIR", str(tmp_path))
     monkeypatch.setenv("PARLEY_MODELS_DIR", str(MODELS_DIR))
 
     for _ in range(2):

@@ -43,7 +43,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "app", "worker", "--port", str(self.port), "--model", "whisper-tiny.en"]
-        environment = {**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR), "DEVICE": "cpu"}
+        environment = {**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR), "PARLEY_DEVICE": "cpu"}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
     def kill(self) -> None:

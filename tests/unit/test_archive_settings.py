@@ -16,7 +16,7 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def settings(**given) -> Settings:
-    return Settings(_env_file=None, **given)
+    return Settings(**given)
 
 
 async def test_with_a_key_nothing_on_the_disk_can_be_read(tmp_path):
@@ -44,7 +44,7 @@ async def test_two_services_do_not_share_a_spool(tmp_path):
     """The second one is told at its start."""
     given = settings(audio_storage_dir=tmp_path)
     async with open_archive(given):
-        with pytest.raises(ProviderRefused, match="SPOOL_DIR"):
+        with pytest.raises(ProviderRefused, match="PARLEY_SPOOL_DIR"):
             async with open_archive(given):
                 pass
 
@@ -52,9 +52,9 @@ async def test_two_services_do_not_share_a_spool(tmp_path):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"blob_store": "s3"}, "S3_BUCKET"),
-        ({"blob_store": "azure"}, "AZURE_CONTAINER"),
-        ({"archive_key": "too short"}, "ARCHIVE_KEY"),
+        ({"blob_store": "s3"}, "PARLEY_S3_BUCKET"),
+        ({"blob_store": "azure"}, "PARLEY_AZURE_CONTAINER"),
+        ({"archive_key": "too short"}, "PARLEY_ARCHIVE_KEY"),
     ],
 )
 async def test_what_is_missing_is_named(tmp_path, given, words):

@@ -65,7 +65,7 @@ def test_the_file():
         ("[Acme]", r"tenants.toml: Acme: a tenant's name has"),
         ("[probes]", r"tenants.toml: probes: a tenant's name has"),
         (f'[a]\nkeys = ["{ACME}"]\n[b]\nkeys = ["{ACME}"]', r"tenants.toml: b.keys: sha256:........... is a key of a"),
-        ("[acme]", r"TENANTS: tenants.toml has no key, so nobody could come in"),
+        ("[acme]", r"PARLEY_TENANTS: tenants.toml has no key, so nobody could come in"),
         ("x = = 2", r"tenants.toml: invalid value"),
     ],
 )
@@ -91,7 +91,7 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
 
 def test_a_missing_file_is_named_by_its_setting(tmp_path):
     """The start stops: a server that should be closed does not come up open."""
-    with pytest.raises(SettingsError, match=r"^TENANTS: .*none\.toml cannot be read"):
+    with pytest.raises(SettingsError, match=r"^PARLEY_TENANTS: .*none\.toml cannot be read"):
         read_tenants(tmp_path / "none.toml")
 
 

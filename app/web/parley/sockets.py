@@ -40,7 +40,9 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
     client = SocketClient(socket, raw=raw)
     try:
         if not may_connect(socket.headers.get("origin"), socket.headers.get("host"), service.allowed_origins):
-            error = ClientError(ClientFault.ORIGIN_REFUSED, "this web origin may not connect; see ALLOWED_ORIGINS")
+            error = ClientError(
+                ClientFault.ORIGIN_REFUSED, "this web origin may not connect; see PARLEY_ALLOWED_ORIGINS"
+            )
             await _end(client, error, POLICY_VIOLATION)
         elif full := service.admission.refusal(socket.user):
             await client.send(messages.ErrorMessage("no_capacity", full, fatal=True))

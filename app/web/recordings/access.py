@@ -49,7 +49,7 @@ def _known_page(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHand
     """A foreign web page cannot use a visitor's browser to read or delete."""
     headers, allowed = connection.headers, connection.app.state.service.allowed_origins
     if not may_connect(headers.get("origin"), headers.get("host"), allowed):
-        raise ClientError(ClientFault.ORIGIN_REFUSED, "this web origin may not ask; see ALLOWED_ORIGINS")
+        raise ClientError(ClientFault.ORIGIN_REFUSED, "this web origin may not ask; see PARLEY_ALLOWED_ORIGINS")
 
 
 def _told(_: Request[Any, Any, Any], error: ParleyError) -> Response[dict[str, str]]:

@@ -15,13 +15,13 @@ output "audience" {
 output "environment" {
   description = "Settings that send the gateway's audio here."
   value = {
-    BLOB_STORE        = "azure"
-    AZURE_ACCOUNT_URL = azurerm_storage_account.this.primary_blob_endpoint
-    AZURE_CONTAINER   = azurerm_storage_container.this.name
+    PARLEY_BLOB_STORE        = "azure"
+    PARLEY_AZURE_ACCOUNT_URL = azurerm_storage_account.this.primary_blob_endpoint
+    PARLEY_AZURE_CONTAINER   = azurerm_storage_container.this.name
   }
 }
 
 output "secrets" {
   description = "Setting of the gateway, and the ARN of the secret that holds it; empty where the identity is federated."
-  value       = local.federated ? {} : { AZURE_CONNECTION_STRING = aws_secretsmanager_secret.this[0].arn }
+  value       = local.federated ? {} : { PARLEY_AZURE_CONNECTION_STRING = aws_secretsmanager_secret.this[0].arn }
 }

@@ -15,8 +15,8 @@ output "bucket" {
 output "environment" {
   description = "Settings that send the gateway's audio here."
   value = {
-    BLOB_STORE  = "s3"
-    BLOB_PREFIX = var.prefix
-    S3_BUCKET   = aws_s3_bucket.this.id
+    PARLEY_BLOB_STORE  = "s3"
+    PARLEY_BLOB_PREFIX = var.prefix
+    PARLEY_S3_BUCKET   = aws_s3_bucket.this.id
   }
 }

@@ -1,6 +1,6 @@
 output "secrets" {
   description = "Setting of the gateway, and the ARN of the secret that holds it."
-  value       = { DATABASE_URL = aws_secretsmanager_secret.this.arn }
+  value       = { PARLEY_DATABASE_URL = aws_secretsmanager_secret.this.arn }
 }
 
 output "endpoint" {

@@ -10,15 +10,15 @@ locals {
   environment = merge(
     var.environment,
     {
-      ALLOWED_ORIGINS   = join(",", var.allowed_origins)
-      AUDIO_STORAGE_DIR = "${local.own}/recordings"
-      AWS_REGION        = data.aws_region.this.region
-      HOST              = "0.0.0.0"
-      MAX_SESSIONS      = tostring(var.max_sessions)
-      PARLEY_MODELS_DIR = local.models
-      PORT              = tostring(var.port)
+      PARLEY_ALLOWED_ORIGINS   = join(",", var.allowed_origins)
+      PARLEY_AUDIO_STORAGE_DIR = "${local.own}/recordings"
+      AWS_REGION               = data.aws_region.this.region
+      PARLEY_HOST              = "0.0.0.0"
+      PARLEY_MAX_SESSIONS      = tostring(var.max_sessions)
+      PARLEY_MODELS_DIR        = local.models
+      PARLEY_PORT              = tostring(var.port)
     },
-    var.routes == null ? {} : { ROUTES = "${local.own}/routes.toml" },
+    var.routes == null ? {} : { PARLEY_ROUTES = "${local.own}/routes.toml" },
     var.azure == null ? {} : {
       AZURE_CLIENT_ID            = var.azure.client_id
       AZURE_FEDERATED_TOKEN_FILE = "${local.tokens}/token"

@@ -11,13 +11,13 @@ locals {
   own    = "/var/lib/parley/own"
 
   environment = merge(
-    { TRANSCRIPTION_MODEL_ID = "whisper-large-v3-turbo" },
+    { PARLEY_TRANSCRIPTION_MODEL_ID = "whisper-large-v3-turbo" },
     var.environment,
     {
-      DEVICE            = "cuda"
-      HOST              = "0.0.0.0"
+      PARLEY_DEVICE     = "cuda"
+      PARLEY_HOST       = "0.0.0.0"
       PARLEY_MODELS_DIR = local.models
-      PORT              = tostring(var.port)
+      PARLEY_PORT       = tostring(var.port)
     },
   )
 

@@ -46,7 +46,7 @@ run "a_secret_where_one_may_not_federate" {
   }
 
   assert {
-    condition     = length(azurerm_federated_identity_credential.this) == 0 && contains(keys(output.secrets), "AZURE_CONNECTION_STRING") && output.azure == null && output.audience == null
+    condition     = length(azurerm_federated_identity_credential.this) == 0 && contains(keys(output.secrets), "PARLEY_AZURE_CONNECTION_STRING") && output.azure == null && output.audience == null
     error_message = "Then a secret, and no token."
   }
 }

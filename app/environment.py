@@ -1,0 +1,142 @@
+"""Which setting each variable of the environment and of `.env` gives: names, aliases, misspellings. No I/O.
+
+A setting's variable is `PARLEY_` and the field's name in capitals, so that nothing of the operating system's
+(`LANGUAGE`, `HOST`) is taken for ours. Two kinds of names have no prefix: those of the vendors, which other
+programs read as well, and five short aliases, which hosting platforms set.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from app.domain.errors import SettingsError
+
+PREFIX = "PARLEY_"
+
+VENDOR_FIELDS = frozenset(
+    {
+        "aws_endpoint_url_transcribe_streaming",
+        "aws_region",
+        "ollama_base_url",
+        "ollama_model",
+        "openai_api_key",
+        "openai_base_url",
+        "openai_model",
+    }
+)
+"""Their variables are the vendors' own, without the prefix."""
+
+ALIASES = {
+    "AUDIO_STORAGE_DIR": "audio_storage_dir",
+    "HOST": "host",
+    "LOG_LEVEL": "log_level",
+    "PORT": "port",
+    "TRANSCRIPTION_MODEL_ID": "transcription_model_id",
+}
+"""Names that need no prefix; the prefixed name wins."""
+
+EMPTY_MEANS_SOMETHING = frozenset({"language"})
+"""Every other variable that is empty counts as not set."""
+
+NOT_SETTINGS = {
+    "PARLEY_CONTAINER_ENGINE": "tests: the program that runs containers",
+    "PARLEY_HOME": "infra/jetson: where everything of the box lies",
+    "PARLEY_KEY": "`parley talk` and `parley policy`: the key shown to a server",
+    "PARLEY_NODE_MODULES": "tests: where the browser tests find their packages",
+    "PARLEY_PICTURES": "tests: where screenshots go",
+    "PARLEY_SPEECH_DIR": "bench and tests: the speech corpus",
+    "PARLEY_STRICT": "tests: what is missing fails instead of being skipped",
+    "PARLEY_TAG": "infra: the image's tag",
+    "PARLEY_TERRAFORM_SCHEMAS": "tests: the providers' schemas",
+    "PARLEY_UPSTREAM": "infra: where NGINX finds the gateway",
+    "PARLEY_WRITE_DOCS": "tests: write generated pages anew",
+}
+"""Variables with the prefix that the program's settings do not have, and who reads them."""
+
+_KUBERNETES = re.compile(r"PARLEY\w*_(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP|SCTP)\w*)")
+"""What Kubernetes sets in every container beside a Service whose name begins with `parley`."""
+REMOVED = ("GOOGLE_DRIVE_TOKEN", "VAD_AGGRESSIVENESS")
+"""Settings there were once."""
+_OF_OTHERS = frozenset({"DATABASE_URL", "DEVICE", "LANGUAGE"})
+"""Old names that other programs set, too: in the environment they mean nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSettings:
+    """What was set, not checked yet."""
+
+    values: Mapping[str, str]
+    """By field; white space around a value is gone."""
+    names: Mapping[str, str]
+    """The variable each came from."""
+    warnings: tuple[str, ...]
+    """Sentences about variables that were set and are not used."""
+
+
+def variable(field: str) -> str:
+    """The variable of this setting."""
+    return field.upper() if field in VENDOR_FIELDS else f"{PREFIX}{field.upper()}"
+
+
+def given_settings(
+    fields: Collection[str],
+    environment: Mapping[str, str],
+    env_file: Mapping[str, str],
+    *,
+    is_host: Callable[[str], bool],
+) -> GivenSettings:
+    """The settings in these two. A prefixed name wins over an alias, the environment over the file.
+
+    `is_host` says whether a name or an address can be listened on: `HOST`, which compilers set, is left alone
+    where it cannot. Raises SettingsError where a variable has our prefix and no setting has its name.
+    """
+    sources = _own(environment), _own(env_file)
+    _refuse_unknown(fields, sources)
+    values, names = dict[str, str](), dict[str, str]()
+    warnings = [*_old_names(fields, environment, _OF_OTHERS), *_old_names(fields, env_file, frozenset())]
+    aliases = {field: name for name, field in ALIASES.items()}
+    for field in fields:
+        for name in (variable(field), *([aliases[field]] if field in aliases else [])):
+            value = next(
+                (s[name] for s in sources if s.get(name) or (name in s and field in EMPTY_MEANS_SOMETHING)), None
+            )
+            if value is None:
+                continue
+            if name == "HOST" and not is_host(value):
+                warnings.append(f"HOST is {value!r}, which is no address here: it is not used (PARLEY_HOST is)")
+                continue
+            values[field], names[field] = value, name
+            break
+    return GivenSettings(values, names, tuple(warnings))
+
+
+def _own(variables: Mapping[str, str]) -> dict[str, str]:
+    """Stripped, and without what Kubernetes sets in our name."""
+    stripped = {name: value.strip() for name, value in variables.items()}
+    return {
+        name: value
+        for name, value in stripped.items()
+        if not _KUBERNETES.fullmatch(name) and not (name == "PARLEY_PORT" and value.startswith("tcp://"))
+    }
+
+
+def _refuse_unknown(fields: Collection[str], sources: Collection[Mapping[str, str]]) -> None:
+    known = {*map(variable, fields), *NOT_SETTINGS}
+    unknown = sorted({name for source in sources for name in source if name.startswith(PREFIX)} - known)
+    if not unknown:
+        return
+    sentences = []
+    for name in unknown:
+        close = get_close_matches(name, known, n=1)
+        sentences.append(f"{name}: no setting has this name{f'; did you mean {close[0]}?' if close else ''}")
+    raise SettingsError("; ".join(sentences))
+
+
+def _old_names(fields: Collection[str], variables: Mapping[str, str], silent: Collection[str]) -> Iterator[str]:
+    """Settings had no prefix before."""
+    yield from (f"{name} is not read: there is no such setting any more" for name in REMOVED if name in variables)
+    for field in fields:
+        old = field.upper()
+        if old in variables and variable(field) != old and old not in ALIASES and old not in silent:
+            yield f"{old} is not read: the setting is named {variable(field)}"
