@@ -65,7 +65,7 @@ CIPHERS: EngineTable = {
 PROBES: EngineTable = {
     "aws": EngineEntry("providers.aws.check:check", "aws"),
     "device": EngineEntry("providers.local.asr.whisper_model:choose_device", "local"),
-    "ollama": EngineEntry("providers.openai.chat:answers", "openai"),
+    "ollama": EngineEntry("providers.openai.models:model_problem", "openai"),
 }
 """Questions to a provider that is not opened yet."""
 

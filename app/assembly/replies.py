@@ -20,10 +20,11 @@ async def reply_provider(settings: Settings) -> str:
     if settings.openai_api_key is not None:
         return "openai"
     try:
-        answers = registry.load(registry.PROBES, "ollama")
+        model_problem = registry.load(registry.PROBES, "ollama")
     except SettingsError:  # without the extra there is nobody to ask
         return "embedded"
-    return "ollama" if await answers(settings.ollama_base_url) else "embedded"
+    problem = await model_problem(settings.ollama_base_url, settings.ollama_model)
+    return "embedded" if problem else "ollama"
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from app.assembly.archive import open_store, place
 from app.assembly.replies import reply_provider
 from app.assembly.speech import finals_model, model_folder
 from app.config import Settings, read_settings
-from app.domain.errors import ParleyError
+from app.domain.errors import ParleyError, SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,10 @@ async def _replies(settings: Settings) -> str:
     if provider == "embedded":
         return f"embedded: {await to_thread.run_sync(model_folder, settings, settings.reply_model_id)}"
     if provider == "ollama":
-        answers = registry.load(registry.PROBES, "ollama")
-        state = "answers" if await answers(settings.ollama_base_url) else "does not answer"
-        return f"ollama at {settings.ollama_base_url} {state}"
+        model_problem = registry.load(registry.PROBES, "ollama")
+        if problem := await model_problem(settings.ollama_base_url, settings.ollama_model):
+            raise SettingsError(problem)
+        return f"ollama: {settings.ollama_model} at {settings.ollama_base_url}"
     return provider
 
 

@@ -1,33 +1,36 @@
-"""Answers over OpenAI's chat protocol: OpenAI itself, Ollama, or any server that speaks it.
+"""Replies over OpenAI's chat protocol: OpenAI itself, Ollama, or any server that speaks it.
 
-One more attempt is made where the service fails before its first word; after that word there is
-none, because a listener would hear the beginning twice. Closing the answer closes the stream.
+A request that fails before its first delta is retried once; after that delta it is not, because a listener would hear
+the beginning twice. Closing the reply closes the stream.
 """
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-import openai
-from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+import httpx
+import stamina
 
-from app.domain.dialog.conversation import Message, Role
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
-from providers.openai.errors import our_errors
+from app.domain.dialog.conversation import Message
+from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, RequestRefused
+from providers.openai.chat_chunks import DONE, ChatChunk, UnreadableChunk, read_chunk
+from providers.openai.client import open_client
+from providers.openai.errors import raise_for_status, translate_errors
+from providers.openai.sse import EventDecoder
 
-_LONGEST_RETRY_AFTER_S = 1.0
-_LAST_EVENT_S = 0.2
+_MAX_RETRY_AFTER_S = 1.0
+"""A server that asks for a longer pause is not asked again: nobody waits that long for a reply to begin."""
+_DRAIN_TIMEOUT_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class ChatReplies:
     """A ReplyGenerator over one HTTP client."""
 
-    client: openai.AsyncOpenAI
+    client: httpx.AsyncClient
     provider: str
     options: dict[str, Any]
     first_token_timeout_s: float
@@ -35,79 +38,87 @@ class ChatReplies:
     retry_after_s: float
 
     async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
-        messages = [_spoken(message) for message in conversation]
-        has_begun = False
-        try:
-            async with aclosing(self._attempt(messages)) as deltas:
-                async for delta in deltas:
-                    has_begun = True
-                    yield delta
-        except (ProviderDown, ProviderBusy) as error:
-            pause = self._pause(error)
-            if has_begun or pause is None:
-                raise
-        else:
-            return
-        await anyio.sleep(pause)
-        async with aclosing(self._attempt(messages)) as deltas:
+        """Text deltas of the answer. Raises a ProviderError, or RequestRefused where the model declines to answer."""
+        messages = [{"role": str(message.role), "content": message.text} for message in conversation]
+        async with AsyncExitStack() as attempts:
+            async for attempt in stamina.retry_context(
+                on=self._backoff, attempts=2, timeout=None, wait_initial=self.retry_after_s, wait_jitter=0
+            ):
+                with attempt:
+                    deltas = await attempts.enter_async_context(aclosing(self._request(messages)))
+                    first = await anext(deltas)
+            yield first
             async for delta in deltas:
                 yield delta
 
-    def _pause(self, error: ProviderDown | ProviderBusy) -> float | None:
-        """Seconds until another attempt is worth while; None where it is not."""
-        cause = error.__cause__
-        if isinstance(cause, TimeoutError | openai.APITimeoutError):
-            return None
-        wished = cause.response.headers.get("retry-after", "") if isinstance(cause, openai.APIStatusError) else ""
-        if not wished:
-            return self.retry_after_s
-        return float(wished) if wished.isdecimal() and int(wished) <= _LONGEST_RETRY_AFTER_S else None
+    def _backoff(self, error: Exception) -> bool | float:
+        """Whether another attempt is worth while, or the seconds until then where the server names them."""
+        if not isinstance(error, ProviderDown | ProviderBusy):
+            return False
+        match error.__cause__:
+            case TimeoutError() | httpx.TimeoutException():
+                return False
+            case httpx.HTTPStatusError(response=response) if asked := response.headers.get("retry-after", ""):
+                return float(asked) if asked.isdecimal() and int(asked) <= _MAX_RETRY_AFTER_S else False
+        return True
 
-    async def _attempt(self, messages: list[ChatCompletionMessageParam]) -> AsyncGenerator[str, None]:
-        has_spoken = False
-        with our_errors(self.provider):
-            with anyio.fail_after(self.first_token_timeout_s):
-                stream: openai.AsyncStream[ChatCompletionChunk] = await self.client.chat.completions.create(
-                    messages=messages, stream=True, **self.options
-                )
-            async with stream:
-                ending = None
-                while not ending:
-                    with anyio.fail_after(self.token_timeout_s if has_spoken else self.first_token_timeout_s):
-                        chunk = await anext(stream, None)
-                    if chunk is None:
-                        raise ProviderMisbehaved(self.provider, "broke off its answer")
-                    delta, ending = self._read(chunk)
-                    if delta:
-                        has_spoken = True
-                        yield delta
-                # The rest of the stream says nothing, but a connection read to its end serves the next answer.
-                with anyio.move_on_after(_LAST_EVENT_S):
-                    await anext(stream, None)
-        if ending == "content_filter":
-            raise ProviderRefused(self.provider, "held back its answer")
-        if not has_spoken:
+    async def _request(self, messages: list[dict[str, str]]) -> AsyncGenerator[str, None]:
+        """The deltas of one request, none of them empty, and at least one."""
+        body = {"messages": messages, "stream": True, **self.options}
+        with translate_errors(self.provider):
+            async with AsyncExitStack() as stack:
+                with anyio.fail_after(self.first_token_timeout_s):
+                    request = self.client.stream("POST", "chat/completions", json=body)
+                    response = await stack.enter_async_context(request)
+                    await raise_for_status(response)
+                chunks = await stack.enter_async_context(aclosing(self._chunks(response)))
+                async for delta in self._deltas(chunks):
+                    yield delta
+
+    async def _deltas(self, chunks: AsyncGenerator[ChatChunk, None]) -> AsyncGenerator[str, None]:
+        has_text = has_reasoning = is_refusal = False
+        finish_reason = ""
+        while not finish_reason:
+            with anyio.fail_after(self.token_timeout_s if has_text else self.first_token_timeout_s):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                raise ProviderMisbehaved(self.provider, "broke off its answer")
+            finish_reason = chunk.finish_reason
+            has_reasoning |= chunk.has_reasoning
+            is_refusal |= chunk.is_refusal
+            if chunk.text:
+                has_text = True
+                yield chunk.text
+        # A connection that was read to its end serves the next request; the answer is complete either way.
+        with anyio.move_on_after(_DRAIN_TIMEOUT_S), suppress(httpx.HTTPError, ProviderMisbehaved, UnicodeDecodeError):
+            async for _ in chunks:
+                pass
+        if finish_reason == "content_filter" or (is_refusal and not has_text):
+            raise RequestRefused(self.provider, "held back its answer")
+        if not has_text and has_reasoning:
+            raise ProviderMisbehaved(
+                self.provider, "used all its tokens for thinking: allow more, or turn thinking off"
+            )
+        if not has_text:
             raise ProviderMisbehaved(self.provider, "answered with nothing")
 
-    def _read(self, chunk: ChatCompletionChunk) -> tuple[str, str | None]:
-        """The words of one chunk, and how the answer ended where it did. The SDK checks no shapes."""
+    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[ChatChunk, None]:
+        """Chunks up to the end of the stream; `[DONE]` is a chunk that ends the answer, for it may be the only one."""
+        decoder = EventDecoder()
         try:
-            if not chunk.choices:
-                return "", None
-            choice = chunk.choices[0]
-            return str(choice.delta.content or ""), choice.finish_reason
-        except (AttributeError, TypeError, LookupError) as error:
+            async with aclosing(_parts(response)) as parts:
+                async for part in parts:
+                    for data in decoder.finish() if part is None else decoder.push(part):
+                        yield ChatChunk(finish_reason="stop") if data.strip() == DONE else read_chunk(data)
+        except UnreadableChunk as error:
             raise ProviderMisbehaved(self.provider, "sent something that is no answer") from error
 
 
-def _spoken(message: Message) -> ChatCompletionMessageParam:
-    match message.role:
-        case Role.SYSTEM:
-            return {"role": "system", "content": message.text}
-        case Role.USER:
-            return {"role": "user", "content": message.text}
-        case Role.ASSISTANT:
-            return {"role": "assistant", "content": message.text}
+async def _parts(response: httpx.Response) -> AsyncGenerator[bytes | None, None]:
+    """The body as it arrives, and None behind it."""
+    async for part in response.aiter_bytes():
+        yield part
+    yield None
 
 
 @asynccontextmanager
@@ -124,24 +135,11 @@ async def open_chat(
     token_timeout_s: float = 5.0,
     retry_after_s: float = 0.2,
 ) -> AsyncIterator[ChatReplies]:
-    """A client for one model behind one address; a server without keys takes any `api_key`."""
+    """A client for one model at one address; a server without keys needs no `api_key`. Raises SettingsError."""
     # OpenAI's newer models know only the new name, other servers often only the old one.
     limit = "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"
     options: dict[str, Any] = {"model": model, limit: max_tokens}
     if temperature is not None:
         options["temperature"] = temperature
-    timeout = openai.Timeout(None, connect=connect_timeout_s)
-    key = api_key or "none"  # because the SDK insists on one
-    async with openai.AsyncOpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=0) as client:
+    async with open_client(provider_name, base_url, api_key, connect_timeout_s=connect_timeout_s) as client:
         yield ChatReplies(client, provider_name, options, first_token_timeout_s, token_timeout_s, retry_after_s)
-
-
-async def answers(base_url: str, *, within_s: float = 0.5) -> bool:
-    """Whether a server without keys, such as Ollama, lists its models at this address."""
-    async with openai.AsyncOpenAI(base_url=base_url, api_key="none", timeout=within_s, max_retries=0) as client:
-        try:
-            with anyio.fail_after(within_s):
-                await client.models.list()
-        except (openai.OpenAIError, TimeoutError, json.JSONDecodeError):
-            return False
-    return True

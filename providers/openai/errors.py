@@ -1,30 +1,68 @@
-"""The one translator from the SDK's errors to ours."""
+"""The one translator from HTTP errors of an OpenAI-compatible server to ours."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-import openai
+import httpx
 
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
+from app.domain.errors import (
+    ParleyError,
+    ProviderBusy,
+    ProviderDown,
+    ProviderMisbehaved,
+    ProviderRefused,
+    RequestRefused,
+)
+
+_REQUEST_CODES = frozenset({"context_length_exceeded", "content_policy_violation", "content_filter", "request_refused"})
+"""Error codes that blame this request alone; those that speak of a language are recognised by that word."""
 
 
 @contextmanager
-def our_errors(provider: str) -> Iterator[None]:
-    """Around every call of the SDK."""
+def translate_errors(provider: str) -> Iterator[None]:
+    """Raise what httpx and an answer's decoding raise as one of our errors; the vendor's words stay in `__cause__`."""
     try:
         yield
-    except (openai.APIConnectionError, TimeoutError) as error:
-        raise ProviderDown(provider, "cannot be reached, or went silent") from error
-    except openai.RateLimitError as error:
-        if error.code == "insufficient_quota":
-            raise ProviderRefused(provider, "the account's quota is used up") from error
-        raise ProviderBusy(provider, "has too many requests") from error
-    except openai.InternalServerError as error:
-        if error.status_code == 503 and "retry-after" in error.response.headers:
-            raise ProviderBusy(provider, "has no room") from error
-        raise ProviderDown(provider, f"failed inside (HTTP {error.status_code})") from error
-    except openai.APIStatusError as error:
-        raise ProviderRefused(provider, f"refused the request (HTTP {error.status_code})") from error
-    except (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except httpx.HTTPStatusError as error:
+        raise _by_status(provider, error.response) from error
+    except (httpx.DecodingError, httpx.TooManyRedirects, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ProviderMisbehaved(provider, "sent something that is no answer") from error
+    except (httpx.TransportError, httpx.StreamError, TimeoutError) as error:
+        raise ProviderDown(provider, "cannot be reached, or went silent") from error
+
+
+async def raise_for_status(response: httpx.Response) -> None:
+    """Raise httpx.HTTPStatusError for an error status, with the body read, which says what the status means."""
+    if response.is_error:
+        await response.aread()
+        response.raise_for_status()
+
+
+def _by_status(provider: str, response: httpx.Response) -> ParleyError:
+    status, error = response.status_code, _error_object(response)
+    code = str(error.get("code") or "")
+    if status == 429:
+        if code == "insufficient_quota":
+            return ProviderRefused(provider, "the account's quota is used up")
+        return ProviderBusy(provider, "has too many requests")
+    if status == 503 and "retry-after" in response.headers:
+        return ProviderBusy(provider, "has no room")
+    if status >= 500:
+        return ProviderDown(provider, f"failed inside (HTTP {status})")
+    if status in {400, 422} and (error.get("param") == "language" or "language" in code):
+        return RequestRefused(provider, "does not know this language")
+    if status in {400, 422} and code in _REQUEST_CODES:
+        return RequestRefused(provider, f"refused this request ({code})")
+    return ProviderRefused(provider, f"refused the request (HTTP {status})")
+
+
+def _error_object(response: httpx.Response) -> Mapping[str, Any]:
+    """`error` of the body, as OpenAI writes it; empty where the server writes something else."""
+    try:
+        body = response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}

@@ -1,7 +1,7 @@
 """Finals over `POST /audio/transcriptions`: OpenAI itself, a Parley worker, or any compatible server.
 
 The whole utterance goes up as one WAV file when it has ended; there are no interims. Nothing is
-tried again here: the router replays an utterance elsewhere sooner than a retry would help.
+retried here: the router sends the utterance elsewhere sooner than a retry would help.
 """
 
 import wave
@@ -12,15 +12,16 @@ from io import BytesIO
 from typing import Any
 
 import anyio
-import openai
+import httpx
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk, ms
 from app.domain.errors import ProviderMisbehaved, ProviderRefused
 from app.domain.routing.load import EngineLoad
 from app.domain.transcript import Hypothesis
-from providers.openai.errors import our_errors
+from providers.openai.client import open_client
+from providers.openai.errors import raise_for_status, translate_errors
 
-_SHORTEST = ms(200) * BYTES_PER_SAMPLE
+_MIN_BYTES = ms(200) * BYTES_PER_SAMPLE
 """OpenAI refuses files of less than a tenth of a second."""
 
 
@@ -28,49 +29,55 @@ _SHORTEST = ms(200) * BYTES_PER_SAMPLE
 class UploadingTranscriber:
     """A Transcriber over one HTTP client."""
 
-    client: openai.AsyncOpenAI
+    client: httpx.AsyncClient
     provider: str
     model: str
     prompt: str
-    answer_timeout_s: float
+    response_timeout_s: float
 
     async def load(self) -> EngineLoad | None:
-        """What a Parley worker's `/health` says; None where the server has no such page."""
+        """What a Parley worker's `/health` reports; None where the server has no such page."""
         root = str(self.client.base_url).rstrip("/").removesuffix("/v1")
-        told: Any = None
         try:
-            with our_errors(self.provider):
-                told = await self.client.with_options(base_url=root).get("/health", cast_to=object)
+            with translate_errors(self.provider):
+                response = await self.client.get(f"{root}/health")
+                await raise_for_status(response)
+                health = response.json()
         except (ProviderRefused, ProviderMisbehaved):
             return None
-        match told:
+        match health:
             case {"queue": int(queue), "atOnce": int(at_once)} if at_once > 0:
-                p50, p95 = (ms if isinstance(ms, float) else None for ms in map(told.get, ("p50Ms", "p95Ms")))
-                return EngineLoad(queue, at_once, p50, p95)
+                p50_ms, p95_ms = (ms if isinstance(ms, float) else None for ms in map(health.get, ("p50Ms", "p95Ms")))
+                return EngineLoad(queue, at_once, p50_ms, p95_ms)
         return None
 
     async def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
+        """One final, once the utterance has ended. Raises ProviderError, or RequestRefused for an unknown language."""
         pcm = bytearray()
         async for chunk in utterance:
             pcm += chunk.pcm
         if not any(pcm):
             yield Hypothesis("", is_final=True, language=language)
             return
-        options: dict[str, Any] = {"language": language} if language else {}
+        fields = {"model": self.model, "response_format": "json"}
+        if language:
+            fields["language"] = language
         if self.prompt:
-            options["prompt"] = self.prompt
-        with our_errors(self.provider), anyio.fail_after(self.answer_timeout_s):
-            answer = await self.client.audio.transcriptions.create(
-                file=("utterance.wav", _wav(pcm), "audio/wav"), model=self.model, response_format="json", **options
-            )
-        text = getattr(answer, "text", None)
-        if not isinstance(text, str):
-            raise ProviderMisbehaved(self.provider, "sent something that is no transcript")
-        confidence = getattr(answer, "confidence", None)  # a Parley worker adds it
-        known = confidence if isinstance(confidence, float) else None
-        yield Hypothesis(text.strip(), is_final=True, language=language, confidence=known)
+            fields["prompt"] = self.prompt
+        file = ("utterance.wav", _wav(pcm), "audio/wav")
+        with translate_errors(self.provider), anyio.fail_after(self.response_timeout_s):
+            response = await self.client.post("audio/transcriptions", data=fields, files={"file": file})
+            await raise_for_status(response)
+            body: Any = response.json()
+        match body:
+            case {"text": str(text)}:
+                confidence = body.get("confidence")  # because a Parley worker adds it
+                known = confidence if isinstance(confidence, float) else None
+                yield Hypothesis(text.strip(), is_final=True, language=language, confidence=known)
+            case _:
+                raise ProviderMisbehaved(self.provider, "sent something that is no transcript")
 
 
 def _wav(pcm: bytearray) -> bytes:
@@ -79,7 +86,7 @@ def _wav(pcm: bytearray) -> bytes:
         out.setnchannels(1)
         out.setsampwidth(BYTES_PER_SAMPLE)
         out.setframerate(SAMPLE_RATE)
-        out.writeframes(bytes(pcm.ljust(_SHORTEST, b"\0")))
+        out.writeframes(bytes(pcm.ljust(_MIN_BYTES, b"\0")))
     return file.getvalue()
 
 
@@ -92,10 +99,8 @@ async def open_transcription(
     model: str,
     prompt: str = "",
     connect_timeout_s: float = 2.0,
-    answer_timeout_s: float = 30.0,
+    response_timeout_s: float = 30.0,
 ) -> AsyncIterator[UploadingTranscriber]:
-    """A client for one model behind one address; a server without keys takes any `api_key`."""
-    timeout = openai.Timeout(None, connect=connect_timeout_s)
-    key = api_key or "none"  # because the SDK insists on one
-    async with openai.AsyncOpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=0) as client:
-        yield UploadingTranscriber(client, provider_name, model, prompt, answer_timeout_s)
+    """A client for one model at one address; a server without keys needs no `api_key`. Raises SettingsError."""
+    async with open_client(provider_name, base_url, api_key, connect_timeout_s=connect_timeout_s) as client:
+        yield UploadingTranscriber(client, provider_name, model, prompt, response_timeout_s)

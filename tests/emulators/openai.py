@@ -49,6 +49,7 @@ class OpenAIEmulator:
     script: Script = field(default_factory=Script)
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    models: tuple[str, ...] = ("small",)
     clients: set[int] = field(default_factory=set)
     """The ports that requests came from: one for each connection."""
 
@@ -64,7 +65,8 @@ class OpenAIEmulator:
             if self.script.stalls_after is not None:
                 await receive_disconnect(receive)
                 return
-            await respond(send, 200, {"object": "list", "data": [{"id": "small", "object": "model"}]})
+            models = [{"id": name, "object": "model"} for name in self.models]
+            await respond(send, 200, {"object": "list", "data": models})
             return
         body = b""
         while (event := await receive())["type"] == "http.request":
@@ -120,7 +122,7 @@ class OpenAIEmulator:
             await asyncio.Event().wait()
 
 
-def chunk(delta: dict[str, str], finish: str | None = None) -> str:
+def chunk(delta: dict[str, object], finish: str | None = None) -> str:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     event = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "small", "choices": [choice]}
     return f"data: {json.dumps(event)}\n\n"
@@ -140,10 +142,10 @@ async def respond(send: Any, status: int, body: dict[str, Any], retry_after: str
 
 
 @contextmanager
-def serve_openai() -> Iterator[OpenAIEmulator]:
+def serve_openai(**options: Any) -> Iterator[OpenAIEmulator]:
     """A server on a free port, in a thread of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        emulator = OpenAIEmulator(listening.getsockname()[1])
+        emulator = OpenAIEmulator(listening.getsockname()[1], **options)
         config = uvicorn.Config(
             emulator, log_config=None, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
         )

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from app.domain.audio import AudioChunk
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
+from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused, RequestRefused
 from providers.openai.transcription import open_transcription
 from tests.clips import HANDS
 from tests.emulators.transcriptions import Script, serve_transcriptions
@@ -30,7 +30,7 @@ async def final(server, pcm: bytes = HANDS.pcm, *, language: str | None = "en", 
         return [h async for h in hypotheses]
 
 
-async def test_the_whole_utterance_goes_up_and_its_words_come_back():
+async def test_an_utterance_is_uploaded_as_one_wav_and_its_text_returned():
     """As one WAV file of the same samples, with model, language and prompt."""
     async with serve_transcriptions(text=" Hello. ") as server:
         hypotheses = await final(server, prompt="Parley")
@@ -63,6 +63,9 @@ async def test_silence_is_not_sent():
         (Script(status=500), ProviderDown),
         (Script(status=401), ProviderRefused),
         (Script(status=400), ProviderRefused),
+        (Script(status=400, error_code="invalid_language_format"), RequestRefused),
+        (Script(status=422, error_code="unsupported_language"), RequestRefused),
+        (Script(status=400, error_code="request_refused"), RequestRefused),
         (Script(cuts=True), ProviderDown),
         (Script(raw="<html>"), ProviderMisbehaved),
         (Script(raw='{"words": []}'), ProviderMisbehaved),
@@ -71,17 +74,17 @@ async def test_silence_is_not_sent():
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-async def test_each_fault_has_its_error(script, error):
+async def test_a_fault_becomes_our_error_after_one_request(script, error):
     """In our words, after one request."""
     async with serve_transcriptions() as server:
         server.script = script
         with anyio.fail_after(10), pytest.raises(error, match=r"^jetson: "):
-            await final(server, answer_timeout_s=1.0)
+            await final(server, response_timeout_s=1.0)
 
     assert len(server.uploads) == 1
 
 
-async def test_nobody_there():
+async def test_a_closed_port_is_provider_down():
     """A closed port is down."""
     async with serve_transcriptions() as server:
         pass
@@ -90,7 +93,7 @@ async def test_nobody_there():
         await final(server)
 
 
-async def test_a_dropped_utterance_hangs_up():
+async def test_a_cancelled_transcription_disconnects():
     """The server sees its client leave."""
     async with serve_transcriptions(stalls=True) as server, anyio.create_task_group() as tasks:
         tasks.start_soon(final, server)
@@ -100,7 +103,7 @@ async def test_a_dropped_utterance_hangs_up():
             await server.hung_up.wait()
 
 
-async def test_two_utterances_do_not_mix():
+async def test_concurrent_utterances_do_not_mix():
     """Each gets the answer to its own upload."""
     async with serve_transcriptions() as server, anyio.create_task_group() as tasks:
         for _ in range(4):

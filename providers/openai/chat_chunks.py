@@ -1,0 +1,60 @@
+"""What one chunk of a streamed chat completion says, read as leniently as servers write it.
+
+Reference: https://platform.openai.com/docs/api-reference/chat-streaming. Servers that copy it leave fields out, send
+`null`, or put the text in a list of parts.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+DONE = "[DONE]"
+"""The data of the last event."""
+
+
+class UnreadableChunk(Exception):
+    """The event is no chunk of a chat completion."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatChunk:
+    text: str = ""
+    finish_reason: str = ""
+    """Why the answer ends with this chunk; empty where it goes on."""
+    has_reasoning: bool = False
+    """The model is thinking; that text is not part of the answer."""
+    is_refusal: bool = False
+    """The model declines to answer."""
+
+
+def read_chunk(data: str) -> ChatChunk:
+    """The first choice of a chunk. Raises UnreadableChunk."""
+    try:
+        chunk = json.loads(data)
+        if chunk.get("error"):
+            raise UnreadableChunk("the server sent an error in place of a chunk")
+        choices = chunk.get("choices") or ()
+        return _read_choice(choices[0]) if choices else ChatChunk()
+    except (json.JSONDecodeError, AttributeError, TypeError, LookupError, RecursionError) as error:
+        raise UnreadableChunk("the event is no chunk of a chat completion") from error
+
+
+def _read_choice(choice: dict[str, Any]) -> ChatChunk:
+    delta = choice.get("delta") or {}
+    return ChatChunk(
+        text=_text(delta.get("content")),
+        finish_reason=str(choice.get("finish_reason") or ""),
+        has_reasoning=bool(delta.get("reasoning") or delta.get("reasoning_content")),
+        is_refusal=bool(delta.get("refusal")),
+    )
+
+
+def _text(content: object) -> str:
+    match content:
+        case None:
+            return ""
+        case str():
+            return content
+        case list():
+            return "".join(part["text"] for part in content if part.get("type") == "text")
+    raise TypeError(f"content is a {type(content).__name__}")

@@ -1,0 +1,77 @@
+"""Chat replies from servers that copy OpenAI's stream with differences of their own."""
+
+import json
+from contextlib import aclosing
+
+import pytest
+
+from app.domain.dialog.conversation import Message, Role
+from app.domain.errors import ParleyError, ProviderMisbehaved, RequestRefused
+from providers.openai.chat import open_chat
+from tests.emulators.openai import Script, chunk, serve_openai
+
+pytestmark = pytest.mark.anyio
+
+DONE = "data: [DONE]\n\n"
+
+
+async def reply(stream: str) -> str:
+    """The reply to a server that answers with this stream."""
+    with serve_openai() as server:
+        server.script = Script(raw=stream)
+        async with (
+            open_chat(provider_name="vllm", base_url=server.base_url, api_key="", model="small") as engine,
+            aclosing(engine.reply((Message(Role.USER, "When?"),))) as deltas,
+        ):
+            return "".join([delta async for delta in deltas])
+
+
+def choice(**fields: object) -> str:
+    return f"data: {json.dumps({'choices': [fields]})}\n\n"
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param(chunk({"content": "At "}) + "data:\n\n" + chunk({"content": "noon."}) + DONE, id="empty data"),
+        pytest.param(chunk({"content": "At "}) + "event: ping\n\n" + chunk({"content": "noon."}, "stop"), id="ping"),
+        pytest.param("retry: 3000\n\n: hello\n\n" + chunk({"content": "At noon."}, "stop") + DONE, id="retry, comment"),
+        pytest.param(chunk({"content": "At noon."}) + choice(delta=None, finish_reason="stop") + DONE, id="null delta"),
+        pytest.param(choice(delta=None) + choice(index=0) + chunk({"content": "At noon."}, "stop"), id="no delta"),
+        pytest.param(
+            chunk({"content": [{"type": "text", "text": "At "}, {"type": "text", "text": "noon."}]}, "stop"), id="parts"
+        ),
+        pytest.param(chunk({"content": "At noon."}) + DONE, id="no finish reason"),
+        pytest.param(chunk({"content": "At noon."}, "") + DONE, id="empty finish reason"),
+        pytest.param(chunk({"content": "At noon."}) + DONE.rstrip(), id="no blank line at the end"),
+        pytest.param("\ufeff" + chunk({"content": "At noon."}, "stop"), id="byte order mark"),
+        pytest.param(chunk({"content": "At noon."}, "stop") + "data: {garbage\n\n", id="garbage behind the end"),
+    ],
+)
+async def test_a_stream_with_differences_is_a_complete_reply(stream):
+    """No event of these is an answer that was broken off."""
+    assert await reply(stream) == "At noon."
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind", "sentence"),
+    [
+        (
+            chunk({"reasoning": "Hm."}) + chunk({}, "length") + DONE,
+            ProviderMisbehaved,
+            "used all its tokens for thinking",
+        ),
+        (chunk({"reasoning_content": "Hm."}) + DONE, ProviderMisbehaved, "used all its tokens for thinking"),
+        (chunk({"refusal": "I would rather not."}, "stop") + DONE, RequestRefused, "held back its answer"),
+        (chunk({"content": "At"}, "content_filter") + DONE, RequestRefused, "held back its answer"),
+        (chunk({}, "stop") + DONE, ProviderMisbehaved, "answered with nothing"),
+        (chunk({"content": "At"}), ProviderMisbehaved, "broke off its answer"),
+        (chunk({"content": "At"}) + 'data: {"choi', ProviderMisbehaved, "no answer"),
+    ],
+)
+async def test_a_stream_without_a_complete_reply_names_the_reason(stream, kind, sentence):
+    """Thinking that used up the tokens, a refusal, nothing at all, and a stream that stops."""
+    with pytest.raises(ParleyError, match=sentence) as raised:
+        await reply(stream)
+
+    assert type(raised.value) is kind
