@@ -30,7 +30,7 @@ os.unlink(path)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
-def test_eight_threads_share_two_heaps():
+def test_eight_threads_share_two_malloc_arenas():
     """Counted by the C library itself, with the setting and without."""
 
     def heaps(few):

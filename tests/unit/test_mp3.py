@@ -22,7 +22,7 @@ def tone(seconds: float, rate: int) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [16_000, 24_000])
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 7.3])
-def test_an_mp3_lasts_as_long_as_its_sound(seconds: float, rate: int):
+def test_mp3_has_the_duration_of_its_pcm(seconds: float, rate: int):
     """Decoded, the file has the sound's length, give or take the codec's own frames."""
     sound = tone(seconds, rate)
 
@@ -31,7 +31,7 @@ def test_an_mp3_lasts_as_long_as_its_sound(seconds: float, rate: int):
     assert len(sound) <= len(heard) <= len(sound) + 3 * 1152
 
 
-def test_an_mp3_is_as_loud_as_its_sound():
+def test_mp3_has_the_level_of_its_pcm():
     """Decoded, the tone has its energy and its pitch."""
     sound = tone(2.0, 16_000)
 
@@ -41,13 +41,13 @@ def test_an_mp3_is_as_loud_as_its_sound():
     assert np.argmax(np.abs(np.fft.rfft(heard))) * 16_000 / len(heard) == pytest.approx(440, abs=2)
 
 
-def test_an_mp3_is_much_smaller():
+def test_mp3_is_much_smaller_than_pcm():
     """The default bit rate takes under a fifth of the room."""
     sound = tone(5.0, 16_000).tobytes()
 
     assert len(encode_mp3(sound)) < len(sound) / 5
 
 
-def test_no_sound_gives_no_bytes():
+def test_mp3_of_empty_pcm_is_empty():
     """Nothing said is an empty string, not a file without sound."""
     assert encode_mp3(b"") == b""

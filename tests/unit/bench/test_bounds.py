@@ -10,7 +10,7 @@ NOISY = np.concatenate([sound(1.0, level_db=-70), sound(2.0, level_db=-20), soun
 
 
 @pytest.mark.parametrize("rough", [(0.9, 3.1), (1.0, 3.0)])
-def test_speech_begins_and_ends_where_the_sound_does(rough):
+def test_speech_bounds_follow_the_audio_level(rough):
     """Around a loud stretch the bounds lie within ten milliseconds of it."""
     bounds = refine(levels_db(NOISY), rough)
 
@@ -19,14 +19,14 @@ def test_speech_begins_and_ends_where_the_sound_does(rough):
     assert bounds.floor_db == pytest.approx(-70, abs=1)
 
 
-def test_where_the_two_ways_disagree_the_earlier_moment_counts():
+def test_speech_bounds_take_the_earlier_of_vad_and_level():
     """An onset heard before the sound, and an end told before the sound ends, both stand."""
     bounds = refine(levels_db(NOISY), (0.8, 2.8))
 
     assert (bounds.onset, bounds.end) == (0.8, 2.8)
 
 
-def test_a_click_far_from_speech_is_no_onset():
+def test_click_far_from_speech_is_not_speech_onset():
     """A sound half a second before the rough onset does not move it."""
     clicked = NOISY.copy()
     clicked[round(0.4 * SAMPLE_RATE) : round(0.45 * SAMPLE_RATE)] = sound(0.05, level_db=-20)
@@ -36,7 +36,7 @@ def test_a_click_far_from_speech_is_no_onset():
     assert bounds.onset == pytest.approx(1.0, abs=0.01)
 
 
-def test_silence_keeps_the_rough_bounds():
+def test_silence_keeps_the_vad_bounds():
     """Where no frame is louder than another nothing is refined."""
     bounds = refine(levels_db(np.zeros(SAMPLE_RATE, np.float32)), (0.2, 0.2))
 
@@ -44,7 +44,7 @@ def test_silence_keeps_the_rough_bounds():
 
 
 @pytest.mark.parametrize(("floor_db", "level_db"), [(-75.0, -75.0), (-96.0, -84.0), (-40.0, -60.0)])
-def test_room_tone_is_as_loud_as_the_room_within_bounds(floor_db, level_db):
+def test_room_tone_level_matches_background_within_bounds(floor_db, level_db):
     """Never digital silence, never louder than a quiet room."""
     tone = np.frombuffer(room_tone(NOISY, 2.0, floor_db), "<i2") / 32768
 

@@ -9,17 +9,17 @@ def drafts(*texts, utterance="1"):
     return [Heard(float(at), "draft", text, utterance) for at, text in enumerate(texts)]
 
 
-def test_words_that_only_grow_are_never_taken_back():
+def test_churn_is_zero_for_growing_drafts():
     """Three words shown one after the other: churn is nought."""
     assert churn(drafts("one", "one two", "one two three"), words) == (3, 0)
 
 
-def test_a_changed_word_takes_back_all_behind_it():
+def test_churn_counts_a_changed_word_and_all_words_after_it():
     """Of `one too three` two words go when the second changes."""
     assert churn(drafts("one too three", "one two"), words) == (4, 2)
 
 
-def test_a_new_utterance_takes_nothing_back():
+def test_churn_is_zero_across_utterances():
     """Drafts of another utterance, named or evident, begin anew."""
     named = [Heard(0, "draft", "one", "1"), Heard(1, "draft", "two", "2")]
 
@@ -27,12 +27,12 @@ def test_a_new_utterance_takes_nothing_back():
     assert churn(drafts("one", "two", utterance=None), words) == (2, 0)
 
 
-def test_the_age_of_a_draft_grows_until_the_next():
+def test_draft_age_grows_until_the_next_draft():
     """Looked at every 50 ms, from the first draft to the end of speech."""
     assert draft_ages([1.0, 1.1, 9.0], 1.2001) == pytest.approx([0, 0.05, 0, 0.05], abs=0.001)
 
 
-def test_times_count_from_the_true_bounds_of_speech():
+def test_latencies_are_measured_from_the_true_speech_bounds():
     """Drafts from the onset, the final and the reply from the end."""
     measured = measure(
         said(
@@ -53,7 +53,7 @@ def test_times_count_from_the_true_bounds_of_speech():
     assert measured.final_text == "One two three"
 
 
-def test_an_early_final_does_not_cover_the_end():
+def test_ttfs_ignores_a_final_that_does_not_cover_the_end():
     """A final of the first half leaves the clip without an answer, whenever it comes."""
     early = said(Heard(3.6, "final", "one", "1", 1.4, 2.0))
 
@@ -61,7 +61,7 @@ def test_an_early_final_does_not_cover_the_end():
     assert not early.answered()
 
 
-def test_the_last_final_that_covers_the_end_counts():
+def test_ttfs_takes_the_last_final_that_covers_the_end():
     """A second final of the same speech moves the time; a final of later noise does not."""
     measured = measure(
         said(
@@ -75,12 +75,12 @@ def test_the_last_final_that_covers_the_end_counts():
     assert measured.ttfs == pytest.approx(0.7)
 
 
-def test_without_times_a_final_behind_the_end_covers_it():
+def test_ttfs_without_sample_positions_takes_a_final_after_the_end():
     """Servers that do not say what a final covers are taken at the time it comes."""
     assert measure(said(Heard(3.3, "final", "one"), Heard(3.9, "final", "two")), words).ttfs == pytest.approx(0.5)
 
 
-def test_a_reply_before_the_final_belongs_to_an_earlier_turn():
+def test_voice_to_voice_ignores_a_reply_before_the_final():
     """Only sound behind the final answers it."""
     one = said(Heard(3.5, "reply"), Heard(4.0, "final", "one two three"), reply=True)
 

@@ -169,7 +169,7 @@ async def serving(protocol: str) -> AsyncGenerator[str, None]:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_every_client_hears_the_drafts_the_final_and_when_it_came(protocol):
+async def test_every_protocol_client_records_drafts_final_and_times(protocol):
     """The newest draft is all the words so far; the one final comes when the server has heard enough, not before."""
     async with serving(protocol) as url:
         said = await say(PROTOCOLS[protocol], url, clip(), reply=protocol == "parley", quiet=QUIET)
@@ -184,7 +184,7 @@ async def test_every_client_hears_the_drafts_the_final_and_when_it_came(protocol
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_no_server_is_said_in_one_sentence(protocol, unused_port):
+async def test_unreachable_server_is_reported_in_one_sentence(protocol, unused_port):
     """ProviderDown, whatever the protocol."""
     with pytest.raises(ProviderDown, match="no server answers"):
         async with PROTOCOLS[protocol](f"ws://127.0.0.1:{unused_port}", reply=False):
@@ -197,7 +197,7 @@ async def unused_port() -> int:
         return listener.extra(anyio.abc.SocketAttribute.local_port)
 
 
-async def test_people_speak_at_the_same_time():
+async def test_speakers_stream_concurrently():
     """Two people with one clip each: two answers, in less than the time of one after the other."""
     heard: list[Said] = []
     async with serving("parley") as url:
@@ -211,7 +211,7 @@ async def test_people_speak_at_the_same_time():
     assert load.usage.cpu_seconds is None
 
 
-async def test_a_server_that_hangs_up_costs_only_its_clip():
+async def test_server_disconnect_loses_only_one_clip():
     """The clip ends early, without a final and without an error."""
 
     async def rude(socket: ServerConnection) -> None:

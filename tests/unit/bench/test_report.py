@@ -22,17 +22,17 @@ def scorer() -> Scorer:
 
 
 @pytest.mark.parametrize(("percent", "value"), [(0, 1), (50, 2.5), (95, 3.85), (100, 4)])
-def test_a_percentile_lies_between_its_two_neighbours(percent, value):
+def test_percentile_interpolates_linearly(percent, value):
     """Linear between the two nearest values, in whatever order they came."""
     assert percentile([4, 1, 3, 2], percent) == pytest.approx(value)
 
 
-def test_nothing_has_no_percentile():
+def test_percentile_of_no_values_is_none():
     """An empty list gives None, and not an error."""
     assert percentile([], 50) is None
 
 
-def test_clips_are_chosen_evenly():
+def test_clips_are_sampled_evenly():
     """Three of nine are the first, fourth and seventh; nought are all."""
     entries = [Entry(str(at), "text", 1.0) for at in range(9)]
 
@@ -40,7 +40,7 @@ def test_clips_are_chosen_evenly():
     assert choose(entries, 0) == entries
 
 
-def test_everybody_says_every_clip_from_a_place_of_their_own():
+def test_each_speaker_rotates_the_clips():
     """Two people with four clips: the second begins in the middle."""
     clips = [clip(str(at)) for at in range(4)]
 
@@ -48,19 +48,19 @@ def test_everybody_says_every_clip_from_a_place_of_their_own():
     assert len(part(clips, 0, 2, 3)) == 12
 
 
-def test_errors_are_summed_before_they_are_divided():
+def test_wer_sums_errors_before_dividing():
     """One wrong of ten and one wrong of two is two of twelve."""
     assert (Errors(10, 1) + Errors(2, 1)).rate == pytest.approx(2 / 12)
     assert Errors().rate is None
 
 
-def test_the_corpus_counts_the_errors(scorer):
+def test_wer_uses_the_scorer_of_the_corpus(scorer):
     """Case and punctuation are no errors, a wrong word and a lost one are."""
     assert scorer.errors("It's one two.", "it is ONE two") == Errors(4, 0)
     assert scorer.errors("one bad apple fell", "one bed apple") == Errors(4, 2)
 
 
-def test_a_summary_counts_what_is_missing(scorer):
+def test_summary_counts_missing_finals_and_replies(scorer):
     """Two clips of three words, one without a final: half the words are wrong, one final is missing."""
     answered = said(Heard(4.0, "final", "one two three", start=1.4, end=3.4), text="apple pear plum")
     answered.heard[0] = Heard(4.0, "final", "apple pear plum", start=1.4, end=3.4)

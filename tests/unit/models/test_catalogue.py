@@ -37,14 +37,14 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_the_built_in_catalogue_is_good() -> None:
+def test_built_in_catalogue_is_valid() -> None:
     """It loads, and a local installation gets one model for each purpose."""
     catalogue = load_catalogue()
 
     assert sorted(model.purpose for model in catalogue.defaults) == ["draft", "final", "reply", "turn", "voice"]
 
 
-def test_every_built_in_model_can_be_had_from_the_hub_at_one_revision() -> None:
+def test_every_built_in_model_is_on_the_hub_at_a_pinned_revision() -> None:
     """A branch that moves would break the checksums; none is named."""
     hubs = [source for model in load_catalogue().models for source in model.sources if isinstance(source, Hub)]
 
@@ -52,14 +52,14 @@ def test_every_built_in_model_can_be_had_from_the_hub_at_one_revision() -> None:
     assert all(any(isinstance(source, Hub) for source in model.sources) for model in load_catalogue().models)
 
 
-def test_sources_keep_their_order(tmp_path: Path) -> None:
+def test_sources_are_in_the_order_of_the_catalogue(tmp_path: Path) -> None:
     """The first source in the file is tried first."""
     [model] = load_catalogue(written(tmp_path, GOOD)).models
 
     assert [type(source) for source in model.sources] == [Wheels, Hub, Folder]
 
 
-def test_a_wheel_keeps_files_in_its_folder_unless_parts_say_otherwise(tmp_path: Path) -> None:
+def test_wheel_members_default_to_the_model_folder(tmp_path: Path) -> None:
     """`parts` lists the pieces of a file in the order in which they are joined."""
     parts = 'folder = "echo_wheel/model"\nparts = { "model.bin" = ["a/one", "b/two"] }'
 
@@ -95,7 +95,7 @@ def test_a_wheel_keeps_files_in_its_folder_unless_parts_say_otherwise(tmp_path: 
         (GOOD, "[[model]", "cannot be read"),
     ],
 )
-def test_a_wrong_catalogue_says_where_it_is_wrong(tmp_path: Path, good: str, bad: str, words: str) -> None:
+def test_invalid_catalogue_error_names_the_location(tmp_path: Path, good: str, bad: str, words: str) -> None:
     """The message names the file, the entry and the key."""
     path = written(tmp_path, GOOD.replace(good, bad))
 
@@ -106,13 +106,13 @@ def test_a_wrong_catalogue_says_where_it_is_wrong(tmp_path: Path, good: str, bad
     assert str(path) in str(caught.value)
 
 
-def test_a_catalogue_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+def test_missing_catalogue_is_a_settings_error(tmp_path: Path) -> None:
     """A path that leads nowhere is a setting that cannot work."""
     with pytest.raises(SettingsError, match="cannot be read"):
         load_catalogue(tmp_path / "none.toml")
 
 
-def test_an_unknown_name_lists_the_known_ones() -> None:
+def test_unknown_model_name_error_lists_known_models() -> None:
     """Whoever mistypes a name sees the right one."""
     with pytest.raises(ModelUnavailable, match=r"whisper-bse.*whisper-base"):
         load_catalogue().find("whisper-bse")

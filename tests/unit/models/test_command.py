@@ -53,7 +53,7 @@ def stick(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def test_pull_without_a_name_fetches_the_defaults(terminal: Terminal) -> None:
+def test_pull_without_a_name_downloads_the_default_set(terminal: Terminal) -> None:
     """And says so; the second time it says that nothing was needed."""
     first, second = terminal.types("pull"), terminal.types("pull")
 
@@ -63,14 +63,14 @@ def test_pull_without_a_name_fetches_the_defaults(terminal: Terminal) -> None:
     assert second.output == "echo: already there\n"
 
 
-def test_list_shows_what_is_there(terminal: Terminal) -> None:
+def test_list_shows_state_of_each_model(terminal: Terminal) -> None:
     """One line a model, tabs between, when nobody looks at it."""
     terminal.types("pull", "other")
 
     assert terminal.types("list").output == "echo\tdraft\tMIT\t0.3 MB\tabsent\nother\tdraft\tMIT\t0.3 MB\tready\n"
 
 
-def test_verify_is_quiet_success_when_all_is_good(terminal: Terminal) -> None:
+def test_verify_succeeds_when_all_models_are_valid(terminal: Terminal) -> None:
     """Models that are not there are not missed when no name is given."""
     terminal.types("pull")
 
@@ -80,7 +80,7 @@ def test_verify_is_quiet_success_when_all_is_good(terminal: Terminal) -> None:
     assert result.output == "echo: good\n"
 
 
-def test_verify_fails_when_anything_is_wrong(terminal: Terminal) -> None:
+def test_verify_fails_when_a_file_is_corrupted(terminal: Terminal) -> None:
     """A changed byte is found, named, and mended by the command it names."""
     terminal.types("pull")
     (terminal.models_dir / "echo" / "model.bin").write_bytes(WEIGHTS[::-1])
@@ -93,7 +93,7 @@ def test_verify_fails_when_anything_is_wrong(terminal: Terminal) -> None:
     assert terminal.types("verify").exit_code == 0
 
 
-def test_verify_of_a_model_that_is_not_there_fails(terminal: Terminal) -> None:
+def test_verify_fails_for_a_missing_model(terminal: Terminal) -> None:
     """Whoever names it expects it."""
     result = terminal.types("verify", "echo")
 
@@ -101,7 +101,7 @@ def test_verify_of_a_model_that_is_not_there_fails(terminal: Terminal) -> None:
     assert "echo: config.json is missing, model.bin is missing" in result.output
 
 
-def test_verify_of_nothing_fails(terminal: Terminal) -> None:
+def test_verify_fails_without_any_model(terminal: Terminal) -> None:
     """An empty folder is not a good one."""
     result = terminal.types("verify")
 
@@ -109,7 +109,7 @@ def test_verify_of_nothing_fails(terminal: Terminal) -> None:
     assert "run `parley models pull`" in result.output
 
 
-def test_path_prints_the_folder_alone(terminal: Terminal) -> None:
+def test_path_prints_only_the_folder(terminal: Terminal) -> None:
     """So that a script can use it."""
     terminal.types("pull")
 
@@ -127,7 +127,7 @@ def test_pull_from_a_folder_uses_no_network(terminal: Terminal, stick: Path, inn
     assert terminal.types("path", "echo").exit_code == 0
 
 
-def test_our_errors_are_sentences(terminal: Terminal, tmp_path: Path) -> None:
+def test_models_command_reports_errors_in_one_sentence(terminal: Terminal, tmp_path: Path) -> None:
     """No traceback reaches a person: not for a wrong name, an empty hub, or a broken catalogue."""
     terminal.hub.files.clear()
 

@@ -34,7 +34,7 @@ def filled(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_model_that_is_there_is_not_fetched_again(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_installed_model_is_not_downloaded_again(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """The second pull asks nobody."""
     pull(model, tmp_path, hub=hub.address)
     asked = len(hub.requests)
@@ -44,7 +44,7 @@ def test_a_model_that_is_there_is_not_fetched_again(tmp_path: Path, hub: Loopbac
     assert len(hub.requests) == asked
 
 
-def test_a_folder_that_was_copied_in_is_good_as_it_is(tmp_path: Path, model: Model, filled: Path) -> None:
+def test_copied_model_folder_is_accepted_after_verification(tmp_path: Path, model: Model, filled: Path) -> None:
     """Without a stamp it is read once in full, and then has one."""
     filled.rename(tmp_path / "echo")
 
@@ -53,7 +53,7 @@ def test_a_folder_that_was_copied_in_is_good_as_it_is(tmp_path: Path, model: Mod
     assert state(model, tmp_path / "echo") is ModelState.READY
 
 
-def test_a_local_folder_is_a_source(tmp_path: Path, from_sources: Change, filled: Path) -> None:
+def test_local_folder_is_a_source(tmp_path: Path, from_sources: Change, filled: Path) -> None:
     """The files are copied, not moved."""
     assert pull(from_sources(Folder(filled)), tmp_path / "models")
 
@@ -61,7 +61,7 @@ def test_a_local_folder_is_a_source(tmp_path: Path, from_sources: Change, filled
     assert (filled / "model.bin").exists()
 
 
-def test_only_the_damaged_file_is_fetched(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_only_the_corrupted_file_is_downloaded(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """The mended model keeps its good files."""
     pull(model, tmp_path, hub=hub.address)
     hub.requests.clear()
@@ -73,7 +73,7 @@ def test_only_the_damaged_file_is_fetched(tmp_path: Path, hub: LoopbackHub, mode
     assert state(model, tmp_path / "echo") is ModelState.READY
 
 
-def test_a_file_changed_in_place_is_noticed(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_file_changed_in_place_is_detected(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """Same size, other bytes: the stamp no longer holds, and the pull mends it."""
     pull(model, tmp_path, hub=hub.address)
     (tmp_path / "echo" / "model.bin").write_bytes(WEIGHTS[::-1])
@@ -82,7 +82,7 @@ def test_a_file_changed_in_place_is_noticed(tmp_path: Path, hub: LoopbackHub, mo
     assert pull(model, tmp_path, hub=hub.address)
 
 
-def test_two_pulls_at_once_fetch_once(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_concurrent_pulls_download_once(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """The second waits for the first and then finds the model there."""
     with ThreadPoolExecutor() as pool:
         fetched = list(pool.map(lambda _: pull(model, tmp_path, hub=hub.address), range(4)))
@@ -102,7 +102,7 @@ pull(model, Path(sys.argv[1]), hub=sys.argv[2], progress=lambda *step: print(*st
 """
 
 
-def test_a_killed_pull_leaves_no_half_model_and_is_continued(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_killed_pull_leaves_no_partial_model_and_is_resumed(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """Killed in the middle of a file: no model is there, and the next pull asks for the rest."""
     hub.stall_after = 200_000
     told = [str(value) for file in model.files for value in (file.name, file.size, file.sha256)]
@@ -135,7 +135,7 @@ def no_file_longer_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_write_the_system_refuses_is_one_clear_sentence(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_refused_write_is_reported_in_one_sentence(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """It says that the disk is full; afterwards the pull goes on from what was kept."""
     with no_file_longer_than(150_000), pytest.raises(ModelUnavailable, match="is full: make room and pull again"):
         pull(model, tmp_path, hub=hub.address)
@@ -158,9 +158,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_disk_without_room_is_seen_before_anything_is_fetched(
-    small_disk: Path, hub: LoopbackHub, model: Model
-) -> None:
+def test_insufficient_disk_space_is_detected_before_download(small_disk: Path, hub: LoopbackHub, model: Model) -> None:
     """The message says how much there is and how much it takes."""
     (small_disk / "filler").write_bytes(b"x" * 400_000)
 
@@ -170,7 +168,7 @@ def test_a_disk_without_room_is_seen_before_anything_is_fetched(
     assert not hub.requests
 
 
-def test_a_disk_that_fills_up_on_the_way_leaves_no_half_model(small_disk: Path, hub: LoopbackHub, model: Model) -> None:
+def test_disk_full_during_download_leaves_no_partial_model(small_disk: Path, hub: LoopbackHub, model: Model) -> None:
     """Somebody else takes the room in the middle; when it is given back the pull goes on."""
     filler = small_disk / "filler"
 
@@ -186,7 +184,7 @@ def test_a_disk_that_fills_up_on_the_way_leaves_no_half_model(small_disk: Path, 
     assert pull(model, small_disk, hub=hub.address)
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path, model: Model) -> None:
+def test_folder_that_cannot_be_created_is_reported_in_one_sentence(tmp_path: Path, model: Model) -> None:
     """A file stands where the folder should be."""
     (tmp_path / "models").write_text("")
 
@@ -194,7 +192,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path, mode
         pull(model, tmp_path / "models", hub="http://127.0.0.1:9")
 
 
-def test_a_new_edition_of_the_catalogue_is_fetched(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_model_is_downloaded_again_when_the_catalogue_changes(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """The stamp is for the checksum it was given for, not for the name."""
     pull(model, tmp_path, hub=hub.address)
     changed = WEIGHTS[::-1]

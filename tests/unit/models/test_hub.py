@@ -13,7 +13,7 @@ from app.models.verification import ModelState, state
 from .conftest import CONFIG, WEIGHTS, LoopbackHub
 
 
-def test_a_model_is_pulled_from_the_hub(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_pull_model_from_hub(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """Its files lie in a folder of its name, and nothing else is left over."""
     assert pull(model, tmp_path / "models", hub=hub.address)
 
@@ -24,7 +24,7 @@ def test_a_model_is_pulled_from_the_hub(tmp_path: Path, hub: LoopbackHub, model:
     assert sorted(path.name for path in (tmp_path / "models" / ".fetching").iterdir()) == ["echo.lock"]
 
 
-def test_a_folder_inside_the_repository_is_part_of_the_address(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_hub_url_includes_the_folder_in_the_repository(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """Voices lie deep in one large repository."""
     deep = {path.replace("/main/", "/v1/en/joe/"): content for path, content in hub.files.items()}
     hub.files = deep
@@ -32,7 +32,7 @@ def test_a_folder_inside_the_repository_is_part_of_the_address(tmp_path: Path, h
     assert pull(replace(model, sources=(Hub("some/echo", "v1", "en/joe"),)), tmp_path, hub=hub.address + "/")
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke_off(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_interrupted_hub_download_is_resumed(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """Two cuts cost two requests, and no byte is sent twice."""
     hub.cuts = [len(CONFIG), 100_000, 50_000]
 
@@ -42,7 +42,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke_off(tmp_path: Path, hub: Lo
     assert (tmp_path / "echo" / "model.bin").read_bytes() == WEIGHTS
 
 
-def test_a_connection_that_brings_nothing_ends_the_attempt(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_hub_connection_closed_without_progress_ends_the_attempt(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """What has come stays for the next pull, which asks for the rest."""
     hub.cuts = [len(CONFIG), 100_000, 0]
 
@@ -55,7 +55,7 @@ def test_a_connection_that_brings_nothing_ends_the_attempt(tmp_path: Path, hub: 
     assert hub.ranges_asked[-1] == "bytes=100000-"
 
 
-def test_a_hub_that_ignores_ranges_starts_over(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_hub_download_restarts_when_ranges_are_ignored(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """An answer of 200 to a range is the whole file, not its rest."""
     hub.cuts, hub.ranges = [len(CONFIG), 100_000], False
 
@@ -64,7 +64,7 @@ def test_a_hub_that_ignores_ranges_starts_over(tmp_path: Path, hub: LoopbackHub,
     assert (tmp_path / "echo" / "model.bin").read_bytes() == WEIGHTS
 
 
-def test_a_wrong_checksum_leaves_no_model(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_wrong_checksum_installs_no_model(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """Bytes that are not the catalogue's are thrown away."""
     hub.files["/some/echo/resolve/main/model.bin"] = WEIGHTS[::-1]
 
@@ -75,7 +75,7 @@ def test_a_wrong_checksum_leaves_no_model(tmp_path: Path, hub: LoopbackHub, mode
     assert not list(tmp_path.rglob("model.bin*"))
 
 
-def test_a_bad_first_half_is_fetched_again_from_the_start(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_corrupted_partial_download_restarts_from_zero(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """A part that another pull left damaged costs one more download, not a person's attention."""
     part = tmp_path / ".fetching" / "echo" / "model.bin.part"
     part.parent.mkdir(parents=True)
@@ -86,7 +86,7 @@ def test_a_bad_first_half_is_fetched_again_from_the_start(tmp_path: Path, hub: L
     assert hub.ranges_asked[-2:] == ["bytes=1000-", None]
 
 
-def test_a_part_longer_than_the_file_is_fetched_again(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_partial_download_longer_than_the_file_restarts(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """No range is asked for beyond the end."""
     part = tmp_path / ".fetching" / "echo" / "model.bin.part"
     part.parent.mkdir(parents=True)
@@ -97,7 +97,7 @@ def test_a_part_longer_than_the_file_is_fetched_again(tmp_path: Path, hub: Loopb
     assert hub.ranges_asked == [None, None]
 
 
-def test_a_missing_file_is_one_clear_sentence(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_hub_404_is_reported_in_one_sentence(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """It names the address, the answer and what to do."""
     del hub.files["/some/echo/resolve/main/model.bin"]
 
@@ -105,13 +105,13 @@ def test_a_missing_file_is_one_clear_sentence(tmp_path: Path, hub: LoopbackHub, 
         pull(model, tmp_path, hub=hub.address)
 
 
-def test_no_network_is_one_clear_sentence(tmp_path: Path, model: Model) -> None:
+def test_unreachable_hub_is_reported_in_one_sentence(tmp_path: Path, model: Model) -> None:
     """Nobody listens there."""
     with pytest.raises(ModelUnavailable, match=r"cannot be reached.*--from FOLDER"):
         pull(model, tmp_path, hub="http://127.0.0.1:9")
 
 
-def test_an_address_that_is_none_is_a_wrong_setting(tmp_path: Path, model: Model) -> None:
+def test_invalid_hub_url_is_a_settings_error(tmp_path: Path, model: Model) -> None:
     """The message names the variable."""
     with pytest.raises(SettingsError, match="HF_ENDPOINT"):
         pull(model, tmp_path, hub="file:///etc")

