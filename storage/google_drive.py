@@ -21,6 +21,7 @@ from app.domain.errors import (
     ProviderMisbehaved,
     ProviderRefused,
 )
+from app.proxies import proxy_of
 
 API = "https://www.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
@@ -152,5 +153,12 @@ async def open_google_drive(
             raise ProviderRefused("google_drive", f"{service_account} is no service account's key file") from error
     elif not token:
         raise ProviderRefused("google_drive", "neither a service account nor a token is set")
-    async with httpx.AsyncClient(base_url=base_url, timeout=timeout_s, follow_redirects=True) as client:
+    async with httpx.AsyncClient(
+        base_url=base_url,
+        timeout=timeout_s,
+        follow_redirects=True,
+        verify=httpx.create_ssl_context(),
+        proxy=proxy_of(base_url),
+        trust_env=False,
+    ) as client:
         yield GoogleDrive(client, account, token)

@@ -19,10 +19,7 @@ async def reply_provider(settings: Settings) -> str:
         return settings.reply_provider
     if settings.openai_api_key is not None:
         return "openai"
-    try:
-        model_problem = registry.load(registry.PROBES, "ollama")
-    except SettingsError:  # without the extra there is nobody to ask
-        return "embedded"
+    model_problem = registry.load(registry.PROBES, "ollama")
     problem = await model_problem(settings.ollama_base_url, settings.ollama_model)
     return "embedded" if problem else "ollama"
 

@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
-from urllib.request import proxy_bypass
 
 import httpx
 
 from app.domain.errors import SettingsError
+from app.proxies import proxy_of
 
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 """As many requests at once as there may be sessions; the account's quota is the server's to enforce."""
@@ -25,33 +24,21 @@ async def open_client(
     if not base_url.startswith(("http://", "https://")):
         raise SettingsError(f"{provider}: {base_url!r} does not begin with http:// or https://")
     try:
-        host = httpx.URL(base_url).host
+        httpx.URL(base_url)
     except httpx.InvalidURL as error:
         raise SettingsError(f"{provider}: {base_url!r} is no address of a server") from error
     headers = {"Authorization": _authorization(provider, api_key)} if api_key else {}
-    try:
-        client = httpx.AsyncClient(
-            base_url=base_url,
-            headers=headers,
-            timeout=httpx.Timeout(None, connect=connect_timeout_s),
-            limits=_LIMITS,
-            follow_redirects=True,
-            verify=httpx.create_ssl_context(),
-            trust_env=not _bypasses_proxies(host),
-        )
-    except (ImportError, ValueError, httpx.InvalidURL) as error:  # because httpx has no error for an unusable proxy
-        raise SettingsError(f"{provider}: the proxy that the environment names cannot be used: {error}") from error
-    async with client:
+    async with httpx.AsyncClient(
+        base_url=base_url,
+        headers=headers,
+        timeout=httpx.Timeout(None, connect=connect_timeout_s),
+        limits=_LIMITS,
+        follow_redirects=True,
+        verify=httpx.create_ssl_context(),
+        proxy=proxy_of(base_url),
+        trust_env=False,
+    ) as client:
         yield client
-
-
-def _bypasses_proxies(host: str) -> bool:
-    """Decided here, because httpx opens every proxy of the environment, also those that it will not use."""
-    try:
-        is_loopback = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    return is_loopback or bool(proxy_bypass(host))
 
 
 def _authorization(provider: str, api_key: str) -> str:

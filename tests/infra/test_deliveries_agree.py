@@ -242,7 +242,7 @@ def test_failed_sessions_are_counted_by_the_line_that_is_logged(cloud):
     """The words the filter looks for are the words the gateway writes."""
     (failed,) = cloud.of("aws_cloudwatch_log_metric_filter", "failed")
 
-    assert f"_log.error({failed['pattern']}" in (ROOT / "app" / "web" / "sockets.py").read_text()
+    assert f"_log.error({failed['pattern']}" in (ROOT / "app" / "web" / "parley" / "sockets.py").read_text()
 
 
 # -- Rights -----------------------------------------------------------------------------------------

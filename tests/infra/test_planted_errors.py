@@ -159,7 +159,7 @@ AGREEMENT = {
 @pytest.mark.parametrize("name", AGREEMENT)
 def test_agreement_catches(terraform, tree, tmp_path, name):
     """Terraform finds nothing wrong with it; the comparison with the code does."""
-    from tests.infra import test_agreement  # noqa: PLC0415 because its tests must not run here a second time
+    from tests.infra import test_deliveries_agree  # noqa: PLC0415 because its tests must not run here a second time
     from tests.infra.shipped import DOCKER, compose  # noqa: PLC0415
 
     planted, test = AGREEMENT[name]
@@ -168,7 +168,7 @@ def test_agreement_catches(terraform, tree, tmp_path, name):
         text = (tree / "modules/gateway/main.tf").read_text()
         (tree / "modules/gateway/main.tf").write_text(text.replace('this["Occupancy"]', 'this["Fullness"]'))
     cloud = applied(terraform, tree, "dev", tmp_path)
-    check = getattr(test_agreement, test)
+    check = getattr(test_deliveries_agree, test)
     wanted = check.__code__.co_varnames[: check.__code__.co_argcount]
 
     with pytest.raises((AssertionError, KeyError, ValueError)):
