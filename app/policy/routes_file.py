@@ -13,7 +13,7 @@ from app.domain.routing.circuit_breaker import CircuitBreakerRules
 from app.domain.routing.cost import Price
 from app.domain.routing.fleet import RouteSpec
 from app.policy.rules_file import Amount, Share
-from app.policy.toml_file import read_document
+from app.toml_file import read_document
 
 Language: TypeAlias = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
 

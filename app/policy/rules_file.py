@@ -9,7 +9,7 @@ from app.domain.errors import SettingsError
 from app.domain.residency import Place
 from app.domain.routing.cost import Budgets
 from app.domain.routing.rules import CascadeRules, HedgeRules, Objective, RoutingRules
-from app.policy.toml_file import TomlDocument, given, parse_document, read_document
+from app.toml_file import TomlDocument, given, parse_document, read_document
 
 SHIPPED = Path(__file__).parent / "shipped"
 

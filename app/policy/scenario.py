@@ -11,7 +11,7 @@ from app.domain.routing.circuit_breaker import CircuitBreakerRules
 from app.domain.routing.cost import Price
 from app.domain.routing.fleet import RouteSpec
 from app.policy.rules_file import Amount, Share
-from app.policy.toml_file import read_toml
+from app.toml_file import read_toml
 
 
 class RouteModel(Struct, frozen=True, forbid_unknown_fields=True):

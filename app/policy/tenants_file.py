@@ -10,7 +10,7 @@ from app.domain.errors import SettingsError
 from app.domain.residency import Residency
 from app.domain.tenant import Tenant
 from app.policy.rules_file import Amount
-from app.policy.toml_file import TomlDocument, given, parse_document, read_document
+from app.toml_file import TomlDocument, given, parse_document, read_document
 
 Fingerprint: TypeAlias = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]

@@ -13,7 +13,7 @@ from app.policy.routes_file import OpenAIRoute, profile, read_routes
 from app.policy.rules_file import parse_rules, read_rules, rules_path, shipped
 from app.policy.scenario import Scenario, read_scenario
 from app.policy.tenants_file import read_tenants
-from app.policy.toml_file import read_toml
+from app.toml_file import read_toml
 
 
 def test_the_shipped_rules():

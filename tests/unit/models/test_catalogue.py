@@ -67,36 +67,48 @@ def test_wheel_members_default_to_the_model_folder(tmp_path: Path) -> None:
     [joined] = load_catalogue(written(tmp_path, GOOD.replace('folder = "echo_wheel/model"', parts))).models
 
     assert isinstance(plain.sources[0], Wheels)
-    assert plain.sources[0].members == {"model.bin": ("echo_wheel/model/model.bin",)}
+    assert plain.sources[0].members(plain.files[0]) == ("echo_wheel/model/model.bin",)
     assert isinstance(joined.sources[0], Wheels)
-    assert joined.sources[0].members == {"model.bin": ("a/one", "b/two")}
+    assert joined.sources[0].members(joined.files[0]) == ("a/one", "b/two")
 
 
 @pytest.mark.parametrize(
     ("good", "bad", "words"),
     [
-        ('name = "echo"', "", "model 1: name is missing"),
-        ('purpose = "draft"', 'purpose = "fun"', "model 1: echo: purpose must be one of draft, final"),
-        ("size = 10", 'size = "ten"', "file 1: size must be a whole number"),
-        ("size = 10", "size = true", "file 1: size must be a whole number"),
-        ("size = 10", "size = 0", "size must be more than 0"),
-        ("a" * 64, "A" * 63, "sha256 cannot be"),
-        ('name = "model.bin"', 'name = "../model.bin"', "name cannot be"),
-        ('folder = "echo_wheel/model"', 'folder = "../model"', "folder must be a plain relative path"),
-        ('folder = "echo_wheel/model"', 'fodler = "echo"', "nobody knows what fodler means"),
-        ('folder = "echo_wheel/model"', 'parts = { "other.bin" = ["a"] }', "no files of this model"),
-        ('folder = "echo_wheel/model"', 'parts = { "model.bin" = [] }', "must be a list of paths"),
-        ("echo-wheel==1.0", "echo-wheel>=1.0", "requirement cannot be"),
-        ("echo-wheel==1.0", "--index-url==1.0", "requirement cannot be"),
-        ('repo = "some/echo"', 'repo = "echo"', "source 2: repo cannot be"),
-        ('kind = "folder"', 'kind = "ftp"', "source 3: kind must be one of hub, wheels, folder"),
-        ("[[model.file]]", "[model.file]", "file must be a list"),
+        ('name = "echo"', "", "line 2: model: object missing required field `name`"),
+        ('purpose = "draft"', 'purpose = "fun"', "line 4: model.purpose: invalid enum value 'fun'"),
+        ("size = 10", 'size = "ten"', "line 9: model.file.size: expected `int`, got `str`"),
+        ("size = 10", "size = true", "line 9: model.file.size: expected `int`, got `bool`"),
+        ("size = 10", "size = 0", "line 9: model.file.size: expected `int` >= 1"),
+        ("a" * 64, "A" * 63, "line 10: model.file.sha256: expected `str` matching"),
+        ('name = "model.bin"', 'name = "../model.bin"', "line 8: model.file.name: expected `str` matching"),
+        ('folder = "echo_wheel/model"', 'folder = "../model"', "line 13: model.source.folder: expected `str` matching"),
+        (
+            'folder = "echo_wheel/model"',
+            'fodler = "echo"',
+            "line 13: model.source.fodler: object contains unknown field",
+        ),
+        (
+            'folder = "echo_wheel/model"',
+            'parts = { "other.bin" = ["a"] }',
+            "line 2: model: parts names other.bin, which are no files of this model",
+        ),
+        (
+            'folder = "echo_wheel/model"',
+            'parts = { "model.bin" = [] }',
+            "line 13: model.source.parts: expected `array` of length >= 1",
+        ),
+        ("echo-wheel==1.0", "echo-wheel>=1.0", "line 14: model.source.wheels.requirement: expected `str` matching"),
+        ("echo-wheel==1.0", "--index-url==1.0", "line 14: model.source.wheels.requirement: expected `str` matching"),
+        ('repo = "some/echo"', 'repo = "echo"', "line 17: model.source.repo: expected `str` matching"),
+        ('kind = "folder"', 'kind = "ftp"', "line 20: model.source.kind: invalid value 'ftp'"),
+        ("[[model.file]]", "[model.file]", "line 7: model.file: expected `array`, got `object`"),
         (GOOD, GOOD + GOOD, "more than one model is named echo"),
-        (GOOD, "[[model]", "cannot be read"),
+        (GOOD, "[[model]", "line 1, column 8"),
     ],
 )
 def test_invalid_catalogue_error_names_the_location(tmp_path: Path, good: str, bad: str, words: str) -> None:
-    """The message names the file, the entry and the key."""
+    """The message names the file, the line and the key."""
     path = written(tmp_path, GOOD.replace(good, bad))
 
     with pytest.raises(SettingsError) as caught:
@@ -104,6 +116,15 @@ def test_invalid_catalogue_error_names_the_location(tmp_path: Path, good: str, b
 
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_invalid_entry_is_found_among_several(tmp_path: Path) -> None:
+    """The line is that of the second model's file, not of the first key with that name."""
+    text = GOOD + GOOD.replace('"echo"', '"other"').replace("size = 10", "size = 0")
+    line = text.splitlines().index("size = 0") + 1
+
+    with pytest.raises(SettingsError, match=rf"line {line}: model\.file\.size: expected `int` >= 1"):
+        load_catalogue(written(tmp_path, text))
 
 
 def test_missing_catalogue_is_a_settings_error(tmp_path: Path) -> None:

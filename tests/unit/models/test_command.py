@@ -137,5 +137,5 @@ def test_models_command_reports_errors_in_one_sentence(terminal: Terminal, tmp_p
 
     assert wrong_name.output == "Error: There is no model named 'eco'; the catalogue has echo, other.\n"
     assert "answered 404" in nothing_there.output
-    assert "cannot be read" in broken.output
+    assert "line 1, column 8" in broken.output
     assert {result.exit_code for result in (wrong_name, nothing_there, broken)} == {1}

@@ -1,9 +1,9 @@
 """Files come from the hub whole, checked, and are continued after a cut."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from app.domain.errors import ModelUnavailable, SettingsError
 from app.models.catalogue import Hub, Model
@@ -42,7 +42,7 @@ def test_interrupted_hub_download_is_resumed(tmp_path: Path, hub: LoopbackHub, m
     assert (tmp_path / "echo" / "model.bin").read_bytes() == WEIGHTS
 
 
-def test_hub_connection_closed_without_progress_ends_the_attempt(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
+def test_hub_connection_closed_without_progress_ends_attempt(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """What has come stays for the next pull, which asks for the rest."""
     hub.cuts = [len(CONFIG), 100_000, 0]
 

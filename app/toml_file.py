@@ -28,15 +28,16 @@ class TomlDocument:
         Raises SettingsError, such as `rules.toml, line 3: hedge.share: expected ...`.
         """
         try:
-            return msgspec.convert(self.table[under] if under else self.table, kind)
+            return msgspec.convert(self.table[under] if under else self.table, kind, dec_hook=_path)
         except msgspec.ValidationError as error:
             words, _, at = str(error).partition(" - at `$")
             unknown = re.match(r"Object contains unknown field `(.+)`", words)
-            names = [under, re.sub(r"\[[^]]*\]", "", at.rstrip("`")).strip("."), unknown[1] if unknown else ""]
+            names = [under, at.rstrip("`").replace("[...]", "").strip("."), unknown[1] if unknown else ""]
             path = ".".join(filter(None, names))
             line = _line_of(self.text, path)
             where = f"{self.source}, line {line}" if line else self.source
-            raise SettingsError(f"{where}: {path or 'the file'}: {_uncapitalized(words)}") from error
+            key = re.sub(r"\[\d+\]", "", path)
+            raise SettingsError(f"{where}: {key or 'the file'}: {_uncapitalized(words)}") from error
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
@@ -74,16 +75,43 @@ def _uncapitalized(words: str) -> str:
     return f"{words[:1].lower()}{words[1:]}"
 
 
+def _path(kind: type, value: Any) -> Any:
+    """Msgspec's hook for the one type of ours that it does not know."""
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    raise NotImplementedError(kind)
+
+
 def _line_of(text: str, path: str) -> int | None:
-    """The line of this key, or of this table's header, counted from 1."""
+    """The line of this key or of this table's header, counted from 1; else that of the nearest key around it.
+
+    The entries of an array of tables are counted from 0: `model[1].file[0].size`.
+    """
     *tables, key = path.split(".")
-    within: list[str] = []
+    entries, within = dict[str, int](), list[str]()
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[+([^]]+)\]", line)
-        if header:
-            within = [name.strip("\"' ") for name in header[1].split(".")]
+        if header := re.match(r"\s*(\[+)([^]]+)\]", line):
+            within = _location(header[2], entries, is_array=header[1] == "[[")
             if within == [*tables, key]:
                 return number
-        elif within == tables and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+        elif within == tables and re.match(rf"\s*[\"']?{re.escape(_unindexed(key))}[\"']?\s*=", line):
             return number
-    return None
+    return _line_of(text, ".".join(tables)) if tables else None
+
+
+def _location(header: str, entries: dict[str, int], *, is_array: bool) -> list[str]:
+    """The tables around what follows a header, indexed; `entries` counts the entries of each array so far."""
+    names = [name.strip("\"' ") for name in header.split(".")]
+    prefixes = [".".join(names[: depth + 1]) for depth in range(len(names))]
+    if is_array:
+        entries[prefixes[-1]] = entries.get(prefixes[-1], -1) + 1
+        for inner in [prefix for prefix in entries if prefix.startswith(f"{prefixes[-1]}.")]:
+            del entries[inner]  # the arrays of a new entry begin anew
+    return [
+        f"{name}[{entries[prefix]}]" if prefix in entries else name
+        for name, prefix in zip(names, prefixes, strict=True)
+    ]
+
+
+def _unindexed(key: str) -> str:
+    return re.sub(r"\[\d+\]$", "", key)
