@@ -1,1 +1,4 @@
-"""The load and latency harness: recorded people talk to a server, and a stopwatch runs."""
+"""Benchmarks: stream recorded speech to a server in real time and measure latency, accuracy and load.
+
+Begin with `__main__.py`; docs/benchmarks.md explains the method.
+"""

@@ -1,4 +1,4 @@
-"""`python -m bench`: measure a server with recorded people."""
+"""`python -m bench`: measure latency, accuracy and load of a server with recorded speech."""
 
 import os
 import sys
@@ -28,25 +28,31 @@ def bench(context: click.Context) -> None:
 
 
 @bench.command(context_settings={"max_content_width": 110})
-@click.option("--sessions", type=click.IntRange(1), multiple=True, default=(1, 4), show_default=True, help="At once.")
-@click.option("--clips", type=click.IntRange(0), default=12, show_default=True, help="Clips a person says; 0: all.")
-@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Times each person says them.")
+@click.option(
+    "--sessions", type=click.IntRange(1), multiple=True, default=(1, 4), show_default=True, help="Concurrent sessions."
+)
+@click.option("--clips", type=click.IntRange(0), default=12, show_default=True, help="Clips per speaker; 0: all.")
+@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="Times each speaker plays them.")
 @click.option("--no-reply", is_flag=True, help="Transcribe only.")
 @click.option("--long", "long_clips", is_flag=True, help="Also the clips of several minutes.")
 @click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
 @click.option(
-    "--protocol", type=click.Choice(list(PROTOCOLS)), default="parley", show_default=True, help="Spoken there."
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    default="parley",
+    show_default=True,
+    help="Protocol of the server.",
 )
-@click.option("--url", help="A server that runs already; without it one is started.")
-@click.option("--pid", type=int, help="Its process, whose CPU and memory are to be watched.")
-@click.option("--name", help="What the server is called in the results.")
-@click.option("--one-shot", help="Model of the one-shot yardstick; without it the server's own.")
-@click.option("--no-one-shot", is_flag=True, help="Leave the yardstick out.")
+@click.option("--url", help="URL of a running server; without it one is started.")
+@click.option("--pid", type=int, help="Process id of that server, to measure its CPU and memory.")
+@click.option("--name", help="Name of the server in the results.")
+@click.option("--one-shot", help="Model of the one-shot reference; default: the server's own.")
+@click.option("--no-one-shot", is_flag=True, help="Skip the one-shot reference.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Also print rows for a Markdown table.")
 def voice(speech: Path | None, url: str | None, **options: Any) -> None:
-    """People speak to a server at the speed of speech, one alone and several at once."""
+    """Stream clips to a server in real time, with one and with several concurrent sessions."""
     if options["protocol"] != "parley" and not url:
-        raise click.UsageError("start the other server yourself, and say where it is with --url")
+        raise click.UsageError("start the other server first and name its address with --url")
     folder = speech or _corpus()
     name = options.pop("name") or options["protocol"]
     results = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{name}.json"
@@ -55,12 +61,12 @@ def voice(speech: Path | None, url: str | None, **options: Any) -> None:
 
 
 @bench.command()
-@click.option("--speakers", type=click.IntRange(1), default=2, show_default=True, help="At once.")
-@click.option("--seconds", type=click.IntRange(10), default=45, show_default=True, help="Of each of the three parts.")
-@click.option("--model", default="whisper-tiny.en", show_default=True, help="What the workers run.")
+@click.option("--speakers", type=click.IntRange(1), default=2, show_default=True, help="Concurrent sessions.")
+@click.option("--seconds", type=click.IntRange(10), default=45, show_default=True, help="Of each of the three phases.")
+@click.option("--model", default="whisper-tiny.en", show_default=True, help="Model of the workers.")
 @click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
 def policy(speakers: int, seconds: int, model: str, speech: Path | None) -> None:
-    """A gateway and two workers, each a process; the preferred worker is killed, and later started again."""
+    """Failover: a gateway and two workers, each a process; the preferred worker is killed and restarted."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     anyio.run(fail_over, speech or _corpus(), speakers, seconds, model, console)
 
@@ -71,10 +77,10 @@ def policy(speakers: int, seconds: int, model: str, speech: Path | None) -> None
 @click.option(
     "--waits",
     multiple=True,
-    help="Milliseconds behind a sentence/else/behind 'and': 360/500/800; one more in front: who sounds done.",
+    help="Silence in ms after a sentence/otherwise/after 'and': 360/500/800; one more in front: at end of turn.",
 )
 def endpoints(clips: int, speech: Path | None, waits: tuple[str, ...]) -> None:
-    """What waiting longer for an endpoint costs in time, and saves in words."""
+    """Endpointing: WER against endpointing delay for several silence lengths."""
     grid = parsed(waits) or GRID
     anyio.run(sweep, speech or _corpus(), clips, grid, Console(highlight=False, width=120))
 
@@ -84,7 +90,7 @@ def _corpus() -> Path:
 
 
 def main() -> None:
-    """Run the command; what went wrong is one sentence, not a traceback."""
+    """Run the command; an error is one sentence, not a traceback."""
     try:
         bench()
     except* ParleyError as errors:

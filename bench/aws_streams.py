@@ -1,8 +1,8 @@
-"""What Transcribe streams cost us: processor time for many at once, and time from endpoint to final for one.
+"""CPU time of many Transcribe streams, and time from endpoint to final on one.
 
     python -m bench.aws_streams --streams 30 --seconds 20
 
-The emulator answers at once and runs in a process of its own, so what is measured is our side alone.
+The emulator answers at once and runs in a process of its own, so only the client is measured.
 """
 
 import argparse

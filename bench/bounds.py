@@ -1,9 +1,9 @@
-"""Where speech begins and ends in a recording, told without the server.
+"""True start and end of speech in a recording, from a VAD and the audio level.
 
-Silero (threshold 0.3) says roughly where speech is; the level of 10 ms frames says exactly. A frame is heard when it is
-10 dB above the recording's background (in a noisy one, half-way up to the speech) and at most 35 dB below its loudest
-speech. Speech begins with the first of three heard frames in a row, at most 0.2 s before Silero's first speech window,
-and ends behind the last three heard frames in a row, at most 0.2 s behind its last. Where the two ways disagree the
+Silero (threshold 0.3) gives rough bounds; the level of 10 ms frames refines them. A frame is audible when it is 10 dB
+above the recording's background (in a noisy one, half-way up to the speech) and at most 35 dB below the loudest
+speech. Speech begins with the first of three audible frames in a row, at most 0.2 s before Silero's first speech
+window, and ends after the last three audible frames in a row, at most 0.2 s after its last. Where the two disagree the
 earlier moment counts, at both ends: that can only make a server look slower.
 """
 
@@ -35,7 +35,7 @@ class Bounds:
 
 
 def speech_bounds(audio: NDArray[np.float32]) -> Bounds:
-    """Where speech begins and ends; the whole recording where Silero hears none."""
+    """Where speech begins and ends; the whole recording where Silero finds none."""
     return refine(levels_db(audio), coarse(audio))
 
 
@@ -64,8 +64,8 @@ def refine(levels: NDArray[np.float64], rough: tuple[float, float]) -> Bounds:
     last = min(len(levels), round((rough[1] + MARGIN_SECONDS) / FRAME_SECONDS))
     floor = float(np.percentile(levels, 5))
     peak = float(np.percentile(levels[first:last], 95)) if last > first else floor
-    heard = levels > max(floor + min(ABOVE_FLOOR_DB, (peak - floor) / 2), peak - BELOW_PEAK_DB)
-    runs = np.convolve(heard[first:last], np.ones(RUN, dtype=np.int64), "valid") == RUN if last - first >= RUN else []
+    audible = levels > max(floor + min(ABOVE_FLOOR_DB, (peak - floor) / 2), peak - BELOW_PEAK_DB)
+    runs = np.convolve(audible[first:last], np.ones(RUN, dtype=np.int64), "valid") == RUN if last - first >= RUN else []
     sounds = np.flatnonzero(runs)
     if not len(sounds):
         return Bounds(rough[0], rough[1], floor)

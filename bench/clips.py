@@ -1,4 +1,4 @@
-"""Recorded people: what each says, and when they really begin and end."""
+"""Clips of the speech corpus with reference text and true bounds of speech."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Clip:
     end: float
     """Seconds into the clip at which speech ends."""
     tone: bytes
-    """The room it was recorded in, for before and behind it."""
+    """Room tone of the recording, to play before and after the clip."""
 
     @property
     def seconds(self) -> float:
@@ -46,7 +46,7 @@ class Clip:
 
 
 def read_manifest(folder: Path, *, long: bool = False) -> list[Entry]:
-    """The clips that have words and a reference."""
+    """The clips that have a reference text."""
     manifest = folder / "dev" / "manifest.jsonl"
     if not manifest.is_file():
         raise click.UsageError(f"no speech corpus at {folder}: name it with --speech or PARLEY_SPEECH_DIR")

@@ -1,9 +1,9 @@
-"""How short a context may be: WER and time for every margin, model and beam.
+"""Context margins of the encoder: WER and time for each margin, model and beam.
 
     python -m bench.context_sweep --model models/whisper-base --beam 1
 
-Each row is a margin of silence behind the sound. `raw` is the decoder as it comes;
-`guarded` is the same with the guard and the ladder of contexts. The last row is full context.
+Each row is a margin of silence after the audio. `raw` is the decoder alone;
+`guarded` is the same with hallucination checks and fallback to more context. The last row is full context.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder of a CTranslate2 Whisper model")
     parser.add_argument("--beam", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--margins", type=int, nargs="*", default=MARGINS, help="columns of 10 ms")
+    parser.add_argument("--margins", type=int, nargs="*", default=MARGINS, help="frames of 10 ms")
     args = parser.parse_args()
 
     model = load(args.model, device="auto", compute_type="auto", threads=args.threads)

@@ -1,4 +1,4 @@
-"""The speech detectors on noise and on speech: false triggers, missed clips, cost.
+"""Voice activity detectors on noise and on speech: false triggers, missed clips, cost.
 
 python -m bench.detectors
 """

@@ -1,7 +1,7 @@
-"""How long to wait for an endpoint: words lost to early cuts against time lost to waiting.
+"""Endpointing benchmark: WER against endpointing delay, for several lengths of silence.
 
-A session in virtual time: real audio, the real detectors of speech and of turns, the real model
-for finals, the real `step()`; engines answer in no time at all. What is left is the wait itself.
+A session in virtual time: real audio, the real speech and end-of-turn detectors, the real model
+for finals, the real `transition()`; engines have zero latency. What is left is the endpointing delay.
 """
 
 import statistics
@@ -38,21 +38,21 @@ ROUTE = Route("local", Place.ON_PREM)
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class SilenceRules:
     """Milliseconds of silence that end an utterance."""
 
     complete: int
     other: int
-    opened: int
+    incomplete: int
     done: int | None = None
-    """Behind someone who sounds done; None: nobody listens for that."""
+    """At a detected end of turn; None: no end-of-turn detection."""
     reply: int = 1000
-    """Those that end a turn."""
+    """Silence that ends a turn."""
     reply_done: int = 500
 
-    def floor(self) -> DialogState:
+    def initial_state(self) -> DialogState:
         rules = EndpointingRules(
-            end_after_complete_ms=self.complete, end_after_ms=self.other, end_after_incomplete_ms=self.opened
+            end_after_complete_ms=self.complete, end_after_ms=self.other, end_after_incomplete_ms=self.incomplete
         )
         if self.done is not None:
             rules = replace(rules, pause_after_ms=JUDGED_AFTER_MS, end_after_likely_done_ms=self.done)
@@ -67,25 +67,25 @@ class Waits:
 
     def __str__(self) -> str:
         done = "-" if self.done is None else self.done
-        return f"{done} / {self.complete} / {self.other} / {self.opened}, {self.reply_done} / {self.reply}"
+        return f"{done} / {self.complete} / {self.other} / {self.incomplete}, {self.reply_done} / {self.reply}"
 
 
 GRID = (
-    Waits(360, 500, 800),
-    Waits(700, 800, 1200),
-    Waits(612, 700, 1050, done=300),
-    Waits(700, 800, 1200, done=300),
-    Waits(700, 800, 1200, done=360),
+    SilenceRules(360, 500, 800),
+    SilenceRules(700, 800, 1200),
+    SilenceRules(612, 700, 1050, done=300),
+    SilenceRules(700, 800, 1200, done=300),
+    SilenceRules(700, 800, 1200, done=360),
 )
 
 
 @dataclass(slots=True)
-class Ears:
-    """What is heard. Finals are heard anew in every row, because they hear what their session said before."""
+class Engines:
+    """Engines of the benchmark. End-of-turn scores are cached; finals are not, because they depend on left context."""
 
     scribe: BatchTranscriber
     turns: TurnDetector | None
-    judged: dict[bytes, float] = field(default_factory=dict)
+    scores: dict[bytes, float] = field(default_factory=dict)
 
     def session(self) -> Transcriber:
         engine: Any = self.scribe.transcriber
@@ -94,100 +94,102 @@ class Ears:
 
     async def end_of_turn_probability(self, pcm: bytes) -> float:
         assert self.turns is not None
-        if pcm not in self.judged:
-            self.judged[pcm] = await self.turns.end_of_turn_probability(pcm)
-        return self.judged[pcm]
+        if pcm not in self.scores:
+            self.scores[pcm] = await self.turns.end_of_turn_probability(pcm)
+        return self.scores[pcm]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """What one set of waits did to one clip."""
+class ClipResult:
+    """Result of one clip with one set of silence lengths."""
 
     errors: Errors
     finals: int
     wait: float | None
     """Seconds from the true end of speech to the last endpoint; None where that came before the end."""
     turns: int
-    """Times the turn was thought to be over; once is right."""
+    """Number of turns that ended; one is correct."""
     wasted: int
 
 
-async def sweep(folder: Path, count: int, grid: Sequence[Waits], console: Console) -> None:
-    """Print a row for each set of waits."""
+async def sweep(folder: Path, count: int, grid: Sequence[SilenceRules], console: Console) -> None:
+    """Print a row for each set of silence lengths."""
     scorer = load_scorer(folder)
     clips = [load_clip(folder, entry) for entry in choose(read_manifest(folder), count)]
     table = Table(
-        "done / complete / else / open, turn ms",
+        "end of turn / complete / otherwise / incomplete, turn ms",
         *("WER", "finals a clip", "turns a clip", "wait p50 / p95 s", "wasted finals"),
         box=None,
     )
     settings = read_settings()
     async with AsyncExitStack() as stack:
         scribe = await stack.enter_async_context(open_batch_transcriber(settings))
-        ears = Ears(scribe, await stack.enter_async_context(open_turn_detector(settings)))
+        engines = Engines(scribe, await stack.enter_async_context(open_turn_detector(settings)))
         for waits in grid:
-            cuts = [await cut(clip, waits, ears, scorer) for clip in track(clips, console=console, transient=True)]
-            total = sum((c.errors for c in cuts), Errors())
-            waited = [c.wait for c in cuts if c.wait is not None]
+            results = [
+                await run_clip(clip, waits, engines, scorer) for clip in track(clips, console=console, transient=True)
+            ]
+            total = sum((c.errors for c in results), Errors())
+            waited = [c.wait for c in results if c.wait is not None]
             table.add_row(
                 str(waits),
                 f"{100 * (total.rate or 0):.1f} %",
-                f"{statistics.mean(c.finals for c in cuts):.1f}",
-                f"{statistics.mean(c.turns for c in cuts):.1f}",
+                f"{statistics.mean(c.finals for c in results):.1f}",
+                f"{statistics.mean(c.turns for c in results):.1f}",
                 f"{percentile(waited, 50):.2f} / {percentile(waited, 95):.2f}",
-                f"{sum(c.wasted for c in cuts)}",
+                f"{sum(c.wasted for c in results)}",
             )
     console.print(table)
 
 
-async def cut(clip: Clip, waits: Waits, ears: Ears, scorer: Scorer) -> Cut:
-    """One clip, spoken into a room that is as quiet behind it as before."""
+async def run_clip(clip: Clip, waits: SilenceRules, engines: Engines, scorer: Scorer) -> ClipResult:
+    """Run one clip, followed by three seconds of its room tone, through the dialog state machine."""
     pcm = clip.pcm + clip.tone[: 2 * ms(3000)]
-    floor = waits.floor()
-    session = ears.session()
+    state = waits.initial_state()
+    session = engines.session()
     begun: dict[int, int] = {}
-    heard: dict[int, bytearray] = {}
-    said = bytearray()
+    audio: dict[int, bytearray] = {}
+    turn_audio = bytearray()
     shown: list[do.ShowFinal] = []
     ended = 0
 
-    async def obey(floor: DialogState, event: ev.Event) -> DialogState:
+    async def apply(state: DialogState, event: ev.Event) -> DialogState:
         nonlocal ended
-        floor, effects = transition(floor, event)
+        state, effects = transition(state, event)
         for effect in effects:
             match effect:
                 case do.OpenUtterance(number, start):
-                    begun[number], heard[number] = start, bytearray()
+                    begun[number], audio[number] = start, bytearray()
                 case do.FeedUtterance(number, chunk):
-                    heard[number] += chunk.pcm
-                    said.extend(chunk.pcm)
+                    audio[number] += chunk.pcm
+                    turn_audio.extend(chunk.pcm)
                 case do.ScoreEndOfTurn(number, revision):
-                    done = await ears.end_of_turn_probability(bytes(said[-TURN_AUDIO_BYTES:]))
-                    floor = await obey(floor, ev.EndOfTurnScored(number, revision, done))
+                    done = await engines.end_of_turn_probability(bytes(turn_audio[-TURN_AUDIO_BYTES:]))
+                    state = await apply(state, ev.EndOfTurnScored(number, revision, done))
                 case do.StartFinal(number, revision):
                     utterance = session.transcribe(
-                        _chunks(bytes(heard[number]), begun[number]), language=ears.scribe.language
+                        _chunks(bytes(audio[number]), begun[number]), language=engines.scribe.language
                     )
                     final = [each async for each in utterance][-1]
-                    floor = await obey(floor, ev.FinalReceived(number, revision, final, ROUTE))
+                    state = await apply(state, ev.FinalReceived(number, revision, final, ROUTE))
                 case do.RequestDraft(number):
-                    floor = await obey(floor, ev.DraftSkipped(number))
+                    state = await apply(state, ev.DraftSkipped(number))
                 case do.CloseUtterance():
-                    ended = floor.audio_end
+                    ended = state.audio_end
                 case do.ShowFinal():
                     shown.append(effect)
                 case _:
                     pass
-        return floor
+        return state
 
-    async for scored in ears.scribe.detector.score(_chunks(pcm)):
-        floor = await obey(floor, ev.AudioReceived(scored))
-    turns = floor.turn - 1
-    await obey(floor, ev.ClientLeft())
+    async for scored in engines.scribe.detector.score(_chunks(pcm)):
+        state = await apply(state, ev.AudioReceived(scored))
+    turns = state.turn - 1
+    await apply(state, ev.ClientLeft())
     text = " ".join(final.hypothesis.text for final in shown)
     wait = seconds(ended) - clip.end
     errors = scorer.errors(clip.text, text)
-    return Cut(errors, len(shown), wait if wait > 0 else None, turns, sum(f.wasted for f in shown))
+    return ClipResult(errors, len(shown), wait if wait > 0 else None, turns, sum(f.wasted for f in shown))
 
 
 async def _chunks(pcm: bytes, start: int = 0) -> AsyncGenerator[AudioChunk, None]:
@@ -195,19 +197,21 @@ async def _chunks(pcm: bytes, start: int = 0) -> AsyncGenerator[AudioChunk, None
         yield AudioChunk(pcm[at : at + 2 * ms(40)], start + at // 2)
 
 
-def parsed(grid: Sequence[str]) -> list[Waits]:
-    """`360/500/800` or `300/700/800/1200/600/1000` as waits. Raises UsageError."""
+def parsed(grid: Sequence[str]) -> list[SilenceRules]:
+    """Parse `360/500/800` or `300/700/800/1200/600/1000`. Raises UsageError."""
     try:
         return [_waits([int(each) for each in row.split("/")]) for row in grid]
     except (ValueError, TypeError) as error:
         raise click.UsageError(
-            "waits look like 360/500/800 (behind a whole sentence, else, behind 'and'), with one more in front for "
-            "someone who sounds done, and two more behind for the end of the turn: sounds done, else"
+            "waits look like 360/500/800 (after a sentence, otherwise, after 'and'), with one more in front for "
+            "a detected end of turn, and two more at the end for the turn: end of turn detected, otherwise"
         ) from error
 
 
-def _waits(row: list[int]) -> Waits:
+def _waits(row: list[int]) -> SilenceRules:
     if len(row) == 3:
-        return Waits(*row)
-    done, complete, other, opened, *turn = row
-    return Waits(complete, other, opened, done, **dict(zip(("reply_done", "reply"), turn, strict=True) if turn else ()))
+        return SilenceRules(*row)
+    done, complete, other, incomplete, *turn = row
+    return SilenceRules(
+        complete, other, incomplete, done, **dict(zip(("reply_done", "reply"), turn, strict=True) if turn else ())
+    )

@@ -1,4 +1,4 @@
-"""The local engine beside faster-whisper's padded call: time and WER, in the same run, clip by clip.
+"""Time and WER of the local engine and of faster-whisper with 30 s padding, alternating clip by clip.
 
     python -m bench.engine --drafts models/whisper-tiny.en --finals models/whisper-base
 

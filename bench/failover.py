@@ -1,7 +1,7 @@
-"""A worker dies while people speak: what they notice, and how long it takes until all is as before.
+"""Failover benchmark: a worker is killed under load; WER, TTFS and time to recovery.
 
-A gateway (`parley serve`) and two workers (`parley worker`) are processes of their own. The better worker is
-preferred by the rules; it is killed with SIGKILL, and started again later.
+A gateway (`parley serve`) and two workers (`parley worker`) are processes of their own. The worker of higher
+quality is preferred by the rules; it is killed with SIGKILL, and started again later.
 """
 
 import os
@@ -30,11 +30,11 @@ from bench.clips import Clip, choose, load_clip, read_manifest
 from bench.protocols.parley import open_parley
 from bench.score import Errors, Scorer, load_scorer
 from bench.server import free_port, open_server, stop
-from bench.voice import Said, say
+from bench.voice import PlayedClip, play_clip
 
 LONGEST_CLIP_S = 8.0
 CLIPS = 12
-LOOK_EVERY_S = 0.1
+POLL_EVERY_S = 0.1
 READY_SECONDS = 120
 
 RULES = 'objective = "accuracy"\n'
@@ -80,14 +80,14 @@ class Worker:
         """Wait until it answers. Raises ProviderDown."""
         with anyio.move_on_after(READY_SECONDS):
             while self.process is not None and self.process.poll() is None:
-                if await asked(f"http://127.0.0.1:{self.port}/health") is not None:
+                if await get_json(f"http://127.0.0.1:{self.port}/health") is not None:
                     return
-                await anyio.sleep(LOOK_EVERY_S)
+                await anyio.sleep(POLL_EVERY_S)
         raise ProviderDown("a worker", "it did not start")
 
 
-async def asked(url: str) -> Any:
-    """What a page says, or None where nobody answers."""
+async def get_json(url: str) -> Any:
+    """The decoded JSON at the URL, or None if it cannot be reached."""
 
     def ask() -> Any:
         with urlopen(url, timeout=5) as answer:
@@ -100,19 +100,19 @@ async def asked(url: str) -> Any:
 
 
 @dataclass(slots=True)
-class Marks:
-    """When what happened, in seconds of `anyio.current_time`."""
+class Timeline:
+    """Times of the events of the run, in seconds of `anyio.current_time`."""
 
     killed: float = 0.0
     out: float | None = None
-    """The dead route is no candidate any more."""
+    """The circuit breaker of the killed route is open."""
     restarted: float = 0.0
     ready: float = 0.0
     """The worker answers again."""
     back: float | None = None
     """Its route is a candidate again."""
     used: float | None = None
-    """A person's words were written down there again."""
+    """It made a final again."""
 
 
 async def fail_over(speech: Path, speakers: int, seconds: int, model: str, console: Console) -> None:
@@ -138,30 +138,32 @@ async def fail_over(speech: Path, speakers: int, seconds: int, model: str, conso
                 await worker.ready()
             async with open_server(max_sessions=speakers, **settings) as server:
                 http = server.url.replace("ws", "http", 1).removesuffix("/ws/transcribe")
-                said, marks, wall = await _story(http, server.url, workers["preferred"], clips, speakers, seconds)
-                decisions = await asked(f"{http}/policy/decisions?limit=10000")
+                played, timeline, wall = await _run_phases(
+                    http, server.url, workers["preferred"], clips, speakers, seconds
+                )
+                decisions = await get_json(f"{http}/policy/decisions?limit=10000")
         finally:
             for worker in workers.values():
                 if worker.process is not None:
                     stop(worker.process)
     used = [_moment(d, wall) for d in decisions if d["chosen"] == "preferred"]
-    marks.used = min((at for at in used if at > marks.ready), default=None)
-    _print(console, scorer, said, marks, decisions, wall)
+    timeline.used = min((at for at in used if at > timeline.ready), default=None)
+    _print(console, scorer, played, timeline, decisions, wall)
 
 
-async def _story(
+async def _run_phases(
     http: str, url: str, preferred: Worker, clips: Sequence[Clip], speakers: int, seconds: int
-) -> tuple[list[Said], Marks, float]:
-    """All that was said, when what happened, and what to add to these times for the wall clock's."""
-    said: list[Said] = []
-    marks = Marks()
+) -> tuple[list[PlayedClip], Timeline, float]:
+    """Return the clips, the timeline, and the offset from its clock to wall-clock time."""
+    played: list[PlayedClip] = []
+    timeline = Timeline()
     wall = time.time() - anyio.current_time()
 
     async def speak(number: int, until: float) -> None:
         for clip in islice(cycle(clips), number * len(clips) // speakers, None):
             if anyio.current_time() > until:
                 return
-            said.append(await say(open_parley, url, clip, reply=False, quiet=1.0))
+            played.append(await play_clip(open_parley, url, clip, reply=False, quiet=1.0))
 
     async with anyio.create_task_group() as tasks:
         until = anyio.current_time() + 3 * seconds
@@ -169,26 +171,28 @@ async def _story(
             tasks.start_soon(speak, number, until)
         await anyio.sleep(seconds)
         await to_thread.run_sync(preferred.kill)
-        marks.killed = anyio.current_time()
+        timeline.killed = anyio.current_time()
         with anyio.move_on_after(seconds):
-            marks.out = await _when(http, well=False)
-        await anyio.sleep_until(marks.killed + seconds)
-        marks.restarted = anyio.current_time()
+            timeline.out = await _wait_for_route(http, ranked=False)
+        await anyio.sleep_until(timeline.killed + seconds)
+        timeline.restarted = anyio.current_time()
         preferred.start()
         await preferred.ready()
-        marks.ready = anyio.current_time()
+        timeline.ready = anyio.current_time()
         with anyio.move_on_after(seconds):
-            marks.back = await _when(http, well=True)
-    return said, marks, wall
+            timeline.back = await _wait_for_route(http, ranked=True)
+    return played, timeline, wall
 
 
-async def _when(http: str, *, well: bool) -> float:
-    """The moment at which the preferred route is a choice, or is none."""
+async def _wait_for_route(http: str, *, ranked: bool) -> float:
+    """Wait until the preferred route is a candidate (or is none); return the time."""
     while True:
-        told = await asked(f"{http}/policy/explain")
-        if told is not None and any(c["name"] == "preferred" for c in told["choices"]) == (well and not told["panic"]):
+        ranking = await get_json(f"{http}/policy/explain")
+        if ranking is not None and any(c["name"] == "preferred" for c in ranking["choices"]) == (
+            ranked and not ranking["panic"]
+        ):
             return anyio.current_time()
-        await anyio.sleep(LOOK_EVERY_S)
+        await anyio.sleep(POLL_EVERY_S)
 
 
 def _moment(decision: dict[str, Any], wall: float) -> float:
@@ -197,34 +201,43 @@ def _moment(decision: dict[str, Any], wall: float) -> float:
 
 
 def _print(
-    console: Console, scorer: Scorer, said: list[Said], marks: Marks, decisions: list[dict[str, Any]], wall: float
+    console: Console,
+    scorer: Scorer,
+    played: list[PlayedClip],
+    timeline: Timeline,
+    decisions: list[dict[str, Any]],
+    wall: float,
 ) -> None:
-    table = Table("", "clips", "without a final", "WER", "TTFS p50", "p95", "most", "finals by", "finals by nobody")
-    borders = (("before", 0.0, marks.killed), ("dead", marks.killed, marks.ready), ("after", marks.ready, float("inf")))
+    table = Table("", "clips", "without a final", "WER", "TTFS p50", "p95", "maximum", "finals by", "without a route")
+    borders = (
+        ("before", 0.0, timeline.killed),
+        ("dead", timeline.killed, timeline.ready),
+        ("after", timeline.ready, float("inf")),
+    )
     for name, begin, end in borders:
-        mine = [s for s in said if begin <= s.began + s.end < end]
+        mine = [s for s in played if begin <= s.began + s.end < end]
         made = [d for d in decisions if begin <= _moment(d, wall) < end]
         table.add_row(name, *_cells(scorer, mine), _shares(made), str(sum(d["chosen"] is None for d in made)))
     console.print(table)
     for what, at, since in (
-        ("the dead route is out after", marks.out, marks.killed),
-        ("the restarted worker answers after", marks.ready, marks.restarted),
-        ("its route is back after", marks.back, marks.ready),
-        ("it makes a final after", marks.used, marks.ready),
+        ("breaker of the killed route open after", timeline.out, timeline.killed),
+        ("the restarted worker answers after", timeline.ready, timeline.restarted),
+        ("its route is a candidate again after", timeline.back, timeline.ready),
+        ("it makes a final after", timeline.used, timeline.ready),
     ):
         console.print(f"{what} {'never' if at is None else f'{at - since:.1f} s'}")
 
 
-def _cells(scorer: Scorer, said: list[Said]) -> list[str]:
-    finals = [s.last_final() for s in said]
+def _cells(scorer: Scorer, played: list[PlayedClip]) -> list[str]:
+    finals = [s.last_final() for s in played]
     errors = Errors()
-    for each in said:
+    for each in played:
         errors += scorer.errors(each.clip.text, " ".join(final.text for final in each.of("final")))
-    times = [(final.at - s.end) * 1000 for s, final in zip(said, finals, strict=True) if final]
+    times = [(final.at - s.end) * 1000 for s, final in zip(played, finals, strict=True) if final]
     cuts = quantiles(times, n=20, method="inclusive") if len(times) > 1 else []
     shown = [f"{ms:.0f} ms" for ms in (cuts[9], cuts[18], max(times))] if cuts else ["-"] * 3
     rate = "-" if errors.rate is None else f"{errors.rate:.1%}"
-    return [str(len(said)), str(finals.count(None)), rate, *shown]
+    return [str(len(played)), str(finals.count(None)), rate, *shown]
 
 
 def _shares(decisions: list[dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Many people at once: each says their own sequence of clips, so that everybody speaks all the time."""
+"""Concurrent sessions: each streams all clips in a rotated order, so that all speak all the time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ import anyio
 
 from bench.clips import Clip
 from bench.protocols import Opener
-from bench.server import Server, Usage, watching
-from bench.voice import Said, say
+from bench.server import Server, Usage, measure_usage
+from bench.voice import PlayedClip, play_clip
 
 STAGGER_SECONDS = 1.7
-"""Between two people's first words: no two begin together, nor in step."""
+"""Between the starts of two sessions, so that no two are in phase."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of so many sessions at once."""
+    """Results of one run with this many concurrent sessions."""
 
     sessions: int
-    said: tuple[Said, ...]
+    played: tuple[PlayedClip, ...]
     usage: Usage
 
 
-def part(clips: Sequence[Clip], session: int, sessions: int, rounds: int) -> list[Clip]:
-    """What one person says: all clips, `rounds` times, beginning at a place of their own."""
+def clips_of_speaker(clips: Sequence[Clip], session: int, sessions: int, rounds: int) -> list[Clip]:
+    """The clips of one session: all of them, `rounds` times, rotated by the number of the session."""
     first = session * len(clips) // sessions
     return [*clips[first:], *clips[:first]] * rounds
 
@@ -37,19 +37,19 @@ async def run_load(
     sessions: int,
     rounds: int,
     reply: bool,
-    on_said: Callable[[Said], None],
+    on_played: Callable[[PlayedClip], None],
 ) -> Load:
-    """Play everything. Raises ProviderDown where the server does not answer."""
-    said: list[Said] = []
+    """Stream all clips. Raises ProviderDown if the server cannot be reached."""
+    played: list[PlayedClip] = []
 
     async def person(session: int) -> None:
         await anyio.sleep(session * STAGGER_SECONDS)
-        for clip in part(clips, session, sessions, rounds):
-            one = await say(opener, server.url, clip, reply=reply)
-            said.append(one)
-            on_said(one)
+        for clip in clips_of_speaker(clips, session, sessions, rounds):
+            one = await play_clip(opener, server.url, clip, reply=reply)
+            played.append(one)
+            on_played(one)
 
-    async with watching(server.pid) as usage, anyio.create_task_group() as tasks:
+    async with measure_usage(server.pid) as usage, anyio.create_task_group() as tasks:
         for session in range(sessions):
             tasks.start_soon(person, session)
-    return Load(sessions, tuple(said), usage)
+    return Load(sessions, tuple(played), usage)

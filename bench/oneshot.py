@@ -1,4 +1,4 @@
-"""What the same model writes when it gets the whole clip at once: the yardstick for the words of a stream."""
+"""One-shot reference: the same model on the whole clip at once, as a bound for the WER of streaming."""
 
 from collections.abc import Sequence
 from pathlib import Path

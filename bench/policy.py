@@ -1,4 +1,4 @@
-"""What the policy costs an utterance: ranking, racing, counting; `python -m bench.policy`."""
+"""Overhead of routing per utterance (ranking, hedging, accounting): `python -m bench.policy`."""
 
 import statistics
 from collections.abc import AsyncIterator, Callable

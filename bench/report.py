@@ -1,4 +1,4 @@
-"""Many clips as one line of figures."""
+"""Summarise the figures of many clips: percentiles, WER, CPU and memory; print them as a table."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from bench.load import Load
-from bench.metrics import Measured, measure
+from bench.metrics import ClipMetrics, measure
 from bench.score import Errors, Scorer
 
 
@@ -46,7 +46,7 @@ class Summary:
     finals_missing: int
     replies_missing: int | None
     """None where no reply was asked for."""
-    hung_up: int
+    disconnected: int
     """Clips during which the server went away."""
     wer: float | None
     wer_one_shot: float | None
@@ -58,21 +58,23 @@ class Summary:
 
 def summarise(load: Load, scorer: Scorer, one_shot: Mapping[str, str]) -> tuple[Summary, list[dict[str, Any]]]:
     """The figures, and beneath them one record a clip."""
-    measured = [measure(said, scorer.normalise) for said in load.said]
+    measured = [measure(played, scorer.normalise) for played in load.played]
     streamed, whole = Errors(), Errors()
     records: list[dict[str, Any]] = []
-    for said, one in zip(load.said, measured, strict=True):
-        errors = scorer.errors(said.clip.text, one.final_text)
+    for played, one in zip(load.played, measured, strict=True):
+        errors = scorer.errors(played.clip.text, one.final_text)
         streamed += errors
-        if said.clip.name in one_shot:
-            whole += scorer.errors(said.clip.text, one_shot[said.clip.name])
-        record = {"file": said.clip.name, "onset": said.onset, "end": said.end, "errors": errors.errors}
+        if played.clip.name in one_shot:
+            whole += scorer.errors(played.clip.text, one_shot[played.clip.name])
+        record = {"file": played.clip.name, "onset": played.onset, "end": played.end, "errors": errors.errors}
         figures = {name: value for name, value in asdict(one).items() if name != "draft_ages"}
-        records.append(record | {"words": errors.words, **figures, "heard": [asdict(heard) for heard in said.heard]})
+        records.append(
+            record | {"words": errors.words, **figures, "events": [asdict(event) for event in played.events]}
+        )
     return _summary(load, measured, streamed, whole), records
 
 
-def _summary(load: Load, measured: Sequence[Measured], streamed: Errors, whole: Errors) -> Summary:
+def _summary(load: Load, measured: Sequence[ClipMetrics], streamed: Errors, whole: Errors) -> Summary:
     drafts = _known(one.first_draft for one in measured)
     words = _known(one.first_right_word for one in measured)
     ages = [age for one in measured for age in one.draft_ages]
@@ -80,8 +82,8 @@ def _summary(load: Load, measured: Sequence[Measured], streamed: Errors, whole: 
     late = _known(one.end_late for one in measured)
     spoken = _known(one.voice_to_voice for one in measured)
     shown = sum(one.words_shown for one in measured)
-    asked = any(said.reply for said in load.said)
-    audio, usage = sum(said.streamed for said in load.said), load.usage
+    asked = any(played.reply for played in load.played)
+    audio, usage = sum(played.streamed for played in load.played), load.usage
     return Summary(
         sessions=load.sessions,
         clips=len(measured),
@@ -102,13 +104,13 @@ def _summary(load: Load, measured: Sequence[Measured], streamed: Errors, whole: 
         voice_to_voice_p95=percentile(spoken, 95),
         finals_missing=len(measured) - len(ttfs),
         replies_missing=len(measured) - len(spoken) if asked else None,
-        hung_up=sum(said.hung_up for said in load.said),
+        disconnected=sum(played.disconnected for played in load.played),
         wer=streamed.rate,
         wer_one_shot=whole.rate,
         cpu_per_audio_second=usage.cpu_seconds / audio if usage.cpu_seconds is not None and audio else None,
         cores=usage.cpu_seconds / usage.wall_seconds if usage.cpu_seconds is not None and usage.wall_seconds else None,
         max_rss_mib=usage.max_rss_mib,
-        harness_late_ms=max((said.late_ms for said in load.said), default=0.0),
+        harness_late_ms=max((played.late_ms for played in load.played), default=0.0),
     )
 
 
@@ -132,7 +134,7 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
         ("voice to voice p50 / p95", _seconds(s.voice_to_voice_p50, s.voice_to_voice_p95)),
         ("finals missing", str(s.finals_missing)),
         ("replies missing", "-" if s.replies_missing is None else str(s.replies_missing)),
-        ("server hung up", str(s.hung_up)),
+        ("server disconnected", str(s.disconnected)),
         ("WER of the finals / one-shot", f"{_percent(s.wer)} / {_percent(s.wer_one_shot)}"),
         ("CPU seconds per second of audio", _number(s.cpu_per_audio_second)),
         ("cores used", _number(s.cores)),

@@ -1,4 +1,4 @@
-"""What an open microphone sends while nobody speaks."""
+"""Synthesize room tone: noise with the spectrum and level of a recording's background."""
 
 import numpy as np
 from numpy.typing import NDArray

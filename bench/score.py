@@ -1,4 +1,4 @@
-"""Word errors, counted by the corpus's own scorer."""
+"""Word error rate by the scorer of the speech corpus."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""A server for the length of a measurement, and what it costs."""
+"""Start a server for a measurement, and sample its CPU and memory."""
 
 import contextlib
 import os
@@ -24,12 +24,12 @@ from app.domain.errors import ProviderDown
 
 READY_SECONDS = 120
 STOP_SECONDS = 30
-LOOK_EVERY = 0.25
+SAMPLE_EVERY_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server to talk to; `pid` is None where its process is not ours to look at."""
+    """A running server; `pid` is None where its process cannot be measured."""
 
     url: str
     pid: int | None
@@ -42,7 +42,7 @@ class _Health(msgspec.Struct):
 
 @asynccontextmanager
 async def open_server(*, max_sessions: int, **settings: str) -> AsyncGenerator[Server, None]:
-    """`python -m app serve` on a free port, ready. Raises ProviderDown with its last words when it does not start.
+    """`python -m app serve` on a free port, ready. Raises ProviderDown with the end of its log when it does not start.
 
     `settings` are the variables it gets besides those of this process.
     """
@@ -66,8 +66,8 @@ async def open_server(*, max_sessions: int, **settings: str) -> AsyncGenerator[S
                     await anyio.to_thread.run_sync(stop, process)
 
 
-async def ask_health(http_url: str) -> dict[str, str] | None:
-    """What runs in the server, or None where nobody answers yet."""
+async def get_health(http_url: str) -> dict[str, str] | None:
+    """The components the server reports, or None while it cannot be reached."""
     try:
         body = await anyio.to_thread.run_sync(_get, f"{http_url}/health")
     except (OSError, urllib.error.URLError):
@@ -86,11 +86,11 @@ def _get(url: str) -> bytes:
 async def _ready(process: subprocess.Popen[bytes], port: int, log: IO[str]) -> dict[str, str]:
     with anyio.move_on_after(READY_SECONDS):
         while process.poll() is None:
-            if (runs := await ask_health(f"http://127.0.0.1:{port}")) is not None:
+            if (runs := await get_health(f"http://127.0.0.1:{port}")) is not None:
                 return runs
             await anyio.sleep(0.2)
     log.seek(0)
-    raise ProviderDown("the server", f"it did not start; its last words: {log.read()[-2000:].strip()}")
+    raise ProviderDown("the server", f"it did not start; the end of its log: {log.read()[-2000:].strip()}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
@@ -111,7 +111,7 @@ def free_port() -> int:
 
 @dataclass(slots=True)
 class Usage:
-    """What a process and its children took while they were watched."""
+    """CPU time and peak memory of a process and its children during the measurement."""
 
     cpu_seconds: float | None = None
     wall_seconds: float = 0.0
@@ -119,29 +119,29 @@ class Usage:
 
 
 @asynccontextmanager
-async def watching(pid: int | None) -> AsyncGenerator[Usage, None]:
-    """Fills in the usage while and when the block runs."""
+async def measure_usage(pid: int | None) -> AsyncGenerator[Usage, None]:
+    """Sample the usage while the block runs, and complete it at the end."""
     usage, began = Usage(), anyio.current_time()
     if pid is None:
         yield usage
         usage.wall_seconds = anyio.current_time() - began
         return
-    before, usage.max_rss_mib = _look(pid)
+    before, usage.max_rss_mib = _read_usage(pid)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_keep_looking, pid, usage)
+        tasks.start_soon(_sample_usage, pid, usage)
         yield usage
         tasks.cancel_scope.cancel()
-    usage.cpu_seconds = _look(pid)[0] - before
+    usage.cpu_seconds = _read_usage(pid)[0] - before
     usage.wall_seconds = anyio.current_time() - began
 
 
-async def _keep_looking(pid: int, usage: Usage) -> None:
+async def _sample_usage(pid: int, usage: Usage) -> None:
     while True:
-        usage.max_rss_mib = max(usage.max_rss_mib or 0.0, _look(pid)[1])
-        await anyio.sleep(LOOK_EVERY)
+        usage.max_rss_mib = max(usage.max_rss_mib or 0.0, _read_usage(pid)[1])
+        await anyio.sleep(SAMPLE_EVERY_SECONDS)
 
 
-def _look(pid: int) -> tuple[float, float]:
+def _read_usage(pid: int) -> tuple[float, float]:
     """CPU seconds so far and MiB resident, of the process and its children."""
     cpu = rss = 0.0
     try:
@@ -150,7 +150,7 @@ def _look(pid: int) -> tuple[float, float]:
     except psutil.NoSuchProcess as error:
         raise ProviderDown("the server", f"there is no process {pid}") from error
     for process in family:
-        with contextlib.suppress(psutil.NoSuchProcess):  # a child may end while it is looked at
+        with contextlib.suppress(psutil.NoSuchProcess):  # a child may exit while it is read
             times = process.cpu_times()
             cpu += times.user + times.system
             rss += process.memory_info().rss / 2**20

@@ -1,4 +1,4 @@
-"""The corpus a benchmark listens to: clips, their references, and the corpus's own scorer."""
+"""Speech corpus for the engine benchmarks: clips, reference texts and the scorer of the corpus."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""How to share the cores: passes at once times threads in one, with finals and drafts mixed.
+"""Allocation of cores: concurrent passes times threads per pass, with finals and drafts mixed.
 
     python -m bench.threads --drafts models/whisper-tiny.en --finals models/whisper-base
 

@@ -1,4 +1,4 @@
-"""The voice bench: clips, a server, loads one after the other, a table."""
+"""The `voice` benchmark: run each number of sessions against one server and report a table."""
 
 import platform
 from collections.abc import AsyncGenerator
@@ -20,8 +20,8 @@ from bench.oneshot import OneShot
 from bench.protocols import PROTOCOLS
 from bench.report import HEADINGS, Summary, markdown, summarise, table
 from bench.score import load_scorer
-from bench.server import Server, ask_health, open_server
-from bench.voice import Said
+from bench.server import Server, get_health, open_server
+from bench.voice import PlayedClip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,7 @@ async def run(plan: Plan, console: Console) -> None:
     clips = [await anyio.to_thread.run_sync(load_clip, plan.speech, entry) for entry in entries]
     minutes = sum(clip.seconds for clip in clips) / 60
     busy = psutil.getloadavg()[0]
-    console.print(
-        f"{len(clips)} clips, {minutes:.1f} minutes of speech, at the speed of speech; load average before: {busy:.1f}"
-    )
+    console.print(f"{len(clips)} clips, {minutes:.1f} minutes of speech, in real time; load average before: {busy:.1f}")
     one_shot = {} if plan.no_one_shot else await anyio.to_thread.run_sync(_one_shot, plan, clips)
     async with _server(plan) as server:
         for what, words in server.runs.items():
@@ -79,21 +77,27 @@ async def _server(plan: Plan) -> AsyncGenerator[Server, None]:
         return
     runs: dict[str, str] | None = None
     if plan.protocol == "parley":
-        runs = await ask_health(plan.url.replace("ws", "http", 1).removesuffix("/ws/transcribe"))
+        runs = await get_health(plan.url.replace("ws", "http", 1).removesuffix("/ws/transcribe"))
     yield Server(plan.url, plan.pid, runs or {})
 
 
 async def _load(plan: Plan, server: Server, clips: list[Clip], sessions: int, console: Console) -> Load:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(f"{sessions} at once", total=sessions * len(clips) * plan.rounds)
+        bar = progress.add_task(f"{sessions} sessions", total=sessions * len(clips) * plan.rounds)
 
-        def advance(_: Said) -> None:
+        def advance(_: PlayedClip) -> None:
             progress.advance(bar)
 
         reply = plan.protocol == "parley" and not plan.no_reply
         return await run_load(
-            PROTOCOLS[plan.protocol], server, clips, sessions=sessions, rounds=plan.rounds, reply=reply, on_said=advance
+            PROTOCOLS[plan.protocol],
+            server,
+            clips,
+            sessions=sessions,
+            rounds=plan.rounds,
+            reply=reply,
+            on_played=advance,
         )
 
 
@@ -111,7 +115,7 @@ def _keep(
         "cores": psutil.cpu_count(),
         "load_average_before": busy,
     }
-    loads = [asdict(summary) | {"said": said} for summary, said in zip(summaries, records, strict=True)]
+    loads = [asdict(summary) | {"clips_played": played} for summary, played in zip(summaries, records, strict=True)]
     body = {"name": plan.name, "protocol": plan.protocol, "runs": server.runs, "machine": machine, "loads": loads}
     plan.results.parent.mkdir(parents=True, exist_ok=True)
     plan.results.write_bytes(msgspec.json.format(msgspec.json.encode(body)))

@@ -1,6 +1,6 @@
-"""The servers this harness can talk to, by the protocol they speak."""
+"""Clients for the servers that can be benchmarked, by protocol. Start with `connection.py`."""
 
-from bench.protocols.line import Heard, Line, Opener
+from bench.protocols.connection import Connection, Opener, ServerEvent
 from bench.protocols.openai_realtime import open_openai_realtime
 from bench.protocols.parley import open_parley
 from bench.protocols.realtimestt import open_realtimestt
@@ -17,4 +17,4 @@ PROTOCOLS: dict[str, Opener] = {
     "openai-realtime": open_openai_realtime,
 }
 
-__all__ = ["PROTOCOLS", "Heard", "Line", "Opener"]
+__all__ = ["PROTOCOLS", "Connection", "Opener", "ServerEvent"]

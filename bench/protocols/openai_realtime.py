@@ -13,8 +13,8 @@ import soxr
 from websockets.asyncio.client import ClientConnection
 
 from app.domain.audio import SAMPLE_RATE
-from bench.protocols.line import Heard
-from bench.protocols.sockets import await_type, messages, open_socket, tell
+from bench.protocols.connection import ServerEvent
+from bench.protocols.sockets import await_type, messages, open_socket, send_json
 
 RATE = 24_000
 MODEL = "gpt-4o-mini-transcribe"
@@ -22,7 +22,7 @@ ITEM = "conversation.item.input_audio_transcription"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAiLine:
+class OpenAiConnection:
     socket: ClientConnection
     resampler: soxr.ResampleStream
 
@@ -35,18 +35,18 @@ class OpenAiLine:
     async def _append(self, audio: np.ndarray) -> None:
         if len(audio):
             encoded = base64.b64encode(audio.astype("<i2").tobytes()).decode()
-            await tell(self.socket, {"type": "input_audio_buffer.append", "audio": encoded})
+            await send_json(self.socket, {"type": "input_audio_buffer.append", "audio": encoded})
 
-    async def heard(self) -> AsyncGenerator[Heard, None]:
+    async def events(self) -> AsyncGenerator[ServerEvent, None]:
         so_far: defaultdict[str, str] = defaultdict(str)
         async for message in messages(self.socket):
             at, item = anyio.current_time(), str(message.get("item_id"))
             match message["type"]:
                 case kind if kind == f"{ITEM}.delta":
                     so_far[item] += message["delta"]
-                    yield Heard(at, "draft", so_far[item], item)
+                    yield ServerEvent(at, "draft", so_far[item], item)
                 case kind if kind == f"{ITEM}.completed":
-                    yield Heard(at, "final", message["transcript"].strip(), item)
+                    yield ServerEvent(at, "final", message["transcript"].strip(), item)
 
 
 @asynccontextmanager
@@ -54,7 +54,7 @@ async def open_openai_realtime(
     url: str,
     *,
     reply: bool,  # noqa: ARG001 because it only transcribes
-) -> AsyncGenerator[OpenAiLine, None]:
+) -> AsyncGenerator[OpenAiConnection, None]:
     """The address is the whole one, such as ws://host:port/v1/realtime?intent=transcription."""
     key = os.environ.get("OPENAI_API_KEY", "none")
     async with open_socket(url, additional_headers={"Authorization": f"Bearer {key}"}) as socket:
@@ -64,8 +64,8 @@ async def open_openai_realtime(
             "transcription": {"model": MODEL, "language": "en"},
             "turn_detection": {"type": "server_vad", "silence_duration_ms": 500},
         }
-        await tell(
+        await send_json(
             socket, {"type": "session.update", "session": {"type": "transcription", "audio": {"input": audio_input}}}
         )
         await await_type(socket, "session.updated")
-        yield OpenAiLine(socket, soxr.ResampleStream(SAMPLE_RATE, RATE, 1, dtype="int16"))
+        yield OpenAiConnection(socket, soxr.ResampleStream(SAMPLE_RATE, RATE, 1, dtype="int16"))

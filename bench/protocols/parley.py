@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import anyio
 
 from app.client import ReceivedMessage, StreamingClient, open_session
-from bench.protocols.line import Heard
+from bench.protocols.connection import ServerEvent
 
 
 @dataclass(frozen=True, slots=True)
-class ParleyLine:
+class ParleyConnection:
     talk: StreamingClient
 
     async def send(self, pcm: bytes) -> None:
@@ -23,7 +23,7 @@ class ParleyLine:
     async def finish(self) -> None:
         await self.talk.send_message(type="end")
 
-    async def heard(self) -> AsyncGenerator[Heard, None]:
+    async def events(self) -> AsyncGenerator[ServerEvent, None]:
         taken = 0
 
         def more(talk: StreamingClient) -> bool:
@@ -32,26 +32,26 @@ class ParleyLine:
         while await self.talk.wait_until(more, timeout_s=math.inf):
             received = self.talk.received[taken]
             taken += 1
-            if (heard := self._heard(received)) is not None:
-                yield heard
+            if (event := self._event(received)) is not None:
+                yield event
 
-    def _heard(self, received: ReceivedMessage) -> Heard | None:
+    def _event(self, received: ReceivedMessage) -> ServerEvent | None:
         at, message = self.talk.started_at + received.at_s, received.message
         utterance = str(message.get("utterance"))
         match message["type"]:
             case "realtime":
-                return Heard(at, "draft", message["text"], utterance)
+                return ServerEvent(at, "draft", message["text"], utterance)
             case "fullSentence":
-                return Heard(at, "final", message["text"], utterance, message.get("start"), message.get("end"))
+                return ServerEvent(at, "final", message["text"], utterance, message.get("start"), message.get("end"))
             case "replyAudio":
-                return Heard(at, "reply")
+                return ServerEvent(at, "reply")
             case _:
                 return None
 
 
 @asynccontextmanager
-async def open_parley(url: str, *, reply: bool) -> AsyncGenerator[ParleyLine, None]:
+async def open_parley(url: str, *, reply: bool) -> AsyncGenerator[ParleyConnection, None]:
     async with open_session(url) as talk:
         if not reply:
             await talk.send_message(type="configure", reply=False)
-        yield ParleyLine(talk)
+        yield ParleyConnection(talk)

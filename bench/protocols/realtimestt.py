@@ -10,12 +10,12 @@ from websockets.asyncio.client import ClientConnection
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from app.web.parley.packets import pack
-from bench.protocols.line import Heard
-from bench.protocols.sockets import await_type, messages, open_socket, tell
+from bench.protocols.connection import ServerEvent
+from bench.protocols.sockets import await_type, messages, open_socket, send_json
 
 
 @dataclass(frozen=True, slots=True)
-class RealtimeSttLine:
+class RealtimeSttConnection:
     socket: ClientConnection
 
     async def send(self, pcm: bytes) -> None:
@@ -24,17 +24,17 @@ class RealtimeSttLine:
         await self.socket.send(pack(msgspec.json.encode(metadata), pcm))
 
     async def finish(self) -> None:
-        await tell(self.socket, {"type": "stop"})
+        await send_json(self.socket, {"type": "stop"})
 
-    async def heard(self) -> AsyncGenerator[Heard, None]:
+    async def events(self) -> AsyncGenerator[ServerEvent, None]:
         async for message in messages(self.socket):
             at, text = anyio.current_time(), message.get("text") or ""
             utterance = str(message.get("segmentId"))
             match message.get("type"):
                 case "realtime" if text:
-                    yield Heard(at, "draft", text, utterance)
+                    yield ServerEvent(at, "draft", text, utterance)
                 case "final":
-                    yield Heard(at, "final", text, utterance)
+                    yield ServerEvent(at, "final", text, utterance)
 
 
 @asynccontextmanager
@@ -42,8 +42,8 @@ async def open_realtimestt(
     url: str,
     *,
     reply: bool,  # noqa: ARG001 because it only transcribes
-) -> AsyncGenerator[RealtimeSttLine, None]:
+) -> AsyncGenerator[RealtimeSttConnection, None]:
     async with open_socket(url) as socket:
         await await_type(socket, "ready")
-        await tell(socket, {"type": "start"})
-        yield RealtimeSttLine(socket)
+        await send_json(socket, {"type": "start"})
+        yield RealtimeSttConnection(socket)

@@ -1,4 +1,4 @@
-"""A WebSocket to somebody else's server."""
+"""WebSocket client with JSON messages, for servers of other projects."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ READY_SECONDS = 60
 
 @asynccontextmanager
 async def open_socket(url: str, **options: Any) -> AsyncGenerator[ClientConnection, None]:
-    """Raises ProviderDown where nobody answers."""
+    """Raises ProviderDown if the server cannot be reached."""
     try:
         socket = await connect(url, max_size=None, compression=None, **options)
     except (OSError, websockets.WebSocketException) as error:
@@ -32,10 +32,10 @@ async def messages(socket: ClientConnection) -> AsyncGenerator[dict[str, Any], N
         async for frame in socket:
             yield msgspec.json.decode(frame)
     except websockets.ConnectionClosed:
-        return  # a server that is told to stop may close without a word
+        return  # after a stop message a server may close without a close frame
 
 
-async def tell(socket: ClientConnection, message: dict[str, Any]) -> None:
+async def send_json(socket: ClientConnection, message: dict[str, Any]) -> None:
     await socket.send(msgspec.json.encode(message).decode())
 
 
@@ -45,4 +45,4 @@ async def await_type(socket: ClientConnection, kind: str) -> dict[str, Any]:
         async for message in messages(socket):
             if kind in (message.get("type"), message.get("message")):
                 return message
-    raise ProviderDown("server", f"it never said {kind!r}")
+    raise ProviderDown("server", f"it never sent {kind!r}")

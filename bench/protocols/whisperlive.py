@@ -12,12 +12,12 @@ import anyio
 import numpy as np
 from websockets.asyncio.client import ClientConnection
 
-from bench.protocols.line import Heard
-from bench.protocols.sockets import await_type, messages, open_socket, tell
+from bench.protocols.connection import ServerEvent
+from bench.protocols.sockets import await_type, messages, open_socket, send_json
 
 
 @dataclass(frozen=True, slots=True)
-class WhisperLiveLine:
+class WhisperLiveConnection:
     socket: ClientConnection
 
     async def send(self, pcm: bytes) -> None:
@@ -26,7 +26,7 @@ class WhisperLiveLine:
     async def finish(self) -> None:
         await self.socket.send(b"END_OF_AUDIO")
 
-    async def heard(self) -> AsyncGenerator[Heard, None]:
+    async def events(self) -> AsyncGenerator[ServerEvent, None]:
         completed_until = -1.0  # the list repeats the last ten segments each time
         async for message in messages(self.socket):
             at, draft = anyio.current_time(), ""
@@ -36,9 +36,9 @@ class WhisperLiveLine:
                     draft += segment["text"]
                 elif start > completed_until:
                     completed_until = start
-                    yield Heard(at, "final", segment["text"].strip(), start=start, end=end)
+                    yield ServerEvent(at, "final", segment["text"].strip(), start=start, end=end)
             if draft.strip():
-                yield Heard(at, "draft", draft.strip())
+                yield ServerEvent(at, "draft", draft.strip())
 
 
 @asynccontextmanager
@@ -46,9 +46,9 @@ async def open_whisperlive(
     url: str,
     *,
     reply: bool,  # noqa: ARG001 because it only transcribes
-) -> AsyncGenerator[WhisperLiveLine, None]:
+) -> AsyncGenerator[WhisperLiveConnection, None]:
     async with open_socket(url) as socket:
         wish = {"uid": str(uuid.uuid4()), "language": "en", "task": "transcribe", "model": "base", "use_vad": True}
-        await tell(socket, wish)
+        await send_json(socket, wish)
         await await_type(socket, "SERVER_READY")
-        yield WhisperLiveLine(socket)
+        yield WhisperLiveConnection(socket)

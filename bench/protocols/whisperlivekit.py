@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import anyio
 from websockets.asyncio.client import ClientConnection
 
-from bench.protocols.line import Heard
+from bench.protocols.connection import ServerEvent
 from bench.protocols.sockets import await_type, messages, open_socket
 
 
 @dataclass(frozen=True, slots=True)
-class WhisperLiveKitLine:
+class WhisperLiveKitConnection:
     socket: ClientConnection
 
     async def send(self, pcm: bytes) -> None:
@@ -24,7 +24,7 @@ class WhisperLiveKitLine:
     async def finish(self) -> None:
         await self.socket.send(b"")  # an empty frame ends the stream
 
-    async def heard(self) -> AsyncGenerator[Heard, None]:
+    async def events(self) -> AsyncGenerator[ServerEvent, None]:
         shown, draft = 0, ""
         async for message in messages(self.socket):
             at = anyio.current_time()
@@ -33,10 +33,10 @@ class WhisperLiveKitLine:
             words = " ".join(line.get("text") or "" for line in message.get("lines", ())).split()
             rest = (message.get("buffer_transcription") or "").strip()
             if len(words) > shown:
-                yield Heard(at, "final", " ".join(words[shown:]))
+                yield ServerEvent(at, "final", " ".join(words[shown:]))
                 shown = len(words)
             if rest and rest != draft:
-                yield Heard(at, "draft", rest)
+                yield ServerEvent(at, "draft", rest)
             draft = rest
 
 
@@ -45,7 +45,7 @@ async def open_whisperlivekit(
     url: str,
     *,
     reply: bool,  # noqa: ARG001 because it only transcribes
-) -> AsyncGenerator[WhisperLiveKitLine, None]:
+) -> AsyncGenerator[WhisperLiveKitConnection, None]:
     async with open_socket(url) as socket:
         await await_type(socket, "config")
-        yield WhisperLiveKitLine(socket)
+        yield WhisperLiveKitConnection(socket)

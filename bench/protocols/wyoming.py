@@ -17,14 +17,14 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ProviderDown
-from bench.protocols.line import Heard
+from bench.protocols.connection import ServerEvent
 
 FORMAT = {"rate": SAMPLE_RATE, "width": 2, "channels": 1}
 MAX_LINE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class WyomingLine:
+class WyomingConnection:
     stream: SocketStream
     incoming: BufferedByteReceiveStream
     writing: anyio.Lock
@@ -41,12 +41,12 @@ class WyomingLine:
     async def finish(self) -> None:
         await self.event("audio-stop", {})
 
-    async def heard(self) -> AsyncGenerator[Heard, None]:
+    async def events(self) -> AsyncGenerator[ServerEvent, None]:
         try:
             while True:
                 kind, data = await self._receive()
                 if kind == "transcript":
-                    yield Heard(anyio.current_time(), "final", data.get("text", "").strip())
+                    yield ServerEvent(anyio.current_time(), "final", data.get("text", "").strip())
                     await self.event("audio-start", FORMAT)  # the next utterance begins
         except (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError):
             return  # the server hangs up behind its last transcript
@@ -66,14 +66,14 @@ async def open_wyoming(
     url: str,
     *,
     reply: bool,  # noqa: ARG001 because it only transcribes
-) -> AsyncGenerator[WyomingLine, None]:
+) -> AsyncGenerator[WyomingConnection, None]:
     address = urlsplit(url if "//" in url else f"//{url}")
     try:
         stream = await anyio.connect_tcp(address.hostname or "localhost", address.port or 10300)
     except OSError as error:
         raise ProviderDown(url, "no server answers there; start it first") from error
     async with stream:
-        line = WyomingLine(stream, BufferedByteReceiveStream(stream), anyio.Lock())
-        await line.event("transcribe", {"language": "en"})
-        await line.event("audio-start", FORMAT)
-        yield line
+        connection = WyomingConnection(stream, BufferedByteReceiveStream(stream), anyio.Lock())
+        await connection.event("transcribe", {"language": "en"})
+        await connection.event("audio-start", FORMAT)
+        yield connection

@@ -4,8 +4,8 @@ import numpy as np
 
 from app.domain.audio import SAMPLE_RATE
 from bench.clips import Clip
-from bench.protocols import Heard
-from bench.voice import Said
+from bench.protocols import ServerEvent
+from bench.voice import PlayedClip
 
 
 def sound(seconds: float, *, level_db: float) -> np.ndarray:
@@ -23,9 +23,9 @@ def clip(text: str = "one two three", *, onset: float = 0.1, end: float = 0.3, s
     return Clip("made.flac", text, pcm(sound(seconds, level_db=-30)), onset, end, tone)
 
 
-def said(*heard: Heard, text: str = "one two three", reply: bool = False) -> Said:
+def played(*events: ServerEvent, text: str = "one two three", reply: bool = False) -> PlayedClip:
     """A clip whose speech lasts from 1.4 s to 3.4 s of the stream."""
-    return Said(clip(text, onset=1.0, end=3.0), reply, heard=list(heard))
+    return PlayedClip(clip(text, onset=1.0, end=3.0), reply, events=list(events))
 
 
 def words(text: str) -> list[str]:

@@ -20,7 +20,7 @@ def test_speech_bounds_follow_the_audio_level(rough):
 
 
 def test_speech_bounds_take_the_earlier_of_vad_and_level():
-    """An onset heard before the sound, and an end told before the sound ends, both stand."""
+    """An onset before the audible one and an end before the audible end are kept."""
     bounds = refine(levels_db(NOISY), (0.8, 2.8))
 
     assert (bounds.onset, bounds.end) == (0.8, 2.8)

@@ -1,12 +1,12 @@
 import pytest
 
 from bench.metrics import churn, draft_ages, measure
-from bench.protocols import Heard
-from tests.unit.bench.making import said, words
+from bench.protocols import ServerEvent
+from tests.unit.bench.making import played, words
 
 
 def drafts(*texts, utterance="1"):
-    return [Heard(float(at), "draft", text, utterance) for at, text in enumerate(texts)]
+    return [ServerEvent(float(at), "draft", text, utterance) for at, text in enumerate(texts)]
 
 
 def test_churn_is_zero_for_growing_drafts():
@@ -21,7 +21,7 @@ def test_churn_counts_a_changed_word_and_all_words_after_it():
 
 def test_churn_is_zero_across_utterances():
     """Drafts of another utterance, named or evident, begin anew."""
-    named = [Heard(0, "draft", "one", "1"), Heard(1, "draft", "two", "2")]
+    named = [ServerEvent(0, "draft", "one", "1"), ServerEvent(1, "draft", "two", "2")]
 
     assert churn(named, words) == (2, 0)
     assert churn(drafts("one", "two", utterance=None), words) == (2, 0)
@@ -35,11 +35,11 @@ def test_draft_age_grows_until_the_next_draft():
 def test_latencies_are_measured_from_the_true_speech_bounds():
     """Drafts from the onset, the final and the reply from the end."""
     measured = measure(
-        said(
-            Heard(2.0, "draft", "won", "1"),
-            Heard(2.4, "draft", "one two", "1"),
-            Heard(4.0, "final", "One two three", "1", 1.4, 3.5),
-            Heard(5.4, "reply"),
+        played(
+            ServerEvent(2.0, "draft", "won", "1"),
+            ServerEvent(2.4, "draft", "one two", "1"),
+            ServerEvent(4.0, "final", "One two three", "1", 1.4, 3.5),
+            ServerEvent(5.4, "reply"),
             reply=True,
         ),
         words,
@@ -55,7 +55,7 @@ def test_latencies_are_measured_from_the_true_speech_bounds():
 
 def test_ttfs_ignores_a_final_that_does_not_cover_the_end():
     """A final of the first half leaves the clip without an answer, whenever it comes."""
-    early = said(Heard(3.6, "final", "one", "1", 1.4, 2.0))
+    early = played(ServerEvent(3.6, "final", "one", "1", 1.4, 2.0))
 
     assert early.last_final() is None
     assert not early.answered()
@@ -64,10 +64,10 @@ def test_ttfs_ignores_a_final_that_does_not_cover_the_end():
 def test_ttfs_takes_the_last_final_that_covers_the_end():
     """A second final of the same speech moves the time; a final of later noise does not."""
     measured = measure(
-        said(
-            Heard(3.8, "final", "one", start=1.4, end=3.1),
-            Heard(4.1, "final", "two three", start=2.0, end=3.5),
-            Heard(6.0, "final", "thank you", start=4.5, end=5.0),
+        played(
+            ServerEvent(3.8, "final", "one", start=1.4, end=3.1),
+            ServerEvent(4.1, "final", "two three", start=2.0, end=3.5),
+            ServerEvent(6.0, "final", "thank you", start=4.5, end=5.0),
         ),
         words,
     )
@@ -77,12 +77,14 @@ def test_ttfs_takes_the_last_final_that_covers_the_end():
 
 def test_ttfs_without_sample_positions_takes_a_final_after_the_end():
     """Servers that do not say what a final covers are taken at the time it comes."""
-    assert measure(said(Heard(3.3, "final", "one"), Heard(3.9, "final", "two")), words).ttfs == pytest.approx(0.5)
+    assert measure(
+        played(ServerEvent(3.3, "final", "one"), ServerEvent(3.9, "final", "two")), words
+    ).ttfs == pytest.approx(0.5)
 
 
 def test_voice_to_voice_ignores_a_reply_before_the_final():
     """Only sound behind the final answers it."""
-    one = said(Heard(3.5, "reply"), Heard(4.0, "final", "one two three"), reply=True)
+    one = played(ServerEvent(3.5, "reply"), ServerEvent(4.0, "final", "one two three"), reply=True)
 
     assert measure(one, words).voice_to_voice is None
     assert not one.answered()

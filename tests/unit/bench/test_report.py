@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from bench.clips import Entry, choose
-from bench.load import Load, part
-from bench.protocols import Heard
+from bench.load import Load, clips_of_speaker
+from bench.protocols import ServerEvent
 from bench.report import HEADINGS, markdown, percentile, rows, summarise
 from bench.score import Errors, Scorer, load_scorer
 from bench.server import Usage
 from tests.strict import missing
-from tests.unit.bench.making import clip, said
+from tests.unit.bench.making import clip, played
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def test_each_speaker_rotates_the_clips():
     """Two people with four clips: the second begins in the middle."""
     clips = [clip(str(at)) for at in range(4)]
 
-    assert [each.text for each in part(clips, 1, 2, 1)] == ["2", "3", "0", "1"]
-    assert len(part(clips, 0, 2, 3)) == 12
+    assert [each.text for each in clips_of_speaker(clips, 1, 2, 1)] == ["2", "3", "0", "1"]
+    assert len(clips_of_speaker(clips, 0, 2, 3)) == 12
 
 
 def test_wer_sums_errors_before_dividing():
@@ -62,10 +62,12 @@ def test_wer_uses_the_scorer_of_the_corpus(scorer):
 
 def test_summary_counts_missing_finals_and_replies(scorer):
     """Two clips of three words, one without a final: half the words are wrong, one final is missing."""
-    answered = said(Heard(4.0, "final", "one two three", start=1.4, end=3.4), text="apple pear plum")
-    answered.heard[0] = Heard(4.0, "final", "apple pear plum", start=1.4, end=3.4)
+    answered = played(ServerEvent(4.0, "final", "one two three", start=1.4, end=3.4), text="apple pear plum")
+    answered.events[0] = ServerEvent(4.0, "final", "apple pear plum", start=1.4, end=3.4)
     answered.streamed = 10.0
-    load = Load(1, (answered, said(text="apple pear plum")), Usage(cpu_seconds=5.0, wall_seconds=10.0, max_rss_mib=100))
+    load = Load(
+        1, (answered, played(text="apple pear plum")), Usage(cpu_seconds=5.0, wall_seconds=10.0, max_rss_mib=100)
+    )
 
     summary, records = summarise(load, scorer, {"made.flac": "apple pear plum"})
 

@@ -1,4 +1,4 @@
-"""A line to a server: sound goes in, drafts and finals come out."""
+"""Interface of a benchmarked server: audio in, drafts, finals and reply audio out."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
@@ -7,13 +7,13 @@ from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """Something the server said."""
+class ServerEvent:
+    """A draft, a final or reply audio that the server sent."""
 
     at: float
-    """When it came, on the event loop's clock."""
+    """Arrival time on the event loop's clock."""
     kind: Literal["draft", "final", "reply"]
-    """`reply`: the first and every further piece of spoken reply."""
+    """`reply`: a chunk of reply audio."""
     text: str = ""
     utterance: str | None = None
     """Which utterance a draft or final belongs to, where the server says so."""
@@ -22,20 +22,20 @@ class Heard:
     """Seconds of the stream it covers, where the server says so."""
 
 
-class Line(Protocol):
+class Connection(Protocol):
     """One open session with a server."""
 
     async def send(self, pcm: bytes) -> None:
         """One packet of 16 kHz mono PCM16."""
 
     async def finish(self) -> None:
-        """Say that no more audio comes, where the protocol has a word for it."""
+        """Signal the end of the audio, if the protocol has a message for it."""
 
-    def heard(self) -> AsyncGenerator[Heard, None]:
-        """What the server says, until it closes."""
+    def events(self) -> AsyncGenerator[ServerEvent, None]:
+        """Events of the server, until it closes."""
 
 
 class Opener(Protocol):
-    """Opens a line. Raises ProviderDown where nobody answers."""
+    """Opens a connection. Raises ProviderDown if the server cannot be reached."""
 
-    def __call__(self, url: str, *, reply: bool) -> AbstractAsyncContextManager[Line]: ...
+    def __call__(self, url: str, *, reply: bool) -> AbstractAsyncContextManager[Connection]: ...
