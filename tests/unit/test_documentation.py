@@ -1,0 +1,72 @@
+"""The pages of the documentation name only files, links and commands that exist."""
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from app.cli import parley
+from tests.source import ROOT
+
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "infra").rglob("*.md"))
+)
+
+FOLDERS = ("app", "providers", "storage", "tests", "bench", "infra", "docs", "frontend")
+
+MADE_LATER = frozenset({"bench/results/", "infra/docker/.env", "infra/docker/certificates"})
+"""Paths that a benchmark or the operator creates."""
+
+
+def spans(page: str) -> Iterator[str]:
+    """Inline code and the lines of code blocks."""
+    blocks = re.findall(r"```.*?\n(.*?)```", page, re.DOTALL)
+    for block in blocks:
+        yield from block.splitlines()
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_to_files_of_the_repository(page):
+    """Every relative link has its target."""
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8"))
+
+    broken = [link for link in links if "://" not in link and not ((ROOT / page).parent / link).exists()]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_named_files_exist(page):
+    """Every path of the repository in inline code is there."""
+    named = {
+        path
+        for span in spans((ROOT / page).read_text("utf-8"))
+        for path in re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*[\w/]", span)
+    }
+
+    assert {path for path in named if not (ROOT / path).exists()} - MADE_LATER == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_named_commands_exist(page):
+    """`parley NAME` in inline code and code blocks is a command, `parley models NAME` one of its commands."""
+    called = {
+        tuple(call.split())
+        for span in spans((ROOT / page).read_text("utf-8"))
+        for call in re.findall(r"(?:^|[\s/`])parley ((?:[a-z]+ ?){1,2})", span)
+    }
+
+    unknown = {call for call in called if not is_command(parley, call)}
+
+    assert unknown == set()
+
+
+def is_command(group: click.Group, words: tuple[str, ...]) -> bool:
+    """True where the first word is a command, and the second one too where the first is a group."""
+    command = group.commands.get(words[0])
+    if isinstance(command, click.Group) and len(words) > 1:
+        return words[1] in command.commands
+    return command is not None
