@@ -91,7 +91,7 @@ function onMessage(message) {
   if (message.type === "fullSentence") view.announce(message.text);
   if (message.type === "server_response") view.announce(message.message);
   if (message.type === "replyStart") silenced.delete(keyOf(message.turn));
-  if (message.type === "replyCancelled") silence(keyOf(message.turn));
+  if (["replyCancelled", "replyInterrupted"].includes(message.type)) silence(keyOf(message.turn));
   if (message.type === "error" && message.code === "unauthorized") keyAsked = keyProblem(key);
   else if (message.type === "error") problems.server = message.message;
   draw();

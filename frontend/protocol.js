@@ -27,6 +27,7 @@ export const MESSAGES = Object.freeze({
   replyStart: { turn: 0, text: "" },
   replyDelta: { turn: 0, text: "" },
   replyCancelled: { turn: 0, reason: "cancelled" },
+  replyInterrupted: { turn: 0, reason: "cancelled" },
   server_response: { turn: 0, message: "", audio: "" },
   error: { code: "unknown", message: "", fatal: false },
 });

@@ -1,4 +1,4 @@
-"""Hand-written engines that do what they are told."""
+"""Fakes of the ports, driven by a script."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +9,9 @@ from app.domain.audio import AudioChunk, ScoredChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import Message
 from app.domain.errors import BlobNotFound, ParleyError
+from app.domain.ports import Transcriber
+from app.domain.residency import Residency
+from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
 from app.runtime.dialog.session import Incoming
 
@@ -57,6 +60,42 @@ class ScriptedTranscriber:
         if self.error:
             raise self.error
         return Hypothesis(self.text)
+
+
+@dataclass
+class SingleRouteFinals:
+    """Finals from one engine, whatever happens; it is every utterance's pending final, too."""
+
+    route: Route
+    transcriber: Transcriber
+    live: bool = False
+    deadline_ms: float = 15_000.0
+    shown: list[tuple[str, Route | None]] = field(default_factory=list)
+
+    def open(
+        self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
+    ) -> "SingleRouteFinals":
+        return self
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        return self.transcriber.transcribe(utterance, language=language)
+
+    def update_draft(self, text: str) -> None:
+        """Nothing compares it."""
+
+    def restrict_to_on_prem(self) -> None:
+        """It is on the premises."""
+
+    def stop_live(self) -> None:
+        self.live = False
+
+    def confirm_endpoint(self) -> None:
+        """It transcribes at any time."""
+
+    def record_shown(self, final: Hypothesis, route: Route | None) -> None:
+        self.shown.append((final.text, route))
 
 
 @dataclass

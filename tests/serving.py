@@ -11,7 +11,7 @@ from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
 from app.runtime.admission import Admission
-from app.runtime.dialog.engines import Engines, SingleRouteFinals
+from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.upload import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
 from app.runtime.service import Service
@@ -24,6 +24,7 @@ from tests.fakes import (
     ScriptedGenerator,
     ScriptedSynthesizer,
     ScriptedTranscriber,
+    SingleRouteFinals,
 )
 
 

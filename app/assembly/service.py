@@ -26,6 +26,9 @@ from app.runtime.service import Service
 JUDGED_AFTER_MS = 100
 """A pause may be asked about so soon, because a question is cheaper than a final in vain."""
 
+CHARACTERS_A_TOKEN = 8
+"""More than any language's tokens have on average: a longer reply is one of an engine that ignores its limit."""
+
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
@@ -63,6 +66,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                         generator=generator,
                         synthesizer=synthesizer,
                         has_spare_capacity=lambda: drafts.idle,
+                        max_reply_characters=CHARACTERS_A_TOKEN * settings.reply_max_tokens,
                     )
                 finally:
                     finals.close()

@@ -84,7 +84,7 @@ def _print(console: Console, received: ReceivedMessage) -> None:
             console.print(stamp, "[cyan]reply begins[/cyan]", sep="", soft_wrap=True)
         case "server_response":
             console.print(stamp, Text(message["message"], style="cyan"), sep="", soft_wrap=True)
-        case "replyCancelled":
+        case "replyCancelled" | "replyInterrupted":
             console.print(stamp, f"[yellow]reply stopped: {message['reason']}[/yellow]", sep="", soft_wrap=True)
         case "error":
             console.print(stamp, f"[red]{message['code']}: {message['message']}[/red]", sep="", soft_wrap=True)

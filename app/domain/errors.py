@@ -32,6 +32,7 @@ class ClientFault(StrEnum):
     BAD_AUDIO = "bad_audio"
     BAD_MESSAGE = "bad_message"
     UNKNOWN_MESSAGE = "unknown_message"
+    SAY_REFUSED = "say_refused"
     TOO_SLOW = "client_too_slow"
     ORIGIN_REFUSED = "origin_refused"
     UNAUTHORIZED = "unauthorized"

@@ -8,7 +8,7 @@ from app.domain.dialog.state import DialogState, TurnRules
 from tests.unit.playing import Play
 
 
-def judged(done: float | None) -> Play:
+def scored(done: float | None) -> Play:
     """Someone said something and is silent; whoever listens to the pause says how probable it is that they are done."""
     play = Play(DialogState(TurnRules(score_end_of_turn=True), Endpointer(EndpointingRules(pause_after_ms=100))))
     play.speech(600)
@@ -26,26 +26,26 @@ def silence_until(play: Play, kind: type) -> int:
     return (play.state.audio_end - play.state.endpointer.speech_end) // ms(1)
 
 
-def test_who_sounds_done_is_written_down_at_once():
+def test_a_likely_end_of_turn_starts_the_final_and_shortens_the_endpoint():
     """The final begins with the judgement, and the utterance ends after a short silence."""
-    play = judged(0.9)
+    play = scored(0.9)
 
     assert play.new(do.StartFinal) == [do.StartFinal(1, 0)]
     assert silence_until(play, do.CloseUtterance) == EndpointingRules().end_after_likely_done_ms
 
 
-def test_who_does_not_sound_done_is_waited_for():
+def test_an_unlikely_end_of_turn_waits_for_silence():
     """The final begins when the silence has lasted, the utterance ends when words and silence say so."""
-    play = judged(0.1)
+    play = scored(0.1)
 
     assert play.every(do.StartFinal) == []
     assert silence_until(play, do.StartFinal) == 270
     assert silence_until(play, do.CloseUtterance) == 510
 
 
-def test_on_an_idle_machine_the_final_begins_before_the_judgement():
+def test_with_spare_capacity_the_final_starts_before_the_score():
     """Once, whatever the judgement is; only the utterance it belongs to."""
-    play = judged(None)
+    play = scored(None)
 
     play.happen(ev.ComputeIdle(1, 7))
     assert play.every(do.StartFinal) == []
@@ -55,26 +55,26 @@ def test_on_an_idle_machine_the_final_begins_before_the_judgement():
     assert play.every(do.StartFinal) == [do.StartFinal(1, 0)]
 
 
-def test_a_judgement_that_never_comes_holds_nothing_up():
+def test_a_missing_end_of_turn_score_delays_nothing():
     """It is as if nobody had been asked."""
-    play = judged(None)
+    play = scored(None)
 
     assert silence_until(play, do.StartFinal) == 270
     assert silence_until(play, do.CloseUtterance) == 510
 
 
-def test_an_open_end_outweighs_the_sound_of_it():
+def test_incomplete_words_outweigh_a_likely_end_of_turn():
     """Nobody is done who says "and"."""
-    play = judged(None)
+    play = scored(None)
     play.draft("I think so and")
     play.happen(ev.EndOfTurnScored(1, 0, 0.9))
 
     assert silence_until(play, do.CloseUtterance) >= EndpointingRules().end_after_incomplete_ms
 
 
-def test_a_judgement_of_a_pause_that_is_over_says_nothing():
-    """The user went on; the next pause is judged anew."""
-    play = judged(None)
+def test_a_stale_end_of_turn_score_is_ignored():
+    """The user went on; the next pause is scored anew."""
+    play = scored(None)
     play.speech(300)
 
     play.happen(ev.EndOfTurnScored(1, 0, 0.9))
@@ -84,9 +84,9 @@ def test_a_judgement_of_a_pause_that_is_over_says_nothing():
     assert play.new(do.ScoreEndOfTurn) == [do.ScoreEndOfTurn(1, 1)]
 
 
-def test_what_was_judged_and_begun_in_a_pause_ends_with_it():
-    """The final is dropped, and the next pause is long until it is judged."""
-    play = judged(0.9)
+def test_resumed_speech_drops_the_score_and_the_speculative_final():
+    """The final is dropped, and the next pause is long until it is scored."""
+    play = scored(0.9)
     play.speech(300)
     assert play.new(do.DropFinal) == [do.DropFinal(1, 0)]
 
@@ -95,22 +95,22 @@ def test_what_was_judged_and_begun_in_a_pause_ends_with_it():
     assert play.every(do.CloseUtterance) == []
 
 
-def test_who_surely_sounds_done_is_answered_sooner():
+def test_a_confident_end_of_turn_is_answered_sooner():
     """Who only seems to be is waited for like everybody."""
     waits = {}
     for done in (0.95, 0.6):
-        play = judged(done)
+        play = scored(done)
         play.final("What is the time?")
         waits[done] = silence_until(play, do.ReleaseReply)
 
     assert waits == {0.95: 510, 0.6: 1020}
 
 
-def test_a_reply_is_begun_early_only_for_who_sounds_done():
+def test_an_eager_reply_needs_a_likely_end_of_turn():
     """A reply to half a sentence is work for nothing."""
     begun = {}
     for done in (0.6, 0.1):
-        play = judged(done)
+        play = scored(done)
         silence_until(play, do.CloseUtterance)
         play.final("What is the time?")
         begun[done] = bool(play.every(do.StartReply))

@@ -6,21 +6,21 @@ from hypothesis import strategies as st
 from app.domain.dialog.agreement import LocalAgreement
 
 
-def heard(*drafts: str) -> LocalAgreement:
+def agreement_of(*drafts: str) -> LocalAgreement:
     agreement = LocalAgreement()
     for draft in drafts:
         agreement = agreement.update(draft)
     return agreement
 
 
-def test_one_draft_agrees_with_nobody():
+def test_one_draft_has_no_stable_prefix():
     """A first guess is all unstable, and all shown."""
-    assert (heard("and so my").stable_text, heard("and so my").text) == ("", "and so my")
+    assert (agreement_of("and so my").stable_text, agreement_of("and so my").text) == ("", "and so my")
 
 
-def test_two_drafts_agree_on_their_common_beginning():
+def test_the_stable_prefix_is_what_two_drafts_have_in_common():
     """Case and punctuation do not count; the newer spelling does."""
-    agreement = heard("and so my fell", "And so, my fellow")
+    agreement = agreement_of("and so my fell", "And so, my fellow")
 
     assert agreement.stable_text == "And so, my"
     assert agreement.text == "And so, my fellow"
@@ -28,7 +28,7 @@ def test_two_drafts_agree_on_their_common_beginning():
 
 def test_stable_words_are_never_taken_back():
     """A later draft that disagrees changes only what is behind them."""
-    agreement = heard("and so my", "and so my", "end of the story")
+    agreement = agreement_of("and so my", "and so my", "end of the story")
 
     assert agreement.stable == ("and", "so", "my")
     assert agreement.text == "and so my story"
@@ -36,7 +36,7 @@ def test_stable_words_are_never_taken_back():
 
 def test_a_draft_that_disagrees_does_not_grow_the_stable_words():
     """Agreement on other first words is no agreement behind the stable ones."""
-    agreement = heard("one two", "one two", "won two three", "won two three")
+    agreement = agreement_of("one two", "one two", "won two three", "won two three")
 
     assert agreement.stable == ("one", "two")
 

@@ -17,19 +17,19 @@ def draft(text: str, utterance: int = 1) -> OutboundMessage:
 
 
 def shown(outbox: Outbox) -> list[do.Shown]:
-    return [letter.shown for letter in outbox.letters]
+    return [message.shown for message in outbox.queue]
 
 
-async def test_a_newer_draft_replaces_the_one_that_waits():
+async def test_a_newer_draft_replaces_the_queued_one():
     """A slow client misses drafts, never finals, and the order stays."""
     outbox = Outbox()
-    for letter in (draft("a"), draft("a b"), OutboundMessage(FINAL), draft("c", 2), draft("c d", 2)):
-        outbox.put(letter)
+    for message in (draft("a"), draft("a b"), OutboundMessage(FINAL), draft("c", 2), draft("c d", 2)):
+        outbox.put(message)
 
     assert [getattr(s, "text", "final") for s in shown(outbox)] == ["a b", "final", "c d"]
 
 
-async def test_a_cancelled_reply_takes_its_sound_along():
+async def test_a_cancelled_reply_drops_its_queued_audio():
     """What nobody should hear is not sent."""
     outbox = Outbox()
     for turn in (1, 2):
@@ -38,19 +38,19 @@ async def test_a_cancelled_reply_takes_its_sound_along():
     outbox.put(OutboundMessage(do.ShowReplyCancelled(1, "barge_in")))
 
     assert [type(s).__name__ for s in shown(outbox)] == ["PlayAudio", "ShowReplyCancelled"]
-    assert outbox.waiting == sum(letter.size for letter in outbox.letters)
+    assert outbox.queued_bytes == sum(message.size for message in outbox.queue)
 
 
-async def test_a_client_that_reads_nothing_overflows():
+async def test_a_client_that_reads_nothing_overflows_the_outbox():
     """Memory has a limit, and the limit a consequence."""
     outbox = Outbox()
     while not outbox.overflowed:
         outbox.put(OutboundMessage(do.PlayAudio(1, AudioChunk(bytes(1 << 20), 0))))
 
-    assert LIMIT < outbox.waiting < LIMIT + (2 << 20)
+    assert LIMIT < outbox.queued_bytes < LIMIT + (2 << 20)
 
 
-async def test_letters_are_taken_in_order_and_waited_for():
+async def test_messages_are_taken_in_order_and_awaited():
     """The writer sleeps until there is something to write."""
     outbox = Outbox()
     taken: list[do.Shown] = []
@@ -67,4 +67,4 @@ async def test_letters_are_taken_in_order_and_waited_for():
             outbox.put(OutboundMessage(FINAL))
 
     assert taken == [draft("a").shown, FINAL]
-    assert outbox.waiting == 0
+    assert outbox.queued_bytes == 0

@@ -15,7 +15,7 @@ from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.media.decode import decode
-from app.runtime.dialog.engines import Engines, SingleRouteFinals
+from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.recording.uploader import Uploader
@@ -31,6 +31,7 @@ from tests.fakes import (
     ScriptedSynthesizer,
     ScriptedTranscriber,
     ScriptedTurnDetector,
+    SingleRouteFinals,
 )
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +39,7 @@ LOCAL = Route("local", Place.ON_PREM)
 TURN = (*[SPEECH] * 20, *[SILENCE] * 40)
 
 
-class Room:
+class SessionUnderTest:
     """A session's surroundings, and what is left of it."""
 
     def __init__(
@@ -75,46 +76,46 @@ class Room:
         return msgspec.json.decode(self.store.blobs["sessions/2026-01-02/one/manifest.json"])
 
 
-async def test_one_turn():
+async def test_one_turn_is_drafted_finalized_and_answered():
     """Speech, then silence, is drafted, finalised, answered in words and aloud."""
-    room = Room()
+    session = SessionUnderTest()
 
-    browser = await room.run(Browser(*TURN, do.ShowReply))
+    browser = await session.run(Browser(*TURN, do.ShowReply))
 
     assert {d.text for d in browser.got(do.ShowDraft)} == {"draft"}
     assert [f.hypothesis.text for f in browser.got(do.ShowFinal)] == ["hello"]
     assert browser.got(do.ShowReplyStart) == [do.ShowReplyStart(1, "hello")]
     assert "".join(d.text for d in browser.got(do.ShowReplyDelta)) == "You said it. Well done."
-    assert room.synthesizer.spoken == ["You said it.", "Well done."]
+    assert session.synthesizer.spoken == ["You said it.", "Well done."]
     assert len(browser.got(do.PlayAudio)) == 2
     assert browser.got(do.ShowReply) == [do.ShowReply(1, "You said it. Well done.")]
 
 
 async def test_every_engine_is_closed_after_a_turn():
     """Nothing is left running."""
-    room = Room()
+    session = SessionUnderTest()
 
-    await room.run(Browser(*TURN, do.ShowReply))
+    await session.run(Browser(*TURN, do.ShowReply))
 
-    assert (room.transcriber.finals, room.transcriber.closed) == (1, 1)
-    assert (room.synthesizer.closed, room.generator.cut_off) == (1, 0)
+    assert (session.transcriber.finals, session.transcriber.closed) == (1, 1)
+    assert (session.synthesizer.closed, session.generator.cut_off) == (1, 0)
 
 
-async def test_barge_in_stops_the_voice():
+async def test_barge_in_closes_the_synthesizer():
     """Words over the reply close its engines."""
-    room = Room(synthesizer=ScriptedSynthesizer(forever=True))
+    session = SessionUnderTest(synthesizer=ScriptedSynthesizer(forever=True))
 
-    browser = await room.run(Browser(*TURN, do.PlayAudio, *[SPEECH] * 20, do.ShowReplyCancelled))
+    browser = await session.run(Browser(*TURN, do.PlayAudio, *[SPEECH] * 20, do.ShowReplyCancelled))
 
     assert browser.got(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "barge_in")]
-    assert room.synthesizer.closed == 1
+    assert session.synthesizer.closed == 1
 
 
-async def test_a_final_that_fails_shows_the_draft():
+async def test_a_failed_final_shows_the_newest_draft():
     """An engine that is down costs quality, not words, and the session goes on."""
-    room = Room(ScriptedTranscriber(error=ProviderDown("local", "asked to fail")))
+    session = SessionUnderTest(ScriptedTranscriber(error=ProviderDown("local", "asked to fail")))
 
-    browser = await room.run(Browser(*TURN, do.ShowReply))
+    browser = await session.run(Browser(*TURN, do.ShowReply))
 
     (final,) = browser.got(do.ShowFinal)
     assert (final.hypothesis.text, final.route) == ("draft", None)
@@ -122,82 +123,82 @@ async def test_a_final_that_fails_shows_the_draft():
     assert len(browser.got(do.ShowReply)) == 1
 
 
-async def test_a_reply_engine_that_is_busy_is_reported():
+async def test_a_failed_reply_is_reported_and_cancelled():
     """The client reads why nothing is said, and may speak again."""
-    room = Room(generator=ScriptedGenerator(("Well, ",), ProviderBusy("embedded", "asked to fail")))
+    session = SessionUnderTest(generator=ScriptedGenerator(("Well, ",), ProviderBusy("embedded", "asked to fail")))
 
-    browser = await room.run(Browser(*TURN, do.ShowReplyCancelled))
+    browser = await session.run(Browser(*TURN, do.ShowReplyCancelled))
 
     assert browser.got(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "failed")]
     assert isinstance(browser.got(do.ShowError)[0].error, ProviderBusy)
 
 
-JUDGED = TurnRules(score_end_of_turn=True)
+SCORED = TurnRules(score_end_of_turn=True)
 
 
-async def test_who_listens_for_the_end_of_a_turn_hears_that_turn_alone():
+async def test_the_turn_detector_gets_the_audio_of_this_turn_only():
     """In each pause, from the first sample of the turn on."""
-    room = Room(rules=JUDGED, turns=ScriptedTurnDetector())
+    session = SessionUnderTest(rules=SCORED, turns=ScriptedTurnDetector())
 
-    browser = await room.run(Browser(*TURN, do.ShowReply, *TURN, do.ShowReply))
+    browser = await session.run(Browser(*TURN, do.ShowReply, *TURN, do.ShowReply))
 
     finals = browser.got(do.ShowFinal)
-    assert len(finals) == len(room.turns.heard) == 2
-    for final, heard in zip(finals, room.turns.heard, strict=True):
+    assert len(finals) == len(session.turns.heard) == 2
+    for final, heard in zip(finals, session.turns.heard, strict=True):
         assert final.speech_end - final.start < heard <= final.end - final.start
 
 
 @pytest.mark.parametrize("error", [None, ProviderBusy("local", "asked to fail")])
-async def test_nobody_waits_for_whoever_listens_for_the_end_of_a_turn(error):
+async def test_a_busy_or_negative_turn_detector_delays_no_final(error):
     """Busy, or sure that the user goes on: the silence alone ends the utterance."""
-    room = Room(rules=JUDGED, turns=ScriptedTurnDetector(0.1, error))
+    session = SessionUnderTest(rules=SCORED, turns=ScriptedTurnDetector(0.1, error))
 
-    browser = await room.run(Browser(*TURN, do.ShowReply))
+    browser = await session.run(Browser(*TURN, do.ShowReply))
 
     assert [f.hypothesis.text for f in browser.got(do.ShowFinal)] == ["hello"]
-    assert len(room.turns.heard) == 1
+    assert len(session.turns.heard) == 1
 
 
-async def test_a_live_route_hears_the_utterance_while_it_is_spoken():
+async def test_a_live_route_is_streamed_the_utterance_once():
     """The engine is fed from the first sample on, and not asked twice."""
-    room = Room(live=True)
+    session = SessionUnderTest(live=True)
 
-    browser = await room.run(Browser(*TURN, do.ShowFinal))
+    browser = await session.run(Browser(*TURN, do.ShowFinal))
 
     (final,) = browser.got(do.ShowFinal)
-    assert room.transcriber.finals == 1
-    assert room.transcriber.heard == [final.end - final.start]
+    assert session.transcriber.finals == 1
+    assert session.transcriber.heard == [final.end - final.start]
 
 
-async def test_a_dropped_speculation_is_cancelled():
+async def test_a_dropped_speculative_final_is_cancelled():
     """Speech that resumes stops the final begun in the pause; the next one hears everything."""
-    room = Room()
+    session = SessionUnderTest()
 
-    browser = await room.run(Browser(*[SPEECH] * 20, *[SILENCE] * 7, *[SPEECH] * 10, *[SILENCE] * 20, do.ShowFinal))
+    browser = await session.run(Browser(*[SPEECH] * 20, *[SILENCE] * 7, *[SPEECH] * 10, *[SILENCE] * 20, do.ShowFinal))
 
     (final,) = browser.got(do.ShowFinal)
     assert final.wasted == 1
-    assert room.transcriber.heard[-1] > room.transcriber.heard[0] + 30 * 16 * 10
-    assert room.transcriber.finals == room.transcriber.closed == 2
+    assert session.transcriber.heard[-1] > session.transcriber.heard[0] + 30 * 16 * 10
+    assert session.transcriber.finals == session.transcriber.closed == 2
 
 
-async def test_orders_keep_their_place_in_the_audio():
+async def test_messages_keep_their_place_in_the_audio():
     """`end` counts behind the audio sent before it, and before the audio sent after it."""
-    room = Room()
+    session = SessionUnderTest()
 
-    browser = await room.run(Browser(*[SPEECH] * 20, ev.ClientEnded(), do.ShowReply))
+    browser = await session.run(Browser(*[SPEECH] * 20, ev.ClientEnded(), do.ShowReply))
 
     (final,) = browser.got(do.ShowFinal)
     assert final.end == 20 * 480
 
 
-async def test_every_sample_is_archived_and_in_one_final():
+async def test_every_sample_is_recorded_and_in_one_final():
     """The chunks and the finals each cover the whole session without a gap."""
-    room = Room()
+    session = SessionUnderTest()
 
-    await room.run(Browser(*TURN, do.ShowReply, *TURN, *[SILENCE] * 50))
+    await session.run(Browser(*TURN, do.ShowReply, *TURN, *[SILENCE] * 50))
 
-    manifest = room.manifest
+    manifest = session.manifest
     assert manifest["samples"] == (60 + 60 + 50) * 480
     for covering in (manifest["chunks"], manifest["finals"]):
         edges = [(c["start"], c["end"]) for c in covering]
@@ -209,73 +210,73 @@ async def test_every_sample_is_archived_and_in_one_final():
     assert manifest["ended"]
 
 
-async def test_the_archive_holds_the_very_samples():
+async def test_the_recording_holds_the_very_samples():
     """FLAC is lossless: what comes out is what went in."""
-    room = Room()
-    await room.run(Browser(*TURN, *[SPEECH] * 7))
+    session = SessionUnderTest()
+    await session.run(Browser(*TURN, *[SPEECH] * 7))
 
-    stored = [b"".join(decode(io.BytesIO(room.store.blobs[c["key"]]))) for c in room.manifest["chunks"]]
+    stored = [b"".join(decode(io.BytesIO(session.store.blobs[c["key"]]))) for c in session.manifest["chunks"]]
 
     assert b"".join(stored) == b"".join((*TURN, *[SPEECH] * 7))
 
 
-async def test_a_client_that_vanishes_in_mid_word_is_archived():
+async def test_a_client_that_disconnects_in_mid_speech_has_a_recorded_final():
     """Its last word has a final, though nobody is there to read it."""
-    room = Room()
+    session = SessionUnderTest()
 
-    await room.run(Browser(*[SPEECH] * 20))
+    await session.run(Browser(*[SPEECH] * 20))
 
-    assert [(f["text"], f["end"]) for f in room.manifest["finals"]] == [("hello", 20 * 480)]
+    assert [(f["text"], f["end"]) for f in session.manifest["finals"]] == [("hello", 20 * 480)]
 
 
-async def test_no_turn_is_answered_where_no_reply_is_wanted():
+async def test_without_replies_no_turn_is_answered():
     """A transcription service is a session with replies turned off."""
-    room = Room(rules=TurnRules(reply=False))
+    session = SessionUnderTest(rules=TurnRules(reply=False))
 
-    browser = await room.run(Browser(*TURN, do.ShowFinal, *TURN))
+    browser = await session.run(Browser(*TURN, do.ShowFinal, *TURN))
 
-    assert room.generator.asked == []
+    assert session.generator.asked == []
     assert len(browser.got(do.ShowFinal)) == 2
 
 
 async def test_every_sample_is_acknowledged_in_the_end():
     """What the client is told grows up to all it sent."""
-    browser = await Room().run(Browser(*TURN, do.ShowReply))
+    browser = await SessionUnderTest().run(Browser(*TURN, do.ShowReply))
 
     assert browser.acknowledged == sorted(set(browser.acknowledged))
     assert browser.acknowledged[-1] == 60 * 480
 
 
-async def test_a_store_that_is_down_is_not_noticed():
+async def test_a_blob_store_that_is_down_does_not_disturb_the_session():
     """The session goes on, all of it is on the disk, and nothing of it in the store."""
-    room = Room()
-    room.store.error = ProviderDown("filesystem", "asked to fail")
+    session = SessionUnderTest()
+    session.store.error = ProviderDown("filesystem", "asked to fail")
 
-    browser = await room.run(Browser(*TURN, do.ShowReply, *TURN))
+    browser = await session.run(Browser(*TURN, do.ShowReply, *TURN))
 
     assert len(browser.got(do.ShowFinal)) == 2
     assert browser.acknowledged[-1] == 120 * 480
-    assert room.store.blobs == {}
+    assert session.store.blobs == {}
     assert sum(
-        len(r) - 8 for log, records in room.session_log.records["one"].items() if "audio" in log for r in records
+        len(r) - 8 for log, records in session.session_log.records["one"].items() if "audio" in log for r in records
     ) == (2 * 120 * 480)
 
 
-async def test_who_does_not_consent_leaves_nothing():
+async def test_without_consent_nothing_is_recorded():
     """`archive: false` before the audio: no file, no blob, no acknowledgement; the words are there all the same."""
-    room = Room()
+    session = SessionUnderTest()
 
-    browser = await room.run(Browser(ev.ClientConfigured(archive=False), *TURN, do.ShowReply))
+    browser = await session.run(Browser(ev.ClientConfigured(archive=False), *TURN, do.ShowReply))
 
     assert len(browser.got(do.ShowFinal)) == 1
-    assert (room.session_log.records, room.store.blobs, browser.acknowledged) == ({}, {}, [])
+    assert (session.session_log.records, session.store.blobs, browser.acknowledged) == ({}, {}, [])
 
 
-async def test_consent_cannot_be_changed_behind_the_audio():
+async def test_consent_cannot_be_changed_after_the_first_audio():
     """It is too late then, and the client is told."""
-    room = Room()
+    session = SessionUnderTest()
 
-    browser = await room.run(Browser(SPEECH, ev.ClientConfigured(archive=False), *TURN, do.ShowFinal))
+    browser = await session.run(Browser(SPEECH, ev.ClientConfigured(archive=False), *TURN, do.ShowFinal))
 
     assert browser.got(do.ShowError)[0].error.code == "bad_message"
-    assert room.manifest["samples"] == 61 * 480
+    assert session.manifest["samples"] == 61 * 480

@@ -43,6 +43,25 @@ def replying() -> Play:
     return play
 
 
+def speaking_with_early_final() -> Play:
+    play = speaking()
+    play.silence(180)
+    play.final("Hello.")
+    return play
+
+
+def finalizing_with_eager_reply() -> Play:
+    play = finalizing()
+    play.final("Hello.")
+    return play
+
+
+def replying_with_complete_reply() -> Play:
+    play = replying()
+    play.happen(ev.ReplyAudioReceived(1, CHUNK), ev.ReplyFinished(1))
+    return play
+
+
 def leaving() -> Play:
     play = speaking()
     play.happen(ev.ClientLeft())
@@ -55,7 +74,17 @@ def closed() -> Play:
     return play
 
 
-PHASES = [idle, speaking, finalizing, replying, leaving, closed]
+SITUATIONS = {
+    "Idle": idle,
+    "UserSpeaking": speaking,
+    "UserSpeaking, in a pause, its final there": speaking_with_early_final,
+    "Finalizing": finalizing,
+    "Finalizing, an eager reply started": finalizing_with_eager_reply,
+    "Replying": replying,
+    "Replying, the complete reply still playing": replying_with_complete_reply,
+    "Leaving": leaving,
+    "Closed": closed,
+}
 EVENTS = {
     "AudioReceived (speech)": lambda p: ev.AudioReceived(ScoredChunk(AudioChunk(CHUNK.pcm, p.state.audio_end), 1.0)),
     "AudioReceived (silence)": lambda p: ev.AudioReceived(ScoredChunk(AudioChunk(CHUNK.pcm, p.state.audio_end), 0.0)),
@@ -85,18 +114,18 @@ EVENTS = {
 def table() -> str:
     """Phase x event -> next phase and effects, as Markdown."""
     rows = ["| phase | event | next phase | effects |", "| --- | --- | --- | --- |"]
-    for make in PHASES:
+    for situation, make in SITUATIONS.items():
         for name, event in EVENTS.items():
             play = make()
             before = type(play.state.phase).__name__
             effects = play.happen(event(play))
             after = type(play.state.phase).__name__
-            told = ", ".join(dict.fromkeys(type(effect).__name__ for effect in effects))
-            rows.append(f"| {before} | {name} | {'' if after == before else after} | {told} |")
+            names = ", ".join(dict.fromkeys(type(effect).__name__ for effect in effects))
+            rows.append(f"| {situation} | {name} | {'' if after == before else after} | {names} |")
     return "\n".join(rows)
 
 
-def test_the_documented_table_is_what_happens():
+def test_the_documented_transition_table_is_up_to_date():
     """No combination raises; docs/turn-taking.md shows exactly this (PARLEY_WRITE_DOCS=1 writes it)."""
     head, mark, _ = DOC.read_text().partition("<!-- table -->\n")
     now = f"{head}{mark}\n{table()}\n"
@@ -106,14 +135,14 @@ def test_the_documented_table_is_what_happens():
     assert DOC.read_text() == now
 
 
-def test_every_event_has_its_row():
+def test_every_event_has_a_row_in_the_transition_table():
     """A new event cannot be forgotten here."""
     assert {type(make(Play())) for make in EVENTS.values()} == set(get_args(ev.Event))
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=60))
-def test_whatever_happens_nothing_is_lost_or_doubled(names: list[str]):
+def test_under_random_events_no_final_is_lost_or_doubled(names: list[str]):
     """Each utterance gets its audio without a gap, at most one final, and an owed final is shown or awaited."""
     play = Play()
 

@@ -6,8 +6,9 @@ from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Role
+from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
-from app.domain.errors import ProviderDown
+from app.domain.errors import ClientError, ProviderDown
 from tests.unit.playing import LOCAL, Play
 
 GONE = ProviderDown("local", "asked to fail")
@@ -25,7 +26,7 @@ def answered() -> Play:
     return play
 
 
-def test_an_utterance_begins_with_what_was_heard_before_it_was_certain():
+def test_an_utterance_begins_with_its_pre_roll():
     """The pre-roll is fed first, so that no first syllable is lost."""
     play = Play()
     play.silence(900)
@@ -39,7 +40,7 @@ def test_an_utterance_begins_with_what_was_heard_before_it_was_certain():
     assert [c.chunk.end for c in fed[:-1]] == [c.chunk.start for c in fed[1:]]
 
 
-def test_a_click_is_no_utterance():
+def test_sound_shorter_than_the_start_rule_opens_no_utterance():
     """Sound shorter than the rule says opens nothing."""
     play = Play()
 
@@ -49,7 +50,7 @@ def test_a_click_is_no_utterance():
     assert play.effects == []
 
 
-def test_a_final_begun_in_the_pause_is_there_at_the_endpoint():
+def test_a_speculative_final_is_shown_at_the_endpoint():
     """The speculative final is held until the endpoint confirms it, then shown at once."""
     play = Play()
     play.speech(900)
@@ -64,7 +65,7 @@ def test_a_final_begun_in_the_pause_is_there_at_the_endpoint():
     assert len(play.every(do.StartFinal)) == 1
 
 
-def test_speech_that_resumes_makes_the_speculation_worthless():
+def test_resumed_speech_drops_the_speculative_final():
     """The revision grows, the echo of the old one is ignored, and the waste is counted."""
     play = Play()
     play.speech(600)
@@ -80,7 +81,7 @@ def test_speech_that_resumes_makes_the_speculation_worthless():
     assert (final.hypothesis.text, final.wasted) == ("Half a sentence more.", 1)
 
 
-def test_without_speculation_the_final_starts_at_the_endpoint():
+def test_without_speculative_finals_the_final_starts_at_the_endpoint():
     """The setting turns it off."""
     play = Play(DialogState(TurnRules(speculative_finals=False)))
     play.speech(600)
@@ -92,7 +93,7 @@ def test_without_speculation_the_final_starts_at_the_endpoint():
     assert play.new(do.StartFinal) == [do.StartFinal(1, 0)]
 
 
-def test_a_sentence_that_asks_for_more_gets_more_time():
+def test_endpoint_silence_is_longer_after_incomplete_words():
     """After "and" the silence must be longer; after a full stop it may be shorter."""
     waits = {}
     for text in ("I think that is all.", "I think so and", "I think"):
@@ -107,7 +108,7 @@ def test_a_sentence_that_asks_for_more_gets_more_time():
     assert waits["I think that is all."] < waits["I think"] < waits["I think so and"]
 
 
-def test_drafts_come_one_at_a_time_and_follow_new_speech():
+def test_drafts_are_requested_one_at_a_time_and_after_new_speech():
     """No draft is asked for while one is on its way, and the next only after new speech."""
     play = Play()
     play.speech(900)
@@ -122,7 +123,7 @@ def test_drafts_come_one_at_a_time_and_follow_new_speech():
     assert play.new(do.ShowDraft) == [do.ShowDraft(1, 1, "hello world", "hello")]
 
 
-def test_a_skipped_draft_makes_room_for_the_next():
+def test_after_a_skipped_draft_the_next_is_requested():
     """A draft that never came does not stop the drafts."""
     play = Play()
     play.speech(300)
@@ -150,7 +151,7 @@ def test_a_turn_joins_its_utterances():
     assert [message.text for message in begun[-1].conversation] == ["First half, second half."]
 
 
-def test_a_reply_begun_too_early_is_dropped_unheard():
+def test_an_eager_reply_is_cancelled_unseen_when_the_user_goes_on():
     """The user goes on before the turn is over: nobody hears of the first attempt."""
     play = Play()
     play.speech(600)
@@ -164,7 +165,7 @@ def test_a_reply_begun_too_early_is_dropped_unheard():
     assert play.every(do.ShowReplyCancelled) == []
 
 
-def test_finals_in_the_wrong_order_are_joined_in_the_right_one():
+def test_finals_that_come_out_of_order_are_joined_in_order():
     """A slow first final still stands first."""
     play = Play()
     play.speech(600)
@@ -179,19 +180,19 @@ def test_finals_in_the_wrong_order_are_joined_in_the_right_one():
     assert play.new(do.ShowReplyStart) == [do.ShowReplyStart(1, "Hello world.")]
 
 
-def test_a_reply_waits_for_a_final_that_is_late():
+def test_a_reply_waits_for_a_late_final():
     """The turn is over long before the final comes; the reply starts with the final."""
     play = Play()
     play.speech(600)
     play.silence(3000)
-    assert play.state.phase == Finalizing(play.state.rules.reply_after_ms, over=True)
+    assert play.state.phase == Finalizing(play.state.rules.reply_after_ms, turn_over=True)
 
     play.final("Late.")
 
     assert play.new(do.ReleaseReply) == [do.ReleaseReply(1)]
 
 
-def test_the_client_may_end_its_turn_at_once():
+def test_end_closes_the_utterance_and_answers_at_once():
     """`end` in the middle of speech closes the utterance and answers without waiting."""
     play = Play()
     play.speech(600)
@@ -203,26 +204,26 @@ def test_the_client_may_end_its_turn_at_once():
     assert play.new(do.ShowReplyStart) == [do.ShowReplyStart(1, "Now.")]
 
 
-def test_a_client_that_stops_sending_in_mid_word_gets_its_final():
+def test_stalled_audio_ends_the_utterance():
     """Audio that stalls ends the utterance; audio that goes on does not."""
     play = Play()
     play.speech(600)
     (wake,) = play.every(do.StartTimer)
-    play.happen(wake.wake)
+    play.happen(wake.event)
     assert isinstance(play.state.phase, UserSpeaking)
-    again = play.new(do.StartTimer)[0].wake
+    again = play.new(do.StartTimer)[0].event
 
     play.happen(again)
 
     assert play.new(do.CloseUtterance) == [do.CloseUtterance(1, 0)]
 
 
-def test_the_turn_ends_by_the_clock_where_no_audio_comes():
+def test_the_reply_timer_ends_the_turn_where_no_audio_comes():
     """A client that stops sending after its words is answered all the same."""
     play = Play()
     play.speech(600)
     play.silence(600)
-    due = [effect.wake for effect in play.new(do.StartTimer)]
+    due = [effect.event for effect in play.new(do.StartTimer)]
     play.final("Hello.")
 
     play.happen(*due)
@@ -230,7 +231,7 @@ def test_the_turn_ends_by_the_clock_where_no_audio_comes():
     assert play.new(do.ReleaseReply) == [do.ReleaseReply(1)]
 
 
-def test_silence_alone_is_not_answered():
+def test_an_empty_final_is_shown_and_not_answered():
     """An empty final is shown, and nothing replies to it."""
     play = Play()
     play.speech(120)
@@ -244,7 +245,7 @@ def test_silence_alone_is_not_answered():
     assert play.state.phase == Idle()
 
 
-def test_barge_in_stops_the_reply():
+def test_barge_in_cancels_the_reply():
     """Words over the reply cancel it, and the words become the next turn."""
     play = answered()
     play.speech(400)
@@ -257,7 +258,7 @@ def test_barge_in_stops_the_reply():
     assert play.new(do.ShowDraft)[0].turn == 2
 
 
-def test_a_backchannel_does_not_stop_the_reply():
+def test_a_backchannel_does_not_cancel_the_reply():
     """ "Mm-hm" over the reply claims no state."""
     play = answered()
     play.speech(300)
@@ -272,7 +273,7 @@ def test_a_backchannel_does_not_stop_the_reply():
     assert play.new(do.ShowReplyDelta) == [do.ShowReplyDelta(1, " How are you?")]
 
 
-def test_a_reply_stays_until_it_is_played():
+def test_the_phase_is_replying_until_playback_is_finished():
     """After its last audio was sent, the client still speaks for a while."""
     play = answered()
     play.happen(ev.ReplyAudioReceived(1, AudioChunk(bytes(2 * ms(2000)), 0)))
@@ -283,11 +284,11 @@ def test_a_reply_stays_until_it_is_played():
     (wake,) = play.new(do.StartTimer)
     assert 1500 <= wake.ms <= 1530
     assert play.new(do.ShowReply) == [do.ShowReply(1, "Good day.")]
-    play.happen(wake.wake)
+    play.happen(wake.event)
     assert play.state.phase == Idle()
 
 
-def test_the_conversation_is_remembered():
+def test_the_next_prompt_has_both_sides_of_the_history():
     """The next prompt has both sides of the turn before."""
     play = answered()
     play.happen(ev.ReplyFinished(1))
@@ -305,7 +306,7 @@ def test_the_conversation_is_remembered():
     ]
 
 
-def test_what_was_said_of_a_cancelled_reply_is_remembered():
+def test_the_text_of_a_cancelled_reply_stays_in_the_history():
     """The user heard it, so the model must know of it."""
     play = answered()
 
@@ -316,7 +317,7 @@ def test_what_was_said_of_a_cancelled_reply_is_remembered():
     assert play.state.phase == Idle()
 
 
-def test_echoes_of_a_cancelled_reply_die():
+def test_events_of_a_cancelled_reply_are_ignored():
     """What an engine still says of a reply that is over changes nothing."""
     play = answered()
     play.happen(ev.ClientCancelled())
@@ -328,7 +329,7 @@ def test_echoes_of_a_cancelled_reply_die():
     assert play.state == before
 
 
-def test_a_final_that_fails_leaves_the_best_draft():
+def test_a_failed_final_is_replaced_by_the_newest_draft():
     """No word is lost: the newest draft stands in, the error is shown, and no route is named."""
     play = Play()
     play.speech(600)
@@ -342,7 +343,7 @@ def test_a_final_that_fails_leaves_the_best_draft():
     assert play.new(do.ShowError) == [do.ShowError(GONE)]
 
 
-def test_a_failed_speculation_is_tried_again_at_the_endpoint():
+def test_a_failed_speculative_final_is_started_again_at_the_endpoint():
     """A failure in the pause costs nothing but the head start."""
     play = Play()
     play.speech(600)
@@ -355,7 +356,7 @@ def test_a_failed_speculation_is_tried_again_at_the_endpoint():
     assert play.every(do.ShowError) == []
 
 
-def test_a_reply_that_fails_gives_the_floor_back():
+def test_a_failed_reply_is_cancelled_and_the_phase_is_idle():
     """The client hears why, and may speak again."""
     play = answered()
 
@@ -365,7 +366,7 @@ def test_a_reply_that_fails_gives_the_floor_back():
     assert play.state.phase == Idle()
 
 
-def test_a_reply_that_fails_before_its_time_is_tried_again():
+def test_an_eager_reply_that_fails_is_started_again_at_the_end_of_the_turn():
     """An eager reply that fails is begun anew when the turn is over."""
     play = Play()
     play.speech(600)
@@ -380,7 +381,7 @@ def test_a_reply_that_fails_before_its_time_is_tried_again():
     assert play.new(do.ReleaseReply) == [do.ReleaseReply(2)]
 
 
-def test_an_endless_utterance_is_split_without_a_gap():
+def test_an_utterance_of_maximum_length_is_split_without_a_gap():
     """At the longest length a final is due, and the next utterance begins where it ended."""
     play = Play()
 
@@ -394,7 +395,7 @@ def test_an_endless_utterance_is_split_without_a_gap():
 
 
 @pytest.mark.parametrize(("speech", "pause", "cut"), [(14_000, 400, False), (20_000, 400, True), (26_500, 80, True)])
-def test_the_longer_an_utterance_the_shorter_the_pause_that_ends_it(speech, pause, cut):
+def test_a_long_utterance_is_ended_by_ever_shorter_pauses(speech, pause, cut):
     """Rather than cut a word at the longest length."""
     play = Play()
 
@@ -405,7 +406,7 @@ def test_the_longer_an_utterance_the_shorter_the_pause_that_ends_it(speech, paus
     assert bool(play.every(do.CloseUtterance)) is cut
 
 
-def test_a_client_that_leaves_in_mid_word_is_written_down():
+def test_a_client_that_disconnects_in_mid_speech_gets_its_final_recorded():
     """Its last final is awaited, shown to the archive, and then the session is over."""
     play = Play()
     play.speech(600)
@@ -418,19 +419,133 @@ def test_a_client_that_leaves_in_mid_word_is_written_down():
     assert isinstance(play.state.phase, Closed)
 
 
-def test_a_client_that_leaves_is_not_waited_for_for_ever():
-    """An engine that never answers cannot keep the session."""
+def test_pending_finals_of_a_disconnected_client_are_awaited_until_the_leave_timeout():
+    """An engine that never answers cannot keep the session, and its words are recorded as the newest draft."""
     play = Play()
     play.speech(600)
+    play.draft("and so my")
+    play.silence(900)
+    play.speech(600)
+    play.draft("fellow Americans")
     play.happen(ev.ClientLeft())
-    patience = [w.wake for w in play.new(do.StartTimer) if isinstance(w.wake, ev.LeaveTimeoutDue)]
+    assert play.new(do.StartLeaveTimer) == [do.StartLeaveTimer(play.state.rules.leave_grace_ms)]
 
-    play.happen(*patience)
+    play.happen(ev.LeaveTimeoutDue())
 
+    finals = play.new(do.ShowFinal)
+    assert [(f.utterance, f.hypothesis.text, f.route) for f in finals] == [
+        (1, "and so my", None),
+        (2, "fellow Americans", None),
+    ]
     assert isinstance(play.state.phase, Closed)
 
 
-def test_a_client_may_want_no_reply():
+def test_an_empty_draft_leaves_the_newest_words_for_a_failed_final():
+    """What the client was shown is what is recorded, where no route gives a final."""
+    play = Play()
+    play.speech(600)
+    play.draft("He should")
+    play.draft("")
+    play.happen(ev.ClientLeft())
+
+    play.happen(ev.LeaveTimeoutDue())
+
+    assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == ["He should"]
+
+
+def test_a_client_that_disconnects_in_the_pause_starts_no_reply():
+    """The speculative final is there and is shown; nobody is left to be answered."""
+    play = Play()
+    play.speech(600)
+    play.silence(180)
+    play.final("Good bye.")
+
+    play.happen(ev.ClientLeft())
+
+    assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == ["Good bye."]
+    assert play.every(do.StartReply) == play.every(do.CancelReply) == []
+    assert isinstance(play.state.phase, Closed)
+
+
+def test_the_reply_under_way_is_recorded_as_cancelled_when_the_client_disconnects():
+    """As far as it was sent; nothing more is shown to the client that is gone."""
+    play = answered()
+
+    play.happen(ev.ClientLeft())
+
+    assert play.newest == [do.CancelReply(1), do.RecordReplyCancelled(1, "disconnected")]
+    assert [m.text for m in play.state.history] == ["Hello there.", "Good day."]
+
+
+def test_a_complete_reply_is_not_cancelled_when_the_client_disconnects():
+    """It was recorded whole when it was complete."""
+    play = answered()
+    play.happen(ev.ReplyFinished(1))
+
+    assert play.happen(ev.ClientLeft()) == []
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "reason"), [(None, "barge_in"), (ev.ClientCancelled(), "cancelled")], ids=["barge-in", "cancel"]
+)
+def test_barge_in_while_a_complete_reply_plays_stops_the_playback_alone(interrupt, reason):
+    """The reply was shown as complete: it is not cancelled as well, and it is in the history once."""
+    play = answered()
+    play.happen(ev.ReplyAudioReceived(1, AudioChunk(bytes(2 * ms(9000)), 0)), ev.ReplyFinished(1))
+    assert play.new(do.ShowReply) == [do.ShowReply(1, "Good day.")]
+
+    if interrupt:
+        play.happen(interrupt)
+    else:
+        play.speech(400)
+        play.draft("wait a moment")
+
+    assert play.new(do.StopPlayback) == [do.StopPlayback(1, reason)]
+    assert play.every(do.ShowReplyCancelled) == []
+    assert [m.text for m in play.state.history] == ["Hello there.", "Good day."]
+
+
+def test_an_utterance_split_in_a_pause_drops_the_speculative_final():
+    """Its final was started before the newest speech: another is asked for, so that no word is missing."""
+    rules = EndpointingRules(max_utterance_ms=2000, soft_max_utterance_ms=1999)
+    play = Play(DialogState(endpointer=Endpointer(rules)))
+    play.speech(1770)
+    play.silence(210)
+    play.final("All but the last word")
+
+    play.speech(60)
+
+    assert play.every(do.StartFinal) == [do.StartFinal(1, 0), do.StartFinal(1, 1)]
+    assert play.every(do.ShowFinal) == play.every(do.StartReply) == []
+
+
+def test_a_speculative_final_that_failed_is_started_again_when_the_endpoint_came_first():
+    """The failure waited in the inbox behind the audio of the endpoint."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+    assert play.every(do.StartFinal) == [do.StartFinal(1, 0)]
+
+    play.happen(ev.FinalFailed(1, 0, GONE, speculative=True))
+
+    assert play.newest == [do.StartFinal(1, 0)]
+
+
+def test_an_eager_reply_is_cancelled_where_replies_are_turned_off_meanwhile():
+    """Nothing goes on generating for a turn that ends unanswered."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+    play.final("Just write.")
+    play.happen(ev.ClientConfigured(reply=False))
+
+    play.silence(900)
+
+    assert play.new(do.CancelReply) == [do.CancelReply(1)]
+    assert play.state.reply is None
+
+
+def test_without_replies_the_turn_ends_unanswered():
     """Transcription only: turns count on, and nothing answers."""
     play = Play()
     play.happen(ev.ClientConfigured(reply=False))
@@ -440,10 +555,11 @@ def test_a_client_may_want_no_reply():
     play.silence(900)
 
     assert play.every(do.StartReply) == []
+    assert play.every(do.EndTurnUnanswered) == [do.EndTurnUnanswered(1)]
     assert (play.state.phase, play.state.turn) == (Idle(), 2)
 
 
-def test_the_client_chooses_the_language():
+def test_a_configured_language_counts_from_the_next_utterance():
     """It counts from the next utterance on; an empty one means: find out."""
     play = Play()
     play.happen(ev.ClientConfigured(language="de"))
@@ -455,7 +571,7 @@ def test_the_client_chooses_the_language():
     assert play.state.rules.language is None
 
 
-def test_the_client_chooses_its_deadline():
+def test_a_configured_deadline_counts_from_the_next_utterance():
     """It counts from the next utterance on; none is the server's own."""
     play = Play()
     play.happen(ev.ClientConfigured(deadline_ms=700))
@@ -468,18 +584,31 @@ def test_the_client_chooses_its_deadline():
     assert play.state.rules.deadline_ms is None
 
 
-def test_words_of_the_clients_choice_are_spoken():
-    """`say` speaks when nobody else does, and not over the user."""
+def test_say_is_spoken_as_a_reply():
+    """It is a reply of its own turn, to no words of the user."""
     play = Play()
+
     play.happen(ev.ClientRequestedSpeech("Welcome."))
+
     assert play.new(do.StartSpeakingText) == [do.StartSpeakingText(1, "Welcome.")]
-    play.happen(ev.ReplyFinished(1), ev.PlaybackFinished(1))
+    assert play.new(do.ShowReplyStart) == [do.ShowReplyStart(1, "")]
+
+
+@pytest.mark.parametrize("silence_ms", [0, 600], ids=["while the user speaks", "while a final is pending"])
+def test_say_is_refused_while_the_user_has_the_turn(silence_ms):
+    """The client is told by a stable code, and may say it again."""
+    play = Play()
     play.speech(300)
+    play.silence(silence_ms)
 
-    assert play.happen(ev.ClientRequestedSpeech("Not now.")) == []
+    (refused,) = play.happen(ev.ClientRequestedSpeech("Not now."))
+
+    assert isinstance(refused, do.ShowError)
+    assert isinstance(refused.error, ClientError)
+    assert refused.error.code == "say_refused"
 
 
-def test_a_route_is_named_with_its_final():
+def test_the_final_names_its_route():
     """Who wrote a final travels with it."""
     play = Play()
     play.speech(600)

@@ -1,4 +1,7 @@
-"""What a session is told to do. Orders, in the imperative."""
+"""Effects: what a transition orders to be done. In the imperative.
+
+Effects that the client sees or hears are `Shown`; the others are carried out by the EffectRunner, or only recorded.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -16,17 +19,17 @@ from app.domain.transcript import Hypothesis
 class OpenUtterance:
     utterance: int
     start: int
-    """Its first sample, pre-roll included."""
+    """First sample of its audio, pre-roll included."""
     language: str | None
     residency: Residency = Residency.CLOUD_OK
-    """Where it may be heard."""
+    """Where its audio may be processed."""
     deadline_ms: int | None = None
-    """From its end to the best text at hand; None: what the rules say."""
+    """From its end to the best text at hand; None: the routing rules' own."""
 
 
 @dataclass(frozen=True, slots=True)
 class RestrictToOnPrem:
-    """The utterance has begun, and may be heard on the premises alone from now on."""
+    """From now on the audio of this utterance may be processed on the premises only."""
 
     utterance: int
 
@@ -41,11 +44,12 @@ class FeedUtterance:
 class RequestDraft:
     utterance: int
     stable: str
+    """The text that its drafts agree on so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreEndOfTurn:
-    """Ask whether the user, who is silent now, sounds done."""
+    """Ask the turn detector for the probability that this pause ends the user's turn."""
 
     utterance: int
     revision: int
@@ -53,7 +57,7 @@ class ScoreEndOfTurn:
 
 @dataclass(frozen=True, slots=True)
 class StartFinal:
-    """Begin the final on what was heard up to now. The utterance may still go on."""
+    """Start the final of the audio received so far. Before CloseUtterance it is speculative."""
 
     utterance: int
     revision: int
@@ -61,7 +65,7 @@ class StartFinal:
 
 @dataclass(frozen=True, slots=True)
 class DropFinal:
-    """The utterance went on; the final begun for this revision is worth nothing."""
+    """Speech resumed: the speculative final of this revision is stale."""
 
     utterance: int
     revision: int
@@ -69,7 +73,7 @@ class DropFinal:
 
 @dataclass(frozen=True, slots=True)
 class CloseUtterance:
-    """No more audio will come, and its final is awaited."""
+    """The endpoint: no more audio will come, and the final is awaited."""
 
     utterance: int
     revision: int
@@ -95,15 +99,16 @@ class ShowFinal:
     end: int
     """Behind the last sample of its audio."""
     route: Route | None = None
-    """Who made it; None where no engine gave a final, and this is the newest draft."""
+    """The route that made it; None where no route gave a final, and this is the newest draft."""
     drafts: int = 0
+    """Drafts of this utterance."""
     wasted: int = 0
-    """Speculative finals begun and dropped."""
+    """Speculative finals started and dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartReply:
-    """Begin to answer; nothing is shown or heard of it before its ReleaseReply."""
+    """Start to generate a reply; nothing of it is shown or played before its ReleaseReply."""
 
     reply: int
     conversation: tuple[Message, ...]
@@ -112,7 +117,7 @@ class StartReply:
 
 @dataclass(frozen=True, slots=True)
 class StartSpeakingText:
-    """Like StartReply, with words already known."""
+    """Like StartReply, with a text that is known already."""
 
     reply: int
     text: str
@@ -120,11 +125,15 @@ class StartSpeakingText:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseReply:
+    """The turn is over: pass the reply on as it comes."""
+
     reply: int
 
 
 @dataclass(frozen=True, slots=True)
 class CancelReply:
+    """Stop the engines of this reply."""
+
     reply: int
 
 
@@ -149,19 +158,45 @@ class PlayAudio:
 
 @dataclass(frozen=True, slots=True)
 class ShowReply:
-    """The whole reply, at its end."""
+    """The reply is complete: its whole text. The client may still be playing its audio."""
 
     turn: int
     text: str
 
 
-CancelReason: TypeAlias = Literal["barge_in", "cancelled", "failed"]
+CancelReason: TypeAlias = Literal["barge_in", "cancelled", "failed", "disconnected"]
+"""Why a reply ends early; `disconnected` is recorded, and never sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShowReplyCancelled:
+    """The reply ends incomplete. Of one turn there is either this or ShowReply."""
+
     turn: int
     reason: CancelReason
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlayback:
+    """The reply was shown as complete, and is interrupted while the client plays it."""
+
+    turn: int
+    reason: CancelReason
+
+
+@dataclass(frozen=True, slots=True)
+class RecordReplyCancelled:
+    """The client left during the reply: it is recorded as cancelled, as far as it was sent; nothing is sent."""
+
+    turn: int
+    reason: CancelReason
+
+
+@dataclass(frozen=True, slots=True)
+class EndTurnUnanswered:
+    """The turn is over, and nothing replies to it because replies are turned off. For the log."""
+
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +206,29 @@ class ShowError:
 
 @dataclass(frozen=True, slots=True)
 class StartTimer:
-    """Put this event into the inbox when so much time has gone by."""
+    """Put this event into the inbox after so many milliseconds."""
 
     ms: int
-    wake: TimerEvent
+    event: TimerEvent
+
+
+@dataclass(frozen=True, slots=True)
+class StartLeaveTimer:
+    """Put LeaveTimeoutDue into the inbox this long after every pending final must have come or failed."""
+
+    grace_ms: int
 
 
 Shown: TypeAlias = (
-    ShowDraft | ShowFinal | ShowReplyStart | ShowReplyDelta | PlayAudio | ShowReply | ShowReplyCancelled | ShowError
+    ShowDraft
+    | ShowFinal
+    | ShowReplyStart
+    | ShowReplyDelta
+    | PlayAudio
+    | ShowReply
+    | ShowReplyCancelled
+    | StopPlayback
+    | ShowError
 )
 """What the client gets to see or hear."""
 
@@ -195,6 +245,9 @@ Effect: TypeAlias = (
     | StartSpeakingText
     | ReleaseReply
     | CancelReply
+    | RecordReplyCancelled
+    | EndTurnUnanswered
     | StartTimer
+    | StartLeaveTimer
     | Shown
 )

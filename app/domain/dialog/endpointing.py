@@ -1,4 +1,4 @@
-"""Where an utterance begins, pauses and ends."""
+"""Endpointing: where an utterance begins, pauses and ends, from speech probabilities and silence."""
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -11,15 +11,15 @@ class Boundary(Enum):
 
     NONE = auto()
     START = auto()
-    """Someone began to speak."""
+    """Speech began."""
     PAUSE = auto()
-    """They are silent; they may go on."""
+    """A short silence; speech may resume."""
     RESUME = auto()
-    """They went on."""
+    """Speech resumed after a pause."""
     END = auto()
-    """They are done with this utterance."""
+    """The silence is long enough: the utterance is over."""
     SPLIT = auto()
-    """They are not done, but the utterance is as long as one may be."""
+    """Speech goes on, but the utterance has reached its maximum length: it ends, and another begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,82 +27,86 @@ class EndpointingRules:
     """How much evidence each boundary needs. Times in milliseconds of audio."""
 
     speech_threshold: float = 0.5
+    """Speech probability from which a chunk counts as speech."""
     start_after_ms: int = 90
-    """Speech without a gap that begins an utterance: shorter is a click."""
+    """Unbroken speech that begins an utterance: a click is shorter."""
     pause_after_ms: int = 160
+    """Silence inside an utterance that counts as a pause: finals may be started, and the end of turn scored."""
     end_after_ms: int = 500
-    """Silence that ends an utterance of which nothing else is known."""
+    """Silence that ends an utterance about which nothing else is known."""
     end_after_complete_ms: int = 360
-    """The same, when the words so far make a whole sentence."""
+    """The same, where the words so far are a complete sentence."""
     end_after_incomplete_ms: int = 800
-    """The same, when the words so far ask for more ("and", "to the")."""
+    """The same, where the words so far ask for more ("and", "to the")."""
     end_after_likely_done_ms: int = 300
-    """The same, when the speaker sounds done."""
+    """The same, where the end-of-turn probability is at least `end_of_turn_threshold`."""
     end_of_turn_threshold: float = 0.5
-    """From this probability on they do."""
     max_utterance_ms: int = 28_000
+    """Length at which an utterance is split, in mid-speech: engines take no more than 30 s at once."""
     soft_max_utterance_ms: int = 15_000
-    """From this length on, the shortest of the silences is enough, and ever less: at the split, none."""
+    """Length from which ever shorter silences end the utterance; at `max_utterance_ms` any silence does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpointer:
-    """What was heard so far, as far as it matters for the next boundary."""
+    """The endpointer's state after the chunks so far. Positions and lengths in samples."""
 
     rules: EndpointingRules = EndpointingRules()
     in_speech: bool = False
+    """Inside an utterance, pauses included."""
     paused: bool = False
     run: int = 0
-    """Samples of unbroken speech while waiting for it, of unbroken silence inside an utterance."""
-    began: int = 0
+    """Length of unbroken speech before an utterance, of unbroken silence inside one."""
+    speech_start: int = 0
     """Where the utterance's speech began, in samples of the session."""
     speech_end: int = 0
     """Behind the last sample that was speech."""
 
     def update(self, scored: ScoredChunk, *, end_after_ms: int) -> tuple["Endpointer", Boundary]:
-        """The endpointer after one more chunk, and what the chunk means."""
+        """The endpointer after one more chunk, and what the chunk means; `end_after_ms` of silence is the end."""
         chunk = scored.chunk
         if scored.speech >= self.rules.speech_threshold:
-            heard = replace(self, run=0 if self.in_speech else self.run + chunk.samples, speech_end=chunk.end)
-            return _speech(heard, chunk.end)
+            run = 0 if self.in_speech else self.run + chunk.samples
+            return _after_speech(replace(self, run=run, speech_end=chunk.end), chunk.end)
         if not self.in_speech:
             return replace(self, run=0), Boundary.NONE
-        return _silence(replace(self, run=self.run + chunk.samples), chunk.end, end_after_ms)
+        return _after_silence(replace(self, run=self.run + chunk.samples), chunk.end, end_after_ms)
 
     def reset(self) -> "Endpointer":
-        """As after an END, whatever was heard."""
+        """The endpointer outside of any utterance, as after an END."""
         return replace(self, in_speech=False, paused=False, run=0)
 
 
-def _speech(heard: Endpointer, now: int) -> tuple[Endpointer, Boundary]:
-    if not heard.in_speech:
-        if heard.run < ms(heard.rules.start_after_ms):
-            return heard, Boundary.NONE
-        return replace(heard, in_speech=True, paused=False, began=now - heard.run, run=0), Boundary.START
-    if now - heard.began >= ms(heard.rules.max_utterance_ms):
-        return replace(heard, began=now, paused=False), Boundary.SPLIT
-    if heard.paused:
-        return replace(heard, paused=False), Boundary.RESUME
-    return heard, Boundary.NONE
+def _after_speech(updated: Endpointer, now: int) -> tuple[Endpointer, Boundary]:
+    if not updated.in_speech:
+        if updated.run < ms(updated.rules.start_after_ms):
+            return updated, Boundary.NONE
+        started = replace(updated, in_speech=True, paused=False, speech_start=now - updated.run, run=0)
+        return started, Boundary.START
+    if now - updated.speech_start >= ms(updated.rules.max_utterance_ms):
+        return replace(updated, speech_start=now, paused=False), Boundary.SPLIT
+    if updated.paused:
+        return replace(updated, paused=False), Boundary.RESUME
+    return updated, Boundary.NONE
 
 
-def _silence(heard: Endpointer, now: int, end_after_ms: int) -> tuple[Endpointer, Boundary]:
-    if (length := now - heard.began) >= ms(heard.rules.soft_max_utterance_ms):
-        end_after_ms = min(end_after_ms, _enough_ms(length, heard.rules))
-    if heard.run >= ms(end_after_ms):
-        return heard.reset(), Boundary.END
-    if not heard.paused and heard.run >= ms(heard.rules.pause_after_ms):
-        return replace(heard, paused=True), Boundary.PAUSE
-    return heard, Boundary.NONE
+def _after_silence(updated: Endpointer, now: int, end_after_ms: int) -> tuple[Endpointer, Boundary]:
+    if (length := now - updated.speech_start) >= ms(updated.rules.soft_max_utterance_ms):
+        end_after_ms = min(end_after_ms, _long_utterance_silence_ms(length, updated.rules))
+    if updated.run >= ms(end_after_ms):
+        return updated.reset(), Boundary.END
+    if not updated.paused and updated.run >= ms(updated.rules.pause_after_ms):
+        return replace(updated, paused=True), Boundary.PAUSE
+    return updated, Boundary.NONE
 
 
-def _enough_ms(length: int, rules: EndpointingRules) -> int:
-    """A silence that ends a long utterance, whatever its words: better at a short pause than through a word."""
-    hurry, split = ms(rules.soft_max_utterance_ms), ms(rules.max_utterance_ms)
-    return max(0, rules.end_after_complete_ms * (split - length) // (split - hurry))
+def _long_utterance_silence_ms(length: int, rules: EndpointingRules) -> int:
+    """The silence that ends an utterance of this length, whatever its words: better a short pause than a split word."""
+    soft, hard = ms(rules.soft_max_utterance_ms), ms(rules.max_utterance_ms)
+    return max(0, rules.end_after_complete_ms * (hard - length) // (hard - soft))
 
 
-OPEN_ENDINGS = frozenset(
+INCOMPLETE_ENDINGS = frozenset(
     [
         "a",
         "an",
@@ -173,22 +177,22 @@ OPEN_ENDINGS = frozenset(
 """Words an English sentence seldom ends on."""
 
 
-def endpoint_silence_ms(text: str, done: float | None, rules: EndpointingRules) -> int:
-    """How long a silence must last to end an utterance whose words so far are `text`.
+def endpoint_silence_ms(text: str, eot_probability: float | None, rules: EndpointingRules) -> int:
+    """How long a silence must last, in ms, to end an utterance whose words so far are `text`.
 
-    `done` is the probability that its speaker sounded done; None where nobody judged.
+    `eot_probability` is the turn detector's score of the current pause; None where there is none.
     """
     stripped = text.rstrip(" \"'”’)")  # noqa: RUF001 because these are the quotes meant
-    whole = stripped.endswith((".", "?", "!")) and not stripped.endswith("...")
+    complete = stripped.endswith((".", "?", "!")) and not stripped.endswith("...")
     last = stripped.split()[-1].strip(".,;:!?…-").casefold() if stripped else ""
-    opened = last in OPEN_ENDINGS or stripped.endswith((",", "-", "…", "..."))
-    if is_end_of_turn(done, rules) and (whole or not opened):
-        return rules.end_after_likely_done_ms  # "Where have you been?" is a sentence, and sounds like one
-    if opened:
+    incomplete = last in INCOMPLETE_ENDINGS or stripped.endswith((",", "-", "…", "..."))
+    if is_end_of_turn(eot_probability, rules) and (complete or not incomplete):
+        return rules.end_after_likely_done_ms  # "Where have you been?" ends on "been", and is a sentence all the same
+    if incomplete:
         return rules.end_after_incomplete_ms
-    return rules.end_after_complete_ms if whole else rules.end_after_ms
+    return rules.end_after_complete_ms if complete else rules.end_after_ms
 
 
-def is_end_of_turn(done: float | None, rules: EndpointingRules) -> bool:
-    """Whether this probability is enough; nobody's judgement is not."""
-    return done is not None and done >= rules.end_of_turn_threshold
+def is_end_of_turn(eot_probability: float | None, rules: EndpointingRules) -> bool:
+    """Whether the score says that the user's turn is over; no score says nothing."""
+    return eot_probability is not None and eot_probability >= rules.end_of_turn_threshold

@@ -1,7 +1,7 @@
-"""What can happen in a session. Facts, in the past tense.
+"""Events: everything that can happen in a session. Facts, in the past tense.
 
-What belongs to an utterance carries its number and revision, what belongs to a
-reply its number: an echo of something already over is recognised by them.
+An event of an utterance carries its number and revision, one of a reply its number: by them a stale event, of
+something that is over, is recognised and ignored.
 """
 
 from dataclasses import dataclass
@@ -27,24 +27,24 @@ class DraftReceived:
 
 @dataclass(frozen=True, slots=True)
 class DraftSkipped:
-    """The engine had no time for a draft, or failed at it; the next one may do better."""
+    """There is no draft this time: it was superseded or failed. The next one may be requested."""
 
     utterance: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndOfTurnScored:
-    """Somebody listened to the pause that this revision is in."""
+    """The turn detector scored the pause that this revision is in."""
 
     utterance: int
     revision: int
     eot_probability: float
-    """The probability that the user is done."""
+    """The probability that the user's turn is over, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComputeIdle:
-    """Nobody else needs this machine in the pause that this revision is in: a final in vain would delay nothing."""
+    """The inference pool has a free worker in this pause: a speculative final delays no other session."""
 
     utterance: int
     revision: int
@@ -56,6 +56,7 @@ class FinalReceived:
     revision: int
     hypothesis: Hypothesis
     route: Route
+    """The route that made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class FinalFailed:
     utterance: int
     revision: int
     error: ParleyError
+    speculative: bool = False
+    """It failed before the endpoint: after it the final is asked for once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,57 +93,58 @@ class ReplyFailed:
 
 @dataclass(frozen=True, slots=True)
 class ClientConfigured:
-    """The client changed how it wants to be served; None leaves a thing as it is."""
+    """The client changed its settings; None leaves a setting as it is."""
 
     language: str | None = None
     reply: bool | None = None
     speak: bool | None = None
     residency: Residency | None = None
-    """Where the user may be heard."""
+    """Where the user's audio may be processed."""
     archive: bool | None = None
+    """Whether the session is recorded."""
     deadline_ms: int | None = None
-    """From the end of an utterance to the best text at hand; 0: what the rules say."""
+    """From the end of an utterance to the best text at hand; 0: the routing rules' own."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientEnded:
-    """The user's turn is over: answer now."""
+    """The client says that the user's turn is over: reply now."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCancelled:
-    """The client wants the reply to stop."""
+    """The client wants the reply, and its playback, to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientRequestedSpeech:
-    """The client wants this text spoken."""
+    """The client wants this text spoken as a reply."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClientErrorDetected:
-    """The client sent something wrong, and the session lives on."""
+    """The client sent something invalid; the session goes on."""
 
     error: ParleyError
 
 
 @dataclass(frozen=True, slots=True)
 class ClientLeft:
-    pass
+    """The client disconnected, or its input ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyDue:
-    """Timer: nobody went on speaking after this utterance."""
+    """Timer: the silence behind this utterance has lasted long enough to end the turn."""
 
     utterance: int
 
 
 @dataclass(frozen=True, slots=True)
 class AudioStalled:
-    """Timer: in the middle of this utterance, was anything heard behind this sample?"""
+    """Timer: did any audio of this utterance arrive behind this sample?"""
 
     utterance: int
     audio_end: int
@@ -148,14 +152,14 @@ class AudioStalled:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackFinished:
-    """Timer: the client has played this reply to its end."""
+    """Timer: the client has played this reply to its end, by the length of its audio."""
 
     reply: int
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveTimeoutDue:
-    """Timer: a client that left waits no longer for its last words."""
+    """Timer: the pending finals of a client that left are awaited no longer."""
 
 
 TimerEvent: TypeAlias = ReplyDue | AudioStalled | PlaybackFinished | LeaveTimeoutDue

@@ -23,7 +23,7 @@ BACKCHANNELS = frozenset(
         "sure",
     ]
 )
-"""Words that show that one listens, and claim no floor."""
+"""Words that show that one listens, and do not ask for the turn."""
 
 
 def is_backchannel(text: str) -> bool:

@@ -1,58 +1,52 @@
-"""How a reply begins, is heard, and ends."""
+"""The life of a reply: started (perhaps eagerly), released at the end of the turn, finished or cancelled."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
+from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.conversation import Message, Role, prompt
 from app.domain.dialog.state import DialogState, Idle, Reply, Replying, UserSpeaking
+from app.domain.errors import ClientError, ClientFault
 
-Transition: TypeAlias = tuple[DialogState, tuple[do.Effect, ...]]
-
-
-def chain(done: Transition, what: Callable[[DialogState], Transition]) -> Transition:
-    """One step after another, as one."""
-    state, effects = done
-    state, more = what(state)
-    return state, (*effects, *more)
+SAY_REFUSED = "the user is speaking, or their words are not final yet: say it again after the next fullSentence"
 
 
-def begin_reply(state: DialogState, said: str) -> Transition:
-    """Begin to answer; nobody hears of it before release_reply()."""
-    history = (*state.history, Message(Role.USER, said))
+def begin_reply(state: DialogState, user_text: str) -> Transition:
+    """Start to generate a reply; nothing of it is shown or played before release_reply()."""
+    history = (*state.history, Message(Role.USER, user_text))
     number = state.reply_count + 1
     conversation = prompt(state.rules.instructions, history, max_characters=state.rules.prompt_characters)
-    begun = replace(state, reply_count=number, reply=Reply(number, state.turn, heard=said))
+    begun = replace(state, reply_count=number, reply=Reply(number, state.turn, user_text=user_text))
     return begun, (do.StartReply(number, conversation, state.rules.speak),)
 
 
 def release_reply(state: DialogState) -> Transition:
-    """The turn is over: the reply may be seen and heard."""
+    """The turn is over: the reply may be shown and played."""
     reply = state.reply
     assert reply is not None
     released = replace(
         state,
         phase=Replying(),
         reply=replace(reply, released=True),
-        history=(*state.history, Message(Role.USER, reply.heard)),
+        history=(*state.history, Message(Role.USER, reply.user_text)),
         turn=state.turn + 1,
         turn_transcript=(),
     )
-    return released, (do.ShowReplyStart(reply.turn, reply.heard), do.ReleaseReply(reply.number))
+    return released, (do.ShowReplyStart(reply.turn, reply.user_text), do.ReleaseReply(reply.number))
 
 
 def start_speaking_text(state: DialogState, text: str) -> Transition:
-    """Speak words of the client's choice, unless the user is speaking."""
+    """Speak text of the client's choice as a reply; refused while the user speaks or a final is pending."""
     if not isinstance(state.phase, Idle | Replying):
-        return state, ()
+        return state, (do.ShowError(ClientError(ClientFault.SAY_REFUSED, SAY_REFUSED)),)
     state, effects = cancel_reply(state, "cancelled")
     number = state.reply_count + 1
     reply = Reply(number, state.turn, released=True)
-    saying = replace(state, phase=Replying(), reply_count=number, reply=reply, turn=state.turn + 1)
-    return saying, (
+    speaking = replace(state, phase=Replying(), reply_count=number, reply=reply, turn=state.turn + 1)
+    return speaking, (
         *effects,
         do.StartSpeakingText(number, text),
         do.ShowReplyStart(reply.turn, ""),
@@ -63,51 +57,61 @@ def start_speaking_text(state: DialogState, text: str) -> Transition:
 def accept_reply_event(
     state: DialogState, event: ev.ReplyDeltaReceived | ev.ReplyAudioReceived | ev.ReplyFinished | ev.ReplyFailed
 ) -> Transition:
-    """One more piece of the reply."""
+    """The next event of the reply; one of an older reply changes nothing."""
     reply = state.reply
     if reply is None or reply.number != event.reply:
-        return state, ()  # an echo of a reply that is over
+        return state, ()
     match event:
         case ev.ReplyDeltaReceived(_, text):
-            heard = replace(reply, text=reply.text + text)
-            return replace(state, reply=heard), (do.ShowReplyDelta(reply.turn, text),)
+            grown = replace(reply, text=reply.text + text)
+            return replace(state, reply=grown), (do.ShowReplyDelta(reply.turn, text),)
         case ev.ReplyAudioReceived(_, chunk):
-            began = state.audio_end if reply.spoken == 0 else reply.spoken_from
-            heard = replace(reply, spoken=reply.spoken + chunk.samples, spoken_from=began)
-            return replace(state, reply=heard), (do.PlayAudio(reply.turn, chunk),)
+            began = state.audio_end if reply.audio_sent == 0 else reply.audio_sent_from
+            grown = replace(reply, audio_sent=reply.audio_sent + chunk.samples, audio_sent_from=began)
+            return replace(state, reply=grown), (do.PlayAudio(reply.turn, chunk),)
         case ev.ReplyFinished():
-            left = max(0, reply.spoken - (state.audio_end - reply.spoken_from)) * 1000 // SAMPLE_RATE
-            answered = replace(state, reply=replace(reply, finished=True), history=_remember(state, reply))
-            return answered, (
+            unplayed = max(0, reply.audio_sent - (state.audio_end - reply.audio_sent_from))
+            finished = replace(state, reply=replace(reply, finished=True), history=_with_reply(state, reply))
+            return finished, (
                 do.ShowReply(reply.turn, reply.text.strip()),
-                do.StartTimer(left, ev.PlaybackFinished(reply.number)),
+                do.StartTimer(unplayed * 1000 // SAMPLE_RATE, ev.PlaybackFinished(reply.number)),
             )
         case ev.ReplyFailed(_, error):
-            if not reply.released:  # the end of the turn will ask once more
+            if not reply.released:  # the end of the turn will start another
                 return replace(state, reply=None), (do.CancelReply(reply.number),)
             failed = chain((state, (do.ShowError(error),)), lambda s: cancel_reply(s, "failed"))
-            return chain(failed, _let_go)
+            return chain(failed, abandon_reply)
         case _:
             assert_never(event)
 
 
-def cancel_reply(state: DialogState, reason: do.CancelReason | None) -> Transition:
-    """Stop the reply, if there is one; without a reason the client hears nothing of it."""
+def cancel_reply(state: DialogState, reason: do.CancelReason) -> Transition:
+    """Stop the reply, if there is one. What was never released is dropped unseen.
+
+    A reply that was sent completely has been reported as complete: only its playback is interrupted.
+    """
     reply = state.reply
     if reply is None:
         return state, ()
-    shown = (do.ShowReplyCancelled(reply.turn, reason),) if reason and reply.released else ()
-    history = state.history if reply.finished else _remember(state, reply)
-    return replace(state, reply=None, history=history), (do.CancelReply(reply.number), *shown)
+    stopped = replace(state, reply=None)
+    if reply.finished:
+        return stopped, () if reason == "disconnected" else (do.StopPlayback(reply.turn, reason),)
+    stopped = replace(stopped, history=_with_reply(state, reply))
+    if not reply.released:
+        return stopped, (do.CancelReply(reply.number),)
+    if reason == "disconnected":
+        return stopped, (do.CancelReply(reply.number), do.RecordReplyCancelled(reply.turn, reason))
+    return stopped, (do.CancelReply(reply.number), do.ShowReplyCancelled(reply.turn, reason))
 
 
-def _remember(state: DialogState, reply: Reply) -> tuple[Message, ...]:
-    text = reply.text.strip()
-    return (*state.history, Message(Role.ASSISTANT, text)) if text else state.history
-
-
-def _let_go(state: DialogState) -> Transition:
-    """A reply that failed leaves the state to the user, and does not try again by itself."""
+def abandon_reply(state: DialogState) -> Transition:
+    """After a released reply failed: drop the turn and return to Idle; it is not retried."""
     if isinstance(state.phase, UserSpeaking) or state.pending_finals:
         return state, ()
     return replace(state, phase=Idle(), turn_transcript=()), ()
+
+
+def _with_reply(state: DialogState, reply: Reply) -> tuple[Message, ...]:
+    """The history with the reply's text so far, where it has any."""
+    text = reply.text.strip()
+    return (*state.history, Message(Role.ASSISTANT, text)) if text else state.history

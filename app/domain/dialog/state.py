@@ -1,4 +1,4 @@
-"""The state of a session: who has the floor, and what is still to come."""
+"""The state of one session's dialog: its phase, the open and the pending utterances, the reply, the history."""
 
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -14,122 +14,132 @@ from app.domain.transcript import Hypothesis
 
 @dataclass(frozen=True, slots=True)
 class TurnRules:
-    """How turns are taken. Times in milliseconds."""
+    """Timing and features of turn taking. Times in milliseconds."""
 
     reply_after_ms: int = 1000
     """Silence after which the user's turn is over."""
     confident_reply_after_ms: int = 500
-    """The same, when the user surely sounded done."""
+    """The same, where the end-of-turn probability is at least `confident_threshold`."""
     confident_threshold: float = 0.85
-    """From this probability on they surely did: to answer someone who goes on is worse than to cut their words."""
+    """Higher than the threshold of an endpoint, because replying to someone who goes on is worse than a split."""
     draft_every_ms: int = 300
     """New speech between two drafts."""
     first_draft_after_ms: int = 240
     """Audio of an utterance before its first draft, counted from the detected start of speech."""
     speculative_finals: bool = True
-    """Begin the final in the pause, before the end is certain."""
+    """Start the final in the pause, before the endpoint is certain."""
     score_end_of_turn: bool = False
-    """Somebody hears whether the user is done, and is asked in each pause; the final is begun where they say so."""
+    """A turn detector scores each pause; the final is started where the score says that the turn is over."""
     speculate_after_ms: int = 250
-    """Silence after which the final is begun whatever they say."""
+    """Silence after which the final is started whatever the score."""
     eager_replies: bool = True
-    """Begin the reply when the final is there, before the turn is over, unless the user did not sound done."""
+    """Start the reply with the final, before the turn is over, unless the score says that the user will go on."""
     reply: bool = True
     speak: bool = True
     language: str | None = None
+    """Two-letter code; None: the engine detects it."""
     residency: Residency = Residency.CLOUD_OK
-    """Where the user may be heard."""
+    """Where the user's audio may be processed."""
     deadline_ms: int | None = None
-    """From the end of an utterance to the best text at hand, where the session has a wish of its own."""
+    """From the end of an utterance to the best text at hand; None: the routing rules' own."""
     stall_after_ms: int = 1500
-    """An utterance whose audio stops coming ends after this long."""
-    leave_after_ms: int = 15_000
-    """How long the last words of a client that left are waited for."""
+    """An utterance whose audio stops arriving ends after this long."""
+    leave_grace_ms: int = 2000
+    """Added to the deadline of finals: how long the pending finals of a client that left are awaited."""
     instructions: str = ""
+    """System prompt of replies."""
     prompt_characters: int = 4000
+    """Characters of history in a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """Speech between two endpoints, while its final is not shown yet."""
+    """Speech between two endpoints, until its final is shown. Positions in samples of the session."""
 
     number: int
     start: int
+    """First sample, pre-roll included."""
     speech_start: int
     end: int
-    """Behind the last sample heard."""
+    """Behind the last sample received."""
     speech_end: int
+    """Behind the last sample that was speech."""
     revision: int = 0
-    """Grows when speech resumes after a final was begun."""
+    """Increases when speech resumes after a pause: a final of an older revision is stale."""
     agreement: LocalAgreement = LocalAgreement()
-    drafted: int | None = None
-    """Where the newest draft asked for ends."""
-    drafting: bool = False
+    draft_requested_at: int | None = None
+    """Where the audio of the newest draft requested ends; None before the first."""
+    draft_pending: bool = False
     drafts: int = 0
     eot_probability: float | None = None
-    """How probable it is that the user is done, by the sound of this pause; None: not judged yet."""
-    begun: bool = False
+    """Probability that this pause ends the user's turn; None: not scored yet."""
+    final_started: bool = False
     """A final of this revision was started."""
     final: Hypothesis | None = None
     """The speculative final of this revision, not shown yet."""
     route: Route | None = None
-    """Who made it."""
+    """The route that made it."""
     wasted: int = 0
+    """Speculative finals started and dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer being made or spoken."""
+    """A reply being generated or played."""
 
     number: int
     turn: int
     released: bool = False
+    """The turn is over: the reply is shown and played as it comes."""
     finished: bool = False
+    """All of its text and audio was sent; the client may still be playing it."""
     text: str = ""
     """The deltas so far."""
-    heard: str = ""
+    user_text: str = ""
     """What the user said that is being answered."""
-    spoken: int = 0
+    audio_sent: int = 0
     """Samples of its audio sent so far."""
-    spoken_from: int = 0
+    audio_sent_from: int = 0
     """Where the session's audio was when the first of them was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nobody speaks and nothing is owed."""
+    """Nobody speaks, and no final or reply is pending."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserSpeaking:
+    """An utterance is open. A released reply may still be playing."""
+
     utterance: Utterance
 
 
 @dataclass(frozen=True, slots=True)
 class Finalizing:
-    """The user is silent; finals are owed, or the turn is not yet certainly over."""
+    """The user is silent; finals are pending, or the turn is not certainly over yet."""
 
     reply_after_ms: int = 0
     """Silence after which it is."""
-    may_go_on: bool = False
-    """The user did not sound done."""
-    over: bool = False
-    """The turn is over; only finals are owed."""
+    may_continue: bool = False
+    """The end-of-turn score says that the user will go on: no eager reply."""
+    turn_over: bool = False
+    """The turn is over; only finals are awaited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replying:
-    pass
+    """The reply is shown and spoken, until the client has played it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """The client is gone; its last words are still being written down."""
+    """The client disconnected; its pending finals are still awaited and recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    pass
+    """The session is over."""
 
 
 Phase: TypeAlias = Idle | UserSpeaking | Finalizing | Replying | Leaving | Closed
@@ -137,7 +147,7 @@ Phase: TypeAlias = Idle | UserSpeaking | Finalizing | Replying | Leaving | Close
 
 @dataclass(frozen=True, slots=True)
 class DialogState:
-    """Everything step() needs to know."""
+    """Everything that transition() needs to know."""
 
     rules: TurnRules = TurnRules()
     endpointer: Endpointer = Endpointer()
@@ -146,14 +156,15 @@ class DialogState:
     audio_end: int = 0
     """Behind the last sample of the session's audio."""
     turn: int = 1
-    """The turn the user is in, or will begin."""
+    """Number of the user's current turn, or of the next one."""
     utterance_count: int = 0
-    """How many there were."""
+    """Utterances opened so far; the number of the newest."""
     pending_finals: tuple[Utterance, ...] = ()
-    """Ended, and their finals not shown yet."""
+    """Utterances that ended, and whose finals are not shown yet."""
     turn_transcript: tuple[tuple[int, str], ...] = ()
-    """Finals of this turn: utterance and text."""
+    """Finals of this turn: utterance and text, in the order of utterances."""
     reply: Reply | None = None
-    """Spoken over by the user while phase is UserSpeaking or Finalizing."""
+    """The user speaks over it while the phase is UserSpeaking or Finalizing."""
     reply_count: int = 0
+    """Replies started so far; the number of the newest."""
     history: tuple[Message, ...] = ()

@@ -1,170 +1,192 @@
-"""Carry out effects: start, feed and cancel the work of engines.
+"""Carry out effects: start, feed and cancel the work of engines, and start timers.
 
-Whatever an engine answers goes back into the session's one inbox as an event. All
-work runs in the session's task group; each final and each reply has a cancel scope.
+What an engine returns goes back into the session's one inbox as an event. All work runs in the session's task group;
+each final and each reply has a cancel scope of its own.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import anyio
 from anyio.abc import ObjectSendStream, TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ParleyError, ProviderMisbehaved
-from app.domain.ports import Clock
+from app.domain.ports import Clock, SpeechSynthesizer
 from app.domain.transcript import Hypothesis
 from app.runtime.dialog.engines import Engines, PendingFinal
-from app.runtime.dialog.reply_pipeline import run_reply, saying
-
-LIVE_CHUNKS = 2048
-"""Chunks a live route may lag behind: an utterance at its longest is shorter, so this is never full."""
-
+from app.runtime.dialog.reply_pipeline import known_text, run_reply
+from app.runtime.dialog.utterance_buffer import UtteranceBuffer
 
 TURN_AUDIO_BYTES = 2 * ms(8000)
-"""How much of what the user said in a turn is kept for whoever judges their pauses."""
+"""How much of the user's audio in a turn is kept for the turn detector: the newest 8 s."""
 
 
 @dataclass(slots=True)
-class UtteranceBuffer:
-    """The audio of an utterance, kept until its final is delivered."""
+class OpenFinal:
+    """The final of one utterance, from OpenUtterance until ShowFinal."""
 
-    start: int
+    audio: UtteranceBuffer
+    pending: PendingFinal
     language: str | None
-    final: PendingFinal
-    pcm: bytearray = field(default_factory=bytearray)
-    live: MemoryObjectSendStream[AudioChunk] | None = None
+    streaming: bool
+    """A live route reads the audio as it comes."""
     revision: int = 0
+    requested: bool = False
+    """StartFinal came, and no DropFinal after it."""
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Of the newest transcription started."""
 
-    async def whole(self) -> AsyncGenerator[AudioChunk, None]:
-        """Everything heard when this was called, as one chunk."""
-        pcm = bytes(self.pcm)
-        yield AudioChunk(pcm, self.start)
+
+@dataclass(slots=True)
+class RunningReply:
+    """A reply being generated."""
+
+    released: anyio.Event = field(default_factory=anyio.Event)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
 
 @dataclass(slots=True)
 class EffectRunner:
+    """Carries out the effects of one session. Only the session's loop calls it."""
+
     engines: Engines
     tasks: TaskGroup
     inbox: ObjectSendStream[ev.Event]
     clock: Clock
-    utterances: dict[int, UtteranceBuffer] = field(default_factory=dict)
-    finals: dict[int, anyio.CancelScope] = field(default_factory=dict)
-    replies: dict[int, tuple[anyio.CancelScope, anyio.Event]] = field(default_factory=dict)
-    said: bytearray = field(default_factory=bytearray)
-    """The newest of the user's turn."""
-    judging: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-
-    def close(self) -> None:
-        """Let go of what the session left open."""
-        for heard in self.utterances.values():
-            if heard.live:
-                heard.live.close()
+    finals: dict[int, OpenFinal] = field(default_factory=dict)
+    """By utterance."""
+    replies: dict[int, RunningReply] = field(default_factory=dict)
+    turn_audio: bytearray = field(default_factory=bytearray)
+    """The newest of the user's audio in this turn."""
+    scoring: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     def perform(self, effect: do.Effect) -> None:
-        """Obey, at once: nothing here waits."""
+        """Carry out one effect; nothing here waits."""
         match effect:
             case do.OpenUtterance(number, start, language, residency, deadline_ms):
-                owed = self.engines.finals.open(number, language, residency, deadline_ms)
-                self._open(number, UtteranceBuffer(start, language, owed))
+                pending = self.engines.finals.open(number, language, residency, deadline_ms)
+                final = OpenFinal(UtteranceBuffer(start), pending, language, streaming=pending.live)
+                self.finals[number] = final
+                if final.streaming:
+                    self.tasks.start_soon(self._stream_final, number, final)
             case do.FeedUtterance(number, chunk):
-                heard = self.utterances[number]
-                heard.pcm += chunk.pcm
-                self.said += chunk.pcm
-                del self.said[:-TURN_AUDIO_BYTES]
-                if heard.live:
-                    heard.live.send_nowait(chunk)
+                self.finals[number].audio.append(chunk.pcm)
+                self.turn_audio += chunk.pcm
+                del self.turn_audio[:-TURN_AUDIO_BYTES]
             case do.RequestDraft(number, stable):
                 self.tasks.start_soon(self._draft, number, stable)
             case do.ScoreEndOfTurn(number, revision):
-                self.judging.cancel()  # nobody waits for what was thought of the pause before
-                self.judging = anyio.CancelScope()
-                self.tasks.start_soon(self._judge, number, revision, self.judging)
+                self.scoring.cancel()  # the score of the pause before is stale
+                self.scoring = anyio.CancelScope()
+                self.tasks.start_soon(self._score, number, revision, self.scoring)
             case do.StartFinal(number, revision):
-                heard = self.utterances[number]
-                heard.revision = revision
-                if heard.live is None:
-                    self._start_final(number, heard.whole())
+                final = self.finals[number]
+                final.revision, final.requested = revision, True
+                if not final.streaming:
+                    self._start_final(number, final)
             case do.DropFinal(number):
-                if self.utterances[number].live is None and number in self.finals:
-                    self.finals.pop(number).cancel()
+                final = self.finals[number]
+                final.requested = False
+                if not final.streaming:
+                    final.scope.cancel()
             case do.CloseUtterance(number, revision):
-                heard = self.utterances[number]
-                heard.revision = revision
-                heard.final.confirm_endpoint()
-                if heard.live:
-                    heard.live.close()
+                final = self.finals[number]
+                final.revision = revision
+                final.pending.confirm_endpoint()
+                final.audio.close()
             case do.RestrictToOnPrem(number):
-                self.utterances[number].final.restrict_to_on_prem()
+                self.finals[number].pending.restrict_to_on_prem()
             case do.ShowDraft(utterance=number, text=text):
-                self.utterances[number].final.update_draft(text)
-            case do.ShowFinal(utterance=number, hypothesis=final, route=route):
-                self.utterances.pop(number).final.record_shown(final, route)
-                self.finals.pop(number, None)
-            case do.StartTimer(after, wake):
-                self.tasks.start_soon(self._wake, self.clock.now() + after / 1000, wake)
+                self.finals[number].pending.update_draft(text)
+            case do.ShowFinal(utterance=number, hypothesis=hypothesis, route=route):
+                final = self.finals.pop(number)
+                final.pending.record_shown(hypothesis, route)
+                final.scope.cancel()
+            case do.StartTimer(ms=after_ms, event=event):
+                self.tasks.start_soon(self._send_after, after_ms, event)
+            case do.StartLeaveTimer(grace_ms):
+                after_deadline_ms = self.engines.finals.deadline_ms + grace_ms
+                self.tasks.start_soon(self._send_after, after_deadline_ms, ev.LeaveTimeoutDue())
             case _:
                 self._perform_reply(effect)
 
-    # -- utterances -----------------------------------------------------------
+    # -- finals ---------------------------------------------------------------
 
-    def _open(self, number: int, heard: UtteranceBuffer) -> None:
-        self.utterances[number] = heard
-        if heard.final.live:
-            heard.live, audio = anyio.create_memory_object_stream[AudioChunk](LIVE_CHUNKS)
-            self._start_final(number, _drain(audio))
-
-    def _start_final(self, number: int, audio: AsyncGenerator[AudioChunk, None]) -> None:
-        self.finals[number] = scope = anyio.CancelScope()
-        self.tasks.start_soon(self._finalize, number, self.utterances[number], audio, scope)
+    def _start_final(self, number: int, final: OpenFinal) -> None:
+        """Transcribe the audio so far, as a whole."""
+        final.scope = anyio.CancelScope()
+        self.tasks.start_soon(self._finalize, number, final, final.audio.snapshot(), final.revision, final.scope)
 
     async def _finalize(
-        self, number: int, heard: UtteranceBuffer, audio: AsyncGenerator[AudioChunk, None], scope: anyio.CancelScope
+        self,
+        number: int,
+        final: OpenFinal,
+        audio: AsyncGenerator[AudioChunk, None],
+        revision: int,
+        scope: anyio.CancelScope,
     ) -> None:
-        revision = None if heard.live else heard.revision
         with scope:
             event: ev.Event
             try:
-                async with (
-                    aclosing(audio),
-                    aclosing(heard.final.transcribe(audio, language=heard.language)) as hypotheses,
-                ):
-                    final = await _final(hypotheses)
-                current = heard.revision if revision is None else revision
-                event = ev.FinalReceived(number, current, final, heard.final.route)
+                hypothesis = await self._transcribe(final, audio)
+                event = ev.FinalReceived(number, revision, hypothesis, final.pending.route)
             except ParleyError as error:
-                if heard.live:  # what comes after it is asked for again, as a whole
-                    heard.live.close()
-                    heard.live = None
-                event = ev.FinalFailed(number, heard.revision if revision is None else revision, error)
+                event = ev.FinalFailed(number, revision, error, speculative=not final.audio.complete)
             await self.inbox.send(event)
 
-    async def _judge(self, number: int, revision: int, scope: anyio.CancelScope) -> None:
-        assert self.engines.turn_detector is not None
-        with scope:
-            if self.engines.has_spare_capacity():
-                await self.inbox.send(ev.ComputeIdle(number, revision))
+    async def _stream_final(self, number: int, final: OpenFinal) -> None:
+        """Transcribe while the user speaks; where that fails in mid-utterance, the whole is sent at the next pause."""
+        with final.scope:
+            event: ev.Event
             try:
-                done = await self.engines.turn_detector.end_of_turn_probability(bytes(self.said))
-            except ParleyError:
-                return  # the words and the length of the silence decide, as where nobody judges
-            await self.inbox.send(ev.EndOfTurnScored(number, revision, done))
+                hypothesis = await self._transcribe(final, final.audio.stream())
+                event = ev.FinalReceived(number, final.revision, hypothesis, final.pending.route)
+            except ParleyError as error:
+                if not final.audio.complete:
+                    final.streaming = False
+                    final.pending.stop_live()
+                    if final.requested:
+                        self._start_final(number, final)
+                    return
+                event = ev.FinalFailed(number, final.revision, error)
+            await self.inbox.send(event)
+
+    async def _transcribe(self, final: OpenFinal, audio: AsyncGenerator[AudioChunk, None]) -> Hypothesis:
+        transcription = final.pending.transcribe(audio, language=final.language)
+        async with aclosing(audio), aclosing(transcription) as hypotheses:
+            async for hypothesis in hypotheses:
+                if hypothesis.is_final:
+                    return hypothesis
+        raise ProviderMisbehaved("finals", "ended without a final")
+
+    # -- drafts and end-of-turn scores ------------------------------------------
 
     async def _draft(self, number: int, stable: str) -> None:
-        heard = self.utterances.get(number)
+        final = self.finals.get(number)
         event: ev.Event = ev.DraftSkipped(number)
-        if heard and self.engines.drafter:
+        if final and self.engines.drafter:
             try:
-                draft = await self.engines.drafter.draft(bytes(heard.pcm), stable=stable, language=heard.language)
+                draft = await self.engines.drafter.draft(bytes(final.audio.pcm), stable=stable, language=final.language)
                 if draft is not None:
                     event = ev.DraftReceived(number, draft)
             except ParleyError:
                 pass  # a draft may be missing; the final will say what is wrong
         await self.inbox.send(event)
+
+    async def _score(self, number: int, revision: int, scope: anyio.CancelScope) -> None:
+        assert self.engines.turn_detector is not None
+        with scope:
+            if self.engines.has_spare_capacity():
+                await self.inbox.send(ev.ComputeIdle(number, revision))
+            try:
+                probability = await self.engines.turn_detector.end_of_turn_probability(bytes(self.turn_audio))
+            except ParleyError:
+                return  # words and silence decide, as where there is no turn detector
+            await self.inbox.send(ev.EndOfTurnScored(number, revision, probability))
 
     # -- replies --------------------------------------------------------------
 
@@ -173,45 +195,40 @@ class EffectRunner:
             case do.StartReply(number, conversation, speak):
                 assert self.engines.generator is not None
                 deltas = self.engines.generator.reply(conversation)
-                self._start_reply(number, deltas, speak=speak)
+                self._start_reply(number, deltas, speak=speak, max_characters=self.engines.max_reply_characters)
             case do.StartSpeakingText(number, text):
-                self._start_reply(number, saying(text), speak=True)
+                self._start_reply(number, known_text(text), speak=True, max_characters=len(text))
             case do.ReleaseReply(number):
-                self.said.clear()
+                self.turn_audio.clear()
                 if number in self.replies:
-                    self.replies[number][1].set()
+                    self.replies[number].released.set()
             case do.CancelReply(number):
                 if number in self.replies:
-                    self.replies.pop(number)[0].cancel()
+                    self.replies.pop(number).scope.cancel()
+            case do.EndTurnUnanswered():
+                self.turn_audio.clear()
             case _:
-                pass  # the rest is for the client's eyes and ears
+                pass  # the rest is for the client, the recorder and the log
 
-    def _start_reply(self, number: int, deltas: AsyncGenerator[str, None], *, speak: bool) -> None:
-        scope, gate = anyio.CancelScope(), anyio.Event()
-        self.replies[number] = scope, gate
+    def _start_reply(self, number: int, deltas: AsyncGenerator[str, None], *, speak: bool, max_characters: int) -> None:
+        self.replies[number] = reply = RunningReply()
         voice = self.engines.synthesizer if speak else None
-        self.tasks.start_soon(self._reply, number, lambda: run_reply(number, deltas, voice, gate, self.inbox))
+        self.tasks.start_soon(self._reply, number, reply, deltas, voice, max_characters)
 
-    async def _reply(self, number: int, work: Callable[[], Awaitable[None]]) -> None:
-        with self.replies[number][0]:
-            await work()
+    async def _reply(
+        self,
+        number: int,
+        reply: RunningReply,
+        deltas: AsyncGenerator[str, None],
+        voice: SpeechSynthesizer | None,
+        max_characters: int,
+    ) -> None:
+        with reply.scope:
+            await run_reply(number, deltas, voice, reply.released, self.inbox, max_characters=max_characters)
         self.replies.pop(number, None)
 
     # -- time -----------------------------------------------------------------
 
-    async def _wake(self, deadline: float, wake: ev.TimerEvent) -> None:
-        await self.clock.sleep_until(deadline)
-        await self.inbox.send(wake)
-
-
-async def _drain(audio: MemoryObjectReceiveStream[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:
-    with audio:
-        async for chunk in audio:
-            yield chunk
-
-
-async def _final(hypotheses: AsyncGenerator[Hypothesis, None]) -> Hypothesis:
-    async for hypothesis in hypotheses:
-        if hypothesis.is_final:
-            return hypothesis
-    raise ProviderMisbehaved("finals", "ended without a final")
+    async def _send_after(self, after_ms: float, event: ev.TimerEvent) -> None:
+        await self.clock.sleep_until(self.clock.now() + after_ms / 1000)
+        await self.inbox.send(event)

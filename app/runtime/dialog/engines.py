@@ -1,4 +1,4 @@
-"""The engines one session works with."""
+"""The engines of one session, and what a session needs of its final transcriptions."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from app.domain.ports import (
     ReplyGenerator,
     SpeechDetector,
     SpeechSynthesizer,
-    Transcriber,
     TurnDetector,
 )
 from app.domain.residency import Residency
@@ -19,7 +18,7 @@ from app.domain.transcript import Hypothesis
 
 
 class PendingFinal(Protocol):
-    """The final of one utterance, from its first sample until it is shown."""
+    """The pending final of one utterance: opened at its first sample, over when it is shown."""
 
     @property
     def live(self) -> bool:
@@ -31,13 +30,16 @@ class PendingFinal(Protocol):
 
     @property
     def route(self) -> Route:
-        """Who made it; known once it is there."""
+        """The route that made the final; valid once transcribe() has yielded it."""
         ...
 
     def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
-        """As a Transcriber does. Before confirm_endpoint() the work is speculative, unless it is live."""
+        """As a Transcriber does; may be called again after an error.
+
+        Before confirm_endpoint() the work is speculative, unless it is live.
+        """
         ...
 
     def update_draft(self, text: str) -> None:
@@ -62,7 +64,7 @@ class PendingFinal(Protocol):
 
 
 class FinalTranscription(Protocol):
-    """Where a session's finals are made."""
+    """Opens the finals of one session's utterances."""
 
     @property
     def deadline_ms(self) -> float:
@@ -80,46 +82,9 @@ class FinalTranscription(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SingleRouteFinals:
-    """Finals from one engine, whatever happens; each is owed by the route itself."""
-
-    route: Route
-    transcriber: Transcriber
-    live: bool = False
-    deadline_ms: float = 15_000.0
-
-    def open(
-        self,
-        utterance: int,  # noqa: ARG002 because it is always the same one
-        language: str | None,  # noqa: ARG002
-        residency: Residency,  # noqa: ARG002
-        deadline_ms: float | None = None,  # noqa: ARG002
-    ) -> "SingleRouteFinals":
-        return self
-
-    def transcribe(
-        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
-    ) -> AsyncGenerator[Hypothesis, None]:
-        return self.transcriber.transcribe(utterance, language=language)
-
-    def update_draft(self, text: str) -> None:
-        pass
-
-    def restrict_to_on_prem(self) -> None:
-        pass
-
-    def stop_live(self) -> None:
-        pass
-
-    def confirm_endpoint(self) -> None:
-        pass
-
-    def record_shown(self, final: Hypothesis, route: Route | None) -> None:
-        pass
-
-
-@dataclass(frozen=True, slots=True)
 class Engines:
+    """What one session works with; None where a feature is turned off."""
+
     detector: SpeechDetector
     finals: FinalTranscription
     drafter: DraftTranscriber | None = None
@@ -127,4 +92,6 @@ class Engines:
     synthesizer: SpeechSynthesizer | None = None
     turn_detector: TurnDetector | None = None
     has_spare_capacity: Callable[[], bool] = lambda: False
-    """Whether the machine that makes the finals has nothing better to do than one in vain."""
+    """Whether the inference pool has a free worker, so that a speculative final delays no other session."""
+    max_reply_characters: int = 8 * 4096
+    """Length at which a reply is ended, for engines that ignore their own limit of tokens."""

@@ -1,7 +1,7 @@
-"""What waits to be sent to one client.
+"""The outbox of one client: what waits to be sent to it.
 
-Nobody waits for a slow client: a newer draft or acknowledgement replaces the older
-one that still waits, and a client behind by more than the limit loses its session.
+Nobody waits for a slow client: a newer draft or acknowledgement replaces the older one that still waits, and a client
+behind by more than the limit loses its session.
 """
 
 from collections import deque
@@ -17,59 +17,67 @@ LIMIT = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class AudioAcknowledged:
+    """So many samples from the session's first are recorded safely."""
+
     samples: int
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
+    """One message for the client, and for a final its time to first sight."""
+
     shown: do.Shown | AudioAcknowledged
     ttfs_ms: int | None = None
 
     @property
     def size(self) -> int:
+        """Bytes, roughly."""
         return 200 + (len(self.shown.chunk.pcm) if isinstance(self.shown, do.PlayAudio) else 0)
 
 
 @dataclass(slots=True)
 class Outbox:
-    letters: deque[OutboundMessage] = field(default_factory=deque)
-    waiting: int = 0
-    """Bytes."""
+    """A queue with a limit of LIMIT bytes; beyond it `overflowed` is set, and the session is to be ended."""
+
+    queue: deque[OutboundMessage] = field(default_factory=deque)
+    queued_bytes: int = 0
     overflowed: bool = False
     _more: anyio.Event = field(default_factory=anyio.Event)
 
-    def put(self, letter: OutboundMessage) -> None:
-        match letter.shown:
+    def put(self, message: OutboundMessage) -> None:
+        """Queue a message; never waits."""
+        match message.shown:
             case do.ShowDraft(utterance=utterance) if self._newest_is_draft_of(utterance):
-                self.waiting -= self.letters.pop().size
-            case AudioAcknowledged() if self.letters and isinstance(self.letters[-1].shown, AudioAcknowledged):
-                self.waiting -= self.letters.pop().size
-            case do.ShowReplyCancelled(turn):
+                self.queued_bytes -= self.queue.pop().size
+            case AudioAcknowledged() if self.queue and isinstance(self.queue[-1].shown, AudioAcknowledged):
+                self.queued_bytes -= self.queue.pop().size
+            case do.ShowReplyCancelled(turn) | do.StopPlayback(turn):
                 self._drop_audio(turn)
             case _:
                 pass
-        self.letters.append(letter)
-        self.waiting += letter.size
-        self.overflowed = self.overflowed or self.waiting > LIMIT
+        self.queue.append(message)
+        self.queued_bytes += message.size
+        self.overflowed = self.overflowed or self.queued_bytes > LIMIT
         self._more.set()
 
     async def take(self) -> OutboundMessage:
-        """The oldest letter, when there is one."""
-        while not self.letters:
+        """The oldest message; waits for one."""
+        while not self.queue:
             self._more = anyio.Event()
             await self._more.wait()
-        letter = self.letters.popleft()
-        self.waiting -= letter.size
-        return letter
+        message = self.queue.popleft()
+        self.queued_bytes -= message.size
+        return message
 
     def _newest_is_draft_of(self, utterance: int) -> bool:
-        if not self.letters:
+        if not self.queue:
             return False
-        newest = self.letters[-1].shown
+        newest = self.queue[-1].shown
         return isinstance(newest, do.ShowDraft) and newest.utterance == utterance
 
     def _drop_audio(self, turn: int) -> None:
-        stale = [x for x in self.letters if isinstance(x.shown, do.PlayAudio) and x.shown.turn == turn]
-        for letter in stale:
-            self.letters.remove(letter)
-            self.waiting -= letter.size
+        """The client is to stop playing: audio of this turn that still waits is not sent."""
+        stale = [m for m in self.queue if isinstance(m.shown, do.PlayAudio) and m.shown.turn == turn]
+        for message in stale:
+            self.queue.remove(message)
+            self.queued_bytes -= message.size

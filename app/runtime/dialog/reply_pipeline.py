@@ -1,29 +1,31 @@
-"""Make a reply: deltas to the client, the same words cut into sentences to the voice.
+"""The reply pipeline: deltas of text to the client, and the same text in sentences to the voice.
 
-Everything may be made ahead of its time, up to a bounded queue; nothing leaves
-before the gate opens.
+Everything may be generated ahead of the end of the turn, up to a bounded queue; nothing leaves before the release.
 """
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import anyio
+import structlog
 from anyio.abc import ObjectSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from app.domain.dialog import events as ev
 from app.domain.dialog.sentences import SentenceChunker
-from app.domain.errors import ParleyError
+from app.domain.errors import ParleyError, flatten
 from app.domain.ports import SpeechSynthesizer
 
-AHEAD = 512
-"""Events a reply may be ahead of its gate or of a busy inbox; then its engines wait."""
-PIECES = 64
-"""Pieces of text the voice may lag behind the words; then the words wait."""
+EVENTS_AHEAD = 512
+"""Events a reply may be ahead of its release or of a busy inbox; then its engines wait."""
+PIECES_AHEAD = 64
+"""Pieces of text the voice may lag behind; then the text waits."""
+
+_log = structlog.get_logger("parley.reply")
 
 
-async def saying(text: str) -> AsyncGenerator[str, None]:
-    """Words already known, as deltas."""
+async def known_text(text: str) -> AsyncGenerator[str, None]:
+    """A text that is known already, as the deltas of a reply."""
     yield text
 
 
@@ -31,28 +33,48 @@ async def run_reply(
     number: int,
     deltas: AsyncGenerator[str, None],
     voice: SpeechSynthesizer | None,
-    gate: anyio.Event,
+    released: anyio.Event,
     inbox: ObjectSendStream[ev.Event],
+    *,
+    max_characters: int,
 ) -> None:
-    """Put the reply's events into the inbox, from the opening of the gate on."""
-    made, ready = anyio.create_memory_object_stream[ev.Event](AHEAD)
+    """Put the reply's events into the inbox, once it is released. A text beyond `max_characters` ends there."""
+    made, ready = anyio.create_memory_object_stream[ev.Event](EVENTS_AHEAD)
     with made, ready:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_make, number, deltas, voice, made)
-            await gate.wait()
+            tasks.start_soon(_generate, number, _limited(deltas, max_characters), voice, released, made, inbox)
+            await released.wait()
             async for event in ready:
                 await inbox.send(event)
 
 
-async def _make(
+async def _limited(deltas: AsyncGenerator[str, None], max_characters: int) -> AsyncGenerator[str, None]:
+    """The deltas up to a length: an engine that ignores its own limit is stopped, and what it said is a reply."""
+    left = max_characters
+    async with aclosing(deltas):
+        async for delta in deltas:
+            if len(delta) > left:
+                _log.warning("reply cut at its limit", characters=max_characters)
+                if left:
+                    yield delta[:left]
+                return
+            left -= len(delta)
+            yield delta
+
+
+async def _generate(
     number: int,
     deltas: AsyncGenerator[str, None],
     voice: SpeechSynthesizer | None,
+    released: anyio.Event,
     made: MemoryObjectSendStream[ev.Event],
+    inbox: ObjectSendStream[ev.Event],
 ) -> None:
+    """Run text and voice to their end. A failure before the release is reported at once, so that another can start."""
     with made:
+        out: ObjectSendStream[ev.Event] = made
         try:
-            pieces, text = anyio.create_memory_object_stream[str](PIECES)
+            pieces, text = anyio.create_memory_object_stream[str](PIECES_AHEAD)
             with pieces, text:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_write, number, deltas, pieces, made)
@@ -62,8 +84,9 @@ async def _make(
                         tasks.start_soon(_speak, number, voice, text, made)
             end: ev.Event = ev.ReplyFinished(number)
         except* ParleyError as group:
-            end = ev.ReplyFailed(number, _first(group))
-        await made.send(end)
+            end = ev.ReplyFailed(number, next(e for e in flatten(group) if isinstance(e, ParleyError)))
+            out = made if released.is_set() else inbox
+        await out.send(end)
 
 
 async def _write(
@@ -72,23 +95,24 @@ async def _write(
     pieces: MemoryObjectSendStream[str],
     made: MemoryObjectSendStream[ev.Event],
 ) -> None:
-    cutter = SentenceChunker()
+    """Send each delta on, and each piece of text that is complete to the voice."""
+    chunker = SentenceChunker()
     with pieces:
         async with aclosing(deltas):
             async for delta in deltas:
                 await made.send(ev.ReplyDeltaReceived(number, delta))
-                cutter, ready = cutter.push(delta)
+                chunker, ready = chunker.push(delta)
                 for piece in ready:
-                    await _hand(pieces, piece)
-        for piece in cutter.finish():
-            await _hand(pieces, piece)
+                    await _hand_over(pieces, piece)
+        for piece in chunker.finish():
+            await _hand_over(pieces, piece)
 
 
-async def _hand(pieces: MemoryObjectSendStream[str], piece: str) -> None:
+async def _hand_over(pieces: MemoryObjectSendStream[str], piece: str) -> None:
     try:
         await pieces.send(piece)
     except anyio.BrokenResourceError:
-        return  # nobody listens: the reply is written only
+        return  # there is no voice, or it has ended: the reply is text only
 
 
 async def _speak(
@@ -101,11 +125,3 @@ async def _speak(
         async with aclosing(voice.synthesize(text)) as speech:
             async for chunk in speech:
                 await made.send(ev.ReplyAudioReceived(number, chunk))
-
-
-def _first(group: BaseExceptionGroup[ParleyError]) -> ParleyError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, ParleyError)
-    return error

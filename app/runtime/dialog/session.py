@@ -1,12 +1,13 @@
 """Run one session: one inbox, one loop.
 
-Audio and orders of the client go through the detector into the inbox; the loop
-hands each event to step() and has its effects performed; what is to be shown goes
-to the client, which never makes the loop wait.
+The client's audio goes through the speech detector into the inbox, its other messages directly. The loop applies
+transition() to each event and carries out the effects. What is to be shown goes to the client, which never makes the
+loop wait.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, get_args
 
 import anyio
@@ -15,7 +16,7 @@ from anyio.abc import ObjectSendStream
 from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.dialog.state import Closed, DialogState
+from app.domain.dialog.state import Closed, DialogState, Leaving
 from app.domain.dialog.transitions import transition
 from app.domain.errors import ClientError, ClientFault
 from app.domain.ports import Clock
@@ -25,9 +26,9 @@ from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.recording.recorder import Recorder
 
 INBOX = 256
-"""Events waiting for the loop; when it is full, whoever brings the next one waits."""
+"""Events that may wait for the loop; when it is full, whoever sends the next one waits."""
 
-TOO_LATE = "archive must be said before the first audio; DELETE /recordings/ID removes what is kept"
+TOO_LATE = "archive must be set before the first audio; DELETE /recordings/ID removes what is kept"
 
 Incoming: TypeAlias = (
     AudioChunk
@@ -38,20 +39,22 @@ Incoming: TypeAlias = (
     | ev.ClientErrorDetected
 )
 
+_SHOWN = get_args(do.Shown)
+
 
 class SessionClient(Protocol):
-    """The other side of the session."""
+    """The other side of the session: a protocol's adapter."""
 
     def incoming(self) -> AsyncIterable[Incoming]:
-        """Audio and orders, in the order they were sent; ends when the client leaves."""
+        """Audio (16 kHz, without a gap) and messages, in the order they were sent; ends when the client leaves."""
         ...
 
     def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
-        """Never waits: a client too slow for its words loses drafts, then the session."""
+        """Queue for the client; never waits. A client that reads too slowly loses drafts, then its session."""
         ...
 
     def acknowledge(self, samples: int) -> None:
-        """So many samples from the session's first will survive anything. Never waits; a few times a second."""
+        """So many samples from the session's first are recorded safely. Never waits; a few times a second."""
         ...
 
 
@@ -64,45 +67,89 @@ async def run_session(
     recorder: Recorder,
     telemetry: TurnTelemetry,
 ) -> None:
-    """Serve the client until it has left and its last words are written down."""
+    """Serve the client until it has left and its pending finals are recorded.
+
+    Cancelled, or failed by a defect, it records what there is: the newest drafts, and the reply as far as it was sent.
+    Raises a ProviderError where the detector fails.
+    """
     inbox, events = anyio.create_memory_object_stream[ev.Event](INBOX)
     async with inbox, events, anyio.create_task_group() as tasks:
-        tasks.start_soon(_listen, client, engines, inbox, recorder)
-        with closing(EffectRunner(engines, tasks, inbox, clock)) as stage:
-            while not isinstance(state.phase, Closed):
-                event = await events.receive()
-                telemetry.observe_event(event)
-                state, effects = transition(state, event)
-                for effect in effects:
-                    stage.perform(effect)
-                    ttfs_ms = telemetry.observe_effect(effect)
-                    recorder.record(effect, ttfs_ms)
-                    if isinstance(effect, _SHOWN):
-                        client.show(effect, ttfs_ms=ttfs_ms)
+        tasks.start_soon(_receive, _ClientInput(client, inbox, recorder), engines)
+        loop = _Loop(client, EffectRunner(engines, tasks, inbox, clock), recorder, telemetry, state)
+        try:
+            while not isinstance(loop.state.phase, Closed):
+                loop.apply(await events.receive())
+        finally:
+            loop.close()
         tasks.cancel_scope.cancel()
 
 
-_SHOWN = get_args(do.Shown)
+@dataclass(slots=True)
+class _Loop:
+    """The one owner of the session's state."""
+
+    client: SessionClient
+    runner: EffectRunner
+    recorder: Recorder
+    telemetry: TurnTelemetry
+    state: DialogState
+
+    def apply(self, event: ev.Event) -> None:
+        """Take one event through the transition, and carry out its effects."""
+        self.telemetry.observe_event(event)
+        self.state, effects = transition(self.state, event)
+        for effect in effects:
+            self.runner.perform(effect)
+            ttfs_ms = self.telemetry.observe_effect(effect)
+            self.recorder.record(effect, ttfs_ms)
+            if isinstance(effect, _SHOWN):
+                self.client.show(effect, ttfs_ms=ttfs_ms)
+
+    def close(self) -> None:
+        """Bring the state to Closed now; nothing to do where it is."""
+        if not isinstance(self.state.phase, Leaving | Closed):
+            self.apply(ev.ClientLeft())
+        if not isinstance(self.state.phase, Closed):
+            self.apply(ev.LeaveTimeoutDue())
 
 
-def _agreed(configured: ev.ClientConfigured, recorder: Recorder) -> bool:
-    return configured.archive is None or recorder.consent(configured.archive)
+@dataclass(slots=True)
+class _ClientInput:
+    """What the client sends: audio for the recorder and the detector, messages for the inbox."""
+
+    client: SessionClient
+    inbox: ObjectSendStream[ev.Event]
+    recorder: Recorder
+    is_over: bool = False
+    """The client has left."""
+
+    async def audio_until_end(self, incoming: AsyncIterator[Incoming]) -> AsyncGenerator[AudioChunk, None]:
+        """The audio up to the client's next `end`, or all that is left.
+
+        A message keeps its place in the audio, because the detector takes a chunk only after it has scored the last.
+        """
+        async for item in incoming:
+            match item:
+                case AudioChunk():
+                    await self.recorder.write_audio(item)
+                    yield item
+                case ev.ClientEnded():
+                    return
+                case ev.ClientConfigured(archive=bool() as keeps) if not self.recorder.consent(keeps):
+                    await self.inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, TOO_LATE)))
+                case _:
+                    await self.inbox.send(item)
+        self.is_over = True
 
 
-async def _listen(
-    client: SessionClient, engines: Engines, inbox: ObjectSendStream[ev.Event], recorder: Recorder
-) -> None:
-    async def audio() -> AsyncGenerator[AudioChunk, None]:
-        async for item in client.incoming():
-            if isinstance(item, AudioChunk):
-                await recorder.write_audio(item)
-                yield item
-            elif isinstance(item, ev.ClientConfigured) and not _agreed(item, recorder):
-                await inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, TOO_LATE)))
-            else:  # the detector asks for audio only when it has passed on all it had
-                await inbox.send(item)
-
-    async with aclosing(audio()) as heard, aclosing(engines.detector.score(heard)) as scored_audio:
-        async for scored in scored_audio:
-            await inbox.send(ev.AudioReceived(scored))
-    await inbox.send(ev.ClientLeft())
+async def _receive(source: _ClientInput, engines: Engines) -> None:
+    """Score the audio, from one `end` to the next: so the detector's last, incomplete frame comes before the `end`."""
+    incoming = aiter(source.client.incoming())
+    while not source.is_over:
+        async with (
+            aclosing(source.audio_until_end(incoming)) as audio,
+            aclosing(engines.detector.score(audio)) as scored_audio,
+        ):
+            async for scored in scored_audio:
+                await source.inbox.send(ev.AudioReceived(scored))
+        await source.inbox.send(ev.ClientLeft() if source.is_over else ev.ClientEnded())

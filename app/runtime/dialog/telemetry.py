@@ -1,4 +1,4 @@
-"""One line per turn in the log: how long things took, never what was said."""
+"""Turn telemetry: one log line per turn with its timings, never what was said."""
 
 from dataclasses import dataclass, field
 
@@ -14,21 +14,25 @@ _log = structlog.get_logger("parley.turn")
 
 @dataclass(slots=True)
 class TurnTelemetry:
-    """The timings of one session. TTFS counts from the detected end of speech, as it was heard."""
+    """The timings of one session. TTFS and voice-to-voice count from the detected end of speech, as it arrived."""
 
     session: str
     clock: Clock
-    heard: int = 0
-    heard_at: float = 0.0
+    audio_end: int = 0
+    """Behind the last sample received."""
+    received_at: float = 0.0
+    """When it was, by the clock."""
     speech_end: int = 0
     turn: dict[str, int] = field(default_factory=dict)
+    """The fields of the current turn's log line."""
 
     def observe_event(self, event: ev.Event) -> None:
+        """Note when audio arrived, and log the end of the session."""
         match event:
             case ev.AudioReceived(scored):
-                self.heard, self.heard_at = scored.chunk.end, self.clock.now()
+                self.audio_end, self.received_at = scored.chunk.end, self.clock.now()
             case ev.ClientLeft():
-                _log.info("session over", session=self.session, seconds=round(self.heard / SAMPLE_RATE, 2))
+                _log.info("session over", session=self.session, seconds=round(self.audio_end / SAMPLE_RATE, 2))
             case _:
                 pass
 
@@ -37,30 +41,30 @@ class TurnTelemetry:
         match effect:
             case do.ShowFinal():
                 self.speech_end = effect.speech_end
-                ttfs = self._since_speech()
+                ttfs_ms = self._since_speech_ms()
                 self.turn["finals"] = self.turn.get("finals", 0) + 1
                 self.turn["drafts"] = self.turn.get("drafts", 0) + effect.drafts
                 self.turn["wasted_finals"] = self.turn.get("wasted_finals", 0) + effect.wasted
-                self.turn["ttfs_ms"] = ttfs
-                return ttfs
+                self.turn["ttfs_ms"] = ttfs_ms
+                return ttfs_ms
             case do.ShowReplyDelta():
-                self.turn.setdefault("first_word_ms", self._since_speech())
+                self.turn.setdefault("first_word_ms", self._since_speech_ms())
             case do.PlayAudio():
-                self.turn.setdefault("voice_to_voice_ms", self._since_speech())
-            case do.ShowReply(turn):
-                self._write("turn over", turn)
-            case do.ShowReplyCancelled(turn, reason):
-                self._write("turn over", turn, cancelled=reason)
+                self.turn.setdefault("voice_to_voice_ms", self._since_speech_ms())
+            case do.ShowReply(turn) | do.EndTurnUnanswered(turn):
+                self._log_turn(turn)
+            case do.ShowReplyCancelled(turn, reason) | do.RecordReplyCancelled(turn, reason):
+                self._log_turn(turn, cancelled=reason)
             case do.ShowError(error):
                 _log.warning("error", session=self.session, kind=type(error).__name__, message=str(error))
             case _:
                 pass
         return None
 
-    def _since_speech(self) -> int:
-        ended_at = self.heard_at - (self.heard - self.speech_end) / SAMPLE_RATE
+    def _since_speech_ms(self) -> int:
+        ended_at = self.received_at - (self.audio_end - self.speech_end) / SAMPLE_RATE
         return max(0, round((self.clock.now() - ended_at) * 1000))
 
-    def _write(self, line: str, turn: int, **more: object) -> None:
-        _log.info(line, session=self.session, turn=turn, **self.turn, **more)
+    def _log_turn(self, turn: int, **more: object) -> None:
+        _log.info("turn over", session=self.session, turn=turn, **self.turn, **more)
         self.turn = {}

@@ -98,7 +98,7 @@ class Recorder:
                 self._voice_waiting += len(chunk.pcm)
             case do.ShowReply(turn, text):
                 self._close_reply(ArchivedReply(turn, text))
-            case do.ShowReplyCancelled(turn, reason):
+            case do.ShowReplyCancelled(turn, reason) | do.RecordReplyCancelled(turn, reason):
                 self._close_reply(ArchivedReply(turn, self._words.strip(), cancelled=reason))
             case _:
                 pass

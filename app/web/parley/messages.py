@@ -135,6 +135,11 @@ class ReplyCancelled(_Message, frozen=True, tag="replyCancelled"):
     reason: str
 
 
+class ReplyInterrupted(_Message, frozen=True, tag="replyInterrupted"):
+    turn: int
+    reason: str
+
+
 class ServerResponse(_Message, frozen=True, tag="server_response"):
     turn: int
     message: str
@@ -162,6 +167,7 @@ ServerMessage: TypeAlias = (
     | ReplyStart
     | ReplyDelta
     | ReplyCancelled
+    | ReplyInterrupted
     | ServerResponse
     | ErrorMessage
 )
@@ -169,7 +175,13 @@ encode = msgspec.json.Encoder().encode
 
 
 def message(
-    shown: do.ShowDraft | do.ShowFinal | do.ShowReplyStart | do.ShowReplyDelta | do.ShowReplyCancelled | do.ShowError,
+    shown: do.ShowDraft
+    | do.ShowFinal
+    | do.ShowReplyStart
+    | do.ShowReplyDelta
+    | do.ShowReplyCancelled
+    | do.StopPlayback
+    | do.ShowError,
     ttfs_ms: int | None,
 ) -> ServerMessage:
     """What is to be shown, as the client reads it."""
@@ -192,6 +204,8 @@ def message(
             return ReplyDelta(turn, text)
         case do.ShowReplyCancelled(turn, reason):
             return ReplyCancelled(turn, reason)
+        case do.StopPlayback(turn, reason):
+            return ReplyInterrupted(turn, reason)
         case do.ShowError(error):
             return error_message(error)
 

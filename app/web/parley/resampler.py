@@ -20,12 +20,13 @@ class Resampler:
         if rate != self._rate:
             pieces.append(self._drain())
             self._rate = rate
-            self._stream = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="int16")
+        if self._stream is None and rate != SAMPLE_RATE:
+            self._stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="int16")
         pieces.append(pcm if self._stream is None else self._stream.resample_chunk(_samples(pcm)).tobytes())
         return self._chunks(pieces)
 
     def flush(self) -> list[AudioChunk]:
-        """What is still in the filter when the client leaves."""
+        """What is still in the filter, at the end of a turn or of the session; audio may follow."""
         return self._chunks([self._drain()])
 
     def _drain(self) -> bytes:

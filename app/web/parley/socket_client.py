@@ -95,4 +95,5 @@ class SocketClient:
         if (data := frame.get("bytes")) is not None:
             packet = Packet(SAMPLE_RATE, check_pcm(data)) if self.raw else unpack(data)
             return list(self._resampler.push(packet.pcm, packet.sample_rate))
-        return [messages.read_control(frame.get("text") or "")]
+        message = messages.read_control(frame.get("text") or "")
+        return [*self._resampler.flush(), message] if isinstance(message, ev.ClientEnded) else [message]

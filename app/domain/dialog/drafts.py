@@ -1,0 +1,47 @@
+"""Drafts: when the next one is requested, and what a draft that came shows or interrupts."""
+
+from dataclasses import replace
+
+from app.domain.audio import ms
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.interruption import is_backchannel
+from app.domain.dialog.reply import cancel_reply
+from app.domain.dialog.state import DialogState, UserSpeaking
+
+
+def request_draft(state: DialogState) -> Transition:
+    """Request the next draft, where enough new speech has come; one at a time, and none in silence."""
+    assert isinstance(state.phase, UserSpeaking)
+    utterance = state.phase.utterance
+    if (
+        utterance.draft_pending or state.endpointer.run
+    ):  # in silence there are no new words, and perhaps a final to make
+        return state, ()
+    if utterance.draft_requested_at is None:
+        due = utterance.speech_start + ms(state.rules.first_draft_after_ms)
+    else:
+        due = utterance.draft_requested_at + ms(state.rules.draft_every_ms)
+    if utterance.end < due:
+        return state, ()
+    requested = replace(utterance, draft_pending=True, draft_requested_at=utterance.end)
+    return replace(state, phase=UserSpeaking(requested)), (
+        do.RequestDraft(utterance.number, utterance.agreement.stable_text),
+    )
+
+
+def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) -> Transition:
+    """Show the draft; where it has words over a reply that are no backchannel, it is a barge-in."""
+    if not isinstance(state.phase, UserSpeaking) or state.phase.utterance.number != event.utterance:
+        return state, ()
+    utterance = replace(state.phase.utterance, draft_pending=False)
+    if isinstance(event, ev.DraftSkipped):
+        return replace(state, phase=UserSpeaking(utterance)), ()
+    agreement = utterance.agreement.update(event.hypothesis.text)
+    utterance = replace(utterance, agreement=agreement, drafts=utterance.drafts + 1)
+    shown = do.ShowDraft(state.turn, utterance.number, agreement.text, agreement.stable_text)
+    drafted: Transition = replace(state, phase=UserSpeaking(utterance)), (shown,) if agreement.text else ()
+    if is_backchannel(agreement.text):
+        return drafted
+    return chain(drafted, lambda s: cancel_reply(s, "barge_in"))

@@ -1,0 +1,56 @@
+"""The end of the user's turn: when it is over, whether it is answered, and which phase follows."""
+
+from dataclasses import replace
+
+from app.domain.dialog import effects as do
+from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.interruption import is_backchannel
+from app.domain.dialog.reply import begin_reply, cancel_reply, release_reply
+from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, UserSpeaking
+from app.domain.transcript import join
+
+
+def resolve_turn(state: DialogState) -> Transition:
+    """What follows when no final is pending any more: barge-in, a reply, or nothing."""
+    if state.pending_finals or isinstance(state.phase, UserSpeaking):
+        return state, ()
+    if isinstance(state.phase, Leaving):
+        return replace(state, phase=Closed()), ()
+    text = join(text for _, text in state.turn_transcript)
+    if state.reply and state.reply.released:
+        if is_backchannel(text):
+            return settle_phase(replace(state, turn_transcript=())), ()
+        return chain(cancel_reply(state, "barge_in"), resolve_turn)
+    if not text:
+        return settle_phase(state), ()
+    if not isinstance(state.phase, Finalizing):
+        return state, ()
+    if state.phase.turn_over:
+        return _answer(state, text)
+    if state.rules.eager_replies and state.rules.reply and not state.phase.may_continue:
+        return begin_reply(state, text)
+    return state, ()
+
+
+def end_turn(state: DialogState) -> Transition:
+    """The user's turn is over; it is answered as soon as no final is pending."""
+    if not isinstance(state.phase, Finalizing):
+        return state, ()
+    return resolve_turn(replace(state, phase=replace(state.phase, turn_over=True)))
+
+
+def settle_phase(state: DialogState) -> DialogState:
+    """The phase when no user speech is pending: Replying while a released reply plays, else Idle."""
+    if isinstance(state.phase, UserSpeaking) or state.pending_finals or state.turn_transcript:
+        return state
+    return replace(state, phase=Replying() if state.reply and state.reply.released else Idle())
+
+
+def _answer(state: DialogState, text: str) -> Transition:
+    if not state.rules.reply:
+        state, dropped = cancel_reply(state, "cancelled")  # an eager one, where replies were turned off meanwhile
+        over = replace(state, phase=Idle(), turn=state.turn + 1, turn_transcript=())
+        return over, (*dropped, do.EndTurnUnanswered(state.turn))
+    if state.reply is None:
+        return chain(begin_reply(state, text), release_reply)
+    return release_reply(state)

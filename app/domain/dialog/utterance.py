@@ -1,0 +1,97 @@
+"""Audio in: where an utterance opens, is fed, pauses, ends or is split, and when silence ends the turn."""
+
+from dataclasses import replace
+
+from app.domain.audio import ScoredChunk, ms
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.drafts import request_draft
+from app.domain.dialog.endpointing import Boundary, endpoint_silence_ms
+from app.domain.dialog.finals import begin_pause, endpoint, resume_speech, speculate
+from app.domain.dialog.reply import cancel_reply
+from app.domain.dialog.state import DialogState, Finalizing, UserSpeaking, Utterance
+from app.domain.dialog.turn import end_turn
+
+
+def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
+    """One more chunk of the session's audio, with its speech probability."""
+    before, chunk = state.endpointer, scored.chunk
+    endpointer, boundary = before.update(scored, end_after_ms=_end_after_ms(state))
+    state = replace(state, endpointer=endpointer, audio_end=chunk.end)
+    if not isinstance(state.phase, UserSpeaking):
+        state = replace(state, pre_roll=state.pre_roll.push(chunk))
+        return _open(state) if boundary is Boundary.START else _count_silence(state)
+
+    grown = replace(state.phase.utterance, end=chunk.end, speech_end=endpointer.speech_end)
+    fed: Transition = (
+        replace(state, phase=UserSpeaking(grown)),
+        (do.FeedUtterance(grown.number, chunk),),
+    )
+    match boundary:
+        case Boundary.PAUSE:
+            return chain(fed, begin_pause)
+        case Boundary.RESUME:
+            return chain(chain(fed, resume_speech), request_draft)
+        case Boundary.END:
+            return chain(fed, endpoint)
+        case Boundary.SPLIT:
+            resumed = chain(fed, resume_speech) if before.paused else fed  # a final of the pause lacks this chunk
+            return chain(chain(resumed, endpoint), lambda s: _open(replace(s, endpointer=endpointer)))
+        case _ if endpointer.paused:
+            due = ms(state.rules.speculate_after_ms)
+            return chain(fed, speculate) if endpointer.run - chunk.samples < due <= endpointer.run else fed
+        case _:
+            return chain(fed, request_draft)
+
+
+def _end_after_ms(state: DialogState) -> int:
+    """The silence that ends the open utterance, by its words and its end-of-turn score."""
+    text, eot_probability = "", None
+    if isinstance(state.phase, UserSpeaking):
+        utterance = state.phase.utterance
+        text = utterance.final.text if utterance.final else utterance.agreement.text
+        eot_probability = utterance.eot_probability
+    return endpoint_silence_ms(text, eot_probability, state.endpointer.rules)
+
+
+def _open(state: DialogState) -> Transition:
+    """Speech began: a new utterance, from the pre-roll on. A reply that is not released yet is dropped."""
+    dropped: Transition = state, ()
+    if state.reply and not state.reply.released:
+        dropped = cancel_reply(state, "barge_in")
+    state, effects = dropped
+    number = state.utterance_count + 1
+    chunks = state.pre_roll.chunks
+    utterance = Utterance(
+        number,
+        start=chunks[0].start if chunks else state.audio_end,
+        speech_start=state.endpointer.speech_start,
+        end=state.audio_end,
+        speech_end=state.endpointer.speech_end,
+    )
+    rules = state.rules
+    opened = replace(state, phase=UserSpeaking(utterance), utterance_count=number, pre_roll=state.pre_roll.clear())
+    return opened, (
+        *effects,
+        do.OpenUtterance(number, utterance.start, rules.language, rules.residency, rules.deadline_ms),
+        *(do.FeedUtterance(number, chunk) for chunk in chunks),
+        do.StartTimer(rules.stall_after_ms, ev.AudioStalled(number, state.audio_end)),
+    )
+
+
+def _count_silence(state: DialogState) -> Transition:
+    """Silence after the user spoke; enough of it ends the turn."""
+    silence = state.audio_end - state.endpointer.speech_end
+    if isinstance(state.phase, Finalizing) and silence >= ms(state.phase.reply_after_ms):
+        return end_turn(state)
+    return state, ()
+
+
+def check_stall(state: DialogState, number: int, audio_end: int) -> Transition:
+    """End the utterance where no audio came since the timer was started; else start it again."""
+    if not isinstance(state.phase, UserSpeaking) or state.phase.utterance.number != number:
+        return state, ()
+    if state.audio_end == audio_end:
+        return endpoint(state)
+    return state, (do.StartTimer(state.rules.stall_after_ms, ev.AudioStalled(number, state.audio_end)),)
