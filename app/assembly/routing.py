@@ -21,7 +21,7 @@ from app.runtime.routing.metering import EngineMeter
 from app.runtime.routing.route_metrics import RoutingMetrics
 from app.runtime.routing.routes import Routes
 from app.runtime.service import RoutingPolicy
-from app.runtime.supervision import run_in_background
+from app.runtime.supervision import report_defect, run_in_background
 
 
 @asynccontextmanager
@@ -130,6 +130,7 @@ def _open_route(
                 language=table.language,
                 vocabulary=table.vocabulary,
                 max_streams=table.at_once or 25,
+                report_defect=report_defect,
             )
         case _:
             assert_never(table)

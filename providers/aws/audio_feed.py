@@ -1,4 +1,4 @@
-"""Audio on its way into a stream."""
+"""Sends the audio of one utterance into a stream, and silence where there is none."""
 
 from collections.abc import AsyncIterable
 from contextlib import suppress
@@ -6,53 +6,58 @@ from contextlib import suppress
 import anyio
 
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
-from app.domain.errors import ProviderError
+from app.domain.errors import ParleyError
 from providers.aws.lifetime import StreamLimits
 from providers.aws.stream import StreamUtterance, TranscribeStream
 
 _PACKET_BYTES = ms(50) * BYTES_PER_SAMPLE
 """Smaller pieces make the service lag."""
 
-_CLOSING = bytes(ms(300) * BYTES_PER_SAMPLE)
-"""Silence behind the endpoint, at once, so that the service need not wait for it to make up its mind."""
+_TRAILING_SILENCE = bytes(ms(300) * BYTES_PER_SAMPLE)
+"""Sent at once behind the endpoint, because the service decides on words only once it has heard what follows them."""
 
-_MORE = bytes(ms(100) * BYTES_PER_SAMPLE)
+_FURTHER_SILENCE = bytes(ms(100) * BYTES_PER_SAMPLE)
 
 
 async def keepalive(stream: TranscribeStream, limits: StreamLimits) -> None:
-    """Keep the service from giving up on an utterance that has stopped in the middle, as a phone in a tunnel does.
+    """Send silence when an utterance stops in the middle, or the service closes the stream; runs until cancelled.
 
-    The words behind such a hole are placed later by the little silence it was filled with.
+    Words behind such a hole are placed later by the length of the silence that filled it.
     """
-    with suppress(ProviderError):  # because the utterance hears of it from the stream itself
+    with suppress(ParleyError):  # because the utterance gets the stream's error from its reader
         while True:
-            due_in = stream.state.fed_at + limits.feed_every_s - anyio.current_time()
-            if due_in > 0:
-                await anyio.sleep(due_in)
+            due_in_s = stream.usage.last_audio_at + limits.keepalive_every_s - anyio.current_time()
+            if due_in_s > 0:
+                await anyio.sleep(due_in_s)
             else:
-                await stream.send(bytes(ms(limits.feed_ms) * BYTES_PER_SAMPLE))
+                await stream.send(bytes(ms(limits.keepalive_ms) * BYTES_PER_SAMPLE))
 
 
-async def feed(utterance: AsyncIterable[AudioChunk], stream: TranscribeStream, hearing: StreamUtterance) -> None:
-    """Send what is said, as it is said, and silence behind it until somebody stops us."""
+async def send_utterance(
+    audio: AsyncIterable[AudioChunk], stream: TranscribeStream, utterance: StreamUtterance
+) -> None:
+    """Send the audio as it comes, and silence behind it until the final is complete or the stream has ended.
+
+    Whatever stops the audio is raised to whoever waits for the utterance's words.
+    """
     packet = bytearray()
 
     async def send() -> None:
-        hearing.listen(bytes(packet), stream.samples)
+        utterance.observe_audio(bytes(packet), stream.samples)
         await stream.send(bytes(packet))
         packet.clear()
 
     try:
-        async for chunk in utterance:
+        async for chunk in audio:
             packet += chunk.pcm
             if len(packet) >= _PACKET_BYTES:
                 await send()
         await send()
-        hearing.end(stream.samples, anyio.current_time())
-        silence = _CLOSING
-        while not stream.is_ended and not hearing.is_settled:
+        utterance.mark_endpoint(stream.samples, anyio.current_time())
+        silence = _TRAILING_SILENCE
+        while not stream.is_ended and not utterance.is_complete:
             await stream.send(silence)
             await anyio.sleep(0.1)
-            silence = _MORE
-    except Exception as fault:  # noqa: BLE001 because whatever stops the audio belongs to whoever waits for the words
-        hearing.fail(fault)
+            silence = _FURTHER_SILENCE
+    except Exception as error:  # noqa: BLE001 because whatever stops the audio is for whoever waits for the words
+        utterance.fail(error)

@@ -1,54 +1,59 @@
-"""A request body that lets the CRT's thread sleep while there is nothing to send."""
+"""A request body that throttles awscrt's event-loop thread while there is nothing to send.
+
+The AWS Common Runtime (awscrt) polls the body of an open HTTP/2 request in a busy loop: a `read` that returns at once
+with nothing keeps one core busy for as long as the stream is open. Blocking inside `read` throttles that thread to at
+least 5 ms a round, all open streams together, and a write wakes it at once.
+"""
 
 import time
 from collections import deque
 from contextlib import suppress
 from threading import Lock
 
-_REST_S = 0.005
-"""How long the CRT's thread may sleep between two looks at its sockets: what a result waits, at worst."""
+_MAX_WAIT_S = 0.005
+"""How long awscrt's thread may sleep between two looks at its sockets: the delay of a result, at worst."""
 
-_ROUND_PER_STREAM_S = 0.00025
-"""How long a round lasts at least, so that of many streams each write need not wake all."""
+_MIN_ROUND_PER_STREAM_S = 0.00025
+"""How long a round lasts at least for each idle stream, so that with many streams a write does not wake all of them."""
 
 
 class PollThrottle:
-    """Puts the CRT's only thread to sleep once a round, and wakes it when somebody writes.
+    """Makes awscrt's only thread sleep once a round of polls, and wakes it when somebody writes.
 
-    A round is over when a body is read for the second time without having anything new: by then every other
-    open body has had its turn, so one sleep serves all of them, however many streams are open.
+    A round is over when a body is read for the second time without anything new: by then every other open body was
+    read too, so one sleep serves all of them, however many streams are open.
     """
 
     def __init__(self) -> None:
         self._round = 0
-        self._idle = 0
+        self._idle_bodies = 0
         """Bodies of this round that had nothing to send."""
         self._woke_at = 0.0
-        self._bell = Lock()
-        self._bell.acquire()
+        self._wakeup = Lock()  # held while nothing was written: `acquire` is the wait, `release` the wake-up
+        self._wakeup.acquire()
 
-    def nothing_to_send(self, last_round: int) -> int:
-        """Called on the CRT's thread; returns the round to bring along next time."""
+    def wait_for_data(self, last_round: int) -> int:
+        """Blocks awscrt's thread where the round is over; returns the round to pass next time."""
         if last_round == self._round:
-            self._bell.acquire(timeout=_REST_S)
-            early = self._woke_at + _ROUND_PER_STREAM_S * (self._idle - 1) - time.monotonic()
-            if early > 0:
-                time.sleep(early)
-            self._round, self._idle, self._woke_at = self._round + 1, 0, time.monotonic()
-        self._idle += 1
+            self._wakeup.acquire(timeout=_MAX_WAIT_S)
+            early_s = self._woke_at + _MIN_ROUND_PER_STREAM_S * (self._idle_bodies - 1) - time.monotonic()
+            if early_s > 0:
+                time.sleep(early_s)
+            self._round, self._idle_bodies, self._woke_at = self._round + 1, 0, time.monotonic()
+        self._idle_bodies += 1
         return self._round
 
-    def ring(self) -> None:
-        """Called on the event loop, after a write."""
-        with suppress(RuntimeError):  # because the bell may still be ringing
-            self._bell.release()
+    def notify(self) -> None:
+        """Wake awscrt's thread; called on the event loop, after a write."""
+        with suppress(RuntimeError):  # because it may have been woken already
+            self._wakeup.release()
 
 
 class ThrottledBody:
-    """What goes out on a stream: written on the event loop, read by the CRT on its own thread."""
+    """The body of one request: written on the event loop, read by awscrt on its own thread."""
 
-    def __init__(self, rest: PollThrottle) -> None:
-        self._rest = rest
+    def __init__(self, throttle: PollThrottle) -> None:
+        self._throttle = throttle
         self._round = -1
         self._pieces: deque[bytes] = deque()
         self._written = 0
@@ -57,7 +62,7 @@ class ThrottledBody:
 
     @property
     def unsent_bytes(self) -> int:
-        """Written and not yet read; whoever writes keeps it small."""
+        """Written and not yet read; the writer keeps it small."""
         return self._written - self._read
 
     def write(self, data: bytes) -> int:
@@ -66,27 +71,27 @@ class ThrottledBody:
             raise OSError("the stream has ended")
         self._pieces.append(data)
         self._written += len(data)
-        self._rest.ring()
+        self._throttle.notify()
         return len(data)
 
     def end_stream(self) -> None:
-        """Nothing more comes; what was written is still read."""
+        """Nothing more follows; what was written is still read."""
         self._is_ended = True
-        self._rest.ring()
+        self._throttle.notify()
 
     def close(self) -> None:
-        """Nothing more comes, and nobody needs the rest."""
+        """Nothing more follows, and what was not read yet is dropped."""
         self._pieces.clear()
         self.end_stream()
 
     def read(self, size: int) -> bytes:
-        """Called by the CRT. Raises BlockingIOError, after a rest, where there is nothing yet."""
+        """Called by awscrt. Raises BlockingIOError, after a wait, where there is nothing yet."""
         try:
             piece = self._pieces.popleft()
         except IndexError:
             if self._is_ended:
                 return b""
-            self._round = self._rest.nothing_to_send(self._round)
+            self._round = self._throttle.wait_for_data(self._round)
             raise BlockingIOError from None
         if len(piece) > size:
             self._pieces.appendleft(piece[size:])

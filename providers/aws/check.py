@@ -1,4 +1,4 @@
-"""Whether AWS would work for us right now, and what is wrong where it would not."""
+"""Checks whether an AWS account can be used now: identity, Transcribe and Polly."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -8,15 +8,15 @@ import aioboto3
 import anyio
 from botocore.config import Config
 
-from app.domain.errors import ProviderError, ProviderRefused
+from app.domain.errors import ParleyError, ProviderRefused
 from providers.aws.credentials import CredentialChain, trusted_certificates
-from providers.aws.errors import in_our_words
-from providers.aws.streaming_client import Recognition, TranscribeClient
+from providers.aws.errors import translate_errors
+from providers.aws.streaming_client import TranscribeClient
 
 
 @dataclass(frozen=True, slots=True)
 class AwsCheckResult:
-    """What was found out about one service."""
+    """What the check of one service found."""
 
     service: str
     region: str
@@ -37,14 +37,14 @@ async def check(
     language: str = "en-US",
     voice: str = "Joanna",
     engine: str = "neural",
-    within_s: float = 5.0,
+    timeout_s: float = 5.0,
 ) -> tuple[AwsCheckResult, ...]:
     """Ask for our identity, open and close a Transcribe stream without audio, and look the voice up on Polly.
 
     Never raises for what it finds. No user's voice and no text is sent.
     """
     session = aioboto3.Session(region_name=region)
-    config = Config(connect_timeout=within_s, read_timeout=within_s, retries={"total_max_attempts": 1})
+    config = Config(connect_timeout=timeout_s, read_timeout=timeout_s, retries={"total_max_attempts": 1})
 
     async def identity() -> str:
         async with session.client("sts", endpoint_url=sts_endpoint_url, config=config) as sts:
@@ -57,8 +57,8 @@ async def check(
         client = await anyio.to_thread.run_sync(
             lambda: TranscribeClient(region=region, endpoint_url=transcribe_endpoint_url, ca_file=certificates)
         )
-        wire = await client.open(locale=language, recognition=Recognition(), credentials=credentials, within_s=within_s)
-        wire.close()
+        connection = await client.open(locale=language, vocabulary=None, credentials=credentials, timeout_s=timeout_s)
+        connection.close()
 
     async def polly() -> None:
         async with session.client("polly", endpoint_url=polly_endpoint_url, config=config) as client:
@@ -75,15 +75,15 @@ async def check(
 async def _probe(service: str, region: str, ask: Callable[[], Awaitable[str | None]]) -> AwsCheckResult:
     began = time.perf_counter()
     try:
-        with in_our_words(service):
+        with translate_errors(service):
             identity = await ask()
-    except ProviderError as fault:
-        return AwsCheckResult(service, region, problem=_sentence(fault))
+    except ParleyError as error:
+        return AwsCheckResult(service, region, problem=_sentence(error))
     return AwsCheckResult(service, region, identity, round_trip_ms=(time.perf_counter() - began) * 1000)
 
 
-def _sentence(fault: ProviderError) -> str:
-    """Ours first, and the vendor's own words behind it: whoever runs the check is not a client."""
-    cause = fault.__cause__
+def _sentence(error: ParleyError) -> str:
+    """Ours, and the vendor's own words behind it, which an operator may see and a client may not."""
+    cause = error.__cause__
     words = getattr(cause, "message", None) or str(cause or "")
-    return f"{fault} ({words or type(cause).__name__})" if cause is not None else str(fault)
+    return f"{error} ({words or type(cause).__name__})" if cause is not None else str(error)

@@ -1,4 +1,4 @@
-"""What goes wrong at AWS, in our words."""
+"""Translates the errors of botocore and its HTTP transport to ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,14 +7,22 @@ from typing import TypeAlias
 import aiohttp
 from botocore import exceptions as boto
 
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved, ProviderRefused
+from app.domain.errors import (
+    ParleyError,
+    ProviderBusy,
+    ProviderDown,
+    ProviderError,
+    ProviderMisbehaved,
+    ProviderRefused,
+    RequestRefused,
+)
 
 _BUSY_CODES = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "LimitExceededException"})
 
-Meanings: TypeAlias = tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], ...]
-"""Vendor's errors, ours, and a sentence; the first line that fits says what an error means."""
+ErrorTable: TypeAlias = tuple[tuple[tuple[type[Exception], ...], type[ProviderError], str], ...]
+"""The vendor's errors, ours, and a sentence; the first row that fits an error translates it."""
 
-_MEANINGS: Meanings = (
+_ERRORS: ErrorTable = (
     (
         (
             boto.NoCredentialsError,
@@ -49,7 +57,7 @@ _VENDOR_ERRORS = (OSError, TimeoutError, aiohttp.ClientError, boto.BotoCoreError
 
 
 @contextmanager
-def in_our_words(provider: str) -> Iterator[None]:
+def translate_errors(provider: str) -> Iterator[None]:
     """Raise what botocore and its transport raise as one of our errors; the vendor's words stay in `__cause__`."""
     try:
         yield
@@ -57,25 +65,27 @@ def in_our_words(provider: str) -> Iterator[None]:
         raise _translated(provider, error) from error
 
 
-def _translated(provider: str, error: Exception) -> ProviderError:
+def _translated(provider: str, error: Exception) -> ParleyError:
     match error:
         case boto.ClientError(response={"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}):
-            return by_status(provider, status, code)
-    return meaning(provider, error, _MEANINGS)
+            return error_for_status(provider, status, code)
+    return lookup(provider, error, _ERRORS)
 
 
-def meaning(provider: str, error: Exception, meanings: Meanings) -> ProviderError:
-    """What the table says, or that the service misbehaved."""
-    for kinds, ours, sentence in meanings:
+def lookup(provider: str, error: Exception, table: ErrorTable) -> ProviderError:
+    """What the table says, or ProviderMisbehaved."""
+    for kinds, ours, sentence in table:
         if isinstance(error, kinds):
             return ours(provider, sentence)
     return ProviderMisbehaved(provider, "the service answered with something unknown")
 
 
-def by_status(provider: str, status: int, code: str) -> ProviderError:
-    """What an HTTP status and AWS's name for it mean."""
+def error_for_status(provider: str, status: int, code: str) -> ParleyError:
+    """What an HTTP status and AWS's code for the error mean."""
     if status == 429 or code in _BUSY_CODES:
         return ProviderBusy(provider, "the service asks for fewer requests")
+    if "Language" in code:
+        return RequestRefused(provider, "the service does not know this language")
     if status in {401, 403} or "Token" in code or "Signature" in code:
         return ProviderRefused(provider, "the credentials are not accepted, or do not allow this")
     if status >= 500:

@@ -1,4 +1,4 @@
-"""When the words of an utterance are final."""
+"""Decides when the words of an utterance are final, and when to end the stream to obtain them."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -6,23 +6,23 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class FinalizationTimeouts:
-    """How long to wait for what, in seconds after the endpoint."""
+    """How long to wait, in seconds after the endpoint."""
 
     flush_after_s: float = 0.7
-    """For words that prove to be complete; then the stream is ended, which makes the service say all it knows."""
+    """For words that are complete; then the stream is ended, which makes the service say all it knows."""
 
     final_within_s: float = 3.0
-    """For the final, however it comes; then the service counts as down."""
+    """For the final, however it is obtained; then the service counts as down."""
 
 
 @dataclass(frozen=True, slots=True)
 class UtteranceProgress:
-    """How an utterance stands."""
+    """What is known of an utterance at this moment."""
 
-    is_settled: bool = False
+    is_complete: bool = False
     """Every word is stable, and the words reach to the end."""
 
-    is_over: bool = False
+    is_closed: bool = False
     """The service has said everything and closed the stream."""
 
     is_flushed: bool = False
@@ -49,24 +49,25 @@ class AbandonUtterance:
 
 @dataclass(frozen=True, slots=True)
 class AwaitResults:
-    """Wait for news, but no longer than this many seconds; None waits for the endpoint."""
+    """Wait for a change, at most this long; None waits for the endpoint."""
 
-    at_most_s: float | None
+    timeout_s: float | None
 
 
 Step: TypeAlias = CommitFinal | FlushStream | AbandonUtterance | AwaitResults
 
 
-def next_step(standing: UtteranceProgress, patience: FinalizationTimeouts) -> Step:
-    since = standing.since_endpoint_s
-    if since is None:
+def next_step(progress: UtteranceProgress, timeouts: FinalizationTimeouts) -> Step:
+    """What to do now, as a pure function of the utterance's progress."""
+    since_s = progress.since_endpoint_s
+    if since_s is None:
         return AwaitResults(None)
-    if standing.is_over or standing.is_settled:
+    if progress.is_closed or progress.is_complete:
         return CommitFinal()
-    if since >= patience.final_within_s:
+    if since_s >= timeouts.final_within_s:
         return AbandonUtterance()
-    if standing.is_flushed:
-        return AwaitResults(patience.final_within_s - since)
-    if since >= patience.flush_after_s:
+    if progress.is_flushed:
+        return AwaitResults(timeouts.final_within_s - since_s)
+    if since_s >= timeouts.flush_after_s:
         return FlushStream()
-    return AwaitResults(patience.flush_after_s - since)
+    return AwaitResults(timeouts.flush_after_s - since_s)

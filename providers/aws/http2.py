@@ -1,7 +1,8 @@
-"""HTTP/2 over the AWS CRT, for a client whose own transport spins, hangs and takes a broken stream for an end.
+"""HTTP/2 over the AWS Common Runtime (awscrt), in place of `amazon_transcribe`'s own transport.
 
-It stands in for `amazon_transcribe.httpsession.AwsCrtHttpSessionManager`, whose duck type it shares.
-The CRT polls a request body for as long as it is open; here the polls rest until there is something to send.
+That one keeps a core busy, waits without a limit and takes a broken stream for the end of one
+(tests/integration/test_aws_client_defects.py). This one has the same duck type as its `AwsCrtHttpSessionManager`;
+`body.py` says how polling is throttled.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 class StreamBroken(Exception):
-    """The stream ended in a way nobody asked for."""
+    """The stream ended before its end was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,16 @@ class ResponseHead:
 
 
 class StreamingResponse:
-    """The response to one request: bytes come in on the CRT's thread and go out on the event loop."""
+    """The response to one request: bytes come in on awscrt's thread and go out on the event loop."""
 
     def __init__(self, body: ThrottledBody, disconnect: Callable[[], None]) -> None:
         self.body = body
         self._disconnect = disconnect
         self._loop = asyncio.get_running_loop()
         self._head: asyncio.Future[ResponseHead] = self._loop.create_future()
-        self._chunks: asyncio.Queue[bytes | StreamBroken | None] = asyncio.Queue()  # whoever reads never waits
+        self._chunks: asyncio.Queue[bytes | StreamBroken | None] = (
+            asyncio.Queue()
+        )  # unbounded, because awscrt has no way to wait; a stream's results are few
 
     def on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
         self._on_loop(self._set_head, ResponseHead(status_code, dict(headers)))
@@ -53,7 +56,7 @@ class StreamingResponse:
         self._on_loop(self._end, None if fault is None else StreamBroken(str(fault)))
 
     def _on_loop(self, call: Callable[..., None], *args: object) -> None:
-        with suppress(RuntimeError):  # because a loop that is closed has nobody left to tell
+        with suppress(RuntimeError):  # because the loop may be closed already
             self._loop.call_soon_threadsafe(call, *args)
 
     def _set_head(self, head: ResponseHead) -> None:
@@ -63,7 +66,7 @@ class StreamingResponse:
     def _end(self, fault: StreamBroken | None) -> None:
         if not self._head.done():
             self._head.set_exception(fault or StreamBroken("the server closed the stream without a response"))
-            self._head.exception()  # because nobody may be left to look at it
+            self._head.exception()  # because nobody may be left to retrieve it
         self._chunks.put_nowait(fault)
         self.close()
 
@@ -75,7 +78,7 @@ class StreamingResponse:
             raise
 
     def close(self) -> None:
-        """Drop the connection, whatever is still on its way."""
+        """Drop the connection, and what is still in transit."""
         self.body.close()
         self._disconnect()
 
@@ -84,7 +87,7 @@ class StreamingResponse:
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body. Raises Broken where it was cut short."""
+        """The body. Raises StreamBroken where it was cut short."""
         while chunk := await self._chunks.get():
             if isinstance(chunk, StreamBroken):
                 raise chunk
@@ -103,26 +106,26 @@ class Http2Client:
         self._tls = io.ClientTlsContext(options)
         self._socket_options = io.SocketOptions()
         self._socket_options.connect_timeout_ms = 3_000
-        self._socket_options.keep_alive = True  # because a peer that lost its power says no goodbye
+        self._socket_options.keep_alive = True  # because a peer that lost its power does not close
         self._socket_options.keep_alive_interval_secs = 10
         self._socket_options.keep_alive_timeout_secs = 10
         self._socket_options.keep_alive_max_probes = 3
-        self._rest = PollThrottle()
+        self._throttle = PollThrottle()
 
     async def make_request(
         self, url: str, method: str = "GET", headers: list[tuple[str, str]] | None = None, body: object = None
     ) -> StreamingResponse:
-        """A request whose body is written to the answer's `body`, and not to the one given here."""
+        """A request whose body is written to the response's `body`; the one given here is not used."""
         del body
         connection = await self._connect(url)
         parsed = urlparse(url)
-        answer = StreamingResponse(ThrottledBody(self._rest), connection.close)
-        request = http.HttpRequest(method, parsed.path or "/", http.HttpHeaders(headers), body_stream=answer.body)
-        stream = connection.request(request, answer.on_headers, answer.on_body)
-        stream.completion_future.add_done_callback(answer.on_complete)
+        response = StreamingResponse(ThrottledBody(self._throttle), connection.close)
+        request = http.HttpRequest(method, parsed.path or "/", http.HttpHeaders(headers), body_stream=response.body)
+        stream = connection.request(request, response.on_headers, response.on_body)
+        stream.completion_future.add_done_callback(response.on_complete)
         stream.activate()
-        self._rest.ring()
-        return answer
+        self._throttle.notify()
+        return response
 
     async def _connect(self, url: str) -> http.HttpClientConnection:
         parsed = urlparse(url)
@@ -136,18 +139,18 @@ class Http2Client:
             socket_options=self._socket_options,
             tls_connection_options=tls,
         )
-        self._rest.ring()
-        connection = await _outcome(opening, too_late=lambda late: late.close())
+        self._throttle.notify()
+        connection = await _wait_for(opening, on_late=lambda late: late.close())
         if connection.version is not http.HttpVersion.Http2:
             connection.close()
             raise StreamBroken(f"the server speaks {connection.version}, not HTTP/2")
         return connection
 
 
-async def _outcome(future: "Future[T]", *, too_late: Callable[[T], None]) -> T:
-    """What a CRT future brings; `too_late` gets it where the wait was cancelled.
+async def _wait_for(future: "Future[T]", *, on_late: Callable[[T], None]) -> T:
+    """The result of an awscrt future; `on_late` gets it where the wait was cancelled.
 
-    `asyncio.wrap_future` would cancel the CRT's own future, which it then cannot complete.
+    `asyncio.wrap_future` would cancel awscrt's own future, which it then cannot complete.
     """
     loop = asyncio.get_running_loop()
     ours: asyncio.Future[T] = loop.create_future()
@@ -159,11 +162,11 @@ async def _outcome(future: "Future[T]", *, too_late: Callable[[T], None]) -> T:
         elif not ours.cancelled():
             ours.set_result(future.result())
         elif fault is None:
-            too_late(future.result())
+            on_late(future.result())
 
-    def tell(_: "Future[T]") -> None:
-        with suppress(RuntimeError):  # because a loop that is closed has nobody left to tell
+    def on_done(_: "Future[T]") -> None:
+        with suppress(RuntimeError):  # because the loop may be closed already
             loop.call_soon_threadsafe(deliver)
 
-    future.add_done_callback(tell)
+    future.add_done_callback(on_done)
     return await ours

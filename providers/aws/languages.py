@@ -1,6 +1,6 @@
-"""Which of the service's locales answers for a two-letter language."""
+"""Maps a two-letter language to the locale that Transcribe recognises it by."""
 
-from app.domain.errors import ProviderRefused
+from app.domain.errors import RequestRefused
 
 _LOCALES = {
     "ar": "ar-SA",
@@ -33,15 +33,15 @@ _LOCALES = {
 
 
 def locale_for(language: str | None, *, default: str) -> str:
-    """The locale to ask for: the configured one where it speaks this language. Raises ProviderRefused."""
+    """The configured locale where it is of this language, else the language's usual one. Raises RequestRefused."""
     if language is None or language_of(default) == language:
         return default
     try:
         return _LOCALES[language]
     except KeyError:
-        raise ProviderRefused("aws", f"Transcribe has no streaming recognition for the language {language!r}") from None
+        raise RequestRefused("aws", f"Transcribe has no streaming recognition for the language {language!r}") from None
 
 
 def language_of(locale: str) -> str:
-    """The two letters of a locale."""
+    """The two letters of a locale: "de" of "de-AT"."""
     return locale.partition("-")[0]

@@ -1,9 +1,9 @@
-"""How long a Transcribe stream is kept, and what it costs.
+"""Decides how long an idle Transcribe stream is kept open, and what it costs.
 
-A request is billed by the second of audio, and for fifteen seconds at least. A stream that is kept open between
-two utterances saves the next minimum, but it must hear something within the service's idle limit, and that is
-billed as well. How long a pause will last is unknown, so a stream is fed until the feeding has cost what
-reopening costs: whatever the pause turns out to be, that is at most twice the price of having known.
+A request is billed by the second of audio, and for fifteen seconds at least. A stream that is kept open between two
+utterances saves the next minimum, but it must receive audio within the service's idle limit, and that is billed too.
+How long a pause will last is unknown, so a stream is kept alive until that has cost what reopening costs: whatever the
+pause turns out to be, that is at most twice the price of having known (the ski-rental problem).
 """
 
 from dataclasses import dataclass
@@ -23,34 +23,34 @@ def billed_seconds(samples: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """What the service allows and what we make of it."""
+    """The service's limits, and ours within them."""
 
-    feed_every_s: float = 6.0
-    """Well under the service's fifteen, so that one late feed does no harm."""
+    keepalive_every_s: float = 6.0
+    """Well under the service's fifteen, so that one late keep-alive does no harm."""
 
-    feed_ms: int = 100
-    """How much silence one feed is."""
+    keepalive_ms: int = 100
+    """How much silence a keep-alive is."""
 
-    rest_s: float = 300.0
-    """A stream that nobody has used for so long makes room for others."""
+    idle_timeout_s: float = 300.0
+    """A stream without an utterance for so long makes room for others."""
 
-    age_s: float = 3.5 * 3600
-    """The service cuts a stream off after four hours; no utterance begins in the last half."""
+    max_age_s: float = 3.5 * 3600
+    """The service closes a stream after four hours; no utterance begins in the last half."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamUsage:
-    """An open stream, between two utterances."""
+    """How an open stream was used so far; times are seconds of the event loop's clock."""
 
     opened_at: float
-    fed_at: float
-    """When it last heard anything."""
+    last_audio_at: float
+    """When anything was last sent."""
 
-    resting_since: float
+    idle_since: float
     samples: int
     """Sent so far."""
 
-    samples_at_rest: int
+    samples_when_idle: int
     """Sent when the pause began."""
 
     expires_at: float = float("inf")
@@ -58,49 +58,49 @@ class StreamUsage:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedSilence:
-    """Send it a little silence."""
+class SendSilence:
+    """Keep it alive with so many samples of silence."""
 
     samples: int
 
 
 @dataclass(frozen=True, slots=True)
 class CloseStream:
-    """Let it go."""
+    """It is not worth keeping."""
 
-    because: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class WaitUntil:
-    """Leave it alone until then."""
+    """Nothing is due before then."""
 
     until: float
 
 
-Order: TypeAlias = FeedSilence | CloseStream | WaitUntil
+IdleAction: TypeAlias = SendSilence | CloseStream | WaitUntil
 
 
-def has_room(stream: StreamUsage, limits: StreamLimits, now: float) -> bool:
-    """True where one more utterance may begin on this stream."""
+def accepts_utterance(stream: StreamUsage, limits: StreamLimits, now: float) -> bool:
+    """Whether one more utterance may begin on this stream."""
     return now < _ends_at(stream, limits)
 
 
-def rest(stream: StreamUsage, limits: StreamLimits, now: float) -> Order:
-    """What to do with a stream while nobody speaks."""
-    spent = billed_seconds(stream.samples) - billed_seconds(stream.samples_at_rest)
-    gives_up_at = min(stream.resting_since + limits.rest_s, _ends_at(stream, limits))
-    feeds_at = stream.fed_at + limits.feed_every_s
+def idle_action(stream: StreamUsage, limits: StreamLimits, now: float) -> IdleAction:
+    """What to do with a stream that carries no utterance."""
+    spent_s = billed_seconds(stream.samples) - billed_seconds(stream.samples_when_idle)
+    closes_at = min(stream.idle_since + limits.idle_timeout_s, _ends_at(stream, limits))
+    keepalive_at = stream.last_audio_at + limits.keepalive_every_s
     if now >= _ends_at(stream, limits):
         return CloseStream("it is near a limit of the service")
-    if now >= gives_up_at:
-        return CloseStream("nobody has used it for long")
-    if spent >= MINIMUM_S:
+    if now >= closes_at:
+        return CloseStream("it was idle for too long")
+    if spent_s >= MINIMUM_S:
         return CloseStream("keeping it has cost as much as opening another")
-    if now >= feeds_at:
-        return FeedSilence(ms(limits.feed_ms))
-    return WaitUntil(min(feeds_at, gives_up_at))
+    if now >= keepalive_at:
+        return SendSilence(ms(limits.keepalive_ms))
+    return WaitUntil(min(keepalive_at, closes_at))
 
 
 def _ends_at(stream: StreamUsage, limits: StreamLimits) -> float:
-    return min(stream.opened_at + limits.age_s, stream.expires_at)
+    return min(stream.opened_at + limits.max_age_s, stream.expires_at)

@@ -1,20 +1,26 @@
-"""The streams of one engine, and the account's quota of them."""
+"""Opens the Transcribe streams of one engine within the account's quota, and runs their background tasks."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVarTuple
 
 import anyio
 from anyio.abc import TaskGroup
 
-from app.domain.errors import ProviderBusy
+from app.domain.errors import ParleyError, ProviderBusy, ProviderMisbehaved
 from providers.aws.credentials import CredentialChain
 from providers.aws.finalization import FinalizationTimeouts
-from providers.aws.lifetime import StreamLimits, billed_seconds
+from providers.aws.lifetime import StreamLimits
 from providers.aws.stream import TranscribeStream
-from providers.aws.streaming_client import PROVIDER, Recognition, TranscribeClient
+from providers.aws.streaming_client import PROVIDER, TranscribeClient
 
-_MARGIN_S = 60
+_EXPIRY_MARGIN_S = 60
 """No utterance begins in the last minute of a stream's credentials."""
+
+ReportDefect = Callable[[str, Exception], None]
+"""Takes where an exception that nobody foresaw was caught, and the exception: logs it with its traceback, counts it."""
+
+_Args = TypeVarTuple("_Args")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +28,17 @@ class StreamSettings:
     """What all streams of an engine have in common."""
 
     language: str = "en-US"
-    recognition: Recognition = field(default_factory=Recognition)
+    """A locale."""
+    vocabulary: str | None = None
+    """Name of a custom vocabulary of the account."""
     limits: StreamLimits = field(default_factory=StreamLimits)
-    patience: FinalizationTimeouts = field(default_factory=FinalizationTimeouts)
-    open_within_s: float = 5.0
+    timeouts: FinalizationTimeouts = field(default_factory=FinalizationTimeouts)
+    open_timeout_s: float = 5.0
     max_streams: int = 25
 
 
 class StreamPool:
-    """Opens streams while the account has room, and counts what they cost."""
+    """Opens streams while the account has room. A task of one stream that raises ends that stream, and no other."""
 
     def __init__(
         self,
@@ -38,49 +46,66 @@ class StreamPool:
         chain: CredentialChain,
         settings: StreamSettings,
         tasks: TaskGroup,
-        on_billed: Callable[[int], None] | None,
+        report_defect: ReportDefect,
     ) -> None:
         self.settings = settings
-        self.tasks = tasks
-        self.resting: dict[TranscribeStream, Callable[[], Awaitable[None]]] = {}
-        """The streams nobody speaks on and how to let them go, the longest resting one first."""
+        self.idle_streams: dict[TranscribeStream, Callable[[], Awaitable[None]]] = {}
+        """Streams without an utterance and how to release each, the longest idle one first."""
         self._client = client
         self._chain = chain
-        self._on_billed = on_billed
-        self._open = 0
+        self._tasks = tasks
+        self._report_defect = report_defect
+        self._open_count = 0
+
+    def start(self, task: Callable[[*_Args], Awaitable[None]], *args: *_Args) -> None:
+        """Run a stream's task in the background; what it raises is reported, and ends that task alone."""
+        self._tasks.start_soon(self._run, task, args)
 
     async def open(self, locale: str) -> TranscribeStream:
-        """A new stream, for which the longest resting one goes where the account has no room for another.
+        """A new stream, for which the longest idle one is released where the account has no room for another.
 
-        Raises ProviderBusy where all are in use, ProviderRefused or ProviderDown where the service says so.
+        Raises ProviderBusy where all are in use, and what the service's refusal means.
         """
-        if self._open >= self.settings.max_streams:
-            if not self.resting:
+        if self._open_count >= self.settings.max_streams:
+            if not self.idle_streams:
                 raise ProviderBusy(PROVIDER, f"all {self.settings.max_streams} streams are in use")
-            let_go = next(iter(self.resting.values()))
-            await let_go()
-        self._open += 1
+            release = next(iter(self.idle_streams.values()))
+            await release()
+        self._open_count += 1
         try:
-            credentials = await self._chain.freeze(PROVIDER)
-            wire = await self._client.open(
-                locale=locale,
-                recognition=self.settings.recognition,
-                credentials=credentials,
-                within_s=self.settings.open_within_s,
-            )
+            stream = await self._connect(locale)
         except BaseException:  # because the place is free again whatever happened
-            self._open -= 1
+            self._open_count -= 1
             raise
-        now = anyio.current_time()
-        ends_in = credentials.lasts_s - _MARGIN_S
-        stream = TranscribeStream(wire, locale=locale, now=now, expires_at=now + ends_in)
-        self.tasks.start_soon(self._tend, stream)
+        self.start(self._read_results, stream)
         return stream
 
-    async def _tend(self, stream: TranscribeStream) -> None:
+    async def _connect(self, locale: str) -> TranscribeStream:
+        credentials = await self._chain.freeze(PROVIDER)
         try:
-            await stream.read()
+            connection = await self._client.open(
+                locale=locale,
+                vocabulary=self.settings.vocabulary,
+                credentials=credentials,
+                timeout_s=self.settings.open_timeout_s,
+            )
+        except ParleyError:
+            raise
+        except Exception as error:
+            self._report_defect("transcribe stream", error)
+            raise ProviderMisbehaved(PROVIDER, "the service sent a response that cannot be read") from error
+        now = anyio.current_time()
+        expires_at = now + credentials.valid_for_s - _EXPIRY_MARGIN_S
+        return TranscribeStream(connection, locale=locale, now=now, expires_at=expires_at)
+
+    async def _read_results(self, stream: TranscribeStream) -> None:
+        try:
+            await stream.read_results()
         finally:
-            self._open -= 1
-            if self._on_billed is not None:
-                self._on_billed(billed_seconds(stream.samples))
+            self._open_count -= 1
+
+    async def _run(self, task: Callable[..., Awaitable[None]], args: tuple[object, ...]) -> None:
+        try:
+            await task(*args)
+        except Exception as error:  # noqa: BLE001 because a defect of one stream must not end the engine
+            self._report_defect("transcribe stream", error)

@@ -1,4 +1,4 @@
-"""One speaker's utterances on one stream, kept while it pays."""
+"""One speaker's utterances on one Transcribe stream, which is kept open between them while that pays."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -6,12 +6,19 @@ from contextlib import asynccontextmanager, suppress
 import anyio
 
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms, seconds
-from app.domain.errors import ProviderDown, ProviderError, ProviderRefused
+from app.domain.errors import ParleyError, ProviderDown, ProviderMisbehaved, RequestRefused
 from app.domain.transcript import Hypothesis
-from providers.aws.audio_feed import feed, keepalive
+from providers.aws.audio_feed import keepalive, send_utterance
 from providers.aws.finalization import AbandonUtterance, AwaitResults, CommitFinal, FlushStream, next_step
 from providers.aws.languages import language_of, locale_for
-from providers.aws.lifetime import CloseStream, FeedSilence, WaitUntil, billed_seconds, has_room, rest
+from providers.aws.lifetime import (
+    CloseStream,
+    SendSilence,
+    WaitUntil,
+    accepts_utterance,
+    billed_seconds,
+    idle_action,
+)
 from providers.aws.pool import StreamPool
 from providers.aws.stream import StreamUtterance, TranscribeStream
 from providers.aws.streaming_client import PROVIDER
@@ -19,46 +26,48 @@ from providers.aws.streaming_client import PROVIDER
 _GAP = bytes(ms(100) * BYTES_PER_SAMPLE)
 """Silence between two utterances of a stream, so that no word lies in both."""
 
-_FINISH_WITHIN_S = 1.0
+_CLOSE_TIMEOUT_S = 1.0
 
 
 class TranscribeSession:
     """A Transcriber. Of two utterances at once, the second gets a stream of its own."""
 
-    def __init__(self, pool: StreamPool, *, keeps: bool = True) -> None:
+    def __init__(self, pool: StreamPool, *, reuses_streams: bool = True) -> None:
         self._pool = pool
-        self._keeps = keeps
-        self._kept: TranscribeStream | None = None
-        self._resting: anyio.CancelScope | None = None
-        self._streams: list[TranscribeStream] = []
-        self._spent_s = 0
+        self._reuses_streams = reuses_streams
+        self._idle_stream: TranscribeStream | None = None
+        self._idle_scope: anyio.CancelScope | None = None
+        self._open_streams: list[TranscribeStream] = []
+        self._closed_streams_s = 0
 
     @property
     def billed_seconds(self) -> int:
         """What this session has cost so far, minimum included; the difference over an utterance is its price."""
-        return self._spent_s + sum(billed_seconds(stream.samples) for stream in self._streams)
+        return self._closed_streams_s + sum(billed_seconds(stream.samples) for stream in self._open_streams)
 
     def carried_seconds(self, language: str | None) -> float:
-        """What the stream has carried that the next utterance would go on with; 0 where it would open another."""
+        """Audio on the stream that the next utterance would continue, in seconds; 0 where it would open another."""
         try:
             locale = locale_for(language, default=self._pool.settings.language)
-        except ProviderRefused:
+        except RequestRefused:
             return 0.0
-        return seconds(self._kept.samples) if self._kept and self._fits(self._kept, locale) else 0.0
+        stream = self._idle_stream
+        return seconds(stream.samples) if stream is not None and self._can_reuse(stream, locale) else 0.0
 
     async def transcribe(
-        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+        self, audio: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
+        """Interims as they change, then one final. Raises a ProviderError, or RequestRefused for the language."""
         settings = self._pool.settings
         locale = locale_for(language, default=settings.language)
         spoken = language_of(locale)
         shown = ""
-        async with self._carried(utterance, locale) as (stream, hearing):
+        async with self._utterance(audio, locale) as (stream, utterance):
             while True:
-                bell = hearing.bell
-                if hearing.fault is not None:
-                    raise hearing.fault
-                match next_step(hearing.standing(stream, anyio.current_time()), settings.patience):
+                changed = utterance.changed
+                if utterance.error is not None:
+                    raise utterance.error
+                match next_step(utterance.progress(stream, anyio.current_time()), settings.timeouts):
                     case CommitFinal():
                         break
                     case AbandonUtterance():
@@ -66,117 +75,122 @@ class TranscribeSession:
                     case FlushStream():
                         await stream.end()
                         continue
-                    case AwaitResults(at_most_s):
+                    case AwaitResults(timeout_s):
                         pass
-                if hearing.heard.text != shown:
-                    shown = hearing.heard.text
-                    yield hearing.heard.hypothesis(language=spoken)
+                if utterance.transcript.text != shown:
+                    shown = utterance.transcript.text
+                    yield utterance.transcript.hypothesis(language=spoken)
                     continue
-                with anyio.move_on_after(at_most_s if at_most_s is not None else float("inf")):
-                    await bell.wait()
-        yield hearing.heard.hypothesis(language=spoken, is_final=True)
+                with anyio.move_on_after(timeout_s if timeout_s is not None else float("inf")):
+                    await changed.wait()
+        yield utterance.transcript.hypothesis(language=spoken, is_final=True)
 
     @asynccontextmanager
-    async def _carried(
-        self, utterance: AsyncIterable[AudioChunk], locale: str
+    async def _utterance(
+        self, audio: AsyncIterable[AudioChunk], locale: str
     ) -> AsyncIterator[tuple[TranscribeStream, StreamUtterance]]:
-        """An utterance on its way, from the first sample until its words are final or nobody waits for them."""
-        stream = await self._take(locale)
-        feeding, fed = anyio.CancelScope(), anyio.Event()
-        hearing = StreamUtterance(stream.samples)
-        stream.carry(hearing)
+        """An utterance on its stream, from the first sample until its words are final or nobody waits for them."""
+        stream = await self._acquire(locale)
+        sending, sent = anyio.CancelScope(), anyio.Event()
+        utterance = StreamUtterance(stream.samples)
+        stream.attach(utterance)
 
-        async def bring() -> None:
+        async def send() -> None:
             try:
-                with feeding:
+                with sending:
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(keepalive, stream, self._pool.settings.limits)
-                        await feed(utterance, stream, hearing)
+                        await send_utterance(audio, stream, utterance)
                         tasks.cancel_scope.cancel()
+            except Exception:
+                utterance.fail(ProviderMisbehaved(PROVIDER, "the stream failed for a reason nobody foresaw"))
+                raise
             finally:
-                fed.set()
+                sent.set()
 
-        self._pool.tasks.start_soon(bring)
+        self._pool.start(send)
         try:
-            yield stream, hearing
-        except ProviderError:
-            stream.close()  # because a stream that failed once is not asked again
+            yield stream, utterance
+        except ParleyError:
+            stream.close()  # because a stream that failed once is not used again
             raise
         finally:
-            feeding.cancel()
+            sending.cancel()
             with anyio.CancelScope(shield=True):
-                await fed.wait()
-                stream.rest(anyio.current_time())
+                await sent.wait()
+                stream.detach(anyio.current_time())
                 self._give_back(stream)
 
-    async def _take(self, locale: str) -> TranscribeStream:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            self._wake(kept)
-            if self._fits(kept, locale):
-                with suppress(ProviderError):  # because a stream that was lost in the pause is replaced
-                    await kept.send(_GAP)
-                    return kept
-            self._part_with(kept)
+    async def _acquire(self, locale: str) -> TranscribeStream:
+        """The idle stream where it can be used again, else a new one."""
+        idle, self._idle_stream = self._idle_stream, None
+        if idle is not None:
+            self._stop_idling(idle)
+            if self._can_reuse(idle, locale):
+                with suppress(ParleyError):  # because a stream that was lost in the pause is replaced
+                    await idle.send(_GAP)
+                    return idle
+            self._discard(idle)
         stream = await self._pool.open(locale)
-        self._streams.append(stream)
+        self._open_streams.append(stream)
         return stream
 
-    def _fits(self, stream: TranscribeStream, locale: str) -> bool:
-        is_usable = stream.locale == locale and not stream.is_doubtful and not stream.over.is_set()
-        return is_usable and has_room(stream.state, self._pool.settings.limits, anyio.current_time())
+    def _can_reuse(self, stream: TranscribeStream, locale: str) -> bool:
+        is_usable = stream.locale == locale and not stream.has_pending_result and not stream.closed.is_set()
+        return is_usable and accepts_utterance(stream.usage, self._pool.settings.limits, anyio.current_time())
 
     def _give_back(self, stream: TranscribeStream) -> None:
-        if not self._keeps or self._kept is not None or stream.is_ended or stream.over.is_set():
-            self._part_with(stream)
+        is_over = stream.is_ended or stream.closed.is_set()
+        if is_over or not self._reuses_streams or self._idle_stream is not None:
+            self._discard(stream)
             return
-        self._kept = stream
-        self._pool.resting[stream] = lambda: self.let_go(stream)
-        self._resting = anyio.CancelScope()
-        self._pool.tasks.start_soon(self._keep, stream, self._resting)
+        self._idle_stream = stream
+        self._pool.idle_streams[stream] = lambda: self.release(stream)
+        self._idle_scope = anyio.CancelScope()
+        self._pool.start(self._idle, stream, self._idle_scope)
 
-    async def _keep(self, stream: TranscribeStream, resting: anyio.CancelScope) -> None:
-        """Feed the stream while nobody speaks, for as long as that pays."""
-        with resting:
-            while not stream.over.is_set():
-                match rest(stream.state, self._pool.settings.limits, anyio.current_time()):
-                    case FeedSilence(samples):
+    async def _idle(self, stream: TranscribeStream, scope: anyio.CancelScope) -> None:
+        """Keep the stream alive without an utterance, for as long as that pays."""
+        with scope:
+            while not stream.closed.is_set():
+                match idle_action(stream.usage, self._pool.settings.limits, anyio.current_time()):
+                    case SendSilence(samples):
                         try:
                             await stream.send(bytes(samples * BYTES_PER_SAMPLE))
-                        except ProviderError:
+                        except ParleyError:
                             break  # because the next utterance opens another stream anyway
                     case CloseStream():
                         break
                     case WaitUntil(until):
                         with anyio.move_on_after(until - anyio.current_time()):
-                            await stream.over.wait()
-        if not resting.cancel_called:
-            await self.let_go(stream)
+                            await stream.closed.wait()
+        if not scope.cancel_called:
+            await self.release(stream)
 
-    async def let_go(self, stream: TranscribeStream) -> None:
-        """Close a stream that rests."""
-        if self._kept is stream:
-            self._kept = None
-            self._wake(stream)
-            await stream.finish(_FINISH_WITHIN_S)
-            self._settle_accounts()
+    async def release(self, stream: TranscribeStream) -> None:
+        """Close a stream that is idle."""
+        if self._idle_stream is stream:
+            self._idle_stream = None
+            self._stop_idling(stream)
+            await stream.end_and_close(_CLOSE_TIMEOUT_S)
+            self._count_closed_streams()
 
     async def close(self) -> None:
         """Keep no stream any longer."""
-        self._keeps = False
-        if self._kept is not None:
-            await self.let_go(self._kept)
+        self._reuses_streams = False
+        if self._idle_stream is not None:
+            await self.release(self._idle_stream)
 
-    def _wake(self, stream: TranscribeStream) -> None:
-        self._pool.resting.pop(stream, None)
-        if self._resting is not None:
-            self._resting.cancel()
+    def _stop_idling(self, stream: TranscribeStream) -> None:
+        self._pool.idle_streams.pop(stream, None)
+        if self._idle_scope is not None:
+            self._idle_scope.cancel()
 
-    def _part_with(self, stream: TranscribeStream) -> None:
-        self._pool.tasks.start_soon(stream.finish, _FINISH_WITHIN_S)
-        self._settle_accounts()
+    def _discard(self, stream: TranscribeStream) -> None:
+        self._pool.start(stream.end_and_close, _CLOSE_TIMEOUT_S)
+        self._count_closed_streams()
 
-    def _settle_accounts(self) -> None:
-        over = [stream for stream in self._streams if stream.over.is_set()]
-        self._spent_s += sum(billed_seconds(stream.samples) for stream in over)
-        self._streams = [stream for stream in self._streams if stream not in over]
+    def _count_closed_streams(self) -> None:
+        closed = [stream for stream in self._open_streams if stream.closed.is_set()]
+        self._closed_streams_s += sum(billed_seconds(stream.samples) for stream in closed)
+        self._open_streams = [stream for stream in self._open_streams if stream not in closed]

@@ -1,4 +1,4 @@
-"""Where the sound of an utterance stopped."""
+"""Tracks where the sound of an utterance stopped."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,25 @@ import numpy as np
 from app.domain.audio import ms
 
 _FRAME = ms(20)
-_LOUD = 0.05
+_THRESHOLD = 0.05
 """A frame is sound when its peak is above this share of the loudest one: 26 dB below it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechEndTracker:
-    """How loud an utterance has been, and where it was last loud; a position on its stream."""
+    """The loudest peak of an utterance so far, and where it was last loud."""
 
     end: int
+    """A position on the stream, in samples."""
     loudest: int = 0
 
-    def hear(self, pcm: bytes, start: int) -> "SpeechEndTracker":
+    def push(self, pcm: bytes, start: int) -> "SpeechEndTracker":
+        """With this PCM, whose first sample stands at `start` on the stream."""
         samples = np.abs(np.frombuffer(pcm, "<i2").astype(np.int32))
         if not len(samples):
             return self
         peaks = np.maximum.reduceat(samples, range(0, len(samples), _FRAME))
         loudest = max(self.loudest, int(peaks.max()))
-        (loud,) = np.nonzero(peaks >= max(1, _LOUD * loudest))
+        (loud,) = np.nonzero(peaks >= max(1, _THRESHOLD * loudest))
         end = start + min(len(samples), (int(loud[-1]) + 1) * _FRAME) if len(loud) else self.end
         return SpeechEndTracker(end, loudest)

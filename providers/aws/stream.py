@@ -1,11 +1,11 @@
-"""An open stream and the utterance it carries."""
+"""One open Transcribe stream, and the utterance it carries."""
 
 from contextlib import aclosing
 
 import anyio
 
 from app.domain.audio import BYTES_PER_SAMPLE
-from app.domain.errors import ProviderDown, ProviderError
+from app.domain.errors import ParleyError, ProviderDown, ProviderMisbehaved
 from providers.aws.finalization import UtteranceProgress
 from providers.aws.lifetime import StreamUsage
 from providers.aws.results import TranscribeResult, UtteranceTranscript
@@ -14,142 +14,157 @@ from providers.aws.streaming_client import PROVIDER, TranscribeConnection
 
 
 class StreamUtterance:
-    """One utterance on its stream: the newest state of it, and a bell that rings when that changes."""
+    """One utterance on its stream: its transcript so far, and an event that is set whenever that changes."""
 
     def __init__(self, origin: int) -> None:
-        self.heard = UtteranceTranscript(origin)
-        self.bell = anyio.Event()
-        self.fault: Exception | None = None
-        self._sound = SpeechEndTracker(origin)
+        self.transcript = UtteranceTranscript(origin)
+        self.changed = anyio.Event()
+        """Set at the next change; each change brings a new event."""
+        self.error: Exception | None = None
+        self._speech = SpeechEndTracker(origin)
         self._end: int | None = None
         self._ended_at = 0.0
 
-    def listen(self, pcm: bytes, start: int) -> None:
-        self._sound = self._sound.hear(pcm, start)
+    def observe_audio(self, pcm: bytes, start: int) -> None:
+        """PCM that is sent, whose first sample stands at `start` on the stream."""
+        self._speech = self._speech.push(pcm, start)
 
-    def hear(self, result: TranscribeResult) -> None:
-        self.heard = self.heard.hear(result)
-        self.ring()
+    def accept_result(self, result: TranscribeResult) -> None:
+        self.transcript = self.transcript.accept(result)
+        self.notify()
 
-    def end(self, at: int, now: float) -> None:
-        """The endpoint is known: the utterance's last sample stands before this position."""
-        self._end, self._ended_at = at, now
-        self.ring()
+    def mark_endpoint(self, position: int, now: float) -> None:
+        """The utterance's last sample stands before this position."""
+        self._end, self._ended_at = position, now
+        self.notify()
 
-    def fail(self, fault: Exception) -> None:
-        self.fault = self.fault or fault
-        self.ring()
+    def fail(self, error: Exception) -> None:
+        """The first error is the one that is raised."""
+        self.error = self.error or error
+        self.notify()
 
-    def ring(self) -> None:
-        self.bell.set()
-        self.bell = anyio.Event()
+    def notify(self) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
 
     @property
-    def is_settled(self) -> bool:
-        return self._end is not None and self.heard.is_settled(sound_end=self._sound.end, end=self._end)
+    def is_complete(self) -> bool:
+        """The endpoint is known, and no word is missing."""
+        return self._end is not None and self.transcript.is_complete(speech_end=self._speech.end, end=self._end)
 
     @property
     def is_unanswered(self) -> bool:
-        return self._end is not None and not self.is_settled
+        return self._end is not None and not self.is_complete
 
-    def standing(self, stream: "TranscribeStream", now: float) -> UtteranceProgress:
+    def progress(self, stream: "TranscribeStream", now: float) -> UtteranceProgress:
         if self._end is None:
             return UtteranceProgress()
         return UtteranceProgress(
-            is_settled=self.is_settled,
-            is_over=stream.over.is_set(),
+            is_complete=self.is_complete,
+            is_closed=stream.closed.is_set(),
             is_flushed=stream.is_ended,
             since_endpoint_s=now - self._ended_at,
         )
 
 
 class TranscribeStream:
-    """A stream and how much went into it; its clock is the number of samples sent.
+    """A stream and how much audio went into it; its clock is the number of samples sent.
 
-    The service counts time from the first sample of the stream, so an utterance is placed once, by the samples
-    sent before it, and no wall clock can move its words.
+    The service counts time from the first sample of the stream, so an utterance is placed once, by the samples sent
+    before it, and no wall clock can move its words.
     """
 
-    def __init__(self, wire: TranscribeConnection, *, locale: str, now: float, expires_at: float) -> None:
-        self._wire = wire
+    def __init__(self, connection: TranscribeConnection, *, locale: str, now: float, expires_at: float) -> None:
+        self._connection = connection
         self.locale = locale
         self.samples = 0
-        self.over = anyio.Event()
+        """Sent so far."""
+        self.closed = anyio.Event()
+        """Set when the service has said everything, or the stream has failed."""
         self.is_ended = False
-        self.is_doubtful = False
-        """Whether the service owes an answer that nobody waited for."""
-        self._fault: ProviderError | None = None
-        self._hearing: StreamUtterance | None = None
-        self._opened_at = self._fed_at = self._resting_since = now
+        """We have said that no more audio follows."""
+        self.has_pending_result = False
+        """The service owes the result of an utterance that nobody waited for."""
+        self._error: ParleyError | None = None
+        self._utterance: StreamUtterance | None = None
+        self._opened_at = self._last_audio_at = self._idle_since = now
         self._expires_at = expires_at
-        self._samples_at_rest = 0
+        self._samples_when_idle = 0
 
-    async def read(self) -> None:
-        """Hand every result to the utterance of the moment, until the stream is over."""
+    async def read_results(self) -> None:
+        """Give every result to the current utterance, until the stream is closed.
+
+        Raises what nobody foresaw, such as a result that cannot be read; the utterance gets ProviderMisbehaved.
+        """
         try:
-            async with aclosing(self._wire.results()) as results:
+            async with aclosing(self._connection.results()) as results:
                 async for result in results:
-                    self.is_doubtful = False
-                    if self._hearing is not None:
-                        self._hearing.hear(result)
-        except ProviderError as fault:
-            self._fault = fault
+                    self.has_pending_result = False
+                    if self._utterance is not None:
+                        self._utterance.accept_result(result)
+        except ParleyError as error:
+            self._error = error
+        except Exception as error:
+            self._error = ProviderMisbehaved(PROVIDER, "the service sent a result that cannot be read")
+            self._error.__cause__ = error
+            raise
         finally:
-            self._wire.close()
-            self.over.set()
-            if self._hearing is not None and (self._fault or not self.is_ended):
-                self._hearing.fail(self.fault)
-            elif self._hearing is not None:
-                self._hearing.ring()
+            self._connection.close()
+            self.closed.set()
+            if self._utterance is not None and (self._error or not self.is_ended):
+                self._utterance.fail(self.error)
+            elif self._utterance is not None:
+                self._utterance.notify()
 
     async def send(self, pcm: bytes) -> None:
-        """Raises ProviderDown, or what ended the stream."""
-        if self.over.is_set():
-            raise self.fault
+        """Raises ProviderDown, or the error that closed the stream."""
+        if self.closed.is_set():
+            raise self.error
         self.samples += len(pcm) // BYTES_PER_SAMPLE
-        self._fed_at = anyio.current_time()
-        await self._wire.send(pcm)
+        self._last_audio_at = anyio.current_time()
+        await self._connection.send(pcm)
 
     async def end(self) -> None:
-        """Say that nothing more comes."""
+        """Say that no more audio follows."""
         self.is_ended = True
-        if not self.over.is_set():
-            await self._wire.end()
+        if not self.closed.is_set():
+            await self._connection.end()
 
-    async def finish(self, within_s: float) -> None:
-        """End it and give the service a moment to close its side."""
-        with anyio.move_on_after(within_s):
+    async def end_and_close(self, timeout_s: float) -> None:
+        """End the stream, and give the service so long to close its side."""
+        with anyio.move_on_after(timeout_s):
             try:
                 await self.end()
-                await self.over.wait()
-            except ProviderError as fault:
-                self._fault = fault
+                await self.closed.wait()
+            except ParleyError as error:
+                self._error = error
         self.close()
 
     def close(self) -> None:
         self.is_ended = True
-        self._wire.close()
+        self._connection.close()
 
-    def carry(self, hearing: StreamUtterance) -> None:
-        self._hearing = hearing
+    def attach(self, utterance: StreamUtterance) -> None:
+        """Results are of this utterance from now on."""
+        self._utterance = utterance
 
-    def rest(self, now: float) -> None:
-        """The utterance is over; whatever the service still says about it is not news."""
-        self.is_doubtful = self._hearing is not None and self._hearing.is_unanswered
-        self._hearing = None
-        self._resting_since, self._samples_at_rest = now, self.samples
-
-    @property
-    def fault(self) -> ProviderError:
-        return self._fault or ProviderDown(PROVIDER, "the stream is closed")
+    def detach(self, now: float) -> None:
+        """The utterance is over, and the stream idle; further results are dropped."""
+        self.has_pending_result = self._utterance is not None and self._utterance.is_unanswered
+        self._utterance = None
+        self._idle_since, self._samples_when_idle = now, self.samples
 
     @property
-    def state(self) -> StreamUsage:
+    def error(self) -> ParleyError:
+        return self._error or ProviderDown(PROVIDER, "the stream is closed")
+
+    @property
+    def usage(self) -> StreamUsage:
         return StreamUsage(
             opened_at=self._opened_at,
-            fed_at=self._fed_at,
-            resting_since=self._resting_since,
+            last_audio_at=self._last_audio_at,
+            idle_since=self._idle_since,
             samples=self.samples,
-            samples_at_rest=self._samples_at_rest,
+            samples_when_idle=self._samples_when_idle,
             expires_at=self._expires_at,
         )

@@ -1,4 +1,4 @@
-"""Amazon's streaming client behind our own words: the one file that knows `amazon-transcribe`.
+"""Opens Transcribe streams with `amazon-transcribe`; the one module that imports it.
 
 Its successor (`aws-sdk-transcribe-streaming`, Python 3.12 and later) replaces this file, and `http2.py` with it.
 """
@@ -6,7 +6,6 @@ Its successor (`aws-sdk-transcribe-streaming`, Python 3.12 and later) replaces t
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -21,24 +20,23 @@ from amazon_transcribe.model import Result as VendorResult
 from awscrt.exceptions import AwsCrtError
 
 from app.domain.audio import SAMPLE_RATE
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderRefused
+from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderRefused, RequestRefused
 from providers.aws.credentials import Credentials
-from providers.aws.errors import Meanings, by_status, in_our_words, meaning
+from providers.aws.errors import ErrorTable, error_for_status, lookup, translate_errors
 from providers.aws.http2 import Http2Client, StreamBroken, StreamingResponse
 from providers.aws.results import ResultItem, TranscribeResult
 
 PROVIDER = "aws"
-_MOST_BYTES = 32_000
+_MAX_EVENT_BYTES = 32_000
 """The service takes at most 32 KB in one event."""
 
-_MOST_UNSENT_BYTES = 5 * SAMPLE_RATE * 2
-"""Audio that may wait in memory: whoever sends faster than the network takes it is made to wait,"""
+_MAX_UNSENT_BYTES = 5 * SAMPLE_RATE * 2
+"""Audio that may wait in memory: a sender faster than the network waits,"""
 
-_TAKES_WITHIN_S = 5.0
+_SEND_TIMEOUT_S = 5.0
 """but no longer than this."""
 
-
-_MEANINGS: Meanings = (
+_ERRORS: ErrorTable = (
     ((vendor.LimitExceededException,), ProviderBusy, "the account's limit is reached"),
     ((vendor.BadRequestException,), ProviderRefused, "the request was refused"),
     ((vendor.CredentialsException,), ProviderRefused, "there are no usable AWS credentials"),
@@ -55,57 +53,45 @@ _MEANINGS: Meanings = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Recognition:
-    """What to ask of the service besides the words; a stream keeps what it was opened with."""
-
-    vocabulary: str | None = None
-    """Name of a custom vocabulary of the account."""
-
-    vocabulary_filter: str | None = None
-    language_model: str | None = None
-    speaker_labels: bool = False
-
-
 class TranscribeConnection:
     """One open stream: audio out, results in."""
 
     def __init__(self, stream: StartStreamTranscriptionEventStream) -> None:
         self._audio = stream.input_stream
         self._results = stream.output_stream
-        self._answer: StreamingResponse = stream.output_stream._raw_stream  # noqa: SLF001 because it is our own transport's
-        self._audio._input_stream = self._answer.body  # noqa: SLF001 because theirs is polled
-        self._said_end = False
+        self._response: StreamingResponse = stream.output_stream._raw_stream  # noqa: SLF001 because it is made by our own transport
+        self._audio._input_stream = self._response.body  # noqa: SLF001 because theirs is polled in a busy loop
+        self._is_ended = False
 
     async def send(self, pcm: bytes) -> None:
         """Queue audio of any length. Raises ProviderDown where the stream is broken or does not take any more."""
-        with _in_our_words():
-            for at in range(0, len(pcm), _MOST_BYTES):
-                await self._audio.send_audio_event(pcm[at : at + _MOST_BYTES])
-            with anyio.fail_after(_TAKES_WITHIN_S):
-                while self._answer.body.unsent_bytes > _MOST_UNSENT_BYTES:  # noqa: ASYNC110 because the CRT does not say when it has read
+        with _translate_errors():
+            for at in range(0, len(pcm), _MAX_EVENT_BYTES):
+                await self._audio.send_audio_event(pcm[at : at + _MAX_EVENT_BYTES])
+            with anyio.fail_after(_SEND_TIMEOUT_S):
+                while self._response.body.unsent_bytes > _MAX_UNSENT_BYTES:  # noqa: ASYNC110 because the CRT does not say when it has read
                     await anyio.sleep(0.01)
 
     async def end(self) -> None:
-        """Say that nothing more comes; the last results follow, and `results` ends."""
-        if not self._said_end:
-            self._said_end = True
-            with _in_our_words():
+        """Say that no more audio follows; the last results do, and `results` ends."""
+        if not self._is_ended:
+            self._is_ended = True
+            with _translate_errors():
                 await self._audio.end_stream()  # type: ignore[no-untyped-call]  # because the package forgot
 
     async def results(self) -> AsyncGenerator[TranscribeResult, None]:
-        """Every result until the server has said everything. Raises ProviderDown where it stops before our end."""
-        with _in_our_words():
+        """Every result until the service closes the stream. Raises ProviderDown where it does so before our end."""
+        with _translate_errors():
             async for event in self._results:
                 for result in event.transcript.results if event is not None else ():
                     for best in (result.alternatives or ())[:1]:
                         yield _result(result, best)
-            if not self._said_end:
+            if not self._is_ended:
                 raise StreamBroken("the server ended the stream before we did")
 
     def close(self) -> None:
         """Drop the connection, whatever is still on its way."""
-        self._answer.close()
+        self._response.close()
 
 
 class TranscribeClient:
@@ -121,22 +107,19 @@ class TranscribeClient:
         self._client._session_manager = Http2Client(ca_file)  # type: ignore[assignment]  # noqa: SLF001 because the package takes no transport
 
     async def open(
-        self, *, locale: str, recognition: Recognition, credentials: Credentials, within_s: float
+        self, *, locale: str, vocabulary: str | None, credentials: Credentials, timeout_s: float
     ) -> TranscribeConnection:
-        """A stream that the service has accepted. Raises one of our errors, within the time given."""
+        """A stream that the service has accepted. Raises a ProviderError within the time given, or RequestRefused."""
         client = copy(self._client)  # because credentials belong to the client, and a stream must keep its own
         client._credential_resolver = StaticCredentialResolver(  # noqa: SLF001
             credentials.access_key, credentials.secret_key, credentials.token
         )
-        with _in_our_words(), anyio.fail_after(within_s):
+        with _translate_errors(), anyio.fail_after(timeout_s):
             stream = await client.start_stream_transcription(
                 language_code=locale,
                 media_sample_rate_hz=SAMPLE_RATE,
                 media_encoding="pcm",
-                vocabulary_name=recognition.vocabulary,
-                vocab_filter_name=recognition.vocabulary_filter,
-                language_model_name=recognition.language_model,
-                show_speaker_label=recognition.speaker_labels or None,
+                vocabulary_name=vocabulary,
                 enable_partial_results_stabilization=True,
                 partial_results_stability="high",
             )
@@ -144,24 +127,26 @@ class TranscribeClient:
 
 
 @contextmanager
-def _in_our_words() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
-        with in_our_words(PROVIDER):
+        with translate_errors(PROVIDER):
             yield
     except (vendor.SDKError, ParserError, AwsCrtError, StreamBroken) as error:
         raise _translated(error) from error
 
 
-def _translated(error: Exception) -> ProviderError:
+def _translated(error: Exception) -> ParleyError:
     match error:
         case vendor.BadRequestException(message=message) if "no new audio" in message:
-            return ProviderDown(PROVIDER, "the stream was closed because it heard nothing")
+            return ProviderDown(PROVIDER, "the service closed the stream because it received no audio")
+        case vendor.BadRequestException(message=message) if "language" in message.lower():
+            return RequestRefused(PROVIDER, "Transcribe does not know this language")
         case vendor.UnknownServiceException(status_code=status, error_code=code):
-            return by_status(PROVIDER, status, str(code))
+            return error_for_status(PROVIDER, status, str(code))
         case vendor.ServiceException() if "security token" in str(error):
             # because an exception that comes on an open stream loses its name where the package has no class for it
             return ProviderRefused(PROVIDER, "the credentials are no longer accepted")
-    return meaning(PROVIDER, error, _MEANINGS)
+    return lookup(PROVIDER, error, _ERRORS)
 
 
 def _result(result: VendorResult, best: Alternative) -> TranscribeResult:
@@ -182,7 +167,6 @@ def _item(item: VendorItem) -> ResultItem:
         is_punctuation=item.item_type == "punctuation",
         is_stable=bool(item.stable),
         confidence=item.confidence,
-        speaker=item.speaker,
     )
 
 

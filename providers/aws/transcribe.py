@@ -1,6 +1,7 @@
-"""Amazon Transcribe streaming: finals from the cloud."""
+"""Finals from Amazon Transcribe streaming."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 import aioboto3
@@ -11,9 +12,9 @@ from app.domain.transcript import Hypothesis
 from providers.aws.credentials import CredentialChain, trusted_certificates
 from providers.aws.finalization import FinalizationTimeouts
 from providers.aws.lifetime import StreamLimits
-from providers.aws.pool import StreamPool, StreamSettings
+from providers.aws.pool import ReportDefect, StreamPool, StreamSettings
 from providers.aws.session import TranscribeSession
-from providers.aws.streaming_client import Recognition, TranscribeClient
+from providers.aws.streaming_client import TranscribeClient
 
 
 class TranscribeEngine:
@@ -36,10 +37,15 @@ class TranscribeEngine:
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
         """A single utterance, on a stream of its own."""
-        session = TranscribeSession(self._pool, keeps=False)
+        session = TranscribeSession(self._pool, reuses_streams=False)
         async with aclosing(session.transcribe(utterance, language=language)) as hypotheses:
             async for hypothesis in hypotheses:
                 yield hypothesis
+
+
+def log_defect(where: str, error: Exception) -> None:
+    """Log an exception that nobody foresaw, with its traceback."""
+    logging.getLogger(__name__).error("unexpected error in a %s", where, exc_info=error)
 
 
 @asynccontextmanager
@@ -49,20 +55,17 @@ async def open_transcribe(
     endpoint_url: str | None = None,
     language: str = "en-US",
     vocabulary: str | None = None,
-    vocabulary_filter: str | None = None,
-    language_model: str | None = None,
-    speaker_labels: bool = False,
     max_streams: int = 25,
-    open_within_s: float = 5.0,
-    patience: FinalizationTimeouts | None = None,
+    open_timeout_s: float = 5.0,
+    timeouts: FinalizationTimeouts | None = None,
     limits: StreamLimits | None = None,
-    on_billed: Callable[[int], None] | None = None,
+    report_defect: ReportDefect = log_defect,
 ) -> AsyncIterator[TranscribeEngine]:
     """The engine, for as long as the context lasts.
 
-    Credentials, and the authorities to trust (`AWS_CA_BUNDLE`), come from the SDK's own
-    chain. `max_streams` is the account's quota of concurrent streams. `on_billed` is told the seconds that a
-    stream costs, once, when it ends.
+    Credentials, and the authorities to trust (`AWS_CA_BUNDLE`), come from the SDK's own chain. `max_streams` is the
+    account's quota of concurrent streams. `report_defect` gets the exceptions that nobody foresaw in the background
+    tasks of a stream, which end that stream alone.
     """
     boto = aioboto3.Session(region_name=region)
     certificates = trusted_certificates(boto)
@@ -71,18 +74,18 @@ async def open_transcribe(
     )
     settings = StreamSettings(
         language=language,
-        recognition=Recognition(vocabulary, vocabulary_filter, language_model, speaker_labels),
+        vocabulary=vocabulary,
         limits=limits or StreamLimits(),
-        patience=patience or FinalizationTimeouts(),
-        open_within_s=open_within_s,
+        timeouts=timeouts or FinalizationTimeouts(),
+        open_timeout_s=open_timeout_s,
         max_streams=max_streams,
     )
-    fault: Exception | None = None
+    raised: Exception | None = None
     async with anyio.create_task_group() as tasks:
         try:
-            yield TranscribeEngine(StreamPool(client, CredentialChain(boto), settings, tasks, on_billed))
-        except Exception as raised:  # noqa: BLE001 because a task group would wrap what its user raises
-            fault = raised
+            yield TranscribeEngine(StreamPool(client, CredentialChain(boto), settings, tasks, report_defect))
+        except Exception as error:  # noqa: BLE001 because a task group would wrap what its user raises
+            raised = error
         tasks.cancel_scope.cancel()
-    if fault is not None:
-        raise fault
+    if raised is not None:
+        raise raised

@@ -1,8 +1,8 @@
-"""Who speaks a language on Polly."""
+"""Chooses the Polly voice for a name, a locale or a language."""
 
 from collections.abc import Mapping
 
-from app.domain.errors import ProviderRefused
+from app.domain.errors import RequestRefused
 
 VOICES: Mapping[str, str] = {
     "ar": "Hala",
@@ -36,8 +36,8 @@ VOICES: Mapping[str, str] = {
 def voice_for(asked: str | None, *, default: str, voices: Mapping[str, str] = VOICES) -> str:
     """The voice of a name ("Joanna"), a locale ("en-GB") or a language ("de"); the default where nothing is asked.
 
-    Languages are written small and voices with a capital, so nothing is both. Raises ProviderRefused where nobody
-    speaks the language; a name is for the service to know.
+    Languages begin with a small letter and voices with a capital, so nothing is both. Raises RequestRefused for a
+    language without a voice; whether a name exists is for the service to know.
     """
     if asked is None:
         return default
@@ -45,5 +45,5 @@ def voice_for(asked: str | None, *, default: str, voices: Mapping[str, str] = VO
         return asked
     known = voices.get(asked) or voices.get(asked.partition("-")[0])
     if known is None:
-        raise ProviderRefused("polly", f"there is no voice for {asked!r}")
+        raise RequestRefused("polly", f"there is no voice for {asked!r}")
     return known

@@ -61,7 +61,7 @@ async def _transcribe(
             TranscribeEmulator(certificates, script=script, recogniser=recogniser) as emulator,
         ):
             async with open_transcribe(
-                region="us-east-1", endpoint_url=emulator.url, open_within_s=2.0, patience=patience
+                region="us-east-1", endpoint_url=emulator.url, open_timeout_s=2.0, timeouts=patience
             ) as engine:
                 yield engine
 

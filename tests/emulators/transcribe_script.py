@@ -60,7 +60,17 @@ class BadChecksum:
     """Sends results whose checksum is wrong."""
 
 
-Fault: TypeAlias = HttpError | NoAnswer | ExceptionEvent | TcpReset | StreamReset | GoAway | Stall | BadChecksum
+@dataclass(frozen=True, slots=True)
+class BadPayload:
+    """Sends this once as the payload of a result, in a frame that is whole."""
+
+    after_ms: int
+    payload: bytes
+
+
+Fault: TypeAlias = (
+    HttpError | NoAnswer | ExceptionEvent | TcpReset | StreamReset | GoAway | Stall | BadChecksum | BadPayload
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from tests.emulators.http2_server import Http2Stream
 from tests.emulators.sigv4 import Chain, Signed
 from tests.emulators.transcribe_script import (
     BadChecksum,
+    BadPayload,
     ExceptionEvent,
     GoAway,
     HttpError,
@@ -193,6 +194,9 @@ class TranscribeStream:
                 return False
             case Stall(after_ms) if heard_ms >= after_ms:
                 await self._say_nothing()
+            case BadPayload(after_ms, payload) if heard_ms >= after_ms:
+                await self._send_event(payload)
+                return True
         await self._send_results(await recogniser.hear(pcm))
         return True
 
@@ -203,15 +207,17 @@ class TranscribeStream:
     async def _send_results(self, results: Sequence[Json]) -> None:
         for result in results:
             await asyncio.sleep(self._script.result_after_s)
-            await self._send_frame(
-                {":message-type": "event", ":event-type": "TranscriptEvent"}, {"Transcript": {"Results": [result]}}
-            )
+            await self._send_event(json.dumps({"Transcript": {"Results": [result]}}).encode())
+
+    async def _send_event(self, payload: bytes) -> None:
+        await self._send_frame({":message-type": "event", ":event-type": "TranscriptEvent"}, payload)
 
     async def _send_exception(self, code: str, message: str) -> None:
-        await self._send_frame({":message-type": "exception", ":exception-type": code}, {"Message": message})
+        payload = json.dumps({"Message": message}).encode()
+        await self._send_frame({":message-type": "exception", ":exception-type": code}, payload)
 
-    async def _send_frame(self, headers: dict[str, str], payload: Json) -> None:
-        data = Frame({**headers, ":content-type": "application/json"}, json.dumps(payload).encode()).encode()
+    async def _send_frame(self, headers: dict[str, str], payload: bytes) -> None:
+        data = Frame({**headers, ":content-type": "application/json"}, payload).encode()
         if isinstance(self._script.fault, BadChecksum):
             data = data[:-1] + bytes([data[-1] ^ 0xFF])
         await self._http.send(data)

@@ -36,5 +36,5 @@ def polly_emulator() -> Iterator[PollyEmulator]:
 
 @pytest.fixture
 async def engine(account: None, emulator: TranscribeEmulator) -> AsyncIterator[TranscribeEngine]:
-    async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=1.0) as engine:
+    async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_timeout_s=1.0) as engine:
         yield engine

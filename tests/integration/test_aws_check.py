@@ -34,7 +34,7 @@ async def found(
         transcribe_endpoint_url=transcribe.url,
         polly_endpoint_url=polly.url,
         voice=voice,
-        within_s=1.0,
+        timeout_s=1.0,
     )
     return {finding.service: finding for finding in findings}
 

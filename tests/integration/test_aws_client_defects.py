@@ -91,7 +91,7 @@ async def test_ours_a_silent_server_is_down_in_time(account: None, emulator: Tra
     """The limit is a setting, and the connection is given up."""
     emulator.script = Script(fault=NoAnswer())
 
-    async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=0.3) as engine:
+    async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_timeout_s=0.3) as engine:
         with anyio.fail_after(1), pytest.raises(ProviderDown):
             await hear(engine, utterance(500))
         await eventually(lambda: not emulator.streams[0].is_open, within_s=1)

@@ -3,7 +3,14 @@
 import anyio
 import pytest
 
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved, ProviderRefused
+from app.domain.errors import (
+    ParleyError,
+    ProviderBusy,
+    ProviderDown,
+    ProviderMisbehaved,
+    ProviderRefused,
+    RequestRefused,
+)
 from providers.aws.finalization import FinalizationTimeouts
 from providers.aws.transcribe import TranscribeEngine, open_transcribe
 from tests.emulators.account import aws_account
@@ -11,6 +18,7 @@ from tests.emulators.certificates import Certificates, make_certificates
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.transcribe_script import (
     BadChecksum,
+    BadPayload,
     ExceptionEvent,
     Fault,
     GoAway,
@@ -27,9 +35,16 @@ from tests.integration.hearing import final, hear
 pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
+NO_SUCH_LANGUAGE = (
+    "1 validation error detected: Value 'xx-XX' at 'languageCode' failed to satisfy constraint: Member must satisfy "
+    "enum value set: [en-US, de-DE]"
+)
+BROKEN_JSON = b'{"Transcript": {"Results": ['
+WRONG_SHAPE = b'{"Transcript": {"Results": 7}}'
 EXPIRED = "The security token included in the request is expired"
 FAULTS = [
     (HttpError(400, "BadRequestException"), ProviderRefused),
+    (HttpError(400, "BadRequestException", NO_SUCH_LANGUAGE), RequestRefused),
     (HttpError(401, "UnrecognizedClientException"), ProviderRefused),
     (HttpError(403, "AccessDeniedException"), ProviderRefused),
     (HttpError(403, "ExpiredTokenException", EXPIRED), ProviderRefused),
@@ -43,6 +58,7 @@ FAULTS = [
     (HttpError(503, "ServiceUnavailableException"), ProviderDown),
     (NoAnswer(), ProviderDown),
     (ExceptionEvent(500, "BadRequestException"), ProviderRefused),
+    (ExceptionEvent(500, "BadRequestException", NO_SUCH_LANGUAGE), RequestRefused),
     (ExceptionEvent(500, "LimitExceededException"), ProviderBusy),
     (ExceptionEvent(500, "InternalFailureException"), ProviderDown),
     (ExceptionEvent(500, "ServiceUnavailableException"), ProviderDown),
@@ -53,6 +69,8 @@ FAULTS = [
     (StreamReset(500), ProviderDown),
     (GoAway(500), ProviderDown),
     (BadChecksum(), ProviderMisbehaved),
+    (BadPayload(500, BROKEN_JSON), ProviderMisbehaved),
+    (BadPayload(500, WRONG_SHAPE), ProviderMisbehaved),
     (Stall(500), ProviderDown),
 ]
 
@@ -63,22 +81,55 @@ def _name(value: object) -> str:
 
 @pytest.mark.parametrize(("fault", "error"), FAULTS, ids=_name)
 async def test_every_fault_has_its_error_and_leaves_the_session_usable(
-    account: None, emulator: TranscribeEmulator, fault: Fault, error: type[ProviderError]
+    account: None, emulator: TranscribeEmulator, fault: Fault, error: type[ParleyError]
 ) -> None:
     """Nothing hangs, nothing looks like a short sentence, and the same session hears the same audio a second time."""
-    patience = FinalizationTimeouts(flush_after_s=0.2, final_within_s=0.5)
+    timeouts = FinalizationTimeouts(flush_after_s=0.2, final_within_s=0.5)
     emulator.script = Script(fault=fault)
     async with (
-        open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=2.0, patience=patience) as engine,
+        open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_timeout_s=2.0, timeouts=timeouts) as engine,
         engine.session() as session,
     ):
-        with anyio.fail_after(6), pytest.raises(ProviderError) as raised:
+        with anyio.fail_after(6), pytest.raises(ParleyError) as raised:
             await hear(session, utterance(1250, every_s=0.02))
         emulator.script = Script()
         again = await final(session, utterance(1250, every_s=0.02))
 
     assert raised.type is error
     assert again == "turn the light on please"
+
+
+@pytest.mark.parametrize("payload", [BROKEN_JSON, WRONG_SHAPE])
+async def test_a_result_that_cannot_be_read_ends_its_own_stream_only(
+    account: None, emulator: TranscribeEmulator, payload: bytes
+) -> None:
+    """The exception is reported once, with its traceback; another speaker's stream and the engine go on."""
+    defects: list[tuple[str, Exception]] = []
+    async with (
+        open_transcribe(
+            region="us-east-1",
+            endpoint_url=emulator.url,
+            open_timeout_s=2.0,
+            report_defect=lambda where, error: defects.append((where, error)),
+        ) as engine,
+        engine.session() as other,
+    ):
+        neighbour = other.transcribe(utterance(60_000, every_s=0.02))
+        first = await anext(neighbour)
+        emulator.script = Script(fault=BadPayload(300, payload))
+
+        with anyio.fail_after(5), pytest.raises(ProviderMisbehaved):
+            await hear(engine, utterance(1250, every_s=0.02))
+
+        second = await anext(neighbour)
+        await neighbour.aclose()
+        emulator.script = Script()
+        afterwards = await final(engine, utterance(1250, every_s=0.02))
+
+    assert [where for where, _ in defects] == ["transcribe stream"]
+    assert defects[0][1].__traceback__ is not None
+    assert second.text.startswith(first.text)
+    assert afterwards == "turn the light on please"
 
 
 async def test_a_reset_says_so_while_the_person_still_speaks(
@@ -104,7 +155,7 @@ async def test_an_untrusted_server_is_down(
     """Audio goes to nobody whose certificate is not vouched for."""
     others = make_certificates(tmp_path_factory.mktemp("others"))
     with aws_account(others):
-        async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_within_s=0.5) as engine:
+        async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_timeout_s=0.5) as engine:
             with pytest.raises(ProviderDown):
                 await hear(engine, utterance(500))
     assert emulator.streams == []

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from app.domain.audio import AudioChunk, ms
-from app.domain.errors import ProviderRefused
+from app.domain.errors import RequestRefused
 from providers.aws.transcribe import TranscribeEngine, open_transcribe
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.transcribe_script import Script
@@ -107,7 +107,7 @@ async def test_a_language_is_honoured(engine: TranscribeEngine, emulator: Transc
 
 async def test_a_language_nobody_speaks_is_refused(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
     """It is refused before anything is sent."""
-    with pytest.raises(ProviderRefused):
+    with pytest.raises(RequestRefused):
         await hear(engine, utterance(500), language="xx")
     assert emulator.streams == []
 
@@ -164,14 +164,12 @@ async def test_segments_are_joined_into_one_final(engine: TranscribeEngine, emul
 
 
 async def test_options_travel_with_the_request(account: None, emulator: TranscribeEmulator) -> None:
-    """Vocabulary, speaker labels and high stability are asked for."""
-    async with open_transcribe(
-        region="eu-west-1", endpoint_url=emulator.url, vocabulary="ships", speaker_labels=True
-    ) as engine:
+    """Vocabulary and high stability are asked for."""
+    async with open_transcribe(region="eu-west-1", endpoint_url=emulator.url, vocabulary="ships") as engine:
         await final(engine, utterance(500))
 
     option = emulator.streams[0].option
-    assert (option["vocabulary-name"], option["show-speaker-label"].lower()) == ("ships", "true")
+    assert option["vocabulary-name"] == "ships"
     assert option["enable-partial-results-stabilization"].lower() == "true"
     assert option["partial-results-stability"] == "high"
     assert "/eu-west-1/transcribe/" in emulator.streams[0].headers["authorization"]

@@ -53,23 +53,10 @@ async def test_a_session_says_how_far_its_stream_is(engine: TranscribeEngine) ->
         assert [session.carried_seconds(language) for language in ("de", "xx")] == [0, 0]
 
 
-async def test_every_stream_is_reported_once_when_it_ends(account: None, emulator: TranscribeEmulator) -> None:
-    """The sum of the reports is the bill."""
-    reports: list[int] = []
-    async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, on_billed=reports.append) as engine:
-        await final(engine, utterance(500))
-        async with engine.session() as session:
-            await final(session, utterance(16_500, chunk_ms=500))
-            await final(session, utterance(500))
-        await eventually(lambda: len(reports) == 2, within_s=2)
-
-    assert sorted(reports) == sorted(stream.billed_seconds for stream in emulator.streams)
-
-
 async def test_a_pause_is_survived_on_a_little_silence(account: None, emulator: TranscribeEmulator) -> None:
     """The service closes a stream that hears nothing; ours hears just enough."""
     emulator.script = Script(silence_limit_s=0.4)
-    limits = StreamLimits(feed_every_s=0.1, feed_ms=20)
+    limits = StreamLimits(keepalive_every_s=0.1, keepalive_ms=20)
     async with (
         open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=limits) as engine,
         engine.session() as session,
@@ -100,7 +87,7 @@ async def test_a_stream_that_ran_into_its_idle_limit_is_replaced(account: None, 
 async def test_a_stream_lost_in_a_pause_is_replaced(account: None, emulator: TranscribeEmulator) -> None:
     """The silence in the pause meets a reset, and the next utterance begins on a new stream and raises nothing."""
     emulator.script = Script(fault=TcpReset(600))
-    limits = StreamLimits(feed_every_s=0.05, feed_ms=100)
+    limits = StreamLimits(keepalive_every_s=0.05, keepalive_ms=100)
     async with (
         open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=limits) as engine,
         engine.session() as session,
@@ -115,7 +102,7 @@ async def test_a_stream_lost_in_a_pause_is_replaced(account: None, emulator: Tra
 
 async def test_a_stream_that_costs_more_than_reopening_is_closed(account: None, emulator: TranscribeEmulator) -> None:
     """Fifteen seconds of silence buy a new stream."""
-    limits = StreamLimits(feed_every_s=0.02, feed_ms=1000)
+    limits = StreamLimits(keepalive_every_s=0.02, keepalive_ms=1000)
     async with (
         open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=limits) as engine,
         engine.session() as session,
@@ -132,7 +119,7 @@ async def test_a_stream_that_costs_more_than_reopening_is_closed(account: None, 
 async def test_a_stream_near_the_services_limit_is_renewed(account: None, emulator: TranscribeEmulator) -> None:
     """No utterance begins on a stream that is about to be cut off."""
     async with (
-        open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=StreamLimits(age_s=0.3)) as engine,
+        open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=StreamLimits(max_age_s=0.3)) as engine,
         engine.session() as session,
     ):
         await final(session, utterance(500))
@@ -191,7 +178,7 @@ async def test_an_utterance_that_stops_in_the_middle_is_kept_alive(account: None
         async for chunk in utterance(500):
             yield chunk
 
-    limits = StreamLimits(feed_every_s=0.1, feed_ms=20)
+    limits = StreamLimits(keepalive_every_s=0.1, keepalive_ms=20)
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=limits) as engine:
         assert await final(engine, in_a_tunnel()) == "turn the light on"
 

@@ -60,7 +60,7 @@ async def test_what_polly_says_transcribe_hears(
     with listening as emulator:
         async with (
             open_polly(region="us-east-1", endpoint_url=polly_emulator.url) as polly,
-            open_transcribe(region="us-east-1", endpoint_url=emulator.url, patience=SLOW) as engine,
+            open_transcribe(region="us-east-1", endpoint_url=emulator.url, timeouts=SLOW) as engine,
             engine.session() as session,
         ):
             heard = []

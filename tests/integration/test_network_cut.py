@@ -32,7 +32,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.slow]
 
 PRICE = Price(0.024, 15)
 AWS = RouteSpec(
-    "aws", Place.CLOUD, PRICE, live=True, expected_ms=500, breaker=CircuitBreakerRules(window=4, least=2, rest_s=1)
+    "aws",
+    Place.CLOUD,
+    PRICE,
+    live=True,
+    expected_ms=500,
+    breaker=CircuitBreakerRules(window=4, least=2, idle_timeout_s=1),
 )
 PROBED_WITHIN_S = 30
 """A few rests of a second or two, each a probe, on a busy machine."""
@@ -70,7 +75,7 @@ async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
         wire_to(emulator.port) as wire,
         open_whisper(model=model("whisper-tiny.en"), device="cpu") as whisper,
         open_transcribe(
-            region="us-east-1", endpoint_url=f"https://localhost:{wire.port}", open_within_s=1.0, patience=patience
+            region="us-east-1", endpoint_url=f"https://localhost:{wire.port}", open_timeout_s=1.0, timeouts=patience
         ) as aws,
         aws.session() as own,
         anyio.create_task_group() as tasks,

@@ -82,7 +82,7 @@ async def say(finals: SessionFinals, sound: AsyncIterator[AudioChunk], number: i
 
 async def test_the_costs_of_decisions_add_up_to_the_bill(account: None, emulator: TranscribeEmulator) -> None:
     """Sessions at once, utterances that share a stream, that overlap, and the silence between them."""
-    limits = StreamLimits(feed_every_s=0.1)
+    limits = StreamLimits(keepalive_every_s=0.1)
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=limits) as engine:
         books = Books(engine, RoutingRules(prefer=(Place.CLOUD,)))
 

@@ -19,15 +19,15 @@ PATIENCE = FinalizationTimeouts(flush_after_s=0.75, final_within_s=3)
     ("standing", "step"),
     [
         (UtteranceProgress(), AwaitResults(None)),
-        (UtteranceProgress(is_settled=True), AwaitResults(None)),
-        (UtteranceProgress(since_endpoint_s=0, is_settled=True), CommitFinal()),
-        (UtteranceProgress(since_endpoint_s=2, is_over=True), CommitFinal()),
+        (UtteranceProgress(is_complete=True), AwaitResults(None)),
+        (UtteranceProgress(since_endpoint_s=0, is_complete=True), CommitFinal()),
+        (UtteranceProgress(since_endpoint_s=2, is_closed=True), CommitFinal()),
         (UtteranceProgress(since_endpoint_s=0), AwaitResults(0.75)),
         (UtteranceProgress(since_endpoint_s=0.5), AwaitResults(0.25)),
         (UtteranceProgress(since_endpoint_s=0.75), FlushStream()),
         (UtteranceProgress(since_endpoint_s=1, is_flushed=True), AwaitResults(2)),
         (UtteranceProgress(since_endpoint_s=3, is_flushed=True), AbandonUtterance()),
-        (UtteranceProgress(since_endpoint_s=9, is_flushed=True, is_settled=True), CommitFinal()),
+        (UtteranceProgress(since_endpoint_s=9, is_flushed=True, is_complete=True), CommitFinal()),
     ],
 )
 def test_patience_runs_out_in_steps(standing: UtteranceProgress, step: object) -> None:

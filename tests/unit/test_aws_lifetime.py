@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from app.domain.audio import ms
 from providers.aws.lifetime import (
     CloseStream,
-    FeedSilence,
+    SendSilence,
     StreamLimits,
     StreamUsage,
     WaitUntil,
+    accepts_utterance,
     billed_seconds,
-    has_room,
-    rest,
+    idle_action,
 )
 
-LIMITS = StreamLimits(feed_every_s=6, feed_ms=100, rest_s=300, age_s=3600)
-STREAM = StreamUsage(opened_at=0, fed_at=10, resting_since=10, samples=ms(4_000), samples_at_rest=ms(4_000))
+LIMITS = StreamLimits(keepalive_every_s=6, keepalive_ms=100, idle_timeout_s=300, max_age_s=3600)
+STREAM = StreamUsage(opened_at=0, last_audio_at=10, idle_since=10, samples=ms(4_000), samples_when_idle=ms(4_000))
 
 
 @pytest.mark.parametrize(
@@ -35,35 +35,35 @@ def test_a_stream_costs_whole_seconds_and_fifteen_at_least(milliseconds: int, bi
     [
         (10, WaitUntil(16)),
         (15.9, WaitUntil(16)),
-        (16, FeedSilence(ms(100))),
-        (310, CloseStream("nobody has used it for long")),
+        (16, SendSilence(ms(100))),
+        (310, CloseStream("it was idle for too long")),
         (3600, CloseStream("it is near a limit of the service")),
     ],
 )
 def test_a_resting_stream_is_fed_and_in_the_end_let_go(now: float, order: object) -> None:
     """Fed before the service gives up, closed when nobody comes."""
-    assert rest(STREAM, LIMITS, now) == order
+    assert idle_action(STREAM, LIMITS, now) == order
 
 
 def test_feeding_within_the_minimum_is_free_and_beyond_it_ends_at_the_price_of_another() -> None:
     """Fifteen paid seconds of silence, and not one more."""
-    paid = replace(STREAM, samples=ms(30_000), samples_at_rest=ms(4_000), fed_at=100)
-    free = replace(STREAM, samples=ms(14_000), samples_at_rest=ms(4_000), fed_at=100)
+    paid = replace(STREAM, samples=ms(30_000), samples_when_idle=ms(4_000), last_audio_at=100)
+    free = replace(STREAM, samples=ms(14_000), samples_when_idle=ms(4_000), last_audio_at=100)
 
-    assert rest(paid, LIMITS, 101) == CloseStream("keeping it has cost as much as opening another")
-    assert rest(free, LIMITS, 101) == WaitUntil(106)
+    assert idle_action(paid, LIMITS, 101) == CloseStream("keeping it has cost as much as opening another")
+    assert idle_action(free, LIMITS, 101) == WaitUntil(106)
 
 
 @given(st.integers(0, 3000))
 def test_waiting_out_a_pause_never_costs_more_than_twice_the_best(pause_s: int) -> None:
     """The best is the cheaper of reopening and of feeding through; nobody knows the pause beforehand."""
-    limits = StreamLimits(feed_every_s=1, feed_ms=1000, rest_s=1e9, age_s=1e9)
-    stream = StreamUsage(opened_at=0, fed_at=0, resting_since=0, samples=ms(20_000), samples_at_rest=ms(20_000))
+    limits = StreamLimits(keepalive_every_s=1, keepalive_ms=1000, idle_timeout_s=1e9, max_age_s=1e9)
+    stream = StreamUsage(opened_at=0, last_audio_at=0, idle_since=0, samples=ms(20_000), samples_when_idle=ms(20_000))
     is_open = True
     for second in range(1, pause_s + 1):
-        match rest(stream, limits, second):
-            case FeedSilence(samples):
-                stream = replace(stream, samples=stream.samples + samples, fed_at=second)
+        match idle_action(stream, limits, second):
+            case SendSilence(samples):
+                stream = replace(stream, samples=stream.samples + samples, last_audio_at=second)
             case CloseStream():
                 is_open = False
                 break
@@ -78,7 +78,7 @@ def test_waiting_out_a_pause_never_costs_more_than_twice_the_best(pause_s: int) 
 
 def test_nothing_begins_near_a_limit() -> None:
     """Neither the service's four hours nor the credentials' end cut an utterance."""
-    assert has_room(STREAM, LIMITS, 3599)
-    assert not has_room(STREAM, LIMITS, 3600)
-    assert not has_room(replace(STREAM, expires_at=50), LIMITS, 50)
-    assert rest(replace(STREAM, expires_at=12), LIMITS, 11) == WaitUntil(12)
+    assert accepts_utterance(STREAM, LIMITS, 3599)
+    assert not accepts_utterance(STREAM, LIMITS, 3600)
+    assert not accepts_utterance(replace(STREAM, expires_at=50), LIMITS, 50)
+    assert idle_action(replace(STREAM, expires_at=12), LIMITS, 11) == WaitUntil(12)

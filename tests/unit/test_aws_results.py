@@ -19,57 +19,50 @@ def test_a_newer_result_replaces_the_older_one_of_its_segment() -> None:
     """Segments stay in the order in which they began."""
     two = TranscribeResult("two", ms(2000), is_partial=True, text="sat", items=(ResultItem("sat", ms(1700), ms(2000)),))
 
-    heard = UtteranceTranscript(0).hear(RESULT).hear(two).hear(replace(RESULT, text="The cat."))
+    heard = UtteranceTranscript(0).accept(RESULT).accept(two).accept(replace(RESULT, text="The cat."))
 
     assert heard.hypothesis(language="en").text == "The cat. sat"
 
 
 def test_words_before_the_utterance_belong_to_another_one() -> None:
     """A segment that spans two utterances is cut between words; marks go with the word before them."""
-    heard = UtteranceTranscript(ms(1200)).hear(RESULT)
+    heard = UtteranceTranscript(ms(1200)).accept(RESULT)
 
     assert heard.hypothesis(language="en") == replace(
         heard.hypothesis(language="en"), text="cat.", words=(Word("cat", 0, ms(300)),)
     )
-    assert UtteranceTranscript(ms(1500)).hear(RESULT).results == ()
+    assert UtteranceTranscript(ms(1500)).accept(RESULT).results == ()
 
 
 def test_a_first_word_stretched_over_the_silence_before_it_is_ours() -> None:
     """It begins with the utterance at the earliest."""
-    heard = UtteranceTranscript(ms(1100)).hear(RESULT)
+    heard = UtteranceTranscript(ms(1100)).accept(RESULT)
 
     assert heard.hypothesis(language="en").words[0] == Word("the", 0, ms(100), 0.5)
 
 
-def test_a_speaker_travels_with_the_word() -> None:
-    """Where the service tells voices apart."""
-    heard = UtteranceTranscript(0).hear(replace(RESULT, items=(replace(CAT, speaker="1"),)))
-
-    assert heard.hypothesis(language="en").words[0].speaker == "1"
-
-
 def test_words_are_settled_when_stable_and_reaching_to_the_end() -> None:
     """The end is where the service listened to, or where the sound stopped."""
-    heard = UtteranceTranscript(0).hear(RESULT)
+    heard = UtteranceTranscript(0).accept(RESULT)
 
-    assert heard.is_settled(sound_end=ms(2000), end=ms(1500))
-    assert heard.is_settled(sound_end=ms(1590), end=ms(3000))
-    assert not heard.is_settled(sound_end=ms(1700), end=ms(1700))
+    assert heard.is_complete(speech_end=ms(2000), end=ms(1500))
+    assert heard.is_complete(speech_end=ms(1590), end=ms(3000))
+    assert not heard.is_complete(speech_end=ms(1700), end=ms(1700))
 
 
 def test_an_unstable_word_or_no_word_is_never_settled() -> None:
     """Marks may change their mind; words may not."""
-    unstable = UtteranceTranscript(0).hear(replace(RESULT, items=(THE, replace(CAT, is_stable=False))))
-    final = UtteranceTranscript(0).hear(replace(RESULT, is_partial=False, items=(THE, replace(CAT, is_stable=False))))
+    unstable = UtteranceTranscript(0).accept(replace(RESULT, items=(THE, replace(CAT, is_stable=False))))
+    final = UtteranceTranscript(0).accept(replace(RESULT, is_partial=False, items=(THE, replace(CAT, is_stable=False))))
 
-    assert not unstable.is_settled(sound_end=0, end=0)
-    assert not UtteranceTranscript(0).is_settled(sound_end=0, end=0)
-    assert final.is_settled(sound_end=0, end=0)
+    assert not unstable.is_complete(speech_end=0, end=0)
+    assert not UtteranceTranscript(0).is_complete(speech_end=0, end=0)
+    assert final.is_complete(speech_end=0, end=0)
 
 
 def test_a_segment_that_is_taken_back_leaves_no_word() -> None:
     """A recogniser may decide that it was a cough."""
-    heard = UtteranceTranscript(0).hear(RESULT).hear(replace(RESULT, text="", items=()))
+    heard = UtteranceTranscript(0).accept(RESULT).accept(replace(RESULT, text="", items=()))
 
     assert heard.hypothesis(language="en").text == ""
 
@@ -78,8 +71,8 @@ def test_sound_ends_where_it_was_last_loud() -> None:
     """Quiet is measured against the loudest so far, in steps of 20 ms."""
     loud, soft, silence = (sample * ms(100) for sample in (b"\x00\x40", b"\x00\x01", b"\x00\x00"))
 
-    sound = SpeechEndTracker(ms(500)).hear(loud, ms(500)).hear(soft + silence, ms(600))
+    speech = SpeechEndTracker(ms(500)).push(loud, ms(500)).push(soft + silence, ms(600))
 
-    assert sound.end == ms(600)
-    assert SpeechEndTracker(ms(500)).hear(silence, ms(500)).end == ms(500)
-    assert SpeechEndTracker(0).hear(soft, 0).end == ms(100)
+    assert speech.end == ms(600)
+    assert SpeechEndTracker(ms(500)).push(silence, ms(500)).end == ms(500)
+    assert SpeechEndTracker(0).push(soft, 0).end == ms(100)
