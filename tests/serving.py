@@ -15,7 +15,7 @@ from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.upload import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
 from app.runtime.service import Service
-from app.web.listener import GracefulServer, bound_socket
+from app.web.listener import PING_SECONDS, GracefulServer, bound_socket
 from app.web.server import create_app
 from tests.fakes import (
     MemoryBlobStore,
@@ -55,17 +55,17 @@ def scripted_service(**changes) -> Service:
 
 
 @asynccontextmanager
-async def served(service: Service) -> AsyncGenerator[str, None]:
+async def served(service: Service, *, ping_seconds: float = PING_SECONDS) -> AsyncGenerator[str, None]:
     """The server's address, like `127.0.0.1:4711`."""
-    async with service.running(), serving(create_app(service)) as address:
+    async with service.running(), serving(create_app(service), ping_seconds=ping_seconds) as address:
         yield address
 
 
 @asynccontextmanager
-async def serving(app: Litestar) -> AsyncGenerator[str, None]:
+async def serving(app: Litestar, *, ping_seconds: float = PING_SECONDS) -> AsyncGenerator[str, None]:
     """The address of any application."""
     with bound_socket("127.0.0.1", 0) as listening:
-        listener = GracefulServer(app, drain_seconds=5)
+        listener = GracefulServer(app, drain_seconds=5, ping_seconds=ping_seconds)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             with anyio.fail_after(60):

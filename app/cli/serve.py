@@ -1,20 +1,24 @@
 """`parley serve`: the server."""
 
 import logging
+import socket
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
 import click
 import structlog
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from structlog.typing import Processor
 
 from app.assembly.service import open_service
 from app.cli.embedded_metrics import emit_metrics
 from app.config import Settings, read_settings
 from app.runtime.service import Service
-from app.web.listener import GracefulServer, bound_socket
+from app.web.listener import GracefulServer, bound_socket, http_url
 from app.web.server import create_app
 
 
@@ -33,7 +37,7 @@ def serve(host: str | None, port: int | None, *, vitals: bool) -> None:
 async def _serve(settings: Settings, vitals: bool) -> None:
     with bound_socket(settings.host, settings.port) as listening:
         async with open_service(settings) as service, service.running():
-            _print(settings.host, listening.getsockname()[1], service)
+            _print_components(_local_url(settings.host, listening), service)
             async with anyio.create_task_group() as tasks:
                 if vitals:
                     tasks.start_soon(emit_metrics, service)
@@ -41,18 +45,23 @@ async def _serve(settings: Settings, vitals: bool) -> None:
                 tasks.cancel_scope.cancel()
 
 
-def _print(host: str, port: int, service: Service) -> None:
+def _local_url(host: str, listening: socket.socket) -> str:
+    """Where a browser on this machine finds the server."""
+    return http_url("localhost" if host in ("127.0.0.1", "0.0.0.0") else host, listening)  # noqa: S104 because this compares
+
+
+def _print_components(url: str, service: Service) -> None:
     table = Table.grid(padding=(0, 2))
-    for name, words in service.components:
-        table.add_row(f"[dim]{name}[/dim]", words)
+    for name, sentence in service.components:
+        table.add_row(f"[dim]{name}[/dim]", sentence)
     console = Console(stderr=True)
-    address = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host  # noqa: S104 because this compares
-    console.print(f"\n[bold]Parley[/bold] listens on http://{address}:{port}\n")
+    console.print(f"\n[bold]Parley[/bold] listens on {escape(url)}\n")
     console.print(table)
     console.print()
 
 
 def set_up_log(level: str) -> None:
+    """One event a line on standard error, an exception's traceback in the same line; in colour on a terminal."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     structlog.configure(
@@ -60,8 +69,14 @@ def set_up_log(level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.LogfmtRenderer(),
+            *_renderers(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _renderers() -> Sequence[Processor]:
+    if sys.stderr.isatty():
+        return (structlog.dev.ConsoleRenderer(),)
+    return (structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer())

@@ -1,13 +1,14 @@
-"""`parley worker`: the speech engine alone, for gateways elsewhere."""
+"""`parley worker`: the speech engine alone, behind OpenAI's transcription endpoint."""
 
 import anyio
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from app.assembly.speech import open_worker
 from app.cli.serve import set_up_log
 from app.config import Settings, read_settings
-from app.web.listener import GracefulServer, bound_socket
+from app.web.listener import GracefulServer, bound_socket, http_url
 from app.web.openai.transcriptions import create_worker
 
 
@@ -28,6 +29,6 @@ def worker(host: str | None, port: int | None, model: str | None, at_once: int, 
 async def _work(settings: Settings, at_once: int, waiting: int) -> None:
     with bound_socket(settings.host, settings.port) as listening:
         async with open_worker(settings, at_once=at_once, waiting=waiting) as ready:
-            address = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
-            Console(stderr=True).print(f"[bold]Parley[/bold] worker: {ready.model} at {address}", soft_wrap=True)
+            url = escape(f"{http_url(settings.host, listening)}/v1")
+            Console(stderr=True).print(f"[bold]Parley[/bold] worker: {ready.model} at {url}", soft_wrap=True)
             await GracefulServer(create_worker(ready)).serve([listening])

@@ -11,7 +11,8 @@ ParleyError
 ├── RequestRefused           this engine cannot serve this request: language, content; nobody is to blame
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
-└── BlobNotFound             no blob has this key
+├── BlobNotFound             no blob has this key
+└── SessionStillLive         a session must be over before this can be done to its recording
 """
 
 from enum import StrEnum
@@ -37,6 +38,7 @@ class ClientFault(StrEnum):
     ORIGIN_REFUSED = "origin_refused"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
+    TIMED_OUT = "client_timed_out"
 
 
 class ClientError(ParleyError):
@@ -71,6 +73,11 @@ class ProviderBusy(ProviderError):
 
     code = "provider_busy"
     retryable = True
+
+    def __init__(self, provider: str, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(provider, message)
+        self.retry_after_s = retry_after_s
+        """When there is likely to be room; None where the engine does not say."""
 
 
 class ProviderRefused(ProviderError):
@@ -112,6 +119,10 @@ class SettingsError(ParleyError):
 
 class BlobNotFound(ParleyError):
     """No blob has this key."""
+
+
+class SessionStillLive(ParleyError):
+    """The session is not over, so its recording cannot be deleted yet."""
 
 
 def flatten(error: BaseException) -> tuple[BaseException, ...]:

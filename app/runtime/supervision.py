@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 import anyio
 import structlog
 
+from app.domain.errors import flatten
+
 FIRST_PAUSE_S = 0.5
 """Before the first restart; each further failure in a row doubles it."""
 LONGEST_PAUSE_S = 60.0
@@ -19,10 +21,11 @@ defects: Counter[str] = Counter()
 _log = structlog.get_logger("parley.supervision")
 
 
-def report_defect(where: str, error: BaseException, **fields: object) -> None:
-    """Count an exception that nobody foresaw, and log it once with its traceback."""
+def report_defect(where: str, error: BaseException, *, event: str = "unexpected error", **fields: object) -> None:
+    """Count an exception that nobody foresaw, and log it once with its traceback, not that of a group around it."""
     defects[where] += 1
-    _log.error("unexpected error", where=where, exc_info=error, **fields)
+    leaves = flatten(error)
+    _log.error(event, where=where, exc_info=leaves[0] if len(leaves) == 1 else error, **fields)
 
 
 async def supervise(name: str, task: Callable[[], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn as Parley runs it: it says when it listens, and stops in good order."""
+"""The uvicorn server as Parley runs it: listening sockets, limits of the transport, graceful shutdown."""
 
 import asyncio
 import signal
@@ -11,33 +11,37 @@ import uvicorn
 from litestar import Litestar
 
 from app.domain.errors import SettingsError
+from app.web.http import answer_head, report_late_faults
+from app.web.keepalive import KeepaliveProtocol
 
 DRAIN_SECONDS = 20
 """How long sessions have to finish when the server is told to stop."""
 
 PING_SECONDS = 20
-"""Between two pings on a socket: what stands in between must not cut a silent connection sooner."""
+"""Between two pings on a WebSocket, and until one counts as unanswered; a proxy must not cut a silent one sooner."""
 
 KEEP_ALIVE_SECONDS = 130
-"""How long a plain connection is kept: longer than a load balancer does, or its next request meets a closed door."""
+"""How long an idle HTTP connection is kept: longer than a load balancer keeps it, or its next request is lost."""
 
-MAX_MESSAGE = 16 << 20
-"""Bytes in a frame that the transport takes; what is merely too large is answered, not cut off."""
+MAX_MESSAGE_BYTES = 16 << 20
+"""Transport limit per WebSocket message. One above packets.MAX_FRAME and below this is answered with the error
+`frame_too_large`; one above this closes the socket with 1009."""
 
 
 class GracefulServer(uvicorn.Server):
-    """SIGINT and SIGTERM close sessions with 1012 and let what opened the server close what it opened."""
+    """SIGINT and SIGTERM close the sockets with 1012, and `serve` returns when their sessions have ended."""
 
     def __init__(
         self, app: Litestar, *, drain_seconds: int = DRAIN_SECONDS, ping_seconds: float = PING_SECONDS
     ) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                report_late_faults(answer_head(app)),
                 log_config=None,
                 access_log=False,
-                ws="websockets-sansio",
-                ws_max_size=MAX_MESSAGE,
+                ws=KeepaliveProtocol,
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
                 ws_ping_interval=ping_seconds,
                 ws_ping_timeout=ping_seconds,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -52,7 +56,7 @@ class GracefulServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Unlike uvicorn's own, this does not raise the signal again: the process ends by itself, cleanly."""
+        """Unlike uvicorn's own, this does not raise the signal again, so that the process ends with status 0."""
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM)
         for number in signals:
@@ -65,10 +69,17 @@ class GracefulServer(uvicorn.Server):
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises SettingsError that names the variable."""
+    """A listening socket; port 0 takes a free one, host `::` both IPv6 and IPv4. Raises SettingsError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    dual_stack = host == "::" and socket.has_dualstack_ipv6()
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=dual_stack)
     except OSError as error:
         variable = "PARLEY_HOST" if isinstance(error, socket.gaierror) else "PARLEY_PORT"
         raise SettingsError(f"{variable}: cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def http_url(host: str, listening: socket.socket) -> str:
+    """The address to print for a socket bound to this host: an IPv6 address in brackets, the port it really has."""
+    port = listening.getsockname()[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -13,6 +13,7 @@ from app.runtime.recording.uploader import UploaderStatus
 from app.runtime.service import Service
 from app.runtime.speech_capacity import SpeechCapacity
 from app.web.auth.middleware import ANYONE, OPERATOR, AuthMiddleware
+from app.web.errors import handle_http_error
 from app.web.parley.sockets import raw, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.recordings.router import router as recordings
@@ -85,6 +86,7 @@ def create_app(service: Service) -> Litestar:
         [transcribe, raw, health, recordings, decisions, summary, explain, metrics, page],
         state=State({"service": service}),
         middleware=[AuthMiddleware()],
+        exception_handlers={Exception: handle_http_error},
         openapi_config=None,
         logging_config=None,
     )

@@ -1,9 +1,8 @@
-"""Nobody comes to a route without a key, unless the route itself says that anyone may."""
+"""API-key authentication, deny by default: a route is for every tenant unless its `opt` says otherwise."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 from litestar import WebSocket
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
@@ -13,79 +12,69 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.errors import ClientError, ClientFault
 from app.domain.tenant import Tenant
+from app.web.errors import error_reply
 from app.web.parley import messages
 
 ANYONE = {"access": "anyone"}
+"""`opt` of a route that asks for no key."""
 OPERATOR = {"access": "operator"}
-"""What a route says in its `opt`; one that says nothing is for every tenant."""
+"""`opt` of a route for operators; a route without `access` is for every tenant."""
 
-PROTOCOL, KEY = "parley", "parley-key."
-"""A browser cannot set a header on its WebSocket, so it offers two subprotocols: `parley`, and this with
+PROTOCOL, KEY_PREFIX = "parley", "parley-key."
+"""A browser cannot set a header on its WebSocket, so it offers two subprotocols: `parley`, and the prefix with
 its key behind it. In the address the key would lie in every log on the way."""
-
-_POLICY_VIOLATION = 1008
 
 
 class AuthMiddleware(ASGIMiddleware):
-    """Tells the routes behind it who has come, as `user`."""
+    """Sets the connection's `user` to the tenant whose key it presents, or refuses the connection."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
         tenant = connection.app.state.service.identify(presented_key(connection))
         scope["user"] = tenant
-        error = _refusal(tenant, connection.route_handler.opt.get("access", "tenant"))
+        error = _authorization_error(tenant, connection.route_handler.opt.get("access", "tenant"))
         if error is None:
             await next_app(scope, receive, send)
         elif str(scope["type"]) == ScopeType.WEBSOCKET:
-            await _close(WebSocket(scope, receive, send), error)
+            await _refuse_socket(WebSocket(scope, receive, send), error)
         else:
-            await _answer(send, error)
+            raise error
 
 
 def presented_key(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
-    """The key this client shows."""
+    """The key in the connection's `Authorization` header or its subprotocols."""
     scheme, _, key = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
-    return next((p.removeprefix(KEY) for p in _offered(connection) if p.startswith(KEY)), None)
+    return next((p.removeprefix(KEY_PREFIX) for p in _subprotocols(connection) if p.startswith(KEY_PREFIX)), None)
 
 
 async def accept(socket: WebSocket[Any, Any, Any]) -> None:
-    """With the subprotocol of ours, where the client offers it: a browser hangs up on anything else."""
-    await socket.accept(PROTOCOL if PROTOCOL in _offered(socket) else None)
+    """Accept with our subprotocol where the client offers it: a browser hangs up on anything else."""
+    await socket.accept(PROTOCOL if PROTOCOL in _subprotocols(socket) else None)
 
 
-def _offered(connection: ASGIConnection[Any, Any, Any, Any]) -> Sequence[str]:
+def _subprotocols(connection: ASGIConnection[Any, Any, Any, Any]) -> Sequence[str]:
     scope: Mapping[str, Any] = connection.scope
     return scope.get("subprotocols") or []
 
 
-def _refusal(tenant: Tenant | None, door: str) -> ClientError | None:
-    if door == "anyone":
+def _authorization_error(tenant: Tenant | None, access: str) -> ClientError | None:
+    if access == "anyone":
         return None
     if tenant is None:
         return ClientError(ClientFault.UNAUTHORIZED, "this server asks for a key, and this is none of its keys")
-    if door == "operator" and not tenant.operator:
+    if access == "operator" and not tenant.operator:
         return ClientError(ClientFault.FORBIDDEN, "this is for operators alone")
     return None
 
 
-async def _answer(send: Send, error: ClientError) -> None:
-    headers = [(b"content-type", b"application/json")]
-    if error.code is ClientFault.UNAUTHORIZED:
-        headers.append((b"www-authenticate", b'Bearer realm="parley"'))
-    body = msgspec.json.encode({"code": error.code, "message": str(error)})
-    headers.append((b"content-length", str(len(body)).encode()))
-    status = 401 if error.code is ClientFault.UNAUTHORIZED else 403
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def _close(socket: WebSocket[Any, Any, Any], error: ClientError) -> None:
-    """Open it first: a browser tells its page nothing of a connection that never was."""
+async def _refuse_socket(socket: WebSocket[Any, Any, Any], error: ClientError) -> None:
+    """Accept first: a browser tells its page nothing of a connection that was never open."""
+    reply = error_reply(error)
     try:
         await accept(socket)
         await socket.send_data(messages.encode(messages.error_message(error, fatal=True)), mode="text")
-        await socket.close(_POLICY_VIOLATION, error.code)
+        await socket.close(reply.close_code, reply.code)
     except (WebSocketDisconnect, OSError):
-        return  # it left before it heard why
+        return  # the client left before it could be refused

@@ -1,4 +1,4 @@
-"""The JSON messages on the socket. `frontend/PROTOCOL.md` says what they mean."""
+"""The JSON messages on the socket, both ways. `frontend/PROTOCOL.md` says what they mean."""
 
 import base64
 from typing import Annotated, TypeAlias, assert_never
@@ -8,9 +8,10 @@ import msgspec
 from app.domain.audio import SAMPLE_RATE, seconds
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.errors import ClientError, ClientFault, ParleyError, ProviderError
+from app.domain.errors import ClientError, ClientFault
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.web.errors import error_reply
 
 
 class _Message(msgspec.Struct, frozen=True, rename="camel", tag_field="type", omit_defaults=True):
@@ -45,40 +46,39 @@ Control: TypeAlias = ConfigureMessage | EndMessage | CancelMessage | SayMessage
 _control = msgspec.json.Decoder(Control)
 
 
-class _Kind(msgspec.Struct):
+class _Tag(msgspec.Struct):
     type: str
 
 
-_kind = msgspec.json.Decoder(_Kind)
-_KINDS = {"configure", "end", "cancel", "say"}
-MAX_SAY = 4000
-"""Characters one `say` may have."""
+_tag = msgspec.json.Decoder(_Tag)
+_TAGS = {"configure", "end", "cancel", "say"}
+MAX_SAY_CHARACTERS = 4000
 
 
 def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientCancelled | ev.ClientRequestedSpeech:
     """The order in this text frame. Raises ClientError."""
     try:
-        kind = _kind.decode(text).type
-        if kind not in _KINDS:
-            raise ClientError(ClientFault.UNKNOWN_MESSAGE, f"unknown message {kind[:40]!r}; there are {sorted(_KINDS)}")
+        tag = _tag.decode(text).type
+        if tag not in _TAGS:
+            raise ClientError(ClientFault.UNKNOWN_MESSAGE, f"unknown message {tag[:40]!r}; there are {sorted(_TAGS)}")
         message = _control.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
         case ConfigureMessage(language, reply, speak, place, archive, deadline):
-            wanted = None if language is msgspec.UNSET else (language or "")
-            if wanted and not (len(wanted) in (2, 3) and wanted.isascii() and wanted.islower()):
-                raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {wanted[:20]!r}")
-            within = None if deadline is msgspec.UNSET else (deadline or 0)
-            return ev.ClientConfigured(wanted, reply, speak, place, archive, within)
+            code = None if language is msgspec.UNSET else (language or "")
+            if code and not (len(code) in (2, 3) and code.isascii() and code.islower()):
+                raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {code[:20]!r}")
+            deadline_ms = None if deadline is msgspec.UNSET else (deadline or 0)
+            return ev.ClientConfigured(code, reply, speak, place, archive, deadline_ms)
         case EndMessage():
             return ev.ClientEnded()
         case CancelMessage():
             return ev.ClientCancelled()
-        case SayMessage(text=words):
-            if not words.strip() or len(words) > MAX_SAY:
-                raise ClientError(ClientFault.BAD_MESSAGE, f"say needs a text of 1 to {MAX_SAY} characters")
-            return ev.ClientRequestedSpeech(words)
+        case SayMessage(text=say):
+            if not say.strip() or len(say) > MAX_SAY_CHARACTERS:
+                raise ClientError(ClientFault.BAD_MESSAGE, f"say needs a text of 1 to {MAX_SAY_CHARACTERS} characters")
+            return ev.ClientRequestedSpeech(say)
         case _:
             assert_never(message)
 
@@ -184,7 +184,7 @@ def message(
     | do.ShowError,
     ttfs_ms: int | None,
 ) -> ServerMessage:
-    """What is to be shown, as the client reads it."""
+    """The message for what the session shows."""
     match shown:
         case do.ShowDraft(turn, utterance, text, stable):
             return Realtime(text, stable, utterance, turn)
@@ -195,7 +195,7 @@ def message(
                 turn=shown.turn,
                 start=round(seconds(shown.start), 3),
                 end=round(seconds(shown.speech_end), 3),
-                route=_taken(shown.route),
+                route=_route(shown.route),
                 ttfs_ms=ttfs_ms,
             )
         case do.ShowReplyStart(turn, text):
@@ -210,7 +210,7 @@ def message(
             return error_message(error)
 
 
-def _taken(route: Route | None) -> RouteTaken | None:
+def _route(route: Route | None) -> RouteTaken | None:
     if route is None:
         return None
     if route.latency_ms is None:
@@ -218,20 +218,15 @@ def _taken(route: Route | None) -> RouteTaken | None:
     return RouteTaken(route.name, route.place, route.why, route.hedged, route.latency_ms, route.cost_usd)
 
 
-def error_message(error: ParleyError, *, fatal: bool = False) -> ErrorMessage:
-    """An error in words a client may see: a stable code and a sentence."""
-    match error:
-        case ClientError():
-            return ErrorMessage(error.code, str(error), fatal or error.fatal)
-        case ProviderError():
-            return ErrorMessage(error.code, str(error), fatal)
-        case _:
-            return ErrorMessage("internal_error", "something went wrong on the server", fatal)
+def error_message(error: Exception, *, fatal: bool = False) -> ErrorMessage:
+    """A stable code and a sentence, as the table of errors has them."""
+    reply = error_reply(error)
+    return ErrorMessage(reply.code, reply.message, fatal or (isinstance(error, ClientError) and error.fatal))
 
 
 def ack(samples: int) -> Acknowledgement:
-    """So many seconds of the session's audio will survive anything."""
-    return Acknowledgement(round(seconds(samples), 3))
+    """This many seconds of the session's audio are durable; rounded down, so that it is never more than is kept."""
+    return Acknowledgement(samples * 1000 // SAMPLE_RATE / 1000)
 
 
 def server_response(turn: int, text: str, mp3: bytes) -> ServerResponse:

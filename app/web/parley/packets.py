@@ -53,11 +53,11 @@ def unpack(frame: bytes) -> Packet:
         )
     try:
         rate = _metadata.decode(frame[_LENGTH : _LENGTH + length]).sample_rate
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ClientError(ClientFault.BAD_METADATA, 'metadata must be JSON like {"sampleRate": 48000}') from error
-    if rate != int(rate) or not MIN_RATE <= rate <= MAX_RATE:
+    if not MIN_RATE <= rate <= MAX_RATE or rate != int(rate):
         raise ClientError(
-            ClientFault.BAD_SAMPLE_RATE, f"sampleRate is {rate}; it must be from {MIN_RATE} to {MAX_RATE}"
+            ClientFault.BAD_SAMPLE_RATE, f"sampleRate must be a whole number from {MIN_RATE} to {MAX_RATE}"
         )
     return Packet(int(rate), check_pcm(frame[_LENGTH + length :]))
 

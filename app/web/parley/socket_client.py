@@ -1,11 +1,13 @@
-"""One client on a socket: frames in, messages out."""
+"""One client on a WebSocket: frames become the session's input, what is shown becomes messages and packets."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from anyio import to_thread
 from litestar import WebSocket
+from litestar.exceptions import WebSocketDisconnect
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
@@ -14,41 +16,54 @@ from app.domain.errors import ClientError, ClientFault
 from app.media.mp3 import encode_mp3
 from app.runtime.dialog.outbox import AudioAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
+from app.web.auth.middleware import accept
+from app.web.errors import TIMED_OUT, error_reply
 from app.web.parley import messages
 from app.web.parley.packets import Packet, check_pcm, pack, unpack
 from app.web.parley.resampler import Resampler
 
-MISTAKES = 50
-"""A client that made so many is closed: it will not learn."""
+MAX_BAD_FRAMES = 50
+"""Frames that could not be read, after which the session is closed: the client is broken, and stays so."""
+
+
+class ClientGone(Exception):
+    """The client left while we were writing to it."""
 
 
 @dataclass(slots=True)
 class SocketClient:
-    """The session's Client. `raw`: binary frames are bare 16 kHz PCM, not packets."""
+    """The session's SessionClient. `raw`: binary frames are bare 16 kHz PCM, not packets."""
 
     socket: WebSocket[Any, Any, Any]
     raw: bool = False
     _outbox: Outbox = field(default_factory=Outbox)
     _resampler: Resampler = field(default_factory=Resampler)
     _reply_pcm: dict[int, bytearray] = field(default_factory=dict)
-    _mistakes: int = 0
+    _bad_frames: int = 0
+    _timed_out: bool = False
+
+    async def accept(self) -> None:
+        """Answer the handshake. Raises ClientGone."""
+        with _writing():
+            await accept(self.socket)
 
     async def incoming(self) -> AsyncIterator[Incoming]:
-        """Audio and orders until the client is gone. A mistake becomes an event; the session lives on."""
+        """Audio and orders until the client is gone. A frame that cannot be read becomes an event, not an exception."""
         while True:
             frame = await self.socket.receive()
             if frame["type"] == "websocket.disconnect":
+                self._timed_out = frame["code"] == TIMED_OUT
                 break
             try:
                 items = self._read(frame)
             except ClientError as error:
-                self._mistakes += 1
-                if self._mistakes >= MISTAKES:
+                self._bad_frames += 1
+                if self._bad_frames >= MAX_BAD_FRAMES:
                     error.fatal = True
                 items = [ev.ClientErrorDetected(error)]
             for item in items:
                 yield item
-            if self._mistakes >= MISTAKES or self._outbox.overflowed:
+            if self._fault():
                 break
         for chunk in self._resampler.flush():
             yield chunk
@@ -60,15 +75,16 @@ class SocketClient:
         self._outbox.put(OutboundMessage(AudioAcknowledged(samples)))
 
     async def write(self) -> None:
-        """Send what is shown, in order; for ever. The only one who writes to the socket."""
+        """Send what is shown, in order, without end. The only writer while the session runs. Raises ClientGone."""
         while True:
-            letter = await self._outbox.take()
-            match letter.shown:
+            outbound = await self._outbox.take()
+            match outbound.shown:
                 case AudioAcknowledged(samples):
                     await self.send(messages.ack(samples))
                 case do.PlayAudio(turn, chunk):
                     self._reply_pcm.setdefault(turn, bytearray()).extend(chunk.pcm)
-                    await self.socket.send_data(pack(messages.audio_metadata(turn), chunk.pcm), mode="binary")
+                    with _writing():
+                        await self.socket.send_data(pack(messages.audio_metadata(turn), chunk.pcm), mode="binary")
                 case do.ShowReply(turn, text):
                     pcm = bytes(self._reply_pcm.pop(turn, b""))
                     mp3 = await to_thread.run_sync(encode_mp3, pcm)
@@ -76,18 +92,35 @@ class SocketClient:
                 case shown:
                     if isinstance(shown, do.ShowReplyCancelled):
                         self._reply_pcm.pop(shown.turn, None)
-                    await self.send(messages.message(shown, letter.ttfs_ms))
+                    await self.send(messages.message(shown, outbound.ttfs_ms))
 
     async def send(self, message: messages.ServerMessage) -> None:
-        await self.socket.send_data(messages.encode(message), mode="text")
+        """Raises ClientGone."""
+        with _writing():
+            await self.socket.send_data(messages.encode(message), mode="text")
 
-    @property
-    def verdict(self) -> ClientError | None:
-        """Why the server ends this session, where it was the client's fault."""
+    def raise_for_fault(self) -> None:
+        """Raises ClientError where the session ended through the client's fault."""
+        if fault := self._fault():
+            raise fault
+
+    async def close_for(self, error: Exception) -> None:
+        """The last message and the close code for this error, where the client is still there."""
+        reply = error_reply(error)
+        if self._timed_out:  # the keepalive reports a disconnect, but what is written may still arrive
+            self.socket.connection_state = "receive"
+        with suppress(ClientGone):
+            await self.send(messages.error_message(error, fatal=True))
+            with _writing():
+                await self.socket.close(reply.close_code, reply.code)
+
+    def _fault(self) -> ClientError | None:
+        if self._timed_out:
+            return ClientError(ClientFault.TIMED_OUT, "the client answered no ping", fatal=True)
         if self._outbox.overflowed:
             return ClientError(ClientFault.TOO_SLOW, "the client reads too slowly", fatal=True)
-        if self._mistakes >= MISTAKES:
-            return ClientError(ClientFault.BAD_MESSAGE, f"{MISTAKES} frames could not be read", fatal=True)
+        if self._bad_frames >= MAX_BAD_FRAMES:
+            return ClientError(ClientFault.BAD_MESSAGE, f"{MAX_BAD_FRAMES} frames could not be read", fatal=True)
         return None
 
     def _read(self, frame: object) -> list[Incoming]:
@@ -97,3 +130,12 @@ class SocketClient:
             return list(self._resampler.push(packet.pcm, packet.sample_rate))
         message = messages.read_control(frame.get("text") or "")
         return [*self._resampler.flush(), message] if isinstance(message, ev.ClientEnded) else [message]
+
+
+@contextmanager
+def _writing() -> Generator[None, None, None]:
+    """What writing to a client that is gone raises, as ClientGone; the OSError is ASGI's word for it."""
+    try:
+        yield
+    except (WebSocketDisconnect, OSError) as error:
+        raise ClientGone from error

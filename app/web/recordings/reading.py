@@ -8,11 +8,11 @@ from litestar.datastructures import State
 from litestar.params import FromPath, QueryParameter
 
 from app.domain.audio import SAMPLE_RATE
-from app.domain.errors import BlobNotFound
+from app.domain.errors import BlobNotFound, SessionStillLive
 from app.domain.recording.manifest import ArchivedFinal, Manifest
 from app.domain.tenant import Tenant
 from app.media.codec import CONTENT_TYPE, wav_header
-from app.web.recordings.access import StillLive, manifest_for, recordings_of, service_of
+from app.web.recordings.access import manifest_for, recordings_of, service_of
 from app.web.recordings.audio_response import Format, audio_response
 
 Seconds = Annotated[float | None, QueryParameter(ge=0)]
@@ -98,7 +98,7 @@ async def forget(state: State, request: Request[Tenant, Any, Any], session: From
     if owner is None or not request.user.may_see(owner):
         raise BlobNotFound(session)
     if session in uploader.live_sessions:
-        raise StillLive
+        raise SessionStillLive(session)
     if not await uploader.delete(session, owner):
         raise BlobNotFound(session)
 

@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from app.web.recordings.access import EXCEPTION_HANDLERS, GUARDS
+from app.web.recordings.access import GUARDS
 from app.web.recordings.create import create
 from app.web.recordings.listing import recordings
 from app.web.recordings.reading import audio, forget, links, manifest, reply_audio, utterance, utterance_audio
@@ -24,5 +24,4 @@ router = Router(
         uploads,
     ],
     guards=GUARDS,
-    exception_handlers=EXCEPTION_HANDLERS,
 )

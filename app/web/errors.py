@@ -1,0 +1,118 @@
+"""The one table from exceptions to what a client gets: HTTP status, WebSocket close code, stable code, sentence.
+
+Sockets, REST, the worker's OpenAI endpoint and authentication all answer from it. A vendor's own words and
+tracebacks never leave the process: an exception that the table does not know is `internal_error` to the client,
+and one log line with its traceback to the operator.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from app.domain.errors import (
+    BlobNotFound,
+    ClientError,
+    ClientFault,
+    NoCapacity,
+    ProviderBusy,
+    ProviderError,
+    RequestRefused,
+    SessionStillLive,
+    flatten,
+)
+from app.runtime.supervision import report_defect
+
+POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER, TIMED_OUT = 1008, 1011, 1013, 3008
+"""WebSocket close codes, as RFC 6455 and the IANA registry have them."""
+
+OPENAI_PREFIX = "/v1/"
+"""Paths below it are OpenAI's API, where errors have OpenAI's shape."""
+
+_CLIENT_STATUS = {
+    ClientFault.BAD_PACKET: 409,
+    ClientFault.BAD_AUDIO: 415,
+    ClientFault.FRAME_TOO_LARGE: 413,
+    ClientFault.ORIGIN_REFUSED: 403,
+    ClientFault.FORBIDDEN: 403,
+    ClientFault.UNAUTHORIZED: 401,
+}
+_CLIENT_CLOSE_CODE = {ClientFault.TIMED_OUT: TIMED_OUT}
+_HTTP_CODE = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+_RETRY_AFTER_S = 1
+"""For a busy engine that does not say itself when it will have room."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """One row of the table."""
+
+    status: int
+    close_code: int
+    code: str
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_defect: bool = False
+    """Nobody foresaw this exception: it is to be logged with its traceback and counted."""
+
+
+def error_reply(error: BaseException) -> ErrorReply:
+    """The row for this exception. In an ExceptionGroup the first exception that has a row of its own decides."""
+    replies = [_row(leaf) for leaf in flatten(error)]
+    return next((reply for reply in replies if not reply.is_defect), replies[0])
+
+
+def has_defect(error: BaseException) -> bool:
+    """Whether nobody foresaw this exception, or one of those in this group."""
+    return any(_row(leaf).is_defect for leaf in flatten(error))
+
+
+def handle_http_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Litestar's exception handler: `{code, message}`, or OpenAI's shape below `/v1`."""
+    reply, path = error_reply(error), request.scope["path"]
+    if has_defect(error):
+        report_defect("http", error, method=request.method, path=path)
+    body = _openai_body(reply) if path.startswith(OPENAI_PREFIX) else {"code": reply.code, "message": reply.message}
+    return Response(body, status_code=reply.status, headers=dict(reply.headers))
+
+
+def _openai_body(reply: ErrorReply) -> dict[str, Any]:
+    kind = "invalid_request_error" if reply.status < 500 else "server_error"
+    return {"error": {"message": reply.message, "type": kind, "code": reply.code, "param": None}}
+
+
+def _row(error: BaseException) -> ErrorReply:
+    match error:
+        case ClientError(code=fault):
+            headers = {"www-authenticate": 'Bearer realm="parley"'} if fault is ClientFault.UNAUTHORIZED else {}
+            close_code = _CLIENT_CLOSE_CODE.get(fault, POLICY_VIOLATION)
+            return ErrorReply(_CLIENT_STATUS.get(fault, 400), close_code, fault, str(error), headers)
+        case RequestRefused():
+            return ErrorReply(400, POLICY_VIOLATION, error.code, str(error))
+        case NoCapacity():
+            return ErrorReply(503, TRY_AGAIN_LATER, error.code, str(error), {"retry-after": str(_RETRY_AFTER_S)})
+        case BlobNotFound():
+            return ErrorReply(404, POLICY_VIOLATION, "not_found", f"there is no recording {error}")
+        case SessionStillLive():
+            return ErrorReply(409, POLICY_VIOLATION, "still_live", "the session is not over")
+        case ProviderBusy():
+            headers = {"retry-after": str(error.retry_after_s or _RETRY_AFTER_S)}
+            return ErrorReply(503, INTERNAL_ERROR, error.code, str(error), headers)
+        case ProviderError():
+            return ErrorReply(503 if error.retryable else 502, INTERNAL_ERROR, error.code, str(error))
+        case HTTPException(status_code=status) if status < 500:
+            code = _HTTP_CODE.get(status, "invalid_request")
+            return ErrorReply(status, POLICY_VIOLATION, code, _sentence(error), error.headers or {})
+        case _:
+            return ErrorReply(
+                500, INTERNAL_ERROR, "internal_error", "something went wrong on the server", is_defect=True
+            )
+
+
+def _sentence(error: HTTPException) -> str:
+    """What the router refused, and where it knows them, which parameters and why."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    reasons = [f"{e['key']}: {e['message']}" for e in extra if isinstance(e, dict) and {"key", "message"} <= e.keys()]
+    return "; ".join([error.detail, *reasons])

@@ -1,0 +1,82 @@
+"""HTTP behaviour that both applications share: HEAD for whatever has GET, and faults behind the response's start."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import anyio
+import structlog
+
+from app.runtime.supervision import report_defect
+from app.web.errors import error_reply, has_defect
+
+Scope: TypeAlias = dict[str, Any]
+Message: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
+"""ASGI as its specification has it; each framework has narrower types of its own."""
+
+_log = structlog.get_logger("parley.http")
+
+
+def answer_head(app: App) -> App:
+    """HEAD on a route that declares GET alone is answered with GET's headers; no body is made for it."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            if not await _answers(app, _copy(scope, "HEAD"), receive, send):
+                await _head_of_get(app, _copy(scope, "GET"), receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
+
+
+async def _answers(app: App, scope: Scope, receive: Receive, send: Send) -> bool:
+    """Whether the application has a HEAD of its own there; then it has answered."""
+    refused = False
+
+    async def unless_refused(message: Message) -> None:
+        nonlocal refused
+        if message["type"] == "http.response.start":
+            refused = message["status"] == 405
+        if not refused:
+            await send(message)
+
+    await app(scope, receive, unless_refused)
+    return not refused
+
+
+async def _head_of_get(app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    with anyio.CancelScope() as body:
+
+        async def head_only(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                body.cancel()
+
+        await app(scope, receive, head_only)
+
+
+def _copy(scope: Scope, method: str) -> Scope:
+    """The application writes into its scope, so that each attempt needs its own."""
+    return {**scope, "method": method, "state": dict(scope.get("state") or {})}
+
+
+def report_late_faults(app: App) -> App:
+    """What a response raises after its start cannot be answered any more: it is logged once, and the connection cut."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            fault, path = error.__cause__ or error, scope["path"]
+            if has_defect(fault):
+                report_defect("http", fault, method=scope["method"], path=path)
+            else:
+                _log.warning("response cut off", path=path, code=error_reply(fault).code)
+
+    return answer

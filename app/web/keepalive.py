@@ -1,0 +1,61 @@
+"""WebSocket keepalive that ends a silent peer, and never one whose frames the server has not read yet."""
+
+from asyncio import TimerHandle
+from asyncio.transports import BaseTransport
+
+from uvicorn._types import ASGIReceiveEvent
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from app.web.errors import TIMED_OUT
+
+ABORT_AFTER_S = 30.0
+"""After a timeout: the session has so long to end, and what is written to the dead peer to be given up."""
+
+
+class KeepaliveProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, but for what an unanswered ping means.
+
+    While the application applies backpressure, the peer's pong lies unread behind its own audio, so no time counts
+    until the server reads again; and whatever arrives counts as life, not the pong alone. A peer that is silent
+    nevertheless is reported to the application as a disconnect with close code 3008, which may still say why.
+    """
+
+    _received_at: float = 0.0
+    _resumed_at: float = 0.0
+    _abort_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        self._received_at = self._resumed_at = self.loop.time()
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received_at = self.loop.time()
+        super().data_received(data)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        was_paused = self.read_paused
+        message = await super().receive()
+        if was_paused and not self.read_paused:
+            self._resumed_at = self.loop.time()
+        return message
+
+    def keepalive_timeout(self) -> None:
+        assert self.ping_timeout is not None
+        self.pong_timer = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        listened_s = 0.0 if self.read_paused else self.loop.time() - max(self._resumed_at, self.ping_sent_at)
+        if self._received_at > self.ping_sent_at:
+            self.pending_ping_payload = None
+            self.schedule_ping()
+        elif listened_s < self.ping_timeout:
+            self.pong_timer = self.loop.call_later(self.ping_timeout - listened_s, self.keepalive_timeout)
+        else:
+            self.pending_ping_payload = None
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": TIMED_OUT, "reason": "ping timeout"})
+            self._abort_timer = self.loop.call_later(ABORT_AFTER_S, self.transport.abort)

@@ -1,0 +1,79 @@
+"""Whatever bytes a client sends, reading them gives input for the session or a ClientError."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.errors import ClientError
+from app.web.parley.messages import read_control
+from app.web.parley.packets import pack, unpack
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+ORDERS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["configure", "end", "cancel", "say", "sing", "", 3, None])},
+    optional=dict.fromkeys(["language", "reply", "speak", "place", "archive", "deadlineMs", "text", "x"], JSON),
+)
+RATES = JSON | st.sampled_from([8000, 48000, 96001, 0])
+METADATA = st.fixed_dictionaries({}, optional={"sampleRate": RATES, "x": JSON})
+NESTED = "[" * 1000 + "]" * 1000
+
+
+def client_error_or_none(read, frame) -> ClientError | None:
+    try:
+        read(frame)
+    except ClientError as error:
+        return error
+    return None
+
+
+@given(st.text() | st.characters(categories=["Cs"]) | JSON.map(json.dumps) | ORDERS.map(json.dumps))
+def test_any_text_frame_is_an_order_or_a_client_error(text):
+    client_error_or_none(read_control, text)
+
+
+@given(st.binary() | st.binary().map(lambda raw: pack(raw, b"\1\0")))
+def test_any_binary_frame_is_a_packet_or_a_client_error(frame):
+    client_error_or_none(unpack, frame)
+
+
+@given(METADATA | JSON, st.binary())
+def test_a_packet_with_any_json_as_metadata_is_read_or_a_client_error(metadata, pcm):
+    client_error_or_none(unpack, pack(json.dumps(metadata).encode(), pcm))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NESTED,
+        f'{{"type":"configure","language":{NESTED}}}',
+        f'{{"x":{NESTED},"type":"end"}}',
+        '{"type":"say","text":"\ud800"}',
+        '{"type":"configure","deadlineMs":1e999}',
+        f'{{"type":"configure","deadlineMs":{"9" * 5000}}}',
+    ],
+    ids=["bare", "in a field", "in an unknown field", "a lone surrogate", "infinite", "5000 digits"],
+)
+def test_hostile_json_in_an_order_is_a_bad_message(text):
+    assert client_error_or_none(read_control, text).code == "bad_message"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        (NESTED, "bad_metadata"),
+        (f'{{"x":{NESTED},"sampleRate":16000}}', "bad_metadata"),
+        ('{"sampleRate":1e999}', "bad_metadata"),
+        (f'{{"sampleRate":{"9" * 400}}}', "bad_sample_rate"),
+        (f'{{"sampleRate":{"9" * 5000}}}', "bad_metadata"),
+        ('{"sampleRate":-16000}', "bad_sample_rate"),
+    ],
+    ids=["bare", "in an unknown field", "infinite", "400 digits", "5000 digits", "negative"],
+)
+def test_hostile_json_in_a_packet_is_named(metadata, code):
+    assert client_error_or_none(unpack, pack(metadata.encode(), b"\1\0")).code == code
