@@ -8,7 +8,6 @@ DEV := $(VENV)/.dev
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
-export PARLEY_MODELS_DIR ?= models
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test check format bench models lock clean

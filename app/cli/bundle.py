@@ -1,4 +1,4 @@
-"""`parley bundle`: everything a box needs that never sees the internet, in one folder."""
+"""`parley bundle`: one folder with everything that an offline machine needs."""
 
 import re
 import shutil
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from app.cli import ollama_models
 from app.cli.model_progress import shown_progress
+from app.config import read_settings
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Folder, load_catalogue
 from app.models.fetch import pull
@@ -27,14 +28,14 @@ FILES = {
     "infra/docker/nginx/parley.conf.template": "nginx/parley.conf.template",
     "requirements/serve.txt": "requirements.txt",
 }
-MODELS = ("whisper-tiny.en", "whisper-large-v3-turbo", "piper-en_US-joe-medium")
+MODELS = ("whisper-tiny.en", "whisper-large-v3-turbo", "smart-turn-v3", "piper-en_US-joe-medium")
 NO_WHEEL = {"aarch64": ("cyllama", "ctranslate2"), "x86_64": ()}
-"""Packages to leave out: one has no wheel for ARM, the other's knows no CUDA there; the image builds its own."""
+"""Packages to leave out: cyllama has no wheel for ARM; CTranslate2's has no CUDA there, the image builds its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the wheels must fit."""
+    """The platform that the wheels must fit."""
 
     name: str
     python: str
@@ -46,31 +47,26 @@ class Machine:
 
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--model", "models", multiple=True, default=MODELS, show_default=True, help="A model to take along.")
+@click.option("--model", "models", multiple=True, default=MODELS, show_default=True, help="A model to include.")
 @click.option(
     "--models-dir",
-    envvar="PARLEY_MODELS_DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("models"),
-    show_default=True,
-    help="Where models may lie already; others are fetched. [env: PARLEY_MODELS_DIR]",
+    help="Folder with models that need not be fetched (setting PARLEY_MODELS_DIR).",
 )
 @click.option(
     "--ollama-models",
     "ollama",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Ollama's folder of models here, for instance ~/.ollama/models: they go along.",
+    help="Ollama's folder of models here, for instance ~/.ollama/models: they are included.",
 )
 @click.option("--machine", type=click.Choice(sorted(NO_WHEEL)), default="aarch64", show_default=True)
 @click.option("--python", "version", default="3.11", show_default=True, help="Python's version on the box.")
-@click.option("--wheels/--no-wheels", default=True, show_default=True, help="Take Python packages along.")
-@click.option(
-    "--images/--no-images", default=True, show_default=True, help="Take container images along (needs docker)."
-)
+@click.option("--wheels/--no-wheels", default=True, show_default=True, help="Include Python packages.")
+@click.option("--images/--no-images", default=True, show_default=True, help="Include container images (needs docker).")
 def bundle(
     output: Path,
     models: tuple[str, ...],
-    models_dir: Path,
+    models_dir: Path | None,
     ollama: Path | None,
     machine: str,
     version: str,
@@ -85,26 +81,26 @@ def bundle(
     """
     if not (CHECKOUT / "infra" / "jetson").is_dir():
         raise click.ClickException(
-            "A bundle is made in a checkout of Parley; the installed package has not all it takes."
+            "A bundle is made in a checkout of Parley: the installed package does not have all files."
         )
     output.mkdir(parents=True, exist_ok=True)
     if any(output.iterdir()):
-        raise click.ClickException(f"{output} is not empty: a bundle is made anew.")
+        raise click.ClickException(f"{output} is not empty: name a new folder.")
     for source, name in FILES.items():
         (output / name).parent.mkdir(exist_ok=True)
         shutil.copy(CHECKOUT / source, output / name)
-    _take_models(models, models_dir, output / "models")
+    _copy_models(models, models_dir or read_settings().models_dir, output / "models")
     if ollama:
-        _take_ollamas(ollama, output / "ollama" / "models")
+        _copy_ollama_models(ollama, output / "ollama" / "models")
     if wheels:
-        _take_wheels(Machine(machine, version), output)
-    _take_images(output, machine, save=images)
+        _download_wheels(Machine(machine, version), output)
+    _save_images(output, machine, save=images)
     (output / "SHA256SUMS").write_text(checksums(output), encoding="utf-8")
     click.echo(f"{output} is ready: carry it over and run install.sh there.")
 
 
 def without(requirements: str, left_out: tuple[str, ...]) -> str:
-    """Pinned requirements with their hashes, less those packages."""
+    """The pinned requirements with their hashes, except those packages."""
     blocks = re.split(r"\n(?=[A-Za-z0-9])", requirements)
     return "\n".join(block for block in blocks if re.split("[=;[ ]", block, maxsplit=1)[0] not in left_out)
 
@@ -121,7 +117,7 @@ def checksums(folder: Path) -> str:
     return "".join(f"{sha256_of(path)}  ./{path.relative_to(folder).as_posix()}\n" for path in files)
 
 
-def _take_models(names: tuple[str, ...], models_dir: Path, folder: Path) -> None:
+def _copy_models(names: tuple[str, ...], models_dir: Path, folder: Path) -> None:
     catalogue = load_catalogue()
     try:
         for name in dict.fromkeys(names):
@@ -134,15 +130,15 @@ def _take_models(names: tuple[str, ...], models_dir: Path, folder: Path) -> None
     shutil.rmtree(folder / ".fetching", ignore_errors=True)
 
 
-def _take_ollamas(folder: Path, into: Path) -> None:
+def _copy_ollama_models(folder: Path, into: Path) -> None:
     try:
-        for name in ollama_models.take(folder, into):
-            click.echo(f"Ollama's {name}: taken along")
+        for name in ollama_models.copy_models(folder, into):
+            click.echo(f"Ollama's {name}: copied")
     except ModelUnavailable as error:
         raise click.ClickException(str(error)) from error
 
 
-def _take_wheels(machine: Machine, output: Path) -> None:
+def _download_wheels(machine: Machine, output: Path) -> None:
     requirements = output / "requirements.txt"
     requirements.write_text(without(requirements.read_text(encoding="utf-8"), NO_WHEEL[machine.name]), encoding="utf-8")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -180,7 +176,7 @@ def _take_wheels(machine: Machine, output: Path) -> None:
     )
 
 
-def _take_images(output: Path, machine: str, *, save: bool) -> None:
+def _save_images(output: Path, machine: str, *, save: bool) -> None:
     """`images.txt` names each image and, where it was saved, its file."""
     lines = []
     platform = {"aarch64": "linux/arm64", "x86_64": "linux/amd64"}[machine]
@@ -199,6 +195,8 @@ def _run(command: list[str], what: str) -> None:
     try:
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)  # noqa: S603 because the words are ours
     except FileNotFoundError as error:
-        raise click.ClickException(f"{command[0]} is not here to fetch {what}; --no-images only lists them.") from error
+        raise click.ClickException(
+            f"{command[0]} is not installed, and {what} need it; --no-images only lists them."
+        ) from error
     except subprocess.CalledProcessError as error:
         raise click.ClickException(f"{what} could not be fetched: see above.") from error

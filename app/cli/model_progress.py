@@ -1,4 +1,4 @@
-"""How far a pull is: a bar on a terminal, else a line for each piece of work."""
+"""Shows the progress of a pull: a bar on a terminal, else one line for each step."""
 
 import sys
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _WORTH_A_LINE = 1_000_000
 
 @contextmanager
 def shown_progress(title: str) -> Iterator[Progress]:
-    """A progress that is shown on standard error for as long as the block lasts."""
+    """A progress callback that is shown on standard error while the block runs."""
     if not sys.stderr.isatty():
         yield plain_lines(title)
         return
@@ -30,20 +30,20 @@ def shown_progress(title: str) -> Iterator[Progress]:
 
 
 def plain_lines(title: str) -> Progress:
-    """Says each piece of work once, when it begins, if it is large enough to be waited for."""
-    said = set()
+    """One line for each step when it begins, if its size is worth one."""
+    shown = set()
 
     def progress(what: str, _done: int, total: int) -> None:
         small = 0 < total < _WORTH_A_LINE
-        if what not in said and not small:
-            said.add(what)
+        if what not in shown and not small:
+            shown.add(what)
             click.echo(f"{title}: {what}{f' ({megabytes(total)})' if total else ''}", err=True)
 
     return progress
 
 
 def _one_bar(bars: Bars, title: str) -> Progress:
-    """One line that begins anew with each piece of work."""
+    """One bar, reset for each step."""
     bar = bars.add_task(title, total=None)
     shown = ""
 

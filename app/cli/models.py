@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.model_progress import shown_progress
+from app.config import read_settings
 from app.domain.errors import ParleyError
 from app.models.catalogue import BUILT_IN, Catalogue, Folder, Model, load_catalogue
-from app.models.disk_space import disk_faults, megabytes
+from app.models.disk_space import megabytes, translate_disk_errors
 from app.models.fetch import pull as pull_model
 from app.models.hub import PUBLIC_HUB
 from app.models.resolve import resolve
@@ -24,15 +25,15 @@ from app.models.verification import verify as verify_model
 
 @dataclass(frozen=True, slots=True)
 class ModelFolders:
-    """What every command here works on."""
+    """The catalogue and the models folder that every command here works on."""
 
     catalogue: Catalogue
     models_dir: Path
 
-    def chosen(self, names: tuple[str, ...]) -> tuple[Model, ...]:
+    def named(self, names: tuple[str, ...]) -> tuple[Model, ...]:
         return tuple(self.catalogue.find(name) for name in dict.fromkeys(names))
 
-    def present(self) -> tuple[Model, ...]:
+    def installed(self) -> tuple[Model, ...]:
         return tuple(each for each in self.catalogue.models if self.state(each) is not ModelState.ABSENT)
 
     def state(self, model: Model) -> ModelState:
@@ -42,33 +43,30 @@ class ModelFolders:
 @click.group()
 @click.option(
     "--models-dir",
-    envvar="PARLEY_MODELS_DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("models"),
-    show_default=True,
-    help="Where the models lie. [env: PARLEY_MODELS_DIR]",
+    help="Folder with the models (setting PARLEY_MODELS_DIR).",
 )
 @click.option(
     "--catalogue",
     type=click.Path(path_type=Path, dir_okay=False),
     default=BUILT_IN,
-    help="A catalogue of your own instead of the built-in one.",
+    help="Another catalogue than the built-in one.",
 )
 @click.pass_context
-def models(context: click.Context, models_dir: Path, catalogue: Path) -> None:
+def models(context: click.Context, models_dir: Path | None, catalogue: Path) -> None:
     """See, fetch and check the models that run on this machine."""
-    with _told():
-        context.obj = ModelFolders(load_catalogue(catalogue), models_dir)
+    with _readable_errors():
+        context.obj = ModelFolders(load_catalogue(catalogue), models_dir or read_settings().models_dir)
 
 
 @models.command("list")
 @click.pass_obj
-def list_models(shelf: ModelFolders) -> None:
+def list_models(folders: ModelFolders) -> None:
     """Show each model with its purpose, licence, size and state."""
     head = ("name", "purpose", "licence", "size", "state")
     rows = [
-        (each.name, each.purpose, each.licence, megabytes(each.size), str(shelf.state(each)))
-        for each in shelf.catalogue.models
+        (each.name, each.purpose, each.licence, megabytes(each.size), str(folders.state(each)))
+        for each in folders.catalogue.models
     ]
     if not sys.stdout.isatty():
         for row in rows:
@@ -90,30 +88,30 @@ def list_models(shelf: ModelFolders) -> None:
 )
 @click.option("--hub", envvar="HF_ENDPOINT", default=PUBLIC_HUB, show_default=True, help="[env: HF_ENDPOINT]")
 @click.pass_obj
-def pull(shelf: ModelFolders, names: tuple[str, ...], origin: Path | None, hub: str) -> None:
+def pull(folders: ModelFolders, names: tuple[str, ...], origin: Path | None, hub: str) -> None:
     """Fetch models; with no NAME those that a local installation needs."""
-    with _told():
-        chosen = shelf.chosen(names) if names else shelf.catalogue.defaults
+    with _readable_errors():
+        chosen = folders.named(names) if names else folders.catalogue.defaults
         for model in chosen:
             wanted = replace(model, sources=(_origin(origin, model, alone=len(chosen) == 1),)) if origin else model
             with shown_progress(model.name) as progress:
-                fetched = pull_model(wanted, shelf.models_dir, hub=hub, progress=progress)
+                fetched = pull_model(wanted, folders.models_dir, hub=hub, progress=progress)
             click.echo(f"{model.name}: {'fetched and verified' if fetched else 'already there'}")
 
 
 @models.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.pass_obj
-def verify(shelf: ModelFolders, names: tuple[str, ...]) -> None:
+def verify(folders: ModelFolders, names: tuple[str, ...]) -> None:
     """Read models in full and compare every checksum; with no NAME all that are there."""
     wrong = False
-    with _told(), disk_faults(shelf.models_dir):
-        chosen = shelf.chosen(names) if names else shelf.present()
+    with _readable_errors(), translate_disk_errors(folders.models_dir):
+        chosen = folders.named(names) if names else folders.installed()
         if not chosen:
-            raise click.ClickException(f"There is no model in {shelf.models_dir}: run `parley models pull`.")
+            raise click.ClickException(f"There is no model in {folders.models_dir}: run `parley models pull`.")
         for model in chosen:
             with shown_progress(model.name) as progress:
-                faults = verify_model(model, shelf.models_dir / model.name, progress)
+                faults = verify_model(model, folders.models_dir / model.name, progress)
             click.echo(f"{model.name}: {', '.join(map(str, faults)) or 'good'}")
             wrong = wrong or bool(faults)
     if wrong:
@@ -123,10 +121,10 @@ def verify(shelf: ModelFolders, names: tuple[str, ...]) -> None:
 @models.command()
 @click.argument("name")
 @click.pass_obj
-def path(shelf: ModelFolders, name: str) -> None:
+def path(folders: ModelFolders, name: str) -> None:
     """Print the folder of a model that is there and whole."""
-    with _told():
-        click.echo(resolve(name, shelf.models_dir, shelf.catalogue))
+    with _readable_errors():
+        click.echo(resolve(name, folders.models_dir, folders.catalogue))
 
 
 def _origin(origin: Path, model: Model, *, alone: bool) -> Folder:
@@ -135,8 +133,8 @@ def _origin(origin: Path, model: Model, *, alone: bool) -> Folder:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Our own errors are sentences for the person at the terminal."""
+def _readable_errors() -> Iterator[None]:
+    """Our errors as click errors: one sentence, status 1."""
     try:
         yield
     except ParleyError as error:

@@ -1,4 +1,4 @@
-"""Ollama's models, as they lie in its folder, for a box that cannot pull them."""
+"""Copies Ollama's models out of its folder, for a machine that cannot pull them."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,17 +19,17 @@ class _Manifest(msgspec.Struct):
     layers: tuple[_Layer, ...]
 
 
-def take(folder: Path, into: Path) -> list[str]:
-    """Copy every whole model, each blob compared with the digest it is named by; their names.
+def copy_models(folder: Path, into: Path) -> list[str]:
+    """Copy every model that a manifest names, each blob verified against its digest; return their names.
 
-    What is left of broken pulls stays behind. Raises ModelUnavailable.
+    Blobs that no manifest names are not copied. Raises ModelUnavailable.
     """
     manifests = sorted(path for path in (folder / "manifests").rglob("*") if path.is_file())
     if not manifests:
-        raise ModelUnavailable(f"{folder} has no manifests: it is not the folder `models` of an Ollama that has any")
+        raise ModelUnavailable(f"{folder} has no manifests: it is not Ollama's folder `models`, or Ollama has no model")
     for manifest in manifests:
         for blob in _blobs(manifest):
-            _copied(folder / "blobs" / blob, into / "blobs" / blob)
+            _copy_blob(folder / "blobs" / blob, into / "blobs" / blob)
         copy = into / manifest.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(manifest, copy)
@@ -48,7 +48,7 @@ def _blobs(manifest: Path) -> Iterator[str]:
         yield f"sha256-{digest}"
 
 
-def _copied(blob: Path, copy: Path) -> None:
+def _copy_blob(blob: Path, copy: Path) -> None:
     if copy.exists():  # models share blobs
         return
     copy.parent.mkdir(parents=True, exist_ok=True)

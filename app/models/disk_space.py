@@ -1,4 +1,4 @@
-"""Whether the disk has room, and what to say when it has not."""
+"""Checks free disk space, and translates disk errors to ModelUnavailable."""
 
 import errno
 import shutil
@@ -12,7 +12,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def require_disk_space(folder: Path, needed: int) -> None:
-    """Refuse before anything is fetched that could not be kept.
+    """Refuse a download that does not fit.
 
     Raises:
         ModelUnavailable: the disk under `folder` has fewer than `needed` bytes free.
@@ -21,19 +21,19 @@ def require_disk_space(folder: Path, needed: int) -> None:
     if free < needed:
         raise ModelUnavailable(
             f"The disk under {folder} has {megabytes(free)} free and {megabytes(needed)} are needed: "
-            "make room, or choose another folder with --models-dir."
+            "free some space, or choose another folder with --models-dir."
         )
 
 
 @contextmanager
-def disk_faults(folder: Path) -> Iterator[None]:
-    """What the operating system says of the models folder, in our words."""
+def translate_disk_errors(folder: Path) -> Iterator[None]:
+    """Raises ModelUnavailable, with what to do, for an OSError about the models folder."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise ModelUnavailable(
-                f"The disk under {folder} is full: make room and pull again; what has been fetched is kept."
+                f"The disk under {folder} is full: free some space and pull again; what has been fetched is kept."
             ) from error
         raise ModelUnavailable(
             f"The models folder {folder} cannot be used ({error.strerror or error}): "
@@ -41,11 +41,11 @@ def disk_faults(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def is_full(message: str) -> bool:
-    """Whether another program's message says that the disk is full."""
+def is_disk_full_message(message: str) -> bool:
+    """Whether a Python program's error message says that the disk is full."""
     return any(f"Errno {number}]" in message for number in _FULL)
 
 
 def megabytes(size: int) -> str:
-    """A size as one would say it: 145.2 MB."""
+    """A size for people: 145.2 MB."""
     return f"{size / 1e6:.1f} MB"

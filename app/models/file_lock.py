@@ -1,4 +1,4 @@
-"""One process at a time."""
+"""Inter-process lock (flock) around a model download."""
 
 import fcntl
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from app.models.progress import Progress
 
 @contextmanager
 def file_lock(lock: Path, progress: Progress) -> Iterator[None]:
-    """Hold `lock`, a file that stays behind empty; the system lets go of it when the process ends, however it ends."""
+    """Hold the lock file `lock`, which stays behind empty; the system releases it when the process ends in any way."""
     with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,10 +1,10 @@
-"""Who is told how far a long piece of work is."""
+"""The progress callback of downloads and verifications."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is at work, the bytes done and the bytes there are (0 where nobody knows); often, and cheaply."""
+"""Called often with the name of the step, the bytes done and the bytes in all (0: unknown)."""
 
 
 def no_progress(_what: str, _done: int, _total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""

@@ -1,17 +1,17 @@
-"""From the name or the path in a setting to the folder an engine opens; never over the network."""
+"""Resolves the model named in a setting to a local folder; never uses the network."""
 
 from pathlib import Path
 
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Catalogue, load_catalogue
-from app.models.disk_space import disk_faults
+from app.models.disk_space import translate_disk_errors
 from app.models.verification import ModelState, state, verify
 
 
 def resolve(name_or_path: str, models_dir: Path, catalogue: Catalogue | None = None) -> Path:
-    """The folder of a model of the catalogue, whole and verified; or, as it is, whatever lies at a path of the user's.
+    """The folder of a catalogue model, complete and verified; or the user's own path, unverified.
 
-    Blocks: quick when the files are as they were when last verified, else it reads them in full, once.
+    Blocking: fast where the files are unchanged since they were verified, else they are hashed once.
 
     Raises:
         ModelUnavailable: it is missing or damaged; the message says what to do.
@@ -43,7 +43,7 @@ def resolve_file(name_or_path: str, models_dir: Path, suffix: str, catalogue: Ca
 
 def _resolve_name(name: str, models_dir: Path, catalogue: Catalogue) -> Path:
     model, folder = catalogue.find(name), models_dir / name
-    with disk_faults(models_dir):
+    with translate_disk_errors(models_dir):
         match state(model, folder):
             case ModelState.READY:
                 return folder
@@ -57,6 +57,6 @@ def _resolve_name(name: str, models_dir: Path, catalogue: Catalogue) -> Path:
     if faults:
         raise ModelUnavailable(
             f"The model {name} in {models_dir} is damaged ({', '.join(map(str, faults))}): "
-            f"run `parley models pull {name}` to mend it."
+            f"run `parley models pull {name}` to repair it."
         )
     return folder

@@ -1,4 +1,4 @@
-"""What lies in a model's folder, and whether it is what the catalogue says."""
+"""Verifies the files of a model folder against the catalogue: sizes, SHA-256, and a stamp that saves reading again."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ class FileFault:
 
 
 def state(model: Model, folder: Path) -> ModelState:
-    """A look without reading the files: their sizes and times against the stamp of the last verification."""
+    """Without reading the files: their sizes and modification times against the stamp of the last verification."""
     sizes = [_size(folder / file.name) for file in model.files]
     if all(size is None for size in sizes):
         return ModelState.ABSENT
@@ -42,18 +42,18 @@ def state(model: Model, folder: Path) -> ModelState:
 
 
 def verify(model: Model, folder: Path, progress: Progress = no_progress) -> tuple[FileFault, ...]:
-    """Read every file in full. No fault leaves a stamp, so that the next look is quick; any fault takes it away."""
-    faults = tuple(fault for file in model.files if (fault := fault_of(file, folder / file.name, progress)))
+    """Read and hash every file. Without a fault a stamp is written, which makes `state` READY; a fault deletes it."""
+    faults = tuple(fault for file in model.files if (fault := check_file(file, folder / file.name, progress)))
     if faults:
-        with suppress(OSError):  # because a folder nobody may write to may still be looked at
+        with suppress(OSError):  # because a read-only folder can be verified as well
             (folder / _STAMP).unlink(missing_ok=True)
     else:
         stamp(model, folder)
     return faults
 
 
-def fault_of(file: ModelFile, path: Path, progress: Progress = no_progress) -> FileFault | None:
-    """What is wrong with the file at `path`; None when it is the one the catalogue means."""
+def check_file(file: ModelFile, path: Path, progress: Progress = no_progress) -> FileFault | None:
+    """What is wrong with the file at `path`; None where it is the catalogue's."""
     size = _size(path)
     if size is None:
         return FileFault(file.name, "is missing")
@@ -76,9 +76,9 @@ def sha256_of(path: Path, progress: Progress = no_progress) -> str:
 
 
 def stamp(model: Model, folder: Path) -> None:
-    """Note that these files, as they lie there now, have been verified."""
+    """Record that the files of this folder, with their present sizes and times, were verified."""
     fresh = folder / f"{_STAMP}.{os.getpid()}"
-    with suppress(OSError):  # because without a stamp the next look only takes longer
+    with suppress(OSError):  # because without a stamp the next verification only takes longer
         fresh.write_text(json.dumps(_stamp_of(model, folder)), encoding="utf-8")
         fresh.replace(folder / _STAMP)
 
@@ -91,7 +91,7 @@ def _read_stamp(folder: Path) -> object:
     try:
         return json.loads((folder / _STAMP).read_bytes())
     except (OSError, ValueError):
-        return None  # as good as none: the files are read again
+        return None  # the files are hashed again
 
 
 def _size(path: Path) -> int | None:

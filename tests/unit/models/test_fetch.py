@@ -137,7 +137,7 @@ def no_file_longer_than(size: int) -> Iterator[None]:
 
 def test_refused_write_is_reported_in_one_sentence(tmp_path: Path, hub: LoopbackHub, model: Model) -> None:
     """It says that the disk is full; afterwards the pull goes on from what was kept."""
-    with no_file_longer_than(150_000), pytest.raises(ModelUnavailable, match="is full: make room and pull again"):
+    with no_file_longer_than(150_000), pytest.raises(ModelUnavailable, match="is full: free some space and pull again"):
         pull(model, tmp_path, hub=hub.address)
 
     assert not (tmp_path / "echo").exists()

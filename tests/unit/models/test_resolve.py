@@ -69,7 +69,7 @@ def test_corrupted_model_error_names_the_pull_command(tmp_path: Path, catalogue:
     fill(tmp_path / "echo")
     (tmp_path / "echo" / "model.bin").write_bytes(content)
 
-    with pytest.raises(ModelUnavailable, match=r"damaged \(model\.bin has .*pull echo` to mend it"):
+    with pytest.raises(ModelUnavailable, match=r"damaged \(model\.bin has .*pull echo` to repair it"):
         resolve("echo", tmp_path, catalogue)
 
 
