@@ -67,7 +67,7 @@ async def measure(kind: str, sessions: int, seconds: int, fsync: str, uploads: i
             opened(kind, folder) as store,
             open_session_log(folder=folder / "spool", fsync="always" if fsync == "always" else "never") as session_log,
         ):
-            uploader = Uploader(session_log, store, uploads_at_once=uploads)
+            uploader = Uploader(session_log, store, concurrent_uploads=uploads)
             cpu, wall = psutil.Process().cpu_times(), time.perf_counter()
             async with uploader.running():
                 began = anyio.current_time()

@@ -19,7 +19,7 @@ from rich.table import Table
 from app.assembly.service import JUDGED_AFTER_MS
 from app.assembly.speech import open_batch_transcriber, open_turn_detector
 from app.config import read_settings
-from app.domain.audio import AudioChunk, ms, seconds
+from app.domain.audio import AudioChunk, ms, seconds, split_audio
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
@@ -193,8 +193,8 @@ async def run_clip(clip: Clip, waits: SilenceRules, engines: Engines, scorer: Sc
 
 
 async def _chunks(pcm: bytes, start: int = 0) -> AsyncGenerator[AudioChunk, None]:
-    for at in range(0, len(pcm), 2 * ms(40)):
-        yield AudioChunk(pcm[at : at + 2 * ms(40)], start + at // 2)
+    for chunk in split_audio(AudioChunk(pcm, start), ms(40)):
+        yield chunk
 
 
 def parsed(grid: Sequence[str]) -> list[SilenceRules]:

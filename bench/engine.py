@@ -22,7 +22,7 @@ import numpy as np
 from anyio import to_thread
 from faster_whisper import WhisperModel as Padded
 
-from app.domain.audio import AudioChunk, ms
+from app.domain.audio import AudioChunk, ms, split_audio
 from app.domain.dialog.agreement import LocalAgreement
 from bench.speech import DEFAULT, Clip, clips, word_error_rate
 from providers.local.asr.whisper import WhisperEngine, open_whisper
@@ -34,8 +34,8 @@ DRAFT_EVERY = ms(500)
 
 
 async def chunked(pcm: bytes) -> AsyncGenerator[AudioChunk, None]:
-    for at in range(0, len(pcm), CHUNK * 2):
-        yield AudioChunk(pcm[at : at + CHUNK * 2], at // 2)
+    for chunk in split_audio(AudioChunk(pcm, 0), CHUNK):
+        yield chunk
 
 
 async def timed(work: Callable[[], Any]) -> tuple[float, str]:

@@ -1,4 +1,4 @@
-"""Encryption with one key: AES-256-GCM, under a key of its own for every message."""
+"""AES-256-GCM under one master key, with a key of its own (HKDF-SHA-256, random salt) for every message."""
 
 import base64
 import binascii
@@ -9,33 +9,35 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from app.domain.errors import ProviderRefused, SettingsError
+from app.domain.errors import BlobUnreadable, SettingsError
 
-_SALT = 16
+_SALT_BYTES = 16
 _NONCE = bytes(12)
 """May be the same each time, because the salt makes every message's key another one."""
 
 
 class AesCipher:
-    """Closes and opens messages. A message says nothing but its length, and only under its own name."""
+    """Encrypts messages of any length. The ciphertext is bound to the message's name (associated data)."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def close(self, message: bytes, name: str) -> bytes:
-        salt = os.urandom(_SALT)
-        return salt + self._cipher(salt).encrypt(_NONCE, message, name.encode())
+    def encrypt(self, message: bytes, name: str) -> bytes:
+        """`salt | ciphertext | tag`: 32 bytes more than the message."""
+        salt = os.urandom(_SALT_BYTES)
+        return salt + self._message_cipher(salt).encrypt(_NONCE, message, name.encode())
 
-    def open(self, sealed: bytes, name: str) -> bytes:
-        """Raises ProviderRefused where the key, the name or the bytes are not the ones it was closed with."""
+    def decrypt(self, ciphertext: bytes, name: str) -> bytes:
+        """Raises BlobUnreadable where the key, the name or the bytes are not those it was encrypted with."""
         try:
-            return self._cipher(sealed[:_SALT]).decrypt(_NONCE, sealed[_SALT:], name.encode())
+            salt, body = ciphertext[:_SALT_BYTES], ciphertext[_SALT_BYTES:]
+            return self._message_cipher(salt).decrypt(_NONCE, body, name.encode())
         except InvalidTag as error:
-            raise ProviderRefused(
+            raise BlobUnreadable(
                 "archive", f"{name} does not open with this PARLEY_ARCHIVE_KEY, or was altered"
             ) from error
 
-    def _cipher(self, salt: bytes) -> AESGCM:
+    def _message_cipher(self, salt: bytes) -> AESGCM:
         return AESGCM(HKDF(SHA256(), length=32, salt=salt, info=b"parley archive").derive(self._key))
 
 

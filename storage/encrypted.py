@@ -1,6 +1,8 @@
-"""A blob store whose blobs nobody reads without the key."""
+"""A blob store that encrypts what it is given before another store keeps it."""
 
 from collections.abc import AsyncGenerator
+
+from anyio import to_thread
 
 from app.domain.ports import BlobStore
 from storage.aes import AesCipher
@@ -12,16 +14,20 @@ _OCTETS = "application/octet-stream"
 class EncryptedBlobStore:
     """Keys stay readable; blobs do not. Blobs from before there was a key are still read."""
 
-    def __init__(self, store: BlobStore, seal: AesCipher) -> None:
+    def __init__(self, store: BlobStore, cipher: AesCipher) -> None:
         self._store = store
-        self._seal = seal
+        self._cipher = cipher
 
-    async def put(self, key: str, data: bytes, *, content_type: str) -> None:  # noqa: ARG002 because nobody may know
-        await self._store.put(key, _MARK + self._seal.close(data, key), content_type=_OCTETS)
+    async def put(self, key: str, data: bytes, *, content_type: str) -> None:  # noqa: ARG002 because it would tell what is inside
+        ciphertext = await to_thread.run_sync(self._cipher.encrypt, data, key)
+        await self._store.put(key, _MARK + ciphertext, content_type=_OCTETS)
 
     async def get(self, key: str) -> bytes:
+        """Raises BlobUnreadable where it was encrypted with another key, besides what the store raises."""
         blob = await self._store.get(key)
-        return self._seal.open(blob[len(_MARK) :], key) if blob.startswith(_MARK) else blob
+        if not blob.startswith(_MARK):
+            return blob
+        return await to_thread.run_sync(self._cipher.decrypt, blob[len(_MARK) :], key)
 
     async def delete(self, key: str) -> None:
         await self._store.delete(key)

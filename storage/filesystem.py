@@ -1,44 +1,44 @@
 """Blobs as files under a folder."""
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from anyio import to_thread
 
-from app.domain.errors import BlobNotFound, ProviderDown, ProviderRefused
+from app.domain.disk_errors import translate_disk_errors
+from app.domain.errors import BlobNotFound, ProviderRefused
+from storage.fsync import fsync_folder
+
+PROVIDER = "filesystem"
 
 
 class FilesystemBlobStore:
     """A key is a relative path. A blob appears under its name only when it is whole and on the disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fsync_folder: Callable[[Path], None] = fsync_folder) -> None:
         self._folder = folder
+        self._fsync_folder = fsync_folder
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:  # noqa: ARG002 because files have none
         path = self._path(key)
-        try:
-            await to_thread.run_sync(_write, path, data)
-        except OSError as error:
-            raise ProviderDown("filesystem", f"cannot write {path}: {error.strerror}") from error
+        with translate_disk_errors(PROVIDER):
+            await to_thread.run_sync(self._write, path, data)
 
     async def get(self, key: str) -> bytes:
         path = self._path(key)
-        try:
-            return await to_thread.run_sync(path.read_bytes)
-        except (FileNotFoundError, IsADirectoryError) as error:
-            raise BlobNotFound(key) from error
-        except OSError as error:
-            raise ProviderDown("filesystem", f"cannot read {path}: {error.strerror}") from error
+        with translate_disk_errors(PROVIDER):
+            try:
+                return await to_thread.run_sync(path.read_bytes)
+            except (FileNotFoundError, IsADirectoryError) as error:
+                raise BlobNotFound(key) from error
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
-        try:
+        with translate_disk_errors(PROVIDER):
             await to_thread.run_sync(lambda: path.unlink(missing_ok=True))
-        except OSError as error:
-            raise ProviderDown("filesystem", f"cannot delete {path}: {error.strerror}") from error
         with suppress(OSError):  # a folder with other blobs in it stays
             for folder in path.relative_to(self._folder).parents[:-1]:
                 await to_thread.run_sync((self._folder / folder).rmdir)
@@ -60,36 +60,41 @@ class FilesystemBlobStore:
         )
 
     def _path(self, key: str) -> Path:
-        path = (self._folder / key).resolve()
+        try:
+            path = (self._folder / key).resolve()
+        except (OSError, ValueError) as error:  # too long a name, or a zero byte in it
+            raise ProviderRefused(PROVIDER, f"the key {key[:64]!r} is no path") from error
         if not path.is_relative_to(self._folder) or path == self._folder:
-            raise ProviderRefused("filesystem", f"the key {key!r} leads out of the store")
+            raise ProviderRefused(PROVIDER, f"the key {key!r} leads out of the store")
         return path
 
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:  # because no half-written file stays, whatever happened
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    def _write(self, path: Path, data: bytes) -> None:
+        new_folders = [folder for folder in path.parents if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:  # because no half-written file stays, whatever happened
+                Path(file.name).unlink(missing_ok=True)
+                raise
+        for folder in (path.parent, *(folder.parent for folder in new_folders)):
+            self._fsync_folder(folder)  # or a power cut takes the name, while the session log's copy is removed
 
 
 @asynccontextmanager
 async def open_filesystem(*, folder: Path) -> AsyncIterator[FilesystemBlobStore]:
     """A store in this folder, made if need be. Raises ProviderRefused where it cannot be written to."""
-    yield FilesystemBlobStore(await to_thread.run_sync(_usable, folder))
+    yield FilesystemBlobStore(await to_thread.run_sync(_writable, folder))
 
 
-def _usable(folder: Path) -> Path:
+def _writable(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ProviderRefused("filesystem", f"cannot use {folder}: {error.strerror}") from error
+        raise ProviderRefused(PROVIDER, f"cannot use {folder}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
-        raise ProviderRefused("filesystem", f"cannot use {folder}: not writable")
+        raise ProviderRefused(PROVIDER, f"cannot use {folder}: not writable")
     return folder.resolve()

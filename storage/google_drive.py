@@ -124,7 +124,10 @@ class GoogleDrive:
         answer = await self.client.post(self.account.token_uri, data={"grant_type": GRANT, "assertion": assertion})
         if answer.status_code != httpx.codes.OK:
             raise _in_our_words(answer.status_code, answer.content, "a token")
-        token = msgspec.json.decode(answer.content, type=_Token)
+        try:
+            token = msgspec.json.decode(answer.content, type=_Token)
+        except msgspec.DecodeError as error:
+            raise ProviderMisbehaved("google_drive", "the answer to the request for a token is no token") from error
         self.token, self._good_until = token.access_token, anyio.current_time() + token.expires_in * 0.9
         return self.token
 

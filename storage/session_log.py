@@ -1,11 +1,10 @@
-"""Append-only logs on the local disk, a folder of them for each session.
+"""The write-ahead log on the local disk: append-only logs of checksummed records, a folder of them for each session.
 
-A record is `mark | length | CRC-32 | payload`. A write that a crash or a full disk
-cuts short leaves a torn end, which the next reader passes over and the next writer
-cuts off; nothing before it is touched. One process at a time has the folder.
+A record is `mark | length | CRC-32 | payload`, integers little-endian. A write that a crash
+or a full disk cuts short leaves a torn end, which readers pass over and the next writer cuts
+off; nothing before it is touched. One process at a time has the folder (`flock`).
 """
 
-import errno
 import fcntl
 import os
 import shutil
@@ -13,7 +12,7 @@ import struct
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Literal, Protocol, TypeVar
@@ -21,35 +20,53 @@ from typing import Literal, Protocol, TypeVar
 import anyio
 from anyio import to_thread
 
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderRefused
+from app.domain.disk_errors import translate_disk_errors
+from app.domain.errors import BlobUnreadable, ProviderRefused
+from storage.fsync import fsync_folder
 
 Fsync = Literal["always", "never"]
+PROVIDER = "session log"
 THREADS = 16
 """That write and read at once: most of them wait for the disk, which syncs many together."""
+RESERVE_BYTES = 64 << 20
+"""With less free space on the disk no session begins; on small disks it is a twentieth of the disk."""
+FULL_FOR_S = 10.0
+"""After an append that found the disk or a quota full, no session begins for so long, whatever the free space."""
+
+_PLAIN, _ENCRYPTED = b"PLYr", b"PLYs"
+_HEAD = struct.Struct("<4sII")
+_DELETED = ".gone-"
+T = TypeVar("T")
 
 
 class Cipher(Protocol):
     """Encryption of a message under its name."""
 
-    def close(self, message: bytes, name: str) -> bytes: ...
-    def open(self, sealed: bytes, name: str) -> bytes: ...
-
-
-_PLAIN, _SEALED = b"PLYr", b"PLYs"
-_HEAD = struct.Struct("<4sII")
-_GONE = ".gone-"
-T = TypeVar("T")
+    def encrypt(self, message: bytes, name: str) -> bytes: ...
+    def decrypt(self, ciphertext: bytes, name: str) -> bytes: ...
 
 
 class DiskSessionLog:
-    """The runtime's Spool. `limit` bytes refuse new sessions; those that run go on until the disk is full."""
+    """The runtime's SessionLog. At `limit` bytes no session begins; open ones go on until the disk is full."""
 
-    def __init__(self, folder: Path, *, limit: int, fsync: Fsync, seal: Cipher | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limit: int,
+        fsync: Fsync,
+        cipher: Cipher | None,
+        reserve: int = RESERVE_BYTES,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.size_bytes = 0
         self._folder = folder
         self._limit = limit
         self._fsync = fsync == "always"
-        self._seal = seal
+        self._cipher = cipher
+        self._reserve = reserve
+        self._now = now
+        self._full_until = 0.0
         self._threads = anyio.CapacityLimiter(THREADS)
         self._counting = Lock()
         self._ends: dict[Path, int] = {}
@@ -57,17 +74,25 @@ class DiskSessionLog:
 
     @property
     def has_space(self) -> bool:
-        return self.size_bytes < self._limit
+        """False at the limit, while the disk has less than the reserve, and for a while after it was found full."""
+        return self.size_bytes < self._limit and self._now() >= self._full_until and self._disk_has_reserve()
+
+    def _disk_has_reserve(self) -> bool:
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize >= min(self._reserve, disk.f_blocks * disk.f_frsize // 20)
 
     async def append(self, session: str, log: str, records: Sequence[bytes]) -> None:
-        path = self._folder / session / log
-        packed = b"".join(self._packed(record, f"{session}/{log}") for record in records)
-        await self._in_thread(lambda: self._append(path, packed))
+        await self._in_thread(lambda: self._append(session, log, records))
 
     async def read(self, session: str, log: str) -> list[bytes]:
-        path = self._folder / session / log
-        blob = await self._in_thread(lambda: _read(path))
-        return [self._unpacked(mark, payload, f"{session}/{log}") for mark, payload, _ in _records(blob)]
+        records, _ = await self.read_from(session, log, 0)
+        return records
+
+    async def read_from(self, session: str, log: str, offset: int) -> tuple[list[bytes], int]:
+        return await self._in_thread(lambda: self._read(session, log, offset))
 
     async def log_names(self, session: str) -> list[str]:
         folder = self._folder / session
@@ -77,18 +102,28 @@ class DiskSessionLog:
         return await self._in_thread(self._sessions)
 
     async def remove_log(self, session: str, log: str) -> None:
-        await self._in_thread(lambda: self._remove(self._folder / session / log))
+        await self._in_thread(lambda: self._remove_log(self._folder / session / log))
 
     async def remove_session(self, session: str) -> None:
-        await self._in_thread(lambda: self._forget(session))
+        await self._in_thread(lambda: self._remove_session(session))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        with _translated():
+        with translate_disk_errors(PROVIDER):
             return await to_thread.run_sync(work, limiter=self._threads)
 
     # -- in a thread ---------------------------------------------------------------
 
-    def _append(self, path: Path, packed: bytes) -> None:
+    def _append(self, session: str, log: str, records: Sequence[bytes]) -> None:
+        path = self._folder / session / log
+        packed = b"".join(self._pack(record, f"{session}/{log}") for record in records)
+        try:
+            self._append_packed(path, packed)
+        except OSError:
+            self._full_until = self._now() + FULL_FOR_S
+            raise
+        self._full_until = 0.0
+
+    def _append_packed(self, path: Path, packed: bytes) -> None:
         new_folder = False
         if new := path not in self._ends:
             new_folder = not path.parent.is_dir()
@@ -96,7 +131,7 @@ class DiskSessionLog:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if new:
-                self._ends[path] = self._mended(file)
+                self._ends[path] = self._cut_torn_end(file)
             end = self._ends[path]
             try:
                 _write_all(file, packed, end)
@@ -110,11 +145,11 @@ class DiskSessionLog:
             os.close(file)
         if new and self._fsync:
             for folder in (path.parent, self._folder) if new_folder else (path.parent,):
-                _sync_folder(folder)
+                fsync_folder(folder)
         self._ends[path] = end + len(packed)
         self._grow(len(packed))
 
-    def _mended(self, file: int) -> int:
+    def _cut_torn_end(self, file: int) -> int:
         """Where the log's whole records end; what is torn behind them is cut off."""
         length = os.fstat(file).st_size
         whole = max((end for _, _, end in _records(os.pread(file, length, 0))), default=0)
@@ -122,26 +157,34 @@ class DiskSessionLog:
         self._grow(whole - length)
         return whole
 
+    def _read(self, session: str, log: str, offset: int) -> tuple[list[bytes], int]:
+        records = []
+        end = offset
+        for mark, payload, behind in _records(_read_bytes(self._folder / session / log, offset)):
+            records.append(self._unpack(mark, payload, f"{session}/{log}"))
+            end = offset + behind
+        return records, end
+
     def _sessions(self) -> list[tuple[str, float]]:
         now = time.time()
         names = [name for name in _names(self._folder) if not name.startswith(".")]
-        ages = {name: max(0.0, now - written) for name in names if (written := _written(self._folder / name))}
+        ages = {name: max(0.0, now - written) for name in names if (written := _last_write(self._folder / name))}
         return sorted(ages.items(), key=lambda item: (-item[1], item[0]))
 
-    def _remove(self, path: Path) -> None:
+    def _remove_log(self, path: Path) -> None:
         with suppress(FileNotFoundError):
             length = path.stat().st_size
             path.unlink()
             self._grow(-length)
         self._ends.pop(path, None)
 
-    def _forget(self, session: str) -> None:
-        folder, gone = self._folder / session, self._folder / f"{_GONE}{session}"
+    def _remove_session(self, session: str) -> None:
+        folder, deleted = self._folder / session, self._folder / f"{_DELETED}{session}"
         if not folder.is_dir():
             return
         self._grow(-_size(folder))
-        folder.replace(gone)  # at once; what a crash leaves of it is cleared at the next start
-        shutil.rmtree(gone)
+        folder.replace(deleted)  # at once; what a crash leaves of it is cleared at the next start
+        shutil.rmtree(deleted)
         for path in [path for path in tuple(self._ends) if path.parent == folder]:
             del self._ends[path]
 
@@ -150,24 +193,24 @@ class DiskSessionLog:
             self.size_bytes += length
 
     def prepare(self) -> None:
-        """Clear what was forgotten and count what is left. Blocking."""
-        for gone in self._folder.glob(f"{_GONE}*"):
-            shutil.rmtree(gone)
+        """Clear what a crash left half deleted and count the rest. Blocking."""
+        for deleted in self._folder.glob(f"{_DELETED}*"):
+            shutil.rmtree(deleted)
         self.size_bytes = sum(_size(self._folder / name) for name in _names(self._folder) if not name.startswith("."))
 
     # -- records -------------------------------------------------------------------
 
-    def _packed(self, record: bytes, name: str) -> bytes:
-        mark = _SEALED if self._seal else _PLAIN
-        payload = self._seal.close(record, name) if self._seal else record
+    def _pack(self, record: bytes, name: str) -> bytes:
+        mark = _ENCRYPTED if self._cipher else _PLAIN
+        payload = self._cipher.encrypt(record, name) if self._cipher else record
         return _HEAD.pack(mark, len(payload), zlib.crc32(payload)) + payload
 
-    def _unpacked(self, mark: bytes, payload: bytes, name: str) -> bytes:
+    def _unpack(self, mark: bytes, payload: bytes, name: str) -> bytes:
         if mark == _PLAIN:
             return payload
-        if self._seal is None:
-            raise ProviderRefused("spool", f"{name} is encrypted, and PARLEY_ARCHIVE_KEY is not set")
-        return self._seal.open(payload, name)
+        if self._cipher is None:
+            raise BlobUnreadable(PROVIDER, f"{name} is encrypted, and PARLEY_ARCHIVE_KEY is not set")
+        return self._cipher.decrypt(payload, name)
 
 
 def _records(blob: bytes) -> Iterator[tuple[bytes, bytes, int]]:
@@ -176,11 +219,11 @@ def _records(blob: bytes) -> Iterator[tuple[bytes, bytes, int]]:
     while at + _HEAD.size <= len(blob):
         mark, length, checksum = _HEAD.unpack_from(blob, at)
         payload = blob[at + _HEAD.size : at + _HEAD.size + length]
-        if mark in (_PLAIN, _SEALED) and len(payload) == length and zlib.crc32(payload) == checksum:
+        if mark in (_PLAIN, _ENCRYPTED) and len(payload) == length and zlib.crc32(payload) == checksum:
             at += _HEAD.size + length
             yield mark, payload, at
         else:
-            next_marks = [found for m in (_PLAIN, _SEALED) if (found := blob.find(m, at + 1)) >= 0]
+            next_marks = [found for m in (_PLAIN, _ENCRYPTED) if (found := blob.find(m, at + 1)) >= 0]
             at = min(next_marks, default=len(blob))
 
 
@@ -191,17 +234,11 @@ def _write_all(file: int, packed: bytes, at: int) -> None:
         view, at = view[written:], at + written
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _read_bytes(path: Path, offset: int) -> bytes:
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read()
     except FileNotFoundError:
         return b""
 
@@ -213,8 +250,8 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _written(folder: Path) -> float:
-    """When something in this folder was last written; 0 where it is gone by now."""
+def _last_write(folder: Path) -> float:
+    """When something in this folder was last written (Unix time); 0 where it is gone by now."""
     times = []
     for path in (folder, *(folder / name for name in _names(folder))):
         with suppress(FileNotFoundError):
@@ -226,41 +263,36 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ProviderBusy("spool", "the disk is full") from error
-        raise ProviderDown("spool", f"the disk fails: {error.strerror}") from error
-
-
 @asynccontextmanager
 async def open_session_log(
-    *, folder: Path, limit: int = 2 << 30, fsync: Fsync = "always", seal: Cipher | None = None
+    *,
+    folder: Path,
+    limit: int = 2 << 30,
+    fsync: Fsync = "always",
+    cipher: Cipher | None = None,
+    reserve: int = RESERVE_BYTES,
 ) -> AsyncIterator[DiskSessionLog]:
-    """The spool in this folder, made if need be. Raises ProviderRefused where it is not to be had."""
-    lock = await to_thread.run_sync(_locked, folder)
+    """The session log in this folder, made if need be. Raises ProviderRefused where it cannot be used."""
+    lock = await to_thread.run_sync(_lock, folder)
     try:
-        session_log = DiskSessionLog(folder, limit=limit, fsync=fsync, seal=seal)
+        session_log = DiskSessionLog(folder, limit=limit, fsync=fsync, cipher=cipher, reserve=reserve)
         await to_thread.run_sync(session_log.prepare)
         yield session_log
     finally:
         os.close(lock)
 
 
-def _locked(folder: Path) -> int:
+def _lock(folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ProviderRefused("spool", f"cannot use {folder}: {error.strerror}") from error
+        raise ProviderRefused(PROVIDER, f"cannot use {folder}: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
         raise ProviderRefused(
-            "spool", f"another process has {folder}; each needs a PARLEY_SPOOL_DIR of its own"
+            PROVIDER, f"another process has {folder}; each needs a PARLEY_SPOOL_DIR of its own"
         ) from error
     return lock

@@ -25,7 +25,7 @@ from app.domain.dialog import effects as do
 from app.domain.errors import ProviderDown
 from app.domain.recording.manifest import Manifest
 from app.domain.transcript import Hypothesis
-from app.media.codec import decode_chunk
+from app.media.decode import decode_exactly
 from app.runtime.recording.uploader import Uploader
 from storage.filesystem import FilesystemBlobStore, open_filesystem
 from storage.session_log import open_session_log
@@ -63,7 +63,7 @@ async def stream(folder: Path, said: int) -> None:
             session_log,
             ShakyStore(store._folder),
             chunk_ms=CHUNK_MS,
-            write_every_s=0.002,
+            write_interval_s=0.002,
             first_pause_s=0.001,
             longest_pause_s=0.005,
         )
@@ -118,7 +118,7 @@ async def check(folder: Path, acknowledged: dict[str, int]) -> None:
             for chunk in manifest.chunks:
                 blob = await store.get(chunk.key)
                 assert sha256(blob).hexdigest() == chunk.sha256
-                assert decode_chunk(blob, chunk.end - chunk.start) == expected[2 * chunk.start : 2 * chunk.end]
+                assert decode_exactly(blob, chunk.end - chunk.start) == expected[2 * chunk.start : 2 * chunk.end]
                 assert not chunk.lost
 
 

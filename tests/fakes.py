@@ -246,7 +246,12 @@ class MemorySessionLog:
         self.records.setdefault(session, {}).setdefault(log, []).extend(records)
 
     async def read(self, session: str, log: str) -> list[bytes]:
-        return list(self.records.get(session, {}).get(log, ()))
+        records, _ = await self.read_from(session, log, 0)
+        return records
+
+    async def read_from(self, session: str, log: str, offset: int) -> tuple[list[bytes], int]:
+        records = self.records.get(session, {}).get(log, [])
+        return records[offset:], len(records)
 
     async def log_names(self, session: str) -> list[str]:
         return sorted(self.records.get(session, ()))

@@ -27,7 +27,12 @@ async def open_archive(
     async with (
         open_store(settings) as store,
         registry.opened(
-            registry.SESSION_LOGS, "disk", folder=folder, limit=limit, fsync=settings.spool_fsync, seal=_seal(settings)
+            registry.SESSION_LOGS,
+            "disk",
+            folder=folder,
+            limit=limit,
+            fsync=settings.spool_fsync,
+            cipher=_cipher(settings),
         ) as session_log,
     ):
         yield Uploader(
@@ -61,8 +66,8 @@ async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
     if settings.blob_store != "filesystem":
         options["prefix"] = settings.blob_prefix
     async with registry.opened(registry.BLOB_STORES, settings.blob_store, **options) as store:
-        seal = _seal(settings)
-        yield registry.load(registry.CIPHERS, "store")(store, seal) if seal else store
+        cipher = _cipher(settings)
+        yield registry.load(registry.CIPHERS, "store")(store, cipher) if cipher else store
 
 
 @asynccontextmanager
@@ -79,7 +84,7 @@ def spool_folder(settings: Settings) -> Path:
     return settings.spool_dir or settings.audio_storage_dir / ".spool"
 
 
-def _seal(settings: Settings) -> Any:
+def _cipher(settings: Settings) -> Any:
     key = _secret(settings.archive_key)
     return registry.load(registry.CIPHERS, "aes")(key) if key else None
 

@@ -1,4 +1,4 @@
-"""`parley retranscribe`: archived recordings, written down once more."""
+"""`parley retranscribe`: transcribe archived recordings again, with another model."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from app.assembly.archive import open_store
 from app.assembly.speech import open_batch_transcriber
 from app.config import read_settings
+from app.domain.errors import BlobNotFound
+from app.domain.recording.manifest import Manifest
 from app.domain.transcript import join
-from app.runtime.jobs.retranscription import retranscribe as write_down
+from app.runtime.jobs.retranscription import retranscribe as retranscribe_recording
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.recording.uploader import utc_now
 
@@ -21,25 +23,34 @@ from app.runtime.recording.uploader import utc_now
 @click.option("--model", help="Model for finals (setting PARLEY_TRANSCRIPTION_MODEL_ID).")
 @click.option("--language", help="Spoken language (setting PARLEY_LANGUAGE).")
 def retranscribe(recordings: tuple[str, ...], model: str | None, language: str | None) -> None:
-    """Write down archived RECORDINGS, by their ids, with another model; both transcripts are kept."""
+    """Transcribe archived RECORDINGS, by their ids, with another model; both transcripts are kept."""
     given = {"transcription_model_id": model, "language": language}
     anyio.run(_retranscribe, recordings, {name: value for name, value in given.items() if value is not None})
 
 
-async def _retranscribe(recordings: Sequence[str], overrides: dict[str, str]) -> None:
+async def _retranscribe(sessions: Sequence[str], overrides: dict[str, str]) -> None:
     settings = read_settings(**overrides)
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    async with open_store(settings) as store, open_batch_transcriber(settings) as scribe:
-        library = RecordingStore(store)
-        for session in recordings:
-            manifest = await library.manifest(session)
-            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-                task = progress.add_task(session, total=manifest.samples)
-                finals = await write_down(
-                    library,
-                    manifest,
-                    scribe,
-                    now=utc_now(),
-                    reached=lambda at: progress.update(task, completed=at),  # noqa: B023 because it is used up in this round
-                )
-            click.echo(f"{session} {scribe.model}: {join(final.text for final in finals)}")
+    async with open_store(settings) as store:
+        recordings = RecordingStore(store)
+        manifests = [await _manifest(recordings, session) for session in sessions]
+        async with open_batch_transcriber(settings) as batch_transcriber:
+            for manifest in manifests:
+                with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                    task = progress.add_task(manifest.session, total=manifest.samples)
+                    finals = await retranscribe_recording(
+                        recordings,
+                        manifest,
+                        batch_transcriber,
+                        now=utc_now(),
+                        on_progress=lambda samples: progress.update(task, completed=samples),  # noqa: B023 because it is used up in this round
+                    )
+                text = join(final.text for final in finals)
+                click.echo(f"{manifest.session} {batch_transcriber.model}: {text}")
+
+
+async def _manifest(recordings: RecordingStore, session: str) -> Manifest:
+    try:
+        return await recordings.manifest(session)
+    except BlobNotFound as error:
+        raise click.ClickException(f"there is no recording {session}") from error

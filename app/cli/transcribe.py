@@ -1,6 +1,7 @@
 """`parley transcribe`: files to text."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import anyio
@@ -15,7 +16,7 @@ from app.assembly.speech import open_batch_transcriber
 from app.config import read_settings
 from app.domain.audio import SAMPLE_RATE, AudioChunk
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
-from app.media.decode import decode
+from app.media.decode import decode_chunks
 from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.jobs.upload import BatchTranscriber
 
@@ -34,18 +35,18 @@ SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for one result per file.")
 @click.option("--language", help="Spoken language (setting PARLEY_LANGUAGE).")
 def transcribe(files: tuple[Path, ...], form: str, output: Path | None, language: str | None) -> None:
-    """Write down what is said in FILES, of any audio format, with the model for finals."""
+    """Transcribe FILES, of any audio format, with the model for finals."""
     anyio.run(_transcribe, files, form, output, language)
 
 
 async def _transcribe(files: Sequence[Path], form: str, output: Path | None, language: str | None) -> None:
     settings = read_settings(**({} if language is None else {"language": language}))
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    async with open_batch_transcriber(settings) as scribe:
+    async with open_batch_transcriber(settings) as batch_transcriber:
         for file in files:
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
                 task = progress.add_task(file.name, total=await to_thread.run_sync(_samples, file))
-                segments = await _segments(file, scribe, lambda at: progress.update(task, completed=at))  # noqa: B023 because it is used up in this round
+                segments = await _segments(file, batch_transcriber, lambda at: progress.update(task, completed=at))  # noqa: B023 because it is used up in this round
             text = FORMATS[form](segments)
             if output is None:
                 click.echo(text, nl=False)
@@ -54,27 +55,31 @@ async def _transcribe(files: Sequence[Path], form: str, output: Path | None, lan
                 await anyio.Path(output / f"{file.name}{SUFFIX[form]}").write_text(text, encoding="utf-8")
 
 
-async def _segments(file: Path, scribe: BatchTranscriber, reached: Callable[[int], None]) -> list[Segment]:
-    async def audio() -> AsyncGenerator[AudioChunk, None]:
-        pieces, at = decode(file), 0
-        while (pcm := await to_thread.run_sync(lambda: next(pieces, None))) is not None:
-            chunk = AudioChunk(pcm, at)
-            at = chunk.end
-            yield chunk
-            reached(at)
+async def _segments(
+    file: Path, batch_transcriber: BatchTranscriber, on_progress: Callable[[int], None]
+) -> list[Segment]:
+    """What is said in the file; `on_progress` is called with the number of samples that have been read."""
 
-    return [
-        segment
-        async for segment in transcribe_recording(
-            audio(), detector=scribe.detector, transcriber=scribe.transcriber, language=scribe.language
+    async def audio() -> AsyncGenerator[AudioChunk, None]:
+        async with aclosing(decode_chunks(file)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+                on_progress(chunk.end)
+
+    async with aclosing(audio()) as chunks:
+        segments = transcribe_recording(
+            chunks,
+            detector=batch_transcriber.detector,
+            transcriber=batch_transcriber.transcriber,
+            language=batch_transcriber.language,
         )
-    ]
+        return [segment async for segment in segments]
 
 
 def _samples(file: Path) -> int | None:
     """How long the file says it is; None where it does not say."""
     try:
-        with av.open(str(file), "r") as container:
+        with av.open(str(file), "r", metadata_errors="ignore") as container:
             return None if container.duration is None else container.duration * SAMPLE_RATE // av.time_base
     except av.FFmpegError:
         return None  # decoding will say what is wrong

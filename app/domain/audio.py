@@ -1,5 +1,6 @@
 """Sound as the domain sees it: 16 kHz mono signed 16-bit little-endian PCM, cut into chunks."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 SAMPLE_RATE = 16_000
@@ -36,6 +37,13 @@ class AudioChunk:
     def end(self) -> int:
         """The position just behind the last sample."""
         return self.start + self.samples
+
+
+def split_audio(audio: AudioChunk, samples: int) -> Iterator[AudioChunk]:
+    """The same audio in chunks of `samples`, the last one shorter; none where there is no audio."""
+    for at in range(0, audio.samples, samples):
+        pcm = audio.pcm[at * BYTES_PER_SAMPLE : (at + samples) * BYTES_PER_SAMPLE]
+        yield AudioChunk(pcm, audio.start + at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ ParleyError
 │   ├── ProviderDown         cannot be reached, or went away                 retryable
 │   ├── ProviderBusy         has no room now                                 retryable
 │   ├── ProviderRefused      will refuse everyone: credentials, quota
+│   │   └── BlobUnreadable   a blob is there, but damaged, of an unknown format, or under another key
 │   └── ProviderMisbehaved   answered with something it should not           retryable
 ├── NoCapacity               every session slot is taken; another server, or a later moment, may have one
 ├── RequestRefused           this engine cannot serve this request: language, content; nobody is to blame
@@ -84,6 +85,12 @@ class ProviderRefused(ProviderError):
     """Will refuse every request: credentials, quota. The breaker of its route counts it."""
 
     code = "provider_refused"
+
+
+class BlobUnreadable(ProviderRefused):
+    """A blob is there and cannot be read: it is damaged, of an unknown format, or encrypted with another key."""
+
+    code = "unreadable"
 
 
 class ProviderMisbehaved(ProviderError):

@@ -4,18 +4,17 @@ The whole utterance goes up as one WAV file when it has ended; there are no inte
 retried here: the router sends the utterance elsewhere sooner than a retry would help.
 """
 
-import wave
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import anyio
 import httpx
 
-from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk, ms
+from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
 from app.domain.errors import ProviderMisbehaved, ProviderRefused
+from app.domain.recording.wav import wav_header
 from app.domain.routing.load import EngineLoad
 from app.domain.transcript import Hypothesis
 from providers.openai.client import open_client
@@ -81,13 +80,9 @@ class UploadingTranscriber:
 
 
 def _wav(pcm: bytearray) -> bytes:
-    file = BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(BYTES_PER_SAMPLE)
-        out.setframerate(SAMPLE_RATE)
-        out.writeframes(bytes(pcm.ljust(_MIN_BYTES, b"\0")))
-    return file.getvalue()
+    """As a WAV file, with silence behind what is too short."""
+    padded = bytes(pcm.ljust(_MIN_BYTES, b"\0"))
+    return wav_header(len(padded) // BYTES_PER_SAMPLE) + padded
 
 
 @asynccontextmanager

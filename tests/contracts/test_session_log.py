@@ -10,25 +10,25 @@ from storage.aes import AesCipher, cipher_from_key
 from storage.session_log import DiskSessionLog, open_session_log
 
 pytestmark = pytest.mark.anyio
-SEAL = AesCipher(bytes(range(32)))
+CIPHER = AesCipher(bytes(range(32)))
 
 
-@pytest.fixture(params=["plain", "sealed"])
-def seal(request):
-    return SEAL if request.param == "sealed" else None
+@pytest.fixture(params=["plain", "encrypted"])
+def cipher(request):
+    return CIPHER if request.param == "encrypted" else None
 
 
-def opened(folder, seal=None, **options) -> AbstractAsyncContextManager[DiskSessionLog]:
-    return open_session_log(folder=folder, seal=seal, **options)
+def opened(folder, cipher=None, **options) -> AbstractAsyncContextManager[DiskSessionLog]:
+    return open_session_log(folder=folder, cipher=cipher, **options)
 
 
-async def test_records_come_back_in_order(tmp_path, seal):
+async def test_records_come_back_in_order(tmp_path, cipher):
     """From this process and from the next one."""
-    async with opened(tmp_path, seal) as session_log:
+    async with opened(tmp_path, cipher) as session_log:
         await session_log.append("one", "journal", [b"first", b""])
         await session_log.append("one", "journal", [b"third" * 1000])
         assert await session_log.read("one", "journal") == [b"first", b"", b"third" * 1000]
-    async with opened(tmp_path, seal) as session_log:
+    async with opened(tmp_path, cipher) as session_log:
         assert await session_log.read("one", "journal") == [b"first", b"", b"third" * 1000]
         assert await session_log.log_names("one") == ["journal"]
         assert [session for session, _ in await session_log.sessions()] == ["one"]
@@ -43,16 +43,16 @@ async def test_what_was_never_written_is_empty(tmp_path):
         await session_log.remove_session("none")
 
 
-async def test_a_torn_end_is_passed_over_and_cut_off(tmp_path, seal):
+async def test_a_torn_end_is_passed_over_and_cut_off(tmp_path, cipher):
     """At every byte a crash may cut: the whole records are there, and the next one goes behind them."""
-    async with opened(tmp_path, seal) as session_log:
+    async with opened(tmp_path, cipher) as session_log:
         await session_log.append("one", "log", [b"first", b"second"])
     whole = (tmp_path / "one/log").read_bytes()
-    second = len(whole) // 2 if seal is None else whole.index(b"PLYs", 4)
-    second = whole.index(b"PLYr", 4) if seal is None else second
+    second = len(whole) // 2 if cipher is None else whole.index(b"PLYs", 4)
+    second = whole.index(b"PLYr", 4) if cipher is None else second
     for cut in range(second + 1, len(whole)):
         (tmp_path / "one/log").write_bytes(whole[:cut])
-        async with opened(tmp_path, seal) as session_log:
+        async with opened(tmp_path, cipher) as session_log:
             assert await session_log.read("one", "log") == [b"first"]
             await session_log.append("one", "log", [b"again"])
             assert await session_log.read("one", "log") == [b"first", b"again"]
@@ -101,15 +101,15 @@ async def test_two_processes_cannot_share_it(tmp_path):
 
 async def test_nothing_of_it_can_be_read_without_the_key(tmp_path):
     """No words on the disk; without the key, or with another one, it says so instead of losing anything."""
-    async with opened(tmp_path, SEAL) as session_log:
+    async with opened(tmp_path, CIPHER) as session_log:
         await session_log.append("one", "journal", [b"a secret"])
 
     assert b"secret" not in (tmp_path / "one/journal").read_bytes()
-    for seal, words in ((None, "PARLEY_ARCHIVE_KEY is not set"), (AesCipher(bytes(32)), "does not open")):
-        async with opened(tmp_path, seal) as session_log:
+    for cipher, words in ((None, "PARLEY_ARCHIVE_KEY is not set"), (AesCipher(bytes(32)), "does not open")):
+        async with opened(tmp_path, cipher) as session_log:
             with pytest.raises(ProviderRefused, match=words):
                 await session_log.read("one", "journal")
-    async with opened(tmp_path, SEAL) as session_log:
+    async with opened(tmp_path, CIPHER) as session_log:
         assert await session_log.read("one", "journal") == [b"a secret"]
 
 
@@ -117,7 +117,7 @@ async def test_what_was_written_before_there_was_a_key_is_read_with_it(tmp_path)
     """A key may be set at any time."""
     async with opened(tmp_path) as session_log:
         await session_log.append("one", "journal", [b"open"])
-    async with opened(tmp_path, SEAL) as session_log:
+    async with opened(tmp_path, CIPHER) as session_log:
         await session_log.append("one", "journal", [b"closed"])
         assert await session_log.read("one", "journal") == [b"open", b"closed"]
 

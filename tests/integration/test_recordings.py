@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from app.client import open_session
 from app.domain.errors import ProviderBusy, ProviderDown
-from app.media.codec import wav_header
+from app.domain.recording.wav import wav_header
 from app.media.decode import decode
 from storage.google_drive import open_google_drive
 from tests.clips import HANDS

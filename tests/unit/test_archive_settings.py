@@ -8,7 +8,7 @@ from app.assembly.archive import open_archive, open_store
 from app.config import Settings
 from app.domain.audio import AudioChunk
 from app.domain.errors import ProviderRefused, SettingsError
-from app.runtime.recording.session_upload import date_of
+from app.domain.recording.session_id import date_of
 from tests.fakes import SPEECH
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from app.media.mp3 import encode_mp3
+from app.media.encode import encode_mp3
 
 
 def decode(packed: bytes) -> np.ndarray:

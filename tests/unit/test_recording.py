@@ -20,9 +20,9 @@ from app.domain.errors import (
     ProviderRefused,
 )
 from app.domain.recording.manifest import Manifest
+from app.domain.recording.session_id import date_of
 from app.domain.tenant import Tenant
-from app.media.codec import decode_chunk
-from app.runtime.recording.session_upload import date_of
+from app.media.decode import decode_exactly
 from app.runtime.recording.uploader import Uploader
 from app.runtime.service import new_session_id
 from storage.aes import AesCipher
@@ -41,7 +41,13 @@ def noise(seconds: float, seed: int = 0) -> bytes:
 
 
 def quick(session_log, store, **options) -> Uploader:
-    given = {"now": lambda: NOON, "chunk_ms": 1000, "write_every_s": 0.0, "first_pause_s": 0.0, "disk_timeout_s": 0.0}
+    given = {
+        "now": lambda: NOON,
+        "chunk_ms": 1000,
+        "write_interval_s": 0.0,
+        "first_pause_s": 0.0,
+        "disk_timeout_s": 0.0,
+    }
     return Uploader(session_log, store, **{**given, **options})
 
 
@@ -64,7 +70,7 @@ async def assert_whole(store, pcm: bytes, session: str = "one") -> Manifest:
     for chunk in manifest.chunks:
         blob = await store.get(chunk.key)
         assert sha256(blob).hexdigest() == chunk.sha256
-        assert decode_chunk(blob, chunk.end - chunk.start) == pcm[2 * chunk.start : 2 * chunk.end]
+        assert decode_exactly(blob, chunk.end - chunk.start) == pcm[2 * chunk.start : 2 * chunk.end]
     return manifest
 
 
@@ -197,7 +203,7 @@ async def test_damage_on_the_disk_is_silence_in_its_place():
     manifest = await manifest_of(store)
     (chunk,) = manifest.chunks
     assert chunk.lost == ((first, last),)
-    stored = decode_chunk(store.blobs[chunk.key], manifest.samples)
+    stored = decode_exactly(store.blobs[chunk.key], manifest.samples)
     assert stored == pcm[: 2 * first] + bytes(2 * (last - first)) + pcm[2 * last :]
 
 
@@ -313,8 +319,8 @@ async def test_a_reply_lies_beside_the_session():
     whole, broken = (await manifest_of(store)).replies
     assert (whole.turn, whole.text, whole.cancelled, whole.samples) == (1, "Hello there.", None, 16_000)
     assert (broken.turn, broken.text, broken.cancelled, broken.samples) == (2, "Well,", "barge_in", 8_000)
-    assert decode_chunk(store.blobs[whole.key], 16_000) == voice[0] + voice[1]
-    assert decode_chunk(store.blobs[broken.key], 8_000) == voice[2]
+    assert decode_exactly(store.blobs[whole.key], 16_000) == voice[0] + voice[1]
+    assert decode_exactly(store.blobs[broken.key], 8_000) == voice[2]
 
 
 async def test_opus_keeps_the_time():
@@ -328,7 +334,7 @@ async def test_opus_keeps_the_time():
 
     manifest = await manifest_of(store)
     (chunk,) = manifest.chunks
-    heard = decode_chunk(store.blobs[chunk.key], chunk.end)
+    heard = decode_exactly(store.blobs[chunk.key], chunk.end)
     loud = [abs(int.from_bytes(heard[n : n + 2], "little", signed=True)) > 4000 for n in range(0, len(heard), 2)]
     assert loud.index(True) == pytest.approx(20_000, abs=160)
     assert len(heard) == len(click)
@@ -361,7 +367,7 @@ async def test_what_is_too_old_is_deleted_and_the_rest_stays():
             await record(past, noise(0.2), f"old{days}")
 
     uploader = quick(MemorySessionLog(), store, keep_days=30)
-    gone = await uploader.sweep()
+    gone = await uploader.retention.delete_expired()
 
     assert gone == 2
     left = {key.split("/")[2] for key in store.blobs}
@@ -384,10 +390,10 @@ async def test_each_tenants_recordings_are_kept_as_long_as_it_says(tmp_path, eve
         uploader = quick(MemorySessionLog(), store, keep_days=everyones, tenant_keep_days=lambda: own)
         store_read = store.get
         store.get = None
-        gone = await uploader.sweep()
+        gone = await uploader.retention.delete_expired()
         store.get = store_read
 
-        left = {name: [d.session async for d in uploader.recordings.sessions(tenant=name)] for name in tenants}
+        left = {name: [d.session async for d in uploader.recordings.list_refs(tenant=name)] for name in tenants}
         kept = {name: own.get(name, everyones) for name in tenants}
         for name, days in kept.items():
             assert set(left[name]) == {f"{name}{age}" for age in ages if not days or age <= days}, name
@@ -409,7 +415,7 @@ async def test_a_session_that_a_crash_cut_off_keeps_its_tenant():
         await emptied(session_log)
 
     assert (await manifest_of(store)).tenant == "acme"
-    assert [found.tenant async for found in survivor.recordings.sessions()] == ["acme"]
+    assert [found.tenant async for found in survivor.recordings.list_refs()] == ["acme"]
     assert await survivor.owner("one") == "acme"
     assert await survivor.delete("one", "acme")
     assert store.blobs == {}
@@ -430,7 +436,7 @@ async def test_a_recording_from_before_there_were_tenants_is_the_default_ones():
     )
 
     assert await uploader.owner("one") == "default"
-    assert [found.tenant async for found in uploader.recordings.sessions()] == ["default"]
+    assert [found.tenant async for found in uploader.recordings.list_refs()] == ["default"]
 
 
 async def test_a_deleted_recording_leaves_nothing():

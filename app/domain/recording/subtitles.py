@@ -10,7 +10,7 @@ from app.domain.transcript import join
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech in a recording."""
+    """Speech in a recording, and its text."""
 
     start: int
     """Samples from the recording's first."""

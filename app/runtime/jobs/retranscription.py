@@ -1,4 +1,4 @@
-"""An old recording, written down once more by another model; what the first one wrote stays."""
+"""Transcribes an archived recording again with another model; the first transcript stays."""
 
 import re
 from collections.abc import AsyncGenerator, Callable
@@ -14,54 +14,57 @@ from app.domain.recording.manifest import ArchivedFinal, ArchivedTranscript, Man
 from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.jobs.upload import BatchTranscriber
 from app.runtime.recording.recording_store import RecordingStore
-from app.runtime.recording.session_upload import write_manifest
 
 
 async def retranscribe(
-    library: RecordingStore,
+    recordings: RecordingStore,
     manifest: Manifest,
-    scribe: BatchTranscriber,
+    batch_transcriber: BatchTranscriber,
     *,
     now: datetime,
-    reached: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> tuple[ArchivedFinal, ...]:
-    """The new finals, stored under `transcripts/` beside the manifest that names them.
+    """The new finals, stored under `transcripts/` beside the manifest, which names them from then on.
 
-    `reached` is told how many samples have been read. The same model's older transcript is
-    replaced. Raises SettingsError while the session is still going on.
+    `on_progress` is called with the number of samples that have been read. The same model's older
+    transcript is replaced. Raises SettingsError while the session is live, and what RecordingStore raises.
     """
     if manifest.is_live:
         raise SettingsError(f"{manifest.session} is not over yet")
-    async with aclosing(_audio(library, manifest, reached)) as audio:
+    async with aclosing(_audio(recordings, manifest, on_progress)) as audio:
         segments = transcribe_recording(
-            audio, detector=scribe.detector, transcriber=scribe.transcriber, language=scribe.language
+            audio,
+            detector=batch_transcriber.detector,
+            transcriber=batch_transcriber.transcriber,
+            language=batch_transcriber.language,
         )
         async with aclosing(segments) as found:
-            heard = [segment async for segment in found]
+            transcribed = [segment async for segment in found]
     finals = tile(
         (
             ArchivedFinal(s.start, s.end, s.text, utterance=number, speech=(s.start, s.end), language=s.language)
-            for number, s in enumerate(heard, 1)
+            for number, s in enumerate(transcribed, 1)
         ),
         manifest.samples,
     )
-    folder = await library.folder(manifest.session)
-    key = f"{folder}/transcripts/{re.sub(r'[^A-Za-z0-9._-]+', '-', scribe.model)}.json"
-    made = ArchivedTranscript(key, scribe.model, now.isoformat(timespec="milliseconds"))
-    written = msgspec.json.format(msgspec.json.encode({"model": made.model, "made": made.made, "finals": finals}))
-    await library.store.put(key, written, content_type="application/json")
-    others = tuple(transcript for transcript in manifest.transcripts if transcript.key != key)
-    await write_manifest(library.store, folder, replace(manifest, transcripts=(*others, made)))
+    folder = await recordings.folder(manifest.session)
+    key = f"{folder}/transcripts/{re.sub(r'[^A-Za-z0-9._-]+', '-', batch_transcriber.model)}.json"
+    transcript = ArchivedTranscript(key, batch_transcriber.model, now.isoformat(timespec="milliseconds"))
+    content = {"model": transcript.model, "made": transcript.made, "finals": finals}
+    blob = msgspec.json.format(msgspec.json.encode(content))
+    await recordings.store.put(key, blob, content_type="application/json")
+    others = tuple(older for older in manifest.transcripts if older.key != key)
+    await recordings.put_manifest(replace(manifest, transcripts=(*others, transcript)))
     return finals
 
 
 async def _audio(
-    library: RecordingStore, manifest: Manifest, reached: Callable[[int], None]
+    recordings: RecordingStore, manifest: Manifest, on_progress: Callable[[int], None]
 ) -> AsyncGenerator[AudioChunk, None]:
     at = 0
-    async with aclosing(library.read_pcm(manifest)) as pieces:
+    async with aclosing(recordings.read_pcm(manifest)) as pieces:
         async for pcm in pieces:
             chunk = AudioChunk(pcm, at)
             at = chunk.end
             yield chunk
-            reached(at)
+            on_progress(at)

@@ -1,19 +1,26 @@
-"""What the spool says about a session, beside its sound: a line for each thing that happened."""
+"""The session journal: what happened in one session, decoded from its two event logs in the session log.
+
+The recorder writes `journal`, the uploader `stored`, so that each log has one writer. An
+entry is a JSON object; its tag and fields are a stored format.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
 import msgspec
+from anyio import to_thread
 
-from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.recording.manifest import ArchivedChunk, ArchivedFinal, ArchivedReply, Manifest, tile
 from app.domain.tenant import OPEN
 from app.runtime.recording.session_log import SessionLog
 
 JOURNAL, STORED = "journal", "stored"
-"""The recorder writes the one, the uploader the other; so each log has one writer."""
+"""Names of the two event logs."""
 AUDIO, REPLY = "audio-", "reply-"
+"""Prefixes of the logs of audio: of the user by first sample, of the replies by number."""
+UNFINISHED = "unfinished"
+"""`cancelled` of a reply that was under way when the process died: its text is lost, its audio is kept."""
 
 
 class SessionOpened(msgspec.Struct, frozen=True, tag="opened"):
@@ -47,11 +54,6 @@ class ReplyStored(msgspec.Struct, frozen=True, tag="reply"):
     sha256: str
 
 
-def sound(start: int, pcm: bytes) -> bytes:
-    """A record of audio: the session's sample it begins at, and the samples."""
-    return start.to_bytes(8, "little") + pcm
-
-
 Entry: TypeAlias = SessionOpened | FinalLogged | ReplyLogged | SessionEnded | ChunkStored | ReplyStored
 encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Entry)
@@ -59,18 +61,20 @@ _decoder = msgspec.json.Decoder(Entry)
 
 @dataclass(slots=True)
 class SessionJournal:
-    """One session, as far as the spool knows it."""
+    """The decoded entries of one session."""
 
     opened: SessionOpened | None = None
     ended: str | None = None
     finals: list[ArchivedFinal] = field(default_factory=list)
     replies: dict[int, ArchivedReply] = field(default_factory=dict)
+    """Replies that are over, by number."""
     chunks: dict[int, ArchivedChunk] = field(default_factory=dict)
-    """Those that are stored, by their first sample."""
-    voices: dict[int, ReplyStored] = field(default_factory=dict)
-    """Replies whose sound is stored."""
+    """Chunks in the blob store, by their first sample."""
+    reply_audio: dict[int, ReplyStored] = field(default_factory=dict)
+    """Replies whose audio is in the blob store, by number."""
 
-    def take(self, entry: Entry) -> None:
+    def apply(self, entry: Entry) -> None:
+        """Take in one entry. The same entry twice is no error, except for finals."""
         match entry:
             case SessionOpened():
                 self.opened = entry
@@ -83,15 +87,16 @@ class SessionJournal:
             case ChunkStored(chunk):
                 self.chunks[chunk.start] = chunk
             case ReplyStored(number):
-                self.voices[number] = entry
+                self.reply_audio[number] = entry
             case _:
                 assert_never(entry)
 
     def manifest(self, *, is_live: bool) -> Manifest:
-        """What is stored of the session, and what was said in it."""
+        """The manifest of what is in the blob store. `opened` must be there."""
         assert self.opened is not None
         chunks = tuple(chunk for _, chunk in sorted(self.chunks.items()))
         samples = chunks[-1].end if chunks else 0
+        numbers = sorted(self.replies if is_live else self.replies.keys() | self.reply_audio.keys())
         return Manifest(
             self.opened.session,
             self.opened.started,
@@ -100,47 +105,51 @@ class SessionJournal:
             samples=samples,
             chunks=chunks,
             finals=tile(self.finals, samples),
-            replies=tuple(self._with_voice(number, reply) for number, reply in sorted(self.replies.items())),
+            replies=tuple(self._reply(number) for number in numbers),
             audio=self.opened.audio,
             tenant=self.opened.tenant,
         )
 
-    def _with_voice(self, number: int, reply: ArchivedReply) -> ArchivedReply:
-        voice = self.voices.get(number)
-        return replace(reply, key=voice.key, samples=voice.samples, sha256=voice.sha256) if voice else reply
+    def _reply(self, number: int) -> ArchivedReply:
+        reply = self.replies.get(number) or ArchivedReply(self._newest_turn, "", cancelled=UNFINISHED)
+        audio = self.reply_audio.get(number)
+        return replace(reply, key=audio.key, samples=audio.samples, sha256=audio.sha256) if audio else reply
+
+    @property
+    def _newest_turn(self) -> int:
+        return max((final.turn or 0 for final in self.finals), default=0)
+
+
+@dataclass(slots=True)
+class JournalReader:
+    """Follows one session's journal: each refresh reads what was appended since the one before, and no more."""
+
+    session_log: SessionLog
+    session: str
+    journal: SessionJournal = field(default_factory=SessionJournal)
+    _offset: int = 0
+    """In the log `journal`."""
+    _has_stored: bool = False
+
+    async def refresh(self) -> SessionJournal:
+        """The journal up to now. Raises a ProviderError, or msgspec.DecodeError for what is no entry."""
+        records, offset = await self.session_log.read_from(self.session, JOURNAL, self._offset)
+        stored = [] if self._has_stored else await self.session_log.read(self.session, STORED)
+        for entry in await to_thread.run_sync(_decode, [*records, *stored]):
+            self.journal.apply(entry)
+        self._offset, self._has_stored = offset, True
+        return self.journal
+
+    async def append_stored(self, entry: ChunkStored | ReplyStored) -> None:
+        """Log and apply what the uploader, which is the one writer of `stored`, has put into the blob store."""
+        await self.session_log.append(self.session, STORED, [encode(entry)])
+        self.journal.apply(entry)
+
+
+def _decode(records: Sequence[bytes]) -> list[Entry]:
+    return [_decoder.decode(record) for record in records]
 
 
 async def read_journal(session_log: SessionLog, session: str) -> SessionJournal:
-    """Everything both logs say."""
-    journal = SessionJournal()
-    for log in (JOURNAL, STORED):
-        for record in await session_log.read(session, log):
-            journal.take(_decoder.decode(record))
-    return journal
-
-
-@dataclass(frozen=True, slots=True)
-class AssembledAudio:
-    pcm: bytes
-    lost: tuple[tuple[int, int], ...]
-    """Samples that are silence because their record was damaged."""
-
-
-def assembled(records: Sequence[bytes], start: int, end: int | None) -> AssembledAudio:
-    """The audio from `start` on, to `end` where it is known, each sample in its place."""
-    pcm = bytearray()
-    lost: list[tuple[int, int]] = []
-    for record in records:
-        at = int.from_bytes(record[:8], "little")
-        _fill(pcm, lost, start, at)
-        pcm += record[8:]
-    if end is not None:
-        _fill(pcm, lost, start, end)
-    return AssembledAudio(bytes(pcm), tuple(lost))
-
-
-def _fill(pcm: bytearray, lost: list[tuple[int, int]], start: int, to: int) -> None:
-    here = start + len(pcm) // BYTES_PER_SAMPLE
-    if here < to:
-        lost.append((here, to))
-        pcm += bytes((to - here) * BYTES_PER_SAMPLE)
+    """The journal as both logs have it now; empty where there are none."""
+    return await JournalReader(session_log, session).refresh()

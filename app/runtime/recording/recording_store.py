@@ -1,4 +1,4 @@
-"""What is in the store: sessions by id and by day, their manifests, their sound."""
+"""Finds, reads and deletes recordings in the blob store."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -8,31 +8,36 @@ import msgspec
 from anyio import to_thread
 
 from app.domain.audio import BYTES_PER_SAMPLE
-from app.domain.errors import BlobNotFound
+from app.domain.errors import BlobNotFound, BlobUnreadable, ClientError
 from app.domain.ports import BlobStore
-from app.domain.recording.manifest import ArchivedChunk, Manifest
+from app.domain.recording.blob_keys import index_key, index_prefix, manifest_key, session_folder
+from app.domain.recording.manifest import FORMAT, Manifest
+from app.domain.recording.session_id import date_of, parse_session_id
 from app.domain.tenant import OPEN
-from app.media.codec import decode_chunk
-from app.runtime.recording.session_upload import date_of, index_key, index_prefix
+from app.media.decode import decode_exactly
+from app.runtime.recording.session_upload import encode_manifest
 
 _manifest = msgspec.json.Decoder(Manifest)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RecordingRef:
-    """A session, as the index has it."""
+    """A session in the index of the store."""
 
     day: str
+    """ISO 8601."""
     session: str
     tenant: str = OPEN.name
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingStore:
+    """Every method raises what the blob store raises: ProviderErrors, and BlobNotFound where it is said."""
+
     store: BlobStore
 
-    async def sessions(self, *, tenant: str | None = None, date: str = "") -> AsyncGenerator[RecordingRef, None]:
-        """Every session of a tenant, or of all, and of a day, or of all; each tenant's in the order of their days."""
+    async def list_refs(self, *, tenant: str | None = None, date: str = "") -> AsyncGenerator[RecordingRef, None]:
+        """Sessions of a tenant, or of all, and of a day, or of all; each tenant's in the order of their days."""
         prefixes = ("index/", "tenants/") if tenant is None else (index_prefix(tenant),)
         for prefix in prefixes:
             within = prefix if prefix == "tenants/" else f"{prefix}{date}"
@@ -43,38 +48,57 @@ class RecordingStore:
                         yield RecordingRef(day, session, *owner)
 
     async def folder(self, session: str) -> str:
-        """Raises BlobNotFound."""
+        """The prefix of the session's blobs. Raises BlobNotFound."""
+        session = parse_session_id(session)
         if day := date_of(session):
-            return f"sessions/{day}/{session}"
-        async with aclosing(self.sessions()) as sessions:
-            async for found in sessions:
+            return session_folder(session, day)
+        async with aclosing(self.list_refs()) as refs:
+            async for found in refs:
                 if found.session == session:
-                    return f"sessions/{found.day}/{session}"
+                    return session_folder(session, found.day)
         raise BlobNotFound(session)
 
-    async def manifest_at(self, day: str, session: str) -> Manifest:
-        """Raises BlobNotFound."""
-        return _manifest.decode(await self.store.get(f"sessions/{day}/{session}/manifest.json"))
-
     async def manifest(self, session: str) -> Manifest:
-        """Raises BlobNotFound."""
-        return _manifest.decode(await self.store.get(f"{await self.folder(session)}/manifest.json"))
+        """Raises BlobNotFound; BlobUnreadable where it is damaged, of a later format or under another key."""
+        return await self._read_manifest(await self.folder(session))
+
+    async def manifest_at(self, ref: RecordingRef) -> Manifest:
+        """The same, without a search for the day."""
+        return await self._read_manifest(session_folder(ref.session, ref.day))
+
+    async def _read_manifest(self, folder: str) -> Manifest:
+        key = manifest_key(folder)
+        blob = await self.store.get(key)
+        try:
+            manifest = await to_thread.run_sync(_manifest.decode, blob)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BlobUnreadable("archive", f"{key} is no manifest: {error}") from error
+        if manifest.format > FORMAT:
+            raise BlobUnreadable("archive", f"{key} has format {manifest.format}; this version reads {FORMAT}")
+        return manifest
+
+    async def put_manifest(self, manifest: Manifest) -> None:
+        """Replace the manifest of a session that is over. Raises BlobNotFound where there is none."""
+        key = manifest_key(await self.folder(manifest.session))
+        blob = await to_thread.run_sync(encode_manifest, manifest)
+        await self.store.put(key, blob, content_type="application/json")
 
     async def read_pcm(self, manifest: Manifest, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The samples from start to end, a chunk at a time."""
+        """PCM of the samples [start, end), a chunk at a time. Raises BlobNotFound, BlobUnreadable."""
         end = manifest.samples if end is None else min(end, manifest.samples)
         for chunk in manifest.chunks:
             if chunk.start < end and start < chunk.end:
-                pcm = await self._chunk(chunk)
+                pcm = await self.read_audio_blob(chunk.key, chunk.end - chunk.start)
                 first, last = max(start, chunk.start) - chunk.start, min(end, chunk.end) - chunk.start
                 yield pcm[first * BYTES_PER_SAMPLE : last * BYTES_PER_SAMPLE]
 
-    async def _chunk(self, chunk: ArchivedChunk) -> bytes:
-        return await self.read_blob(chunk.key, chunk.end - chunk.start)
-
-    async def read_blob(self, key: str, samples: int) -> bytes:
-        """One blob of sound as PCM, of this many samples. Raises BlobNotFound."""
-        return await to_thread.run_sync(decode_chunk, await self.store.get(key), samples)
+    async def read_audio_blob(self, key: str, samples: int) -> bytes:
+        """One blob of audio as PCM, of this many samples. Raises BlobNotFound, BlobUnreadable."""
+        blob = await self.store.get(key)
+        try:
+            return await to_thread.run_sync(decode_exactly, blob, samples)
+        except ClientError as error:
+            raise BlobUnreadable("archive", f"{key} is damaged") from error
 
     async def delete(self, session: str, tenant: str) -> bool:
         """Delete every blob of this tenant's session, the manifest and the index last; False where there is none."""
@@ -83,8 +107,8 @@ class RecordingStore:
         except BlobNotFound:
             return False
         async with aclosing(self.store.keys(f"{folder}/")) as keys:
-            doomed = sorted([key async for key in keys], key=lambda key: key.endswith("/manifest.json"))
-        for key in doomed:
+            blobs = sorted([key async for key in keys], key=lambda key: key.endswith("/manifest.json"))
+        for key in blobs:
             await self.store.delete(key)
         await self.store.delete(index_key(folder, tenant))
-        return bool(doomed)
+        return bool(blobs)

@@ -1,29 +1,31 @@
-"""From the local disk into the store: behind the sessions, and through every failure of the store."""
+"""Uploads sessions from the session log to the blob store: behind the sessions, through every failure of the store."""
 
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 import anyio
 import structlog
 
-from app.domain.errors import BlobNotFound, ParleyError, ProviderError
+from app.domain.errors import BlobNotFound, BlobUnreadable, ProviderError
 from app.domain.ports import BlobStore
+from app.domain.recording.session_id import parse_session_id
 from app.domain.tenant import OPEN, Tenant
 from app.runtime.recording import journal as jr
-from app.runtime.recording.journal import read_journal
-from app.runtime.recording.recorder import WRITE_EVERY_S, Recorder, ignore_acknowledgement
-from app.runtime.recording.recording_store import RecordingRef, RecordingStore
+from app.runtime.recording.journal import JournalReader, read_journal
+from app.runtime.recording.recorder import WRITE_INTERVAL_S, Recorder, ignore_acknowledgement
+from app.runtime.recording.recording_store import RecordingStore
+from app.runtime.recording.retention import Retention
 from app.runtime.recording.session_log import SessionLog
 from app.runtime.recording.session_upload import SessionUpload
+from app.runtime.supervision import report_defect, run_in_background
 
 AudioFormat = Literal["flac", "opus"]
-LAST_UPLOADS_S = 10.0
-"""How long the end of the process waits for a store that answers; the rest waits for the next start."""
-SWEEP_EVERY_S = 3600.0
+DRAIN_TIMEOUT_S = 10.0
+"""How long the end of the process waits for a store that answers; the rest is uploaded at the next start."""
 
 _log = structlog.get_logger("parley.archive")
 
@@ -37,13 +39,13 @@ class UploaderStatus:
     """What an operator wants to know."""
 
     waiting: int
-    """Sessions that are not whole in the store, the living ones included."""
+    """Sessions that are not whole in the store, live ones included."""
     bytes: int
-    """On the local disk."""
+    """In the session log."""
     oldest_s: float
     """How long the oldest of them waits for the store."""
     full: bool
-    """New sessions are refused."""
+    """New sessions are refused, because the session log or its disk is full."""
     error: str | None
     """The code of the store's last failure, until it works again."""
 
@@ -55,38 +57,55 @@ class Uploader:
     now: Callable[[], datetime] = utc_now
     jitter: Callable[[], float] = random.random
     archive_by_default: bool = True
-    """Whether a session that does not say is kept, where its tenant does not say either."""
+    """Whether a session that does not say is recorded, where its tenant does not say either."""
     audio: AudioFormat = "flac"
     chunk_ms: int = 10_000
-    write_every_s: float = WRITE_EVERY_S
+    write_interval_s: float = WRITE_INTERVAL_S
     disk_timeout_s: float = 30.0
     keep_days: int = 0
     """0: for ever."""
     tenant_keep_days: Callable[[], Mapping[str, int]] = dict
     """The same, for tenants that have their own."""
-    uploads_at_once: int = 16
+    concurrent_uploads: int = 16
     first_pause_s: float = 0.5
     """After a failure; each further one doubles it."""
     longest_pause_s: float = 60.0
     live_sessions: set[str] = field(default_factory=set)
     error: ProviderError | None = None
+    """The store's last failure, until it works again."""
     _due: dict[str, float] = field(default_factory=dict)
-    """Sessions with something to store, and since when; in the order they are served."""
-    _busy: dict[str, float] = field(default_factory=dict)
-    _stuck: dict[str, float] = field(default_factory=dict)
+    """Sessions with something to upload, and since when; in the order they are served."""
+    _uploading: dict[str, float] = field(default_factory=dict)
+    _defective: dict[str, float] = field(default_factory=dict)
+    """Sessions whose logs cannot be uploaded, whatever the store does; they stay for the next start."""
+    _uploads: dict[str, SessionUpload] = field(default_factory=dict)
+    """Of live sessions."""
     _failures: int = 0
+    """Of the store, in a row."""
     _changed: anyio.Event = field(default_factory=anyio.Event)
 
     @property
     def has_space(self) -> bool:
+        """Whether one more session may begin."""
         return self.session_log.has_space
 
     @property
     def recordings(self) -> RecordingStore:
         return RecordingStore(self.store)
 
+    @property
+    def retention(self) -> Retention:
+        return Retention(
+            self.recordings,
+            self.delete,
+            self.live_sessions.__contains__,
+            self.now,
+            self.keep_days,
+            self.tenant_keep_days,
+        )
+
     def status(self) -> UploaderStatus:
-        waiting = self._stuck | self._due | self._busy
+        waiting = self._defective | self._due | self._uploading
         oldest = min(waiting.values(), default=anyio.current_time())
         return UploaderStatus(
             waiting=len(self.live_sessions | waiting.keys()),
@@ -100,16 +119,19 @@ class Uploader:
     async def record_session(
         self, session: str, tenant: Tenant = OPEN, *, acknowledge: Callable[[int], None] = ignore_acknowledgement
     ) -> AsyncGenerator[Recorder, None]:
-        """Record a session; what is left at the end is written even when the session is cancelled."""
+        """Record a session; what is left at the end is written even when the session is cancelled.
+
+        Raises an ExceptionGroup with a ProviderError where audio was lost, because the disk stayed full or failed.
+        """
         recorder = Recorder(
             self.session_log,
             jr.SessionOpened(session, _iso(self.now()), self.audio, tenant.name),
             enabled=self.archive_by_default if tenant.archive is None else tenant.archive,
             chunk_ms=self.chunk_ms,
-            write_every_s=self.write_every_s,
+            write_interval_s=self.write_interval_s,
             disk_timeout_s=self.disk_timeout_s,
             acknowledge=acknowledge,
-            chunk_closed=lambda: self._is_due(session),
+            on_chunk_closed=lambda: self._schedule(session),
         )
         self.live_sessions.add(session)
         try:
@@ -123,50 +145,49 @@ class Uploader:
                     tasks.cancel_scope.cancel()
         finally:
             self.live_sessions.remove(session)
-            if recorder.written:
-                self._is_due(session)
+            if recorder.durable_samples:
+                self._schedule(session)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
-        """Store what an earlier process left, then what this one records; until the end."""
-        for session, age in await self.session_log.sessions():
-            self._is_due(session, anyio.current_time() - age)
-        async with anyio.create_task_group() as tasks:
-            for _ in range(self.uploads_at_once):
-                tasks.start_soon(self._upload_for_ever)
-            tasks.start_soon(self._sweep_for_ever)
+        """Upload what an earlier process left, then what this one records; until the end of the context."""
+        for session, age_s in await self.session_log.sessions():
+            self._schedule(session, anyio.current_time() - age_s)
+        tasks = {f"upload {number}": self._upload_loop for number in range(self.concurrent_uploads)}
+        async with run_in_background({**tasks, "retention": self.retention.run}):
             try:
                 yield
             finally:
-                with anyio.move_on_after(LAST_UPLOADS_S, shield=True):
+                with anyio.move_on_after(DRAIN_TIMEOUT_S, shield=True):
                     await self.wait_until_idle()
-                tasks.cancel_scope.cancel()
 
     async def wait_until_idle(self) -> None:
-        """Until everything that is over is stored, or the store fails."""
-        while (self._due or self._busy) and not self.error:
+        """Return when everything that is due is uploaded, or the store fails."""
+        while (self._due or self._uploading) and not self.error:
             await self._changed.wait()
 
     async def owner(self, session: str) -> str | None:
-        """The name of the tenant it belongs to; None where nothing is known of it. Raises a ProviderError."""
-        if opened := (await read_journal(self.session_log, session)).opened:
-            return opened.tenant
+        """The name of the tenant a session belongs to; None where there is no such session. Raises a ProviderError."""
         try:
+            session = parse_session_id(session)
+            if opened := (await read_journal(self.session_log, session)).opened:
+                return opened.tenant
             return (await self.recordings.manifest(session)).tenant
         except BlobNotFound:
             return None
 
     async def delete(self, session: str, tenant: str) -> bool:
-        """Remove every trace of a tenant's session that is over; False where there was none. Raises a ProviderError."""
+        """Delete every trace of a tenant's session that is over; False where there was none. Raises a ProviderError."""
         self._due.pop(session, None)
-        while session in self._busy:
+        while session in self._uploading:
             await self._changed.wait()
         self._due.pop(session, None)
-        spooled = await self.session_log.log_names(session)
+        self._uploads.pop(session, None)
+        logs = await self.session_log.log_names(session)
         await self.session_log.remove_session(session)
-        return await self.recordings.delete(session, tenant) or bool(spooled)
+        return await self.recordings.delete(session, tenant) or bool(logs)
 
-    def _is_due(self, session: str, since: float | None = None) -> None:
+    def _schedule(self, session: str, since: float | None = None) -> None:
         self._due.setdefault(session, anyio.current_time() if since is None else since)
         self._notify()
 
@@ -174,67 +195,58 @@ class Uploader:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def _upload_for_ever(self) -> None:
+    async def _upload_loop(self) -> None:
         while True:
             session = await self._next()
             failed = False
             try:
-                await SessionUpload(
-                    self.session_log, self.store, session, session in self.live_sessions, self._store_works
-                ).run()
+                await self._upload(session)
+            except BlobUnreadable as error:
+                self._defective[session] = self._uploading[session]
+                _log.error("session log cannot be read", session=session, message=str(error))
             except ProviderError as error:
                 failed = True
                 if self._failures == 0:
                     _log.warning("store fails", kind=type(error).__name__, message=str(error))
                 self._failures, self.error = self._failures + 1, error
-            except Exception:  # noqa: BLE001 because one session that cannot be stored must not stop the others; it is tried again at the next start
-                self._stuck[session] = self._busy[session]
-                _log.exception("session cannot be stored", session=session)
+            except Exception as error:  # noqa: BLE001 because one defective session must not stop the others; it is tried again at the next start
+                self._defective[session] = self._uploading[session]
+                self._uploads.pop(session, None)
+                report_defect("upload", error, session=session)
             else:
                 self._store_works()
             finally:
-                since = self._busy.pop(session)
+                since = self._uploading.pop(session)
                 if failed:
                     self._due[session] = min(since, self._due.get(session, since))
                 self._notify()
             if failed:
-                pause = min(self.longest_pause_s, self.first_pause_s * 2 ** min(self._failures, 16))
-                await anyio.sleep(pause * (0.5 + self.jitter() / 2))
+                pause_s = min(self.longest_pause_s, self.first_pause_s * 2 ** min(self._failures, 16))
+                await anyio.sleep(pause_s * (0.5 + self.jitter() / 2))
+
+    async def _upload(self, session: str) -> None:
+        is_live = session in self.live_sessions
+        reader = JournalReader(self.session_log, session)
+        upload = self._uploads.setdefault(
+            session, SessionUpload(self.session_log, self.store, reader, self._store_works)
+        )
+        try:
+            await upload.run(is_live=is_live)
+        finally:
+            if not is_live:  # because what waits for a store that is down waits on the disk, not in memory
+                self._uploads.pop(session, None)
 
     def _store_works(self) -> None:
         self._failures, self.error = 0, None
 
     async def _next(self) -> str:
-        """The next session nobody stores at the moment."""
+        """The next session that no other task uploads at the moment."""
         while True:
             for session in self._due:
-                if session not in self._busy:
-                    self._busy[session] = self._due.pop(session)
+                if session not in self._uploading:
+                    self._uploading[session] = self._due.pop(session)
                     return session
             await self._changed.wait()
-
-    async def _sweep_for_ever(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except ParleyError as error:
-                _log.warning("old recordings stay", message=str(error))
-            await anyio.sleep(SWEEP_EVERY_S)
-
-    async def sweep(self) -> int:
-        """Delete what is older than it may be; how many."""
-        own = self.tenant_keep_days()
-        if not self.keep_days and not any(own.values()):
-            return 0
-        async with aclosing(self.recordings.sessions()) as sessions:
-            old = [found async for found in sessions if self._is_old(found, own.get(found.tenant, self.keep_days))]
-        for found in old:
-            await self.delete(found.session, found.tenant)
-        return len(old)
-
-    def _is_old(self, found: RecordingRef, days: int) -> bool:
-        oldest = (self.now() - timedelta(days=days)).date().isoformat()
-        return days > 0 and found.day < oldest and found.session not in self.live_sessions
 
 
 def _iso(moment: datetime) -> str:

@@ -13,7 +13,7 @@ from math import inf
 import anyio
 import structlog
 
-from app.domain.audio import AudioChunk, ms, seconds
+from app.domain.audio import AudioChunk, ms, seconds, split_audio
 from app.domain.errors import ParleyError
 from app.domain.ports import Clock, Reporting, Transcriber
 from app.domain.routing.circuit_breaker import BreakerState
@@ -199,8 +199,8 @@ class ProbeClip:
     """Samples an engine has asked for."""
 
     async def chunks(self) -> AsyncGenerator[AudioChunk, None]:
-        for at in range(0, len(self.pcm), 2 * ms(100)):
-            yield (chunk := AudioChunk(self.pcm[at : at + 2 * ms(100)], at // 2))
+        for chunk in split_audio(AudioChunk(self.pcm, 0), ms(100)):
+            yield chunk
             self.taken = chunk.end
 
 

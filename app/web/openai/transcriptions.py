@@ -17,7 +17,7 @@ from litestar.enums import MediaType, RequestEncodingType
 from litestar.exceptions import HTTPException
 from litestar.params import Body
 
-from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds
+from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds, split_audio
 from app.domain.errors import ClientError, ParleyError, ProviderBusy, ProviderRefused
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.domain.transcript import Hypothesis
@@ -183,5 +183,5 @@ async def _unless_gone(request: Request[Any, Any, Any], work: Callable[[], Await
 
 
 async def _once(audio: AudioChunk) -> AsyncGenerator[AudioChunk, None]:
-    for at in range(0, audio.samples, _PIECE):
-        yield AudioChunk(audio.pcm[2 * at : 2 * (at + _PIECE)], at)
+    for chunk in split_audio(audio, _PIECE):
+        yield chunk

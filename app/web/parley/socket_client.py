@@ -13,7 +13,7 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
-from app.media.mp3 import encode_mp3
+from app.media.encode import encode_mp3
 from app.runtime.dialog.outbox import AudioAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
 from app.web.auth.middleware import accept

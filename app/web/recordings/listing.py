@@ -1,25 +1,28 @@
-"""Which recordings there are."""
+"""`GET /recordings`: the list, page by page, with filters."""
 
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
+import structlog
 from litestar import Request, get
 from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 
 from app.domain.audio import seconds
-from app.domain.errors import BlobNotFound
+from app.domain.errors import BlobNotFound, BlobUnreadable
 from app.domain.recording.manifest import Manifest
 from app.domain.tenant import Tenant
 from app.runtime.recording.recording_store import RecordingRef
 from app.web.recordings.access import recordings_of
 
-LOOKS = 4
-"""So many times the page's length is looked through for a page; what fits less often comes with the next page."""
+MAX_READ_PER_ITEM = 4
+"""Manifests read for a page, per item of its length; what matches less often comes with the next page."""
+
+_log = structlog.get_logger("parley.recordings")
 
 
 @get("/")
-async def recordings(
+async def list_recordings(
     state: State,
     request: Request[Tenant, Any, Any],
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
@@ -33,36 +36,43 @@ async def recordings(
 ) -> dict[str, Any]:
     """The newest first. `next` is the `before` of the next page; a page may hold fewer than asked for.
 
-    An operator sees those of all tenants, or of the one it names; everyone else its own.
+    An operator sees those of all tenants, or of the one it names; everyone else its own. A
+    recording whose manifest cannot be read is left out and counted in `unreadable`.
     """
-    known = await _known(state, request.user, tenant, since or "", until or "9999")
+    known = await _visible(state, request.user, tenant, since or "", until or "9999")
     if before:
         cursor = tuple(before.split("/", 1))
-        known = [found for found in known if (found.day, found.session) < cursor]
+        known = [ref for ref in known if (ref.day, ref.session) < cursor]
     page: list[dict[str, Any]] = []
-    looked = 0
-    for looked, found in enumerate(known[: LOOKS * limit], 1):  # noqa: B007 because it is needed behind the loop
-        with suppress(BlobNotFound):  # begun, and nothing of it is stored yet
-            manifest = await recordings_of(state).manifest_at(found.day, found.session)
-            if _fits(manifest, text, route, kind):
-                page.append(_summary(manifest))
+    read = unreadable = 0
+    for read, ref in enumerate(known[: MAX_READ_PER_ITEM * limit], 1):  # noqa: B007 because it is needed behind the loop
+        try:
+            manifest = await recordings_of(state).manifest_at(ref)
+        except BlobNotFound:
+            continue  # begun, and nothing of it is stored yet
+        except BlobUnreadable as error:
+            unreadable += 1
+            _log.warning("manifest cannot be read", session=ref.session, message=str(error))
+            continue
+        if _matches(manifest, text, route, kind):
+            page.append(_summary(manifest))
         if len(page) == limit:
             break
-    last = known[looked - 1] if looked < len(known) else None
-    return {"recordings": page, "next": last and f"{last.day}/{last.session}"}
+    last = known[read - 1] if read < len(known) else None
+    return {"recordings": page, "next": last and f"{last.day}/{last.session}", "unreadable": unreadable}
 
 
-async def _known(state: State, user: Tenant, asked: str | None, since: str, until: str) -> list[RecordingRef]:
+async def _visible(state: State, user: Tenant, asked: str | None, since: str, until: str) -> list[RecordingRef]:
     """What this user may see of what it asks for; the newest first."""
     if not user.operator and asked not in (None, user.name):
         return []
-    whose = asked if user.operator else user.name
+    owner = asked if user.operator else user.name
     day = since if since == until else ""
-    async with aclosing(recordings_of(state).sessions(tenant=whose, date=day)) as sessions:
-        return sorted([found async for found in sessions if since <= found.day <= until], reverse=True)
+    async with aclosing(recordings_of(state).list_refs(tenant=owner, date=day)) as refs:
+        return sorted([ref async for ref in refs if since <= ref.day <= until], reverse=True)
 
 
-def _fits(manifest: Manifest, text: str | None, route: str | None, kind: str | None) -> bool:
+def _matches(manifest: Manifest, text: str | None, route: str | None, kind: str | None) -> bool:
     return (
         (text is None or any(text.casefold() in final.text.casefold() for final in manifest.finals))
         and (route is None or any(final.route == route for final in manifest.finals))

@@ -1,25 +1,33 @@
-"""All of it, under one roof."""
+"""Router for `/recordings`: handlers, origin guard, error mapping."""
 
 from litestar import Router
 
 from app.web.recordings.access import GUARDS
 from app.web.recordings.create import create
-from app.web.recordings.listing import recordings
-from app.web.recordings.reading import audio, forget, links, manifest, reply_audio, utterance, utterance_audio
-from app.web.recordings.uploads import append, begin, drop, offset
+from app.web.recordings.listing import list_recordings
+from app.web.recordings.recording import (
+    get_audio,
+    get_links,
+    get_manifest,
+    get_reply_audio,
+    get_utterance,
+    get_utterance_audio,
+    remove,
+)
+from app.web.recordings.uploads import append_to_upload, create_upload, delete_upload, upload_offset
 
-uploads = Router("/uploads", route_handlers=[begin, offset, append, drop])
+uploads = Router("/uploads", route_handlers=[create_upload, upload_offset, append_to_upload, delete_upload])
 router = Router(
     "/recordings",
     route_handlers=[
-        recordings,
-        manifest,
-        audio,
-        utterance,
-        utterance_audio,
-        reply_audio,
-        links,
-        forget,
+        list_recordings,
+        get_manifest,
+        get_audio,
+        get_utterance,
+        get_utterance_audio,
+        get_reply_audio,
+        get_links,
+        remove,
         create,
         uploads,
     ],

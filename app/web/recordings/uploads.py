@@ -1,9 +1,8 @@
-"""Uploads that can be resumed: the core of tus 1.0 with creation and termination, so that its clients are ours."""
+"""Resumable uploads: the core of tus 1.0 with its creation and termination extensions, so that tus clients work."""
 
-from functools import partial
+from contextlib import ExitStack
 from typing import Any
 
-from anyio import to_thread
 from litestar import Request, Response, delete, patch, post, route
 from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
@@ -12,71 +11,67 @@ from litestar.params import FromPath
 from app.domain.errors import BlobNotFound, ClientError, ClientFault, ProviderBusy
 from app.domain.tenant import Tenant
 from app.runtime.recording.resumable_uploads import ResumableUploads
-from app.runtime.service import new_session_id
 from app.web.recordings.access import service_of
-from app.web.recordings.create import refusal, run_unattended, transcribe_upload
+from app.web.recordings.job import UploadJob, reserve_slot
 
 VERSION = {"tus-resumable": "1.0.0"}
+_MAX_DIGITS = 15
 
 
 @post("/", status_code=201)
-async def begin(state: State, request: Request[Tenant, Any, Any]) -> Response[None]:
-    """Say how long the file is (`Upload-Length`); the address to send it to comes back."""
-    name = await _files(state).begin(_number(request, "upload-length"), request.user.name)
+async def create_upload(state: State, request: Request[Tenant, Any, Any]) -> Response[None]:
+    """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
+    name = await _uploads(state).create(_byte_count(request, "upload-length"), request.user.name)
     return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{name}"})
 
 
 @route("/{name:str}", http_method="HEAD", status_code=200)
-async def offset(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> Response[None]:
+async def upload_offset(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> Response[None]:
     """How many bytes of it are here (`Upload-Offset`)."""
-    here, length = await _files(state, request.user, name).offset(name)
-    told = {"upload-offset": str(here), "upload-length": str(length), "cache-control": "no-store"}
-    return Response(None, headers={**VERSION, **told})
+    offset, length = await _uploads(state, request.user, name).offset(name)
+    headers = {"upload-offset": str(offset), "upload-length": str(length), "cache-control": "no-store"}
+    return Response(None, headers={**VERSION, **headers})
 
 
 @patch("/{name:str}", status_code=204, request_max_body_size=None)
-async def append(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> Response[None]:
-    """The bytes from `Upload-Offset` on. With the last one the recording begins to be written down.
+async def append_to_upload(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> Response[None]:
+    """The bytes from `Upload-Offset` on. With the last one the transcription begins.
 
-    Its id comes back as `Parley-Recording`.
+    The recording's id comes back as `Parley-Recording`.
     """
-    service, files = service_of(state), _files(state, request.user, name)
-    at = _number(request, "upload-offset")
-    whole = await files.append(name, at, request.stream())
-    here, _ = await files.offset(name)
-    headers = {**VERSION, "upload-offset": str(here)}
-    if not whole:
+    service, uploads = service_of(state), _uploads(state, request.user, name)
+    is_whole = await uploads.append(name, _byte_count(request, "upload-offset"), request.stream())
+    offset, _ = await uploads.offset(name)
+    headers = {**VERSION, "upload-offset": str(offset)}
+    if not is_whole:
         return Response(None, headers=headers)
-    if full := refusal(service, request.user):
-        raise ProviderBusy("recordings", f"{full}, then send an empty PATCH")
-    session = new_session_id()
-    service.admission.sessions[session] = request.user.name
-    file = await to_thread.run_sync(files.path(name).open, "rb")
-    await files.drop(name)  # the open file is all that is needed
-    work = partial(transcribe_upload, service, file, session, request.user, None)
+    with ExitStack() as resources:
+        session = reserve_slot(service, request.user, resources, advice=", then send an empty PATCH")
+        file = resources.enter_context(await uploads.take(name))
+        job = UploadJob(service, session, request.user, file, None, resources.pop_all())
     return Response(
-        None, headers={**headers, "parley-recording": session}, background=BackgroundTask(run_unattended, work)
+        None, headers={**headers, "parley-recording": session}, background=BackgroundTask(job.run_unattended)
     )
 
 
 @delete("/{name:str}", status_code=204)
-async def drop(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> None:
-    """Let it be."""
-    await _files(state, request.user, name).drop(name)
+async def delete_upload(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> None:
+    """Discard an unfinished upload (tus termination)."""
+    await _uploads(state, request.user, name).delete(name)
 
 
-def _files(state: State, user: Tenant | None = None, name: str = "") -> ResumableUploads:
+def _uploads(state: State, user: Tenant | None = None, name: str = "") -> ResumableUploads:
     """Raises BlobNotFound where the upload of this name is not this user's."""
-    files = service_of(state).uploads
-    if files is None:
+    uploads = service_of(state).uploads
+    if uploads is None:
         raise ProviderBusy("recordings", "this service takes no resumable uploads")
-    if user and files.owner(name) != user.name:
+    if user and uploads.owner(name) != user.name:
         raise BlobNotFound(name)
-    return files
+    return uploads
 
 
-def _number(request: Request[Any, Any, Any], header: str) -> int:
+def _byte_count(request: Request[Any, Any, Any], header: str) -> int:
     value = request.headers.get(header, "")
-    if not value.isdecimal():
+    if not (value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS):
         raise ClientError(ClientFault.BAD_METADATA, f"the header {header} must be a number of bytes")
     return int(value)

@@ -1,0 +1,33 @@
+"""Names of a session's blobs in the store; the stored layout, so old recordings depend on it."""
+
+from app.domain.recording.session_id import date_of
+from app.domain.tenant import OPEN
+
+
+def session_folder(session: str, started: str) -> str:
+    """The prefix of a session's blobs. `started` (ISO 8601) gives the day where the id names none."""
+    return f"sessions/{date_of(session) or started[:10]}/{session}"
+
+
+def chunk_key(folder: str, start: int) -> str:
+    """Of the chunk of audio that begins at sample `start`, without the format's suffix."""
+    return f"{folder}/{start:012d}"
+
+
+def reply_key(folder: str, number: int) -> str:
+    """Of the audio of the session's reply `number`, from 1, without the format's suffix."""
+    return f"{folder}/replies/{number:04d}"
+
+
+def manifest_key(folder: str) -> str:
+    return f"{folder}/manifest.json"
+
+
+def index_prefix(tenant: str) -> str:
+    """Where a tenant's sessions are listed; the default tenant's are where all were before there were tenants."""
+    return "index/" if tenant == OPEN.name else f"tenants/{tenant}/"
+
+
+def index_key(folder: str, tenant: str) -> str:
+    """An empty entry for each session, so that a tenant's are listed without chunks and without other tenants'."""
+    return folder.replace("sessions/", index_prefix(tenant), 1)

@@ -1,0 +1,116 @@
+"""One recording: its manifest, its audio, its deletion."""
+
+from typing import Annotated, Any
+
+import msgspec
+from anyio import to_thread
+from litestar import MediaType, Request, Response, delete, get
+from litestar.datastructures import State
+from litestar.params import FromPath, QueryParameter
+
+from app.domain.audio import SAMPLE_RATE
+from app.domain.errors import BlobNotFound, SessionStillLive
+from app.domain.recording.manifest import ArchivedFinal, Manifest
+from app.domain.recording.wav import wav_header
+from app.domain.tenant import Tenant
+from app.media.encode import CONTENT_TYPE
+from app.runtime.recording.session_upload import encode_manifest
+from app.web.recordings.access import manifest_for, recordings_of, service_of
+from app.web.recordings.audio_response import Format, audio_response
+
+Seconds = Annotated[float | None, QueryParameter(ge=0)]
+
+
+@get("/{session:str}/manifest")
+async def get_manifest(state: State, request: Request[Tenant, Any, Any], session: FromPath[str]) -> Response[bytes]:
+    """The manifest, as it is stored."""
+    manifest = await manifest_for(request.user, state, session)
+    return Response(await to_thread.run_sync(encode_manifest, manifest), media_type=MediaType.JSON)
+
+
+@get("/{session:str}/audio")
+async def get_audio(
+    state: State,
+    request: Request[Tenant, Any, Any],
+    session: FromPath[str],
+    form: Annotated[Format, QueryParameter(name="format")] = "wav",
+    start: Seconds = None,
+    end: Seconds = None,
+) -> Response[Any]:
+    """The session's audio, or the seconds from `start` to `end` of it."""
+    manifest = await manifest_for(request.user, state, session)
+    last = manifest.samples if end is None else _sample_at(end, manifest.samples)
+    first = _sample_at(start or 0.0, last)
+    return await audio_response(request, recordings_of(state), manifest, first, last, form)
+
+
+@get("/{session:str}/utterances/{number:int}")
+async def get_utterance(
+    state: State, request: Request[Tenant, Any, Any], session: FromPath[str], number: FromPath[int]
+) -> Response[bytes]:
+    """One utterance: its text, its samples, its route."""
+    manifest = await manifest_for(request.user, state, session)
+    return Response(msgspec.json.encode(_utterance(manifest, number)), media_type=MediaType.JSON)
+
+
+@get("/{session:str}/utterances/{number:int}/audio")
+async def get_utterance_audio(
+    state: State,
+    request: Request[Tenant, Any, Any],
+    session: FromPath[str],
+    number: FromPath[int],
+    form: Annotated[Format, QueryParameter(name="format")] = "wav",
+) -> Response[Any]:
+    """Its audio, from its first sample to the end of its speech."""
+    manifest = await manifest_for(request.user, state, session)
+    final = _utterance(manifest, number)
+    first, last = final.speech or (final.start, final.end)
+    return await audio_response(request, recordings_of(state), manifest, first, last, form)
+
+
+@get("/{session:str}/replies/{number:int}/audio")
+async def get_reply_audio(
+    state: State, request: Request[Tenant, Any, Any], session: FromPath[str], number: FromPath[int]
+) -> Response[bytes]:
+    """The audio of the session's first, second, ... reply, as WAV."""
+    manifest = await manifest_for(request.user, state, session)
+    if not 0 < number <= len(manifest.replies) or (key := manifest.replies[number - 1].key) is None:
+        raise BlobNotFound(f"{session} has no spoken reply {number}")
+    samples = manifest.replies[number - 1].samples
+    pcm = await recordings_of(state).read_audio_blob(key, samples)
+    return Response(wav_header(samples) + pcm, media_type=CONTENT_TYPE["wav"])
+
+
+@get("/{session:str}/links")
+async def get_links(state: State, request: Request[Tenant, Any, Any], session: FromPath[str]) -> dict[str, str | None]:
+    """Where each blob of audio can be read without this service, for an hour; null where the store cannot say."""
+    manifest = await manifest_for(request.user, state, session)
+    keys = [*(chunk.key for chunk in manifest.chunks), *(reply.key for reply in manifest.replies if reply.key)]
+    store = service_of(state).store
+    urls = {key: await store.url(key) for key in keys}
+    return {key: url if url and url.startswith("http") else None for key, url in urls.items()}
+
+
+@delete("/{session:str}", status_code=204)
+async def remove(state: State, request: Request[Tenant, Any, Any], session: FromPath[str]) -> None:
+    """Delete every blob of a session that is over, and what of it is still in the session log."""
+    service, uploader = service_of(state), service_of(state).uploader
+    owner = service.admission.sessions.get(session) or await uploader.owner(session)
+    if owner is None or not request.user.may_see(owner):
+        raise BlobNotFound(session[:64])
+    if session in uploader.live_sessions:
+        raise SessionStillLive(session)
+    if not await uploader.delete(session, owner):
+        raise BlobNotFound(session)
+
+
+def _sample_at(seconds: float, most: int) -> int:
+    """The position of this moment, at most `most`; infinity is beyond every recording."""
+    return round(min(seconds * SAMPLE_RATE, most))
+
+
+def _utterance(manifest: Manifest, number: int) -> ArchivedFinal:
+    try:
+        return next(final for final in manifest.finals if final.utterance == number)
+    except StopIteration:
+        raise BlobNotFound(f"{manifest.session} has no utterance {number}") from None
