@@ -1,7 +1,7 @@
-"""Which engines there are, by name. One line adds one.
+"""Registry of engines and stores: name to opener. One line adds one.
 
-An engine is named by a string, so that one whose extra is not installed costs
-nothing, and says which extra to install when it is asked for.
+Openers are named by strings, so an engine whose extra is not installed costs nothing; the error for it names the
+extra to install.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ BLOB_STORES: EngineTable = {
 SOURCES: EngineTable = {
     "google_drive": EngineEntry("storage.google_drive:open_google_drive", "drive"),
 }
-"""Where recordings may be fetched from."""
+"""Sources from which recordings can be imported."""
 SESSION_LOGS: EngineTable = {
     "disk": EngineEntry("storage.session_log:open_session_log"),
 }
@@ -67,7 +67,7 @@ PROBES: EngineTable = {
     "device": EngineEntry("providers.local.asr.whisper_model:choose_device", "local"),
     "ollama": EngineEntry("providers.openai.models:model_problem"),
 }
-"""Questions to a provider that is not opened yet."""
+"""Checks of a provider that is not opened."""
 
 
 def load(table: EngineTable, name: str) -> Any:
@@ -88,6 +88,6 @@ def load(table: EngineTable, name: str) -> Any:
 
 
 def opened(table: EngineTable, name: str, **options: Any) -> AbstractAsyncContextManager[Any]:
-    """The engine of this name, ready to be entered."""
-    manager: AbstractAsyncContextManager[Any] = load(table, name)(**options)
-    return manager
+    """The engine's async context manager."""
+    engine: AbstractAsyncContextManager[Any] = load(table, name)(**options)
+    return engine

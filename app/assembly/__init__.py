@@ -1,1 +1,4 @@
-"""The only place where settings, engines and the runtime meet."""
+"""Wiring: settings to engines, stores and the service; the only package that knows all three.
+
+Begin with `service.py`.
+"""

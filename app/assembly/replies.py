@@ -1,4 +1,4 @@
-"""The engines that answer: who replies, and who speaks it."""
+"""Open the reply engine (LLM) and the speech synthesizer (TTS) that the settings name."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from app.domain.ports import ReplyGenerator, SpeechSynthesizer
 
 
 async def reply_provider(settings: Settings) -> str:
-    """Which engine replies: the one named, or the best that is at hand."""
+    """The configured reply engine; for `auto` the first of OpenAI (key set), Ollama (reachable) and embedded."""
     if settings.reply_provider != "auto":
         if settings.reply_provider == "openai" and settings.openai_api_key is None:
             raise SettingsError("PARLEY_REPLY_PROVIDER is openai, and OPENAI_API_KEY is not set")

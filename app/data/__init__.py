@@ -1,1 +1,1 @@
-"""What outlives a session: tables in SQLite or PostgreSQL."""
+"""Database (SQLite or PostgreSQL): routing decisions and expenses. Begin with `decisions.py`."""

@@ -1,39 +1,38 @@
-"""How many people this machine can listen to at once."""
+"""Capacity: how many sessions this machine can transcribe at the same time, from measured model speeds."""
 
 from dataclasses import dataclass
 
 FINALS_WASTED = 2.0
-"""A speaker's pauses each begin a final, and about every second one is thrown away when they go on."""
+"""Finals started per final shown: each pause starts a speculative one, and about half of them are discarded."""
 
 DRAFTS_A_SECOND = 1.0
-"""Drafts thin out under load; with one a second the words still follow the voice."""
+"""Drafts per second and session under load; more are thinned out."""
 
 SHARE = 0.7
-"""How busy hearing may keep the machine. From here on finals begin to wait for each other."""
+"""Share of the compute time that transcription may take; above it finals queue."""
 
 SHARE_BESIDE_REPLIES = 0.6
-"""The same where replies are written, or spoken, in this process too."""
+"""The same where replies are generated or synthesized in this process too."""
 
 LEAST = 4
-"""Never fewer than these: a machine that was busy for a moment at its start is not a small one for ever, and people
-seldom all speak at once."""
+"""Lower bound of the capacity: a self-test on a machine that is loaded at start underestimates it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpeed:
-    """One speech model on this machine, timed at start on a sentence that someone said."""
+    """Speed of one speech model on this machine, measured at start on a recorded sentence."""
 
     sound_s: float
-    """How long the sentence is."""
+    """Length of the sentence."""
 
     final_s: float
-    """What a final of it takes."""
+    """Compute time of a final of it."""
 
     draft_s: float
-    """What a draft takes that goes on behind its first half."""
+    """Compute time of a draft that continues after its first half."""
 
     at_once: int = 1
-    """How many passes run side by side, and ran so while they were timed."""
+    """Concurrent passes, while measured and in service."""
 
     @property
     def rtf(self) -> float:
@@ -44,7 +43,7 @@ class ModelSpeed:
 def capacity(*, finals: ModelSpeed | None, drafts: ModelSpeed, replies_here: bool) -> int:
     """Sessions that may all speak at the same time, with the 95th percentile of TTFS near 1.5 s.
 
-    `finals` is None where they are made elsewhere. `LEAST` are always taken.
+    `finals` is None where other routes make them. Never fewer than `LEAST`.
     """
     busy = drafts.draft_s * DRAFTS_A_SECOND / drafts.at_once
     if finals is not None:

@@ -1,7 +1,9 @@
-"""The shapes an engine must have to be plugged in. Nothing here names a vendor.
+"""Protocols that engines and stores implement. Nothing here names a vendor.
 
-A stream in, a stream out. What belongs to one utterance lives in the generator;
-weights and connections live in the engine. Callers wrap every generator in `aclosing`.
+A stream in, a stream out: the state of one utterance lives in the generator, weights and connections live in the
+engine. Callers wrap every generator in `aclosing`. All audio is 16 kHz mono s16le. Errors are those of
+`app.domain.errors`: a ProviderError (ProviderDown, ProviderBusy, ProviderRefused, ProviderMisbehaved) where the
+engine is at fault, RequestRefused where it cannot serve this request.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
@@ -14,98 +16,100 @@ from app.domain.transcript import Hypothesis
 
 
 class SpeechDetector(Protocol):
-    """Tells speech from no speech."""
+    """Voice activity detection."""
 
     def score(self, audio: AsyncIterable[AudioChunk]) -> AsyncGenerator[ScoredChunk, None]:
         """Yield every sample once, in order, with its speech probability.
 
-        The detector may cut the audio anew to suit its frame length; a rest shorter
-        than a frame is yielded when the audio ends.
+        The detector may split the audio differently, to suit its frame length; a remainder
+        shorter than a frame is yielded when the audio ends. Raises a ProviderError.
         """
         ...
 
 
 class Transcriber(Protocol):
-    """Turns an utterance into words."""
+    """Speech to text, one utterance at a time."""
 
     def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
         """Yield any number of interim hypotheses, then exactly one final, last.
 
-        Silence gives an empty final. Abandoned half-way, it frees everything. A language
-        (two letters) is honoured or refused.
-        Raises ProviderDown, ProviderBusy, ProviderRefused or ProviderMisbehaved.
+        Silence gives an empty final. Closed half-way, it frees everything. A language (two
+        letters) is honoured or refused; None detects it. Raises a ProviderError or RequestRefused.
         """
         ...
 
 
 class Metered(Protocol):
-    """An engine of one session that keeps something open between utterances, and knows what that costs."""
+    """An engine of one session that keeps a billed stream open between utterances."""
 
     @property
     def billed_seconds(self) -> float:
-        """What the session was billed so far, in seconds of audio, minimum included; it never shrinks."""
+        """Seconds of audio billed to the session so far, minimum billing included; it never decreases."""
         ...
 
     def carried_seconds(self, language: str | None) -> float:
-        """What the stream has carried that an utterance in this language would go on with; 0: a new one begins."""
+        """Seconds on the open stream that an utterance in this language would continue; 0: it opens a new one."""
         ...
 
 
 class Reporting(Protocol):
-    """An engine elsewhere that can be asked how busy it is."""
+    """A remote engine that reports its load."""
 
     async def load(self) -> EngineLoad | None:
-        """None where it is of a kind that does not say. Raises a ProviderError where it cannot be asked now."""
+        """Its load; None where the server does not report any. Raises a ProviderError where it cannot be reached."""
         ...
 
 
 class DraftTranscriber(Protocol):
-    """Guesses, quickly and cheaply, what has been said so far."""
+    """Interim transcripts of an utterance in progress, fast and cheap."""
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
-        """The whole utterance so far, as an interim hypothesis; without a word where nobody speaks in it.
+        """The whole utterance so far, as an interim hypothesis; an empty text where it has no speech.
 
-        None where there is no draft: a newer one replaced it before its turn, or its words were not to be trusted.
-        `pcm` is the utterance from its first sample on (16 kHz mono s16le). `stable` is the text that earlier
-        drafts agreed on; an engine may build on it. Raises a ProviderError or RequestRefused.
+        None where there is no draft: a newer one replaced it in the queue, or its text was a hallucination.
+        `pcm` is the utterance from its first sample on (16 kHz mono s16le). `stable` is the stable prefix of
+        earlier drafts; an engine may use it as the decoder's prefix. Raises a ProviderError or RequestRefused.
         """
         ...
 
 
 class TurnDetector(Protocol):
-    """Hears whether someone who is silent now is done."""
+    """End-of-turn detection."""
 
     async def end_of_turn_probability(self, pcm: bytes) -> float:
-        """The probability of it; `pcm` is what they said in this turn, up to the silence, at most its newest 8 s.
+        """Probability, 0 to 1, that the user's turn is over.
 
-        Raises a ProviderError.
+        `pcm` is the user's audio of this turn up to the pause, at most its newest 8 s. Raises a ProviderError.
         """
         ...
 
 
 class ReplyGenerator(Protocol):
-    """Answers a conversation."""
+    """Reply generation by a language model."""
 
     def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
-        """Yield the answer to the last message, as text deltas."""
+        """Yield the reply to the last message, as text deltas. Raises a ProviderError; closed, it stops generating."""
         ...
 
 
 class SpeechSynthesizer(Protocol):
-    """Speaks."""
+    """Text to speech."""
 
     def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncGenerator[AudioChunk, None]:
-        """Speak each piece of text as it arrives; positions count from the first sample spoken."""
+        """Synthesize each piece of text as it arrives, at 16 kHz; positions count from the first sample of the reply.
+
+        Raises a ProviderError; closed, it stops computing.
+        """
         ...
 
 
 class BlobStore(Protocol):
-    """Keeps named bytes. Atomic: a reader sees a whole blob or none."""
+    """Object storage. Atomic: a reader sees a whole blob or none. Every method raises a ProviderError."""
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
-        """Store under this key, replacing what was there."""
+        """Store under this key; an existing blob is replaced."""
         ...
 
     async def get(self, key: str) -> bytes:
@@ -113,20 +117,20 @@ class BlobStore(Protocol):
         ...
 
     async def delete(self, key: str) -> None:
-        """Deleting what is not there is no error."""
+        """Deleting a key that does not exist is no error."""
         ...
 
     def keys(self, prefix: str = "") -> AsyncGenerator[str, None]:
-        """Every key that begins with the prefix, in order."""
+        """Every key that begins with the prefix, in ascending order."""
         ...
 
     async def url(self, key: str) -> str | None:
-        """Where a reader with permission finds this blob; None where the store has no addresses."""
+        """A signed URL of this blob; None where the store cannot sign one."""
         ...
 
 
 class Clock(Protocol):
-    """Time for whoever must wait: seconds, from an origin of its own."""
+    """Monotonic time in seconds, from an arbitrary origin."""
 
     def now(self) -> float: ...
 

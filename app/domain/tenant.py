@@ -1,4 +1,4 @@
-"""Who a client belongs to, and what it may do there."""
+"""Tenants: quotas, residency and permissions of a client, and authentication by API key."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,33 +10,33 @@ from app.domain.residency import Residency
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """What is None is as the service has it for everyone."""
+    """Quotas and permissions of one tenant; None takes the default of the service."""
 
     name: str = "default"
     keys: tuple[str, ...] = ()
-    """Fingerprints of its keys; any of them opens the door."""
+    """Fingerprints of its keys; any of them authenticates it."""
     operator: bool = False
-    """May look after all tenants: their recordings, the policy, the metrics."""
+    """May use what belongs to all tenants: recordings, policy, metrics."""
     max_sessions: int | None = None
     budget_usd_per_day: float | None = None
     archive: bool | None = None
-    """Whether a session that does not say is kept."""
+    """Whether a session is recorded where the client does not say."""
     keep_days: int | None = None
     """Days after which its recordings are deleted; 0 keeps all."""
     place: Residency = Residency.CLOUD_OK
-    """Where its sessions may be heard; none of them can ask for more."""
+    """Where the audio of its sessions may be processed; a session can only restrict it further."""
 
     def may_see(self, owner: str) -> bool:
-        """Whether what belongs to the tenant of this name may be shown to this one."""
+        """Whether this tenant may see what belongs to the tenant named `owner`."""
         return self.operator or self.name == owner
 
 
 OPEN = Tenant(operator=True)
-"""Everyone, where no key is asked for."""
+"""The one tenant where there is no authentication."""
 
 
 def fingerprint(key: str) -> str:
-    """What is written down of a key.
+    """SHA-256 fingerprint of a key, as stored in the tenants file.
 
     One round of SHA-256, with no salt: a key is 256 random bits, so there is no list of likely
     ones to try against a stolen file, which is what salt and slow hashes are for. A password
@@ -46,7 +46,7 @@ def fingerprint(key: str) -> str:
 
 
 def identify(key: str, tenants: Iterable[Tenant]) -> Tenant | None:
-    """Whose key this is. How long that takes says nothing about the keys there are but their number."""
+    """The tenant whose key this is, compared in constant time for a given number of keys; None: an unknown key."""
     presented, found = fingerprint(key), None
     for tenant in tenants:
         for known in tenant.keys:

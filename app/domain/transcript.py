@@ -1,16 +1,16 @@
-"""What was said, and how sure an engine is of it."""
+"""Hypotheses of speech-to-text engines: text, word times, language and confidence; comparison of texts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-_EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"  # noqa: RUF001 because these are the very signs meant
+_EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"  # noqa: RUF001 because these signs are meant
 """Punctuation around a word, which a comparison of words leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One spoken word and where it was heard."""
+    """One word with its position in the audio."""
 
     text: str
     start: int
@@ -19,12 +19,12 @@ class Word:
     end: int
     probability: float = 1.0
     speaker: str | None = None
-    """Who said it, where the engine tells voices apart; names hold within one stream only."""
+    """Speaker label, where the engine separates speakers; valid within one stream only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What an engine thinks was said."""
+    """What an engine recognised, interim or final."""
 
     text: str
     is_final: bool = False
@@ -34,10 +34,10 @@ class Hypothesis:
     """Empty where the engine gives no word times."""
 
     language: str | None = None
-    """Two-letter code, where the engine knows it."""
+    """Two-letter code, where the engine reports it."""
 
     confidence: float | None = None
-    """0 to 1, where the engine says; comparable within one engine only."""
+    """0 to 1, where the engine reports it; comparable within one engine only."""
 
 
 def join(texts: Iterable[str]) -> str:
@@ -51,6 +51,6 @@ def same_word(one: str, other: str) -> bool:
 
 
 def agreement(one: str, other: str) -> float:
-    """How far two texts have the same words in the same order, 0 to 1; case and punctuation do not count."""
+    """Similarity of two texts by words in order, 0 to 1 (Ratcliff/Obershelp); case and punctuation do not count."""
     words = [[word.strip(_EDGES).casefold() for word in text.split()] for text in (one, other)]
     return SequenceMatcher(None, words[0], words[1], autojunk=False).ratio()

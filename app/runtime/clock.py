@@ -1,4 +1,4 @@
-"""Real time."""
+"""Clock of the running service: the monotonic clock of the event loop."""
 
 import anyio
 

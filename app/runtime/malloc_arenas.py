@@ -1,18 +1,18 @@
-"""How the C library hands out memory to threads."""
+"""Limit the number of malloc arenas of glibc, to keep the resident memory of many threads small."""
 
 import ctypes
 
 _M_ARENA_MAX = -8
 """From glibc's malloc.h."""
 
-_HEAPS = 2
+_ARENAS = 2
 
 
 def limit_malloc_arenas() -> bool:
-    """Let all threads share two heaps; false where the C library has no such setting.
+    """Let all threads share two arenas; False where the C library has no such setting.
 
-    glibc gives every thread a heap of its own, up to eight for each core, and what a pass of a speech model leaves in
-    one is of no use to the next pass on another thread. To be called before there are threads.
+    glibc gives every thread an arena of its own, up to eight per core, and memory that a model pass freed in one
+    cannot be reused by a pass on another thread. To be called before threads are started.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and mallopt(_M_ARENA_MAX, _HEAPS) == 1
+    return mallopt is not None and mallopt(_M_ARENA_MAX, _ARENAS) == 1

@@ -1,4 +1,4 @@
-"""How full the house is, for Prometheus."""
+"""Prometheus gauges: open sessions, session limit, spool size and age."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from app.runtime.service import Service
 
 
 class _ProcessCollector(Collector):
-    """Read at the moment of asking; nothing is kept."""
+    """Reads the service at each scrape; keeps no state."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -27,7 +27,7 @@ class _ProcessCollector(Collector):
 
 
 def process_metrics(service: Service) -> bytes:
-    """In Prometheus's text format."""
+    """The metrics in Prometheus's text format."""
     registry = CollectorRegistry()
     registry.register(_ProcessCollector(service))
     return generate_latest(registry)

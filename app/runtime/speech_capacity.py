@@ -1,4 +1,4 @@
-"""The speech models in this process: how fast they are, and how many people they can listen to."""
+"""Speech models of this process with their measured speed, and the capacity that follows from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,30 +8,30 @@ from app.domain.capacity import ModelSpeed
 
 @dataclass(frozen=True, slots=True)
 class SpeechModel:
-    """A model as it runs here."""
+    """A loaded model."""
 
     job: str
-    """What it writes: drafts or finals."""
+    """Drafts or finals."""
     name: str
     device: str
     precision: str
     note: str
-    """What an operator should know about the device; empty when all is as wished."""
+    """A sentence for the operator where the device differs from the configured one; else empty."""
     speed: ModelSpeed
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechCapacity:
-    """What was measured when the models were opened, and how they are doing."""
+    """Result of the self-test, and the current length of the inference queue."""
 
     capacity: int
-    """Sessions that may all speak at the same time."""
+    """Sessions that can all speak at the same time."""
     models: tuple[SpeechModel, ...]
     queued: Callable[[], int]
-    """Pieces of speech that wait for the cores."""
+    """Number of jobs that wait in the inference queue."""
 
     def sentence(self, most: int) -> str:
-        """For whoever starts the server, where `most` sessions are let in."""
+        """One sentence for the start-up log; `most` is the session limit in force."""
         speeds = ", ".join(f"{model.job} at RTF {model.speed.rtf:.2f}" for model in self.models)
         if most == self.capacity:
             return f"{most} at most: what the self-test found room for ({speeds})"
