@@ -10,9 +10,17 @@ from app.client import open_session
 from app.domain.errors import ProviderBusy, flatten
 from app.domain.residency import Place
 from app.domain.routing.route import Route
-from app.runtime.dialog.engines import Engines, SingleRouteFinals
+from app.runtime.dialog.engines import Engines
 from app.runtime.supervision import defects
-from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedGenerator, ScriptedSynthesizer, ScriptedTranscriber
+from tests.fakes import (
+    SILENCE,
+    SPEECH,
+    ScriptedDetector,
+    ScriptedGenerator,
+    ScriptedSynthesizer,
+    ScriptedTranscriber,
+    SingleRouteFinals,
+)
 from tests.serving import scripted_service, served
 from tests.unit.test_protocol import PROTOCOL
 
