@@ -47,3 +47,13 @@ def test_a_client_may_change_its_rate():
     chunks += resampler.flush()
 
     assert chunks[-1].end == pytest.approx(3 * SAMPLE_RATE, abs=4)
+
+
+def test_audio_after_a_flush_is_resampled_as_before():
+    """An `end` takes what the filter holds; the same client speaks on at the same rate."""
+    resampler = Resampler()
+
+    first = resampled(resampler, 48_000, tone(48_000), 1920)
+    second = resampled(resampler, 48_000, tone(48_000), 1920)
+
+    assert len(first) == len(second) == pytest.approx(SAMPLE_RATE, abs=2)

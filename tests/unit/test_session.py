@@ -1,13 +1,16 @@
-"""A session runs: engines are started, fed and closed, and its audio and words are kept."""
+"""One session end to end: engines are started, fed and closed, and its audio and words are recorded."""
 
 import io
 import itertools
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import anyio
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
+from app.domain.audio import ScoredChunk
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.state import DialogState, TurnRules
@@ -19,6 +22,7 @@ from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.recording.uploader import Uploader
+from providers.local.vad.frames import framed
 from tests.fakes import (
     SILENCE,
     SPEECH,
@@ -43,7 +47,16 @@ class SessionUnderTest:
     """A session's surroundings, and what is left of it."""
 
     def __init__(
-        self, transcriber=None, generator=None, synthesizer=None, *, live=False, rules=None, turns=None
+        self,
+        transcriber=None,
+        generator=None,
+        synthesizer=None,
+        *,
+        live=False,
+        rules=None,
+        turns=None,
+        detector=None,
+        max_reply_characters=1000,
     ) -> None:
         self.transcriber = transcriber or ScriptedTranscriber()
         self.generator = generator or ScriptedGenerator()
@@ -52,23 +65,30 @@ class SessionUnderTest:
         self.session_log = MemorySessionLog()
         self.live = live
         self.turns = turns
+        self.detector = detector or ScriptedDetector()
+        self.max_reply_characters = max_reply_characters
         self.state = DialogState(rules or TurnRules())
 
-    async def run(self, browser: Browser) -> Browser:
+    async def run(self, browser: Browser, *, cancelled_after_s: float = 10) -> Browser:
         engines = Engines(
-            ScriptedDetector(),
+            self.detector,
             SingleRouteFinals(LOCAL, self.transcriber, live=self.live),
             ScriptedTranscriber("draft"),
             self.generator,
             self.synthesizer,
             self.turns,
+            max_reply_characters=self.max_reply_characters,
         )
         clock = EagerClock()
         uploader = Uploader(self.session_log, self.store, now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000)
         with anyio.fail_after(10):
-            async with uploader.running(), uploader.record_session("one", acknowledge=browser.acknowledge) as recorder:
-                telemetry = TurnTelemetry("one", clock)
-                await run_session(browser, engines, self.state, clock=clock, recorder=recorder, telemetry=telemetry)
+            async with uploader.running():
+                with anyio.move_on_after(cancelled_after_s):
+                    async with uploader.record_session("one", acknowledge=browser.acknowledge) as recorder:
+                        telemetry = TurnTelemetry("one", clock)
+                        await run_session(
+                            browser, engines, self.state, clock=clock, recorder=recorder, telemetry=telemetry
+                        )
         return browser
 
     @property
@@ -280,3 +300,123 @@ async def test_consent_cannot_be_changed_after_the_first_audio():
 
     assert browser.got(do.ShowError)[0].error.code == "bad_message"
     assert session.manifest["samples"] == 61 * 480
+
+
+async def test_a_barge_in_while_a_complete_reply_plays_is_recorded_once():
+    """One reply of the turn in the manifest, one line in the log, and the client is told to stop its sound."""
+    session = SessionUnderTest()
+    words_over_it = Browser(*TURN, do.ShowReply, *[SPEECH] * 20, do.StopPlayback)
+
+    with capture_logs() as logs:
+        browser = await session.run(words_over_it)
+
+    assert browser.got(do.StopPlayback) == [do.StopPlayback(1, "barge_in")]
+    assert browser.got(do.ShowReplyCancelled) == []
+    assert [(r["turn"], r["text"]) for r in session.manifest["replies"]] == [(1, "You said it. Well done.")]
+    assert [(line["turn"], line.get("cancelled")) for line in logs if line["event"] == "turn over"] == [(1, None)]
+
+
+async def test_the_reply_under_way_at_a_disconnect_is_in_the_manifest():
+    """With its text and its sound, as far as they were sent, and nothing more is sent."""
+    session = SessionUnderTest(synthesizer=ScriptedSynthesizer(forever=True))
+
+    browser = await session.run(Browser(*TURN, do.PlayAudio))
+
+    (reply,) = session.manifest["replies"]
+    assert (reply["turn"], reply["cancelled"]) == (1, "disconnected")
+    assert reply["text"].startswith("You said it.")
+    assert reply["samples"] == sum(played.chunk.samples for played in browser.got(do.PlayAudio))
+    assert browser.got(do.ShowReplyCancelled) == []
+
+
+async def test_the_words_of_a_session_that_is_cancelled_are_in_the_manifest():
+    """A server that stops keeps what was said: the newest draft stands for the final."""
+    session = SessionUnderTest(
+        ScriptedTranscriber(go=anyio.Event()), rules=TurnRules(speculative_finals=False, reply_after_ms=10_000)
+    )
+    browser = Browser(*[SPEECH] * 20, do.ShowDraft, *[SILENCE] * 20, do.ShowReply)
+
+    await session.run(browser, cancelled_after_s=0.3)
+
+    assert [f["text"] for f in session.manifest["finals"]] == ["draft", ""]
+
+
+async def test_end_takes_the_last_samples_into_the_final():
+    """What a detector holds for its next frame comes before the `end`, not behind it."""
+    session = SessionUnderTest(detector=FramingDetector(512))
+
+    browser = await session.run(Browser(*[SPEECH] * 20, SPEECH[:200], ev.ClientEnded(), do.ShowReply))
+
+    (final,) = browser.got(do.ShowFinal)
+    assert (20 * 480) % 512 != 0
+    assert final.end == 20 * 480 + 100
+
+
+async def test_audio_after_an_end_begins_a_new_turn():
+    """The detector goes on where the audio goes on; no sample is missing between the turns."""
+    session = SessionUnderTest(detector=FramingDetector(512))
+
+    browser = await session.run(
+        Browser(*[SPEECH] * 20, ev.ClientEnded(), do.ShowReply, *TURN, do.ShowFinal, do.ShowReply)
+    )
+
+    first, second = browser.got(do.ShowFinal)
+    assert first.end <= second.start
+    assert session.manifest["samples"] == 80 * 480
+
+
+async def test_without_replies_each_turn_has_a_log_line():
+    """A transcription service has its timings in the log as well."""
+    session = SessionUnderTest(rules=TurnRules(reply=False))
+
+    with capture_logs() as logs:
+        await session.run(Browser(*TURN, do.ShowFinal, *TURN, do.ShowFinal))
+
+    lines = [line for line in logs if line["event"] == "turn over"]
+    assert [(line["turn"], line["finals"]) for line in lines] == [(1, 1), (2, 1)]
+
+
+async def test_a_reply_engine_that_ignores_its_limit_is_stopped():
+    """The reply is complete at the limit, and the engine's generator is closed."""
+    generator = ScriptedGenerator(("word ",) * 5000)
+    session = SessionUnderTest(generator=generator, max_reply_characters=52)
+
+    browser = await session.run(Browser(*TURN, do.ShowReply))
+
+    assert browser.got(do.ShowReply) == [do.ShowReply(1, ("word " * 11)[:52].strip())]
+    assert generator.cut_off == 1
+
+
+async def test_an_eager_reply_that_fails_is_started_again_at_the_end_of_the_turn():
+    """Nobody sees the first attempt."""
+    generator = FailsOnce()
+    session = SessionUnderTest(generator=generator)
+
+    browser = await session.run(Browser(*TURN, do.ShowReply))
+
+    assert generator.attempts == 2
+    assert browser.got(do.ShowError) == browser.got(do.ShowReplyCancelled) == []
+
+
+class FailsOnce:
+    """The first reply fails before its first delta."""
+
+    attempts = 0
+
+    async def reply(self, conversation):
+        self.attempts += 1
+        await anyio.lowlevel.checkpoint()
+        if self.attempts == 1:
+            raise ProviderBusy("embedded", "asked to fail")
+        yield "Here it is."
+
+
+@dataclass
+class FramingDetector:
+    """Scores frames of so many samples, as the real detectors do; what is shorter is scored when the audio ends."""
+
+    samples: int
+
+    async def score(self, audio):
+        async for frame in framed(audio, self.samples):
+            yield ScoredChunk(frame, float(frame.pcm[0] != 0))
