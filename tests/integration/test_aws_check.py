@@ -39,7 +39,7 @@ async def found(
     return {finding.service: finding for finding in findings}
 
 
-async def test_all_is_well(
+async def test_a_working_account_has_no_problem(
     account: None, sts: str, emulator: TranscribeEmulator, polly_emulator: PollyEmulator
 ) -> None:
     """Identity, region and round trip of each service; and nothing was sent that costs anything."""
@@ -56,7 +56,7 @@ async def test_all_is_well(
     assert polly_emulator.requests == []
 
 
-async def test_what_is_wrong_is_said_in_a_sentence(
+async def test_each_problem_is_a_sentence(
     account: None, sts: str, emulator: TranscribeEmulator, polly_emulator: PollyEmulator
 ) -> None:
     """Ours, with the vendor's reason behind it."""
@@ -81,7 +81,7 @@ async def test_a_voice_that_does_not_exist_is_a_problem(
     assert findings["polly"].problem == "polly: there is no neural voice Nobody in us-east-1"
 
 
-async def test_without_credentials_every_service_says_so(
+async def test_missing_credentials_are_a_problem_of_every_service(
     certificates: Certificates, sts: str, emulator: TranscribeEmulator, polly_emulator: PollyEmulator
 ) -> None:
     """The check itself raises nothing."""

@@ -19,7 +19,7 @@ from tests.emulators.account import aws_account
 from tests.emulators.certificates import Certificates
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.utterances import utterance
-from tests.integration.hearing import final, hear
+from tests.integration.transcripts import final_text, hypotheses_of
 
 pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
@@ -82,9 +82,9 @@ async def test_a_container_role_is_refreshed_and_each_stream_keeps_its_own_keys(
             engine.session() as one,
             engine.session() as other,
         ):
-            await final(one, utterance(500))
-            await final(other, utterance(500))
-            assert await final(one, utterance(500)) == "light on"
+            await final_text(one, utterance(500))
+            await final_text(other, utterance(500))
+            assert await final_text(one, utterance(500)) == "light on"
 
         keys = [stream.headers["authorization"].split("Credential=")[1].split("/")[0] for stream in emulator.streams]
         tokens = [stream.headers["x-amz-security-token"] for stream in emulator.streams]
@@ -92,7 +92,7 @@ async def test_a_container_role_is_refreshed_and_each_stream_keeps_its_own_keys(
     assert tokens == [key.replace("ROLE", "token ") for key in keys]
 
 
-async def test_keys_that_are_about_to_end_open_no_stream(certificates: Certificates) -> None:
+async def test_credentials_about_to_expire_open_no_stream(certificates: Certificates) -> None:
     """A role that only hands out dying keys is a refusal, in our words."""
     with (
         serving(ContainerRole(lasts_s=20)) as url,
@@ -101,25 +101,29 @@ async def test_keys_that_are_about_to_end_open_no_stream(certificates: Certifica
     ):
         async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
             with pytest.raises(ProviderRefused):
-                await hear(engine, utterance(500))
+                await hypotheses_of(engine, utterance(500))
         assert emulator.streams == []
 
 
-async def test_a_profile_works(certificates: Certificates, emulator: TranscribeEmulator, tmp_path: Path) -> None:
+async def test_credentials_of_a_profile_are_used(
+    certificates: Certificates, emulator: TranscribeEmulator, tmp_path: Path
+) -> None:
     """Keys in a file are as good as keys in the environment."""
     file = tmp_path / "credentials"
     file.write_text("[work]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
     with aws_account(certificates, AWS_PROFILE="work", AWS_SHARED_CREDENTIALS_FILE=str(file)):
         async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
-            assert await final(engine, utterance(500)) == "turn the"
+            assert await final_text(engine, utterance(500)) == "turn the"
 
 
-async def test_no_credentials_are_a_refusal(certificates: Certificates, emulator: TranscribeEmulator) -> None:
+async def test_missing_credentials_are_provider_refused(
+    certificates: Certificates, emulator: TranscribeEmulator
+) -> None:
     """Nothing is sent without an identity."""
     with aws_account(certificates, AWS_REGION="us-east-1"):
         async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
             with pytest.raises(ProviderRefused), anyio.fail_after(2):
-                await hear(engine, utterance(500))
+                await hypotheses_of(engine, utterance(500))
 
 
 async def test_a_session_token_is_not_shown(certificates: Certificates) -> None:

@@ -10,7 +10,7 @@ from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderR
 from providers.aws.polly import PollySynthesizer, open_polly
 from tests.emulators.account import aws_account
 from tests.emulators.polly import Cut, Error, Hang, PollyEmulator, PollyFault
-from tests.integration.hearing import eventually
+from tests.integration.transcripts import eventually
 
 pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
@@ -44,7 +44,7 @@ async def test_speech_comes_in_whole_samples_without_a_gap(synthesizer: PollySyn
 async def test_a_part_is_spoken_before_the_next_one_is_known(
     synthesizer: PollySynthesizer, polly_emulator: PollyEmulator
 ) -> None:
-    """The reply is heard while it is still being written."""
+    """The reply is hypotheses while it is still being written."""
     said = anyio.Event()
 
     async def slow() -> AsyncIterator[str]:
@@ -62,15 +62,13 @@ async def test_a_part_is_spoken_before_the_next_one_is_known(
     ]
 
 
-async def test_nothing_to_say_is_silence(synthesizer: PollySynthesizer, polly_emulator: PollyEmulator) -> None:
+async def test_blank_text_makes_no_request(synthesizer: PollySynthesizer, polly_emulator: PollyEmulator) -> None:
     """Blank text costs no request."""
     assert await speak(synthesizer, "", "  \n") == []
     assert polly_emulator.requests == []
 
 
-async def test_signs_of_the_markup_are_spoken_and_not_obeyed(
-    synthesizer: PollySynthesizer, polly_emulator: PollyEmulator
-) -> None:
+async def test_ssml_in_the_text_is_escaped(synthesizer: PollySynthesizer, polly_emulator: PollyEmulator) -> None:
     """What a language model writes cannot change how it is spoken."""
     await speak(synthesizer, 'Is 3 < 4 & "so"? <break time="9s"/>\x00')
 
@@ -107,7 +105,7 @@ async def test_standard_voices_speak_too(account: None, polly_emulator: PollyEmu
             await speak(synthesizer, "Hi.", voice="Geraint")
 
 
-async def test_barge_in_stops_the_service(synthesizer: PollySynthesizer, polly_emulator: PollyEmulator) -> None:
+async def test_barge_in_closes_the_connection(synthesizer: PollySynthesizer, polly_emulator: PollyEmulator) -> None:
     """Abandoned half-way, the connection is closed, and the next request works."""
     polly_emulator.pause_s = 0.01
     speech = synthesizer.synthesize(text("One two three four five six seven eight nine ten. " * 40))
@@ -120,7 +118,7 @@ async def test_barge_in_stops_the_service(synthesizer: PollySynthesizer, polly_e
     assert await speak(synthesizer, "Hi.")
 
 
-async def test_many_speak_at_once(synthesizer: PollySynthesizer) -> None:
+async def test_concurrent_texts_do_not_mix(synthesizer: PollySynthesizer) -> None:
     """They share the client and not their audio."""
     lengths: dict[int, int] = {}
 
@@ -150,7 +148,7 @@ async def test_many_speak_at_once(synthesizer: PollySynthesizer) -> None:
     ],
     ids=lambda value: getattr(value, "code", None) or type(value).__name__,
 )
-async def test_every_fault_has_its_error(
+async def test_a_fault_becomes_our_error_after_one_request(
     synthesizer: PollySynthesizer, polly_emulator: PollyEmulator, fault: PollyFault, error: type[ParleyError]
 ) -> None:
     """It is raised after one request, in time, and the next text is spoken."""
@@ -164,14 +162,14 @@ async def test_every_fault_has_its_error(
     assert await speak(synthesizer, "Good morning.")
 
 
-async def test_nobody_there_is_down(account: None) -> None:
+async def test_a_refused_connection_is_provider_down(account: None) -> None:
     """A refused connection is no crash."""
     async with open_polly(region="us-east-1", endpoint_url="http://127.0.0.1:1") as synthesizer:
         with pytest.raises(ProviderDown):
             await speak(synthesizer, "Hi.")
 
 
-async def test_no_credentials_are_a_refusal(polly_emulator: PollyEmulator) -> None:
+async def test_missing_credentials_are_provider_refused(polly_emulator: PollyEmulator) -> None:
     """Nothing is sent without an identity."""
     with aws_account(AWS_REGION="us-east-1"):
         async with open_polly(region="us-east-1", endpoint_url=polly_emulator.url) as synthesizer:

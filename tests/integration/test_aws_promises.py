@@ -13,7 +13,7 @@ from providers.aws.transcribe import TranscribeEngine, open_transcribe
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.transcribe_script import Script
 from tests.emulators.utterances import SILENCE, utterance
-from tests.integration.hearing import eventually, final, hear
+from tests.integration.transcripts import eventually, final_text, hypotheses_of
 
 pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
@@ -21,51 +21,51 @@ pytestmark = pytest.mark.anyio
 
 async def test_interims_grow_and_one_final_comes_last(engine: TranscribeEngine) -> None:
     """Every hypothesis but the last is an interim."""
-    heard = await hear(engine, utterance(1250, every_s=0.02))
+    hypotheses = await hypotheses_of(engine, utterance(1250, every_s=0.02))
 
-    assert [hypothesis.is_final for hypothesis in heard] == [False] * (len(heard) - 1) + [True]
-    assert heard[0].text == "turn"
-    assert heard[-1].text == "turn the light on please"
+    assert [hypothesis.is_final for hypothesis in hypotheses] == [False] * (len(hypotheses) - 1) + [True]
+    assert hypotheses[0].text == "turn"
+    assert hypotheses[-1].text == "turn the light on please"
 
 
 async def test_words_carry_their_place_and_their_probability(engine: TranscribeEngine) -> None:
     """Times are samples from the utterance's first one."""
-    heard = await hear(engine, utterance(500))
+    hypotheses = await hypotheses_of(engine, utterance(500))
 
-    assert [(word.text, word.start, word.end) for word in heard[-1].words] == [
+    assert [(word.text, word.start, word.end) for word in hypotheses[-1].words] == [
         ("turn", ms(0), ms(250)),
         ("the", ms(250), ms(500)),
     ]
-    assert heard[-1].confidence == pytest.approx(0.97)
-    assert heard[-1].language == "en"
+    assert hypotheses[-1].confidence == pytest.approx(0.97)
+    assert hypotheses[-1].language == "en"
 
 
 async def test_silence_gives_an_empty_final(engine: TranscribeEngine) -> None:
     """Nothing said is an answer, and it does not take for ever."""
-    with anyio.fail_after(2):
-        heard = await hear(engine, utterance(500, sample=SILENCE))
+    with anyio.fail_after(10):
+        hypotheses = await hypotheses_of(engine, utterance(500, sample=SILENCE))
 
-    assert [(hypothesis.text, hypothesis.is_final) for hypothesis in heard] == [("", True)]
+    assert [(hypothesis.text, hypothesis.is_final) for hypothesis in hypotheses] == [("", True)]
 
 
 async def test_no_audio_at_all_gives_an_empty_final(engine: TranscribeEngine) -> None:
     """An utterance may end before it began."""
-    assert await final(engine, utterance(0)) == ""
+    assert await final_text(engine, utterance(0)) == ""
 
 
 @pytest.mark.parametrize("chunk_ms", [1, 20, 333, 2500])
 async def test_chunks_may_have_any_size(engine: TranscribeEngine, emulator: TranscribeEmulator, chunk_ms: int) -> None:
     """They are packed for the service, which likes neither crumbs nor more than 32 KB."""
-    assert await final(engine, utterance(2500, chunk_ms=chunk_ms)) == " ".join(["turn the light on please"] * 2)
+    assert await final_text(engine, utterance(2500, chunk_ms=chunk_ms)) == " ".join(["turn the light on please"] * 2)
     assert emulator.streams[0].events <= 60
 
 
-async def test_two_utterances_at_once_do_not_mix(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
+async def test_concurrent_utterances_do_not_mix(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
     """Each has a stream of its own, in one session as well as in two."""
     finals: list[str] = []
 
     async def speak(length_ms: int) -> None:
-        finals.append(await final(session, utterance(length_ms, every_s=0.02)))
+        finals.append(await final_text(session, utterance(length_ms, every_s=0.02)))
 
     async with engine.session() as session, anyio.create_task_group() as people:
         people.start_soon(speak, 500)
@@ -75,7 +75,7 @@ async def test_two_utterances_at_once_do_not_mix(engine: TranscribeEngine, emula
     assert len(emulator.streams) == 2
 
 
-async def test_abandoned_half_way_it_frees_everything(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
+async def test_a_cancelled_utterance_closes_its_stream(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
     """The utterance is let go of and the stream is closed on the service's side too."""
     is_released = False
 
@@ -99,20 +99,20 @@ async def test_abandoned_half_way_it_frees_everything(engine: TranscribeEngine, 
 
 async def test_a_language_is_honoured(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
     """Two letters become the locale that the service knows."""
-    heard = await hear(engine, utterance(500), language="de")
+    hypotheses = await hypotheses_of(engine, utterance(500), language="de")
 
     assert emulator.streams[0].option["language-code"] == "de-DE"
-    assert heard[-1].language == "de"
+    assert hypotheses[-1].language == "de"
 
 
-async def test_a_language_nobody_speaks_is_refused(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
+async def test_an_unknown_language_is_request_refused(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
     """It is refused before anything is sent."""
     with pytest.raises(RequestRefused):
-        await hear(engine, utterance(500), language="xx")
+        await hypotheses_of(engine, utterance(500), language="xx")
     assert emulator.streams == []
 
 
-async def test_an_error_of_the_audio_itself_reaches_the_listener(engine: TranscribeEngine) -> None:
+async def test_an_error_of_the_audio_source_is_raised_by_transcribe(engine: TranscribeEngine) -> None:
     """Whoever waits for the words learns that the audio broke."""
 
     async def broken() -> AsyncIterator[AudioChunk]:
@@ -121,10 +121,10 @@ async def test_an_error_of_the_audio_itself_reaches_the_listener(engine: Transcr
         raise LookupError("the microphone is gone")
 
     with pytest.raises(LookupError, match="microphone"):
-        await hear(engine, broken())
+        await hypotheses_of(engine, broken())
 
 
-async def test_an_error_in_the_block_arrives_as_it_was_raised(engine: TranscribeEngine) -> None:
+async def test_an_error_of_the_caller_is_not_wrapped_in_a_group(engine: TranscribeEngine) -> None:
     """The engine's own tasks do not wrap it into a group."""
     with pytest.raises(LookupError):
         async with engine.session():
@@ -140,7 +140,7 @@ async def test_the_last_word_is_never_left_out(
     emulator.script = Script(stable_after_ms=stable_after_ms, reports_listening=reports_listening)
 
     async with engine.session() as session:
-        finals = [await final(session, utterance(1250, every_s=0.005)) for _ in range(4)]
+        finals = [await final_text(session, utterance(1250, every_s=0.005)) for _ in range(4)]
 
     assert [text.replace(".", "") for text in finals] == ["turn the light on please"] * 4
     assert len(emulator.streams) == 1
@@ -152,21 +152,25 @@ async def test_the_final_does_not_wait_for_the_services_own_segment(
     """Stable words are final words; the service's own final would have come with its pause."""
     emulator.script = Script(segment_silence_ms=60_000)
 
-    with anyio.fail_after(1):
-        assert await final(engine, utterance(1250)) == "turn the light on please"
+    async with engine.session() as session:
+        text = await final_text(session, utterance(1250))
+
+        assert not emulator.streams[0].was_ended
+
+    assert text == "turn the light on please"
 
 
 async def test_segments_are_joined_into_one_final(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
     """The service cuts where it likes; the utterance is ours."""
     emulator.script = Script(segment_words=2)
 
-    assert await final(engine, utterance(1250)) == "turn the. light on. please"
+    assert await final_text(engine, utterance(1250)) == "turn the. light on. please"
 
 
 async def test_options_travel_with_the_request(account: None, emulator: TranscribeEmulator) -> None:
     """Vocabulary and high stability are asked for."""
     async with open_transcribe(region="eu-west-1", endpoint_url=emulator.url, vocabulary="ships") as engine:
-        await final(engine, utterance(500))
+        await final_text(engine, utterance(500))
 
     option = emulator.streams[0].option
     assert option["vocabulary-name"] == "ships"

@@ -16,7 +16,7 @@ from tests.emulators.certificates import Certificates
 from tests.emulators.polly import PollyEmulator
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.transcribe_whisper import WhisperRecogniser, load_whisper
-from tests.integration.hearing import hear
+from tests.integration.transcripts import hypotheses_of
 from tests.models import model
 from tests.strict import missing
 
@@ -53,25 +53,25 @@ async def one(text: str) -> AsyncIterator[str]:
     yield text
 
 
-async def test_what_polly_says_transcribe_hears(
+async def test_words_spoken_by_polly_are_transcribed(
     account: None, listening: TranscribeEmulator, polly_emulator: PollyEmulator
 ) -> None:
-    """Three sentences on one stream, each heard as its own utterance with words at their own times."""
+    """Three sentences on one stream, each hypotheses as its own utterance with words at their own times."""
     with listening as emulator:
         async with (
             open_polly(region="us-east-1", endpoint_url=polly_emulator.url) as polly,
             open_transcribe(region="us-east-1", endpoint_url=emulator.url, timeouts=SLOW) as engine,
             engine.session() as session,
         ):
-            heard = []
+            hypotheses = []
             for sentence in SENTENCES:
                 async with aclosing(polly.synthesize(one(sentence))) as speech:
                     pcm = b"".join([chunk.pcm async for chunk in speech])
-                heard.append(((await hear(session, spoken(pcm)))[-1], len(pcm) // 2))
+                hypotheses.append(((await hypotheses_of(session, spoken(pcm)))[-1], len(pcm) // 2))
 
     assert len(emulator.streams) == 1
-    assert [words(final.text) for final, _ in heard] == [words(sentence) for sentence in SENTENCES]
-    for final, samples in heard:
+    assert [words(final.text) for final, _ in hypotheses] == [words(sentence) for sentence in SENTENCES]
+    for final, samples in hypotheses:
         assert all(0 <= word.start <= word.end <= samples + ms(400) for word in final.words)
         assert [word.start for word in final.words] == sorted(word.start for word in final.words)
 

@@ -12,11 +12,11 @@ from providers.aws.finalization import (
     next_step,
 )
 
-PATIENCE = FinalizationTimeouts(flush_after_s=0.75, final_within_s=3)
+TIMEOUTS = FinalizationTimeouts(flush_after_s=0.75, final_within_s=3)
 
 
 @pytest.mark.parametrize(
-    ("standing", "step"),
+    ("progress", "step"),
     [
         (UtteranceProgress(), AwaitResults(None)),
         (UtteranceProgress(is_complete=True), AwaitResults(None)),
@@ -30,6 +30,6 @@ PATIENCE = FinalizationTimeouts(flush_after_s=0.75, final_within_s=3)
         (UtteranceProgress(since_endpoint_s=9, is_flushed=True, is_complete=True), CommitFinal()),
     ],
 )
-def test_patience_runs_out_in_steps(standing: UtteranceProgress, step: object) -> None:
-    """Nothing is final while the person speaks; then proof, then the end of the stream, then an error."""
-    assert next_step(standing, PATIENCE) == step
+def test_next_step_by_progress_and_timeouts(progress: UtteranceProgress, step: object) -> None:
+    """Nothing is final before the endpoint; then complete words, then the end of the stream, then an error."""
+    assert next_step(progress, TIMEOUTS) == step

@@ -25,8 +25,8 @@ STREAM = StreamUsage(opened_at=0, last_audio_at=10, idle_since=10, samples=ms(4_
 @pytest.mark.parametrize(
     ("milliseconds", "billed"), [(0, 0), (1, 15), (15_000, 15), (15_001, 16), (16_000, 16), (61_200, 62)]
 )
-def test_a_stream_costs_whole_seconds_and_fifteen_at_least(milliseconds: int, billed: int) -> None:
-    """A stream that never heard anything is free."""
+def test_billed_seconds_are_whole_and_at_least_fifteen(milliseconds: int, billed: int) -> None:
+    """A stream that never hypotheses anything is free."""
     assert billed_seconds(ms(milliseconds)) == billed
 
 
@@ -40,12 +40,12 @@ def test_a_stream_costs_whole_seconds_and_fifteen_at_least(milliseconds: int, bi
         (3600, CloseStream("it is near a limit of the service")),
     ],
 )
-def test_a_resting_stream_is_fed_and_in_the_end_let_go(now: float, order: object) -> None:
+def test_an_idle_stream_is_kept_alive_and_closed_in_the_end(now: float, order: object) -> None:
     """Fed before the service gives up, closed when nobody comes."""
     assert idle_action(STREAM, LIMITS, now) == order
 
 
-def test_feeding_within_the_minimum_is_free_and_beyond_it_ends_at_the_price_of_another() -> None:
+def test_keepalive_within_the_minimum_is_free_and_ends_at_the_price_of_another_stream() -> None:
     """Fifteen paid seconds of silence, and not one more."""
     paid = replace(STREAM, samples=ms(30_000), samples_when_idle=ms(4_000), last_audio_at=100)
     free = replace(STREAM, samples=ms(14_000), samples_when_idle=ms(4_000), last_audio_at=100)
@@ -55,7 +55,7 @@ def test_feeding_within_the_minimum_is_free_and_beyond_it_ends_at_the_price_of_a
 
 
 @given(st.integers(0, 3000))
-def test_waiting_out_a_pause_never_costs_more_than_twice_the_best(pause_s: int) -> None:
+def test_keepalive_never_costs_more_than_twice_the_best(pause_s: int) -> None:
     """The best is the cheaper of reopening and of feeding through; nobody knows the pause beforehand."""
     limits = StreamLimits(keepalive_every_s=1, keepalive_ms=1000, idle_timeout_s=1e9, max_age_s=1e9)
     stream = StreamUsage(opened_at=0, last_audio_at=0, idle_since=0, samples=ms(20_000), samples_when_idle=ms(20_000))
@@ -76,7 +76,7 @@ def test_waiting_out_a_pause_never_costs_more_than_twice_the_best(pause_s: int) 
     assert paid <= 2 * min(15, pause_s)
 
 
-def test_nothing_begins_near_a_limit() -> None:
+def test_no_utterance_begins_near_a_stream_limit() -> None:
     """Neither the service's four hours nor the credentials' end cut an utterance."""
     assert accepts_utterance(STREAM, LIMITS, 3599)
     assert not accepts_utterance(STREAM, LIMITS, 3600)

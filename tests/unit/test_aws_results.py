@@ -19,38 +19,38 @@ def test_a_newer_result_replaces_the_older_one_of_its_segment() -> None:
     """Segments stay in the order in which they began."""
     two = TranscribeResult("two", ms(2000), is_partial=True, text="sat", items=(ResultItem("sat", ms(1700), ms(2000)),))
 
-    heard = UtteranceTranscript(0).accept(RESULT).accept(two).accept(replace(RESULT, text="The cat."))
+    transcript = UtteranceTranscript(0).accept(RESULT).accept(two).accept(replace(RESULT, text="The cat."))
 
-    assert heard.hypothesis(language="en").text == "The cat. sat"
+    assert transcript.hypothesis(language="en").text == "The cat. sat"
 
 
 def test_words_before_the_utterance_belong_to_another_one() -> None:
     """A segment that spans two utterances is cut between words; marks go with the word before them."""
-    heard = UtteranceTranscript(ms(1200)).accept(RESULT)
+    transcript = UtteranceTranscript(ms(1200)).accept(RESULT)
 
-    assert heard.hypothesis(language="en") == replace(
-        heard.hypothesis(language="en"), text="cat.", words=(Word("cat", 0, ms(300)),)
+    assert transcript.hypothesis(language="en") == replace(
+        transcript.hypothesis(language="en"), text="cat.", words=(Word("cat", 0, ms(300)),)
     )
     assert UtteranceTranscript(ms(1500)).accept(RESULT).results == ()
 
 
 def test_a_first_word_stretched_over_the_silence_before_it_is_ours() -> None:
     """It begins with the utterance at the earliest."""
-    heard = UtteranceTranscript(ms(1100)).accept(RESULT)
+    transcript = UtteranceTranscript(ms(1100)).accept(RESULT)
 
-    assert heard.hypothesis(language="en").words[0] == Word("the", 0, ms(100), 0.5)
+    assert transcript.hypothesis(language="en").words[0] == Word("the", 0, ms(100), 0.5)
 
 
-def test_words_are_settled_when_stable_and_reaching_to_the_end() -> None:
+def test_a_transcript_is_complete_when_words_are_stable_and_reach_the_end() -> None:
     """The end is where the service listened to, or where the sound stopped."""
-    heard = UtteranceTranscript(0).accept(RESULT)
+    transcript = UtteranceTranscript(0).accept(RESULT)
 
-    assert heard.is_complete(speech_end=ms(2000), end=ms(1500))
-    assert heard.is_complete(speech_end=ms(1590), end=ms(3000))
-    assert not heard.is_complete(speech_end=ms(1700), end=ms(1700))
+    assert transcript.is_complete(speech_end=ms(2000), end=ms(1500))
+    assert transcript.is_complete(speech_end=ms(1590), end=ms(3000))
+    assert not transcript.is_complete(speech_end=ms(1700), end=ms(1700))
 
 
-def test_an_unstable_word_or_no_word_is_never_settled() -> None:
+def test_an_unstable_word_or_no_word_is_never_complete() -> None:
     """Marks may change their mind; words may not."""
     unstable = UtteranceTranscript(0).accept(replace(RESULT, items=(THE, replace(CAT, is_stable=False))))
     final = UtteranceTranscript(0).accept(replace(RESULT, is_partial=False, items=(THE, replace(CAT, is_stable=False))))
@@ -62,12 +62,12 @@ def test_an_unstable_word_or_no_word_is_never_settled() -> None:
 
 def test_a_segment_that_is_taken_back_leaves_no_word() -> None:
     """A recogniser may decide that it was a cough."""
-    heard = UtteranceTranscript(0).accept(RESULT).accept(replace(RESULT, text="", items=()))
+    transcript = UtteranceTranscript(0).accept(RESULT).accept(replace(RESULT, text="", items=()))
 
-    assert heard.hypothesis(language="en").text == ""
+    assert transcript.hypothesis(language="en").text == ""
 
 
-def test_sound_ends_where_it_was_last_loud() -> None:
+def test_speech_end_is_the_last_loud_frame() -> None:
     """Quiet is measured against the loudest so far, in steps of 20 ms."""
     loud, soft, silence = (sample * ms(100) for sample in (b"\x00\x40", b"\x00\x01", b"\x00\x00"))
 

@@ -13,7 +13,7 @@ from providers.aws.voices import VOICES, voice_for
 
 
 @given(st.text())
-def test_any_text_makes_a_document_that_says_the_same(text: str) -> None:
+def test_ssml_escapes_any_text(text: str) -> None:
     """Whatever a language model writes, the markup is ours."""
     speak = ET.fromstring(ssml_document(text))
 
@@ -22,7 +22,7 @@ def test_any_text_makes_a_document_that_says_the_same(text: str) -> None:
 
 
 @given(st.text(alphabet="ab&<. ,。", max_size=200).map(lambda text: text * 50))
-def test_pieces_are_short_enough_and_lose_nothing(text: str) -> None:
+def test_split_text_is_short_enough_and_loses_nothing(text: str) -> None:
     """Only the space at a cut is gone."""
     parts = list(split_text(text))
 
@@ -30,7 +30,7 @@ def test_pieces_are_short_enough_and_lose_nothing(text: str) -> None:
     assert "".join("".join(parts).split()) == "".join(text.split())
 
 
-def test_a_cut_falls_between_sentences_where_it_can() -> None:
+def test_text_is_split_between_sentences_where_it_can() -> None:
     """Else between clauses, between words, anywhere."""
     assert next(split_text("One two, three. " * 300)).endswith("three.")
     assert next(split_text("one two, " * 500)).endswith("two,")
@@ -48,7 +48,7 @@ def test_a_voice_is_a_name_a_locale_or_a_language() -> None:
     assert all(voice[0].isupper() for voice in VOICES.values())
 
 
-def test_the_configured_locale_answers_for_its_own_language() -> None:
+def test_the_configured_locale_is_used_for_its_own_language() -> None:
     """British stays British; other languages have a usual locale; the rest is refused."""
     assert locale_for(None, default="en-GB") == "en-GB"
     assert locale_for("en", default="en-GB") == "en-GB"
