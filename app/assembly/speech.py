@@ -38,14 +38,14 @@ async def open_batch_transcriber(settings: Settings) -> AsyncGenerator[BatchTran
 
 
 @asynccontextmanager
-async def open_worker(settings: Settings, *, at_once: int, waiting: int) -> AsyncGenerator[Worker, None]:
+async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int) -> AsyncGenerator[Worker, None]:
     """The engines that `parley worker` offers."""
     model = finals_model(settings)
     async with (
         open_whisper(settings, model, settings.beam_size) as transcriber,
         open_detector(settings) as detector,
     ):
-        queue = AdmissionQueue("worker", SystemClock(), at_once, waiting)
+        queue = AdmissionQueue("worker", SystemClock(), concurrency, max_waiting)
         yield Worker(model, transcriber, detector, queue, settings.language or None)
 
 

@@ -1,4 +1,4 @@
-"""One engine, and the line in front of it: so many at work, so many waiting, the next one is sent away."""
+"""What `parley worker` offers: one speech model, and the bounded queue in front of it."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -13,51 +13,54 @@ from app.domain.routing.latency import LatencyWindow
 
 @dataclass(slots=True)
 class AdmissionQueue:
-    """Nobody waits behind a full line: whoever sent them has other engines to ask."""
+    """So many requests at work, so many waiting; one more is refused at once, because its sender has other engines."""
 
     name: str
     clock: Clock
-    at_once: int
-    waiting: int
-    """Most that may wait."""
-    inside: int = 0
-    """At work or waiting."""
+    concurrency: int
+    """Most requests at work at once."""
+    max_waiting: int
+    pending: int = 0
+    """Requests at work or waiting."""
     latencies: LatencyWindow = field(default_factory=LatencyWindow)
+    """Of requests that succeeded, their wait in the queue included."""
     _slots: anyio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
-        self._slots = anyio.CapacityLimiter(self.at_once)
+        self._slots = anyio.CapacityLimiter(self.concurrency)
 
     @property
     def is_full(self) -> bool:
-        return self.inside >= self.at_once + self.waiting
+        return self.pending >= self.concurrency + self.max_waiting
 
     @property
     def retry_after_s(self) -> int:
-        """When a place is likely to be free."""
-        return max(1, round((self.latencies.percentile(0.5) or 1000) * self.inside / self.at_once / 1000))
+        """When a slot is likely to be free, at least one second."""
+        return max(1, round((self.latencies.percentile(0.5) or 1000) * self.pending / self.concurrency / 1000))
 
     @asynccontextmanager
-    async def place(self) -> AsyncGenerator[None, None]:
-        """A place at work, in the order of arrival. Raises ProviderBusy where the line is full."""
+    async def slot(self) -> AsyncGenerator[None, None]:
+        """Wait for a slot, in the order of arrival, and hold it. Raises ProviderBusy where too many wait already."""
         if self.is_full:
-            raise ProviderBusy(self.name, "has no room")
-        self.inside += 1
+            raise ProviderBusy(self.name, "has no room", retry_after_s=self.retry_after_s)
+        self.pending += 1
         began = self.clock.now()
         try:
             async with self._slots:
                 yield
             self.latencies = self.latencies.hear((self.clock.now() - began) * 1000)
         finally:
-            self.inside -= 1
+            self.pending -= 1
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What `parley worker` offers."""
+    """The open engines of one worker process."""
 
     model: str
+    """By name, as its clients are told."""
     transcriber: Transcriber
     detector: SpeechDetector
     queue: AdmissionQueue
     language: str | None = None
+    """Of requests that do not say; None: the model detects it."""

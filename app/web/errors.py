@@ -74,13 +74,18 @@ def handle_http_error(request: Request[Any, Any, Any], error: Exception) -> Resp
     reply, path = error_reply(error), request.scope["path"]
     if has_defect(error):
         report_defect("http", error, method=request.method, path=path)
-    body = _openai_body(reply) if path.startswith(OPENAI_PREFIX) else {"code": reply.code, "message": reply.message}
-    return Response(body, status_code=reply.status, headers=dict(reply.headers))
+    if path.startswith(OPENAI_PREFIX):
+        return _openai_response(reply)
+    return Response(
+        {"code": reply.code, "message": reply.message}, status_code=reply.status, headers=dict(reply.headers)
+    )
 
 
-def _openai_body(reply: ErrorReply) -> dict[str, Any]:
-    kind = "invalid_request_error" if reply.status < 500 else "server_error"
-    return {"error": {"message": reply.message, "type": kind, "code": reply.code, "param": None}}
+def _openai_response(reply: ErrorReply) -> Response[Any]:
+    status = 400 if reply.status == 415 else reply.status  # because OpenAI says 400 of a file that is no audio
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    body = {"error": {"message": reply.message, "type": kind, "code": reply.code, "param": None}}
+    return Response(body, status_code=status, headers=dict(reply.headers))
 
 
 def _row(error: BaseException) -> ErrorReply:

@@ -7,12 +7,13 @@ from io import BytesIO
 import anyio
 import httpx
 import pytest
+import structlog
 
 from app.domain.audio import AudioChunk
-from app.domain.errors import ProviderBusy, ProviderRefused
+from app.domain.errors import ProviderBusy, RequestRefused
 from app.runtime.clock import SystemClock
 from app.runtime.worker import AdmissionQueue, Worker
-from app.web.openai.transcriptions import LARGEST, create_worker
+from app.web.openai.transcriptions import MAX_UPLOAD_BYTES, create_worker
 from providers.openai.transcription import open_transcription
 from tests.clips import HANDS
 from tests.eventually import until
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def worker(transcriber, *, at_once=1, waiting=1):
-    queue = AdmissionQueue("worker", SystemClock(), at_once, waiting)
+async def worker(transcriber, *, concurrency=1, max_waiting=1):
+    queue = AdmissionQueue("worker", SystemClock(), concurrency, max_waiting)
     ready = Worker("tiny", transcriber, ScriptedDetector(), queue, "en")
     async with serving(create_worker(ready)) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
         yield client
@@ -50,8 +51,7 @@ async def send(client: httpx.AsyncClient, sound: bytes | None = None, **fields: 
         ("vtt", "WEBVTT\n\n00:00:00.000 --> 00:00:03,540\nhello\n".replace(",", ".")),
     ],
 )
-async def test_words_come_back_in_the_form_asked_for(form, body):
-    """Text and subtitles."""
+async def test_the_transcript_has_the_response_format_asked_for(form, body):
     async with worker(ScriptedTranscriber()) as client:
         answer = await send(client, response_format=form, model="whisper-1")
 
@@ -59,8 +59,7 @@ async def test_words_come_back_in_the_form_asked_for(form, body):
     assert answer.text[:40] == body[:40]
 
 
-async def test_json_and_verbose_json():
-    """The plain form has the text; the long one times and language too."""
+async def test_json_has_the_text_and_verbose_json_times_and_language():
     async with worker(ScriptedTranscriber()) as client:
         plain = (await send(client)).json()
         full = (await send(client, response_format="verbose_json", language="de")).json()
@@ -70,8 +69,7 @@ async def test_json_and_verbose_json():
     assert full["duration"] == pytest.approx(len(HANDS.pcm) / 32_000, abs=0.01)
 
 
-async def test_a_long_recording_is_cut_where_people_pause():
-    """More than half a minute is no utterance."""
+async def test_audio_longer_than_an_utterance_is_cut_at_pauses():
     transcriber = ScriptedTranscriber()
     file = BytesIO()
     with wave.open(file, "wb") as out:
@@ -84,8 +82,8 @@ async def test_a_long_recording_is_cut_where_people_pause():
     assert [s["id"] for s in full["segments"]] == [0, 1, 2, 3, 4]
 
 
-async def test_a_full_worker_says_when_to_come_back():
-    """One at work, one waiting; the third is sent away, and a gateway reads that as busy."""
+async def test_a_request_beyond_the_queue_limit_is_503_with_retry_after():
+    """One at work, one waiting; the third is refused, and a gateway reads that as provider_busy."""
     transcriber = ScriptedTranscriber(go=anyio.Event())
     async with worker(transcriber) as client, anyio.create_task_group() as tasks:
         for _ in range(2):
@@ -104,8 +102,7 @@ async def test_a_full_worker_says_when_to_come_back():
     assert answer.json()["error"]["code"] == "provider_busy"
 
 
-async def test_health_knows_its_latencies():
-    """What a balancer wants to know."""
+async def test_health_reports_load_and_latency_percentiles():
     async with worker(ScriptedTranscriber()) as client:
         await send(client)
         health = (await client.get("/health")).json()
@@ -114,8 +111,8 @@ async def test_health_knows_its_latencies():
     assert health["p95Ms"] > 0
 
 
-async def test_who_hangs_up_frees_the_place():
-    """A hedged loser costs the worker no more than it has done so far."""
+async def test_a_disconnect_cancels_the_transcription_and_frees_its_slot():
+    """The loser of a hedge costs the worker no more than it has done so far."""
     transcriber = ScriptedTranscriber(go=anyio.Event())
     async with worker(transcriber) as client:
         async with anyio.create_task_group() as tasks:
@@ -128,8 +125,7 @@ async def test_who_hangs_up_frees_the_place():
 
 
 @pytest.mark.parametrize("sound", [b"", b"no sound at all"])
-async def test_what_is_no_audio_is_refused(sound):
-    """With OpenAI's error body, and not asked of the engine."""
+async def test_a_file_that_is_no_audio_is_a_400_in_openais_shape(sound):
     transcriber = ScriptedTranscriber()
     async with worker(transcriber) as client:
         answer = await send(client, sound)
@@ -139,8 +135,7 @@ async def test_what_is_no_audio_is_refused(sound):
     assert transcriber.finals == 0
 
 
-async def test_a_wrong_form_and_a_missing_file_are_refused():
-    """400, in OpenAI's words."""
+async def test_an_unknown_response_format_or_a_missing_file_is_a_400_in_openais_shape():
     async with worker(ScriptedTranscriber()) as client:
         form = await send(client, response_format="poem")
         missing = await client.post("/v1/audio/transcriptions", files={"other": ("a", b"x")})
@@ -150,20 +145,70 @@ async def test_a_wrong_form_and_a_missing_file_are_refused():
         assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-async def test_an_upload_too_large_is_refused():
-    """Before it fills the memory."""
+async def test_an_upload_above_the_limit_is_413():
     async with worker(ScriptedTranscriber()) as client:
-        answer = await send(client, bytes(LARGEST + (1 << 20)))
+        answer = await send(client, bytes(MAX_UPLOAD_BYTES + (1 << 20)))
 
     assert answer.status_code == 413
 
 
-async def test_an_engine_that_refuses_is_the_clients_fault():
-    """A language the model does not speak."""
-    async with worker(ScriptedTranscriber(error=ProviderRefused("local", "does not know this language"))) as client:
+async def test_a_language_the_model_does_not_know_is_request_refused():
+    async with worker(ScriptedTranscriber(error=RequestRefused("local", "does not know this language"))) as client:
         answer = await send(client, language="xx")
 
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request_refused")
+
+
+def part(disposition: str, content: bytes) -> bytes:
+    return b"--x\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (disposition.encode("latin-1"), content)
+
+
+FILE = part('name="file"; filename="a.flac"', HANDS.path.read_bytes())
+HOSTILE_FORMS = {
+    "a file part without a file name": part('name="file"', HANDS.path.read_bytes()),
+    "a file part with an empty file name": part('name="file"; filename=""', HANDS.path.read_bytes()),
+    "a prompt in Latin-1": part('name="prompt"', b"Caf\xe9") + FILE,
+    "a language in Latin-1": part('name="language"', b"fran\xe7ais") + FILE,
+    "a file name in Latin-1": part('name="file"; filename="Caf\xe9.flac"', HANDS.path.read_bytes()),
+    "a charset nobody knows": part('name="prompt"\r\nContent-Type: text/plain; charset=klingon', b"Hi") + FILE,
+    "no parts at all": b"",
+    "no boundary": b"not a form",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_FORMS)
+async def test_a_form_that_cannot_be_read_is_a_400_in_openais_shape(name):
+    transcriber = ScriptedTranscriber()
+    async with worker(transcriber) as client:
+        answer = await client.post(
+            "/v1/audio/transcriptions",
+            content=HOSTILE_FORMS[name] + b"--x--\r\n",
+            headers={"content-type": "multipart/form-data; boundary=x"},
+        )
+
     assert answer.status_code == 400
+    assert answer.json()["error"].keys() == {"message", "type", "code", "param"}
+    assert transcriber.finals == 0
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data", "text/plain; charset=\u00ff", ""])
+async def test_a_body_that_is_no_form_is_a_400_in_openais_shape(content_type):
+    async with worker(ScriptedTranscriber()) as client:
+        answer = await client.post(
+            "/v1/audio/transcriptions", content=b"{}", headers=[(b"content-type", content_type.encode("latin-1"))]
+        )
+
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_an_engine_that_raises_what_nobody_foresaw_is_a_500_in_openais_shape_and_one_log_line():
+    with structlog.testing.capture_logs() as lines:
+        async with worker(ScriptedTranscriber(error=KeyError("a secret"))) as client:
+            answer = await send(client)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "secret" not in answer.text
+    assert [type(line["exc_info"]) for line in lines] == [KeyError]
 
 
 async def _final(base_url: str) -> None:

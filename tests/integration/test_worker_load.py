@@ -65,10 +65,10 @@ async def test_a_worker_busy_for_others_is_asked_later():
     """Its queue counts, within a second or two, and is forgotten when it is gone."""
     async with two_workers() as (queues, routes):
         before = first(routes)
-        async with queues[0].place(), anyio.create_task_group() as line:
+        async with queues[0].slot(), anyio.create_task_group() as line:
 
             async def wait() -> None:
-                async with queues[0].place():
+                async with queues[0].slot():
                     pass
 
             line.start_soon(wait)

@@ -1,4 +1,4 @@
-"""The local engine behind OpenAI's `POST /v1/audio/transcriptions`: one process of `parley worker`.
+"""The worker's application: the local engine behind OpenAI's `POST /v1/audio/transcriptions`.
 
 It keeps nothing between two requests, so any number of workers stand behind any balancer.
 """
@@ -6,89 +6,101 @@ It keeps nothing between two requests, so any number of workers stand behind any
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from io import BytesIO
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import anyio
 import msgspec
-from anyio import to_thread
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State, UploadFile
-from litestar.enums import MediaType, RequestEncodingType
+from litestar.enums import MediaType
 from litestar.exceptions import HTTPException
-from litestar.params import Body
 
-from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds, split_audio
-from app.domain.errors import ClientError, ParleyError, ProviderBusy, ProviderRefused
+from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds
+from app.domain.errors import ClientError, ClientFault
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.domain.transcript import Hypothesis
-from app.media.decode import decode
+from app.media.decode import decode_chunks
 from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.worker import Worker
+from app.web.errors import handle_http_error
 
-LARGEST = 25 << 20
-"""Bytes of one upload; OpenAI's own limit."""
+MAX_UPLOAD_BYTES = 25 << 20
+"""OpenAI's own limit."""
 
-UTTERANCE = 29 * SAMPLE_RATE
-"""Longer audio is cut where people pause; what is shorter is one utterance, and goes to the model as it is."""
+MAX_UTTERANCE_SAMPLES = 29 * SAMPLE_RATE
+"""Longer audio is cut at pauses; what is shorter is one utterance, and goes to the model as a whole."""
 
-_PIECE = ms(90)
+CLIENT_CLOSED_REQUEST = 499
+"""NGINX's status for a client that hung up; nobody reads it."""
 
-Form = Literal["json", "text", "srt", "verbose_json", "vtt"]
+_CHUNK_SAMPLES = ms(90)
+
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 T = TypeVar("T")
 
 
-class TranscriptionForm(msgspec.Struct):
-    """The form of OpenAI's endpoint; fields this service has no use for are taken and ignored."""
+class TranscriptionForm(msgspec.Struct, frozen=True):
+    """The fields of OpenAI's form that this endpoint uses; it ignores the others."""
 
-    file: Any
-    model: str = ""
     language: str = ""
-    prompt: str = ""
-    response_format: Form = "json"
-    temperature: str = ""
-    stream: str = ""
+    response_format: ResponseFormat = "json"
 
 
-@post("/v1/audio/transcriptions", request_max_body_size=LARGEST + (64 << 10))
-async def transcriptions(
-    request: Request[Any, Any, Any],
-    state: State,
-    data: Annotated[TranscriptionForm, Body(media_type=RequestEncodingType.MULTI_PART)],
-) -> Response[Any]:
-    """Words of an audio file of any format FFmpeg reads."""
-    if not isinstance(data.file, UploadFile):
-        raise HTTPException("file must be an upload", status_code=400)
+@post("/v1/audio/transcriptions", request_max_body_size=MAX_UPLOAD_BYTES + (64 << 10))
+async def transcriptions(request: Request[Any, Any, Any], state: State) -> Response[Any]:
+    """The transcript of an audio file of any format FFmpeg reads. Answers 503 where the queue is full."""
     worker: Worker = state.worker
-    sound = await data.file.read()
-    pcm = await to_thread.run_sync(lambda: b"".join(decode(BytesIO(sound))))
-    answer = await _unless_gone(request, lambda: _listen(worker, pcm, data))
-    return Response(None, status_code=499) if answer is None else answer
+    file, form = await _read_form(request)
+    response = await _cancel_on_disconnect(request, lambda: _transcribe(worker, file, form))
+    return response or Response(None, status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _listen(worker: Worker, pcm: bytes, upload: TranscriptionForm) -> Response[Any]:
-    audio = AudioChunk(pcm, 0)
-    language = upload.language or worker.language
-    async with worker.queue.place():
-        if audio.samples <= UTTERANCE:
+async def _read_form(request: Request[Any, Any, Any]) -> tuple[bytes, TranscriptionForm]:
+    """The uploaded file and the fields. Raises ClientError or HTTPException where the form is not as it should be."""
+    try:
+        form = await request.form()
+    except HTTPException:
+        raise
+    except (ValueError, LookupError) as error:  # parts in an encoding that is not theirs, or that nobody knows
+        raise ClientError(ClientFault.BAD_MESSAGE, "the form cannot be read: its fields must be UTF-8") from error
+    upload = form.get("file")
+    if not isinstance(upload, UploadFile):
+        raise ClientError(ClientFault.BAD_MESSAGE, "the form needs a part `file` with a file name")
+    try:
+        fields = msgspec.convert({k: v for k, v in form.items() if isinstance(v, str)}, TranscriptionForm)
+        return await upload.read(), fields
+    except msgspec.ValidationError as error:
+        raise ClientError(ClientFault.BAD_MESSAGE, f"the form cannot be used: {error}") from error
+    finally:
+        await form.close()
+
+
+async def _transcribe(worker: Worker, file: bytes, form: TranscriptionForm) -> Response[Any]:
+    """Decode and transcribe in one slot of the queue, so that waiting requests hold no decoded audio."""
+    language = form.language or worker.language
+    confidence = None
+    async with worker.queue.slot():
+        audio = AudioChunk(b"".join([chunk.pcm async for chunk in decode_chunks(BytesIO(file))]), 0)
+        if audio.samples <= MAX_UTTERANCE_SAMPLES:
             final = await _final(worker, audio, language)
+            confidence = final.confidence
             segments = [Segment(0, audio.end, final.text, final.language)] if final.text else []
         else:
-            final = None
             found = transcribe_recording(
-                _once(audio), detector=worker.detector, transcriber=worker.transcriber, language=language
+                _chunks(audio), detector=worker.detector, transcriber=worker.transcriber, language=language
             )
             async with aclosing(found):
                 segments = [segment async for segment in found]
-    return _formed(segments, upload.response_format, audio, language, final.confidence if final else None)
+    return _render(segments, form.response_format, audio, language, confidence)
 
 
 async def _final(worker: Worker, audio: AudioChunk, language: str | None) -> Hypothesis:
-    async with aclosing(worker.transcriber.transcribe(_once(audio), language=language)) as hypotheses:
+    async with aclosing(worker.transcriber.transcribe(_chunks(audio), language=language)) as hypotheses:
         return [h async for h in hypotheses if h.is_final][-1]
 
 
-def _formed(
-    segments: Sequence[Segment], form: Form, audio: AudioChunk, language: str | None, confidence: float | None
+def _render(
+    segments: Sequence[Segment], form: ResponseFormat, audio: AudioChunk, language: str | None, confidence: float | None
 ) -> Response[Any]:
     match form:
         case "text":
@@ -98,72 +110,52 @@ def _formed(
         case "vtt":
             return Response(as_vtt(segments), status_code=200, media_type="text/vtt; charset=utf-8")
         case "json":
-            sure = {} if confidence is None else {"confidence": confidence}
-            return Response({"text": as_text(segments).strip(), **sure}, status_code=200)
+            optional = {} if confidence is None else {"confidence": confidence}
+            return Response({"text": as_text(segments).strip(), **optional}, status_code=200)
         case "verbose_json":
             spoken = language or next((s.language for s in segments if s.language), "")
-            more = {"task": "transcribe", "language": spoken, "duration": round(seconds(audio.samples), 3)}
-            words = as_json(segments)
-            numbered = [{"id": n, **segment} for n, segment in enumerate(words["segments"])]
-            return Response({**more, "text": words["text"], "segments": numbered}, status_code=200)
+            head = {"task": "transcribe", "language": spoken, "duration": round(seconds(audio.samples), 3)}
+            transcript = as_json(segments)
+            numbered = [{"id": n, **segment} for n, segment in enumerate(transcript["segments"])]
+            return Response({**head, "text": transcript["text"], "segments": numbered}, status_code=200)
 
 
 @get("/v1/models")
 async def models(state: State) -> dict[str, Any]:
-    """The one model, as OpenAI's clients like to ask."""
+    """The one model, as OpenAI's clients list it."""
     worker: Worker = state.worker
     return {"object": "list", "data": [{"id": worker.model, "object": "model", "owned_by": "parley"}]}
 
 
 @get("/health")
 async def health(state: State) -> dict[str, Any]:
-    """How busy this worker is: what a balancer and a gateway want to know."""
+    """The load of this worker, for a balancer and for gateways that rank it."""
     worker: Worker = state.worker
     queue = worker.queue
     return {
         "status": "full" if queue.is_full else "ok",
         "model": worker.model,
-        "queue": queue.inside,
-        "atOnce": queue.at_once,
+        "queue": queue.pending,
+        "atOnce": queue.concurrency,
         "p50Ms": queue.latencies.percentile(0.5),
         "p95Ms": queue.latencies.percentile(0.95),
     }
 
 
 def create_worker(worker: Worker) -> Litestar:
-    """The application of this worker, which is open as long as it runs."""
+    """The application of an open worker."""
     return Litestar(
         [transcriptions, models, health],
         state=State({"worker": worker}),
         openapi_config=None,
         logging_config=None,
-        exception_handlers={ParleyError: _refuse, HTTPException: _refuse},
+        exception_handlers={Exception: handle_http_error},
     )
 
 
-def _refuse(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """Our errors in the form that OpenAI's clients read."""
-    headers: dict[str, str] = {}
-    match error:
-        case ProviderBusy():
-            worker: Worker = request.app.state.worker
-            status, code, headers = 503, error.code, {"Retry-After": str(worker.queue.retry_after_s)}
-        case ClientError() | ProviderRefused():
-            status, code = 400, str(error.code)
-        case HTTPException():
-            status, code = error.status_code, "invalid_request"
-        case _:
-            status, code = 500, "internal_error"
-    words = error.detail if isinstance(error, HTTPException) else str(error)
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    body = {"error": {"message": words, "type": kind, "code": code, "param": None}}
-    return Response(body, status_code=status, headers=headers)
-
-
-async def _unless_gone(request: Request[Any, Any, Any], work: Callable[[], Awaitable[T]]) -> T | None:
-    """What the work gives; it is dropped, and None given, when the client has hung up."""
-    answer: list[T] = []
-    failure: list[ParleyError] = []
+async def _cancel_on_disconnect(request: Request[Any, Any, Any], work: Callable[[], Awaitable[T]]) -> T | None:
+    """What the work returns; None where the client hung up first, which cancels it. Errors come in a group."""
+    result: list[T] = []
     async with anyio.create_task_group() as tasks:
 
         async def watch() -> None:
@@ -172,16 +164,11 @@ async def _unless_gone(request: Request[Any, Any, Any], work: Callable[[], Await
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(watch)
-        try:
-            answer.append(await work())
-        except ParleyError as error:  # because a task group would wrap it
-            failure.append(error)
+        result.append(await work())
         tasks.cancel_scope.cancel()
-    if failure:
-        raise failure[0]
-    return answer[0] if answer else None
+    return result[0] if result else None
 
 
-async def _once(audio: AudioChunk) -> AsyncGenerator[AudioChunk, None]:
-    for chunk in split_audio(audio, _PIECE):
-        yield chunk
+async def _chunks(audio: AudioChunk) -> AsyncGenerator[AudioChunk, None]:
+    for at in range(0, audio.samples, _CHUNK_SAMPLES):
+        yield AudioChunk(audio.pcm[2 * at : 2 * (at + _CHUNK_SAMPLES)], at)
