@@ -169,6 +169,9 @@ class RoutingSettings(_Group):
     database_url: str = Field(
         "sqlite+aiosqlite:///parley.db", description="Where decisions are kept: SQLite, or postgresql+asyncpg://...."
     )
+    decisions_keep_days: int = Field(
+        30, ge=0, description="Days after which decisions and expenses are deleted from the database; 0 keeps all."
+    )
 
 
 class ArchiveSettings(_Group):

@@ -20,7 +20,7 @@ from app.runtime.clock import SystemClock
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import SessionFinals
 
-PROFILES = (
+SPECS = (
     RouteSpec("local", Place.ON_PREM, expected_ms=400),
     RouteSpec("jetson-1", Place.ON_PREM, expected_ms=300),
     RouteSpec("jetson-2", Place.ON_PREM, expected_ms=300),
@@ -45,15 +45,15 @@ class AtOnce:
 def ranking(rounds: int) -> list[float]:
     """Microseconds of each decision over five routes with full histories."""
     chance, times = Random(1), []
-    standings = []
-    for profile in PROFILES:
-        one = initial_state(profile)
+    states = []
+    for spec in SPECS:
+        one = initial_state(spec)
         for _ in range(64):
             one = one.answered(chance.uniform(100, 900), 0.0, 0.0)
-        standings.append(one)
+        states.append(one)
     for _ in range(rounds):
         began = perf_counter()
-        fleet = tuple(one.candidate(0.0, "en") for one in standings)
+        fleet = tuple(one.candidate(0.0, "en") for one in states)
         rank(RouteRequest(4.0, "en"), fleet, RULES)
         times.append((perf_counter() - began) * 1e6)
     return times
@@ -64,30 +64,30 @@ async def _audio() -> AsyncIterator[AudioChunk]:
         yield AudioChunk(PCM, number * ms(100))
 
 
-async def _heard(engine: object, *, routed: SessionFinals | None) -> None:
+async def _transcribe(engine: object, *, routed: SessionFinals | None) -> None:
     if routed is None:
         source = engine.transcribe(_audio(), language="en")  # type: ignore[attr-defined]  # because it is AtOnce
     else:
-        owed = routed.open(1, "en", Residency.CLOUD_OK)
-        owed.confirm_endpoint()
-        source = owed.transcribe(_audio(), language="en")
+        request = routed.open(1, "en", Residency.CLOUD_OK)
+        request.confirm_endpoint()
+        source = request.transcribe(_audio(), language="en")
     async with aclosing(source) as hypotheses:
         async for hypothesis in hypotheses:
             if routed is not None:
-                owed.record_shown(hypothesis, owed.route)
+                request.record_shown(hypothesis, request.route)
 
 
 async def overhead(rounds: int, clock: Callable[[], float]) -> list[float]:
     """Microseconds that the router adds to a final, one utterance of four seconds at a time."""
     engine = AtOnce()
-    routes = Routes(PROFILES, {p.name: engine for p in PROFILES}, lambda: RULES, SystemClock(), Random(1).random)  # type: ignore[misc]
+    routes = Routes(SPECS, {p.name: engine for p in SPECS}, lambda: RULES, SystemClock(), Random(1).random)  # type: ignore[misc]
     session = SessionFinals(routes, "s")
     bare: list[float] = []
     routed: list[float] = []
     for _ in range(rounds):
         for into, way in ((bare, None), (routed, session)):
             began = clock()
-            await _heard(engine, routed=way)
+            await _transcribe(engine, routed=way)
             into.append((clock() - began) * 1e6)
     usual = statistics.median(bare)
     return [time - usual for time in routed]

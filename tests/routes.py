@@ -123,6 +123,6 @@ def field_of(
         chance=lambda: 0.0,
         clip=CLIP,
         ledger=SpendLedger(lambda: "2026-01-02"),
-        record=records.append,
+        record_decision=records.append,
     )
     return Field(routes, clock, made, records)

@@ -1,4 +1,4 @@
-"""The routes finals may take, the rules over them, and the log of what they did."""
+"""Opens the routes of finals, the rules over them, and the decision log."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -14,7 +14,7 @@ from app.data.decisions import open_decisions
 from app.domain.ports import DraftTranscriber, Reporting, Transcriber
 from app.domain.routing.decision import DecisionRecord, Expense
 from app.policy.reloading_file import open_reloading_file
-from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, profile
+from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, route_spec
 from app.policy.rules_file import read_rules, rules_path
 from app.runtime.clock import SystemClock
 from app.runtime.routing.metering import EngineMeter
@@ -28,7 +28,7 @@ from app.runtime.supervision import report_defect, run_in_background
 async def open_policy(
     settings: Settings, tables: Mapping[str, RouteTable]
 ) -> AsyncGenerator[tuple[Routes, RoutingPolicy], None]:
-    """These routes, opened and tended, and the log of what they did."""
+    """These routes with open engines and their maintenance running, and the log of their decisions."""
     rules = await open_reloading_file(rules_path(settings.policy), read_rules)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -39,7 +39,7 @@ async def open_policy(
             for name, table in tables.items()
         }
         routes = Routes(
-            tuple(profile(name, table) for name, table in tables.items()),
+            tuple(route_spec(name, table) for name, table in tables.items()),
             engines,
             rules=lambda: rules.value,
             clock=clock,
@@ -48,23 +48,24 @@ async def open_policy(
             clip=clip,
         )
         routes.ledger.resume(await decisions.spent_on(routes.ledger.today()))
-        metrics = RoutingMetrics(routes)
+        metrics = RoutingMetrics(routes, lambda: decisions.dropped)
 
-        def record(decision: DecisionRecord) -> None:
+        def record_decision(decision: DecisionRecord) -> None:
             decisions.record(decision)
-            metrics.record(decision)
+            metrics.record_decision(decision)
 
-        def note(expense: Expense) -> None:
+        def record_expense(expense: Expense) -> None:
             decisions.record(expense)
-            metrics.note(expense)
+            metrics.record_expense(expense)
 
-        routes.record, routes.note = record, note
+        routes.record_decision, routes.record_expense = record_decision, record_expense
         await stack.enter_async_context(
             run_in_background(
                 {
-                    "decision_writer": decisions.write,
-                    "route_probes": routes.tend,
-                    "policy_file": partial(rules.follow, clock),
+                    "decision_writer": decisions.write_loop,
+                    "decision_pruning": partial(decisions.prune_loop, settings.decisions_keep_days),
+                    "route_probes": routes.maintain,
+                    "policy_file": partial(rules.reload_loop, clock),
                 }
             )
         )
@@ -73,7 +74,7 @@ async def open_policy(
 
 @dataclass(frozen=True, slots=True)
 class SessionEngines:
-    """The routes' engines for one session, and the meters of those that keep something for it."""
+    """The routes' engines for one session, and the meters of those that count their own cost."""
 
     engines: Mapping[str, Transcriber]
     meters: Mapping[str, EngineMeter]
@@ -83,7 +84,7 @@ class SessionEngines:
 async def open_session_engines(
     routes: Routes, tables: Mapping[str, RouteTable], drafter: DraftTranscriber
 ) -> AsyncGenerator[SessionEngines, None]:
-    """Transcribe keeps a stream for each speaker, the local model what was said just before, the others nothing."""
+    """Amazon Transcribe keeps a stream for each session, the local model its left context, the others nothing."""
     async with AsyncExitStack() as stack:
         own, meters = dict(routes.engines), dict[str, EngineMeter]()
         for name, table in tables.items():
@@ -91,7 +92,7 @@ async def open_session_engines(
                 own[name] = cast(Any, routes.engines[name]).for_session(drafter)
             if isinstance(table, AwsRoute):
                 own[name] = kept = await stack.enter_async_context(cast(Any, routes.engines[name]).session())
-                meters[name] = EngineMeter(kept, routes.standings[name].profile.price)
+                meters[name] = EngineMeter(kept, routes.states[name].spec.price)
         yield SessionEngines(own, meters)
 
 

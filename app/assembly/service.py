@@ -85,7 +85,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             max_recording_bytes=settings.recording_max_mb << 20,
             components=(
                 ("drafts", settings.draft_model_id),
-                ("finals", f"{', '.join(routes.standings)}; policy {routes.rules().name}"),
+                ("finals", f"{', '.join(routes.states)}; policy {routes.rules().name}"),
                 ("sessions", ears.sentence(most)),
                 ("device", " - ".join(filter(None, device(settings)))),
                 ("speech detector", settings.vad),

@@ -19,7 +19,7 @@ async def open_tenants(path: Path | None) -> AsyncGenerator[Callable[[], Sequenc
         yield None
         return
     tenants = await open_reloading_file(path, read_tenants)
-    async with run_in_background({"tenants_file": partial(tenants.follow, SystemClock())}):
+    async with run_in_background({"tenants_file": partial(tenants.reload_loop, SystemClock())}):
         yield lambda: tenants.value
 
 

@@ -1,4 +1,4 @@
-"""`parley policy`: which engine gets which sentence, and why."""
+"""`parley policy`: explain, replay and simulate the routing policy."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from app.data.decision_json import decode_decision, decode_decisions
 from app.domain.errors import SettingsError
 from app.domain.routing.decision import DecisionRecord
 from app.domain.routing.replay import Counterfactual, as_it_was, replay
@@ -36,14 +37,14 @@ def policy() -> None:
 def explain(url: str, seconds: float, language: str | None, place: str, tenant: str, key: str | None) -> None:
     """What would happen to an utterance now."""
     asked = {"seconds": seconds, "place": place, "tenant": tenant} | ({"language": language} if language else {})
-    told = _asked(f"{url.rstrip('/')}/policy/explain?{urlencode(asked)}", key)
+    answer = _get(f"{url.rstrip('/')}/policy/explain?{urlencode(asked)}", key)
     table = Table(
-        "", "route", "place", "why", "p50", "p95", "US$", title=f"rules: {told['rules']}", title_justify="left"
+        "", "route", "place", "why", "p50", "p95", "US$", title=f"rules: {answer['rules']}", title_justify="left"
     )
-    for at, choice in enumerate(told["choices"], 1):
+    for at, choice in enumerate(answer["choices"], 1):
         times = f"{choice['expected_ms']:.0f} ms", f"{choice['tail_ms']:.0f} ms"
         table.add_row(str(at), choice["name"], choice["place"], choice["why"], *times, f"{choice['usd']:.4f}")
-    for rejected in told["rejected"]:
+    for rejected in answer["rejected"]:
         table.add_row("-", rejected["name"], "", rejected["why"], style="dim")
     Console().print(table)
 
@@ -58,7 +59,7 @@ def replay_(trace: Path, names: tuple[str, ...]) -> None:
     """
     records = read_trace(trace)
     columns = [as_it_was(records), *(replay(records, read_rules(rules_path(name))) for name in names)]
-    Console().print(_compared(columns))
+    Console().print(_comparison_table(columns))
 
 
 @policy.command("simulate")
@@ -67,25 +68,28 @@ def replay_(trace: Path, names: tuple[str, ...]) -> None:
 @click.option("--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="SVG file to draw.")
 def simulate_(scenario: Path, names: tuple[str, ...], picture: Path | None) -> None:
     """Play SCENARIO: generated load, outages and price changes, under each policy."""
-    told = read_scenario(scenario)
-    tallies = [simulate(told, read_rules(rules_path(name))) for name in names or told.policies]
-    Console().print(_tallied(tallies))
+    parsed = read_scenario(scenario)
+    results = [simulate(parsed, read_rules(rules_path(name))) for name in names or parsed.policies]
+    Console().print(_results_table(results))
     if picture:
-        picture.write_text(plot(tallies, told.seconds))
+        picture.write_text(plot(results, parsed.seconds))
 
 
 def read_trace(path: Path) -> list[DecisionRecord]:
     """Decisions from a JSON array or from lines. Raises SettingsError."""
-    text = path.read_bytes()
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
     try:
         if text.lstrip()[:1] == b"[":
-            return msgspec.json.decode(text, type=list[DecisionRecord])
-        return [msgspec.json.decode(line, type=DecisionRecord) for line in text.splitlines() if line.strip()]
+            return decode_decisions(text)
+        return [decode_decision(line) for line in text.splitlines() if line.strip()]
     except msgspec.DecodeError as error:
         raise SettingsError(f"{path} is no trace of decisions: {error}") from error
 
 
-def _compared(columns: Sequence[Counterfactual]) -> Table:
+def _comparison_table(columns: Sequence[Counterfactual]) -> Table:
     table = Table("", *(f"{c.rules}{' (as it was)' if at == 0 else ''}" for at, c in enumerate(columns)))
     rows: list[tuple[str, list[str]]] = [
         ("utterances", [str(c.finals) for c in columns]),
@@ -102,12 +106,12 @@ def _compared(columns: Sequence[Counterfactual]) -> Table:
     return table
 
 
-def _tallied(tallies: Sequence[SimulationResult]) -> Table:
+def _results_table(results: Sequence[SimulationResult]) -> Table:
     table = Table("rules", "finals", "lost", "p50", "p95", "p99", "US$", "hedged", "violations", "routes")
-    for t in tallies:
+    for t in results:
         total = max(1, t.finals.total())
         shares = ", ".join(f"{name} {number / total:.0%}" for name, number in t.finals.most_common())
-        times = [_ms(t.p(share)) for share in (0.5, 0.95, 0.99)]
+        times = [_ms(t.latency_ms(share)) for share in (0.5, 0.95, 0.99)]
         hedged = f"{t.hedged / total:.1%}"
         table.add_row(t.rules, str(total), str(t.lost), *times, f"{t.usd:.2f}", hedged, str(t.violations), shares)
     return table
@@ -117,7 +121,7 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
 
 
-def _asked(url: str, key: str | None) -> Any:
+def _get(url: str, key: str | None) -> Any:
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f"{url} is no address of a server")
     headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -1,34 +1,36 @@
-"""Decisions, kept: written in the background, listed and summed up on demand."""
+"""Decision log: stores decisions and expenses in the background, lists and sums up decisions on demand."""
 
-import sqlite3
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from itertools import islice
+from typing import Any
 
 import anyio
 import msgspec
 import structlog
 from anyio import to_thread
-from sqlalchemy import URL, func, insert, select
-from sqlalchemy import Table as SqlTable
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.data.tables import DecisionRow, ExpenseRow, Table
-from app.domain.errors import SettingsError
+from app.data.database import DATABASE_ERRORS, is_fault_of_row, is_locked, open_database, reopen, transaction
+from app.data.decision_json import decode_decision, encode_decision
+from app.data.tables import DecisionRow, ExpenseRow
+from app.domain.errors import ProviderBusy
 from app.domain.routing.decision import DecisionFilter, DecisionRecord, Expense
 from app.domain.routing.summary import RouteSummary, summarise
 
-WAITING = 4096
-"""Records that may wait for the database; when it is so far behind, the newest are lost and counted."""
+QUEUE_LENGTH = 4096
+"""Records that may wait for the database; when the queue is full, the newest are dropped and counted."""
 
 BATCH = 200
+RETRY_EVERY_S = 1.0
+PRUNE_EVERY_S = 3600.0
 
-ANSWER_S = 15.0
-"""How long a database may take to answer."""
+_WRITE_ERRORS = (*DATABASE_ERRORS, ValueError, TypeError)
 
 _log = structlog.get_logger("parley.decisions")
 
@@ -36,64 +38,88 @@ _log = structlog.get_logger("parley.decisions")
 @dataclass(slots=True)
 class DecisionLog:
     engine: AsyncEngine
-    lost: int = 0
-    _waiting: list[DecisionRecord | Expense] = field(default_factory=list)
+    dropped: int = 0
+    """Records that were not stored: the queue was full, the row cannot be written, or the service ended."""
+    _queue: deque[DecisionRecord | Expense] = field(default_factory=deque)
     _more: anyio.Event = field(default_factory=anyio.Event)
     _writing: anyio.Lock = field(default_factory=anyio.Lock)
+    _is_available: bool = True
+    """Whether the newest write succeeded."""
 
     def record(self, record: DecisionRecord | Expense) -> None:
-        """Never waits."""
-        if len(self._waiting) >= WAITING:
-            self.lost += 1
+        """Queue it. Never waits."""
+        if len(self._queue) >= QUEUE_LENGTH:
+            self.dropped += 1
             return
-        self._waiting.append(record)
+        self._queue.append(record)
         self._more.set()
 
-    async def write(self) -> None:
-        """Write what comes, for ever."""
+    async def write_loop(self) -> None:
+        """Write what is queued, for ever; while the database is unavailable, try every second."""
         while True:
             await self._more.wait()
             self._more = anyio.Event()
-            await self.flush()
+            if not await self.flush():
+                self._more.set()
+                await anyio.sleep(RETRY_EVERY_S)
 
-    async def flush(self) -> None:
-        """Write what waits; what the database does not take now is tried with the next."""
+    async def prune_loop(self, keep_days: int) -> None:
+        """Delete what is older than so many days, every hour; 0 keeps all."""
+        while keep_days:
+            try:
+                await self.prune(datetime.now(UTC) - timedelta(days=keep_days))
+            except ProviderBusy as error:
+                _log.warning("old decisions cannot be deleted now", reason=str(error))
+            await anyio.sleep(PRUNE_EVERY_S)
+
+    async def flush(self) -> bool:
+        """Write what is queued. False where the database is unavailable: what is left stays queued.
+
+        A record is stored once, however often it is tried: a commit may succeed although its answer is lost.
+        """
         async with self._writing:
-            while batch := self._waiting[:BATCH]:
-                try:
-                    async with _transaction(self.engine) as connection:
-                        if made := [_row(each) for each in batch if isinstance(each, DecisionRecord)]:
-                            await connection.execute(insert(DecisionRow), made)
-                        if spent := [asdict(each) for each in batch if isinstance(each, Expense)]:
-                            await connection.execute(insert(ExpenseRow), spent)
-                except (SQLAlchemyError, OSError) as error:
-                    _log.error("decisions cannot be written", kind=type(error).__name__, waiting=len(self._waiting))
-                    return
-                del self._waiting[: len(batch)]
+            while batch := list(islice(self._queue, BATCH)):
+                done = await self._write(batch)
+                for _ in range(done):
+                    self._queue.popleft()
+                self._is_available = done == len(batch)
+                if not self._is_available:
+                    return False
+            return True
+
+    async def close(self) -> None:
+        """Write what is queued; what cannot be written is lost, and logged."""
+        if not await self.flush():
+            self.dropped += len(self._queue)
+            _log.error("decisions lost at exit, the database is unavailable", count=len(self._queue))
+            self._queue.clear()
 
     async def find(self, wanted: DecisionFilter) -> list[DecisionRecord]:
-        """The newest first."""
-        await self.flush()
+        """The newest first; rows that cannot be decoded are skipped and logged. Raises ProviderBusy."""
         query = select(DecisionRow.record).order_by(DecisionRow.at.desc(), DecisionRow.id).limit(wanted.limit)
         for column in (DecisionRow.session, DecisionRow.tenant, DecisionRow.route, DecisionRow.place):
             if (value := getattr(wanted, column.key)) is not None:
                 query = query.where(column == value)
         if wanted.since is not None:
-            query = query.where(DecisionRow.at >= wanted.since)
+            query = query.where(DecisionRow.at >= _moment(wanted.since))
         if wanted.until is not None:
-            query = query.where(DecisionRow.at < wanted.until)
-        async with _transaction(self.engine) as connection:
-            return [_decode(text) for text in (await connection.execute(query)).scalars()]
+            query = query.where(DecisionRow.at < _moment(wanted.until))
+        if self._is_available:  # what was just recorded is found, too
+            await self.flush()
+        with _as_busy():
+            async with transaction(self.engine) as connection:
+                texts = (await connection.execute(query)).scalars().all()
+        return await to_thread.run_sync(_decoded, texts)
 
     async def summary(self, wanted: DecisionFilter) -> Sequence[RouteSummary]:
-        """For each route: its share, its latencies, its cost, its failures."""
-        return summarise(await self.find(wanted))
+        """Share, latency, cost and failures of each route. Raises ProviderBusy."""
+        return await to_thread.run_sync(summarise, await self.find(wanted))
 
     async def spent_on(self, day: str) -> dict[str, float]:
-        """US dollars per tenant on this day, like `2026-01-31`; the service's own stand under no name."""
+        """US dollars per tenant on this day, like `2026-01-31`; the service's own under the empty name."""
         spent: defaultdict[str, float] = defaultdict(float)
         next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-        async with _transaction(self.engine) as connection:
+        async with transaction(self.engine) as connection:
             for row in (DecisionRow, ExpenseRow):
                 query = (
                     select(row.tenant, func.sum(row.usd).label("usd"))
@@ -104,67 +130,87 @@ class DecisionLog:
                     spent[line.tenant] += line.usd
         return spent
 
+    async def prune(self, before: datetime) -> None:
+        """Delete decisions and expenses older than this. Raises ProviderBusy."""
+        with _as_busy():
+            for row in (DecisionRow, ExpenseRow):
+                async with transaction(self.engine) as connection:
+                    await connection.execute(delete(row).where(row.at < _moment(before)))
+
+    # -- writing --------------------------------------------------------------------
+
+    async def _write(self, batch: list[DecisionRecord | Expense]) -> int:
+        """How many records of the front are done with: stored, or dropped because their rows cannot be written."""
+        try:
+            await self._insert(batch)
+        except _WRITE_ERRORS as error:
+            if not is_fault_of_row(error) and not await self._reopened(error):
+                return 0
+        else:
+            return len(batch)
+        for done, record in enumerate(batch):
+            try:
+                await self._insert([record])
+            except _WRITE_ERRORS as error:
+                if not is_fault_of_row(error):
+                    self._log_unavailable(error)
+                    return done
+                self.dropped += 1
+                _log.error("decision dropped, its row cannot be written", id=record.id, kind=type(error).__name__)
+        return len(batch)
+
+    async def _insert(self, batch: list[DecisionRecord | Expense]) -> None:
+        """In one transaction; a row that is stored already is left as it is."""
+        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        decisions = [_decision_row(each) for each in batch if isinstance(each, DecisionRecord)]
+        expenses = [_expense_row(each) for each in batch if isinstance(each, Expense)]
+        async with transaction(self.engine) as connection:
+            if decisions:
+                await connection.execute(insert(DecisionRow).on_conflict_do_nothing(), decisions)
+            if expenses:
+                await connection.execute(insert(ExpenseRow).on_conflict_do_nothing(), expenses)
+
+    async def _reopened(self, error: Exception) -> bool:
+        self._log_unavailable(error)
+        if is_locked(error):
+            return False
+        try:
+            await reopen(self.engine)
+        except DATABASE_ERRORS as again:
+            self._log_unavailable(again)
+            return False
+        return True
+
+    def _log_unavailable(self, error: Exception) -> None:
+        _log.error("decisions cannot be written now", kind=type(error).__name__, queued=len(self._queue))
+
 
 @asynccontextmanager
 async def open_decisions(url: str) -> AsyncIterator[DecisionLog]:
-    """The tables at this URL, made where they are missing. What waits at the end is written."""
-    try:
-        engine = create_async_engine(url, pool_pre_ping=True)
-    except (SQLAlchemyError, ModuleNotFoundError) as error:
-        raise SettingsError(f"PARLEY_DATABASE_URL: {error}") from error
-    try:
-        try:
-            await to_thread.run_sync(_try_file, engine.url)
-            await _make_tables(engine)
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise SettingsError(f"PARLEY_DATABASE_URL: the database cannot be opened: {error}") from error
+    """The log in this database. What is queued at the end is written. Raises SettingsError."""
+    async with open_database(url) as engine:
         decisions = DecisionLog(engine)
         try:
             yield decisions
         finally:
             with anyio.CancelScope(shield=True):
-                await decisions.flush()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await engine.dispose()
+                await decisions.close()
 
 
-async def _make_tables(engine: AsyncEngine) -> None:
-    """One after the other: another process may be making the same ones, and may be ahead with any of them."""
-    for table in Table.metadata.tables.values():
-        try:
-            await _make(engine, table)
-        except (IntegrityError, OperationalError, ProgrammingError):  # made by another process just before
-            await _make(engine, table)
+@contextmanager
+def _as_busy() -> Iterator[None]:
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise ProviderBusy("decisions", "the database is unavailable; try again in a moment") from error
 
 
-async def _make(engine: AsyncEngine, table: SqlTable) -> None:
-    async with _transaction(engine) as connection:
-        await connection.run_sync(partial(Table.metadata.create_all, tables=[table]))
+def _moment(at: datetime) -> str:
+    """As it is stored; a time without an offset is UTC."""
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-@asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Nobody's cancelling reaches into it; a database that does not answer is a `TimeoutError`.
-
-    A connection of aiosqlite that is cut off in the middle waits for its own closing for ever, and the process with it.
-    """
-    with anyio.fail_after(ANSWER_S, shield=True):
-        async with engine.begin() as connection:
-            yield connection
-
-
-def _try_file(url: URL) -> None:
-    """Open the file once by hand: aiosqlite leaves a thread behind where it cannot be opened."""
-    if url.get_backend_name() == "sqlite" and url.database:
-        sqlite3.connect(url.database).close()
-
-
-def today() -> str:
-    return datetime.now(UTC).date().isoformat()
-
-
-def _row(record: DecisionRecord) -> dict[str, object]:
+def _decision_row(record: DecisionRecord) -> dict[str, Any]:
     return {
         "id": record.id,
         "at": record.at,
@@ -173,9 +219,27 @@ def _row(record: DecisionRecord) -> dict[str, object]:
         "route": record.chosen or "",
         "place": record.place or "",
         "usd": record.usd,
-        "record": msgspec.json.encode(record).decode(),
+        "record": encode_decision(record).decode(),
     }
 
 
-def _decode(text: str) -> DecisionRecord:
-    return msgspec.json.decode(text, type=DecisionRecord)
+def _expense_row(expense: Expense) -> dict[str, Any]:
+    return {
+        "uid": expense.id,
+        "at": expense.at,
+        "route": expense.route,
+        "occasion": expense.kind,
+        "usd": expense.usd,
+        "session": expense.session,
+        "tenant": expense.tenant,
+    }
+
+
+def _decoded(texts: Sequence[str]) -> list[DecisionRecord]:
+    records = []
+    for text in texts:
+        try:
+            records.append(decode_decision(text))
+        except msgspec.DecodeError as error:
+            _log.warning("stored decision skipped, it cannot be decoded", reason=str(error))
+    return records

@@ -1,10 +1,10 @@
-"""The tables."""
+"""Tables of the database: decisions and expenses."""
 
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MOMENT = String().with_variant(String(collation="C"), "postgresql")
-"""ISO 8601, UTC: it sorts as text, by its bytes, whatever the database thinks of letters."""
+"""ISO 8601, UTC, with milliseconds: it sorts as text, byte by byte, whatever the database's collation."""
 
 
 class Table(DeclarativeBase):
@@ -12,7 +12,7 @@ class Table(DeclarativeBase):
 
 
 class DecisionRow(Table):
-    """One final: what is asked for often has a column, the whole record stands beside it as JSON."""
+    """One final: what is filtered by has a column; the whole record is JSON (`app.data.decision_json`)."""
 
     __tablename__ = "decisions"
     __table_args__ = (Index("decisions_at", "at"), Index("decisions_session", "session"))
@@ -22,7 +22,7 @@ class DecisionRow(Table):
     session: Mapped[str]
     tenant: Mapped[str]
     route: Mapped[str]
-    """Empty where no engine gave a final."""
+    """Empty where the newest draft was shown."""
     place: Mapped[str]
     usd: Mapped[float]
     record: Mapped[str] = mapped_column(Text)
@@ -32,7 +32,7 @@ class ExpenseRow(Table):
     """Money spent on no final."""
 
     __tablename__ = "expenses"
-    __table_args__ = (Index("expenses_at", "at"),)
+    __table_args__ = (Index("expenses_at", "at"), Index("expenses_uid", "uid", unique=True))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[str] = mapped_column(MOMENT)
@@ -41,3 +41,5 @@ class ExpenseRow(Table):
     usd: Mapped[float]
     session: Mapped[str]
     tenant: Mapped[str]
+    uid: Mapped[str | None]
+    """Makes an insert repeatable; rows of older releases have none."""

@@ -1,24 +1,24 @@
-"""A simulation as one SVG: who made the finals, how fast, for how much."""
+"""Draws simulation results as one SVG: shares of the routes, latencies, dollars."""
 
 from collections.abc import Sequence
 from html import escape
 
-from app.domain.routing.summary import percentile
+from app.domain.percentile import percentile
 from app.policy.simulation import SimulationResult
 
 WIDTH, HEIGHT, GAP, LEFT = 720, 120, 34, 60
 COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2")
 
 
-def plot(tallies: Sequence[SimulationResult], seconds: float) -> str:
+def plot(results: Sequence[SimulationResult], seconds: float) -> str:
     """Three panels a policy: shares of the routes, p50 and p95, dollars so far."""
-    names = sorted({name for tally in tallies for name in tally.finals})
+    names = sorted({name for result in results for name in result.finals})
     colours = {name: COLOURS[at % len(COLOURS)] for at, name in enumerate(names)}
     parts, y = [_legend(colours)], 40
-    for tally in tallies:
-        title = f"{tally.rules}: p95 {tally.p(0.95):.0f} ms, ${tally.usd:.2f}, {tally.lost} lost"
+    for result in results:
+        title = f"{result.rules}: p95 {result.latency_ms(0.95):.0f} ms, ${result.usd:.2f}, {result.lost} lost"
         parts.append(f'<text x="{LEFT}" y="{y - 6}" font-weight="bold">{escape(title)}</text>')
-        for panel in (_shares(tally, colours, seconds), _times(tally, seconds), _money(tally, seconds)):
+        for panel in (_shares(result, colours, seconds), _times(result, seconds), _money(result, seconds)):
             parts.append(f'<g transform="translate({LEFT},{y})">{panel}</g>')
             y += HEIGHT + GAP
         y += 10
@@ -36,9 +36,9 @@ def _legend(colours: dict[str, str]) -> str:
     )
 
 
-def _shares(tally: SimulationResult, colours: dict[str, str], seconds: float) -> str:
+def _shares(result: SimulationResult, colours: dict[str, str], seconds: float) -> str:
     bars, step = [], WIDTH / max(1, int(seconds))
-    for second, finals in tally.by_second.items():
+    for second, finals in result.finals_by_second.items():
         y, total = float(HEIGHT), sum(finals.values())
         for name, number in sorted(finals.items()):
             height = HEIGHT * number / total
@@ -50,9 +50,9 @@ def _shares(tally: SimulationResult, colours: dict[str, str], seconds: float) ->
     return _axes("share", "100 %") + "".join(bars)
 
 
-def _times(tally: SimulationResult, seconds: float) -> str:
+def _times(result: SimulationResult, seconds: float) -> str:
     lines = [
-        [percentile(tally.times_by_second[s], share) or 0.0 for s in sorted(tally.times_by_second)]
+        [percentile(result.latencies_by_second[s], share) or 0.0 for s in sorted(result.latencies_by_second)]
         for share in (0.5, 0.95)
     ]
     top = max((*lines[0], *lines[1], 1.0))
@@ -62,10 +62,10 @@ def _times(tally: SimulationResult, seconds: float) -> str:
     return _axes("p50, p95", f"{top:.0f} ms") + drawn
 
 
-def _money(tally: SimulationResult, seconds: float) -> str:
+def _money(result: SimulationResult, seconds: float) -> str:
     total, line = 0.0, []
     for second in range(int(seconds)):
-        total += tally.usd_by_second.get(second, 0.0)
+        total += result.usd_by_second.get(second, 0.0)
         line.append(total)
     return _axes("dollars", f"${total:.2f}") + _line(line, max(total, 1e-9), seconds, "#54a24b")
 

@@ -1,4 +1,4 @@
-"""What follows its file: rules, tenants."""
+"""A file whose parsed value is reloaded when the file changes: rules, tenants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from anyio import to_thread
 from app.domain.errors import SettingsError
 from app.domain.ports import Clock
 
-EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 T = TypeVar("T")
 
@@ -21,48 +21,64 @@ _log = structlog.get_logger("parley.policy")
 
 @dataclass(slots=True)
 class ReloadingFile(Generic[T]):
-    """What the file says. A changed file takes effect within a second or two; a wrong one is refused."""
+    """The value of the newest valid file. A change takes effect within two seconds; an invalid file changes nothing."""
 
     path: Path
     read: Callable[[Path], T]
     """Blocking. Raises SettingsError."""
     value: T
     error: str = ""
-    """Why the newest file is refused; empty where it is in force."""
-    _seen: tuple[int, int] = field(default=(0, 0))
+    """Why the newest file is not in force; empty where it is."""
+    _stamp: tuple[int, int] | None = field(default=None)
 
-    async def follow(self, clock: Clock) -> None:
-        """Look at the file again and again, for ever."""
+    async def reload_loop(self, clock: Clock) -> None:
+        """Check the file every second, for ever."""
         while True:
-            await clock.sleep_until(clock.now() + EVERY_S)
-            await self.look()
+            await clock.sleep_until(clock.now() + CHECK_EVERY_S)
+            await self.reload_if_changed()
 
-    async def look(self) -> None:
-        """Read the file if it is another than it was."""
-        seen = await _stamp(self.path)
-        if seen in (self._seen, (0, 0)):
-            return  # an editor may be just replacing it
-        self._seen = seen
+    async def reload_if_changed(self) -> None:
+        """Read the file if its time or size has changed. Whatever is wrong with it, the value stays."""
+        try:
+            stamp = await _stamp_of(self.path)
+        except OSError as error:
+            self._refuse(f"{self.path} cannot be read: {error}")
+            return
+        if stamp is None or stamp == self._stamp:
+            return  # a missing file changes nothing: an editor may be replacing it
         try:
             value = await to_thread.run_sync(self.read, self.path)
         except SettingsError as error:
-            self.error = str(error)
-            _log.error("the changed file is refused, what it said before stays", reason=self.error)
+            self._refuse(str(error))
+            return
+        except OSError as error:
+            self._refuse(f"{self.path} cannot be read: {error}")
             return
         if value != self.value:
-            _log.info("the changed file is in force", file=self.path.name)
-        self.value, self.error = value, ""
+            _log.info("changed file in force", file=self.path.name)
+        self.value, self.error, self._stamp = value, "", stamp
+
+    def _refuse(self, reason: str) -> None:
+        """Until the file is valid it is read every time: mended permissions change neither its time nor its size."""
+        self._stamp = None
+        if reason != self.error:
+            self.error = reason
+            _log.error("changed file refused, the value before stays in force", reason=reason)
 
 
 async def open_reloading_file(path: Path, read: Callable[[Path], T]) -> ReloadingFile[T]:
-    """What this file says, now and later. Raises SettingsError."""
-    seen = await _stamp(path)
-    return ReloadingFile(path, read, await to_thread.run_sync(read, path), _seen=seen)
+    """The file's value, now and after each change. Raises SettingsError where it cannot be read now."""
+    try:
+        stamp = await _stamp_of(path)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    return ReloadingFile(path, read, await to_thread.run_sync(read, path), _stamp=stamp)
 
 
-async def _stamp(path: Path) -> tuple[int, int]:
+async def _stamp_of(path: Path) -> tuple[int, int] | None:
+    """Time of the last change in nanoseconds, and size in bytes; None where there is no such file."""
     try:
         stat = await anyio.Path(path).stat()
     except FileNotFoundError:
-        return 0, 0
+        return None
     return stat.st_mtime_ns, stat.st_size

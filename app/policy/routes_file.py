@@ -1,4 +1,4 @@
-"""The routes finals may take, from a file: one table each, named by the operator."""
+"""Reads the routes of finals from a TOML file: one table each, named by the operator."""
 
 import re
 from collections.abc import Mapping
@@ -18,8 +18,10 @@ from app.toml_file import read_document
 Language: TypeAlias = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
 
 
-class _Route(Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", kw_only=True):
-    """What every route may say; `engine` names the line of the registry."""
+class _Route(
+    Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine", kw_only=True, rename={"open_s": "rest_s"}
+):
+    """Keys of every route; `engine` is its name in `app.registry`."""
 
     place: Place | UnsetType = UNSET
     usd_per_minute: Amount | UnsetType = UNSET
@@ -30,7 +32,7 @@ class _Route(Struct, frozen=True, forbid_unknown_fields=True, tag_field="engine"
     quality: Share = 0.5
     expected_ms: Amount = 1000.0
     slow_ms: Amount = 4000.0
-    rest_s: Amount = 5.0
+    open_s: Amount = 5.0
 
 
 class LocalRoute(_Route, frozen=True, tag="local", kw_only=True):
@@ -44,7 +46,7 @@ class OpenAIRoute(_Route, frozen=True, tag="openai", kw_only=True):
     """None: the setting OPENAI_BASE_URL."""
     model: str = "gpt-4o-mini-transcribe"
     prompt: str = ""
-    """Words that are likely to be said."""
+    """Words that are likely in the audio."""
     api_key: str | None = None
     """None: the setting OPENAI_API_KEY, for the setting's own address alone."""
 
@@ -54,7 +56,7 @@ class AwsRoute(_Route, frozen=True, tag="aws", kw_only=True):
 
     region: str
     language: str = "en-US"
-    """Where a session names none."""
+    """For sessions that name none."""
     endpoint_url: str | None = None
     vocabulary: str | None = None
 
@@ -62,7 +64,7 @@ class AwsRoute(_Route, frozen=True, tag="aws", kw_only=True):
 RouteTable: TypeAlias = LocalRoute | OpenAIRoute | AwsRoute
 
 ONLY_LOCAL: Mapping[str, RouteTable] = {"local": LocalRoute()}
-"""Without a file, finals are made in this process."""
+"""The routes where no file is given: the model in this process."""
 
 
 def read_routes(path: Path | None) -> Mapping[str, RouteTable]:
@@ -86,8 +88,8 @@ def read_routes(path: Path | None) -> Mapping[str, RouteTable]:
     return routes
 
 
-def profile(name: str, route: RouteTable) -> RouteSpec:
-    """What the policy must know. Unless a file says otherwise, a remote route is in the cloud and costs money."""
+def route_spec(name: str, route: RouteTable) -> RouteSpec:
+    """The route as the policy needs it. By default a remote one is in the cloud and costs money."""
     match route:
         case LocalRoute():
             place, price, live = Place.ON_PREM, Price(), False
@@ -107,7 +109,7 @@ def profile(name: str, route: RouteTable) -> RouteSpec:
         route.quality,
         live,
         route.expected_ms,
-        CircuitBreakerRules(slow_ms=route.slow_ms, rest_s=route.rest_s),
+        CircuitBreakerRules(slow_ms=route.slow_ms, open_s=route.open_s),
     )
 
 

@@ -1,4 +1,4 @@
-"""The rules of the policy, from a file or by the name of a shipped one."""
+"""Reads the rules of the routing policy from a TOML file, or a shipped one by its name."""
 
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -41,8 +41,10 @@ class CascadeTable(_Table, frozen=True):
     least_agreement: Share | UnsetType = UNSET
 
 
-class RulesTable(_Table, frozen=True):
-    """The whole file; what is not given has the domain's default."""
+class RulesTable(
+    _Table, frozen=True, rename={"abandon_after_ms": "patience_ms", "abandon_after_hedges": "patience_hedges"}
+):
+    """The whole file; a key that is not given has the default of `RoutingRules`."""
 
     objective: Objective | UnsetType = UNSET
     places: Places | UnsetType = UNSET
@@ -52,8 +54,8 @@ class RulesTable(_Table, frozen=True):
     least_quality: Share | UnsetType = UNSET
     least_agreement: Share | UnsetType = UNSET
     deadline_ms: Amount | UnsetType = UNSET
-    patience_ms: Amount | UnsetType = UNSET
-    patience_hedges: Annotated[float, Meta(ge=1)] | UnsetType = UNSET
+    abandon_after_ms: Amount | UnsetType = UNSET
+    abandon_after_hedges: Annotated[float, Meta(ge=1)] | UnsetType = UNSET
     speculate_paid: bool | UnsetType = UNSET
     budgets: BudgetTable = BudgetTable()
     hedge: HedgeTable = HedgeTable()
@@ -61,7 +63,7 @@ class RulesTable(_Table, frozen=True):
 
 
 def shipped() -> list[str]:
-    """Names that need no file."""
+    """Names of the shipped rules."""
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 

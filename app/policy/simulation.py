@@ -1,4 +1,4 @@
-"""The policy under generated load: the very ranking, race and breakers that serve, in virtual time."""
+"""Simulates the routing policy under generated load, in virtual time, with the very ranking, hedging and breakers."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -9,230 +9,258 @@ from math import exp, log
 from random import Random
 
 from app.domain.errors import ProviderDown
+from app.domain.percentile import percentile
 from app.domain.residency import Place, Residency
-from app.domain.routing import hedging as r
 from app.domain.routing.circuit_breaker import BreakerState
 from app.domain.routing.cost import HedgeBudget, Spent
+from app.domain.routing.driver import HedgingDriver
 from app.domain.routing.fleet import RouteState, initial_state
-from app.domain.routing.hedging import FinalizationState
-from app.domain.routing.rank import RouteChoice, rank
+from app.domain.routing.hedging import AttemptAnswered, AttemptFailed, Deliver, GiveUp, TimerEvent
+from app.domain.routing.rank import Ranking, RouteChoice, rank
 from app.domain.routing.request import RouteRequest
 from app.domain.routing.rules import RoutingRules
-from app.domain.routing.summary import percentile
 from app.domain.transcript import Hypothesis
 from app.policy.scenario import Scenario, ScheduledFault
 
 FAILS_AFTER_S = 0.05
-WORDS = Hypothesis("words", is_final=True)
+PROBE_EVERY_S = 0.25
+PROBE_TIMEOUT_S = 10.0
+MAX_UTTERANCE_S = 28.0
+FINAL = Hypothesis("words", is_final=True)
 
 
 @dataclass(slots=True)
 class SimulationResult:
-    """What came of it: totals, and one line per second."""
+    """Totals, and figures per second of the scenario."""
 
     rules: str
     finals: Counter[str] = field(default_factory=Counter)
-    times: list[float] = field(default_factory=list)
+    """By route."""
+    latencies_ms: list[float] = field(default_factory=list)
     usd: float = 0.0
     lost: int = 0
-    """Utterances no route gave a final."""
+    """Utterances that no route gave a final."""
     hedged: int = 0
     violations: int = 0
-    """Private utterances a cloud route was asked for."""
-    by_second: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    times_by_second: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Attempts of a cloud route on utterances that must not leave the premises."""
+    finals_by_second: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    latencies_by_second: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     usd_by_second: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     usd_by_session: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     usd_by_tenant: dict[int, float] = field(default_factory=lambda: defaultdict(float))
 
-    def p(self, share: float) -> float:
-        return percentile(self.times, share) or 0.0
-
-
-@dataclass(slots=True)
-class SimulatedUtterance:
-    """One utterance on its way."""
-
-    request: RouteRequest
-    at: float
-    race: FinalizationState
-    session: int
-    running: dict[str, int] = field(default_factory=dict)
+    def latency_ms(self, share: float) -> float:
+        """Percentile of the latencies; 0 without any."""
+        return percentile(self.latencies_ms, share) or 0.0
 
 
 @dataclass(slots=True)
 class Simulation:
+    """Virtual time, the routes' states and the shared hedge budget."""
+
     scenario: Scenario
     rules: RoutingRules
     chance: Random
     now: float = 0.0
-    tokens: HedgeBudget = HedgeBudget()
-    standings: dict[str, RouteState] = field(default_factory=dict)
-    tally: SimulationResult = field(init=False)
-    _coming: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
-    _number: Iterator[int] = field(default_factory=count)
-    _said: Iterator[int] = field(default_factory=count)
-    """Utterances so far."""
+    hedge_budget: HedgeBudget = HedgeBudget()
+    states: dict[str, RouteState] = field(default_factory=dict)
+    result: SimulationResult = field(init=False)
+    active: "dict[int, SimulatedUtterance]" = field(default_factory=dict)
+    """Utterances whose final is under way, by their number."""
+    _queue: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _events: Iterator[int] = field(default_factory=count)
+    _utterances: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
-        self.tally = SimulationResult(self.rules.name)
-        self.tokens = HedgeBudget(self.rules.hedge.share, self.rules.hedge.burst, self.rules.hedge.burst)
-        self.standings = {name: initial_state(model.profile(name)) for name, model in self.scenario.routes.items()}
+        self.result = SimulationResult(self.rules.name)
+        hedge = self.rules.hedge
+        self.hedge_budget = HedgeBudget(hedge.share, hedge.burst, hedge.burst)
+        self.states = {name: initial_state(model.spec(name)) for name, model in self.scenario.routes.items()}
 
     def run(self) -> SimulationResult:
-        self._after(0.0, self._arrive)
-        self._after(0.25, self._tend)
-        while self._coming:
-            self.now, _, happen = heapq.heappop(self._coming)
-            happen()
-        return self.tally
+        self.after(0.0, self._next_utterance)
+        self.after(PROBE_EVERY_S, self._probe)
+        while self._queue:
+            self.now, _, callback = heapq.heappop(self._queue)
+            callback()
+        return self.result
 
-    def _after(self, seconds: float, happen: Callable[[], None]) -> None:
-        heapq.heappush(self._coming, (self.now + seconds, next(self._number), happen))
+    def after(self, seconds: float, callback: Callable[[], None]) -> None:
+        heapq.heappush(self._queue, (self.now + seconds, next(self._events), callback))
 
-    # -- utterances ---------------------------------------------------------------
+    # -- load -----------------------------------------------------------------------
 
-    def _arrive(self) -> None:
+    def _next_utterance(self) -> None:
+        """A Poisson process of utterances, with exponentially distributed lengths."""
         if self.now >= self.scenario.seconds:
             return
-        self._after(self.chance.expovariate(self.scenario.per_second), self._arrive)
-        private = self.chance.random() < self.scenario.on_prem_only
-        allowed = Residency.ON_PREM_ONLY if private else Residency.CLOUD_OK
-        length = min(28.0, 0.3 + self.chance.expovariate(1 / self.scenario.utterance_s))
-        session = next(self._said) % self.scenario.sessions
-        request = RouteRequest(length, None, allowed, self._spent(session))
-        self.tokens = self.tokens.earn()
-        choices = self._choices(request)
-        race, orders = r.begin(choices, self.rules, speculative=False, allowed=allowed)
-        said = SimulatedUtterance(request, self.now, race, session)
-        self._obey(said, orders)
-        self._happen(said, r.EndpointConfirmed(choices))
+        self.after(self.chance.expovariate(self.scenario.per_second), self._next_utterance)
+        is_private = self.chance.random() < self.scenario.on_prem_only
+        length_s = min(MAX_UTTERANCE_S, 0.3 + self.chance.expovariate(1 / self.scenario.utterance_s))
+        number = next(self._utterances)
+        session = number % self.scenario.sessions
+        request = RouteRequest(
+            length_s, None, Residency.ON_PREM_ONLY if is_private else Residency.CLOUD_OK, self._spent(session)
+        )
+        self.hedge_budget = self.hedge_budget.refill()
+        utterance = self.active[number] = SimulatedUtterance(self, number, request, self.now, session)
+        utterance.begin()
 
     def _spent(self, session: int) -> Spent:
-        return Spent(
-            self.tally.usd_by_session[session], self.tally.usd_by_tenant[self._tenant(session)], self.tally.usd
-        )
+        result = self.result
+        return Spent(result.usd_by_session[session], result.usd_by_tenant[self.tenant_of(session)], result.usd)
 
-    def _tenant(self, session: int) -> int:
+    def tenant_of(self, session: int) -> int:
         return session % self.scenario.tenants
 
-    def _choices(self, request: RouteRequest) -> tuple[RouteChoice, ...]:
+    # -- routes ---------------------------------------------------------------------
+
+    def rank(self, request: RouteRequest) -> Ranking:
         fleet = tuple(
-            replace(s.candidate(self.now, None), price=replace(s.profile.price, usd_per_minute=self._usd_per_minute(n)))
-            for n, s in self.standings.items()
+            replace(
+                state.candidate(self.now, None),
+                price=replace(state.spec.price, usd_per_minute=self.usd_per_minute(name)),
+            )
+            for name, state in self.states.items()
         )
-        return rank(request, fleet, self.rules).choices
+        return rank(request, fleet, self.rules)
 
-    def _happen(self, said: SimulatedUtterance, event: r.HedgingEvent) -> None:
-        said.race, orders = r.transition(said.race, event)
-        self._obey(said, orders)
+    def answered(self, name: str, seconds: float, *, probe: bool = False) -> None:
+        self._update(name, self.states[name].answered(seconds * 1000, self.now, self.chance.random(), probe=probe))
 
-    def _obey(self, said: SimulatedUtterance, orders: tuple[r.HedgingOrder, ...]) -> None:
-        for order in orders:
-            match order:
-                case r.StartAttempt(choice, hedge):
-                    self._start(said, choice)
-                    if hedge:
-                        self.tokens = self.tokens.take() or self.tokens
-                case r.StopAttempt(name):
-                    if said.running.pop(name, None) is not None:
-                        self.standings[name] = self.standings[name].ended()
-                case r.RecordFailure(name):
-                    self.standings[name] = self.standings[name].failed(self.now, self.chance.random())
-                case r.ScheduleTimer(ms, due, name):
-                    self._after(ms / 1000, lambda due=due, name=name: self._wake(said, due, name))  # type: ignore[misc]
-                case r.Deliver(choice):
-                    self._delivered(said, choice)
-                case r.GiveUp():
-                    self.tally.lost += 1
+    def failed(self, name: str, *, probe: bool = False) -> None:
+        self._update(name, self.states[name].failed(self.now, self.chance.random(), probe=probe))
 
-    def _wake(self, said: SimulatedUtterance, due: type[r.HedgingEvent], name: str) -> None:
-        if said.race.over:
-            return
-        if due is r.HedgeDue:
-            self._happen(said, r.HedgeDue(name, token=self.tokens.take() is not None))
-        elif due is r.TimeoutDue:
-            self._happen(said, r.TimeoutDue(name))
-        elif due is r.RetryDue:
-            self._happen(said, r.RetryDue(self._choices(said.request)))
-        else:
-            self._happen(said, r.DeadlineDue())
+    def _update(self, name: str, after: RouteState) -> None:
+        has_recovered = self.states[name].breaker.open_until is not None and after.breaker.open_until is None
+        self.states[name] = after
+        if has_recovered:
+            for utterance in tuple(self.active.values()):
+                utterance.driver.route_recovered(name)
 
-    def _delivered(self, said: SimulatedUtterance, choice: RouteChoice) -> None:
-        ms, second = (self.now - said.at) * 1000, int(said.at)
-        self.tally.finals[choice.name] += 1
-        self.tally.hedged += said.race.hedged
-        self.tally.times.append(ms)
-        self.tally.by_second[second][choice.name] += 1
-        self.tally.times_by_second[second].append(ms)
-
-    # -- routes -------------------------------------------------------------------
-
-    def _start(self, said: SimulatedUtterance, choice: RouteChoice) -> None:
-        name = choice.name
-        if choice.place is Place.CLOUD and said.request.allowed is Residency.ON_PREM_ONLY:
-            self.tally.violations += 1
-        run = said.running[name] = next(self._number)
-        takes_s, fails = self._draw(name)
-        self.standings[name] = self.standings[name].began()
-        price = replace(self.standings[name].profile.price, usd_per_minute=self._usd_per_minute(name))
-        usd = 0.0 if fails else price.bill(said.request.seconds)
-        self.tally.usd += usd
-        self.tally.usd_by_second[int(said.at)] += usd
-        self.tally.usd_by_session[said.session] += usd
-        self.tally.usd_by_tenant[self._tenant(said.session)] += usd
-
-        def end() -> None:
-            if said.running.get(name) != run:
-                return
-            del said.running[name]
-            current = self.standings[name].ended()
-            if fails:
-                self.standings[name] = current.failed(self.now, self.chance.random())
-                self._happen(said, r.AttemptFailed(name, ProviderDown(name, "is down")))
-            else:
-                self.standings[name] = current.answered(takes_s * 1000, self.now, self.chance.random())
-                self._happen(said, r.AttemptAnswered(name, WORDS))
-
-        if takes_s < self.rules.deadline_ms / 1000:
-            self._after(takes_s, end)
-
-    def _draw(self, name: str) -> tuple[float, bool]:
-        """How long it takes this time, and whether it fails."""
-        model, trouble = self.scenario.routes[name], self._trouble(name)
-        if trouble and trouble.state == "stalls":
+    def draw(self, name: str) -> tuple[float, bool]:
+        """How many seconds the route takes this time, log-normally distributed, and whether it fails."""
+        model, fault = self.scenario.routes[name], self._fault(name)
+        if fault and fault.state == "stalls":
             return float("inf"), False
-        if (trouble and trouble.state == "fails") or self.chance.random() < model.failures:
+        if (fault and fault.state == "fails") or self.chance.random() < model.failures:
             return FAILS_AFTER_S, True
         spread = log(model.p95_ms / model.p50_ms) / 1.645
         ms = model.p50_ms * exp(self.chance.gauss(0, max(spread, 0.0)))
-        waiting = self.standings[name].waiting // model.at_once if model.at_once else 0
-        return ms * (1 + waiting) * (trouble.slower if trouble else 1.0) / 1000, False
+        queued = self.states[name].in_flight // model.at_once if model.at_once else 0
+        return ms * (1 + queued) * (fault.slower if fault else 1.0) / 1000, False
 
-    def _trouble(self, name: str) -> ScheduledFault | None:
-        return next((t for t in self.scenario.troubles if t.route == name and t.at <= self.now < t.until), None)
+    def usd_per_minute(self, name: str) -> float:
+        fault, usual = self._fault(name), self.scenario.routes[name].usd_per_minute
+        return usual if fault is None or fault.usd_per_minute is None else fault.usd_per_minute
 
-    def _usd_per_minute(self, name: str) -> float:
-        trouble = self._trouble(name)
-        usual = self.scenario.routes[name].usd_per_minute
-        return usual if trouble is None or trouble.usd_per_minute is None else trouble.usd_per_minute
+    def _fault(self, name: str) -> ScheduledFault | None:
+        return next((f for f in self.scenario.faults if f.route == name and f.at <= self.now < f.until), None)
 
-    def _tend(self) -> None:
-        """Probes, as the service does them."""
+    def _probe(self) -> None:
+        """Probe half-open routes, as `Routes.maintain` does."""
         if self.now >= self.scenario.seconds:
             return
-        self._after(0.25, self._tend)
-        for name, current in self.standings.items():
-            if current.breaker.health(self.now) is BreakerState.HALF_OPEN:
-                takes_s, fails = self._draw(name)
-                ill = fails or takes_s > 10
-                self.standings[name] = (
-                    current.failed(self.now, self.chance.random(), probe=True)
-                    if ill
-                    else current.answered(takes_s * 1000, self.now, self.chance.random(), probe=True)
-                )
+        self.after(PROBE_EVERY_S, self._probe)
+        for name in self.states:
+            if self.states[name].breaker.state(self.now) is BreakerState.HALF_OPEN:
+                seconds, fails = self.draw(name)
+                if fails or seconds > PROBE_TIMEOUT_S:
+                    self.failed(name, probe=True)
+                else:
+                    self.answered(name, seconds, probe=True)
+
+
+@dataclass(slots=True, eq=False)
+class SimulatedUtterance:
+    """One utterance's final under way: the RoutingPort of its driver."""
+
+    simulation: Simulation
+    number: int
+    request: RouteRequest
+    ended_at: float
+    """When the utterance was over, in virtual seconds."""
+    session: int
+    driver: HedgingDriver = field(init=False)
+    _running: dict[str, int] = field(default_factory=dict)
+    """Number of the running attempt, by route."""
+    _attempts: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.driver = HedgingDriver(self, self.simulation.rules)
+
+    def begin(self) -> None:
+        self.driver.begin(self.rank().choices, speculative=False, residency=self.request.residency)
+        self.driver.confirm_endpoint()
+
+    # -- RoutingPort ------------------------------------------------------------------
+
+    def rank(self) -> Ranking:
+        return self.simulation.rank(self.request)
+
+    def has_hedge_token(self) -> bool:
+        return self.simulation.hedge_budget.take() is not None
+
+    def take_hedge_token(self) -> None:
+        self.simulation.hedge_budget = self.simulation.hedge_budget.take() or self.simulation.hedge_budget
+
+    def start(self, choice: RouteChoice) -> None:
+        name, simulation, result = choice.name, self.simulation, self.simulation.result
+        if choice.place is Place.CLOUD and self.request.residency is Residency.ON_PREM_ONLY:
+            result.violations += 1
+        attempt = self._running[name] = next(self._attempts)
+        takes_s, fails = simulation.draw(name)
+        simulation.states[name] = simulation.states[name].started()
+        self._pay(name, fails=fails)
+
+        def end() -> None:
+            if self._running.get(name) != attempt:
+                return
+            del self._running[name]
+            simulation.states[name] = simulation.states[name].ended()
+            if fails:
+                simulation.failed(name)
+                self.driver.handle(AttemptFailed(name, ProviderDown(name, "is down")))
+            else:
+                simulation.answered(name, takes_s)
+                self.driver.handle(AttemptAnswered(name, FINAL))
+
+        if takes_s < simulation.rules.deadline_ms / 1000:
+            simulation.after(takes_s, end)
+
+    def stop(self, name: str) -> None:
+        if self._running.pop(name, None) is not None:
+            self.simulation.states[name] = self.simulation.states[name].ended()
+
+    def record_failure(self, name: str) -> None:
+        self.simulation.failed(name)
+
+    def schedule(self, ms: float, event: TimerEvent, name: str) -> None:
+        self.simulation.after(ms / 1000, lambda: self.driver.timer_due(event, name))
+
+    def end(self, end: Deliver | GiveUp) -> None:
+        simulation, result, second = self.simulation, self.simulation.result, int(self.ended_at)
+        del simulation.active[self.number]
+        if isinstance(end, GiveUp):
+            result.lost += 1
+            return
+        ms = (simulation.now - self.ended_at) * 1000
+        result.finals[end.choice.name] += 1
+        result.hedged += self.driver.state.hedged
+        result.latencies_ms.append(ms)
+        result.finals_by_second[second][end.choice.name] += 1
+        result.latencies_by_second[second].append(ms)
+
+    def _pay(self, name: str, *, fails: bool) -> None:
+        simulation, result = self.simulation, self.simulation.result
+        price = replace(simulation.states[name].spec.price, usd_per_minute=simulation.usd_per_minute(name))
+        usd = 0.0 if fails else price.bill(self.request.seconds)
+        result.usd += usd
+        result.usd_by_second[int(self.ended_at)] += usd
+        result.usd_by_session[self.session] += usd
+        result.usd_by_tenant[simulation.tenant_of(self.session)] += usd
 
 
 def simulate(scenario: Scenario, rules: RoutingRules) -> SimulationResult:
-    """The scenario under these rules; the same seed gives the same story."""
-    return Simulation(scenario, rules, Random(scenario.seed)).run()  # noqa: S311 because a story must repeat
+    """The scenario under these rules; the same seed gives the same result."""
+    return Simulation(scenario, rules, Random(scenario.seed)).run()  # noqa: S311 because a simulation must repeat

@@ -48,7 +48,7 @@ class AdmissionQueue:
         try:
             async with self._slots:
                 yield
-            self.latencies = self.latencies.hear((self.clock.now() - began) * 1000)
+            self.latencies = self.latencies.observe((self.clock.now() - began) * 1000)
         finally:
             self.pending -= 1
 

@@ -37,7 +37,7 @@ AWS = RouteSpec(
     PRICE,
     live=True,
     expected_ms=500,
-    breaker=CircuitBreakerRules(window=4, least=2, idle_timeout_s=1),
+    breaker=CircuitBreakerRules(window=4, min_failures=2, open_s=1),
 )
 PROBED_WITHIN_S = 30
 """A few rests of a second or two, each a probe, on a busy machine."""
@@ -47,8 +47,8 @@ async def say(
     finals: SessionFinals, clip: Clip, wire: Wire | None = None, how: Cut = Cut.SILENT
 ) -> tuple[str, FinalRequest]:
     """One sentence, three times as fast as people speak; the wire is cut when half of it is said."""
-    owed = finals.open(1, "en", Residency.CLOUD_OK)
-    owed.update_draft(clip.words)
+    request = finals.open(1, "en", Residency.CLOUD_OK)
+    request.update_draft(clip.words)
 
     async def spoken() -> AsyncIterator[AudioChunk]:
         for at in range(0, len(clip.pcm), 2 * ms(100)):
@@ -56,13 +56,13 @@ async def say(
                 await wire.cut(how)
             yield AudioChunk(clip.pcm[at : at + 2 * ms(100)], at // 2)
             await anyio.sleep(0.033)
-        owed.confirm_endpoint()
+        request.confirm_endpoint()
 
     with anyio.fail_after(30):
-        async with aclosing(spoken()) as audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
+        async with aclosing(spoken()) as audio, aclosing(request.transcribe(audio, language="en")) as hypotheses:
             (final,) = [h async for h in hypotheses]
-    owed.record_shown(final, owed.route)
-    return final.text, owed
+    request.record_shown(final, request.route)
+    return final.text, request
 
 
 @pytest.mark.parametrize("how", Cut)
@@ -87,16 +87,16 @@ async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
         finals = SessionFinals(
             routes, "s", engines={"aws": own, "local": whisper}, meters={"aws": EngineMeter(own, PRICE)}
         )
-        tasks.start_soon(routes.tend)
+        tasks.start_soon(routes.maintain)
 
         _, before = await say(finals, HANDS)
         cut_in_half = await say(finals, HOUR, wire, how)
         offline = [await say(finals, clip) for clip in (HANDS, COUNTRY, HOUR, HANDS)]
-        rested = routes.standings["aws"].breaker.health(routes.clock.now())
+        rested = routes.states["aws"].breaker.state(routes.clock.now())
         await wire.mend()
 
         async def is_back() -> bool:
-            return routes.standings["aws"].breaker.health(routes.clock.now()) is BreakerState.CLOSED
+            return routes.states["aws"].breaker.state(routes.clock.now()) is BreakerState.CLOSED
 
         await until(is_back, seconds=PROBED_WITHIN_S)
         _, after = await say(finals, HANDS)
@@ -104,8 +104,8 @@ async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
 
     heard = list(zip((HOUR, HANDS, COUNTRY, HOUR, HANDS), (cut_in_half, *offline), strict=True))
     assert before.route.name == "aws"
-    assert {owed.route.name for _, (_, owed) in heard} == {"local"}
+    assert {request.route.name for _, (_, request) in heard} == {"local"}
     assert max(word_error_rate(clip.words, text) for clip, (text, _) in heard) <= 0.25
     assert rested is not BreakerState.CLOSED
-    assert max(owed.route.latency_ms for _, (_, owed) in heard) < rules.patience_ms
+    assert max(request.route.latency_ms for _, (_, request) in heard) < rules.patience_ms
     assert after.route.name == "aws"

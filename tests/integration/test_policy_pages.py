@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import anyio
 import httpx
@@ -51,7 +52,7 @@ RECORD = DecisionRecord(
     request=RouteRequest(3.0, "en"),
     fleet=(initial_state(LOCAL).candidate(0, "en"),),
     ranked=("aws", "local"),
-    rejected=(RejectedRoute("jetson", "it rests after failures"),),
+    rejected=(RejectedRoute("jetson", "its circuit breaker is open"),),
     panic=False,
     chosen="aws",
     place=Place.CLOUD,
@@ -93,8 +94,8 @@ async def test_what_was_recorded_is_found_again(url):
         assert await ids(session="s") == ["1"]
         assert await ids(tenant="t", limit=1) == ["2"]
         assert await ids(place="cloud") == ["1"]
-        assert await ids(since="2026-01-03") == ["2"]
-        assert await ids(until="2026-01-03") == ["1"]
+        assert await ids(since=datetime(2026, 1, 3, tzinfo=UTC)) == ["2"]
+        assert await ids(until=datetime(2026, 1, 3, tzinfo=UTC)) == ["1"]
         lines = {line.name: line for line in await decisions.summary(DecisionFilter())}
 
     assert sorted(lines) == ["aws", "draft", "local"]
@@ -104,12 +105,12 @@ async def test_what_was_recorded_is_found_again(url):
 
 async def test_spending_survives_a_restart(url):
     """What a tenant spent today is known to the next process, and what probes and silence cost."""
-    probe = Expense(RECORD.at, "aws", ExpenseKind.PROBE, 0.25)
+    probe = Expense("1", RECORD.at, "aws", ExpenseKind.PROBE, 0.25)
     async with open_decisions(url) as decisions:
         decisions.record(RECORD)
         decisions.record(replace(RECORD, id="2", tenant="u", usd=0.5))
         decisions.record(probe)
-        decisions.record(replace(probe, occasion=ExpenseKind.SILENCE, usd=0.5, session="s", tenant="u"))
+        decisions.record(replace(probe, id="2", kind=ExpenseKind.SILENCE, usd=0.5, session="s", tenant="u"))
 
     async with open_decisions(url) as decisions:
         ledger = SpendLedger(lambda: "2026-01-02")
@@ -189,9 +190,9 @@ async def policed(url: str, rules: RoutingRules, *tenants: Tenant):
 
         def record(one: DecisionRecord) -> None:
             decisions.record(one)
-            metrics.record(one)
+            metrics.record_decision(one)
 
-        routes.record = record
+        routes.record_decision = record
 
         @asynccontextmanager
         async def session_engines(session: str, tenant: Tenant):

@@ -69,19 +69,19 @@ async def test_the_sentence_is_written_down_by_the_local_model(whisper, fault):
             SystemClock(),
             Random(1).random,
         )
-        owed = SessionFinals(routes, "s").open(1, "en", Residency.CLOUD_OK)
-        owed.update_draft("for a full hour he had paced up and down")
-        assert owed.live
+        request = SessionFinals(routes, "s").open(1, "en", Residency.CLOUD_OK)
+        request.update_draft("for a full hour he had paced up and down")
+        assert request.live
 
         async def spoken() -> AsyncGenerator[AudioChunk, None]:
             for at in range(0, len(HOUR.pcm), 2 * ms(100)):
                 yield AudioChunk(HOUR.pcm[at : at + 2 * ms(100)], at // 2)
                 await anyio.sleep(0.02)  # five times as fast as people speak
-            owed.confirm_endpoint()
+            request.confirm_endpoint()
 
         with anyio.fail_after(75):
-            async with aclosing(spoken()) as audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
+            async with aclosing(spoken()) as audio, aclosing(request.transcribe(audio, language="en")) as hypotheses:
                 (final,) = [h async for h in hypotheses]
 
     assert word_error_rate(HOUR.words, final.text) <= 0.2
-    assert owed.route.name == "local"
+    assert request.route.name == "local"

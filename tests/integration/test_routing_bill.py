@@ -31,7 +31,7 @@ pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 PRICE = Price(0.024, 15)
-AWS = RouteSpec("aws", Place.CLOUD, PRICE, live=True, expected_ms=1500, breaker=CircuitBreakerRules(least=100))
+AWS = RouteSpec("aws", Place.CLOUD, PRICE, live=True, expected_ms=1500, breaker=CircuitBreakerRules(min_failures=100))
 A_CENT = 0.01
 
 
@@ -48,8 +48,8 @@ class Books:
             lambda: rules,
             SystemClock(),
             Random(1).random,
-            record=self.records.append,
-            note=self.expenses.append,
+            record_decision=self.records.append,
+            record_expense=self.expenses.append,
         )
 
     @asynccontextmanager
@@ -67,17 +67,17 @@ class Books:
 
 async def say(finals: SessionFinals, sound: AsyncIterator[AudioChunk], number: int = 1) -> str:
     """Who wrote it down."""
-    owed = finals.open(number, "en", Residency.CLOUD_OK)
+    request = finals.open(number, "en", Residency.CLOUD_OK)
 
     async def spoken() -> AsyncIterator[AudioChunk]:
         async for chunk in sound:
             yield chunk
-        owed.confirm_endpoint()
+        request.confirm_endpoint()
 
-    async with aclosing(spoken()) as audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
+    async with aclosing(spoken()) as audio, aclosing(request.transcribe(audio, language="en")) as hypotheses:
         async for final in hypotheses:
-            owed.record_shown(final, owed.route)
-    return owed.route.name
+            request.record_shown(final, request.route)
+    return request.route.name
 
 
 async def test_the_costs_of_decisions_add_up_to_the_bill(account: None, emulator: TranscribeEmulator) -> None:
@@ -124,7 +124,7 @@ async def test_an_open_stream_makes_the_cloud_the_cheapest(account: None, emulat
     """By price alone, a paid route goes on where its next seconds are paid for already."""
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
         books = Books(engine, RoutingRules(objective=Objective.COST))
-        books.routes.standings.pop("local")
+        books.routes.states.pop("local")
         async with books.session("s") as finals:
             await say(finals, utterance(4_000))
             books.routes.__post_init__()

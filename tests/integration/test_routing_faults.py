@@ -38,40 +38,40 @@ HEDGE_S, LOCAL_S = 0.4, 0.1
 
 
 async def speak(field: Field, *, chunks: int = CHUNKS, draft: str = "so many words", **session) -> tuple:
-    """One utterance as the stage would play it: (text or error, the owed final, seconds after its end)."""
-    wishes = session.pop("allowed", Residency.CLOUD_OK), session.pop("deadline_ms", None)
-    owed = SessionFinals(field.routes, session.pop("session", "s"), Tenant("t")).open(1, "en", *wishes)
+    """One utterance as the stage would play it: (text or error, the request final, seconds after its end)."""
+    wishes = session.pop("residency", Residency.CLOUD_OK), session.pop("deadline_ms", None)
+    request = SessionFinals(field.routes, session.pop("session", "s"), Tenant("t")).open(1, "en", *wishes)
     results: list[str | ParleyError] = []
     send, audio = anyio.create_memory_object_stream[AudioChunk](1000)
 
     async def finalize() -> None:
         try:
-            async with audio, aclosing(owed.transcribe(audio, language="en")) as hypotheses:
+            async with audio, aclosing(request.transcribe(audio, language="en")) as hypotheses:
                 async for hypothesis in hypotheses:
                     results.append(hypothesis.text)
-                    owed.record_shown(hypothesis, owed.route)
+                    request.record_shown(hypothesis, request.route)
         except ParleyError as error:
             results.append(error)
 
     async with anyio.create_task_group() as tasks:
-        if owed.live:
+        if request.live:
             tasks.start_soon(finalize)
         for number in range(chunks):
             await send.send(AudioChunk(CHUNK, number * len(CHUNK) // 2))
-            owed.update_draft(draft)
+            request.update_draft(draft)
             await field.advance(0.1)
             if "during" in session and number == chunks // 2:
-                session["during"](owed)
-        owed.confirm_endpoint()
+                session["during"](request)
+        request.confirm_endpoint()
         send.close()
-        if not owed.live:
+        if not request.live:
             tasks.start_soon(finalize)
         ended = field.clock.now()
         while not results and field.clock.now() < ended + 60:
             await settle()
             if not results:
                 field.clock.advance(0.05)
-    return results[0], owed, field.clock.now() - ended
+    return results[0], request, field.clock.now() - ended
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "batch"])
@@ -85,14 +85,14 @@ async def test_no_word_is_lost(fault, at, live):
     aws = RouteEngine(None, at=at, **FAULTS[fault])
     field = field_of(replace(AWS, live=live), LOCAL, rules=rules, aws=aws)
 
-    text, owed, delay = await speak(field)
+    text, request, delay = await speak(field)
 
     assert text == f"{CHUNKS} chunks"
-    assert owed.route.name == "local"
+    assert request.route.name == "local"
     assert field.engines["local"].heard == [CHUNK * CHUNKS]
     assert delay <= HEDGE_S + LOCAL_S + 0.11
     assert field.engines["aws"].closed == len(field.engines["aws"].heard)
-    assert all(s.waiting == 0 for s in field.routes.standings.values())
+    assert all(s.in_flight == 0 for s in field.routes.states.values())
     assert field.records[0].chosen == "local"
 
 
@@ -100,11 +100,11 @@ async def test_a_well_route_is_fed_live_and_nobody_else_is_asked():
     """One route, one pass, one price; the reasons and the outcome are written down."""
     field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)))
 
-    text, owed, _ = await speak(field)
+    text, request, _ = await speak(field)
 
     assert text == f"{CHUNKS} chunks"
-    assert (owed.route.name, owed.route.why, owed.route.hedged) == ("aws", "the cloud is preferred", False)
-    assert owed.route.cost_usd == pytest.approx(0.006)
+    assert (request.route.name, request.route.why, request.route.hedged) == ("aws", "the cloud is preferred", False)
+    assert request.route.cost_usd == pytest.approx(0.006)
     assert field.engines["local"].heard == []
     record = field.records[0]
     assert record.ranked == ("aws", "local")
@@ -116,10 +116,10 @@ async def test_a_hedge_is_counted_and_its_loser_is_paid():
     """Double cost is no secret."""
     field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)), aws=RouteEngine(None, stalls=True))
 
-    _, owed, _ = await speak(field)
+    _, request, _ = await speak(field)
 
-    assert owed.route.hedged
-    assert owed.route.cost_usd == pytest.approx(0.006)
+    assert request.route.hedged
+    assert request.route.cost_usd == pytest.approx(0.006)
     assert [a.outcome for a in field.records[0].attempts] == [Outcome.DELIVERED, Outcome.STOPPED]
 
 
@@ -140,9 +140,9 @@ async def test_a_stall_without_a_hedge_costs_four_times_the_usual(hedge):
     aws = RouteEngine(None, stalls=True)
     field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,), hedge=hedge), aws=aws)
 
-    text, owed, delay = await speak(field)
+    text, request, delay = await speak(field)
 
-    assert (text, owed.route.name, owed.route.hedged) == (f"{CHUNKS} chunks", "local", False)
+    assert (text, request.route.name, request.route.hedged) == (f"{CHUNKS} chunks", "local", False)
     assert delay <= 4 * HEDGE_S + LOCAL_S + 0.16
     assert aws.closed == 1
 
@@ -153,19 +153,19 @@ async def test_a_route_that_fails_again_and_again_rests_and_comes_back_by_a_prob
     field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)), aws=aws)
     for _ in range(3):
         await speak(field)
-    assert field.routes.standings["aws"].breaker.health(field.clock.now()) is BreakerState.OPEN
+    assert field.routes.states["aws"].breaker.state(field.clock.now()) is BreakerState.OPEN
     heard = len(aws.heard)
     await speak(field)
     assert len(aws.heard) == heard
 
     aws.error = None
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(field.routes.tend)
-        rest = field.routes.standings["aws"].breaker.until - field.clock.now()
+        tasks.start_soon(field.routes.maintain)
+        rest = field.routes.states["aws"].breaker.open_until - field.clock.now()
         await field.advance(rest + 0.5)
         tasks.cancel_scope.cancel()
 
-    assert field.routes.standings["aws"].breaker.health(field.clock.now()) is BreakerState.CLOSED
+    assert field.routes.states["aws"].breaker.state(field.clock.now()) is BreakerState.CLOSED
     assert aws.heard[heard:] == [CLIP]
     assert (await speak(field))[1].route.name == "aws"
 
@@ -177,7 +177,7 @@ async def test_no_probe_has_a_users_voice():
     before = {name: len(engine.heard) for name, engine in field.engines.items()}
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(field.routes.tend)
+        tasks.start_soon(field.routes.maintain)
         await field.advance(120, step=0.25)
         tasks.cancel_scope.cancel()
 
@@ -190,7 +190,7 @@ async def test_a_paid_route_is_not_probed_to_keep_it_warm():
     """Only a route that rests is worth the money."""
     field = field_of(AWS, LOCAL)
 
-    assert field.routes.due() == ["local"]
+    assert field.routes.routes_to_probe() == ["local"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -199,7 +199,7 @@ async def test_a_private_session_never_reaches_the_cloud(fault):
     local = RouteEngine(None, **FAULTS[fault])
     field = field_of(AWS, LOCAL, local=local, rules=RoutingRules(prefer=(Place.CLOUD,), deadline_ms=5000))
 
-    await speak(field, allowed=Residency.ON_PREM_ONLY)
+    await speak(field, residency=Residency.ON_PREM_ONLY)
 
     assert field.engines["aws"].heard == []
 
@@ -208,10 +208,10 @@ async def test_a_session_that_becomes_private_in_mid_sentence_is_heard_at_home()
     """The cloud's stream is closed at once, and the whole utterance replayed locally."""
     field = field_of(AWS, LOCAL, rules=RoutingRules(prefer=(Place.CLOUD,)))
 
-    text, owed, _ = await speak(field, during=FinalRequest.restrict_to_on_prem)
+    text, request, _ = await speak(field, during=FinalRequest.restrict_to_on_prem)
 
     assert text == f"{CHUNKS} chunks"
-    assert owed.route.name == "local"
+    assert request.route.name == "local"
     assert len(field.engines["aws"].heard[0]) <= (CHUNKS // 2 + 1) * len(CHUNK)
 
 
@@ -236,11 +236,11 @@ async def test_the_deadline_ends_in_an_error_and_the_draft_is_shown_instead():
     """Silence is the worst answer."""
     field = field_of(LOCAL, local=RouteEngine(None, stalls=True), rules=RoutingRules(deadline_ms=2000))
 
-    error, owed, delay = await speak(field)
+    error, request, delay = await speak(field)
 
     assert isinstance(error, ProviderDown)
     assert delay == pytest.approx(2.0, abs=0.1)
-    owed.record_shown(Hypothesis("draft", is_final=True), None)
+    request.record_shown(Hypothesis("draft", is_final=True), None)
     assert field.records[0].chosen is None
 
 
@@ -281,7 +281,7 @@ async def test_a_session_in_a_hurry_sends_no_route_to_rest():
         assert isinstance(error, ProviderDown)
 
     assert (await speak(field))[0] == f"{CHUNKS} chunks"
-    assert field.routes.standings["local"].breaker.badness == 0
+    assert field.routes.states["local"].breaker.failure_rate == 0
 
 
 async def test_no_session_waits_longer_than_the_rules_say():
@@ -313,15 +313,15 @@ async def test_concurrent_utterances_do_not_overspend_together():
     taken: list[str] = []
 
     async def one(number: int) -> None:
-        owed = SessionFinals(field.routes, f"s{number}", Tenant("t")).open(1, "en", Residency.CLOUD_OK)
-        owed.confirm_endpoint()
+        request = SessionFinals(field.routes, f"s{number}", Tenant("t")).open(1, "en", Residency.CLOUD_OK)
+        request.confirm_endpoint()
 
         async def audio():
             yield AudioChunk(CHUNK, 0)
 
-        async with aclosing(owed.transcribe(audio(), language="en")) as hypotheses:
+        async with aclosing(request.transcribe(audio(), language="en")) as hypotheses:
             assert [h async for h in hypotheses]
-        taken.append(owed.route.name)
+        taken.append(request.route.name)
 
     async with anyio.create_task_group() as tasks:
         for number in range(10):
@@ -337,11 +337,11 @@ async def test_a_doubtful_local_final_is_put_to_the_better_route():
     unsure = RouteEngine(None, confidence=0.2)
     field = field_of(replace(AWS, live=False), LOCAL, rules=rules, local=unsure)
 
-    _, owed, _ = await speak(field)
+    _, request, _ = await speak(field)
     unsure.confidence = 0.9
     _, sure, _ = await speak(field, draft="20 chunks")
 
-    assert (owed.route.name, owed.route.why) == ("aws", "a second opinion on local")
+    assert (request.route.name, request.route.why) == ("aws", "a second opinion on local")
     assert sure.route.name == "local"
 
 
@@ -363,7 +363,7 @@ async def test_the_network_is_cut_and_returns():
     remote = [field.engines["openai"], field.engines["jetson"]]
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(field.routes.tend)
+        tasks.start_soon(field.routes.maintain)
         before = (await speak(field))[1].route.name
         for engine in remote:
             engine.error = ProviderDown("net", "no route to host")
@@ -376,4 +376,4 @@ async def test_the_network_is_cut_and_returns():
 
     assert (before, after) == ("openai", "openai")
     assert [text for text, _, _ in during] == [f"{CHUNKS} chunks"] * 5
-    assert {owed.route.name for _, owed, _ in during} == {"local"}
+    assert {request.route.name for _, request, _ in during} == {"local"}

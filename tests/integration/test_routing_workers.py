@@ -94,15 +94,15 @@ def _options(worker: WorkerProcess, name: str) -> dict:
 
 
 async def finalize(routes: Routes, pcm: bytes) -> tuple[str, str]:
-    owed = SessionFinals(routes, "s").open(1, "en", Residency.CLOUD_OK)
-    owed.confirm_endpoint()
+    request = SessionFinals(routes, "s").open(1, "en", Residency.CLOUD_OK)
+    request.confirm_endpoint()
 
     async def audio():
         yield AudioChunk(pcm, 0)
 
-    async with aclosing(owed.transcribe(audio(), language="en")) as hypotheses:
+    async with aclosing(request.transcribe(audio(), language="en")) as hypotheses:
         (final,) = [h async for h in hypotheses]
-    return final.text, owed.route.name
+    return final.text, request.route.name
 
 
 async def test_one_of_two_workers_dies_and_no_word_is_lost(workers):
@@ -124,14 +124,14 @@ async def test_one_of_two_workers_dies_and_no_word_is_lost(workers):
             workers[0].kill()
         for clip in (HANDS, HOUR, COUNTRY):
             await one(clip)
-        dead = routes.standings["worker-0"].breaker
+        dead = routes.states["worker-0"].breaker
 
-        tasks.start_soon(routes.tend)
+        tasks.start_soon(routes.maintain)
         await anyio.to_thread.run_sync(workers[0].start)
         await until(workers[0].answers, seconds=60)
 
         async def is_well() -> bool:
-            return routes.standings["worker-0"].breaker.health(routes.clock.now()) is BreakerState.CLOSED
+            return routes.states["worker-0"].breaker.state(routes.clock.now()) is BreakerState.CLOSED
 
         await until(is_well, seconds=40)
         tasks.cancel_scope.cancel()

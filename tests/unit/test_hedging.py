@@ -25,12 +25,12 @@ class Played:
     ) -> None:
         self.orders: list[r.HedgingOrder] = []
         self.choices = choices
-        self._keep(r.begin(choices, rules or RoutingRules(), speculative=speculative, allowed=Residency.CLOUD_OK))
+        self._keep(r.begin(choices, rules or RoutingRules(), speculative=speculative, residency=Residency.CLOUD_OK))
         if confirmed:
             self.happen(r.EndpointConfirmed(choices))
 
     def happen(self, event: r.HedgingEvent) -> list[r.HedgingOrder]:
-        return self._keep(r.transition(self.race, event))
+        return self._keep(r.transition(self.state, event))
 
     def answer(self, name: str, text: str, draft: str = "", confidence: float | None = None) -> list[r.HedgingOrder]:
         return self.happen(r.AttemptAnswered(name, Hypothesis(text, is_final=True, confidence=confidence), draft))
@@ -50,8 +50,8 @@ class Played:
         return [(d.choice.name, d.final.text) for d in self.every(r.Deliver)]
 
     def _keep(self, step: r.Transition) -> list[r.HedgingOrder]:
-        self.race, orders = step
-        names = [choice.name for choice in self.race.running]
+        self.state, orders = step
+        names = [choice.name for choice in self.state.running]
         assert len(names) == len(set(names)), "a route runs once at a time"
         self.orders += orders
         return list(orders)
@@ -113,7 +113,7 @@ def test_where_hedges_are_off_patience_is_as_short():
     off = RoutingRules(hedge=HedgeRules(enabled=False))
 
     assert Played(CLOUD, LOCAL, rules=off).every(r.ScheduleTimer)[1:] == [r.ScheduleTimer(1600, r.TimeoutDue, "aws")]
-    assert r.give_up_after_ms(replace(CLOUD, tail_ms=9000), off) == off.patience_ms
+    assert r.abandon_after_ms(replace(CLOUD, tail_ms=9000), off) == off.abandon_after_ms
 
 
 def test_the_only_route_is_waited_for_to_the_end():
@@ -224,7 +224,9 @@ def test_the_deadline_ends_it():
 def test_a_sessions_own_deadline_is_never_later_than_the_one_of_the_rules():
     """And at its own, whoever still works is stopped but not blamed."""
     for wish_ms, waits_ms, blamed in [(None, 15_000, 1), (60_000, 15_000, 1), (500, 500, 0)]:
-        race, _ = r.begin((CLOUD,), RoutingRules(), speculative=False, allowed=Residency.CLOUD_OK, wish_ms=wish_ms)
+        race, _ = r.begin(
+            (CLOUD,), RoutingRules(), speculative=False, residency=Residency.CLOUD_OK, session_deadline_ms=wish_ms
+        )
         race, orders = r.transition(race, r.EndpointConfirmed((CLOUD,)))
         assert r.ScheduleTimer(waits_ms, r.DeadlineDue) in orders
         _, orders = r.transition(race, r.DeadlineDue())
@@ -298,6 +300,6 @@ def test_whatever_happens_there_is_one_end_and_nobody_is_left_running(order, sto
     race.happen(r.DeadlineDue())
 
     assert len(race.every(r.Deliver)) + len(race.every(r.GiveUp)) == 1
-    assert race.race.running == ()
+    assert race.state.running == ()
     if private_from is not None:
         assert all(o.choice is not CLOUD for o in race.orders[private_from:] if isinstance(o, r.StartAttempt))

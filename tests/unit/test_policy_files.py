@@ -9,7 +9,7 @@ from app.domain.residency import Place
 from app.domain.routing.cost import Price
 from app.domain.routing.rules import Objective
 from app.policy.reloading_file import open_reloading_file
-from app.policy.routes_file import OpenAIRoute, profile, read_routes
+from app.policy.routes_file import OpenAIRoute, read_routes, route_spec
 from app.policy.rules_file import parse_rules, read_rules, rules_path, shipped
 from app.policy.scenario import Scenario, read_scenario
 from app.policy.tenants_file import read_tenants
@@ -67,12 +67,12 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
     ]:
         path.write_text(text)
         os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
-        await rules.look()
+        await rules.reload_if_changed()
         assert rules.value.objective is objective
         assert bool(rules.error) is refused
 
     path.unlink()
-    await rules.look()
+    await rules.reload_if_changed()
     assert rules.value.objective is Objective.ACCURACY
 
 
@@ -104,15 +104,15 @@ def test_routes_are_configuration(tmp_path):
     path.write_text(ROUTES)
 
     routes = read_routes(path)
-    profiles = {name: profile(name, route) for name, route in routes.items()}
+    specs = {name: route_spec(name, route) for name, route in routes.items()}
 
     assert list(routes) == ["local", "jetson", "openai", "aws"]
     assert isinstance(routes["jetson"], OpenAIRoute)
-    assert [p.place for p in profiles.values()] == [Place.ON_PREM, Place.ON_PREM, Place.CLOUD, Place.CLOUD]
-    assert profiles["aws"].price == Price(0.024, 15)
-    assert profiles["aws"].live
-    assert profiles["openai"].price == Price(0.006, 1)
-    assert profiles["jetson"].price.is_free
+    assert [p.place for p in specs.values()] == [Place.ON_PREM, Place.ON_PREM, Place.CLOUD, Place.CLOUD]
+    assert specs["aws"].price == Price(0.024, 15)
+    assert specs["aws"].live
+    assert specs["openai"].price == Price(0.006, 1)
+    assert specs["jetson"].price.is_free
     assert list(read_routes(None)) == ["local"]
 
 

@@ -25,11 +25,11 @@ candidates = st.builds(
     name=st.text("abcdef", min_size=1, max_size=4),
     place=places,
     price=prices,
-    health=st.sampled_from(BreakerState),
-    badness=st.floats(0, 1),
+    breaker_state=st.sampled_from(BreakerState),
+    failure_rate=st.floats(0, 1),
     p50_ms=st.floats(10, 5000),
     p95_ms=st.floats(10, 20_000),
-    waiting=st.integers(0, 40),
+    in_flight=st.integers(0, 40),
     at_once=st.none() | st.integers(1, 8),
     languages=st.sampled_from([(), ("en",), ("de", "fr")]),
     longest_s=st.none() | st.floats(1, 60),
@@ -42,7 +42,7 @@ requests = st.builds(
     RouteRequest,
     seconds=st.floats(0.1, 30),
     language=st.sampled_from([None, "en", "de"]),
-    allowed=st.sampled_from(Residency),
+    residency=st.sampled_from(Residency),
     spent=st.builds(Spent, money, money, money),
     deadline_ms=st.none() | st.floats(100, 10_000),
     speculative=st.booleans(),
@@ -78,7 +78,7 @@ def test_every_route_is_a_choice_or_has_a_reason_against_it(request_, fleet, rul
 @given(requests, fleets, rule_sets)
 def test_a_session_on_the_premises_has_no_cloud_candidate(request_, fleet, rules):
     """Whatever rests, costs or fails."""
-    decision = rank(replace(request_, allowed=Residency.ON_PREM_ONLY), fleet, rules)
+    decision = rank(replace(request_, residency=Residency.ON_PREM_ONLY), fleet, rules)
 
     assert all(choice.place is Place.ON_PREM for choice in decision.choices)
 
@@ -156,7 +156,7 @@ def test_a_spent_budget_changes_the_ranking():
 
     assert [c.name for c in rich.choices] == ["aws", "local"]
     assert [c.name for c in poor.choices] == ["local"]
-    assert poor.rejected[0].purse is BudgetScope.DAY
+    assert poor.rejected[0].scope is BudgetScope.DAY
     assert poor.rejected[0].why == "the day's budget is spent"
 
 
@@ -179,8 +179,8 @@ def test_a_tenants_own_budget_stands_for_the_one_of_the_rules():
 def test_when_every_route_rests_the_least_bad_is_tried():
     """Panic: an answer that may fail is better than none."""
     fleet = (
-        Candidate("a", Place.ON_PREM, health=BreakerState.OPEN, badness=0.9),
-        Candidate("b", Place.ON_PREM, health=BreakerState.OPEN, badness=0.4),
+        Candidate("a", Place.ON_PREM, breaker_state=BreakerState.OPEN, failure_rate=0.9),
+        Candidate("b", Place.ON_PREM, breaker_state=BreakerState.OPEN, failure_rate=0.4),
     )
 
     decision = rank(RouteRequest(3), fleet, RoutingRules())
@@ -191,12 +191,12 @@ def test_when_every_route_rests_the_least_bad_is_tried():
 
 def test_a_route_that_rests_is_rejected_while_another_is_well():
     """No user's voice is used to find out whether it is well again."""
-    fleet = (Candidate("a", Place.ON_PREM, health=BreakerState.HALF_OPEN), Candidate("b", Place.ON_PREM))
+    fleet = (Candidate("a", Place.ON_PREM, breaker_state=BreakerState.HALF_OPEN), Candidate("b", Place.ON_PREM))
 
     decision = rank(RouteRequest(3), fleet, RoutingRules())
 
     assert [c.name for c in decision.choices] == ["b"]
-    assert decision.rejected[0].against is RejectionReason.RESTING
+    assert decision.rejected[0].reason is RejectionReason.BREAKER_OPEN
 
 
 def test_what_may_be_thrown_away_costs_nothing():
@@ -264,6 +264,6 @@ def test_a_million_fleets():
         request_ = request_pool[at % 1024]
         decision = rank(request_, fleet, rule_pool[at % 64])
         assert len(decision.choices) + len(decision.rejected) == len(fleet)
-        if request_.allowed is Residency.ON_PREM_ONLY:
+        if request_.residency is Residency.ON_PREM_ONLY:
             for choice in decision.choices:
                 assert choice.place is Place.ON_PREM

@@ -27,7 +27,7 @@ FLEET = (
 )
 
 
-def record(number: int, allowed: Residency = Residency.CLOUD_OK) -> DecisionRecord:
+def record(number: int, residency: Residency = Residency.CLOUD_OK) -> DecisionRecord:
     return DecisionRecord(
         id=str(number),
         at=f"2026-01-02T10:{number:02}:00+00:00",
@@ -35,7 +35,7 @@ def record(number: int, allowed: Residency = Residency.CLOUD_OK) -> DecisionReco
         tenant="t",
         utterance=number,
         rules="private-first",
-        request=RouteRequest(4.0, "en", allowed),
+        request=RouteRequest(4.0, "en", residency),
         fleet=FLEET,
         ranked=("local", "aws"),
         rejected=(),
@@ -114,7 +114,7 @@ SCENARIO = Scenario(
     seconds=20,
     per_second=50,
     on_prem_only=0.3,
-    troubles=(ScheduledFault("aws", 5, 10, "stalls"), ScheduledFault("aws", 12, 15, "fails")),
+    faults=(ScheduledFault("aws", 5, 10, "stalls"), ScheduledFault("aws", 12, 15, "fails")),
 )
 
 
@@ -123,27 +123,27 @@ SCENARIO = Scenario(
 )
 def test_an_outage_loses_nobody(rules):
     """Every utterance gets its final, no private one meets the cloud, and the cloud is used again afterwards."""
-    tally = simulate(SCENARIO, rules)
+    result = simulate(SCENARIO, rules)
 
-    assert tally.lost == 0
-    assert tally.violations == 0
-    assert tally.finals.total() == pytest.approx(1000, rel=0.15)
+    assert result.lost == 0
+    assert result.violations == 0
+    assert result.finals.total() == pytest.approx(1000, rel=0.15)
     if rules.objective is Objective.LATENCY:
-        assert tally.by_second[7]["aws"] < tally.by_second[19]["aws"]
+        assert result.finals_by_second[7]["aws"] < result.finals_by_second[19]["aws"]
 
 
 def test_a_story_repeats():
     """The same seed, the same figures."""
     one, other = simulate(SCENARIO, RoutingRules()), simulate(SCENARIO, RoutingRules())
 
-    assert (one.finals, one.times, one.usd) == (other.finals, other.times, other.usd)
+    assert (one.finals, one.latencies_ms, one.usd) == (other.finals, other.latencies_ms, other.usd)
 
 
 def test_a_budget_holds_in_the_simulation():
     """When the day's money is gone, the rest is made at home."""
-    tally = simulate(SCENARIO, RoutingRules(budgets=Budgets(day=0.5)))
+    result = simulate(SCENARIO, RoutingRules(budgets=Budgets(day=0.5)))
 
-    assert tally.usd <= 0.5 + 0.0121
+    assert result.usd <= 0.5 + 0.0121
 
 
 def test_each_purse_holds_in_the_simulation():

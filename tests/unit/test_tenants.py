@@ -85,7 +85,7 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
     for text, names in [("[acme]", ["acme", "ops"]), (FILE.replace("[ops]", "[boss]"), ["acme", "boss"])]:
         path.write_text(text)
         os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
-        await tenants.look()
+        await tenants.reload_if_changed()
         assert [tenant.name for tenant in tenants.value] == names
 
 

@@ -1,6 +1,6 @@
-"""How a route has been doing: its latencies, and a breaker that keeps trouble away from it.
+"""Circuit breaker of a route: opens after failed or slow calls, closes after a successful probe.
 
-Both are values: hear() of one more call gives the next value. Time and chance are arguments.
+A breaker is a value: each recorded call gives the next one. Time (seconds) and chance (0 to 1) are arguments.
 """
 
 from dataclasses import dataclass, replace
@@ -8,78 +8,80 @@ from enum import StrEnum
 
 
 class BreakerState(StrEnum):
-    """What a breaker lets through."""
+    """Which calls a breaker lets through."""
 
     CLOSED = "closed"
-    """Everything: the route is well."""
+    """All."""
     OPEN = "open"
-    """Nothing: the route rests."""
+    """None."""
     HALF_OPEN = "half_open"
-    """A probe: the rest is over, and nobody knows yet."""
+    """A probe alone: the open time is over, and nobody knows yet whether the route works."""
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreakerRules:
-    """When a route is put to rest, and for how long."""
+    """When a breaker opens, and for how long."""
 
     window: int = 20
-    """Calls that are remembered."""
-    least: int = 3
-    """Bad ones it takes."""
-    share: float = 0.5
-    """Share of the remembered calls that must be bad."""
+    """Newest calls that count."""
+    min_failures: int = 3
+    failure_share: float = 0.5
+    """Share of the counted calls that must have failed."""
     slow_ms: float = 4000
-    """A call that takes longer is as bad as a failed one."""
-    rest_s: float = 5
-    """The first rest; each one after a failed probe is twice as long."""
-    longest_rest_s: float = 120
+    """A call that takes longer counts as failed."""
+    open_s: float = 5
+    """How long the first trip lasts; each one after a failed probe lasts twice as long."""
+    max_open_s: float = 120
     jitter: float = 0.2
-    """Share of a rest that chance adds, so that gateways do not probe in step."""
+    """Share of the open time that chance adds, so that gateways do not probe in step."""
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreaker:
-    """The newest calls of a route, and its rest."""
+    """The newest calls of a route, and until when it is kept out."""
 
     rules: CircuitBreakerRules = CircuitBreakerRules()
-    bad: tuple[bool, ...] = ()
-    """Newest last."""
-    rests: int = 0
-    """How many in a row."""
-    until: float | None = None
-    """When the rest is over; None where the route does not rest."""
+    failures: tuple[bool, ...] = ()
+    """Whether each of the newest calls failed; newest last."""
+    trips: int = 0
+    """How many times in a row it has opened."""
+    open_until: float | None = None
+    """When a probe may be sent; None while the breaker is closed."""
 
-    def health(self, now: float) -> BreakerState:
-        if self.until is None:
+    def state(self, now: float) -> BreakerState:
+        if self.open_until is None:
             return BreakerState.CLOSED
-        return BreakerState.OPEN if now < self.until else BreakerState.HALF_OPEN
+        return BreakerState.OPEN if now < self.open_until else BreakerState.HALF_OPEN
 
     @property
-    def badness(self) -> float:
-        """Share of bad calls, for choosing the least bad of several."""
-        return sum(self.bad) / len(self.bad) if self.bad else 0.0
+    def failure_rate(self) -> float:
+        """Share of the newest calls that failed, 0 to 1."""
+        return sum(self.failures) / len(self.failures) if self.failures else 0.0
 
-    def well(self, ms: float = 0.0, *, now: float = 0.0, chance: float = 0.0, probe: bool = False) -> "CircuitBreaker":
-        """After a call that gave words; one that took too long is bad all the same."""
+    def record_success(
+        self, ms: float = 0.0, *, now: float = 0.0, chance: float = 0.0, probe: bool = False
+    ) -> "CircuitBreaker":
+        """After a call that gave a final: it closes the breaker, unless it was slow; a slow one counts as failed."""
         if ms > self.rules.slow_ms:
-            return self.ill(now, chance, probe=probe)
-        if self.until is not None:
+            return self.record_failure(now, chance, probe=probe)
+        if self.open_until is not None:
             return CircuitBreaker(self.rules)
-        return replace(self, bad=(*self.bad, False)[-self.rules.window :], rests=0)
+        return replace(self, failures=(*self.failures, False)[-self.rules.window :], trips=0)
 
-    def ill(self, now: float, chance: float, *, probe: bool = False) -> "CircuitBreaker":
-        """After a failed or slow call; `chance` is 0 to 1.
+    def record_failure(self, now: float, chance: float, *, probe: bool = False) -> "CircuitBreaker":
+        """After a failed or slow call.
 
-        Calls that began before a rest fail in it, and after it: only a probe prolongs it.
+        While the breaker is not closed only a failed probe opens it again: calls that began before it
+        opened may fail at any time, and say nothing new.
         """
-        heard = replace(self, bad=(*self.bad, True)[-self.rules.window :])
-        if self.until is not None:
-            return _rested(heard, now, chance) if probe else heard
-        enough = sum(heard.bad) >= self.rules.least and heard.badness >= self.rules.share
-        return _rested(heard, now, chance) if enough else heard
+        counted = replace(self, failures=(*self.failures, True)[-self.rules.window :])
+        if self.open_until is not None:
+            return _opened(counted, now, chance) if probe else counted
+        enough = sum(counted.failures) >= self.rules.min_failures and counted.failure_rate >= self.rules.failure_share
+        return _opened(counted, now, chance) if enough else counted
 
 
-def _rested(breaker: CircuitBreaker, now: float, chance: float) -> CircuitBreaker:
+def _opened(breaker: CircuitBreaker, now: float, chance: float) -> CircuitBreaker:
     rules = breaker.rules
-    rest = min(rules.longest_rest_s, rules.rest_s * 2.0 ** min(breaker.rests, 30))
-    return replace(breaker, rests=breaker.rests + 1, until=now + rest * (1 + rules.jitter * chance))
+    open_s = min(rules.max_open_s, rules.open_s * 2.0 ** min(breaker.trips, 30))
+    return replace(breaker, trips=breaker.trips + 1, open_until=now + open_s * (1 + rules.jitter * chance))

@@ -1,4 +1,4 @@
-"""What finals cost, and how much may be spent."""
+"""Prices of routes, budgets, and the token bucket of hedges."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -6,11 +6,11 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a route takes for audio, in US dollars."""
+    """What a route charges for audio, in US dollars."""
 
     usd_per_minute: float = 0.0
     minimum_s: float = 0.0
-    """Least seconds billed for one request or stream."""
+    """Fewest seconds billed for one request or stream."""
 
     @property
     def is_free(self) -> bool:
@@ -30,7 +30,7 @@ class Price:
 
 
 class BudgetScope(StrEnum):
-    """Whose money is counted."""
+    """Scope a budget applies to."""
 
     SESSION = "session"
     TENANT = "tenant"
@@ -48,20 +48,20 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What is spent or promised to finals on their way, in US dollars."""
+    """What is spent, and reserved for finals in flight, in US dollars."""
 
     session: float = 0.0
     tenant: float = 0.0
     day: float = 0.0
 
     def exhausted(self, budgets: Budgets) -> BudgetScope | None:
-        """The first purse that is empty. One that is not may still pay for one whole utterance."""
-        purses = (
+        """The first scope whose budget is used up. One that is not may still pay for one whole utterance."""
+        scopes = (
             (BudgetScope.SESSION, self.session, budgets.session),
             (BudgetScope.TENANT, self.tenant, budgets.tenant),
             (BudgetScope.DAY, self.day, budgets.day),
         )
-        return next((purse for purse, spent, most in purses if most is not None and spent >= most), None)
+        return next((scope for scope, spent, most in scopes if most is not None and spent >= most), None)
 
     def plus(self, usd: float) -> "Spent":
         return Spent(self.session + usd, self.tenant + usd, self.day + usd)
@@ -69,15 +69,16 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class HedgeBudget:
-    """A budget of hedges: every utterance earns a share of one, every hedge takes a whole one."""
+    """Token bucket of hedges: every utterance adds a share of a token, every hedge takes a whole one."""
 
-    share: float = 0.1
-    most: float = 10.0
-    left: float = 10.0
+    per_utterance: float = 0.1
+    capacity: float = 10.0
+    tokens: float = 10.0
 
-    def earn(self) -> "HedgeBudget":
-        return replace(self, left=min(self.most, self.left + self.share))
+    def refill(self) -> "HedgeBudget":
+        """After one more utterance."""
+        return replace(self, tokens=min(self.capacity, self.tokens + self.per_utterance))
 
     def take(self) -> "HedgeBudget | None":
-        """After one hedge; None where there is none left."""
-        return replace(self, left=self.left - 1) if self.left >= 1 else None
+        """After one hedge; None where no token is left."""
+        return replace(self, tokens=self.tokens - 1) if self.tokens >= 1 else None

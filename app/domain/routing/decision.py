@@ -1,6 +1,7 @@
-"""What is written down about one final: what was known, what was decided, what came of it. Never what was said."""
+"""Records of the routing policy: each final's decision with its inputs and outcome, and other expenses. Never text."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from app.domain.residency import Place
@@ -8,18 +9,18 @@ from app.domain.routing.request import Candidate, RouteRequest
 
 
 class Outcome(StrEnum):
-    """How one route's part in a final ended."""
+    """How one attempt ended."""
 
     DELIVERED = "delivered"
     ANSWERED = "answered"
-    """Its words were doubted, or too late."""
+    """Its final was doubted, came too late, or was dropped when the utterance went on."""
     FAILED = "failed"
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One route's part in a final."""
+    """One route asked for one final."""
 
     name: str
     outcome: Outcome
@@ -27,7 +28,7 @@ class Attempt:
     """From the end of the audio, or its own later start, to its end."""
     usd: float
     error: str = ""
-    """Our code."""
+    """Code of the error, as in `app.domain.errors`; empty where there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +48,19 @@ class DecisionRecord:
     tenant: str
     utterance: int
     rules: str
-    """Their name."""
+    """Name of the rules."""
     request: RouteRequest
     fleet: tuple[Candidate, ...]
     ranked: tuple[str, ...]
     rejected: tuple[RejectedRoute, ...]
     panic: bool
     chosen: str | None
-    """Who made the final; None where the newest draft had to do."""
+    """The route that made the final; None where the newest draft was shown instead."""
     place: Place | None
     why: str
     hedged: bool
     latency_ms: float
-    """From the end of the utterance, or its own earlier begin, to the final."""
+    """From the end of the audio, or the later start of the attempt, to the final; 0 where no route made it."""
     usd: float
     attempts: tuple[Attempt, ...]
     agreement: float | None = None
@@ -71,32 +72,36 @@ class ExpenseKind(StrEnum):
 
     PROBE = "probe"
     SILENCE = "silence"
-    """That kept a stream open for an utterance that did not come."""
+    """Sent to keep a stream open for an utterance that did not come."""
+    ABANDONED = "abandoned"
+    """Attempts of an utterance whose session ended before a final was shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expense:
     """Money that belongs to no decision; decisions and expenses add up to the bill."""
 
+    id: str
     at: str
     """ISO 8601, UTC."""
     route: str
-    occasion: ExpenseKind
+    kind: ExpenseKind
     usd: float
     session: str = ""
     tenant: str = ""
-    """Empty where it is the service's own."""
+    """Empty where it is the service's own, such as a probe."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionFilter:
-    """Which decisions; what is None does not matter."""
+    """Which decisions; None matches all."""
 
     session: str | None = None
     tenant: str | None = None
     route: str | None = None
     place: str | None = None
-    since: str | None = None
-    until: str | None = None
-    """ISO 8601, UTC."""
+    since: datetime | None = None
+    """Decisions at this time or later; without an offset it is UTC."""
+    until: datetime | None = None
+    """Decisions before this time."""
     limit: int = 100

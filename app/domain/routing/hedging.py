@@ -1,25 +1,28 @@
-"""Which of the routes that try brings the final.
+"""Hedging and failover for one utterance's final.
 
-One function, advance(), takes the race and what happened and gives the next race and
-what to do about it: start a route, stop one, wait, deliver, give up. It knows no time
-but the delays it asks for, so that a test or a simulation can play it in no time.
+`transition` takes the state and one event and gives the next state and the orders that follow from it: start an
+attempt, stop one, schedule a timer, deliver, give up. It knows no time but the delays it asks for, so that a test
+or a simulation can play it in no time. `HedgingDriver` executes the orders through a port.
 
-The first final that can be believed wins. A final is doubted where it is empty though
-the drafts had words, or where the rules ask a better route for a second opinion; it is
-held, and delivered after all when nobody has a better one.
+The first final that can be believed is delivered. A final is doubted where it is empty though the drafts had words,
+or where the rules ask a more accurate route for a second opinion; a doubted final is kept, and delivered after all
+when no other route has a better one.
+
+While a request runs, routes whose breakers close join it. Where the only running attempt has timed out and no other
+route is left, those with open breakers are tried beside it: they are the only hope before the deadline.
 """
 
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TypeAlias, assert_never
 
-from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderError
+from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderError, RequestRefused
 from app.domain.residency import Residency
 from app.domain.routing.rank import RouteChoice
 from app.domain.routing.rules import RoutingRules, may_process
 from app.domain.transcript import Hypothesis, agreement
 
-# -- what happened ------------------------------------------------------------
+# -- events -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class EndpointConfirmed:
     """The utterance is over: its final is awaited. These are its routes now, those already tried included."""
 
     choices: tuple[RouteChoice, ...]
+    last_resort: tuple[RouteChoice, ...] = ()
+    """Routes whose breakers are open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class AttemptAnswered:
     name: str
     final: Hypothesis
     draft: str = ""
-    """What the drafts of the utterance came to."""
+    """The newest draft of the utterance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +50,40 @@ class AttemptFailed:
 
 @dataclass(frozen=True, slots=True)
 class HedgeDue:
-    """This route has taken as long as it usually does."""
+    """This route has taken as long as it usually does at most."""
 
     name: str
     token: bool
-    """A hedge is within its budget; it is taken if the race orders one."""
+    """The hedge budget has a token; it is taken if a hedge is started."""
+    choices: tuple[RouteChoice, ...] = ()
+    """The routes that may be asked now."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeoutDue:
-    """This route has taken longer than anyone waits."""
+    """This route has taken longer than anyone waits while there is another."""
 
     name: str
+    choices: tuple[RouteChoice, ...] = ()
+    """The routes that may be asked now."""
+    last_resort: tuple[RouteChoice, ...] = ()
+    """Routes whose breakers are open."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryDue:
-    """The pause after all routes had failed is over. These are its routes now."""
+    """The pause after all routes had failed is over. These are the routes that may be asked now."""
 
+    choices: tuple[RouteChoice, ...]
+    last_resort: tuple[RouteChoice, ...] = ()
+    """Routes whose breakers are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRecovered:
+    """The breaker of this route has closed. These are the routes that may be asked now."""
+
+    name: str
     choices: tuple[RouteChoice, ...]
 
 
@@ -73,7 +94,7 @@ class DeadlineDue:
 
 @dataclass(frozen=True, slots=True)
 class ResidencyRestricted:
-    """The session's voice stays on the premises from now on."""
+    """The session's audio stays on the premises from now on."""
 
 
 HedgingEvent: TypeAlias = (
@@ -83,11 +104,13 @@ HedgingEvent: TypeAlias = (
     | HedgeDue
     | TimeoutDue
     | RetryDue
+    | RouteRecovered
     | DeadlineDue
     | ResidencyRestricted
 )
+TimerEvent: TypeAlias = type[HedgeDue] | type[TimeoutDue] | type[RetryDue] | type[DeadlineDue]
 
-# -- what to do ---------------------------------------------------------------
+# -- orders -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +127,7 @@ class StopAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RecordFailure:
-    """It answered, or not, in a way that its breaker should know of."""
+    """Its breaker must count a failure, although it raised no error: it was late, or its final was wrong."""
 
     name: str
 
@@ -112,8 +135,9 @@ class RecordFailure:
 @dataclass(frozen=True, slots=True)
 class ScheduleTimer:
     ms: float
-    event: "type[HedgeDue | TimeoutDue | RetryDue | DeadlineDue]"
+    event: TimerEvent
     name: str = ""
+    """The route, for the timers that belong to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,40 +158,56 @@ Transition: TypeAlias = "tuple[FinalizationState, tuple[HedgingOrder, ...]]"
 
 @dataclass(frozen=True, slots=True)
 class FinalizationState:
+    """One utterance's final under way."""
+
     rules: RoutingRules
-    waiting: tuple[RouteChoice, ...] = ()
-    """Not tried yet, best first."""
+    untried: tuple[RouteChoice, ...] = ()
+    """Best first."""
+    last_resort: tuple[RouteChoice, ...] = ()
+    """Routes whose breakers were open when the routes were last ranked."""
     running: tuple[RouteChoice, ...] = ()
     """Oldest first."""
-    spent: tuple[str, ...] = ()
-    """Tried, and done with."""
+    finished: tuple[str, ...] = ()
+    """Names of the routes that were tried and no longer run."""
     refused: tuple[str, ...] = ()
-    """Of those, the ones that will refuse again."""
+    """Of those, the ones that would refuse again."""
+    overdue: tuple[str, ...] = ()
+    """Names of running routes that have timed out while there was no other."""
     speculative: bool = False
     confirmed: bool = False
-    allowed: Residency = Residency.CLOUD_OK
-    wish_ms: float | None = None
+    residency: Residency = Residency.CLOUD_OK
+    session_deadline_ms: float | None = None
     """The session's own deadline; it may be sooner than the one of the rules, never later."""
-    held: tuple[RouteChoice, Hypothesis] | None = None
-    """A doubted final."""
-    asked: bool = False
-    """Another route was asked because of it."""
+    doubted: tuple[RouteChoice, Hypothesis] | None = None
+    second_opinion_asked: bool = False
+    """Another route was asked because of the doubted final."""
     error: ParleyError | None = None
-    """The newest failure."""
-    rounds: int = 0
+    """The newest failure that may pass; where there is none, the newest."""
+    retries: int = 0
     hedged: bool = False
     failed_over: tuple[str, ...] = ()
     """Names of the routes that failed, in order."""
-    over: bool = False
+    ended: bool = False
 
     @property
     def is_hurried(self) -> bool:
         """Whether the session waits for less time than the rules have it."""
-        return self.wish_ms is not None and self.wish_ms < self.rules.deadline_ms
+        return self.session_deadline_ms is not None and self.session_deadline_ms < self.rules.deadline_ms
 
     @property
     def deadline_ms(self) -> float:
-        return self.rules.deadline_ms if self.wish_ms is None else min(self.wish_ms, self.rules.deadline_ms)
+        own = self.session_deadline_ms
+        return self.rules.deadline_ms if own is None else min(own, self.rules.deadline_ms)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no route is left to try, and every running one, if any, has timed out."""
+        return not self.untried and self.is_overdue
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether every running route has timed out."""
+        return all(choice.name in self.overdue for choice in self.running)
 
 
 def begin(
@@ -175,35 +215,44 @@ def begin(
     rules: RoutingRules,
     *,
     speculative: bool,
-    allowed: Residency,
-    wish_ms: float | None = None,
+    residency: Residency,
+    session_deadline_ms: float | None = None,
 ) -> Transition:
-    """The first route starts."""
-    race = FinalizationState(rules, choices, speculative=speculative, allowed=allowed, wish_ms=wish_ms)
-    return _next(race)
+    """Start the first route."""
+    return _start_next(
+        FinalizationState(
+            rules,
+            choices,
+            speculative=speculative,
+            residency=residency,
+            session_deadline_ms=session_deadline_ms,
+        )
+    )
 
 
-def transition(race: FinalizationState, event: HedgingEvent) -> Transition:
-    """The race after one more event, and what to do about it."""
-    if race.over:
-        return race, ()
+def transition(state: FinalizationState, event: HedgingEvent) -> Transition:
+    """The state after one more event, and the orders that follow from it."""
+    if state.ended:
+        return state, ()
     match event:
-        case EndpointConfirmed(choices):
-            return _confirm(race, choices)
+        case EndpointConfirmed(choices, last_resort):
+            return _confirm(replace(state, last_resort=last_resort), choices)
         case AttemptAnswered():
-            return _take(race, event)
+            return _accept(state, event)
         case AttemptFailed(name, error):
-            return _fail(race, name, error)
-        case HedgeDue(name, token):
-            return _hedge(race, name, token=token)
-        case TimeoutDue(name):
-            return _abandon(race, name)
-        case RetryDue(choices):
-            return _again(race, choices)
+            return _fail(state, name, error)
+        case HedgeDue(name, token, choices):
+            return _hedge(_joined(state, choices), name, token=token)
+        case TimeoutDue(name, choices, last_resort):
+            return _time_out(_joined(replace(state, last_resort=last_resort), choices), name)
+        case RetryDue(choices, last_resort):
+            return _retry(replace(state, last_resort=last_resort), choices)
+        case RouteRecovered(name, choices):
+            return _recover(state, name, choices)
         case DeadlineDue():
-            return _give_up(race, ProviderDown("finals", "no route answered in time"))
+            return _give_up(state, ProviderDown("finals", "no route answered in time"))
         case ResidencyRestricted():
-            return _restrict(race)
+            return _restrict(state)
         case _:
             assert_never(event)
 
@@ -213,175 +262,239 @@ def hedge_after_ms(choice: RouteChoice, rules: RoutingRules) -> float:
     return min(rules.hedge.most_ms, max(rules.hedge.least_ms, choice.tail_ms))
 
 
-def give_up_after_ms(choice: RouteChoice, rules: RoutingRules) -> float:
-    """How long a route may take that no other is started beside, while there is another to turn to."""
-    return min(rules.patience_ms, rules.patience_hedges * hedge_after_ms(choice, rules))
+def abandon_after_ms(choice: RouteChoice, rules: RoutingRules) -> float:
+    """How long a route may take with no hedge beside it, where another is left to try."""
+    return min(rules.abandon_after_ms, rules.abandon_after_hedges * hedge_after_ms(choice, rules))
 
 
-def _confirm(race: FinalizationState, choices: tuple[RouteChoice, ...]) -> Transition:
-    running = {choice.name for choice in race.running}
-    waiting = tuple(c for c in choices if c.name not in running and c.name not in race.spent and _may(race, c))
-    race = replace(race, confirmed=True, speculative=False, waiting=waiting)
-    deadline = ScheduleTimer(race.deadline_ms, DeadlineDue)
-    timers = tuple(timer for choice in race.running for timer in _timers(race, choice))
-    if race.running:
-        return race, (deadline, *timers)
-    race, orders = _settle(race)
-    return race, (deadline, *orders)
-
-
-def _take(race: FinalizationState, answer: AttemptAnswered) -> Transition:
-    choice = _running(race, answer.name)
-    if choice is None:
-        return race, ()
-    older = tuple(takewhile(lambda other: other != choice, race.running))
-    race, final = _done(race, choice), answer.final
-    if race.held is not None:
-        first, doubted = race.held
-        if not final.text.strip():
-            return _deliver(race, first, doubted, first.why)
-        lied: tuple[HedgingOrder, ...] = () if doubted.text.strip() else (RecordFailure(first.name),)
-        race, orders = _deliver(race, choice, final, f"a second opinion on {first.name}")
-        return race, (*lied, *orders)
-    if is_doubtful(final, answer.draft, choice, race):
-        race = replace(race, held=(choice, final))
-        return (race, ()) if race.running else _settle(race)
-    race, orders = _deliver(race, choice, final, choice.why)
-    return race, (*(RecordFailure(late.name) for late in older), *orders)
-
-
-def is_doubtful(final: Hypothesis, draft: str, choice: RouteChoice, race: FinalizationState) -> bool:
+def is_doubtful(final: Hypothesis, draft: str, choice: RouteChoice, state: FinalizationState) -> bool:
     """Whether another route should be asked before this final is believed."""
     if not final.text.strip():
         return bool(draft.strip())
-    rules = race.rules.cascade
+    rules = state.rules.cascade
     if rules is None:
         return False
     unsure = final.confidence is not None and final.confidence < rules.least_confidence
-    alone = bool(draft.strip()) and agreement(draft, final.text) < rules.least_agreement
-    can_ask = race.speculative or any(other.quality > choice.quality for other in race.waiting)
-    return (unsure or alone) and can_ask
+    disagrees = bool(draft.strip()) and agreement(draft, final.text) < rules.least_agreement
+    can_ask = state.speculative or any(other.quality > choice.quality for other in state.untried)
+    return (unsure or disagrees) and can_ask
 
 
-def _fail(race: FinalizationState, name: str, error: ParleyError) -> Transition:
-    choice = _running(race, name)
+# -- transitions, one for each event ------------------------------------------
+
+
+def _confirm(state: FinalizationState, choices: tuple[RouteChoice, ...]) -> Transition:
+    running = {choice.name for choice in state.running}
+    untried = tuple(
+        c for c in choices if c.name not in running and c.name not in state.finished and _may_process(state, c)
+    )
+    state = replace(state, confirmed=True, speculative=False, untried=untried)
+    deadline = ScheduleTimer(state.deadline_ms, DeadlineDue)
+    if state.running:
+        return state, (deadline, *(timer for choice in state.running for timer in _timers(state, choice)))
+    state, orders = _continue(state)
+    return state, (deadline, *orders)
+
+
+def _accept(state: FinalizationState, answer: AttemptAnswered) -> Transition:
+    choice = _running(state, answer.name)
     if choice is None:
-        return race, ()
-    race = replace(_done(race, choice), error=error, failed_over=(*race.failed_over, name))
-    if isinstance(error, ProviderError) and not error.retryable:
-        race = replace(race, refused=(*race.refused, name))
-    return (race, ()) if race.running else _settle(race)
+        return state, ()
+    older = tuple(takewhile(lambda other: other != choice, state.running))
+    state, final = _finished(state, choice), answer.final
+    if state.doubted is not None:
+        first, doubted = state.doubted
+        if not final.text.strip():
+            return _deliver(state, first, doubted, first.why)
+        missed_words: tuple[HedgingOrder, ...] = () if doubted.text.strip() else (RecordFailure(first.name),)
+        state, orders = _deliver(state, choice, final, f"a second opinion on {first.name}")
+        return state, (*missed_words, *orders)
+    if is_doubtful(final, answer.draft, choice, state):
+        state = replace(state, doubted=(choice, final))
+        return (state, ()) if state.running else _continue(state)
+    state, orders = _deliver(state, choice, final, choice.why)
+    return state, (*(RecordFailure(late.name) for late in older), *orders)
 
 
-def _hedge(race: FinalizationState, name: str, *, token: bool) -> Transition:
-    choice = _running(race, name)
-    if choice is None or not race.waiting:
-        return race, ()
-    if not token:  # its breaker learns of it all the same; and where nobody runs beside it, patience is shorter
-        more = give_up_after_ms(choice, race.rules) - hedge_after_ms(choice, race.rules)
-        return race, (RecordFailure(name), ScheduleTimer(max(0.0, more), TimeoutDue, name))
-    return _next(replace(race, hedged=True), hedge=True)
+def _fail(state: FinalizationState, name: str, error: ParleyError) -> Transition:
+    choice = _running(state, name)
+    if choice is None:
+        return state, ()
+    may_pass = isinstance(error, ProviderError) and error.retryable
+    state = replace(
+        _finished(state, choice),
+        error=error if may_pass or not _may_pass(state.error) else state.error,
+        failed_over=state.failed_over if isinstance(error, RequestRefused) else (*state.failed_over, name),
+        refused=state.refused if may_pass else (*state.refused, name),
+    )
+    if not state.running:
+        return _continue(state)
+    if not state.is_overdue:
+        return state, ()
+    return _start_next(state) if state.untried else (state, (_retry_timer(state),))
 
 
-def _abandon(race: FinalizationState, name: str) -> Transition:
-    """Nobody waits for it any longer, if there is anyone else."""
-    choice = _running(race, name)
-    if choice is None or (not race.waiting and len(race.running) == 1):
-        return race, ()
-    race, orders = _fail(race, name, ProviderDown(name, "took too long"))
-    return race, (StopAttempt(name), RecordFailure(name), *orders)
+def _hedge(state: FinalizationState, name: str, *, token: bool) -> Transition:
+    choice = _running(state, name)
+    if choice is None or not state.untried:
+        return state, ()
+    if not token:  # its breaker counts the delay all the same, and with no hedge beside it, it is abandoned sooner
+        more = abandon_after_ms(choice, state.rules) - hedge_after_ms(choice, state.rules)
+        return state, (RecordFailure(name), ScheduleTimer(max(0.0, more), TimeoutDue, name))
+    return _start_next(replace(state, hedged=True), hedge=True)
 
 
-def _again(race: FinalizationState, choices: tuple[RouteChoice, ...]) -> Transition:
-    if race.running or race.waiting:
-        return race, ()
-    able = tuple(c for c in choices if c.name not in race.refused and _may(race, c))
-    return _settle(replace(race, waiting=able, spent=(), rounds=race.rounds + 1))
+def _time_out(state: FinalizationState, name: str) -> Transition:
+    """Abandon the route where there is another; otherwise let it run, and try the last resort beside it."""
+    choice = _running(state, name)
+    if choice is None:
+        return state, ()
+    if state.untried or any(other.name not in state.overdue for other in state.running if other != choice):
+        return _abandon(state, choice)
+    state = replace(state, overdue=(*state.overdue, name))
+    if _new(state, state.last_resort):
+        return _start_last_resort(state)
+    may_recover = any(tried not in state.refused for tried in state.finished)
+    return state, (_retry_timer(state),) if may_recover else ()
 
 
-def _restrict(race: FinalizationState) -> Transition:
-    race = replace(race, allowed=Residency.ON_PREM_ONLY)
-    gone = tuple(c for c in race.running if not _may(race, c))
-    race = replace(
-        race,
-        waiting=tuple(c for c in race.waiting if _may(race, c)),
-        running=tuple(c for c in race.running if _may(race, c)),
-        spent=(*race.spent, *(c.name for c in gone)),
+def _retry(state: FinalizationState, choices: tuple[RouteChoice, ...]) -> Transition:
+    if not state.is_stuck:
+        return state, ()
+    state = _joined(replace(state, finished=(), retries=state.retries + 1), (*choices, *state.last_resort))
+    if not state.running:
+        return _continue(state)
+    return _start_next(state) if state.untried else (state, ())
+
+
+def _recover(state: FinalizationState, name: str, choices: tuple[RouteChoice, ...]) -> Transition:
+    """Let the route join, and where every other has timed out, start it at once."""
+    if not state.confirmed:
+        return state, ()  # the routes are ranked again when the endpoint is confirmed
+    stuck = bool(state.running) and state.is_stuck
+    state = _joined(replace(state, finished=tuple(other for other in state.finished if other != name)), choices)
+    return _abandon(state, state.running[0]) if stuck and state.untried else (state, ())
+
+
+def _restrict(state: FinalizationState) -> Transition:
+    state = replace(state, residency=Residency.ON_PREM_ONLY)
+    gone = tuple(c for c in state.running if not _may_process(state, c))
+    state = replace(
+        state,
+        untried=tuple(c for c in state.untried if _may_process(state, c)),
+        running=tuple(c for c in state.running if _may_process(state, c)),
+        finished=(*state.finished, *(c.name for c in gone)),
     )
     stops = tuple(StopAttempt(c.name) for c in gone)
-    if not gone or race.running:
-        return race, stops
-    race, orders = _settle(race)
-    return race, (*stops, *orders)
+    if not gone or state.running:
+        return state, stops
+    state, orders = _continue(state)
+    return state, (*stops, *orders)
 
 
-def _settle(race: FinalizationState) -> Transition:
-    """Nobody runs. Ask the next one, or make do with what there is."""
-    if race.held is None:
-        return _next(race) if race.waiting else _wait(race)
-    choice, final = race.held
-    if final.text.strip():
-        better = tuple(c for c in race.waiting if c.quality > choice.quality and not race.asked)
-    else:
-        better = race.waiting
-    if better:
-        return _next(replace(race, waiting=better, asked=True))
-    if race.speculative:
-        return race, ()  # when the utterance is confirmed, more routes may be asked
-    return _deliver(race, choice, final, choice.why)
+def _give_up(state: FinalizationState, error: ParleyError) -> Transition:
+    """At the deadline, or where no route can help. A doubted final with words is better than none.
 
-
-def _wait(race: FinalizationState) -> Transition:
-    """Nobody is left. Try again after a pause, where that can help."""
-    error = race.error or ProviderBusy("finals", "no route may take this utterance")
-    if race.speculative or not race.error or not (isinstance(error, ProviderError) and error.retryable):
-        return _give_up(race, error)
-    return race, (ScheduleTimer(min(2000.0, 100.0 * 2.0**race.rounds), RetryDue),)
-
-
-def _next(race: FinalizationState, *, hedge: bool = False) -> Transition:
-    if not race.waiting:
-        return _wait(race)
-    choice, *waiting = race.waiting
-    race = replace(race, waiting=tuple(waiting), running=(*race.running, choice))
-    return race, (StartAttempt(choice, hedge=hedge), *(_timers(race, choice) if race.confirmed else ()))
-
-
-def _deliver(race: FinalizationState, choice: RouteChoice, final: Hypothesis, why: str) -> Transition:
-    if race.failed_over:
-        why = f"{' and '.join(dict.fromkeys(race.failed_over))} failed; {why}"
-    losers = tuple(StopAttempt(other.name) for other in race.running)
-    return replace(race, running=(), over=True), (*losers, Deliver(choice, final, why))
-
-
-def _give_up(race: FinalizationState, error: ParleyError) -> Transition:
-    """The deadline, or nobody can help. A doubted final with words is better than none.
-
-    A route that still works is to blame at the deadline of the rules alone: otherwise one session in
-    a hurry would send it to rest for all.
+    A route that still works counts as failed at the deadline of the rules alone: otherwise one session in a hurry
+    could open its breaker for all.
     """
-    if race.held is not None and (race.held[1].text.strip() or not race.running):
-        return _deliver(race, *race.held, "no other route had better words")
-    losers = tuple(StopAttempt(other.name) for other in race.running)
-    blamed = () if race.is_hurried else tuple(RecordFailure(other.name) for other in race.running)
-    return replace(race, running=(), over=True), (*losers, *blamed, GiveUp(error))
+    if state.doubted is not None and (state.doubted[1].text.strip() or not state.running):
+        return _deliver(state, *state.doubted, "no other route had better words")
+    stops = tuple(StopAttempt(other.name) for other in state.running)
+    failures = () if state.is_hurried else tuple(RecordFailure(other.name) for other in state.running)
+    return replace(state, running=(), ended=True), (*stops, *failures, GiveUp(error))
 
 
-def _done(race: FinalizationState, choice: RouteChoice) -> FinalizationState:
-    running = tuple(c for c in race.running if c.name != choice.name)
-    return replace(race, running=running, spent=(*race.spent, choice.name))
+# -- steps that several transitions share -------------------------------------
 
 
-def _timers(race: FinalizationState, choice: RouteChoice) -> tuple[ScheduleTimer, ...]:
-    if not race.rules.hedge.enabled:
-        return (ScheduleTimer(give_up_after_ms(choice, race.rules), TimeoutDue, choice.name),)
-    hedge = ScheduleTimer(hedge_after_ms(choice, race.rules), HedgeDue, choice.name)
-    return hedge, ScheduleTimer(race.rules.patience_ms, TimeoutDue, choice.name)
+def _continue(state: FinalizationState) -> Transition:
+    """Nothing runs: start the next route, or deliver the doubted final."""
+    if state.doubted is None:
+        return _start_next(state) if state.untried else _retry_or_give_up(state)
+    choice, final = state.doubted
+    if final.text.strip():
+        better = tuple(c for c in state.untried if c.quality > choice.quality and not state.second_opinion_asked)
+    else:
+        better = state.untried
+    if better:
+        return _start_next(replace(state, untried=better, second_opinion_asked=True))
+    if state.speculative:
+        return state, ()  # when the utterance is confirmed, more routes may be asked
+    return _deliver(state, choice, final, choice.why)
 
 
-def _running(race: FinalizationState, name: str) -> RouteChoice | None:
-    return next((choice for choice in race.running if choice.name == name), None)
+def _start_next(state: FinalizationState, *, hedge: bool = False) -> Transition:
+    if not state.untried:
+        return _retry_or_give_up(state)
+    choice, *untried = state.untried
+    state = replace(state, untried=tuple(untried), running=(*state.running, choice))
+    return state, (StartAttempt(choice, hedge=hedge), *(_timers(state, choice) if state.confirmed else ()))
 
 
-def _may(race: FinalizationState, choice: RouteChoice) -> bool:
-    return may_process(race.allowed, choice.place, race.rules)
+def _start_last_resort(state: FinalizationState) -> Transition:
+    """Start a route although its breaker is open, beside any that have timed out; that takes no hedge token."""
+    return _start_next(replace(state, untried=_new(state, state.last_resort)))
+
+
+def _retry_or_give_up(state: FinalizationState) -> Transition:
+    """No route is left. Try again after a pause, where a failure may pass; otherwise try the last resort."""
+    if not state.speculative and _may_pass(state.error):
+        return state, (_retry_timer(state),)
+    if state.confirmed and _new(state, state.last_resort):
+        return _start_last_resort(state)
+    return _give_up(state, state.error or ProviderBusy("finals", "no route may take this utterance"))
+
+
+def _abandon(state: FinalizationState, choice: RouteChoice) -> Transition:
+    state, orders = _fail(state, choice.name, ProviderDown(choice.name, "took too long"))
+    return state, (StopAttempt(choice.name), RecordFailure(choice.name), *orders)
+
+
+def _deliver(state: FinalizationState, choice: RouteChoice, final: Hypothesis, why: str) -> Transition:
+    if state.failed_over:
+        why = f"{' and '.join(dict.fromkeys(state.failed_over))} failed; {why}"
+    stops = tuple(StopAttempt(other.name) for other in state.running)
+    return replace(state, running=(), ended=True), (*stops, Deliver(choice, final, why))
+
+
+def _joined(state: FinalizationState, choices: tuple[RouteChoice, ...]) -> FinalizationState:
+    """With the new ones of these choices among the untried."""
+    return replace(state, untried=(*state.untried, *_new(state, choices)))
+
+
+def _new(state: FinalizationState, choices: tuple[RouteChoice, ...]) -> tuple[RouteChoice, ...]:
+    """Those of the choices that this request neither knows nor must not ask."""
+    known = {c.name for c in (*state.untried, *state.running)} | {*state.finished, *state.refused}
+    doubted = state.doubted
+    least = doubted[0].quality if doubted is not None and doubted[1].text.strip() else -1.0
+    return tuple(c for c in choices if c.name not in known and c.quality > least and _may_process(state, c))
+
+
+def _finished(state: FinalizationState, choice: RouteChoice) -> FinalizationState:
+    running = tuple(c for c in state.running if c.name != choice.name)
+    overdue = tuple(name for name in state.overdue if name != choice.name)
+    return replace(state, running=running, overdue=overdue, finished=(*state.finished, choice.name))
+
+
+def _timers(state: FinalizationState, choice: RouteChoice) -> tuple[ScheduleTimer, ...]:
+    if not state.rules.hedge.enabled:
+        return (ScheduleTimer(abandon_after_ms(choice, state.rules), TimeoutDue, choice.name),)
+    hedge = ScheduleTimer(hedge_after_ms(choice, state.rules), HedgeDue, choice.name)
+    return hedge, ScheduleTimer(state.rules.abandon_after_ms, TimeoutDue, choice.name)
+
+
+def _retry_timer(state: FinalizationState) -> ScheduleTimer:
+    return ScheduleTimer(min(2000.0, 100.0 * 2.0**state.retries), RetryDue)
+
+
+def _running(state: FinalizationState, name: str) -> RouteChoice | None:
+    return next((choice for choice in state.running if choice.name == name), None)
+
+
+def _may_pass(error: ParleyError | None) -> bool:
+    return isinstance(error, ProviderError) and error.retryable
+
+
+def _may_process(state: FinalizationState, choice: RouteChoice) -> bool:
+    return may_process(state.residency, choice.place, state.rules)

@@ -1,7 +1,8 @@
 """Sliding window of a route's newest latencies, with percentiles."""
 
 from dataclasses import dataclass
-from math import ceil
+
+from app.domain.percentile import percentile_of_sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,16 +11,14 @@ class LatencyWindow:
 
     newest: tuple[float, ...] = ()
     """Milliseconds, oldest first."""
-    keep: int = 64
-    ordered: tuple[float, ...] = ()
-    """The same, smallest first: they are asked for more often than they change."""
+    size: int = 64
+    ascending: tuple[float, ...] = ()
+    """The same, sorted: percentiles are read more often than latencies are added."""
 
-    def hear(self, ms: float) -> "LatencyWindow":
-        newest = (*self.newest, ms)[-self.keep :]
-        return LatencyWindow(newest, self.keep, tuple(sorted(newest)))
+    def observe(self, ms: float) -> "LatencyWindow":
+        newest = (*self.newest, ms)[-self.size :]
+        return LatencyWindow(newest, self.size, tuple(sorted(newest)))
 
     def percentile(self, share: float) -> float | None:
-        """The latency that so large a share of calls stays within; None before the first call."""
-        if not self.ordered:
-            return None
-        return self.ordered[max(0, ceil(share * len(self.ordered)) - 1)]
+        """The latency that this share of calls (0 to 1) stays within; None before the first call."""
+        return percentile_of_sorted(self.ascending, share)

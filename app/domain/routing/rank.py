@@ -1,13 +1,9 @@
-"""Which engine gets this sentence, and why.
+"""Ranks the routes for one utterance: which may be tried, in which order, and why the others may not.
 
-rank() takes what is asked, how every route is doing and the rules, and gives a
-decision: the routes to try, in order, and for each other one the reason against
-it. It is pure, so a stored decision can be taken again under other rules.
-
-Reasons against a route are checked in a fixed order, privacy first; nothing later
-brings back what an earlier one removed. The order of the rest is total: two routes
-never tie, because their names do not. It is monotone: a route that gets cheaper or
-faster, all else equal, never moves down.
+rank() is pure, so a stored decision can be replayed under other rules. Reasons against a route are checked in
+a fixed order, residency first; nothing later brings back what an earlier one removed. The order of the rest is
+total: two routes never tie, because their names do not. It is monotone: a route that gets cheaper or faster, all
+else equal, never moves down.
 """
 
 from dataclasses import dataclass, replace
@@ -23,27 +19,27 @@ from app.domain.routing.rules import Objective, RoutingRules, may_process
 class RejectionReason(StrEnum):
     """Why a route is no candidate."""
 
-    PRIVACY = "privacy"
+    RESIDENCY = "residency"
     PLACE = "place"
     LANGUAGE = "language"
     TOO_LONG = "too_long"
-    TOO_POOR = "too_poor"
+    TOO_INACCURATE = "too_inaccurate"
     SPECULATION = "speculation"
-    TOO_DEAR = "too_dear"
+    TOO_EXPENSIVE = "too_expensive"
     BUDGET = "budget"
-    RESTING = "resting"
+    BREAKER_OPEN = "breaker_open"
 
 
-_WORDS = {
-    RejectionReason.PRIVACY: "this session's voice stays on the premises",
+_SENTENCES = {
+    RejectionReason.RESIDENCY: "this session's voice stays on the premises",
     RejectionReason.PLACE: "the rules exclude its place",
-    RejectionReason.LANGUAGE: "it does not speak the language",
+    RejectionReason.LANGUAGE: "it does not support the language",
     RejectionReason.TOO_LONG: "the utterance is longer than it takes",
-    RejectionReason.TOO_POOR: "its words are not good enough",
+    RejectionReason.TOO_INACCURATE: "its quality or agreement is below the rules' minimum",
     RejectionReason.SPECULATION: "it costs money, and the utterance may go on",
-    RejectionReason.TOO_DEAR: "it costs more than one final may",
+    RejectionReason.TOO_EXPENSIVE: "it costs more than one final may",
     RejectionReason.BUDGET: "a budget is spent",
-    RejectionReason.RESTING: "it rests after failures",
+    RejectionReason.BREAKER_OPEN: "its circuit breaker is open",
 }
 
 
@@ -54,22 +50,26 @@ class RouteChoice:
     name: str
     place: Place
     usd: float
+    """What this final adds to its bill."""
     expected_ms: float
     tail_ms: float
     quality: float
     live: bool
     why: str
+    """One sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRejection:
     name: str
-    against: RejectionReason
-    purse: BudgetScope | None = None
+    reason: RejectionReason
+    scope: BudgetScope | None = None
+    """Whose budget is used up."""
 
     @property
     def why(self) -> str:
-        return f"the {self.purse}'s budget is spent" if self.purse else _WORDS[self.against]
+        """One sentence for people."""
+        return f"the {self.scope}'s budget is spent" if self.scope else _SENTENCES[self.reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,9 @@ class Ranking:
     """In the order in which they are tried."""
     rejected: tuple[RouteRejection, ...]
     panic: bool = False
-    """Every route that could be used rests; these are tried all the same, the least bad first."""
+    """The breaker of every usable route is open; they are tried all the same, lowest failure rate first."""
+    last_resort: tuple[RouteChoice, ...] = ()
+    """Usable routes whose breakers are open, lowest failure rate first: for when the choices do not answer."""
 
     @property
     def best(self) -> RouteChoice | None:
@@ -90,55 +92,61 @@ class Ranking:
 def rank(request: RouteRequest, fleet: tuple[Candidate, ...], rules: RoutingRules) -> Ranking:
     """The routes for this utterance, best first."""
     rejected = []
-    able: list[Candidate] = []
-    resting: list[Candidate] = []
+    closed: list[Candidate] = []
+    tripped: list[Candidate] = []
     budgets = rules.budgets if request.tenant_usd is None else replace(rules.budgets, tenant=request.tenant_usd)
-    empty = request.spent.exhausted(budgets)
+    used_up = request.spent.exhausted(budgets)
     for candidate in fleet:
-        against = _against(request, candidate, rules, empty)
-        if against is not None:
+        reason = _rejection(request, candidate, rules, used_up)
+        if reason is not None:
             rejected.append(
-                RouteRejection(candidate.name, against, empty if against is RejectionReason.BUDGET else None)
+                RouteRejection(candidate.name, reason, used_up if reason is RejectionReason.BUDGET else None)
             )
-        elif candidate.health is BreakerState.CLOSED:
-            able.append(candidate)
+        elif candidate.breaker_state is BreakerState.CLOSED:
+            closed.append(candidate)
         else:
-            resting.append(candidate)
-    panic = bool(resting) and not able
-    if panic:
-        ordered = sorted(resting, key=lambda c: (c.badness, _key(request, c, rules)))
-    else:
-        rejected += [RouteRejection(c.name, RejectionReason.RESTING) for c in resting]
-        ordered = sorted(able, key=lambda c: _key(request, c, rules))
+            tripped.append(candidate)
+    least_failing = sorted(tripped, key=lambda c: (c.failure_rate, _key(request, c, rules)))
+    if tripped and not closed:
+        why = "every circuit breaker is open; this route fails least"
+        return Ranking(tuple(_choice(request, c, why) for c in least_failing), tuple(rejected), panic=True)
+    rejected += [RouteRejection(c.name, RejectionReason.BREAKER_OPEN) for c in tripped]
+    ordered = sorted(closed, key=lambda c: _key(request, c, rules))
     timely = [_in_time(request, c, rules) for c in ordered]
-    choices = tuple(
-        RouteChoice(
-            c.name,
-            c.place,
-            c.price.marginal(request.seconds, streamed=c.streamed),
-            c.expected_ms,
-            c.tail_ms,
-            c.quality,
-            c.live,
-            "every route rests; this one is the least bad" if panic else _why(at, timely, ordered, rules),
-        )
-        for at, c in enumerate(ordered)
+    return Ranking(
+        tuple(_choice(request, c, _why(at, timely, ordered, rules)) for at, c in enumerate(ordered)),
+        tuple(rejected),
+        last_resort=tuple(
+            _choice(request, c, "its circuit breaker is open, but no other route answers") for c in least_failing
+        ),
     )
-    return Ranking(choices, tuple(rejected), panic)
 
 
-def _against(
-    request: RouteRequest, candidate: Candidate, rules: RoutingRules, empty: BudgetScope | None
+def _choice(request: RouteRequest, candidate: Candidate, why: str) -> RouteChoice:
+    return RouteChoice(
+        candidate.name,
+        candidate.place,
+        candidate.price.marginal(request.seconds, streamed=candidate.streamed),
+        candidate.expected_ms,
+        candidate.tail_ms,
+        candidate.quality,
+        candidate.live,
+        why,
+    )
+
+
+def _rejection(
+    request: RouteRequest, candidate: Candidate, rules: RoutingRules, used_up: BudgetScope | None
 ) -> RejectionReason | None:
-    if not may_process(request.allowed, candidate.place, rules):
-        return RejectionReason.PLACE if candidate.place not in rules.places else RejectionReason.PRIVACY
+    if not may_process(request.residency, candidate.place, rules):
+        return RejectionReason.PLACE if candidate.place not in rules.places else RejectionReason.RESIDENCY
     if request.language and candidate.languages and request.language not in candidate.languages:
         return RejectionReason.LANGUAGE
     if candidate.longest_s is not None and request.seconds > candidate.longest_s:
         return RejectionReason.TOO_LONG
     disagrees = candidate.agreement is not None and candidate.agreement < rules.least_agreement
     if candidate.quality < rules.least_quality or disagrees:
-        return RejectionReason.TOO_POOR
+        return RejectionReason.TOO_INACCURATE
     if candidate.price.is_free:
         return None
     if request.speculative and not rules.speculate_paid:
@@ -147,8 +155,8 @@ def _against(
         rules.most_usd is not None
         and candidate.price.marginal(request.seconds, streamed=candidate.streamed) > rules.most_usd
     ):
-        return RejectionReason.TOO_DEAR
-    return RejectionReason.BUDGET if empty else None
+        return RejectionReason.TOO_EXPENSIVE
+    return RejectionReason.BUDGET if used_up else None
 
 
 def _in_time(request: RouteRequest, candidate: Candidate, rules: RoutingRules) -> bool:
@@ -165,13 +173,13 @@ def _key(request: RouteRequest, candidate: Candidate, rules: RoutingRules) -> tu
     speed = (candidate.expected_ms, candidate.tail_ms)
     match rules.objective:
         case Objective.LATENCY:
-            wish = (*speed, usd, -candidate.quality)
+            objective = (*speed, usd, -candidate.quality)
         case Objective.COST:
-            wish = (usd, *speed, -candidate.quality)
+            objective = (usd, *speed, -candidate.quality)
         case Objective.ACCURACY:
-            wish = (-candidate.quality, *speed, usd)
+            objective = (-candidate.quality, *speed, usd)
     # One that is late anyway is chosen by how late it is.
-    return (late, candidate.tail_ms if late else 0.0, place, *wish, candidate.name)
+    return (late, candidate.tail_ms if late else 0.0, place, *objective, candidate.name)
 
 
 def _why(position: int, timely: list[bool], ordered: list[Candidate], rules: RoutingRules) -> str:

@@ -1,20 +1,20 @@
-"""What stored decisions would have been under other rules."""
+"""Replays stored decisions under other rules (counterfactual evaluation)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.domain.percentile import percentile
 from app.domain.residency import Place, Residency
 from app.domain.routing.cost import Spent
 from app.domain.routing.decision import DecisionRecord
 from app.domain.routing.rank import RouteChoice, rank
 from app.domain.routing.rules import RoutingRules
-from app.domain.routing.summary import percentile
 
 
 @dataclass(frozen=True, slots=True)
 class Counterfactual:
-    """One column of the table."""
+    """A trace of decisions under one set of rules."""
 
     rules: str
     finals: int
@@ -32,10 +32,10 @@ class Counterfactual:
 
 
 def as_it_was(records: Sequence[DecisionRecord]) -> Counterfactual:
-    """The trace itself, in the same terms."""
+    """The trace as it was recorded, in the same terms."""
     made = [r for r in records if r.chosen]
     names = " and ".join(sorted({r.rules for r in records}))
-    violations = sum(r.place is Place.CLOUD and r.request.allowed is Residency.ON_PREM_ONLY for r in made)
+    violations = sum(r.place is Place.CLOUD and r.request.residency is Residency.ON_PREM_ONLY for r in made)
     return _column(
         names,
         records,
@@ -63,12 +63,12 @@ def replay(records: Sequence[DecisionRecord], rules: RoutingRules) -> Counterfac
         if best is None:
             changed += record.chosen is not None
             continue
-        for purse, key in ((sessions, record.session), (tenants, f"{day} {record.tenant}"), (days, day)):
-            purse[key] += best.usd
+        for total, key in ((sessions, record.session), (tenants, f"{day} {record.tenant}"), (days, day)):
+            total[key] += best.usd
         usd += best.usd
         times.append(_latency(record, best))
         places.append(best.place)
-        violations += best.place is Place.CLOUD and record.request.allowed is Residency.ON_PREM_ONLY
+        violations += best.place is Place.CLOUD and record.request.residency is Residency.ON_PREM_ONLY
         changed += best.name != record.chosen
     return _column(rules.name, records, times, usd, places, violations, changed)
 

@@ -1,4 +1,4 @@
-"""Who makes finals, and where."""
+"""Which engine made a final, where, and why that one."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from app.domain.residency import Place
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A configured engine for finals; behind a final, also how it came to be that one."""
+    """A configured engine for finals; beside a final, also how the policy came to it."""
 
     name: str
     place: Place
     why: str = ""
-    """One sentence for people: what spoke for it."""
+    """One sentence for people: why the policy chose it."""
     hedged: bool = False
-    """Another route was asked beside it."""
+    """A second route was started beside a slow one."""
     latency_ms: int | None = None
     """From the end of the audio, or of the failure before, to the final."""
     cost_usd: float | None = None

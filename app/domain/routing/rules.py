@@ -1,4 +1,4 @@
-"""What an operator wants of the routing policy: objective, limits, budgets, hedging."""
+"""Rules of the routing policy: objective, limits, budgets, hedging."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,16 +15,17 @@ class Objective(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HedgeRules:
-    """When a second route is started beside a slow first."""
+    """When a second route is started beside a slow first one: at its p95, within these bounds and a token bucket."""
 
     enabled: bool = True
     share: float = 0.1
     """Hedges per utterance, in the long run."""
     burst: float = 10.0
+    """Hedges that may follow each other at once: the capacity of the token bucket."""
     least_ms: float = 250.0
-    """Never earlier, however fast the route usually is."""
+    """Shortest delay of a hedge, however fast the route usually is."""
     most_ms: float = 3000.0
-    """Never later, however slow."""
+    """Longest delay, however slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class CascadeRules:
     """Ask a better route where the first final is doubtful."""
 
     least_confidence: float = 0.6
-    """By the engine's own word, where it gives one."""
+    """As the engine reports it, 0 to 1, where it does."""
     least_agreement: float = 0.5
-    """Of the final with the drafts of the same utterance."""
+    """Of the final with the drafts of the same utterance, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingRules:
-    """What an operator wants."""
+    """One rules file."""
 
     name: str = "private-first"
     objective: Objective = Objective.LATENCY
@@ -56,9 +57,9 @@ class RoutingRules:
     """With the drafts, over the newest finals of a route in a language."""
     deadline_ms: float = 15_000.0
     """From the end of the utterance to the best text at hand."""
-    patience_ms: float = 6000.0
-    """From there to the moment a route that has not answered is given up, where there is another."""
-    patience_hedges: float = 4.0
+    abandon_after_ms: float = 6000.0
+    """From the end of the utterance until a route that has not answered is abandoned, where there is another."""
+    abandon_after_hedges: float = 4.0
     """The same where no hedge runs beside it: so many times the delay of its hedge, if that is sooner."""
     speculate_paid: bool = False
     budgets: Budgets = Budgets()
@@ -66,6 +67,6 @@ class RoutingRules:
     cascade: CascadeRules | None = None
 
 
-def may_process(allowed: Residency, place: Place, rules: RoutingRules) -> bool:
-    """Whether a voice may go to this place. Nothing else in the service decides this."""
-    return place in rules.places and (allowed is Residency.CLOUD_OK or place is Place.ON_PREM)
+def may_process(residency: Residency, place: Place, rules: RoutingRules) -> bool:
+    """Whether audio may be processed at this place. Nothing else in the service decides this."""
+    return place in rules.places and (residency is Residency.CLOUD_OK or place is Place.ON_PREM)

@@ -1,9 +1,9 @@
-"""Many decisions, summed up for each route."""
+"""Sums up decisions per route: share, latency, cost, failures, agreement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 
+from app.domain.percentile import percentile
 from app.domain.routing.decision import DecisionRecord, Outcome
 
 
@@ -26,20 +26,15 @@ class RouteSummary:
 
 
 def summarise(records: Sequence[DecisionRecord]) -> tuple[RouteSummary, ...]:
-    """One line per route that was asked, by name; finals nobody made stand under `draft`."""
+    """One line per route that was asked, by name; finals that are the newest draft are counted as `draft`."""
     names = sorted({a.name for r in records for a in r.attempts} | {r.chosen or "draft" for r in records})
-    return tuple(_line(name, records) for name in names)
+    return tuple(_summary(name, records) for name in names)
 
 
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The value that so large a share stays within; None where there is none."""
-    return sorted(values)[max(0, ceil(share * len(values)) - 1)] if values else None
-
-
-def _line(name: str, records: Sequence[DecisionRecord]) -> RouteSummary:
+def _summary(name: str, records: Sequence[DecisionRecord]) -> RouteSummary:
     mine = [r for r in records if (r.chosen or "draft") == name]
     attempts = [a for r in records for a in r.attempts if a.name == name]
-    times = [r.latency_ms for r in mine]
+    times = [r.latency_ms for r in mine if r.chosen]  # a draft that is shown as the final has no latency
     agreements = [r.agreement for r in mine if r.agreement is not None]
     return RouteSummary(
         name,

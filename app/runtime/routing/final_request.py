@@ -1,236 +1,302 @@
-"""One race for a final: the audio is kept, and replayed to every route that is asked.
+"""One utterance's final by the policy: ranks the routes, hedges and fails over, and records the decision.
 
-What to do is decided by `app.domain.routing.hedging`; here it is done. Routes, timers and the
-session put what happened into one inbox, and one loop hands it to the race.
+What to do is decided by `app.domain.routing.hedging`; `HedgingDriver` executes it through this object.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from app.domain.audio import AudioChunk, seconds
-from app.domain.errors import ParleyError, ProviderMisbehaved
+from app.domain.audio import AudioChunk
+from app.domain.errors import ParleyError, ProviderBusy
 from app.domain.ports import Transcriber
-from app.domain.routing import hedging as r
-from app.domain.routing.decision import Attempt, Outcome
-from app.domain.routing.hedging import FinalizationState
-from app.domain.routing.rank import RouteChoice
-from app.domain.transcript import Hypothesis
-from app.runtime.routing.metering import EngineMeter
-from app.runtime.routing.routes import Routes
-
-USUAL_S = 4.0
-"""How long an utterance is taken to be before it is heard."""
-
-LONGEST_S = 30.0
-"""What is promised for an utterance that is not over: the endpointer lets none be longer."""
-
-HAPPENINGS = 256
-"""What may wait for the race. Each attempt and each timer brings one thing, so it is never full."""
-
-Due: TypeAlias = type[r.HedgeDue | r.TimeoutDue | r.RetryDue | r.DeadlineDue]
-Item: TypeAlias = (
-    "r.AttemptAnswered | r.AttemptFailed | r.ResidencyRestricted | type[r.EndpointConfirmed] | tuple[Due, str]"
+from app.domain.residency import Place, Residency
+from app.domain.routing.decision import Attempt, DecisionRecord, ExpenseKind, Outcome, RejectedRoute
+from app.domain.routing.driver import HedgingDriver
+from app.domain.routing.hedging import (
+    AttemptAnswered,
+    AttemptFailed,
+    Deliver,
+    GiveUp,
+    ResidencyRestricted,
+    RetryDue,
+    TimerEvent,
 )
-"""Confirmed and timers are filled in with what is known when their turn comes."""
+from app.domain.routing.rank import Ranking, RouteChoice, rank
+from app.domain.routing.request import Candidate, RouteRequest
+from app.domain.routing.route import Route
+from app.domain.tenant import Tenant
+from app.domain.transcript import Hypothesis, agreement
+from app.runtime.routing.metering import EngineMeter
+from app.runtime.routing.route_attempt import RouteAttempt
+from app.runtime.routing.routes import Routes
+from app.runtime.routing.utterance_audio import UtteranceAudio
+
+TYPICAL_UTTERANCE_S = 4.0
+"""Length an utterance is ranked with before its audio is known."""
+
+RETRY_JITTER = 0.5
+"""Share of the pause before a retry that chance adds, so that sessions do not retry in step."""
 
 
-@dataclass(slots=True)
-class RouteAttempt:
-    """One route at work on the utterance."""
+@dataclass(slots=True, eq=False)
+class FinalRequest:
+    """A PendingFinal, and the RoutingPort of its own driver.
 
-    choice: RouteChoice
-    began: float
-    promised: float
-    streamed: float
-    """What its stream had carried before, in seconds."""
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    `transcribe` may be called again after it was cancelled or has failed, when the utterance went on: each call has
+    its own driver, audio and task group; those of an older call are ignored while they wind up.
+    """
 
-
-@dataclass(slots=True)
-class HedgedRequest:
     routes: Routes
     engines: Mapping[str, Transcriber]
     """The routes' engines as this session has them."""
-    language: str | None
-    choices: Callable[[], tuple[RouteChoice, ...]]
-    """The routes that may be asked now, best first."""
-    draft: Callable[[], str]
-    spend: Callable[[float], None]
     meters: Mapping[str, EngineMeter]
     """Of the engines that count themselves what they cost."""
-    attempts: list[Attempt]
-    """Grows by one for each route that is done."""
-    race: FinalizationState
-    _tasks: TaskGroup
-    _inbox: MemoryObjectSendStream[Item]
-    _items: MemoryObjectReceiveStream[Item]
-    _kept: list[AudioChunk] = field(default_factory=list)
-    _samples: int = 0
-    _whole_at: float | None = None
-    _more: anyio.Event | None = None
-    """Set when there is more audio; None while nobody waits for it."""
-    _runs: dict[str, RouteAttempt] = field(default_factory=dict)
+    session: str
+    tenant: Tenant
+    utterance: int
+    language: str | None
+    residency: Residency
+    session_deadline_ms: float | None = None
+    """The session's own, from the end of the utterance; the rules have another."""
+    route: Route = field(default=Route("finals", Place.ON_PREM))
+    live: bool = field(init=False)
+    is_recorded: bool = False
+    _draft: str = ""
+    _confirmed: bool = False
+    _attempts: list[Attempt] = field(default_factory=list)
+    """Those that are over, of all calls."""
+    _delivered: int | None = None
+    """Index of the attempt whose final was returned last."""
+    _basis: tuple[RouteRequest, tuple[Candidate, ...], Ranking] = field(init=False)
+    """The newest ranking and its inputs."""
+    # The newest call of transcribe:
+    _driver: HedgingDriver | None = None
+    _audio: UtteranceAudio | None = None
+    _running: dict[str, RouteAttempt] = field(default_factory=dict)
+    _tasks: TaskGroup | None = None
+    _end: Deliver | GiveUp | None = None
+    _ended: anyio.Event = field(default_factory=anyio.Event)
 
-    async def run(
-        self, utterance: AsyncIterable[AudioChunk], first: tuple[r.HedgingOrder, ...]
-    ) -> r.Deliver | r.GiveUp:
-        """Until there is a final, or no hope of one. Routes that still work are left to their task group."""
-        self._tasks.start_soon(self._keep, utterance)
-        end = self._obey(first)
-        while end is None:
-            self.race, orders = r.transition(self.race, self._resolve(await self._items.receive()))
-            end = self._obey(orders)
-        return end
+    def __post_init__(self) -> None:
+        best = self._rank().best
+        self.live = best is not None and best.live
 
-    def tell(self, item: Item) -> None:
-        if not self.race.over:
-            self._inbox.send_nowait(item)
+    # -- what the session reports --------------------------------------------------
 
-    @property
-    def seconds(self) -> float:
-        """Audio so far."""
-        return seconds(self._samples)
+    def update_draft(self, text: str) -> None:
+        self._draft = text
 
-    def streamed(self, name: str) -> float:
+    def restrict_to_on_prem(self) -> None:
+        self.residency = Residency.ON_PREM_ONLY
+        if self._driver:
+            self._driver.handle(ResidencyRestricted())
+
+    def stop_live(self) -> None:
+        self.live = False
+
+    def confirm_endpoint(self) -> None:
+        self._confirmed = True
+        self.routes.refill_hedge_budget()
+        if self._driver:
+            self._driver.confirm_endpoint()
+
+    def record_shown(self, final: Hypothesis, route: Route | None) -> None:
+        share = agreement(self._draft, final.text) if self._draft.strip() and route else None
+        if share is not None and route:
+            self.routes.agreement_observed(route.name, self.language, share)
+        self.is_recorded = True
+        self.routes.record_decision(self._record(route, share))
+
+    def close(self) -> None:
+        """The session ends. If no final was shown, what its attempts cost is recorded as expenses."""
+        if self.is_recorded:
+            return
+        self.is_recorded = True
+        for attempt in self._attempts:
+            if attempt.usd:
+                self.routes.expense(attempt.name, ExpenseKind.ABANDONED, attempt.usd, self.session, self.tenant.name)
+
+    # -- the final -----------------------------------------------------------------
+
+    async def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        """Yield the final of whichever route delivers it. Raises a ProviderError or RequestRefused."""
+        self.language = language
+        try:
+            final = await self._final(utterance)
+        except ParleyError:
+            self.live = False  # what comes next is whole utterances, and those are speculative until confirmed
+            raise
+        yield final
+
+    async def _final(self, utterance: AsyncIterable[AudioChunk]) -> Hypothesis:
+        if self._driver is not None:
+            self._driver.close()
+        routes, rules = self.routes, self.routes.rules()
+        speculative = not self._confirmed and not self.live
+        self._running, self._delivered = {}, None
+        ranking = self._rank()
+        if speculative:
+            if ranking.best and not self._is_free(ranking.best) and not rules.speculate_paid:
+                raise ProviderBusy("finals", "the route costs money and waits for the end of the utterance")
+            ranking = self._rank(speculative=True)
+        audio = self._audio = UtteranceAudio(routes.clock)
+        driver = self._driver = HedgingDriver(self, rules)
+        self._end, self._ended = None, anyio.Event()
+        routes.recovery_listeners.add(driver.route_recovered)
+        try:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                tasks.start_soon(audio.fill, utterance)
+                driver.begin(
+                    ranking.choices,
+                    speculative=speculative,
+                    residency=self.residency,
+                    session_deadline_ms=self.session_deadline_ms,
+                )
+                if self._confirmed:
+                    driver.confirm_endpoint()
+                await self._ended.wait()
+                end, hedged = self._end, driver.state.hedged
+                tasks.cancel_scope.cancel()
+        finally:
+            driver.close()
+            routes.recovery_listeners.discard(driver.route_recovered)
+        if isinstance(end, Deliver):
+            self.route = self._delivered_route(end, hedged=hedged)
+            return end.final
+        assert end is not None
+        raise end.error
+
+    def _rank(self, *, speculative: bool = False) -> Ranking:
+        request = RouteRequest(
+            (self._audio.seconds if self._audio else 0.0) or TYPICAL_UTTERANCE_S,
+            self.language,
+            self.residency,
+            self.routes.ledger.spent(self.session, self.tenant.name),
+            self.session_deadline_ms,
+            speculative=speculative,
+            tenant_usd=self.tenant.budget_usd_per_day,
+        )
+        fleet = tuple(
+            replace(candidate, streamed=self._streamed_s(candidate.name))
+            if candidate.name in self.meters
+            else candidate
+            for candidate in self.routes.fleet(self.language)
+        )
+        ranking = rank(request, fleet, self.routes.rules())
+        self._basis = request, fleet, ranking
+        return ranking
+
+    def _streamed_s(self, name: str) -> float:
         """Seconds the route's stream carried before this utterance; what it carries of it is no reason to leave it."""
-        if any(choice.name == name for choice in self.race.running) and name in self._runs:
-            return self._runs[name].streamed
+        if name in self._running:
+            return self._running[name].streamed_s
         meter = self.meters.get(name)
         return meter.carried_seconds(self.language) if meter else 0.0
 
-    # -- deciding and doing -------------------------------------------------------
+    def _is_free(self, choice: RouteChoice) -> bool:
+        return self.routes.states[choice.name].spec.price.is_free
 
-    def _resolve(self, item: Item) -> r.HedgingEvent:
-        if item is r.EndpointConfirmed:
-            return r.EndpointConfirmed(self.choices())
-        if isinstance(item, tuple):
-            due, name = item
-            if due is r.HedgeDue:
-                return r.HedgeDue(name, token=self.routes.may_hedge())
-            if due is r.TimeoutDue:
-                return r.TimeoutDue(name)
-            if due is r.RetryDue:
-                return r.RetryDue(self.choices())
-            return r.DeadlineDue()
-        assert isinstance(item, r.AttemptAnswered | r.AttemptFailed | r.ResidencyRestricted)
-        return item
+    def _charge(self, usd: float) -> None:
+        self.routes.ledger.add(self.session, self.tenant.name, usd)
 
-    def _obey(self, orders: tuple[r.HedgingOrder, ...]) -> r.Deliver | r.GiveUp | None:
-        end: r.Deliver | r.GiveUp | None = None
-        for order in orders:
-            match order:
-                case r.StartAttempt(choice, hedge):
-                    if hedge:
-                        self.routes.take_hedge()
-                    self._start(choice)
-                case r.StopAttempt(name):
-                    self._runs[name].scope.cancel()
-                case r.RecordFailure(name):
-                    self.routes.failed(name)
-                case r.ScheduleTimer(ms, due, name):
-                    jitter = 1 + 0.5 * self.routes.chance() if due is r.RetryDue else 1
-                    at = self.routes.clock.now() + ms * jitter / 1000
-                    self._tasks.start_soon(self._wake, at, (due, name))
-                case r.Deliver() | r.GiveUp():
-                    end = order
-                case _:
-                    assert_never(order)
-        return end
+    # -- RoutingPort ---------------------------------------------------------------
 
-    async def _wake(self, at: float, item: Item) -> None:
+    def rank(self) -> Ranking:
+        return self._rank()
+
+    def has_hedge_token(self) -> bool:
+        return self.routes.has_hedge_token()
+
+    def take_hedge_token(self) -> None:
+        self.routes.take_hedge_token()
+
+    def start(self, choice: RouteChoice) -> None:
+        driver, running = self._driver, self._running
+        assert driver is not None
+        assert self._audio is not None
+        assert self._tasks is not None
+
+        def report(event: AttemptAnswered | AttemptFailed) -> None:
+            running.pop(choice.name, None)
+            driver.handle(event)
+
+        attempt = running[choice.name] = RouteAttempt(
+            self.routes,
+            choice,
+            self.engines[choice.name],
+            self._audio,
+            self.language,
+            self._streamed_s(choice.name),
+            self.meters.get(choice.name),
+            lambda: self._draft,
+            report,
+            self._charge,
+            self._attempts,
+        )
+        self._tasks.start_soon(attempt.run)
+
+    def stop(self, name: str) -> None:
+        self._running.pop(name).scope.cancel()
+
+    def record_failure(self, name: str) -> None:
+        self.routes.failed(name)
+
+    def schedule(self, ms: float, event: TimerEvent, name: str) -> None:
+        assert self._driver is not None
+        assert self._tasks is not None
+        routes = self.routes
+        jitter = 1 + RETRY_JITTER * routes.chance() if event is RetryDue else 1
+        self._tasks.start_soon(self._wake, routes.clock.now() + ms * jitter / 1000, self._driver, event, name)
+
+    async def _wake(self, at: float, driver: HedgingDriver, event: TimerEvent, name: str) -> None:
         await self.routes.clock.sleep_until(at)
-        self.tell(item)
+        driver.timer_due(event, name)
 
-    # -- audio --------------------------------------------------------------------
+    def end(self, end: Deliver | GiveUp) -> None:
+        self._end = end
+        self._ended.set()
 
-    async def _keep(self, utterance: AsyncIterable[AudioChunk]) -> None:
-        async for chunk in utterance:
-            self._kept.append(chunk)
-            self._samples += chunk.samples
-            self._wake_readers()
-        self._whole_at = self.routes.clock.now()
-        self._wake_readers()
+    # -- what is recorded ------------------------------------------------------------
 
-    def _wake_readers(self) -> None:
-        if self._more is not None:
-            self._more.set()
-            self._more = None
+    def _delivered_route(self, end: Deliver, *, hedged: bool) -> Route:
+        name = end.choice.name
+        self._delivered = max(
+            at for at, a in enumerate(self._attempts) if a.name == name and a.outcome is Outcome.ANSWERED
+        )
+        delivered, usd = self._attempts[self._delivered], sum(attempt.usd for attempt in self._attempts)
+        return Route(name, end.choice.place, end.why, hedged, round(delivered.ms), round(usd, 6))
 
-    async def _replay(self) -> AsyncGenerator[AudioChunk, None]:
-        """All of the utterance, from its first sample, then as it comes."""
-        at = 0
-        while True:
-            while at < len(self._kept):
-                yield self._kept[at]
-                at += 1
-            if self._whole_at is not None:
-                return
-            self._more = self._more or anyio.Event()
-            await self._more.wait()
-
-    # -- one route at work --------------------------------------------------------
-
-    def _start(self, choice: RouteChoice) -> None:
-        streamed = self.streamed(choice.name)
-        price = self.routes.standings[choice.name].profile.price
-        promised = price.marginal(LONGEST_S if self._whole_at is None else self.seconds, streamed=streamed)
-        self.spend(promised)
-        run = self._runs[choice.name] = RouteAttempt(choice, self.routes.clock.now(), promised, streamed)
-        self.routes.began(choice.name)
-        self._tasks.start_soon(self._run, run)
-
-    async def _run(self, run: RouteAttempt) -> None:
-        name = run.choice.name
-        outcome, error = Outcome.STOPPED, ""
-        try:
-            with run.scope:
-                try:
-                    final = await self._ask(name, self.engines[name])
-                except ParleyError as failure:
-                    outcome, error = Outcome.FAILED, getattr(failure, "code", "internal_error")
-                    self.routes.failed(name)
-                    self.tell(r.AttemptFailed(name, failure))
-                else:
-                    outcome, draft = Outcome.ANSWERED, self.draft()
-                    if final.text.strip() or not draft.strip():
-                        self.routes.answered(name, self._elapsed_ms(run))
-                    self.tell(r.AttemptAnswered(name, final, draft))
-        finally:
-            self._settle(run, outcome, error)
-
-    async def _ask(self, name: str, engine: Transcriber) -> Hypothesis:
-        async with (
-            aclosing(self._replay()) as audio,
-            aclosing(engine.transcribe(audio, language=self.language)) as hypotheses,
-        ):
-            async for hypothesis in hypotheses:
-                if hypothesis.is_final:
-                    if self._whole_at is None:
-                        raise ProviderMisbehaved(name, "did not wait for the end of the utterance")
-                    return hypothesis
-        raise ProviderMisbehaved(name, "ended without a final")
-
-    def _settle(self, run: RouteAttempt, outcome: Outcome, error: str) -> None:
-        """Count the time and the money of a run that is over."""
-        self.routes.ended(run.choice.name)
-        usd = self._cost(run.choice.name, outcome)
-        self.spend(usd - run.promised)
-        self.attempts.append(Attempt(run.choice.name, outcome, round(self._elapsed_ms(run), 1), usd, error))
-
-    def _cost(self, name: str, outcome: Outcome) -> float:
-        if meter := self.meters.get(name):
-            return meter.charge()
-        profile = self.routes.standings[name].profile
-        was_sent = profile.live or (self._whole_at is not None and outcome is not Outcome.FAILED)
-        return profile.price.bill(self.seconds) if was_sent else 0.0
-
-    def _elapsed_ms(self, run: RouteAttempt) -> float:
-        """Since the audio was whole, or since the route was asked, if that was later."""
-        whole_at = self.routes.clock.now() if self._whole_at is None else self._whole_at
-        return (self.routes.clock.now() - max(run.began, whole_at)) * 1000
+    def _record(self, route: Route | None, share: float | None) -> DecisionRecord:
+        request, fleet, ranking = self._basis
+        attempts = list(self._attempts)
+        if route and self._delivered is not None:
+            attempts[self._delivered] = replace(attempts[self._delivered], outcome=Outcome.DELIVERED)
+        return DecisionRecord(
+            id=uuid4().hex,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            session=self.session,
+            tenant=self.tenant.name,
+            utterance=self.utterance,
+            rules=self.routes.rules().name,
+            request=request,
+            fleet=fleet,
+            ranked=tuple(choice.name for choice in ranking.choices),
+            rejected=tuple(RejectedRoute(rejection.name, rejection.why) for rejection in ranking.rejected),
+            panic=ranking.panic,
+            chosen=route.name if route else None,
+            place=route.place if route else None,
+            why=route.why if route else "no route answered; this is the newest draft",
+            hedged=bool(route and route.hedged),
+            latency_ms=float(route.latency_ms or 0) if route else 0.0,
+            usd=sum(attempt.usd for attempt in attempts),
+            attempts=tuple(attempts),
+            agreement=share,
+        )

@@ -1,9 +1,10 @@
-"""Counters per route, for Prometheus."""
+"""Prometheus metrics of the routes: finals, attempts, dollars, hedges, latency, load, breakers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from app.domain.routing.circuit_breaker import BreakerState
 from app.domain.routing.decision import DecisionRecord, Expense
@@ -17,6 +18,8 @@ class RoutingMetrics:
     """One registry per service, so that two in one process do not mix."""
 
     routes: Routes
+    dropped: Callable[[], int] = lambda: 0
+    """Decisions and expenses that could not be stored so far."""
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     finals: Counter = field(init=False)
     asked: Counter = field(init=False)
@@ -37,40 +40,56 @@ class RoutingMetrics:
             buckets=SECONDS,
             registry=on,
         )
-        on.register(_Standing(self.routes))
+        on.register(_RouteGauges(self.routes))
+        on.register(_DroppedRows(self.dropped))
 
-    def record(self, record: DecisionRecord) -> None:
+    def record_decision(self, record: DecisionRecord) -> None:
         chosen = record.chosen or "draft"
         self.finals.labels(chosen, record.place or "on_prem").inc()
-        self.latency.labels(chosen).observe(record.latency_ms / 1000)
+        if record.chosen:  # a draft that is shown as the final has no latency
+            self.latency.labels(record.chosen).observe(record.latency_ms / 1000)
         for attempt in record.attempts:
             self.asked.labels(attempt.name, attempt.outcome).inc()
             self.usd.labels(attempt.name).inc(attempt.usd)
         if record.hedged:
             self.hedges.inc()
 
-    def note(self, expense: Expense) -> None:
+    def record_expense(self, expense: Expense) -> None:
         self.usd.labels(expense.route).inc(expense.usd)
 
     def text(self) -> bytes:
-        """In Prometheus's text format."""
+        """In the Prometheus text format."""
         return generate_latest(self.registry)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Standing:
-    """How each route is at the moment of asking."""
+class _RouteGauges:
+    """State of each route at the time of the scrape."""
 
     routes: Routes
 
     def collect(self) -> list[GaugeMetricFamily]:
-        waiting = GaugeMetricFamily("parley_route_waiting", "Finals a route is busy with.", labels=["route"])
-        resting = GaugeMetricFamily("parley_route_resting", "1 while a route rests.", labels=["route"])
+        in_flight = GaugeMetricFamily("parley_route_waiting", "Finals a route is working on.", labels=["route"])
+        tripped = GaugeMetricFamily(
+            "parley_route_resting", "1 while a route's circuit breaker is open or half-open.", labels=["route"]
+        )
         p95 = GaugeMetricFamily("parley_route_p95_seconds", "Newest p95 of its latency.", labels=["route"])
         now = self.routes.clock.now()
-        for name, standing in self.routes.standings.items():
-            candidate = standing.candidate(now, None)
-            waiting.add_metric([name], candidate.waiting)
-            resting.add_metric([name], float(candidate.health is not BreakerState.CLOSED))
+        for name, state in self.routes.states.items():
+            candidate = state.candidate(now, None)
+            in_flight.add_metric([name], candidate.in_flight)
+            tripped.add_metric([name], float(candidate.breaker_state is not BreakerState.CLOSED))
             p95.add_metric([name], candidate.p95_ms / 1000)
-        return [waiting, resting, p95]
+        return [in_flight, tripped, p95]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _DroppedRows:
+    """What the decision log could not store."""
+
+    dropped: Callable[[], int]
+
+    def collect(self) -> list[CounterMetricFamily]:
+        rows = CounterMetricFamily("parley_decisions_dropped", "Decisions and expenses that could not be stored.")
+        rows.add_metric([], self.dropped())
+        return [rows]

@@ -1,29 +1,46 @@
-"""What the policy decided: lists, sums and metrics."""
+"""Handlers of `/policy`: stored decisions, their sums per route, and what the rules would decide now."""
 
-from dataclasses import asdict, dataclass, replace
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from litestar import Request, get
+from anyio import to_thread
+from litestar import MediaType, Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import ClientException, NotFoundException
 
+from app.data.decision_json import candidate_fields, encode_decisions
 from app.domain.residency import Residency
 from app.domain.routing.decision import DecisionFilter
-from app.domain.routing.request import RouteRequest as Utterance
+from app.domain.routing.request import RouteRequest
 from app.runtime.service import RoutingPolicy, Service
 from app.web.auth.middleware import OPERATOR
 
-MOST = 10_000
-"""Decisions in one answer."""
-
+MAX_DECISIONS = 10_000
+"""In one answer."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class DecisionQuery:
+    """Query parameters of `/policy/decisions` and `/policy/summary`."""
+
+    session: str | None = None
+    tenant: str | None = None
+    route: str | None = None
+    place: str | None = None
+    since: str | None = None
+    until: str | None = None
+    """ISO 8601, with any offset; without one it is UTC."""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class HypotheticalRequest:
-    """An utterance nobody has said."""
+    """Query parameters of `/policy/explain`: an utterance to rank the routes for."""
 
     seconds: float = 4.0
     language: str | None = None
@@ -32,39 +49,46 @@ class HypotheticalRequest:
 
 
 @get("/policy/decisions", opt=OPERATOR)
-async def decisions(request: Request[Any, Any, Any], state: State) -> list[Any]:
+async def decisions(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     """The newest decisions first; every one of them can be replayed under other rules.
 
     Filters: session, tenant, route, place, since, until, limit.
     """
-    wanted = _query(request, DecisionFilter)
-    return list(await _policy(state).decisions.find(replace(wanted, limit=max(1, min(wanted.limit, MOST)))))
+    query = _query(request, DecisionQuery)
+    records = await _policy(state).decisions.find(_filter(query, max(1, min(query.limit, MAX_DECISIONS))))
+    body = await to_thread.run_sync(encode_decisions, records)  # ten thousand would hold up the event loop
+    return Response(body, media_type=MediaType.JSON)
 
 
 @get("/policy/summary", opt=OPERATOR)
 async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
-    """Each route's share, latency, cost, failures and agreement, over the newest decisions."""
+    """Share, latency, cost, failures and agreement of each route, over the newest decisions."""
     policy = _policy(state)
-    routes = await policy.decisions.summary(replace(_query(request, DecisionFilter), limit=MOST))
+    routes = await policy.decisions.summary(_filter(_query(request, DecisionQuery), MAX_DECISIONS))
     return {"rules": policy.routes.rules().name, "refusedChange": policy.refused_change(), "routes": list(routes)}
 
 
 @get("/policy/explain", opt=OPERATOR)
 async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
-    """What would happen to an utterance now. It may be described: seconds, language, place, tenant."""
-    routes, imagined = _policy(state).routes, _query(request, HypotheticalRequest)
+    """How the routes would be ranked for an utterance now. Its properties: seconds, language, place, tenant."""
+    routes, query = _policy(state).routes, _query(request, HypotheticalRequest)
     service: Service = state.service
-    tenant = service.tenant(imagined.tenant)
-    place = Residency.ON_PREM_ONLY if tenant.place is Residency.ON_PREM_ONLY else imagined.place
-    spent = routes.ledger.spent("", tenant.name)
-    asked = Utterance(imagined.seconds, imagined.language, place, spent, tenant_usd=tenant.budget_usd_per_day)
-    decision = routes.decide(asked)
+    tenant = service.tenant(query.tenant)
+    ranking = routes.rank(
+        RouteRequest(
+            query.seconds,
+            query.language,
+            Residency.ON_PREM_ONLY if tenant.place is Residency.ON_PREM_ONLY else query.place,
+            routes.ledger.spent("", tenant.name),
+            tenant_usd=tenant.budget_usd_per_day,
+        )
+    )
     return {
         "rules": routes.rules().name,
-        "panic": decision.panic,
-        "choices": [asdict(choice) for choice in decision.choices],
-        "rejected": [{"name": r.name, "why": r.why} for r in decision.rejected],
-        "fleet": [asdict(candidate) for candidate in routes.fleet(imagined.language)],
+        "panic": ranking.panic,
+        "choices": [asdict(choice) for choice in ranking.choices],
+        "rejected": [{"name": rejection.name, "why": rejection.why} for rejection in ranking.rejected],
+        "fleet": [candidate_fields(candidate) for candidate in routes.fleet(query.language)],
     }
 
 
@@ -73,6 +97,27 @@ def _query(request: Request[Any, Any, Any], kind: type[T]) -> T:
         return msgspec.convert(dict(request.query_params), kind, strict=False)
     except msgspec.ValidationError as error:
         raise ClientException(str(error)) from error
+
+
+def _filter(query: DecisionQuery, limit: int) -> DecisionFilter:
+    return DecisionFilter(
+        query.session,
+        query.tenant,
+        query.route,
+        query.place,
+        _moment("since", query.since),
+        _moment("until", query.until),
+        limit,
+    )
+
+
+def _moment(name: str, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", value))  # a "+" in a URL is read as a space
+    except ValueError as error:
+        raise ClientException(f"{name}: {value!r} is not a time of ISO 8601, like 2026-01-31T12:00:00Z") from error
 
 
 def _policy(state: State) -> RoutingPolicy:
