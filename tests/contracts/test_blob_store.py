@@ -1,4 +1,4 @@
-"""What every BlobStore promises."""
+"""Contract of every BlobStore."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ async def keys(store, prefix: str = "") -> list[str]:
     return [key async for key in store.keys(prefix)]
 
 
-async def test_what_was_put_is_got(store):
+async def test_put_then_get_returns_the_same_bytes(store):
     """The same bytes come back, be they text, empty or all there are."""
     for blob in (b"hello", b"", bytes(range(256))):
         await store.put("same/blob", blob, content_type=OCTETS)
@@ -39,7 +39,7 @@ async def test_what_was_put_is_got(store):
         assert await store.get("same/blob") == blob
 
 
-async def test_a_big_blob_comes_back_whole(store):
+async def test_large_blob_is_read_back_whole(store):
     """Twenty megabytes and a bit, whatever pieces they travel in."""
     blob = os.urandom((20 << 20) + 1)
 
@@ -48,13 +48,13 @@ async def test_a_big_blob_comes_back_whole(store):
     assert await store.get("big/blob") == blob
 
 
-async def test_what_is_not_there_is_not_found(store):
+async def test_get_of_a_missing_key_raises_blob_not_found(store):
     """The error names the key."""
     with pytest.raises(BlobNotFound, match="no/such/blob"):
         await store.get("no/such/blob")
 
 
-async def test_deleting_twice_is_no_error(store):
+async def test_delete_is_idempotent(store):
     """What is gone may be deleted again."""
     await store.put("gone/blob", b"x", content_type=OCTETS)
 
@@ -66,7 +66,7 @@ async def test_deleting_twice_is_no_error(store):
         await store.get("gone/blob")
 
 
-async def test_keys_come_in_order_and_by_prefix(store):
+async def test_keys_are_listed_in_order_by_prefix(store):
     """By the key's text, not by folder; a prefix may end in the middle of a name."""
     for key in ("order/b", "order/a/2", "order/a-1", "order/a/10", "order-2/a", "other"):
         await store.put(key, b"x", content_type=OCTETS)
@@ -77,7 +77,7 @@ async def test_keys_come_in_order_and_by_prefix(store):
     assert {"other", "order-2/a"} <= set(await keys(store))
 
 
-async def test_many_at_once_do_not_mix(store):
+async def test_concurrent_puts_and_gets_do_not_mix(store):
     """Fifty blobs put and got together."""
     got = {}
 
@@ -93,7 +93,7 @@ async def test_many_at_once_do_not_mix(store):
     assert await keys(store, "many/") == [f"many/{number:02d}" for number in range(50)]
 
 
-async def test_a_reader_sees_a_whole_blob_or_none(store):
+async def test_replacing_a_blob_is_atomic(store):
     """While a blob is replaced again and again, each reader gets one version whole."""
     versions = [bytes([number]) * 300_000 for number in range(6)]
     await store.put("atomic", versions[0], content_type=OCTETS)
@@ -110,7 +110,7 @@ async def test_a_reader_sees_a_whole_blob_or_none(store):
     assert all(blob in versions for blob in seen)
 
 
-async def test_an_address_leads_to_the_blob(store):
+async def test_signed_url_reads_only_its_blob(store):
     """Where the store has addresses, one is enough to read its blob, and only that."""
     await store.put("linked/blob", b"by its address", content_type="text/plain")
 
@@ -151,7 +151,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", sorted(OPENERS))
-async def test_a_fault_is_told_in_our_words(name, fault, monkeypatch):
+async def test_faults_are_translated_to_provider_errors(name, fault, monkeypatch):
     """Refused, busy or down, for reading, writing, deleting and listing; and it does not take long."""
     for variable, value in AWS.items():
         monkeypatch.setenv(variable, value)
@@ -170,7 +170,7 @@ async def test_a_fault_is_told_in_our_words(name, fault, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(OPENERS))
-async def test_half_a_blob_is_no_blob(name, monkeypatch):
+async def test_truncated_response_is_an_error(name, monkeypatch):
     """An answer that breaks off is an error, not a shorter blob."""
     for variable, value in AWS.items():
         monkeypatch.setenv(variable, value)
@@ -180,7 +180,7 @@ async def test_half_a_blob_is_no_blob(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(OPENERS))
-async def test_a_store_that_nobody_serves_is_down(name, monkeypatch):
+async def test_refused_connection_is_provider_down(name, monkeypatch):
     """A refused connection is told at once."""
     for variable, value in AWS.items():
         monkeypatch.setenv(variable, value)
@@ -189,7 +189,7 @@ async def test_a_store_that_nobody_serves_is_down(name, monkeypatch):
             await store.put("a", b"x", content_type=OCTETS)
 
 
-async def test_a_container_that_is_not_there_is_refused(tmp_path):
+async def test_missing_azure_container_is_provider_refused(tmp_path):
     """It is not the blob that is missing."""
     with serve_azurite(tmp_path) as azurite:
         async with open_azure(container="nowhere", connection_string=azurite.connection_string) as store:
@@ -197,7 +197,7 @@ async def test_a_container_that_is_not_there_is_refused(tmp_path):
                 await store.get("a")
 
 
-async def test_a_sas_token_opens_the_container_it_is_for(tmp_path):
+async def test_azure_sas_token_permissions(tmp_path):
     """With the account's address and a SAS token blobs are put and got; a token for reading does not write."""
 
     def token(permission: str) -> str:
@@ -223,14 +223,14 @@ async def test_a_sas_token_opens_the_container_it_is_for(tmp_path):
             assert await store.get("a") == b"by token"
 
 
-async def test_azure_wants_to_know_where():
+async def test_azure_without_address_is_a_settings_error():
     """Neither a connection string nor an address: the sentence says so."""
     with pytest.raises(ProviderRefused, match="neither"):
         async with open_azure(container="archive"):
             pass
 
 
-async def test_a_key_that_leads_out_of_the_folder_is_refused(tmp_path):
+async def test_filesystem_refuses_path_traversal(tmp_path):
     """No key reaches a file outside the store."""
     async with open_filesystem(folder=tmp_path / "blobs") as store:
         for key in ("../outside", "a/../../outside", "/etc/passwd", ""):
@@ -238,7 +238,7 @@ async def test_a_key_that_leads_out_of_the_folder_is_refused(tmp_path):
                 await store.put(key, b"x", content_type=OCTETS)
 
 
-async def test_hidden_files_are_no_blobs(tmp_path):
+async def test_filesystem_does_not_list_hidden_files(tmp_path):
     """What a crash left half-written, and a spool beside the blobs, do not show."""
     async with open_filesystem(folder=tmp_path) as store:
         await store.put("a/b", b"x", content_type=OCTETS)

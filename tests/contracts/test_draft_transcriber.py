@@ -1,4 +1,4 @@
-"""What every DraftTranscriber promises."""
+"""Contract of every DraftTranscriber."""
 
 import anyio
 import pytest
@@ -18,7 +18,7 @@ async def drafter(request):
         yield opened
 
 
-async def test_a_draft_is_interim_and_says_the_whole_utterance_so_far(drafter):
+async def test_draft_is_interim_and_covers_the_whole_utterance(drafter):
     """All words up to now, not only the new ones."""
     draft = await drafter.draft(COUNTRY.pcm, language="en")
 
@@ -26,7 +26,7 @@ async def test_a_draft_is_interim_and_says_the_whole_utterance_so_far(drafter):
     assert word_error_rate(COUNTRY.words, draft.text) <= 0.2
 
 
-async def test_drafts_of_a_growing_utterance_arrive_at_its_words(drafter):
+async def test_drafts_of_a_growing_utterance_converge(drafter):
     """Built on what earlier drafts agreed on, the last draft is as good as one of the whole."""
     agreed = LocalAgreement()
     for end in range(HALF_A_SECOND, len(COUNTRY.pcm), HALF_A_SECOND):
@@ -37,14 +37,14 @@ async def test_drafts_of_a_growing_utterance_arrive_at_its_words(drafter):
 
 
 @pytest.mark.parametrize("pcm", [b"", silence(0.05), silence(3), NOISE.pcm], ids=["none", "50 ms", "silence", "noise"])
-async def test_nothing_is_made_up_where_nobody_speaks(drafter, pcm):
+async def test_draft_of_silence_or_noise_has_no_words(drafter, pcm):
     """A draft of silence or noise has no words, or there is none."""
     draft = await drafter.draft(pcm, language="en")
 
     assert draft is None or draft.text == ""
 
 
-async def test_one_cancelled_draft_does_not_harm_the_next(drafter):
+async def test_cancelled_draft_does_not_affect_the_next(drafter):
     """Drafts are given up all the time."""
     with anyio.move_on_after(0.01):
         await drafter.draft(COUNTRY.pcm, language="en")

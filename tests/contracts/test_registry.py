@@ -1,4 +1,4 @@
-"""A registry line without a test case does not get through."""
+"""Registry of engines: every entry has an opener and a contract test."""
 
 import pytest
 
@@ -20,7 +20,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("table", "cases"), CASES)
-def test_every_engine_has_a_case_in_its_contract(table, cases):
+def test_every_registered_engine_has_a_contract_case(table, cases):
     """The contract suites run over the registry itself."""
     assert set(table) == set(cases)
 
@@ -36,19 +36,19 @@ def test_every_engine_has_a_case_in_its_contract(table, cases):
         registry.PROBES,
     ],
 )
-def test_every_line_leads_to_an_opener(table):
+def test_every_registry_entry_has_an_opener(table):
     """No name is misspelt."""
     for name in table:
         assert callable(registry.load(table, name))
 
 
-def test_an_unknown_engine_is_refused_with_the_known_ones():
+def test_unknown_engine_error_lists_known_engines():
     """The sentence says what there is."""
     with pytest.raises(SettingsError, match="there are piper"):
         registry.load(registry.SYNTHESIZERS, "parrot")
 
 
-def test_a_missing_extra_is_named():
+def test_missing_extra_error_names_the_extra():
     """What is not installed says how to install it."""
     table = {"parrot": registry.EngineEntry("no_such_package.parrot:open_parrot", "parrot")}
 

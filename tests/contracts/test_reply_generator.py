@@ -1,4 +1,4 @@
-"""What every ReplyGenerator promises."""
+"""Contract of every ReplyGenerator."""
 
 from contextlib import aclosing
 
@@ -29,12 +29,12 @@ async def answer(engine: ReplyGenerator, conversation: tuple[Message, ...]) -> l
         return [delta async for delta in deltas]
 
 
-async def test_a_question_is_answered(engine):
+async def test_reply_answers_a_question(engine):
     """The deltas together are the answer."""
     assert "France" in "".join(await answer(engine, FRANCE))
 
 
-async def test_an_answer_comes_in_deltas(engine):
+async def test_reply_is_streamed_in_deltas(engine):
     """An answer of several words comes in several deltas, none of them empty."""
     deltas = await answer(engine, FRANCE)
 
@@ -42,7 +42,7 @@ async def test_an_answer_comes_in_deltas(engine):
     assert all(deltas)
 
 
-async def test_a_conversation_is_answered_at_its_end(engine):
+async def test_reply_answers_the_last_message(engine):
     """Instructions and earlier messages may stand before the question."""
     conversation = (
         Message(Role.SYSTEM, "Answer in one sentence."),
@@ -54,7 +54,7 @@ async def test_a_conversation_is_answered_at_its_end(engine):
     assert "Italy" in "".join(await answer(engine, conversation))
 
 
-async def test_two_answers_do_not_mix(engine):
+async def test_concurrent_replies_do_not_mix(engine):
     """Two conversations at once each get their own answer."""
     replies = {}
 
@@ -71,7 +71,7 @@ async def test_two_answers_do_not_mix(engine):
     assert "France" not in replies["Italy"]
 
 
-async def test_an_abandoned_answer_leaves_the_engine_free(engine):
+async def test_closed_reply_frees_the_engine(engine):
     """Closed after its first delta, an answer does not stand in the way of the next one."""
     async with aclosing(engine.reply(FRANCE)) as deltas:
         await anext(deltas)
@@ -81,7 +81,7 @@ async def test_an_abandoned_answer_leaves_the_engine_free(engine):
 
 
 @pytest.mark.parametrize("heard", [0, 1])
-async def test_a_cancelled_answer_leaves_the_engine_free(engine, heard):
+async def test_cancelled_reply_frees_the_engine(engine, heard):
     """Cancelled before or behind its first delta, an answer does not stand in the way of the next one."""
     with anyio.CancelScope() as scope:
         async with aclosing(engine.reply(FRANCE)) as deltas:

@@ -1,4 +1,4 @@
-"""The spool: what it took it gives back, whatever the disk and the crash did."""
+"""Contract of the session log (spool): records survive crashes, torn writes, corruption and a full disk."""
 
 import zlib
 from contextlib import AbstractAsyncContextManager
@@ -34,7 +34,7 @@ async def test_records_come_back_in_order(tmp_path, cipher):
         assert [session for session, _ in await session_log.sessions()] == ["one"]
 
 
-async def test_what_was_never_written_is_empty(tmp_path):
+async def test_missing_log_is_empty(tmp_path):
     """No log and no session is no error."""
     async with opened(tmp_path) as session_log:
         assert await session_log.read("none", "journal") == []
@@ -43,7 +43,7 @@ async def test_what_was_never_written_is_empty(tmp_path):
         await session_log.remove_session("none")
 
 
-async def test_a_torn_end_is_passed_over_and_cut_off(tmp_path, cipher):
+async def test_torn_tail_is_skipped_and_truncated(tmp_path, cipher):
     """At every byte a crash may cut: the whole records are there, and the next one goes behind them."""
     async with opened(tmp_path, cipher) as session_log:
         await session_log.append("one", "log", [b"first", b"second"])
@@ -58,7 +58,7 @@ async def test_a_torn_end_is_passed_over_and_cut_off(tmp_path, cipher):
             assert await session_log.read("one", "log") == [b"first", b"again"]
 
 
-async def test_damage_in_the_middle_costs_the_damaged_record(tmp_path):
+async def test_corruption_in_the_middle_loses_only_that_record(tmp_path):
     """What lies behind it is still read."""
     async with opened(tmp_path) as session_log:
         await session_log.append("one", "log", [b"first", b"second", b"third"])
@@ -70,7 +70,7 @@ async def test_damage_in_the_middle_costs_the_damaged_record(tmp_path):
         assert await session_log.read("one", "log") == [b"first", b"third"]
 
 
-async def test_size_is_what_lies_there(tmp_path):
+async def test_size_bytes_matches_the_files(tmp_path):
     """Counted while it grows and shrinks, and again at the next start."""
 
     def there() -> int:
@@ -89,7 +89,7 @@ async def test_size_is_what_lies_there(tmp_path):
         assert again.size_bytes == there()
 
 
-async def test_two_processes_cannot_share_it(tmp_path):
+async def test_session_log_folder_is_locked_by_one_process(tmp_path):
     """The second one is told why, and the first one's end makes room."""
     async with opened(tmp_path):
         with pytest.raises(ProviderRefused, match="PARLEY_SPOOL_DIR"):
@@ -99,7 +99,7 @@ async def test_two_processes_cannot_share_it(tmp_path):
         pass
 
 
-async def test_nothing_of_it_can_be_read_without_the_key(tmp_path):
+async def test_encrypted_log_is_unreadable_without_the_key(tmp_path):
     """No words on the disk; without the key, or with another one, it says so instead of losing anything."""
     async with opened(tmp_path, CIPHER) as session_log:
         await session_log.append("one", "journal", [b"a secret"])
@@ -113,7 +113,7 @@ async def test_nothing_of_it_can_be_read_without_the_key(tmp_path):
         assert await session_log.read("one", "journal") == [b"a secret"]
 
 
-async def test_what_was_written_before_there_was_a_key_is_read_with_it(tmp_path):
+async def test_unencrypted_log_is_readable_after_a_key_is_set(tmp_path):
     """A key may be set at any time."""
     async with opened(tmp_path) as session_log:
         await session_log.append("one", "journal", [b"open"])
@@ -123,13 +123,13 @@ async def test_what_was_written_before_there_was_a_key_is_read_with_it(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["", "short", "AAAA", "!" * 44])
-def test_a_key_that_is_none_is_refused(key):
+def test_invalid_encryption_key_is_refused(key):
     """It must be 32 bytes in base64."""
     with pytest.raises(SettingsError, match="PARLEY_ARCHIVE_KEY"):
         cipher_from_key(key)
 
 
-async def test_a_full_disk_takes_all_of_it_or_nothing(small_disk):
+async def test_append_on_a_full_disk_is_all_or_nothing(small_disk):
     """On a disk of one megabyte: busy, what was there stays whole, and with room again it goes on."""
     async with opened(small_disk) as session_log:
         taken = 0

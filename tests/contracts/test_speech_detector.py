@@ -1,4 +1,4 @@
-"""What every SpeechDetector promises."""
+"""Contract of every SpeechDetector (VAD)."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -38,7 +38,7 @@ def share_of_speech(scores):
 
 
 @pytest.mark.parametrize("sizes", [(320,), (1, 7, 1000, 333), (16_000,), (512,)])
-async def test_every_sample_comes_back_once_and_in_order(detector, sizes):
+async def test_vad_yields_every_sample_once_in_order(detector, sizes):
     """Whatever the chunks' sizes, nothing is lost, doubled or moved, the rest at the end included."""
     scores = await scored(detector, HANDS.pcm[:20_002], sizes, first=77)
 
@@ -48,18 +48,18 @@ async def test_every_sample_comes_back_once_and_in_order(detector, sizes):
     assert all(0.0 <= one.speech <= 1.0 for one in scores)
 
 
-async def test_speech_scores_high_and_silence_low(detector):
+async def test_vad_scores_speech_high_and_silence_low(detector):
     """A voice is told from nothing."""
     assert share_of_speech(await scored(detector, COUNTRY.pcm)) > 0.5
     assert share_of_speech(await scored(detector, silence(3))) == 0.0
 
 
-async def test_a_stream_without_audio_has_no_scores(detector):
+async def test_vad_of_an_empty_stream_yields_nothing(detector):
     """Nothing in, nothing out, no hang."""
     assert await scored(detector, b"") == []
 
 
-async def test_two_streams_do_not_mix(detector):
+async def test_concurrent_vad_streams_do_not_mix(detector):
     """What one session hears has no influence on another's scores."""
     together = {}
 
@@ -74,7 +74,7 @@ async def test_two_streams_do_not_mix(detector):
     assert together["noise"] == await scored(detector, NOISE.pcm)
 
 
-async def test_abandoned_half_way_it_ends_quietly(detector):
+async def test_vad_closed_half_way_frees_everything(detector):
     """Walking away after the first score leaves nothing behind."""
     async with aclosing(detector.score(chunked(HANDS.pcm))) as scores:
         await anext(scores)

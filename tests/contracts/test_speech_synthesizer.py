@@ -1,4 +1,4 @@
-"""What every SpeechSynthesizer promises."""
+"""Contract of every SpeechSynthesizer (TTS)."""
 
 import re
 from collections.abc import AsyncIterator
@@ -76,21 +76,21 @@ def error_rate(heard: list[str], meant: list[str]) -> float:
     return row[-1] / len(meant)
 
 
-async def test_the_words_are_spoken(engine, whisper):
+async def test_synthesized_audio_is_recognised_as_the_text(engine, whisper):
     """A recogniser hears in the sound the words that were to be said."""
     chunks = await speak(engine, FOX)
 
     assert error_rate(await to_thread.run_sync(hear, whisper, chunks), words(FOX)) <= 0.3
 
 
-async def test_every_piece_is_spoken_in_order(engine, whisper):
+async def test_text_chunks_are_synthesized_in_order(engine, whisper):
     """Pieces are spoken one after the other, with none left out."""
     chunks = await speak(engine, FOX, HARBOUR)
 
     assert error_rate(await to_thread.run_sync(hear, whisper, chunks), words(FOX + " " + HARBOUR)) <= 0.3
 
 
-async def test_positions_count_from_the_first_sample(engine):
+async def test_audio_positions_are_continuous_from_zero(engine):
     """Chunks follow one another without a gap, across pieces, from zero on."""
     chunks = await speak(engine, "One.", "Two.", "Three.")
 
@@ -98,7 +98,7 @@ async def test_positions_count_from_the_first_sample(engine):
     assert all(later.start == earlier.end for earlier, later in pairwise(chunks))
 
 
-async def test_chunks_are_short_and_loud_enough(engine):
+async def test_audio_chunks_are_short_and_at_speech_level(engine):
     """A chunk lasts a tenth of a second at most, and the sound is speech, not silence or noise at full scale."""
     chunks = await speak(engine, FOX)
     sound = sound_of(chunks).astype(float)
@@ -108,7 +108,7 @@ async def test_chunks_are_short_and_loud_enough(engine):
     assert 300 < np.sqrt(np.mean(sound**2)) < 12_000
 
 
-async def test_a_piece_is_spoken_before_the_next_is_known(engine):
+async def test_synthesis_starts_before_the_text_is_complete(engine):
     """Sound of the first piece comes while the second is still being written."""
     send, receive = anyio.create_memory_object_stream[str](1)
     with send, receive:
@@ -121,12 +121,12 @@ async def test_a_piece_is_spoken_before_the_next_is_known(engine):
 
 
 @pytest.mark.parametrize("texts", [(), ("",), (" ", "\n"), ("...",)])
-async def test_nothing_to_say_is_no_error(engine, texts):
+async def test_synthesis_of_empty_text_is_no_error(engine, texts):
     """Without words there is hardly any sound, and no failure."""
     assert sum(chunk.samples for chunk in await speak(engine, *texts)) < SAMPLE_RATE
 
 
-async def test_two_replies_do_not_mix(engine, whisper):
+async def test_concurrent_syntheses_do_not_mix(engine, whisper):
     """Two replies spoken at once each keep their own words and their own positions."""
     spoken: dict[str, list[AudioChunk]] = {}
 
@@ -142,7 +142,7 @@ async def test_two_replies_do_not_mix(engine, whisper):
         assert error_rate(await to_thread.run_sync(hear, whisper, chunks), words(text)) <= 0.3
 
 
-async def test_an_abandoned_reply_leaves_the_engine_free(engine):
+async def test_cancelled_synthesis_frees_the_engine(engine):
     """Closed after its first chunk, or cancelled before it, a reply does not stand in the way of the next."""
     async with aclosing(engine.synthesize(pieces(FOX * 5))) as chunks:
         await anext(chunks)
@@ -153,7 +153,7 @@ async def test_an_abandoned_reply_leaves_the_engine_free(engine):
         assert await speak(engine, "Yes.")
 
 
-async def test_an_unknown_voice_is_refused(engine):
+async def test_unknown_voice_is_refused(engine):
     """A voice the engine does not have is no reason to speak with another."""
     ask = partial(engine.synthesize, pieces("Hello."), voice="nobody")
 

@@ -1,4 +1,4 @@
-"""What every Transcriber promises. A new line in the registry is tested here at once."""
+"""Contract of every Transcriber: each engine in the registry is tested."""
 
 from contextlib import aclosing
 
@@ -25,7 +25,7 @@ async def heard(transcriber, pcm, sizes=(1600,), *, language="en"):
 
 
 @pytest.mark.parametrize("clip", [HANDS, HOUR, COUNTRY], ids=lambda clip: clip.name)
-async def test_exactly_one_final_last_and_with_the_right_words(transcriber, clip):
+async def test_exactly_one_final_comes_last_with_the_right_words(transcriber, clip):
     """However many guesses there are, one final ends the stream, and it says what was said."""
     hypotheses = await heard(transcriber, clip.pcm)
 
@@ -34,7 +34,7 @@ async def test_exactly_one_final_last_and_with_the_right_words(transcriber, clip
 
 
 @pytest.mark.parametrize("sizes", [(1, 7, 1000, 333), (512,), (1_000_000,)])
-async def test_chunks_of_any_size_give_the_same_words(transcriber, sizes):
+async def test_final_does_not_depend_on_chunk_sizes(transcriber, sizes):
     """How the audio was cut on its way does not matter."""
     whole = await heard(transcriber, HANDS.pcm)
 
@@ -50,7 +50,7 @@ async def test_silence_gives_an_empty_final(transcriber, seconds):
     assert final.text == ""
 
 
-async def test_two_utterances_at_once_do_not_mix(transcriber):
+async def test_concurrent_utterances_do_not_mix(transcriber):
     """Each stream gets its own words."""
     said = {}
 
@@ -64,13 +64,13 @@ async def test_two_utterances_at_once_do_not_mix(transcriber):
     assert all(word_error_rate(clip.words, text) <= 0.2 for clip, text in said.items())
 
 
-async def test_a_language_is_honoured_or_refused(transcriber):
+async def test_language_is_honoured_or_refused(transcriber):
     """A model that cannot speak a language says so instead of guessing."""
     with pytest.raises(ProviderRefused):
         await heard(transcriber, HANDS.pcm, language="xx")
 
 
-async def test_cancelled_while_it_works_it_frees_everything(transcriber):
+async def test_cancelled_transcription_frees_the_engine(transcriber):
     """Whoever walks away harms nobody: the next utterance is served as ever."""
     with anyio.move_on_after(0.03):
         await heard(transcriber, COUNTRY.pcm)

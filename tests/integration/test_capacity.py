@@ -1,4 +1,4 @@
-"""As many people as the self-test found room for, and not one more."""
+"""Session limit from the self-test: sessions above the capacity are refused."""
 
 from contextlib import AsyncExitStack
 
@@ -30,7 +30,7 @@ async def one_too_many(address, capacity):
             return outside, (await client.get(f"http://{address}/health")).json()
 
 
-async def test_the_guest_beyond_the_self_tests_number_is_refused_in_a_sentence():
+async def test_session_beyond_the_capacity_is_refused_with_1013():
     """1013 to the guest, "full" to whoever asks, and the figures behind it."""
     found = capacity(finals=SLOW, drafts=SLOW, replies_here=True)
     models = (SpeechModel("finals", "whisper-base", "cpu", "int8", "no GPU here", SLOW),)
@@ -61,7 +61,7 @@ async def test_the_guest_beyond_the_self_tests_number_is_refused_in_a_sentence()
 
 @pytest.mark.models
 @pytest.mark.timeout(120)
-async def test_the_real_self_test_sets_a_plausible_number_and_it_holds(tmp_path):
+async def test_self_test_sets_the_session_limit(tmp_path):
     """Nobody has set a number; what was measured at start is what is let in."""
     for name in ("whisper-tiny.en", "smart-turn-v3"):
         model(name)

@@ -1,4 +1,4 @@
-"""A whole conversation on the cloud's engines, by configuration alone, against emulators of their wire protocols."""
+"""End to end with Transcribe and Polly, by configuration alone, against emulators of their wire protocols."""
 
 from shutil import which
 
@@ -71,7 +71,7 @@ async def one_turn(talk: StreamingClient, pcm: bytes, replies: int) -> None:
     assert await talk.wait_until(lambda t: len(t.messages("server_response")) >= replies, timeout_s=60)
 
 
-async def test_a_conversation_in_the_cloud(settings: Settings, certificates: Certificates, transcribe):
+async def test_conversation_with_transcribe_and_polly(settings: Settings, certificates: Certificates, transcribe):
     """Two turns: finals from Transcribe on one stream, the voice from Polly, the words right, the route named."""
     with PollyEmulator() as polly, cloud(certificates, polly):
         async with (
@@ -94,7 +94,7 @@ async def test_a_conversation_in_the_cloud(settings: Settings, certificates: Cer
     assert len(transcribe.streams) <= len(talk.messages("fullSentence"))
 
 
-async def test_a_voice_that_stays_at_home_is_not_heard_in_the_cloud(settings: Settings, certificates, transcribe):
+async def test_on_prem_only_session_sends_no_audio_to_the_cloud(settings: Settings, certificates, transcribe):
     """A session that says on_prem_only gets its words from the model in this process, and Amazon gets no sound."""
     with PollyEmulator() as polly, cloud(certificates, polly):
         async with (

@@ -1,4 +1,4 @@
-"""Audio out of Google Drive, from a server with Drive's routes."""
+"""Google Drive as a source of recordings, against an emulator of its API."""
 
 import json
 
@@ -31,7 +31,7 @@ def account(drive, tmp_path):
     return path
 
 
-async def test_a_file_is_read_with_a_service_account(drive, account):
+async def test_google_drive_file_is_read_with_a_service_account(drive, account):
     """Its name and its bytes; one token serves both."""
     async with open_google_drive(service_account=account, base_url=drive.url) as source:
         about = await source.file(ID)
@@ -42,7 +42,7 @@ async def test_a_file_is_read_with_a_service_account(drive, account):
     assert drive.tokens == 1
 
 
-async def test_a_file_is_read_with_a_token(drive):
+async def test_google_drive_file_is_read_with_an_access_token(drive):
     """Somebody's own access token will do; a wrong one is refused."""
     async with open_google_drive(token="granted", base_url=drive.url) as source:
         assert (await source.file(f"https://drive.google.com/file/d/{ID}/view?usp=sharing")).name == "hands.flac"
@@ -51,7 +51,7 @@ async def test_a_file_is_read_with_a_token(drive):
             await source.file(ID)
 
 
-async def test_another_accounts_key_is_refused(drive, account):
+async def test_google_drive_rejects_a_wrong_signature(drive, account):
     """The assertion is signed, and the signature is checked."""
     drive.public_key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
     async with open_google_drive(service_account=account, base_url=drive.url) as source:
@@ -71,7 +71,7 @@ async def test_another_accounts_key_is_refused(drive, account):
         (200, {"surprise": 1}, ProviderMisbehaved),
     ],
 )
-async def test_what_goes_wrong_is_told_in_our_words(drive, status, body, error):
+async def test_google_drive_errors_are_translated(drive, status, body, error):
     """Quota is busy, though Drive calls it forbidden."""
     drive.status, drive.body = status, body
     async with open_google_drive(token="granted", base_url=drive.url) as source:
@@ -80,7 +80,7 @@ async def test_what_goes_wrong_is_told_in_our_words(drive, status, body, error):
 
 
 @pytest.mark.parametrize("fault", [Fault(), Fault(resets=True), Fault(200, cuts=True, body=b"half")])
-async def test_a_connection_that_fails_is_down(fault):
+async def test_google_drive_connection_failure_is_provider_down(fault):
     """Silence, a reset, and a file that breaks off."""
     async with serve_faults(fault) as url, open_google_drive(token="t", base_url=url, timeout_s=0.5) as source:
         with pytest.raises(ProviderDown):
@@ -98,7 +98,7 @@ async def test_a_connection_that_fails_is_down(fault):
         f"https://drive.google.com/uc?export=download&id={ID}",
     ],
 )
-def test_every_kind_of_link_has_the_id(link):
+def test_google_drive_link_formats(link):
     """As Drive's own buttons make them."""
     assert file_id(link) == ID
 
@@ -106,13 +106,13 @@ def test_every_kind_of_link_has_the_id(link):
 @pytest.mark.parametrize(
     "link", ["", "short", "../../etc/passwd", "https://example.com/", "https://drive.google.com/drive/my-drive"]
 )
-def test_what_names_no_file_is_refused(link):
+def test_google_drive_invalid_link_is_refused(link):
     """Before anything is sent."""
     with pytest.raises(ProviderRefused):
         file_id(link)
 
 
-async def test_a_key_file_that_is_none_is_refused(tmp_path):
+async def test_google_drive_invalid_key_file_is_refused(tmp_path):
     """And so is having neither key nor token."""
     (tmp_path / "no.json").write_text("{}")
     for options in ({"service_account": tmp_path / "no.json"}, {"service_account": tmp_path / "none"}, {}):

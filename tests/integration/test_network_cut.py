@@ -1,4 +1,4 @@
-"""The wire to the cloud is cut in mid-sentence: the box goes on alone, and the cloud comes back by itself."""
+"""Failover when the connection to Transcribe is cut in mid-utterance, and recovery by a probe."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -66,7 +66,7 @@ async def say(
 
 
 @pytest.mark.parametrize("how", Cut)
-async def test_a_cut_wire_costs_no_word_and_heals_by_itself(
+async def test_failover_and_recovery_when_the_cloud_connection_is_cut(
     account: None, emulator: TranscribeEmulator, how: Cut
 ) -> None:
     """The sentence on its way and all that follow are written down on the box, until a probe gets through again."""

@@ -1,4 +1,4 @@
-"""The page in a real browser: what is said reaches the server, what the server says is seen and heard."""
+"""The web page in a real browser against a scripted server."""
 
 import base64
 import io
@@ -100,7 +100,7 @@ async def ink(page: Page, selector: str) -> int:
     return 255 - (red + green + blue) // 3
 
 
-async def test_what_the_microphone_hears_arrives_whole_and_in_small_packets(page: Page, server: PageServer) -> None:
+async def test_page_streams_microphone_audio_in_small_packets(page: Page, server: PageServer) -> None:
     """Speech arrives with its energy, at the device's own rate, some 40 ms a packet."""
     await start_talking(page, server)
 
@@ -116,7 +116,7 @@ async def test_what_the_microphone_hears_arrives_whole_and_in_small_packets(page
     assert (levels > 500).mean() > 0.25
 
 
-async def test_a_draft_is_grey_and_its_final_black(page: Page, server: PageServer) -> None:
+async def test_page_shows_drafts_paler_than_finals(page: Page, server: PageServer) -> None:
     """Drafts are paler than their stable part, and both are paler than the final, which has a badge."""
     await start_talking(page, server)
 
@@ -139,7 +139,7 @@ async def test_a_draft_is_grey_and_its_final_black(page: Page, server: PageServe
     await picture(page, "final")
 
 
-async def test_a_reply_is_read_and_heard_as_it_comes(page: Page, server: PageServer) -> None:
+async def test_page_shows_and_plays_a_streamed_reply(page: Page, server: PageServer) -> None:
     """Text grows delta by delta, sound plays while it does, and the whole can be played again."""
     await start_talking(page, server)
     reply = page.locator(".reply")
@@ -162,7 +162,7 @@ async def test_a_reply_is_read_and_heard_as_it_comes(page: Page, server: PageSer
     await expect(reply).to_have_attribute("data-sounding", "false")
 
 
-async def test_speaking_over_a_reply_silences_it_at_once(page: Page, server: PageServer) -> None:
+async def test_page_stops_playback_on_barge_in(page: Page, server: PageServer) -> None:
     """Ten seconds of queued sound end with `replyCancelled`, and late packets of it stay unheard."""
     await start_talking(page, server)
     await server.say(type="replyStart", turn=1, text="Hi")
@@ -179,7 +179,7 @@ async def test_speaking_over_a_reply_silences_it_at_once(page: Page, server: Pag
     await expect(page.locator(".reply")).to_have_attribute("data-sounding", "false")
 
 
-async def test_the_keyboard_is_enough(page: Page, server: PageServer) -> None:
+async def test_page_keyboard_control(page: Page, server: PageServer) -> None:
     """Space talks and stops, Enter ends the turn, Escape stops the reply."""
     await page.keyboard.press("Space")
     await expect(page.locator("#hint")).to_have_text("Listening")
@@ -198,7 +198,7 @@ async def test_the_keyboard_is_enough(page: Page, server: PageServer) -> None:
         await server.wait_for_control("end")
 
 
-async def test_a_setting_is_told_at_once_and_after_the_next_visit(page: Page, server: PageServer) -> None:
+async def test_page_settings_are_sent_and_persisted(page: Page, server: PageServer) -> None:
     """Turning spoken replies off reaches the server now, and is still off after a reload."""
     await start_talking(page, server)
     await page.get_by_role("button", name="Settings").click()
@@ -215,7 +215,7 @@ async def test_a_setting_is_told_at_once_and_after_the_next_visit(page: Page, se
     await expect(page.locator("#speak")).not_to_be_checked()
 
 
-async def test_a_connection_that_breaks_comes_back_by_itself(page: Page, server: PageServer) -> None:
+async def test_page_reconnects_after_a_server_restart(page: Page, server: PageServer) -> None:
     """After a restart of the server the page is connected again and sends on; the draft cut off is marked."""
     await start_talking(page, server)
     await server.say(type="realtime", text="half a sent", stable="half a", utterance=1, turn=1)
@@ -231,7 +231,7 @@ async def test_a_connection_that_breaks_comes_back_by_itself(page: Page, server:
     await expect(page.locator("#notices")).to_be_empty()
 
 
-async def test_a_full_server_is_said_to_be_full(page: Page, server: PageServer) -> None:
+async def test_page_explains_no_capacity(page: Page, server: PageServer) -> None:
     """No capacity is a sentence and a button, and the page waits for its turn."""
     server.refuse_with = 1013
     await page.get_by_role("button", name="Talk").click()
@@ -245,7 +245,7 @@ async def test_a_full_server_is_said_to_be_full(page: Page, server: PageServer) 
     await expect(page.locator("#notices")).to_be_empty()
 
 
-async def test_a_server_that_asks_for_a_key_gets_it(browser: Browser) -> None:
+async def test_page_asks_for_an_api_key(browser: Browser) -> None:
     """The page asks, says when a key is wrong, and knows the right one after a reload; a new tab asks anew."""
     acme = Tenant("acme", (fingerprint("parley_good-key"),))
     context = await browser.new_context(permissions=["microphone"])
@@ -282,7 +282,7 @@ async def test_a_server_that_asks_for_a_key_gets_it(browser: Browser) -> None:
         await context.close()
 
 
-async def test_a_refused_microphone_is_explained(browser: Browser, server: PageServer) -> None:
+async def test_page_explains_denied_microphone(browser: Browser, server: PageServer) -> None:
     """A user who said no reads how to say yes, and no session is kept open meanwhile."""
     context = await browser.new_context()
     page = await context.new_page()
@@ -303,7 +303,7 @@ async def test_a_refused_microphone_is_explained(browser: Browser, server: PageS
     ("name", "scheme", "width", "height"),
     [("light", "light", 1100, 800), ("dark", "dark", 1100, 800), ("mobile", "light", 390, 780)],
 )
-async def test_nothing_overflows(
+async def test_page_layout_does_not_overflow(
     browser: Browser, server: PageServer, name: str, scheme: Any, width: int, height: int
 ) -> None:
     """On a desk, in the dark and on a telephone, a conversation fits without scrolling sideways."""

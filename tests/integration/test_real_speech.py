@@ -1,4 +1,4 @@
-"""The main job on real models: speech in; drafts, finals, a reply, its sound and an archive out."""
+"""End to end with real models and real speech: drafts, finals, a spoken reply and the recording."""
 
 import base64
 import io
@@ -45,7 +45,7 @@ def words(talk: StreamingClient) -> str:
 
 
 @pytest.mark.parametrize("clip", [HANDS, HOUR, COUNTRY], ids=lambda clip: clip.name)
-async def test_a_person_is_understood_answered_and_archived(place, clip: Clip):
+async def test_real_speech_end_to_end(place, clip: Clip):
     """Drafts come while they speak, right finals when they pause, then a spoken reply; the archive holds it all."""
     url, recordings = place
     async with open_session(url) as talk:
@@ -88,7 +88,7 @@ async def test_silence_and_noise_give_no_text(place):
     assert [d.message["text"] for d in talk.messages("realtime")] == []
 
 
-async def test_two_people_at_once_are_not_mixed(place):
+async def test_concurrent_sessions_do_not_mix(place):
     """Each session gets its own words."""
     url, _ = place
     async with open_session(url) as one, open_session(url) as other:
@@ -103,7 +103,7 @@ async def test_two_people_at_once_are_not_mixed(place):
     assert word_error_rate(HOUR.words, words(other)) <= 0.2
 
 
-async def test_a_caller_who_hangs_up_in_mid_word_is_written_down(place):
+async def test_disconnect_in_mid_word_is_transcribed_and_recorded(place):
     """The archive has the audio up to the break, and the words of it."""
     url, recordings = place
     half = HOUR.pcm[: 2 * 16_000 * 3]
@@ -119,7 +119,7 @@ async def test_a_caller_who_hangs_up_in_mid_word_is_written_down(place):
     assert _is_tiled(manifest["finals"], manifest["samples"])
 
 
-async def test_the_page_shows_and_says_it_all(place, tmp_path_factory):
+async def test_page_with_real_speech_end_to_end(place, tmp_path_factory):
     """Speech into the browser's microphone becomes a draft, a final with its route, a reply and its sound."""
     url, _ = place
     microphone = write_microphone(tmp_path_factory.mktemp("microphone") / "speech.wav")

@@ -1,4 +1,4 @@
-"""A recording is cut where people pause."""
+"""Batch transcription: a recording is split at pauses."""
 
 from collections.abc import AsyncGenerator
 
@@ -18,7 +18,7 @@ async def recording(*frames: bytes) -> AsyncGenerator[AudioChunk, None]:
         at = chunk.end
 
 
-async def test_each_stretch_of_speech_is_one_segment():
+async def test_batch_transcription_makes_one_segment_per_utterance():
     """Its times are those of the recording, and the pre-roll comes along."""
     frames = [*[SILENCE] * 20, *[SPEECH] * 20, *[SILENCE] * 40, *[SPEECH] * 20, *[SILENCE] * 40]
 
@@ -33,14 +33,14 @@ async def test_each_stretch_of_speech_is_one_segment():
     assert segments[0].start == ms(20 * 30 + 90 - 300)
 
 
-async def test_speech_up_to_the_end_is_not_lost():
+async def test_batch_transcription_keeps_speech_up_to_the_end():
     """The last word may have no silence behind it."""
     found = [s async for s in speech_segments(recording(*[SPEECH] * 20), ScriptedDetector())]
 
     assert [(s.audio.start, s.audio.end) for s in found] == [(0, ms(600))]
 
 
-async def test_speech_without_a_pause_is_cut_without_a_gap():
+async def test_batch_transcription_splits_long_speech_without_a_gap():
     """A minute of unbroken speech comes as pieces that join."""
     found = [s async for s in speech_segments(recording(*[SPEECH] * 2000), ScriptedDetector())]
 
@@ -50,7 +50,7 @@ async def test_speech_without_a_pause_is_cut_without_a_gap():
     assert edges[-1][1] == ms(60_000)
 
 
-async def test_silence_is_no_segment():
+async def test_batch_transcription_of_silence_has_no_segments():
     """Nobody speaks, nothing is written."""
     transcriber = ScriptedTranscriber()
 

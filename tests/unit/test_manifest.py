@@ -10,7 +10,7 @@ def final(number: int, start: int, speech_end: int, end: int) -> ArchivedFinal:
     return ArchivedFinal(start, end, f"word {number}", utterance=number, speech=(start, speech_end))
 
 
-def test_silence_before_an_utterance_belongs_to_it_and_silence_behind_the_last_to_nobody():
+def test_tile_assigns_silence_to_the_following_utterance():
     """The tiles begin where the one before ended."""
     tiles = tile([final(1, 100, 180, 200), final(2, 300, 380, 400)], 500)
 
@@ -22,14 +22,14 @@ def test_silence_before_an_utterance_belongs_to_it_and_silence_behind_the_last_t
     assert tiles[0].speech == (100, 180)
 
 
-def test_nothing_heard_is_nothing_covered():
+def test_tile_of_an_empty_session_is_empty():
     """An empty session has no tiles; a silent one has one."""
     assert tile([], 0) == ()
     assert [(t.start, t.end) for t in tile([], 70)] == [(0, 70)]
 
 
 @given(st.lists(st.integers(1, 1000), max_size=20), st.integers(0, 1000), st.randoms())
-def test_whatever_the_finals_they_tile_the_session(lengths, rest, random):
+def test_tile_covers_every_sample_once(lengths, rest, random):
     """In any order of arrival: no gap, no overlap, to the last sample."""
     finals, at = [], 0
     for number, length in enumerate(lengths):

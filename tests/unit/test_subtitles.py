@@ -5,25 +5,25 @@ from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as
 SEGMENTS = [Segment(8_000, 40_000, "Hello there."), Segment(16_000 * 3661, 16_000 * 3662, "An hour --> later.")]
 
 
-def test_text():
+def test_subtitles_as_text():
     """One running text."""
     assert as_text(SEGMENTS) == "Hello there. An hour --> later.\n"
 
 
-def test_srt():
+def test_subtitles_as_srt():
     """Numbered, times with a comma, rounded to milliseconds."""
     assert as_srt(SEGMENTS) == (
         "1\n00:00:00,500 --> 00:00:02,500\nHello there.\n\n2\n01:01:01,000 --> 01:01:02,000\nAn hour --> later.\n"
     )
 
 
-def test_vtt():
+def test_subtitles_as_vtt():
     """A header, times with a point, and no arrow inside the text."""
     assert as_vtt(SEGMENTS).startswith("WEBVTT\n\n00:00:00.500 --> 00:00:02.500\nHello there.\n")
     assert "An hour -> later." in as_vtt(SEGMENTS)
 
 
-def test_json():
+def test_subtitles_as_json():
     """Times in seconds."""
     assert as_json(SEGMENTS[:1]) == {
         "text": "Hello there.",
@@ -31,6 +31,6 @@ def test_json():
     }
 
 
-def test_nothing_said():
+def test_subtitles_of_silence():
     """An empty recording is no error."""
     assert (as_text([]), as_srt([]), as_vtt([])) == ("\n", "", "WEBVTT\n\n")
