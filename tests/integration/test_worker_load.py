@@ -15,7 +15,7 @@ from app.domain.routing.load import EngineLoad
 from app.domain.routing.request import RouteRequest
 from app.domain.routing.rules import RoutingRules
 from app.runtime.clock import SystemClock
-from app.runtime.routing.routes import LOOK_WITHIN_S, Routes
+from app.runtime.routing.routes import POLL_TIMEOUT_S, Routes
 from app.runtime.worker import AdmissionQueue, Worker
 from app.web.openai.transcriptions import create_worker
 from providers.openai.transcription import open_transcription
@@ -52,7 +52,7 @@ async def two_workers():
         )
         routes.used = dict.fromkeys(engines, SystemClock().now())  # they need no warming
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(routes.tend)
+        tasks.start_soon(routes.maintain)
         yield queues, routes
         tasks.cancel_scope.cancel()
 
@@ -72,15 +72,15 @@ async def test_a_worker_busy_for_others_is_asked_later():
                     pass
 
             line.start_soon(wait)
-            await until(lambda: is_true(routes.standings["worker-0"].others == 2))
+            await until(lambda: is_true(routes.states["worker-0"].in_flight_elsewhere == 2))
             busy = first(routes)
             seen = routes.fleet("en")[0]
             line.cancel_scope.cancel()
-        await until(lambda: is_true(routes.standings["worker-0"].others == 0))
+        await until(lambda: is_true(routes.states["worker-0"].in_flight_elsewhere == 0))
         after = first(routes)
 
     assert (before, busy, after) == ("worker-0", "worker-1", "worker-0")
-    assert (seen.waiting, seen.at_once, seen.expected_ms) == (2, 1, 1500)
+    assert (seen.in_flight, seen.at_once, seen.expected_ms) == (2, 1, 1500)
 
 
 async def is_true(value: bool) -> bool:
@@ -118,7 +118,7 @@ async def watched(reporter: Reporter, seconds: float) -> Routes:
         reporting={"worker": reporter},
     )
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(routes.tend)
+        tasks.start_soon(routes.maintain)
         for _ in range(round(seconds * 4)):
             await settle()
             clock.advance(0.25)
@@ -150,8 +150,8 @@ async def test_a_worker_that_cannot_be_asked_is_not_blamed():
     routes = await watched(reporter, 20)
 
     assert 4 <= len(reporter.asked) <= 5
-    assert routes.standings["worker"].load is None
-    assert routes.standings["worker"].breaker.bad.count(True) == 0
+    assert routes.states["worker"].load is None
+    assert routes.states["worker"].breaker.failures.count(True) == 0
 
 
 async def test_a_worker_that_never_answers_is_given_up():
@@ -167,11 +167,11 @@ async def test_a_worker_that_never_answers_is_given_up():
         lambda: 0.0,
         reporting={"worker": reporter},
     )
-    with anyio.move_on_after(LOOK_WITHIN_S + 0.5):
-        await routes.tend()
+    with anyio.move_on_after(POLL_TIMEOUT_S + 0.5):
+        await routes.maintain()
 
     assert len(reporter.asked) == 1
-    assert routes.looks_at["worker"] > reporter.clock.now()
+    assert routes.next_poll["worker"] > reporter.clock.now()
 
 
 @pytest.mark.parametrize(
