@@ -11,7 +11,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from app.domain.errors import BlobNotFound, ProviderBusy, ProviderDown, ProviderError, ProviderRefused
 from storage.azure import open_azure
-from storage.filesystem import open_filesystem
+from storage.filesystem import FilesystemBlobStore, open_filesystem
 from storage.s3 import open_s3
 from tests.contracts.blob_cases import AWS, BLOB_CASES
 from tests.emulators.azurite import ACCOUNT, KEY, serve_azurite
@@ -247,3 +247,38 @@ async def test_filesystem_does_not_list_hidden_files(tmp_path):
             (tmp_path / name).write_bytes(b"y")
 
         assert await keys(store) == ["a/b"]
+
+
+async def test_the_name_of_a_blob_is_durable_before_put_returns(tmp_path):
+    """Its folder and the parents of new folders are synced when the blob is under its name."""
+    synced = []
+
+    def fsync_folder(folder) -> None:
+        synced.append((folder.relative_to(tmp_path).as_posix(), (tmp_path / "new/folder/blob").exists()))
+
+    store = FilesystemBlobStore(tmp_path, fsync_folder=fsync_folder)
+    await store.put("new/folder/blob", b"x", content_type=OCTETS)
+    first = sorted(synced)
+    synced.clear()
+    await store.put("new/folder/blob", b"y", content_type=OCTETS)
+
+    assert first == [(".", True), ("new", True), ("new/folder", True)]
+    assert synced == [("new/folder", True)]
+
+
+async def test_a_full_disk_is_busy(small_disk):
+    """So it is tried again, and HTTP says 503."""
+    async with open_filesystem(folder=small_disk) as store:
+        with pytest.raises(ProviderBusy, match="full"):
+            await store.put("a", bytes(2_000_000), content_type=OCTETS)
+
+        assert await keys(store) == []
+
+
+@pytest.mark.parametrize("key", ["a\0b", "x" * 5000])
+async def test_a_key_that_is_no_path_is_refused(tmp_path, key):
+    """A zero byte, or a name longer than any file system takes."""
+    async with open_filesystem(folder=tmp_path) as store:
+        for attempt in (store.get(key), store.delete(key), store.put(key, b"x", content_type=OCTETS)):
+            with pytest.raises(ProviderError):
+                await attempt

@@ -1,5 +1,6 @@
 """Contract of the session log (spool): records survive crashes, torn writes, corruption and a full disk."""
 
+import threading
 import zlib
 from contextlib import AbstractAsyncContextManager
 
@@ -7,7 +8,7 @@ import pytest
 
 from app.domain.errors import ProviderBusy, ProviderRefused, SettingsError
 from storage.aes import AesCipher, cipher_from_key
-from storage.session_log import DiskSessionLog, open_session_log
+from storage.session_log import FULL_FOR_S, DiskSessionLog, open_session_log
 
 pytestmark = pytest.mark.anyio
 CIPHER = AesCipher(bytes(range(32)))
@@ -141,3 +142,76 @@ async def test_append_on_a_full_disk_is_all_or_nothing(small_disk):
         await session_log.remove_session("one")
         await session_log.append("one", "log", [b"again"])
         assert await session_log.read("one", "log") == [b"again"]
+
+
+async def test_a_log_is_read_from_where_the_last_reader_stopped(tmp_path, cipher):
+    """Each record once; a torn end is read when it is whole."""
+    async with opened(tmp_path, cipher) as session_log:
+        await session_log.append("one", "journal", [b"first", b"second"])
+        records, offset = await session_log.read_from("one", "journal", 0)
+        none, same = await session_log.read_from("one", "journal", offset)
+        await session_log.append("one", "journal", [b"third"])
+        path = tmp_path / "one/journal"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
+        torn, still = await session_log.read_from("one", "journal", offset)
+        path.write_bytes(whole)
+        third, end = await session_log.read_from("one", "journal", still)
+
+    assert (records, none, torn, third) == ([b"first", b"second"], [], [], [b"third"])
+    assert (same, still, end) == (offset, offset, len(whole))
+
+
+class RecordingCipher:
+    """No encryption; notes on which threads it was asked for."""
+
+    def __init__(self) -> None:
+        self.threads = set()
+
+    def encrypt(self, message: bytes, name: str) -> bytes:
+        self.threads.add(threading.get_ident())
+        return message
+
+    def decrypt(self, ciphertext: bytes, name: str) -> bytes:
+        self.threads.add(threading.get_ident())
+        return ciphertext
+
+
+async def test_encryption_never_runs_on_the_event_loop(tmp_path):
+    """Neither when records are written nor when thousands of them are read."""
+    cipher = RecordingCipher()
+    async with opened(tmp_path, cipher) as session_log:
+        await session_log.append("one", "journal", [b"first"])
+        assert await session_log.read("one", "journal") == [b"first"]
+
+    assert cipher.threads
+    assert threading.get_ident() not in cipher.threads
+
+
+async def test_a_disk_with_less_than_the_reserve_takes_no_new_session(small_disk):
+    """Below a twentieth of free space; as soon as there is room again it does."""
+    async with opened(small_disk) as session_log:
+        assert session_log.has_space
+        await session_log.append("one", "log", [bytes(1_010_000)])
+        full = session_log.has_space
+        await session_log.remove_session("one")
+
+        assert not full
+        assert session_log.has_space
+
+
+async def test_after_a_failed_append_no_session_begins_for_a_while(small_disk):
+    """A quota shows in no figure of the disk: the failed append says it, until time has passed or one succeeds."""
+    time = [0.0]
+    session_log = DiskSessionLog(small_disk, limit=1 << 30, fsync="never", cipher=None, reserve=0, now=lambda: time[0])
+    with pytest.raises(ProviderBusy):
+        await session_log.append("one", "log", [bytes(2_000_000)])
+    at_once = session_log.has_space
+    time[0] = FULL_FOR_S
+    later = session_log.has_space
+    with pytest.raises(ProviderBusy):
+        await session_log.append("one", "log", [bytes(2_000_000)])
+    again = session_log.has_space
+    await session_log.append("one", "log", [b"little"])
+
+    assert (at_once, later, again, session_log.has_space) == (False, True, False, True)

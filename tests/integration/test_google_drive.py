@@ -119,3 +119,14 @@ async def test_google_drive_invalid_key_file_is_refused(tmp_path):
         with pytest.raises(ProviderRefused):
             async with open_google_drive(**options):
                 pass
+
+
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"{}", b'{"access_token": 7}', b"\xff"])
+async def test_a_token_answer_that_is_none_is_misbehaviour(account, body):
+    """A proxy's page, or a token endpoint that changed, is no traceback."""
+    async with serve_faults(Fault(200, body=body)) as url:
+        given = json.loads(account.read_text())
+        account.write_text(json.dumps({**given, "token_uri": f"{url}/token"}))
+        async with open_google_drive(service_account=account, base_url=url) as source:
+            with pytest.raises(ProviderMisbehaved):
+                await source.file(ID)

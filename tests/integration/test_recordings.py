@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from pathlib import Path
 
 import anyio
 import httpx
@@ -12,7 +13,13 @@ from app.client import open_session
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.recording.wav import wav_header
 from app.media.decode import decode
+from app.runtime.recording.uploader import Uploader
+from app.runtime.supervision import defects
+from storage.aes import AesCipher
+from storage.encrypted import EncryptedBlobStore
+from storage.filesystem import open_filesystem
 from storage.google_drive import open_google_drive
+from storage.session_log import open_session_log
 from tests.clips import HANDS
 from tests.emulators.drive import Drive, serve_drive
 from tests.fakes import SILENCE, SPEECH, MemoryBlobStore
@@ -21,6 +28,7 @@ from tests.serving import scripted_service, served
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 60
 HEAD = 44
+INPUTS = Path(__file__).parents[1] / "inputs"
 
 
 @pytest.fixture
@@ -84,7 +92,11 @@ async def test_a_stretch_by_time(http, service):
 
     part = await http.get(f"/recordings/{session}/audio?start=0.5&end=1.25")
     beyond = await http.get(f"/recordings/{session}/audio?start=99")
+    whole = await http.get(f"/recordings/{session}/audio?end=Infinity")
+    nothing = await http.get(f"/recordings/{session}/audio?start=Infinity")
 
+    assert whole.content[HEAD:] == TURN
+    assert nothing.content[HEAD:] == b""
     assert part.content[HEAD:] == TURN[2 * 8000 : 2 * 20_000]
     assert beyond.content[HEAD:] == b""
 
@@ -102,6 +114,11 @@ async def test_ranges_of_bytes_are_the_files_bytes(http, service):
         assert part.content == whole[first : last + 1]
     tail = await http.get(f"/recordings/{session}/audio", headers={"Range": "bytes=-7"})
     none = await http.get(f"/recordings/{session}/audio", headers={"Range": f"bytes={size}-"})
+    for header in ("bytes=5-2", "bytes=2-1,7-9"):
+        ignored = await http.get(f"/recordings/{session}/audio", headers={"Range": header})
+        assert (ignored.status_code, ignored.content) == (200, whole), header
+    huge = await http.get(f"/recordings/{session}/audio", headers={"Range": f"bytes={'9' * 5000}-"})
+    assert huge.status_code == 416
     assert tail.content == whole[-7:]
     assert (none.status_code, none.headers["content-range"]) == (416, f"bytes */{size}")
 
@@ -148,6 +165,63 @@ async def test_the_list_has_pages_and_filters(http, service):
         assert len((await http.get(f"/recordings?{query}")).json()["recordings"]) == count, query
     day = (await http.get("/recordings")).json()["recordings"][0]["started"][:10]
     assert len((await http.get(f"/recordings?since={day}&until={day}")).json()["recordings"]) == 5
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"x":', b'{"format":99,"session":"x"}', b"\xff\xfe"])
+async def test_an_unreadable_manifest_does_not_spoil_the_list(http, service, damage):
+    """It is left out and counted; its own page says what is wrong with it."""
+    good, bad = await spoken(http, service), await spoken(http, service)
+    (key,) = [key for key in service.store.blobs if key.endswith(f"{bad}/manifest.json")]
+    service.store.blobs[key] = damage
+
+    found = (await http.get("/recordings")).json()
+    page = await http.get(f"/recordings/{bad}/manifest")
+
+    assert [recording["id"] for recording in found["recordings"]] == [good]
+    assert found["unreadable"] == 1
+    assert (page.status_code, page.json()["code"]) == (502, "unreadable")
+    assert key in page.json()["message"]
+
+
+async def test_a_manifest_of_a_later_format_is_unreadable(http, service):
+    """A newer version wrote it, and this one would misread it."""
+    session = await spoken(http, service)
+    (key,) = [key for key in service.store.blobs if key.endswith("manifest.json")]
+    service.store.blobs[key] = service.store.blobs[key].replace(b'"format": 1', b'"format": 2')
+
+    assert (await http.get("/recordings")).json()["unreadable"] == 1
+    assert (await http.get(f"/recordings/{session}/manifest")).json()["code"] == "unreadable"
+
+
+async def test_recordings_under_another_key_do_not_spoil_the_list(http, service):
+    """What was encrypted with another key is left out and counted."""
+    plain = service.store
+    service.uploader.store = EncryptedBlobStore(plain, AesCipher(bytes(32)))
+    old = await spoken(http, service)
+    service.uploader.store = EncryptedBlobStore(plain, AesCipher(b"1" * 32))
+    new = await spoken(http, service)
+
+    found = (await http.get("/recordings")).json()
+
+    assert [recording["id"] for recording in found["recordings"]] == [new]
+    assert found["unreadable"] == 1
+    assert (await http.get(f"/recordings/{old}/audio")).json()["code"] == "unreadable"
+
+
+async def test_many_encoded_downloads_at_once_are_all_answered(http, service):
+    """More than the process has threads: none of them waits for a thread that waits for it."""
+    session = await spoken(http, service)
+    answers = []
+
+    async def download() -> None:
+        answers.append((await http.get(f"/recordings/{session}/audio?format=flac")).status_code)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(60):
+                tasks.start_soon(download)
+
+    assert answers == [200] * 60
 
 
 async def test_what_is_deleted_is_gone(http, service):
@@ -220,6 +294,60 @@ async def test_what_is_no_audio_is_refused_and_not_kept(http, service):
     assert (service.store.blobs, service.uploader.session_log.records, service.admission.sessions) == ({}, {}, {})
 
 
+async def test_a_form_is_refused_with_a_hint(http, service):
+    """`curl -F` is a likely mistake: 415, and what to send instead."""
+    answer = await http.post("/recordings", files={"file": ("hands.flac", HANDS.path.read_bytes())})
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "bad_audio")
+    assert "--data-binary" in answer.json()["message"]
+    assert service.admission.sessions == {}
+
+
+async def test_a_full_disk_refuses_an_uploaded_file(http, service, small_disk, monkeypatch):
+    """503 in our own form, and the session slot is released."""
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+
+    answer = await http.post("/recordings", content=bytes(3_000_000))
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
+    assert service.admission.sessions == {}
+
+
+async def test_a_tag_in_latin_1_does_not_matter(http, service):
+    """The file is transcribed as if it had none."""
+    answer = await http.post("/recordings", content=(INPUTS / "wav-latin1-tag.wav").read_bytes())
+
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("query", ["", "?wait=false"])
+async def test_an_unforeseen_exception_in_a_job_is_reported_and_releases_its_slot(http, service, query):
+    """It is counted and logged with its traceback, whether or not somebody waits; nothing of the file is kept."""
+    service.batch_transcriber.transcriber.error = RuntimeError("asked to fail")
+    before = defects.total()
+
+    answer = await http.post(f"/recordings{query}", content=wav_header(48_000) + SPEECH * 40 + SILENCE * 60)
+    await stored(service)
+
+    assert answer.status_code == (202 if query else 500)
+    assert defects.total() == before + 1
+    assert (service.admission.sessions, service.store.blobs) == ({}, {})
+
+
+async def test_a_session_whose_audio_cannot_be_written_ends_with_an_error(http, service):
+    """Never with a clean close: the client is told before it is closed with 1011."""
+    service.uploader.session_log.error = ProviderBusy("session log", "asked to be full")
+    service.uploader.disk_timeout_s = 0.0
+    async with open_session(f"ws://{http.base_url.netloc.decode()}/ws/transcribe") as talk:
+        await talk.send_audio(TURN, pace=0)
+        await talk.send_message(type="end")
+        await talk.wait_until(lambda t: t.closed, timeout_s=5)
+
+    assert talk.messages("ack") == []
+    assert talk.messages("error")[-1].message["fatal"] is True
+    assert talk.closed[0] == 1011
+
+
 async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
     """503, and whoever tries again begins anew."""
     service.batch_transcriber.transcriber.error = ProviderBusy("local", "asked to fail")
@@ -232,11 +360,31 @@ async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
 
 
 @pytest.mark.parametrize(
-    "path", ["no-such/manifest", "no-such/audio", f"{'0' * 12}7{'0' * 19}/manifest", "..%2f..%2fetc/manifest"]
+    "path",
+    [
+        "no-such/manifest",
+        "no-such/audio",
+        f"{'0' * 12}7{'0' * 19}/manifest",
+        "..%2f..%2fetc/manifest",
+        f"{'f' * 12}7{'0' * 19}/manifest",
+        "%00/manifest",
+        f"{'x' * 300}/audio",
+    ],
 )
 async def test_an_unknown_recording_is_not_found(http, path):
     """404 with a code, whatever the id looks like."""
     assert (await http.get(f"/recordings/{path}")).status_code == 404
+
+
+@pytest.mark.parametrize("session", ["no-such", f"{'f' * 12}7{'0' * 19}", "%00", "x" * 300, "..%2f..%2fetc"])
+async def test_an_unknown_recording_cannot_be_deleted(tmp_path, session):
+    """404 on a real disk too, where not every name can be a file's."""
+    async with open_filesystem(folder=tmp_path / "blobs") as store, open_session_log(folder=tmp_path / "log") as log:
+        service = scripted_service(uploader=Uploader(log, store))
+        async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+            answer = await client.delete(f"/recordings/{session}")
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=9999", "since=yesterday", "kind=dead"])

@@ -91,3 +91,68 @@ async def test_an_upload_can_be_dropped(http, service):
 
     assert (await http.delete(where)).status_code == 204
     assert list(service.uploads.folder.iterdir()) == []
+
+
+async def test_the_last_bytes_twice_are_one_recording(http, service):
+    """Two empty PATCHes at the end, at the same time: one of them begins the transcription."""
+    service.admission.max_sessions = 0
+    where = await begun(http)
+    full = await sent(http, where, 0, FILE)
+    service.admission.max_sessions = 4
+    answers = []
+
+    async def finish() -> None:
+        answers.append(await sent(http, where, len(FILE), b""))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(finish)
+    await jobs_done(service)
+
+    assert full.status_code == 503
+    assert sorted(answer.status_code for answer in answers) in ([204, 404], [204, 409])
+    assert sum("parley-recording" in answer.headers for answer in answers) == 1
+    assert service.admission.sessions == {}
+
+
+async def test_an_upload_deleted_while_it_is_sent_is_not_found(http, service):
+    """The rest of the PATCH does not bring the file back with a hole at its beginning."""
+    where = await begun(http)
+
+    async def deleted_on_the_way():
+        yield FILE[:20_000]
+        await http.delete(where)
+        yield FILE[20_000:]
+
+    answer = await sent(http, where, 0, deleted_on_the_way())
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert list(service.uploads.folder.iterdir()) == []
+    assert service.admission.sessions == {}
+
+
+async def test_a_full_disk_refuses_the_bytes_of_an_upload(http, service, small_disk):
+    """503 in our own form; what arrived before is kept, and the upload goes on when there is room."""
+    service.uploads = ResumableUploads(small_disk / "uploads", 8 << 20)
+    where = await begun(http, 3_000_000)
+    await sent(http, where, 0, bytes(100_000))
+    answer = await sent(http, where, 100_000, bytes(2_000_000))
+    offset = int((await http.head(where)).headers["upload-offset"])
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
+    assert 100_000 <= offset < 1_100_000
+    assert (await sent(http, where, offset, b"x")).status_code in (204, 503)
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "١٢", "1e3", ""])
+async def test_a_length_that_is_no_number_of_bytes_is_refused(http, length):
+    """400, whatever Python could make of it."""
+    answer = await http.post("/recordings/uploads", headers={"Upload-Length": length.encode()})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_metadata")
+
+
+async def jobs_done(service) -> None:
+    with anyio.fail_after(5):
+        while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
+            await anyio.sleep(0.005)

@@ -22,6 +22,7 @@ from app.domain.errors import (
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.session_id import date_of
 from app.domain.tenant import Tenant
+from app.domain.transcript import Hypothesis
 from app.media.decode import decode_exactly
 from app.runtime.recording.uploader import Uploader
 from app.runtime.service import new_session_id
@@ -321,6 +322,111 @@ async def test_a_reply_lies_beside_the_session():
     assert (broken.turn, broken.text, broken.cancelled, broken.samples) == (2, "Well,", "barge_in", 8_000)
     assert decode_exactly(store.blobs[whole.key], 16_000) == voice[0] + voice[1]
     assert decode_exactly(store.blobs[broken.key], 8_000) == voice[2]
+
+
+async def test_a_reply_under_way_at_the_end_of_the_session_is_in_the_manifest():
+    """With its text and its audio as far as they were sent: no blob of audio that no manifest names."""
+    store = MemoryBlobStore()
+    uploader = quick(MemorySessionLog(), store)
+
+    async with uploader.running(), uploader.record_session("one") as recorder:
+        await recorder.write_audio(AudioChunk(noise(1), 0))
+        recorder.record(do.ShowReplyStart(1, "hi"), None)
+        recorder.record(do.ShowReplyDelta(1, "Well, "), None)
+        recorder.record(do.PlayAudio(1, AudioChunk(noise(0.5), 0)), None)
+
+    (reply,) = (await manifest_of(store)).replies
+    assert (reply.turn, reply.text, reply.cancelled, reply.samples) == (1, "Well,", "session_ended", 8_000)
+    assert [key for key in store.blobs if "/replies/" in key] == [reply.key]
+
+
+async def test_a_reply_under_way_in_a_crash_is_in_the_manifest():
+    """Its text was in memory alone; its audio is kept, and named."""
+    session_log, store = MemorySessionLog(), MemoryBlobStore()
+    async with quick(session_log, MemoryBlobStore()).record_session("one") as recorder:
+        await recorder.write_audio(AudioChunk(noise(1), 0))
+        recorder.record(do.ShowReplyStart(1, "hi"), None)
+        recorder.record(do.PlayAudio(1, AudioChunk(noise(0.5), 0)), None)
+    session_log.records["one"]["journal"] = session_log.records["one"]["journal"][:1]
+
+    async with quick(session_log, store).running():
+        pass
+
+    (reply,) = (await manifest_of(store)).replies
+    assert (reply.text, reply.cancelled, reply.samples) == ("", "unfinished", 8_000)
+    assert [key for key in store.blobs if "/replies/" in key] == [reply.key]
+
+
+class CountingSessionLog(MemorySessionLog):
+    """Counts the bytes of the records that were read."""
+
+    bytes_read = 0
+
+    async def read_from(self, session: str, log: str, offset: int) -> tuple[list[bytes], int]:
+        records, end = await super().read_from(session, log, offset)
+        self.bytes_read += sum(map(len, records))
+        return records, end
+
+
+@pytest.mark.parametrize("chunks", [10, 80])
+async def test_a_long_session_is_read_once(chunks):
+    """However many chunks: what the uploader reads is what was written, not that much again for each chunk."""
+    session_log, store = CountingSessionLog(), MemoryBlobStore()
+    uploader = quick(session_log, store, chunk_ms=PIECE_MS)
+    written = 0
+
+    async with uploader.running(), uploader.record_session("one") as recorder:
+        for number in range(chunks):
+            piece = noise(PIECE_MS / 1000, number)
+            await recorder.write_audio(AudioChunk(piece, number * ms(PIECE_MS)))
+            end = (number + 1) * ms(PIECE_MS)
+            shown = do.ShowFinal(1, number, Hypothesis("word " * 20, is_final=True), end - 800, end - 100, end)
+            recorder.record(shown, None)
+            written += len(piece) + 500
+            await uploader.wait_until_idle()
+            await anyio.sleep(0.001)
+
+    assert (await manifest_of(store)).samples == chunks * ms(PIECE_MS)
+    assert len(store.blobs) == chunks + 2
+    assert session_log.bytes_read <= written
+
+
+async def test_a_log_under_another_key_is_no_failure_of_the_store(tmp_path):
+    """It stays on the disk for a start with its own key; the store's other sessions are uploaded."""
+    store = MemoryBlobStore()
+    async with open_session_log(folder=tmp_path, cipher=AesCipher(bytes(32))) as session_log:
+        await record(quick(session_log, store), noise(0.5), "old")
+    async with open_session_log(folder=tmp_path, cipher=AesCipher(b"1" * 32)) as session_log:
+        uploader = quick(session_log, store)
+        async with uploader.running():
+            await record(uploader, noise(0.5), "new")
+            await uploader.wait_until_idle()
+            status = uploader.status()
+        left = [session for session, _ in await session_log.sessions()]
+
+    assert (status.error, status.waiting, left) == (None, 1, ["old"])
+    await assert_whole(store, noise(0.5), "new")
+
+
+async def test_one_expired_recording_that_cannot_be_deleted_does_not_keep_the_others():
+    """It stays, and is tried again an hour later."""
+
+    class StubbornStore(MemoryBlobStore):
+        async def delete(self, key: str) -> None:
+            if "/old0" in key:
+                raise ProviderRefused("stubborn", "asked to fail")
+            await super().delete(key)
+
+    store = StubbornStore()
+    for number in range(3):
+        past = quick(MemorySessionLog(), store, now=lambda: NOON - timedelta(days=40))
+        async with past.running():
+            await record(past, noise(0.2), f"old{number}")
+
+    deleted = await quick(MemorySessionLog(), store, keep_days=30).retention.delete_expired()
+
+    assert deleted == 2
+    assert {key.split("/")[2] for key in store.blobs} == {"old0"}
 
 
 async def test_opus_keeps_the_time():

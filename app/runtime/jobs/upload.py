@@ -51,17 +51,16 @@ async def create_recording(
 ) -> list[Segment]:
     """Transcribe and archive a file of any audio format, under this session's id.
 
-    Raises ClientError where it is no audio, or a ProviderError; then nothing of it is kept.
+    Raises ClientError where it is no audio, or a ProviderError. After any failure nothing of it is kept.
     """
-    failure: ParleyError | None = None
     try:
         async with uploader.record_session(session, tenant) as recorder:
             return await _transcribe(file, recorder, batch_transcriber, language or batch_transcriber.language)
-    except* ParleyError as group:
-        failure = next(error for error in flatten(group) if isinstance(error, ParleyError))
-    assert failure is not None
-    await uploader.delete(session, tenant.name)
-    raise failure
+    except Exception as error:
+        await uploader.delete(session, tenant.name)
+        if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
+            raise known from error  # without the task group's wrapping
+        raise
 
 
 async def _transcribe(
