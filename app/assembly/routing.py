@@ -7,6 +7,8 @@ from functools import partial
 from random import SystemRandom
 from typing import Any, assert_never, cast
 
+from prometheus_client import CollectorRegistry
+
 from app import registry
 from app.assembly.speech import finals_model, open_whisper, spoken_clip
 from app.config import Settings
@@ -26,7 +28,7 @@ from app.runtime.supervision import report_defect, run_in_background
 
 @asynccontextmanager
 async def open_policy(
-    settings: Settings, tables: Mapping[str, RouteTable]
+    settings: Settings, tables: Mapping[str, RouteTable], registry: CollectorRegistry
 ) -> AsyncGenerator[tuple[Routes, RoutingPolicy], None]:
     """These routes with open engines and their maintenance running, and the log of their decisions."""
     rules = await open_reloading_file(rules_path(settings.policy), read_rules)
@@ -48,7 +50,7 @@ async def open_policy(
             clip=clip,
         )
         routes.ledger.resume(await decisions.spent_on(routes.ledger.today()))
-        metrics = RoutingMetrics(routes, lambda: decisions.dropped)
+        metrics = RoutingMetrics(routes, registry, lambda: decisions.dropped)
 
         def record_decision(decision: DecisionRecord) -> None:
             decisions.record(decision)
@@ -69,7 +71,7 @@ async def open_policy(
                 }
             )
         )
-        yield routes, RoutingPolicy(routes, decisions, metrics.text, lambda: rules.error)
+        yield routes, RoutingPolicy(routes, decisions, lambda: rules.error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from app.policy.routes_file import LocalRoute, RouteTable, read_routes
 from app.runtime.admission import Admission
 from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.metrics import ServiceMetrics
 from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import Service
@@ -35,8 +36,9 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
     """Everything opened and warm. Raises SettingsError, ModelUnavailable or a ProviderError."""
     async with AsyncExitStack() as stack:
         tenants = await stack.enter_async_context(open_tenants(settings.tenants))
+        metrics = ServiceMetrics()
         tables = await to_thread.run_sync(read_routes, settings.routes)
-        routes, policy = await stack.enter_async_context(open_policy(settings, tables))
+        routes, policy = await stack.enter_async_context(open_policy(settings, tables, metrics.registry))
         drafts = await stack.enter_async_context(open_whisper(settings, settings.draft_model_id, 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
@@ -97,6 +99,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             ),
             speech_capacity=ears,
             policy=policy,
+            metrics=metrics,
         )
 
 

@@ -1,33 +1,79 @@
-"""Prometheus gauges: open sessions, session limit, spool size and age."""
+"""The Prometheus metrics of one service, in its one registry: process, sessions, defects; routes register theirs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.runtime.service import Service
+from app.runtime.admission import Admission
+from app.runtime.supervision import defects
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LATENCY_BUCKETS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 
 
-class _ProcessCollector(Collector):
-    """Reads the service at each scrape; keeps no state."""
+class SpoolStatus(Protocol):
+    """What waits on the local disk for the store."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    @property
+    def waiting(self) -> int: ...
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        status = self._service.uploader.status()
-        yield GaugeMetricFamily("parley_sessions", "Sessions that are open.", len(self._service.admission.sessions))
-        yield GaugeMetricFamily(
-            "parley_sessions_most", "Sessions that may be open.", self._service.admission.max_sessions
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def oldest_s(self) -> float: ...
+
+
+@dataclass(slots=True)
+class ServiceMetrics:
+    """A registry per service, so that two services in one process do not mix."""
+
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    ttfs: Histogram = field(init=False)
+    voice_to_voice: Histogram = field(init=False)
+    replies: Counter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ttfs = Histogram(
+            "parley_ttfs_seconds",
+            "From the end of speech to the final shown.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
         )
-        yield GaugeMetricFamily("parley_spool_sessions", "Sessions not whole in the store yet.", status.waiting)
-        yield GaugeMetricFamily("parley_spool_bytes", "Bytes in the spool.", status.bytes)
-        yield GaugeMetricFamily("parley_spool_oldest_seconds", "Age of the oldest of them.", status.oldest_s)
+        self.voice_to_voice = Histogram(
+            "parley_voice_to_voice_seconds",
+            "From the end of speech to the first audio of the reply.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.replies = Counter("parley_replies", "Replies that ended.", ["outcome"], registry=self.registry)
+
+    def watch(self, admission: Admission, spool: Callable[[], SpoolStatus]) -> None:
+        """Export the gauges of the process, read at each scrape."""
+        self.registry.register(_ProcessCollector(admission, spool))
+
+    def exposition(self) -> bytes:
+        """Every metric of the service in Prometheus's text format, of the type CONTENT_TYPE."""
+        return generate_latest(self.registry)
 
 
-def process_metrics(service: Service) -> bytes:
-    """The metrics in Prometheus's text format."""
-    registry = CollectorRegistry()
-    registry.register(_ProcessCollector(service))
-    return generate_latest(registry)
+@dataclass(frozen=True, eq=False, slots=True)
+class _ProcessCollector(Collector):
+    admission: Admission
+    spool: Callable[[], SpoolStatus]
+
+    def collect(self) -> Iterable[Metric]:
+        spool = self.spool()
+        yield GaugeMetricFamily("parley_sessions", "Sessions that are open.", len(self.admission.sessions))
+        yield GaugeMetricFamily("parley_sessions_most", "Sessions that may be open.", self.admission.max_sessions)
+        yield GaugeMetricFamily("parley_spool_sessions", "Sessions not whole in the store yet.", spool.waiting)
+        yield GaugeMetricFamily("parley_spool_bytes", "Bytes in the spool.", spool.bytes)
+        yield GaugeMetricFamily("parley_spool_oldest_seconds", "Age of the oldest of them.", spool.oldest_s)
+        unforeseen = CounterMetricFamily("parley_defects", "Exceptions nobody foresaw, by place.", labels=["where"])
+        for where, count in defects.items():
+            unforeseen.add_metric([where], count)
+        yield unforeseen

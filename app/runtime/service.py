@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.domain.dialog.state import DialogState
@@ -18,6 +18,7 @@ from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.jobs.upload import BatchTranscriber, RecordingSource
+from app.runtime.metrics import ServiceMetrics
 from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.recording.uploader import Uploader
 from app.runtime.routing.routes import Routes
@@ -38,7 +39,6 @@ class RoutingPolicy:
 
     routes: Routes
     decisions: DecisionStore
-    metrics: Callable[[], bytes]
     refused_change: Callable[[], str]
     """Why the newest rules file is not in force; empty where it is."""
 
@@ -69,6 +69,10 @@ class Service:
     """The speech models in this process, where there are any."""
     policy: RoutingPolicy | None = None
     """None where finals come from one engine, whatever happens."""
+    metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
+
+    def __post_init__(self) -> None:
+        self.metrics.watch(self.admission, self.uploader.status)
 
     def identify(self, key: str | None) -> Tenant | None:
         """The tenant whose key this is; None where it is no tenant's."""
@@ -97,7 +101,7 @@ class Service:
             self.uploader.record_session(session, tenant, acknowledge=client.acknowledge) as recorder,
             self.session_engines(session, tenant) as engines,
         ):
-            telemetry = TurnTelemetry(session, clock)
+            telemetry = TurnTelemetry(session, clock, self.metrics)
             await run_session(client, engines, self.initial_state, clock=clock, recorder=recorder, telemetry=telemetry)
 
 

@@ -8,7 +8,7 @@ from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
 from app.domain.tenant import Tenant
-from app.runtime.metrics import process_metrics
+from app.runtime.metrics import CONTENT_TYPE
 from app.runtime.recording.uploader import UploaderStatus
 from app.runtime.service import Service
 from app.runtime.speech_capacity import SpeechCapacity
@@ -42,10 +42,9 @@ async def health(request: Request[Tenant | None, Any, Any], state: State) -> dic
 
 @get("/metrics", opt=OPERATOR)
 async def metrics(state: State) -> Response[bytes]:
-    """Sessions, spool and routes, in Prometheus's text format."""
+    """Every metric of the service, in Prometheus's text format."""
     service: Service = state.service
-    routes = service.policy.metrics() if service.policy else b""
-    return Response(process_metrics(service) + routes, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
 
 
 def _capacity(speech: SpeechCapacity | None) -> dict[str, Any] | None:

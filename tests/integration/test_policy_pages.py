@@ -30,6 +30,7 @@ from app.domain.routing.rules import RoutingRules
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
+from app.runtime.metrics import ServiceMetrics
 from app.runtime.routing.ledger import SpendLedger
 from app.runtime.routing.route_metrics import RoutingMetrics
 from app.runtime.routing.routes import Routes
@@ -186,7 +187,8 @@ async def policed(url: str, rules: RoutingRules, *tenants: Tenant):
     async with AsyncExitStack() as stack:
         decisions = await stack.enter_async_context(open_decisions(url))
         routes = Routes((AWS, LOCAL), engines, lambda: in_force, SystemClock(), lambda: 0.0)
-        metrics = RoutingMetrics(routes)
+        service_metrics = ServiceMetrics()
+        metrics = RoutingMetrics(routes, service_metrics.registry)
 
         def record(one: DecisionRecord) -> None:
             decisions.record(one)
@@ -201,7 +203,8 @@ async def policed(url: str, rules: RoutingRules, *tenants: Tenant):
         service = scripted_service(
             session_engines=session_engines,
             initial_state=DialogState(TurnRules(reply=False)),
-            policy=RoutingPolicy(routes, decisions, metrics.text, lambda: ""),
+            metrics=service_metrics,
+            policy=RoutingPolicy(routes, decisions, lambda: ""),
             tenants=(lambda: tenants) if tenants else None,
         )
         address = await stack.enter_async_context(served(service))

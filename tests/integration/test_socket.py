@@ -5,6 +5,7 @@ import logging
 from urllib.request import urlopen
 
 import anyio
+import httpx
 import msgspec
 import pytest
 from anyio import to_thread
@@ -12,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from app.client import open_session
+from app.runtime.supervision import defects, report_defect
 from app.web.parley.packets import pack
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
@@ -230,15 +232,33 @@ async def test_health_tells_what_runs(address):
     assert body["runs"] == {"finals": "scripted"}
 
 
-async def test_metrics_tell_how_full_the_house_is(address):
-    """Open sessions, and how much waits for the store."""
+async def test_metrics_report_open_sessions_the_spool_and_the_latencies_of_a_turn(address):
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
-        assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
-        answer = await to_thread.run_sync(lambda: urlopen(f"http://{address}/metrics", timeout=5).read())
+        await talk.send_audio(TURN, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
+        metrics = await scraped(address)
 
-    said = dict(line.split() for line in answer.decode().splitlines() if not line.startswith("#"))
-    assert (said["parley_sessions"], said["parley_sessions_most"]) == ("1.0", "4.0")
-    assert {"parley_spool_sessions", "parley_spool_bytes", "parley_spool_oldest_seconds"} <= set(said)
+    assert (metrics["parley_sessions"], metrics["parley_sessions_most"]) == (1.0, 4.0)
+    assert {"parley_spool_sessions", "parley_spool_bytes", "parley_spool_oldest_seconds"} <= set(metrics)
+    assert metrics["parley_ttfs_seconds_count"] == metrics["parley_voice_to_voice_seconds_count"] == 1
+    assert metrics['parley_replies_total{outcome="complete"}'] == 1
+
+
+async def test_metrics_count_exceptions_nobody_foresaw(address):
+    report_defect("test", KeyError())
+
+    metrics = await scraped(address)
+
+    assert metrics['parley_defects_total{where="test"}'] == defects["test"] >= 1
+
+
+async def scraped(address: str) -> dict[str, float]:
+    """Every sample of /metrics by its name and labels; none twice."""
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(f"http://{address}/metrics")
+    lines = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
+    assert len({name for name, _ in lines}) == len(lines)
+    return {name: float(value) for name, value in lines}
 
 
 async def _manifest_of(service, session: str) -> dict:

@@ -8,6 +8,7 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.ports import Clock
+from app.runtime.metrics import ServiceMetrics
 
 _log = structlog.get_logger("parley.turn")
 
@@ -18,6 +19,7 @@ class TurnTelemetry:
 
     session: str
     clock: Clock
+    metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
     audio_end: int = 0
     """Behind the last sample received."""
     received_at: float = 0.0
@@ -46,14 +48,20 @@ class TurnTelemetry:
                 self.turn["drafts"] = self.turn.get("drafts", 0) + effect.drafts
                 self.turn["wasted_finals"] = self.turn.get("wasted_finals", 0) + effect.wasted
                 self.turn["ttfs_ms"] = ttfs_ms
+                self.metrics.ttfs.observe(ttfs_ms / 1000)
                 return ttfs_ms
             case do.ShowReplyDelta():
                 self.turn.setdefault("first_word_ms", self._since_speech_ms())
-            case do.PlayAudio():
-                self.turn.setdefault("voice_to_voice_ms", self._since_speech_ms())
-            case do.ShowReply(turn) | do.EndTurnUnanswered(turn):
+            case do.PlayAudio() if "voice_to_voice_ms" not in self.turn:
+                self.turn["voice_to_voice_ms"] = voice_to_voice_ms = self._since_speech_ms()
+                self.metrics.voice_to_voice.observe(voice_to_voice_ms / 1000)
+            case do.ShowReply(turn):
+                self.metrics.replies.labels("complete").inc()
+                self._log_turn(turn)
+            case do.EndTurnUnanswered(turn):
                 self._log_turn(turn)
             case do.ShowReplyCancelled(turn, reason) | do.RecordReplyCancelled(turn, reason):
+                self.metrics.replies.labels(reason).inc()
                 self._log_turn(turn, cancelled=reason)
             case do.ShowError(error):
                 _log.warning("error", session=self.session, kind=type(error).__name__, message=str(error))

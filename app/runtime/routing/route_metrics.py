@@ -3,24 +3,23 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from app.domain.routing.circuit_breaker import BreakerState
 from app.domain.routing.decision import DecisionRecord, Expense
+from app.runtime.metrics import LATENCY_BUCKETS_S
 from app.runtime.routing.routes import Routes
-
-SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 
 
 @dataclass(slots=True)
 class RoutingMetrics:
-    """One registry per service, so that two in one process do not mix."""
+    """Registered in the service's one registry."""
 
     routes: Routes
+    registry: CollectorRegistry
     dropped: Callable[[], int] = lambda: 0
     """Decisions and expenses that could not be stored so far."""
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     finals: Counter = field(init=False)
     asked: Counter = field(init=False)
     usd: Counter = field(init=False)
@@ -37,7 +36,7 @@ class RoutingMetrics:
             "parley_final_seconds",
             "From the end of an utterance to its final.",
             ["route"],
-            buckets=SECONDS,
+            buckets=LATENCY_BUCKETS_S,
             registry=on,
         )
         on.register(_RouteGauges(self.routes))
@@ -56,10 +55,6 @@ class RoutingMetrics:
 
     def record_expense(self, expense: Expense) -> None:
         self.usd.labels(expense.route).inc(expense.usd)
-
-    def text(self) -> bytes:
-        """In the Prometheus text format."""
-        return generate_latest(self.registry)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
