@@ -1,7 +1,6 @@
-"""The machine's cores, or its GPU: one queue for every model in the process."""
+"""Worker threads that run the inference jobs of every model in the process, one queue per device."""
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
@@ -13,157 +12,140 @@ from typing import Any
 from anyio import CancelScope, to_thread
 
 from app.domain.errors import ProviderBusy
-from providers.local.asr.whisper_model import PROVIDER
-from providers.local.scheduler import Job, Priority, QueueLimits, WorkQueue, admit, choose, without
+from providers.local.errors import PROVIDER
+from providers.local.scheduler import Job, Priority, QueueLimits, WorkQueue, admit, next_batch, remove
 
 CUDA_BATCH = 16
-_COLLECT = 0.004
-"""Seconds a GPU waits for company before it starts a batch."""
+_BATCH_WINDOW_S = 0.004
+"""How long a GPU waits for more jobs before it starts a batch that is not full."""
 
 
 class SupersededRequest(Exception):
-    """A newer draft of the same session, or the clock, made this one worthless."""
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadPlan:
-    """How the cores are shared out."""
-
-    workers: int
-    """Passes that run at once."""
-
-    threads: int
-    """Threads in one pass."""
-
-
-def thread_plan(cores: int, wished: int = 0) -> ThreadPlan:
-    """Two passes at once on whatever cores there are, before any of them gets a second thread; four threads at most."""
-    cores = max(1, wished or cores)
-    threads = max(1, min(4, cores // 2))
-    return ThreadPlan(max(1, cores // threads), threads)
-
-
-def usable_cores() -> int:
-    """The cores this process may run on, which in a container are fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """A draft was dropped unrun: a newer one of its session replaced it, it expired, or the pool closed."""
 
 
 Work = Callable[[Sequence[Any]], Sequence[Any]]
-"""Answers a batch, in its order."""
+"""Computes a batch: one result for each request, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class _QueuedJob:
     work: Work
-    given: Any
+    request: Any
     future: "Future[Any]"
 
 
 class InferencePool:
-    """Runs jobs on worker threads, in the order the scheduler decides."""
+    """Runs jobs on worker threads, in the order `scheduler` decides."""
 
     def __init__(self, workers: int, limits: QueueLimits) -> None:
         self._limits = limits
-        self._backlog = WorkQueue()
-        self._waiting: dict[int, _QueuedJob] = {}
+        self._queue = WorkQueue()
+        self._jobs: dict[int, _QueuedJob] = {}
         self._arrivals = 0
         self._open = True
         self._running = 0
         self._changed = threading.Condition()
-        self._threads = [threading.Thread(target=self._run, name=f"speech-{n}", daemon=True) for n in range(workers)]
+        self._threads = [threading.Thread(target=self._work, name=f"speech-{n}", daemon=True) for n in range(workers)]
         for thread in self._threads:
             thread.start()
 
     @property
     def queued(self) -> int:
         """Jobs that wait."""
-        return len(self._backlog.waiting)
+        return len(self._queue.waiting)
 
     @property
-    def idle(self) -> bool:
-        """Whether nobody waits and at most one thread has work."""
-        return not self._backlog.waiting and self._running <= 1 < len(self._threads)
+    def has_spare_capacity(self) -> bool:
+        """Whether no job waits and at most one of several workers is busy: a new job would start at once."""
+        return not self._queue.waiting and self._running <= 1 < len(self._threads)
 
-    async def run(self, work: Work, given: Any, *, urgency: Priority, session: Hashable, kind: Hashable) -> Any:
-        """Wait for a turn, and for the work. Walking away skips work that has not begun.
+    async def run(self, work: Work, request: Any, *, priority: Priority, session: Hashable, kind: Hashable) -> Any:
+        """Queue a request, and return its result. A caller that is cancelled takes it out of the queue.
 
-        Raises ProviderBusy when no more finals fit, Superseded when a draft is worthless by now.
+        Jobs of one `kind` have the same `work` and may be computed together.
+        Raises ProviderBusy where no more jobs of this priority fit, SupersededRequest where a draft was dropped,
+        and whatever `work` raises.
         """
         future: Future[Any] = Future()
         with self._changed:
             self._arrivals += 1
-            job = Job(self._arrivals, urgency, session, kind, time.monotonic())
-            admission = admit(self._backlog, job, self._limits)
+            job = Job(self._arrivals, priority, session, kind, time.monotonic())
+            admission = admit(self._queue, job, self._limits)
             if admission.refused:
                 raise ProviderBusy(PROVIDER, f"{self.queued} pieces of speech wait for this machine already")
-            self._backlog = admission.backlog
-            self._waiting[job.number] = _QueuedJob(work, given, future)
+            self._queue = admission.queue
+            self._jobs[job.number] = _QueuedJob(work, request, future)
             self._drop(admission.dropped)
             self._changed.notify()
-        future.add_done_callback(lambda done: self._forget(job) if done.cancelled() else None)
+        future.add_done_callback(lambda done: self._remove(job) if done.cancelled() else None)
         # asyncio's own bridge, because it passes a cancellation on to the future, and so to the queue.
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Finish what runs; what waits is dropped."""
+        """Finish the jobs that run, drop those that wait, and end the worker threads."""
         with self._changed:
             self._open = False
-            self._drop(self._backlog.waiting)
-            self._backlog = WorkQueue()
+            self._drop(self._queue.waiting)
+            self._queue = WorkQueue()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
-    def _forget(self, job: Job) -> None:
+    def _remove(self, job: Job) -> None:
         with self._changed:
-            self._waiting.pop(job.number, None)
-            self._backlog = without(self._backlog, job)
+            self._jobs.pop(job.number, None)
+            self._queue = remove(self._queue, job)
 
     def _drop(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            dropped = self._waiting.pop(job.number).future
+            dropped = self._jobs.pop(job.number).future
             if dropped.set_running_or_notify_cancel():
                 dropped.set_exception(SupersededRequest())
 
-    def _run(self) -> None:
-        while batch := self._next():
-            wanted = [one for one in batch if one.future.set_running_or_notify_cancel()]
-            if not wanted:
-                continue
-            with self._changed:
-                self._running += 1
-            try:
-                results = wanted[0].work([one.given for one in wanted])
-            except Exception as error:  # noqa: BLE001 because whatever happened belongs to those who wait
-                for one in wanted:
-                    one.future.set_exception(error)
-            else:
-                for one, result in zip(wanted, results, strict=True):
-                    one.future.set_result(result)
-            finally:
-                with self._changed:
-                    self._running -= 1
+    def _work(self) -> None:
+        while self._run_batch():
+            pass  # because a batch in a local variable here would keep its audio while the thread waits for the next
 
-    def _next(self) -> list[_QueuedJob]:
-        """The next batch, as soon as there is one; nothing when the cores close."""
+    def _run_batch(self) -> bool:
+        """Wait for a batch and compute it. False when the pool is closed."""
+        batch = self._next_batch()
+        running = [job for job in batch if job.future.set_running_or_notify_cancel()]
+        if not running:
+            return bool(batch)
+        with self._changed:
+            self._running += 1
+        try:
+            results = running[0].work([job.request for job in running])
+            for job, result in zip(running, results, strict=True):
+                job.future.set_result(result)
+        except Exception as error:  # noqa: BLE001 because whatever happened belongs to the callers that wait
+            for job in running:
+                if not job.future.done():
+                    job.future.set_exception(error)
+        finally:
+            with self._changed:
+                self._running -= 1
+        return True
+
+    def _next_batch(self) -> list[_QueuedJob]:
+        """The next batch, as soon as there is one; empty when the pool is closed."""
         with self._changed:
             while self._open:
-                if self._backlog.waiting and self._limits.batch > 1:
-                    self._changed.wait_for(lambda: len(self._backlog.waiting) >= self._limits.batch, _COLLECT)
-                turn = choose(self._backlog, time.monotonic(), self._limits)
-                self._backlog = turn.backlog
-                self._drop(turn.expired)
-                if turn.batch:
-                    return [self._waiting.pop(job.number) for job in turn.batch]
+                if self._queue.waiting and self._limits.max_batch > 1:
+                    self._changed.wait_for(lambda: len(self._queue.waiting) >= self._limits.max_batch, _BATCH_WINDOW_S)
+                batch = next_batch(self._queue, time.monotonic(), self._limits)
+                self._queue = batch.queue
+                self._drop(batch.expired)
+                if batch.jobs:
+                    return [self._jobs.pop(job.number) for job in batch.jobs]
                 self._changed.wait()
             return []
 
 
 @dataclass(slots=True)
 class _SharedPool:
-    cores: InferencePool
+    pool: InferencePool
     users: int = 0
 
 
@@ -172,16 +154,17 @@ _shared: dict[str, _SharedPool] = {}
 
 @asynccontextmanager
 async def shared_pool(device: str, workers: int) -> AsyncIterator[InferencePool]:
-    """The one queue for this device in this process; the last to leave closes it."""
+    """The one pool for this device in this process, opened by its first user and closed by its last."""
     if device not in _shared:
-        _shared[device] = _SharedPool(InferencePool(workers, QueueLimits(batch=CUDA_BATCH if device == "cuda" else 1)))
+        limits = QueueLimits(max_batch=CUDA_BATCH if device == "cuda" else 1)
+        _shared[device] = _SharedPool(InferencePool(workers, limits))
     shared = _shared[device]
     shared.users += 1
     try:
-        yield shared.cores
+        yield shared.pool
     finally:
         shared.users -= 1
         if not shared.users:
             del _shared[device]
             with CancelScope(shield=True):
-                await to_thread.run_sync(shared.cores.close)
+                await to_thread.run_sync(shared.pool.close)

@@ -1,83 +1,112 @@
-"""What Whisper hears with: the log-mel spectrogram, a column every 10 ms."""
+"""Whisper's input features: the log-mel spectrogram, one frame every 10 ms.
+
+Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022), section 2.2: 25 ms windows, a hop of
+10 ms, mel bands in Slaney's scale, the log power clamped to 8 decades below its maximum.
+"""
 
 from dataclasses import dataclass, field
 
 import numpy as np
-from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 
-Samples = NDArray[np.float32]
-"""Sound as numbers from -1 to 1, 16,000 a second."""
+from app.domain.audio import SAMPLE_RATE
 
-Mel = NDArray[np.float32]
+Samples = NDArray[np.float32]
+"""Shape (n,): audio from -1 to 1 at 16 kHz."""
+
+LogMel = NDArray[np.float32]
 """Shape (bands, frames)."""
 
 HOP = 160
-"""Samples from one column to the next."""
+"""Samples from one frame to the next."""
+
+FRAMES_PER_S = SAMPLE_RATE // HOP
 
 _FFT = 400
 _FULL_SCALE = 32768.0
 _WINDOW = np.hanning(_FFT + 1)[:-1].astype(np.float32)
+_MIN_POWER, _MIN_LOG_POWER = np.float32(1e-10), np.float32(-10.0)
+_DYNAMIC_RANGE = np.float32(8.0)
+"""Decades."""
 
 
 def samples_of(pcm: bytes) -> Samples:
-    """16-bit little-endian PCM as numbers; half a sample at the end is dropped."""
+    """16-bit little-endian PCM as floats; half a sample at the end is dropped."""
     whole = len(pcm) // 2 * 2
     return np.frombuffer(pcm[:whole], "<i2").astype(np.float32) / np.float32(_FULL_SCALE)
 
 
+def mel_filters(bands: int) -> NDArray[np.float32]:
+    """Triangular filters, shape (bands, 201): Slaney's mel scale from 0 to 8 kHz, of equal area, as in librosa.
+
+    Linear up to 1 kHz at 200/3 Hz a mel, logarithmic above with 27 mels from 1 to 6.4 kHz.
+    """
+    linear, split_hz, log_step = 200.0 / 3, 1000.0, np.log(6.4) / 27.0
+    split, top = split_hz / linear, 45.245640471924965
+    mels = np.linspace(0.0, top, bands + 2)
+    hertz = np.where(mels < split, mels * linear, split_hz * np.exp(log_step * (mels - split)))
+    ramps = hertz[:, None] - np.fft.rfftfreq(_FFT, 1.0 / SAMPLE_RATE)[None, :]
+    widths = np.diff(hertz)[:, None]
+    triangles = np.maximum(0.0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]))
+    filters: NDArray[np.float32] = (triangles * (2.0 / (hertz[2:] - hertz[:-2]))[:, None]).astype(np.float32)
+    return filters
+
+
 class MelFilters:
-    """The triangular bands a model was trained with: 80, or 128 since large-v3."""
+    """Computes log-mel frames with the bands a model was trained with: 80, or 128 since large-v3."""
 
     def __init__(self, bands: int) -> None:
-        self._filters: NDArray[np.float32] = FeatureExtractor.get_mel_filters(16_000, _FFT, bands).astype(np.float32)
+        self._filters = mel_filters(bands)
 
-    def power(self, sound: Samples) -> Mel:
-        """log10 of the power per band of every whole window in `sound`; nothing is padded."""
-        frames = 1 + (len(sound) - _FFT) // HOP
-        windows = np.lib.stride_tricks.sliding_window_view(sound, _FFT)[::HOP][:frames]
+    def log_mel(self, samples: Samples) -> LogMel:
+        """ceil(n / HOP) frames of log10 power for n samples, which are taken to be followed by silence."""
+        frames = -(-len(samples) // HOP)
+        behind = frames * HOP - len(samples) + _FFT // 2
+        before = samples[_FFT // 2 : 0 : -1] if len(samples) > _FFT // 2 else np.zeros(_FFT // 2, np.float32)
+        padded = np.concatenate((before, samples, np.zeros(behind, np.float32)))
+        return self._log_power(padded)[:, :frames]
+
+    def _log_power(self, samples: Samples) -> LogMel:
+        """log10 of the power per band of every whole window in `samples`; nothing is padded."""
+        frames = 1 + (len(samples) - _FFT) // HOP
+        windows = np.lib.stride_tricks.sliding_window_view(samples, _FFT)[::HOP][:frames]
         spectrum = np.fft.rfft(windows * _WINDOW, axis=-1)
         power = np.abs(spectrum).astype(np.float32) ** 2
-        logarithm: Mel = np.log10(np.maximum(self._filters @ power.T, np.float32(1e-10)))
+        logarithm: LogMel = np.log10(np.maximum(self._filters @ power.T, _MIN_POWER))
         return logarithm
-
-    def columns(self, sound: Samples) -> Mel:
-        """One column per HOP samples of `sound`, which is taken to be followed by silence."""
-        frames = -(-len(sound) // HOP)
-        behind = frames * HOP - len(sound) + _FFT // 2
-        before = sound[_FFT // 2 : 0 : -1] if len(sound) > _FFT // 2 else np.zeros(_FFT // 2, np.float32)
-        padded = np.concatenate((before, sound, np.zeros(behind, np.float32)))
-        return self.power(padded)[:, :frames]
 
 
 @dataclass(frozen=True, slots=True)
 class GrowingMel:
-    """The columns of an utterance that is still being spoken: old ones are kept, new ones computed."""
+    """The log-mel frames of an utterance still being spoken: old frames are kept, only new ones are computed."""
 
     filters: MelFilters
     pcm: bytes = b""
-    power: Mel = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """16 kHz mono s16le."""
 
-    def hear(self, pcm: bytes) -> "GrowingMel":
-        """The columns of all of `pcm`, which is usually what was heard before and more."""
-        if not self.power.size or not pcm.startswith(self.pcm):
-            return GrowingMel(self.filters, pcm, self.filters.columns(samples_of(pcm)))
-        # The last columns looked at silence behind the sound that was known; they are computed again.
+    log_mel: LogMel = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """Of all of `pcm`."""
+
+    def update(self, pcm: bytes) -> "GrowingMel":
+        """The frames of all of `pcm`, which usually begins with the PCM known so far; else all are computed."""
+        if not self.log_mel.size or not pcm.startswith(self.pcm):
+            return GrowingMel(self.filters, pcm, self.filters.log_mel(samples_of(pcm)))
+        # The windows of the last frames reached into the silence behind the known PCM; they are computed again.
         kept = max(0, (len(self.pcm) // 2 - _FFT // 2) // HOP)
         first = max(0, kept * HOP - _FFT // 2) // HOP * HOP
-        fresh = self.filters.columns(samples_of(pcm[first * 2 :]))
+        fresh = self.filters.log_mel(samples_of(pcm[first * 2 :]))
         skipped = kept - first // HOP
         if first == 0:
             return GrowingMel(self.filters, pcm, fresh)
-        return GrowingMel(self.filters, pcm, np.concatenate((self.power[:, :kept], fresh[:, skipped:]), axis=1))
+        return GrowingMel(self.filters, pcm, np.concatenate((self.log_mel[:, :kept], fresh[:, skipped:]), axis=1))
 
 
-def scaled(power: Mel, frames: int) -> Mel:
-    """Columns as the encoder wants them: 8 decades deep, shifted, with silence up to `frames`."""
-    floor = power.max(initial=np.float32(-10.0)) - np.float32(8.0)
-    out = np.full((power.shape[0], frames), max(np.float32(-10.0), floor), np.float32)
-    kept = min(frames, power.shape[1])
-    np.maximum(power[:, :kept], floor, out=out[:, :kept])
-    out += np.float32(4.0)
-    out /= np.float32(4.0)
-    return out
+def encoder_features(log_mel: LogMel, frames: int) -> LogMel:
+    """Shape (bands, frames), as the encoder expects: clamped to 8 decades, scaled to about -1..1, padded with silence."""
+    minimum = max(_MIN_LOG_POWER, log_mel.max(initial=_MIN_LOG_POWER) - _DYNAMIC_RANGE)
+    features = np.full((log_mel.shape[0], frames), minimum, np.float32)
+    kept = min(frames, log_mel.shape[1])
+    np.maximum(log_mel[:, :kept], minimum, out=features[:, :kept])
+    features += np.float32(4.0)
+    features /= np.float32(4.0)
+    return features

@@ -1,74 +1,83 @@
-"""Who may use the cores next: finals before drafts, and every session in its turn."""
+"""Which waiting inference job runs next: by priority, then round-robin between sessions. Pure.
+
+Within a priority jobs run in order of arrival, except that a session whose job was just started goes to the end of the
+line with its other jobs. Only sessions that have jobs waiting are remembered: a job that arrives later stands behind
+everything that was there when its session was served.
+"""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 
 class Priority(IntEnum):
-    """What waits for the work, most pressing first."""
+    """The class of a job, most urgent first."""
 
-    TURN = 0
-    """Whether someone is done: a short piece of work that decides on a long one."""
+    END_OF_TURN = 0
+    """Has the speaker finished? A short job whose answer starts a final."""
     FINAL = 1
     DRAFT = 2
     RECORDING = 3
-    """A file: nobody waits for its next sentence."""
+    """A stretch of an uploaded file: no one waits for it live."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A piece of work that waits."""
+    """An inference job that waits."""
 
     number: int
-    """Counts arrivals."""
+    """Counts arrivals: the newest job has the highest."""
 
-    urgency: Priority
+    priority: Priority
     session: Hashable
     kind: Hashable
-    """Jobs of one kind may run as one batch."""
+    """Jobs of one kind and priority may run as one batch."""
 
-    arrived: float
-    """Seconds, on the caller's clock."""
+    arrived_s: float
+    """On the caller's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """How much may wait, and how long."""
+    """How many jobs may wait, and how long."""
 
     finals: int = 64
-    """When so many finals wait, the next one is refused as busy; so it is with questions for turns."""
+    """With so many finals waiting the next one is refused; end-of-turn jobs have a limit of the same size."""
 
     drafts: int = 64
-    """When so many drafts wait, the oldest one is dropped."""
+    """With so many drafts waiting the oldest one is dropped."""
 
     recordings: int = 64
-    """When so many pieces of recordings wait, the next one is refused as busy."""
+    """With so many recording jobs waiting the next one is refused."""
 
-    draft_expires_after: float = 1.0
-    """Seconds a draft may wait before it is worth nothing."""
+    draft_expires_after_s: float = 1.0
+    """A draft that waited longer is dropped."""
 
-    recording_waits: float = 5.0
-    """Seconds after which a recording's piece stands with the drafts, so that it is never starved."""
+    recording_ages_after_s: float = 5.0
+    """A recording job that waited longer ranks with the drafts, so that it is never starved."""
 
-    batch: int = 1
-    """Jobs of one kind that run at once."""
+    max_batch: int = 1
+    """Jobs of one kind that run as one batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkQueue:
-    """Everything that waits, and whose turn it was last."""
+    """The waiting jobs, in order of arrival."""
 
     waiting: tuple[Job, ...] = ()
-    served: Mapping[Hashable, int] = field(default_factory=dict)
-    """Session -> the number of its job that ran last."""
+    requeued: Mapping[Hashable, tuple[int, int]] = field(default_factory=dict)
+    """Sessions that were served and have more jobs waiting -> `newest` and `served` at that time."""
 
-    turns: int = 0
+    newest: int = 0
+    """Number of the newest job ever admitted."""
+
+    served: int = 0
+    """Jobs that were started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    backlog: WorkQueue
+    queue: WorkQueue
     dropped: tuple[Job, ...] = ()
     """Drafts that a newer one replaced or that no longer fit."""
 
@@ -77,55 +86,63 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    backlog: WorkQueue
-    batch: tuple[Job, ...] = ()
+    queue: WorkQueue
+    """What still waits."""
+
+    jobs: tuple[Job, ...] = ()
     expired: tuple[Job, ...] = ()
+    """Drafts that waited too long."""
 
 
-def admit(backlog: WorkQueue, job: Job, limits: QueueLimits) -> Admission:
-    """The backlog with one more job: a session's newer draft takes the place of its older one."""
-    waiting = backlog.waiting
-    alike = [other for other in waiting if other.urgency is job.urgency]
-    if job.urgency is not Priority.DRAFT:
-        room = limits.finals if job.urgency < Priority.DRAFT else limits.recordings
-        if len(alike) >= room:
-            return Admission(backlog, refused=True)
-        return Admission(_with(backlog, (*waiting, job)))
-    older = tuple(other for other in alike if other.session == job.session)
-    if not older and len(alike) >= limits.drafts:
-        older = (alike[0],)
-    return Admission(_with(backlog, (*(other for other in waiting if other not in older), job)), older)
+def admit(queue: WorkQueue, job: Job, limits: QueueLimits) -> Admission:
+    """The queue with one more job. A newer draft replaces the waiting draft of its session."""
+    same_priority = [other for other in queue.waiting if other.priority is job.priority]
+    dropped: tuple[Job, ...] = ()
+    if job.priority is Priority.DRAFT:
+        dropped = tuple(other for other in same_priority if other.session == job.session)
+        if not dropped and len(same_priority) >= limits.drafts:
+            dropped = (same_priority[0],)
+    else:
+        limit = limits.recordings if job.priority is Priority.RECORDING else limits.finals
+        if len(same_priority) >= limit:
+            return Admission(queue, refused=True)
+    waiting = (*(other for other in queue.waiting if other not in dropped), job)
+    return Admission(_with(queue, waiting, newest=max(queue.newest, job.number)), dropped)
 
 
-def choose(backlog: WorkQueue, now: float, limits: QueueLimits) -> Batch:
-    """Who runs next, together with whom, and which drafts came too late."""
+def next_batch(queue: WorkQueue, now_s: float, limits: QueueLimits) -> Batch:
+    """The jobs to run now, and the drafts that expired meanwhile."""
     expired = tuple(
         job
-        for job in backlog.waiting
-        if job.urgency is Priority.DRAFT and now - job.arrived > limits.draft_expires_after
+        for job in queue.waiting
+        if job.priority is Priority.DRAFT and now_s - job.arrived_s > limits.draft_expires_after_s
     )
-    waiting = tuple(job for job in backlog.waiting if job not in expired)
+    waiting = tuple(job for job in queue.waiting if job not in expired)
     if not waiting:
-        return Batch(_with(backlog, ()), expired=expired)
+        return Batch(_with(queue, ()), expired=expired)
 
-    def place(job: Job) -> tuple[int, int, int]:
-        patient = job.urgency is Priority.RECORDING and now - job.arrived > limits.recording_waits
-        return (Priority.DRAFT if patient else job.urgency, backlog.served.get(job.session, -1), job.number)
+    def rank(job: Job) -> tuple[Priority, tuple[int, int], int]:
+        aged = job.priority is Priority.RECORDING and now_s - job.arrived_s > limits.recording_ages_after_s
+        # A requeued session stands right behind the job that was the newest when it was served.
+        place = max((job.number, 0), queue.requeued.get(job.session, (0, 0)))
+        return (Priority.DRAFT if aged else job.priority, place, job.number)
 
-    first = min(waiting, key=place)
-    alike = sorted((job for job in waiting if job.kind == first.kind and job.urgency is first.urgency), key=place)
-    batch = tuple(alike[: limits.batch])
-    still = tuple(job for job in waiting if job not in batch)
-    turns = backlog.turns + 1
-    # A session is remembered while anything waits, and forgotten with the last job.
-    served = {**backlog.served, **{job.session: turns for job in batch}} if still else {}
-    return Batch(WorkQueue(still, served, turns), batch, expired)
-
-
-def without(backlog: WorkQueue, job: Job) -> WorkQueue:
-    """The backlog after someone walked away."""
-    return _with(backlog, tuple(other for other in backlog.waiting if other != job))
+    first = min(waiting, key=rank)
+    same_kind = [job for job in waiting if job.kind == first.kind and job.priority is first.priority]
+    jobs = tuple(sorted(same_kind, key=rank)[: limits.max_batch])
+    left = tuple(job for job in waiting if job not in jobs)
+    places = {job.session: (queue.newest, queue.served + n) for n, job in enumerate(jobs, 1)}
+    served = replace(queue, requeued={**queue.requeued, **places}, served=queue.served + len(jobs))
+    return Batch(_with(served, left), jobs, expired)
 
 
-def _with(backlog: WorkQueue, waiting: tuple[Job, ...]) -> WorkQueue:
-    return WorkQueue(waiting, backlog.served, backlog.turns)
+def remove(queue: WorkQueue, job: Job) -> WorkQueue:
+    """The queue without a job whose caller was cancelled."""
+    return _with(queue, tuple(other for other in queue.waiting if other != job))
+
+
+def _with(queue: WorkQueue, waiting: tuple[Job, ...], newest: int | None = None) -> WorkQueue:
+    """Sessions without a waiting job are forgotten, which keeps no session's audio alive and changes no order."""
+    sessions = {job.session for job in waiting}
+    requeued = {session: place for session, place in queue.requeued.items() if session in sessions}
+    return replace(queue, waiting=waiting, requeued=requeued, newest=queue.newest if newest is None else newest)

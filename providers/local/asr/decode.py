@@ -1,4 +1,4 @@
-"""One pass of Whisper: encode, decode, and see where each word was."""
+"""One pass of Whisper over the features of an utterance: encode, decode, align words with the audio."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,76 +12,73 @@ from providers.local.asr.hallucination import DecodeEvidence, loop_start, restar
 from providers.local.asr.transformer.decoder import GreedyDecoder
 from providers.local.asr.transformer.speculation import DraftSpeculation
 from providers.local.asr.whisper_model import WhisperModel
-from providers.local.mel import HOP, Mel
+from providers.local.mel import FRAMES_PER_S, LogMel
 
-Encoded: TypeAlias = Any
-"""A CTranslate2 StorageView: what the encoder made of some sounds."""
+Memory: TypeAlias = Any
+"""A CTranslate2 StorageView with the encoder's output, (batch, T, d_model) in float32."""
 
-COLUMNS_A_SECOND = 16_000 // HOP
+_MAX_TOKENS = 224
+"""Tokens of a text, its prefix included. CTranslate2 never ends where the prefix alone is longer."""
 
-_ANSWER = 224
-"""Tokens an answer may have, its prefix included. CTranslate2 never ends where the prefix alone is longer."""
+_TOKENS_PER_S = 6
+_EXTRA_TOKENS = 12
+"""Limit of a text's tokens, by the length of its audio."""
 
-_TOKENS_A_SECOND = 6
-_AT_FIRST = 4
-"""Tokens a second in the first half of a pass; few people speak faster, and a loop is stopped there."""
+_CHECK_TOKENS_PER_S, _CHECK_EXTRA_TOKENS = 4, 8
+"""Tokens after which a greedy pass is checked for a loop, which costs as much as true words; few people speak faster."""
 
+_DRAFT_TOKENS_PER_S, _DRAFT_EXTRA_TOKENS = 3, 4
+_DRAFT_NEW_TOKENS = 10
+"""The same for a draft: without a prefix by the length of its audio, behind a prefix so many new tokens."""
 
-_OFTEN = 3
-_NEW = 10
-_MORE = 20
-"""Tokens a draft adds to words that are known, at first and at most more: the next draft goes on."""
+_DRAFT_MORE_TOKENS = 20
+"""Most tokens a draft adds after that check: the next draft continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """What to decode and how."""
+    """What to decode, and how."""
 
-    power: Mel
-    """Log-power columns of the sound, as MelFilters gives them."""
+    log_mel: LogMel
+    """(bands, frames), as MelFilters computes it."""
 
     language: str | None = None
-    """Two letters; None lets a model of many languages find out."""
+    """`de`; None lets a multilingual model detect it."""
 
-    said: str = ""
-    """Words already known to be said: decoding goes on behind them."""
+    prefix: str = ""
+    """Text that is known: decoding continues behind it."""
 
-    guess: str = ""
-    """Words that were probably said: where they were, decoding is faster, and where not, they change nothing."""
-
-    prompt: tuple[int, ...] = ()
-    """Tokens that came before, or names to expect."""
+    draft_text: str = ""
+    """Text that is likely (speculative decoding): where it is right, decoding is faster; else it changes nothing."""
 
     beam_size: int = 1
-    careful: bool = True
-    """Try again with more context where the text looks broken."""
+    allow_fallback: bool = True
+    """Decode again with more context where the text looks hallucinated; False for drafts."""
 
-    timed: bool = False
-    """Find when each word was said."""
+    word_timestamps: bool = False
 
     @property
-    def seconds(self) -> float:
-        return float(self.power.shape[1]) / COLUMNS_A_SECOND
+    def audio_s(self) -> float:
+        return float(self.log_mel.shape[1]) / FRAMES_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """An ask in the tokens of its language."""
+    """A request with the tokenizer of its language."""
 
-    ask: DecodeRequest
+    request: DecodeRequest
     tokenizer: Tokenizer
     prefix: tuple[int, ...]
 
     @property
-    def start(self) -> list[int]:
-        """The tokens before the answer."""
-        before = [self.tokenizer.sot_prev, *self.ask.prompt] if self.ask.prompt else []
-        return [*before, *self.tokenizer.sot_sequence, self.tokenizer.no_timestamps, *self.prefix]
+    def prompt(self) -> list[int]:
+        """The tokens before the first decoded one."""
+        return [*self.tokenizer.sot_sequence, self.tokenizer.no_timestamps, *self.prefix]
 
 
 @dataclass(frozen=True, slots=True)
 class DecodePass:
-    """What the decoder wrote, and how sure it was."""
+    """A decoded text, its prefix included."""
 
     tokens: tuple[int, ...]
     evidence: DecodeEvidence
@@ -89,152 +86,154 @@ class DecodePass:
 
 @dataclass(frozen=True, slots=True)
 class TimedWord:
-    """A word with its leading space, and when it was said: seconds into the sound."""
+    """A word with its leading space; `start_s` and `end_s` are seconds into the audio."""
 
     text: str
-    start: float
-    end: float
+    start_s: float
+    end_s: float
     probability: float
 
 
-def asked_in_its_language(model: WhisperModel, ask: DecodeRequest, encoded: Encoded) -> PreparedRequest:
-    """The ask, with the language found in the sound where it names none."""
-    language = ask.language
+def prepare(model: WhisperModel, request: DecodeRequest, memory: Memory) -> PreparedRequest:
+    """Tokenize the prefix; where the request names no language, detect it. Raises RequestRefused."""
+    language = request.language
     if language is None and model.multilingual:
-        best, _ = model.weights.detect_language(encoded)[0][0]
+        best, _ = model.weights.detect_language(memory)[0][0]
         language = best.strip("<|>")
     tokenizer = model.tokenizer(language)
-    prefix = tokenizer.encode(" " + ask.said.strip()) if ask.said.strip() else []
-    return PreparedRequest(ask, tokenizer, tuple(prefix[-_ANSWER // 2 :]))
+    prefix = tokenizer.encode(" " + request.prefix.strip()) if request.prefix.strip() else []
+    return PreparedRequest(request, tokenizer, tuple(prefix[-_MAX_TOKENS // 2 :]))
 
 
-def encode(model: WhisperModel, mels: Sequence[Mel]) -> Encoded:
-    features = np.ascontiguousarray(np.stack(mels))
+def encode(model: WhisperModel, features: Sequence[LogMel]) -> Memory:
+    """Encode a batch of features of one shape, (bands, frames) each."""
+    batch = np.ascontiguousarray(np.stack(features))
     if model.encoder is not None:
-        return ctranslate2.StorageView.from_array(model.encoder(features))
-    return model.weights.encode(ctranslate2.StorageView.from_array(features))
+        return ctranslate2.StorageView.from_array(model.encoder(batch))
+    return model.weights.encode(ctranslate2.StorageView.from_array(batch))
 
 
-def rows(model: WhisperModel, encoded: Encoded) -> list[Encoded]:
-    """Each sound's own part of what was encoded together."""
-    here = encoded.to_device(ctranslate2.Device.cpu) if model.device == "cuda" else encoded
-    together = np.array(here)
-    return [ctranslate2.StorageView.from_array(np.ascontiguousarray(row[None])) for row in together]
+def split_batch(model: WhisperModel, memory: Memory) -> list[Memory]:
+    """The encoder's output of each item of a batch, as a batch of one."""
+    on_cpu = memory.to_device(ctranslate2.Device.cpu) if model.device == "cuda" else memory
+    rows = np.array(on_cpu)
+    return [ctranslate2.StorageView.from_array(np.ascontiguousarray(row[None])) for row in rows]
 
 
-def generate(model: WhisperModel, encoded: Encoded, asked: Sequence[PreparedRequest]) -> list[DecodePass]:
-    """Decode as many tokens as the sound can hold; a greedy pass over one sound stops early in a loop."""
-    seconds = max(one.ask.seconds for one in asked)
-    prefix = max(len(one.prefix) for one in asked)
-    budget = min(_ANSWER - prefix, int(12 + seconds * _TOKENS_A_SECOND))
-    greedy = len(asked) == 1 and asked[0].ask.beam_size == 1
-    hasty = not any(one.ask.careful for one in asked)
-    first = min(budget, _at_first(seconds, hasty=hasty, known=prefix > 0)) if greedy else budget
-    if hasty:
-        budget = min(budget, first + _MORE)
-    write = _writer(model, encoded, asked[0]) if greedy and model.decoder else _ctranslate2(model, encoded, asked)
-    passes = write(prefix + first)
-    if first < budget and _goes_on(passes[0], prefix + first, hasty=hasty):
-        passes = write(prefix + budget)
+def generate(model: WhisperModel, memory: Memory, prepared: Sequence[PreparedRequest]) -> list[DecodePass]:
+    """Decode at most as many tokens as the audio can hold; a greedy pass over one item stops early in a loop."""
+    audio_s = max(one.request.audio_s for one in prepared)
+    prefix = max(len(one.prefix) for one in prepared)
+    limit = min(_MAX_TOKENS - prefix, int(_EXTRA_TOKENS + audio_s * _TOKENS_PER_S))
+    is_greedy = len(prepared) == 1 and prepared[0].request.beam_size == 1
+    is_draft = not any(one.request.allow_fallback for one in prepared)
+    check = min(limit, _check_after(audio_s, is_draft=is_draft, has_prefix=prefix > 0)) if is_greedy else limit
+    if is_draft:
+        limit = min(limit, check + _DRAFT_MORE_TOKENS)
+    if is_greedy and model.decoder is not None:
+        decode = _onnx_decoder(model, memory, prepared[0])
+    else:
+        decode = _ctranslate2_decoder(model, memory, prepared)
+    passes = decode(prefix + check)
+    if check < limit and _should_continue(passes[0], prefix + check, is_draft=is_draft):
+        passes = decode(prefix + limit)
     return passes
 
 
-def _at_first(seconds: float, *, hasty: bool, known: bool) -> int:
-    """Tokens after which a greedy pass is looked at, because a loop costs as much as true words."""
-    if hasty:
-        return _NEW if known else int(4 + seconds * _OFTEN)
-    return int(8 + seconds * _AT_FIRST)
+def _check_after(audio_s: float, *, is_draft: bool, has_prefix: bool) -> int:
+    if is_draft:
+        return _DRAFT_NEW_TOKENS if has_prefix else int(_DRAFT_EXTRA_TOKENS + audio_s * _DRAFT_TOKENS_PER_S)
+    return int(_CHECK_EXTRA_TOKENS + audio_s * _CHECK_TOKENS_PER_S)
 
 
-def _goes_on(heard: DecodePass, limit: int, *, hasty: bool) -> bool:
-    words = heard.evidence.text.split()
-    looped = loop_start(words) is not None or (hasty and restarts_at(words) is not None)
-    return len(heard.tokens) >= limit and not looped
+def _should_continue(decoded: DecodePass, tokens: int, *, is_draft: bool) -> bool:
+    words = decoded.evidence.text.split()
+    is_loop = loop_start(words) is not None or (is_draft and restarts_at(words) is not None)
+    return len(decoded.tokens) >= tokens and not is_loop
 
 
-_Write: TypeAlias = Callable[[int], list[DecodePass]]
-"""Writes until the texts have so many tokens, their prefixes included; asked again, it goes on."""
+_Decode: TypeAlias = Callable[[int], list[DecodePass]]
+"""Decodes until the texts have so many tokens, their prefixes included; called again, it continues."""
 
 
-def _writer(model: WhisperModel, encoded: Encoded, asked: PreparedRequest) -> _Write:
-    """The decoder that may be given a guess."""
+def _onnx_decoder(model: WhisperModel, memory: Memory, prepared: PreparedRequest) -> _Decode:
+    """Greedy decoding on onnxruntime, with the request's draft text verified."""
     assert model.decoder is not None
-    tokenizer, start = asked.tokenizer, asked.start
-    guess = DraftSpeculation(tokenizer.encode(" " + asked.ask.guess.strip()) if asked.ask.guess.strip() else ())
-    guess.learn(asked.prefix, 0)
+    tokenizer, prompt, draft = prepared.tokenizer, prepared.prompt, prepared.request.draft_text.strip()
+    speculation = DraftSpeculation(tokenizer.encode(" " + draft) if draft else ())
+    speculation.accept(prepared.prefix, 0)
     text = GreedyDecoder(
         model.decoder,
-        model.decoder.listen(np.array(encoded)),
-        start,
-        prefix=len(asked.prefix),
-        end=tokenizer.eot,
-        silence=(start.index(tokenizer.sot), tokenizer.no_speech),
-        guess=guess,
+        model.decoder.cross_attention_kv(np.array(memory)),
+        prompt,
+        prefix_length=len(prepared.prefix),
+        end_token=tokenizer.eot,
+        no_speech=(prompt.index(tokenizer.sot), tokenizer.no_speech),
+        speculation=speculation,
     )
 
-    def write(tokens: int) -> list[DecodePass]:
-        text.write(tokens)
-        return [_pass(asked, text.tokens, text.log_probability, text.no_speech, tokens)]
+    def decode(max_tokens: int) -> list[DecodePass]:
+        text.decode(max_tokens)
+        return [_pass(prepared, text.tokens, text.avg_logprob, text.no_speech_prob, max_tokens)]
 
-    return write
+    return decode
 
 
-def _ctranslate2(model: WhisperModel, encoded: Encoded, asked: Sequence[PreparedRequest]) -> _Write:
-    beam = max(one.ask.beam_size for one in asked)
-    begun = list(asked)
+def _ctranslate2_decoder(model: WhisperModel, memory: Memory, prepared: Sequence[PreparedRequest]) -> _Decode:
+    beam_size = max(one.request.beam_size for one in prepared)
+    continued = list(prepared)
 
-    def write(tokens: int) -> list[DecodePass]:
-        # Doubled, because CTranslate2 gives the answer half of max_length and the prompt the other half.
+    def decode(max_tokens: int) -> list[DecodePass]:
+        # Doubled, because CTranslate2 gives the text half of max_length and the prompt the other half.
         results = model.weights.generate(
-            encoded,
-            [one.start for one in begun],
-            beam_size=beam,
-            max_length=2 * min(_ANSWER, tokens),
+            memory,
+            [one.prompt for one in continued],
+            beam_size=beam_size,
+            max_length=2 * min(_MAX_TOKENS, max_tokens),
             return_scores=True,
             return_no_speech_prob=True,
         )
-        passes = [
-            _pass(
-                one,
-                tuple(found := result.sequences_ids[0]),
-                result.scores[0] if found else 0.0,
-                result.no_speech_prob,
-                tokens,
-            )
-            for one, result in zip(begun, results, strict=True)
-        ]
-        # The tokens so far are the prefix of the rest: nothing is decoded twice.
-        begun[:] = [replace(one, prefix=heard.tokens) for one, heard in zip(begun, passes, strict=True)]
+        passes = []
+        for one, result in zip(continued, results, strict=True):
+            tokens = tuple(result.sequences_ids[0])
+            avg_logprob = result.scores[0] if tokens else 0.0
+            passes.append(_pass(one, tokens, avg_logprob, result.no_speech_prob, max_tokens))
+        # The tokens so far are the prefix of the next call: nothing is decoded twice.
+        continued[:] = [replace(one, prefix=decoded.tokens) for one, decoded in zip(continued, passes, strict=True)]
         return passes
 
-    return write
+    return decode
 
 
-def _pass(asked: PreparedRequest, tokens: tuple[int, ...], sure: float, no_speech: float, most: int) -> DecodePass:
-    ran_on = asked.ask.careful and len(tokens) >= min(_ANSWER, most)
-    text = asked.tokenizer.decode(list(tokens)).strip()
-    return DecodePass(tokens, DecodeEvidence(text, asked.ask.seconds, sure, no_speech, ran_on))
+def _pass(
+    prepared: PreparedRequest, tokens: tuple[int, ...], avg_logprob: float, no_speech_prob: float, max_tokens: int
+) -> DecodePass:
+    request = prepared.request
+    hit_limit = request.allow_fallback and len(tokens) >= min(_MAX_TOKENS, max_tokens)
+    text = prepared.tokenizer.decode(list(tokens)).strip()
+    return DecodePass(tokens, DecodeEvidence(text, request.audio_s, avg_logprob, no_speech_prob, hit_limit))
 
 
 def align(
-    model: WhisperModel, asked: PreparedRequest, encoded: Encoded, tokens: Sequence[int]
+    model: WhisperModel, prepared: PreparedRequest, memory: Memory, tokens: Sequence[int]
 ) -> tuple[TimedWord, ...]:
-    """When each word was said, from where the decoder looked while it wrote it."""
-    text = [token for token in tokens if token < asked.tokenizer.eot]
+    """When each word was spoken, by dynamic time warping of cross-attention (as `word_timestamps` in openai/whisper)."""
+    text = [token for token in tokens if token < prepared.tokenizer.eot]
     if not text:
         return ()
-    found = model.weights.align(encoded, asked.tokenizer.sot_sequence, [text], asked.ask.power.shape[1])[0]
-    pieces, piece_tokens = asked.tokenizer.split_to_word_tokens([*text, asked.tokenizer.eot])
+    frames = prepared.request.log_mel.shape[1]
+    alignment = model.weights.align(memory, prepared.tokenizer.sot_sequence, [text], frames)[0]
+    pieces, piece_tokens = prepared.tokenizer.split_to_word_tokens([*text, prepared.tokenizer.eot])
     edges = np.concatenate(([0], np.cumsum([len(one) for one in piece_tokens[:-1]])))
-    steps = np.array(found.alignments)
-    times = steps[np.concatenate(([True], np.diff(steps[:, 0]) > 0)), 1] * (2 / COLUMNS_A_SECOND)
+    steps = np.array(alignment.alignments)
+    times = steps[np.concatenate(([True], np.diff(steps[:, 0]) > 0)), 1] * (2 / FRAMES_PER_S)
     words: list[TimedWord] = []
     for piece, first, last in zip(pieces, edges[:-1], edges[1:], strict=False):
         start, end = (float(times[min(edge, len(times) - 1)]) for edge in (first, last))
         if words and not piece.startswith(" "):
             before = words[-1]
-            end = end if any(sign.isalnum() for sign in piece) else before.end
-            words[-1] = TimedWord(before.text + piece, before.start, end, before.probability)
+            end = end if any(sign.isalnum() for sign in piece) else before.end_s
+            words[-1] = TimedWord(before.text + piece, before.start_s, end, before.probability)
         else:
-            words.append(TimedWord(piece, start, end, float(np.mean(found.text_token_probs[first:last]))))
+            words.append(TimedWord(piece, start, end, float(np.mean(alignment.text_token_probs[first:last]))))
     return tuple(words)

@@ -1,79 +1,87 @@
-"""One session's drafts: what is stable is not decoded again, what is old is not even looked at."""
+"""The drafts of one utterance: a window over its newest audio, decoded behind its stable words. Pure.
+
+Stable words are the decoder's prefix and are not decoded again; audio that is seconds old leaves the window and is not
+even encoded again.
+"""
 
 from dataclasses import dataclass, replace
 
 from app.domain.transcript import join
-from providers.local.asr.decode import COLUMNS_A_SECOND, DecodeRequest
+from providers.local.asr.decode import DecodeRequest
 from providers.local.asr.fallback import DecodeResult
 from providers.local.asr.hallucination import Verdict
-from providers.local.mel import GrowingMel
+from providers.local.mel import FRAMES_PER_S, GrowingMel
 
-_WINDOW = 3 * COLUMNS_A_SECOND
-"""Columns from which the window moves on: what the encoder is given costs by the second."""
+_WINDOW = 3 * FRAMES_PER_S
+"""Frames from which the window moves over stable words: the encoder's cost grows with the window."""
 
-_FORCED = 10 * COLUMNS_A_SECOND
-"""Columns from which it moves on even over words that are not stable."""
+_FORCED = 10 * FRAMES_PER_S
+"""Frames from which it moves over words that are not stable as well."""
 
-_KEPT = 3 * COLUMNS_A_SECOND // 2
-"""Columns that stay in the window when it moves."""
+_KEPT = 3 * FRAMES_PER_S // 2
+"""Frames that stay in the window when it moves."""
 
 _LEAD = 10
-"""Columns kept before the first word of the window."""
+"""Frames kept before the first word of the window."""
 
 
 @dataclass(frozen=True, slots=True)
 class DraftState:
-    """What is known of the utterance that one session is speaking."""
+    """What the drafts of one utterance have found so far."""
 
     mel: GrowingMel
-    begins: int = 0
-    """The column at which the window begins."""
+    window_start: int = 0
+    """The frame at which the window begins."""
 
-    before: tuple[str, ...] = ()
-    """The words said before the window."""
+    words_before: tuple[str, ...] = ()
+    """The words spoken before the window."""
 
-    newest: str = ""
-    """The whole utterance as the newest pass heard it: what the next one will probably hear."""
+    text: str = ""
+    """The whole utterance in the newest draft: what the next pass will probably decode."""
 
-    voiced: bool = False
-    """Someone was heard to speak."""
+    has_speech: bool = False
+    """Speech was detected in the utterance."""
 
-    def hear(self, pcm: bytes, stable: str) -> "DraftState":
-        """The same utterance with more sound, or a new one."""
-        known = self if pcm.startswith(self.mel.pcm) else DraftState(self.mel)
-        known = replace(known, mel=self.mel.hear(pcm))
-        columns = known.mel.power.shape[1]
-        if columns - known.begins <= _FORCED + _WINDOW:
-            return known
-        # So much at once fits no window: what was agreed on stands for all but the end of it.
-        return replace(known, begins=columns - _WINDOW, before=tuple(stable.split()))
+    def update(self, pcm: bytes, stable: str) -> "DraftState":
+        """With all of the utterance's audio so far; a new state where `pcm` belongs to another utterance."""
+        state = self if pcm.startswith(self.mel.pcm) else DraftState(self.mel)
+        state = replace(state, mel=self.mel.update(pcm))
+        frames = state.mel.log_mel.shape[1]
+        if frames - state.window_start <= _FORCED + _WINDOW:
+            return state
+        # So much new audio fits no window: the stable words stand for all but the end of it.
+        return replace(state, window_start=frames - _WINDOW, words_before=tuple(stable.split()))
 
-    def ask(self, stable: str, language: str | None) -> DecodeRequest:
+    def request(self, stable: str, language: str | None) -> DecodeRequest:
         """What to decode: the window, behind the stable words that lie in it."""
-        power = self.mel.power[:, self.begins :]
-        said, guess = (" ".join(text.split()[len(self.before) :]) for text in (stable, self.newest))
-        return DecodeRequest(power, language, said, guess, careful=False, timed=power.shape[1] > _WINDOW)
+        log_mel = self.mel.log_mel[:, self.window_start :]
+        prefix, draft_text = (" ".join(text.split()[len(self.words_before) :]) for text in (stable, self.text))
+        word_timestamps = log_mel.shape[1] > _WINDOW
+        return DecodeRequest(
+            log_mel, language, prefix, draft_text, allow_fallback=False, word_timestamps=word_timestamps
+        )
 
-    def text(self, heard: DecodeResult, stable: str) -> str | None:
-        """The whole utterance so far; None after a broken pass."""
-        if heard.verdict is Verdict.BROKEN:
+    def whole_text(self, decoded: DecodeResult, stable: str) -> str | None:
+        """The text of the whole utterance so far; None after a broken pass."""
+        if decoded.verdict is Verdict.BROKEN:
             return None
-        return join((*self.before, heard.text)) or stable
+        return join((*self.words_before, decoded.text)) or stable
 
-    def move(self, heard: DecodeResult, stable: str) -> "DraftState":
-        """The window after this pass: it leaves behind the stable words that are some seconds old."""
-        columns = self.mel.power.shape[1] - self.begins
-        if not heard.words or columns <= _WINDOW:
+    def move_window(self, decoded: DecodeResult, stable: str) -> "DraftState":
+        """After a pass: the window leaves behind the stable words that are more than `_KEPT` frames old."""
+        frames = self.mel.log_mel.shape[1] - self.window_start
+        if not decoded.words or frames <= _WINDOW:
             return self
-        settled = len(heard.words) - 1 if columns > _FORCED else len(stable.split()) - len(self.before) - 1
+        stable_words = len(stable.split()) - len(self.words_before)
+        movable = (len(decoded.words) if frames > _FORCED else stable_words) - 1
         old = [
             n
-            for n, word in enumerate(heard.words[: max(0, settled)])
-            if n > 0 and word.start * COLUMNS_A_SECOND <= columns - _KEPT
+            for n, word in enumerate(decoded.words[: max(0, movable)])
+            if n > 0 and word.start_s * FRAMES_PER_S <= frames - _KEPT
         ]
         if not old:
             return self
         cut = old[-1]
-        begins = self.begins + max(0, int(heard.words[cut].start * COLUMNS_A_SECOND) - _LEAD)
-        left = tuple(word.text.strip() for word in heard.words[:cut])
-        return replace(self, begins=begins, before=(*self.before, *left))
+        window_start = self.window_start + max(0, int(decoded.words[cut].start_s * FRAMES_PER_S) - _LEAD)
+        left = tuple(word.text.strip() for word in decoded.words[:cut])
+        return replace(self, window_start=window_start, words_before=(*self.words_before, *left))

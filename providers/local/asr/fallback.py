@@ -1,126 +1,133 @@
-"""Sound to words: a fast pass, and more context only where the fast one went wrong."""
+"""Decode with fallback: a pass with short context, repaired or repeated with more where its text looks hallucinated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
-from providers.local.asr.context_schedule import DRAFT_MARGIN, MARGIN, context_schedule
+from providers.local.asr.context_schedule import DRAFT_MARGIN, FINAL_MARGIN, context_schedule
 from providers.local.asr.decode import (
     DecodePass,
     DecodeRequest,
-    Encoded,
+    Memory,
     PreparedRequest,
     TimedWord,
     align,
-    asked_in_its_language,
     encode,
     generate,
-    rows,
+    prepare,
+    split_batch,
 )
 from providers.local.asr.hallucination import (
     Verdict,
+    assess,
     has_zero_duration,
-    judge,
     loop_start,
     restarts_at,
     truncate_repetition,
 )
 from providers.local.asr.whisper_model import WhisperModel
-from providers.local.mel import scaled
+from providers.local.mel import encoder_features
+
+_AMBIGUOUS_WORDS = 4
+"""Fewer words than these, said twice, may be a loop or true speech."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeResult:
-    """What one stretch of sound was taken for."""
+    """The text of one request."""
 
     text: str = ""
-    log_probability: float = 0.0
+    avg_logprob: float = 0.0
+    """Mean log-probability per token."""
+
     verdict: Verdict = Verdict.SILENCE
     words: tuple[TimedWord, ...] = ()
+    """Where the request asked for timestamps, or they were needed to judge a repetition."""
+
     passes: int = 0
-    """Times the encoder ran."""
+    """How often the encoder ran."""
 
     language: str | None = None
 
     @property
     def confidence(self) -> float:
-        return exp(min(0.0, self.log_probability))
+        """0 to 1."""
+        return exp(min(0.0, self.avg_logprob))
 
 
-def decode(model: WhisperModel, asks: Sequence[DecodeRequest]) -> list[DecodeResult]:
-    """Answer all asks; several share their first pass and climb on alone."""
-    frames = max(_ladder(ask)[0] for ask in asks)
-    encoded = encode(model, [scaled(ask.power, frames) for ask in asks])
-    parts = [encoded] if len(asks) == 1 else rows(model, encoded)
-    asked = [asked_in_its_language(model, ask, part) for ask, part in zip(asks, parts, strict=True)]
-    if len({len(one.start) for one in asked}) == 1:
-        first = generate(model, encoded, asked)
+def decode(model: WhisperModel, requests: Sequence[DecodeRequest]) -> list[DecodeResult]:
+    """Decode all requests: their first pass together, passes with more context one by one. Raises RequestRefused."""
+    frames = max(_schedule(request)[0] for request in requests)
+    memory = encode(model, [encoder_features(request.log_mel, frames) for request in requests])
+    parts = [memory] if len(requests) == 1 else split_batch(model, memory)
+    prepared = [prepare(model, request, part) for request, part in zip(requests, parts, strict=True)]
+    if len({len(one.prompt) for one in prepared}) == 1:
+        first = generate(model, memory, prepared)
     else:
-        # A batch wants prompts of one length: where they differ only the encoder was shared.
-        first = [generate(model, part, [one])[0] for part, one in zip(parts, asked, strict=True)]
+        # A batch needs prompts of one length: where they differ only the encoder's pass is shared.
+        first = [generate(model, part, [one])[0] for part, one in zip(parts, prepared, strict=True)]
     return [
         decode_with_fallback(
-            model, one, part, heard, (frames, *(wider for wider in _ladder(one.ask) if wider > frames))
+            model, one, part, decoded, (frames, *(wider for wider in _schedule(one.request) if wider > frames))
         )
-        for one, part, heard in zip(asked, parts, first, strict=True)
+        for one, part, decoded in zip(prepared, parts, first, strict=True)
     ]
 
 
-def _ladder(ask: DecodeRequest) -> tuple[int, ...]:
-    return context_schedule(ask.power.shape[1], MARGIN if ask.careful else DRAFT_MARGIN)
+def _schedule(request: DecodeRequest) -> tuple[int, ...]:
+    return context_schedule(request.log_mel.shape[1], FINAL_MARGIN if request.allow_fallback else DRAFT_MARGIN)
 
 
 def decode_with_fallback(
-    model: WhisperModel, asked: PreparedRequest, encoded: Encoded, first: DecodePass, contexts: Sequence[int]
+    model: WhisperModel, prepared: PreparedRequest, memory: Memory, first: DecodePass, contexts: Sequence[int]
 ) -> DecodeResult:
-    """Believe the pass made in the first of these contexts, or mend it, or climb to the next."""
-    best = _mended(model, asked, encoded, first)
+    """Accept the pass decoded with the first of `contexts` (in frames), repair it, or decode with the next one."""
+    best = _repair(model, prepared, memory, first)
     passes = 1
-    plain = replace(asked, prefix=(), ask=replace(asked.ask, prompt=()))
-    if asked.ask.careful and asked.ask.prompt and best.verdict is not Verdict.SANE:
-        # A prompt can lead a small model astray; the sound alone may say more.
-        best = _mended(model, plain, encoded, generate(model, encoded, [plain])[0])
-    for wider in contexts[1:] if asked.ask.careful else ():
-        if best.verdict in (Verdict.SANE, Verdict.SILENCE):
+    without_prefix = replace(prepared, prefix=())
+    for frames in contexts[1:] if prepared.request.allow_fallback else ():
+        if best.verdict in (Verdict.OK, Verdict.SILENCE):
             break
-        encoded = encode(model, [scaled(asked.ask.power, wider)])
-        tried = _mended(model, plain, encoded, generate(model, encoded, [plain])[0])
+        memory = encode(model, [encoder_features(prepared.request.log_mel, frames)])
+        retried = _repair(model, without_prefix, memory, generate(model, memory, [without_prefix])[0])
         passes += 1
-        better = tried.log_probability > best.log_probability or best.verdict is Verdict.LOOP
-        if tried.verdict in (Verdict.SANE, Verdict.SILENCE) or better:
-            best = tried
+        is_better = retried.avg_logprob > best.avg_logprob or best.verdict is Verdict.LOOP
+        if retried.verdict in (Verdict.OK, Verdict.SILENCE) or is_better:
+            best = retried
     if best.verdict in (Verdict.LOOP, Verdict.BROKEN):
-        text = truncate_repetition(best.text, asked.ask.seconds)
+        text = truncate_repetition(best.text, prepared.request.audio_s)
         best = replace(best, text=text, words=best.words[: len(text.split())])
-    return replace(best, passes=passes, language=asked.tokenizer.language_code)
+    return replace(best, passes=passes, language=prepared.tokenizer.language_code)
 
 
-def _mended(model: WhisperModel, asked: PreparedRequest, encoded: Encoded, heard: DecodePass) -> DecodeResult:
-    """The pass as words; a loop that takes no time is cut off."""
-    evidence = heard.evidence
-    verdict = judge(evidence)
+def _repair(model: WhisperModel, prepared: PreparedRequest, memory: Memory, decoded: DecodePass) -> DecodeResult:
+    """The text of a pass, without a repetition that was not spoken."""
+    evidence, request = decoded.evidence, prepared.request
+    verdict = assess(evidence)
     if verdict is Verdict.LOOP:
-        return _without_loop(model, asked, encoded, heard)
+        return _without_loop(model, prepared, memory, decoded)
     if verdict is Verdict.SILENCE:
-        return DecodeResult("", evidence.log_probability, verdict)
-    words = align(model, asked, encoded, heard.tokens) if asked.ask.timed else ()
-    spoken = evidence.text.split()
-    if not asked.ask.careful and (cut := restarts_at(spoken)) is not None:
-        return DecodeResult(" ".join(spoken[:cut]), evidence.log_probability, verdict, words[:cut])
-    return DecodeResult(evidence.text, evidence.log_probability, verdict, words)
+        return DecodeResult("", evidence.avg_logprob, verdict)
+    words = align(model, prepared, memory, decoded.tokens) if request.word_timestamps else ()
+    text = evidence.text.split()
+    if not request.allow_fallback and (cut := restarts_at(text)) is not None:
+        return DecodeResult(" ".join(text[:cut]), evidence.avg_logprob, verdict, words[:cut])
+    return DecodeResult(evidence.text, evidence.avg_logprob, verdict, words)
 
 
-def _without_loop(model: WhisperModel, asked: PreparedRequest, encoded: Encoded, heard: DecodePass) -> DecodeResult:
-    """What stands before the loop, if the loop was not truly said."""
-    spoken = heard.evidence.text.split()
-    cut = loop_start(spoken)
+def _without_loop(model: WhisperModel, prepared: PreparedRequest, memory: Memory, decoded: DecodePass) -> DecodeResult:
+    """The text before its repetition, unless the repetition has a duration of its own and was spoken."""
+    evidence, request = decoded.evidence, prepared.request
+    text = evidence.text.split()
+    cut = loop_start(text)
     assert cut is not None
-    words = align(model, asked, encoded, heard.tokens) if asked.ask.careful or asked.ask.timed else ()
-    sure = heard.evidence.log_probability
-    if asked.ask.careful:
-        placed = len(words) == len(spoken)
-        if not placed or not has_zero_duration([word.start for word in words], words[-1].end, cut):
-            # A whole clause with time of its own was said twice; of one or two words nobody can tell.
-            doubtful = cut < 4 or not placed or heard.evidence.ran_on
-            return DecodeResult(heard.evidence.text, sure, Verdict.LOOP if doubtful else Verdict.SANE, words)
-    return DecodeResult(" ".join(spoken[:cut]), sure, Verdict.SANE, words[:cut])
+    aligned = request.allow_fallback or request.word_timestamps
+    words = align(model, prepared, memory, decoded.tokens) if aligned else ()
+    if request.allow_fallback:
+        is_aligned = len(words) == len(text)
+        if not is_aligned or not has_zero_duration([word.start_s for word in words], words[-1].end_s, cut):
+            # A whole clause with a duration of its own was said twice; of a few words nobody can tell.
+            is_doubtful = cut < _AMBIGUOUS_WORDS or not is_aligned or evidence.hit_token_limit
+            verdict = Verdict.LOOP if is_doubtful else Verdict.OK
+            return DecodeResult(evidence.text, evidence.avg_logprob, verdict, words)
+    return DecodeResult(" ".join(text[:cut]), evidence.avg_logprob, Verdict.OK, words[:cut])

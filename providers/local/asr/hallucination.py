@@ -1,4 +1,9 @@
-"""Whether what the decoder wrote can have been said."""
+"""Whether a decoded text can have been spoken, or is one of Whisper's hallucinations. Pure.
+
+The thresholds of log-probability, compression and no-speech probability are Whisper's own (`transcribe()` in
+openai/whisper, section 4.5 of Radford et al. 2022); repetition and word rate are checked besides, because an encoder
+context shorter than thirty seconds makes the decoder repeat itself.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,66 +15,68 @@ from app.domain.transcript import same_word
 
 
 class Verdict(StrEnum):
-    SANE = "sane"
+    OK = "ok"
     LOOP = "loop"
-    """The text runs on by repeating itself; what stands before the loop may be right."""
+    """The text ends in a repetition of itself; what stands before the repetition may be right."""
 
     BROKEN = "broken"
+    """Improbable, too long for its audio, or cut off by the token limit."""
+
     SILENCE = "silence"
-    """Nothing was said."""
+    """Nobody speaks."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeEvidence:
-    """What is known of one decoded text."""
+    """One decoded text, and what is known about it."""
 
     text: str
-    seconds: float
-    """How long the sound was."""
+    audio_s: float
+    avg_logprob: float
+    """Mean log-probability per token."""
 
-    log_probability: float
-    """Mean per token."""
-
-    no_speech: float
-    """Whisper's own probability that nobody spoke."""
-
-    ran_on: bool = False
-    """The decoder was stopped by the limit of tokens and had not come to an end."""
+    no_speech_prob: float
+    hit_token_limit: bool = False
+    """The decoder was stopped before the end of the text."""
 
 
-_UNLIKELY = -1.0
-_SQUEEZED = 2.4
-_WORDS_A_SECOND = 7.0
-_NOBODY = 0.6
-_LETTERS_A_SECOND = 25
-"""More than anyone says; fast talk has twenty."""
+_MIN_AVG_LOGPROB = -1.0
+_MAX_COMPRESSION_RATIO = 2.4
+_MAX_NO_SPEECH_PROB = 0.6
+_MAX_WORDS_PER_S = 7.0
+_EXTRA_WORDS = 3
+_MAX_CHARACTERS_PER_S = 25
+"""Fast speech has twenty."""
+
+_MIN_REPEATED_WORDS = 3
+_CLAUSE_WORDS = 4
 
 
-def judge(evidence: DecodeEvidence) -> Verdict:
-    """Repetition, runaway length, low probability, text where nobody spoke."""
+def assess(evidence: DecodeEvidence) -> Verdict:
+    """Checks repetition, length, probability, and text where nobody speaks."""
     words = evidence.text.split()
     if not words:
-        return Verdict.SILENCE if not evidence.ran_on else Verdict.BROKEN
-    if evidence.no_speech > _NOBODY and evidence.log_probability < _UNLIKELY:
+        return Verdict.BROKEN if evidence.hit_token_limit else Verdict.SILENCE
+    if evidence.no_speech_prob > _MAX_NO_SPEECH_PROB and evidence.avg_logprob < _MIN_AVG_LOGPROB:
         return Verdict.SILENCE
     if loop_start(words) is not None:
         return Verdict.LOOP
-    spoken = evidence.text.encode()
+    text = evidence.text.encode()
     if (
-        evidence.ran_on
-        or evidence.log_probability < _UNLIKELY
-        or len(words) > 3 + _WORDS_A_SECOND * evidence.seconds
-        or len(spoken) > _SQUEEZED * len(compress(spoken))
+        evidence.hit_token_limit
+        or evidence.avg_logprob < _MIN_AVG_LOGPROB
+        or len(words) > _EXTRA_WORDS + _MAX_WORDS_PER_S * evidence.audio_s
+        or len(text) > _MAX_COMPRESSION_RATIO * len(compress(text))
     ):
         return Verdict.BROKEN
-    return Verdict.SANE
+    return Verdict.OK
 
 
 def loop_start(words: Sequence[str]) -> int | None:
-    """Where the second copy begins, if the words end in a repetition; None if they do not.
+    """Index of the second copy, if the words end in a repetition; None if they do not.
 
-    Four words or more count as soon as three of them, or half, are said again; fewer
-    when they come three times, or twice and nothing else was said.
+    A period of four words or more counts as soon as three of them, or half, are repeated; a shorter one when it comes
+    three times, or twice and there is nothing else.
     """
     count = len(words)
     for period in range(1, count):
@@ -77,15 +84,17 @@ def loop_start(words: Sequence[str]) -> int | None:
             1
             for _ in takewhile(lambda i: same_word(words[i], words[i - period]), range(count - 1, period - 1, -1))  # noqa: B023 because it is consumed at once
         )
-        first = count - copied
-        enough = max(3, period // 2) if period >= 4 else (period if copied + period == count else 2 * period)
+        if period >= _CLAUSE_WORDS:
+            enough = max(_MIN_REPEATED_WORDS, period // 2)
+        else:
+            enough = period if copied + period == count else 2 * period
         if copied >= enough:
-            return first
+            return count - copied
     return None
 
 
 def restarts_at(words: Sequence[str]) -> int | None:
-    """Where the text begins to say its own beginning again, as a loop does; two words are enough."""
+    """Index where the text begins to repeat its own beginning, as a loop does; two words are enough."""
     for copied in range(2, len(words) - 3):
         first = len(words) - copied
         if all(same_word(one, other) for one, other in zip(words, words[first:], strict=False)):
@@ -93,23 +102,23 @@ def restarts_at(words: Sequence[str]) -> int | None:
     return None
 
 
-def has_zero_duration(starts: Sequence[float], end: float, cut: int) -> bool:
-    """True where the words from `cut` on take no time of their own: they were never said.
+def has_zero_duration(starts_s: Sequence[float], end_s: float, cut: int) -> bool:
+    """Whether the words from index `cut` on take hardly any time, so that they were never spoken.
 
-    `starts` are seconds; `end` is where the last word ends.
+    `starts_s` are the words' starts, `end_s` is the end of the last word: seconds into the audio.
     """
-    before = (starts[cut] - starts[0]) / max(1, cut)
-    after = (end - starts[cut]) / max(1, len(starts) - cut)
+    before = (starts_s[cut] - starts_s[0]) / max(1, cut)
+    after = (end_s - starts_s[cut]) / max(1, len(starts_s) - cut)
     return after < before / 3
 
 
-def truncate_repetition(text: str, seconds: float) -> str:
-    """The text up to where it begins to repeat itself, if nobody can say the whole of it in so many seconds.
+def truncate_repetition(text: str, audio_s: float) -> str:
+    """The text up to its repetition, if nobody can say the whole of it in `audio_s` seconds; else all of it.
 
-    The last word may have been broken off in the middle of the loop.
+    The last word may have been cut off in the middle of the repetition.
     """
     words = text.split()
-    if len(text) > _LETTERS_A_SECOND * seconds:
+    if len(text) > _MAX_CHARACTERS_PER_S * audio_s:
         for whole in (words, words[:-1]):
             if (cut := loop_start(whole)) is not None:
                 return " ".join(whole[:cut])

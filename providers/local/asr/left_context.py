@@ -1,28 +1,30 @@
-"""What a session said just before, heard again in front of what it says now.
+"""Left context of an utterance: the audio and text of the utterances that its session spoke just before. Pure.
 
-A pause ends an utterance sooner than a sentence, and half a sentence is hard to understand alone.
+A pause ends an utterance sooner than a sentence, and half a sentence alone is hard to recognize.
 """
 
 from dataclasses import dataclass
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 
-_LONGEST = 10 * SAMPLE_RATE
-"""Samples heard at once, the new ones included: longer speech has context enough of its own."""
+_MAX_SAMPLES = 10 * SAMPLE_RATE
+"""Samples decoded together, the new utterance included: longer speech has context enough of its own."""
 
-_APART = 3 * SAMPLE_RATE
-"""Samples of silence after which what is said is something new."""
+_MAX_GAP = 3 * SAMPLE_RATE
+"""Samples of silence after which speech is not a continuation."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreviousUtterance:
-    """An utterance that was written down."""
+    """An utterance that was transcribed."""
 
     start: int
-    """Samples between the session's first and this one's."""
+    """Samples since the session began."""
 
     pcm: bytes
     language: str | None
+    """As it was requested."""
+
     text: str
 
     @property
@@ -32,7 +34,7 @@ class PreviousUtterance:
 
 @dataclass(frozen=True, slots=True)
 class ContextAudio:
-    """The sound up to where an utterance begins, and its words."""
+    """Audio that ends where an utterance begins (16 kHz mono s16le), and what was said in it."""
 
     pcm: bytes = b""
     text: str = ""
@@ -42,29 +44,29 @@ class ContextAudio:
 class LeftContext:
     """The newest utterances of a session, oldest first."""
 
-    said: tuple[PreviousUtterance, ...] = ()
+    utterances: tuple[PreviousUtterance, ...] = ()
 
-    def lead(self, start: int, samples: int, language: str | None) -> ContextAudio:
-        """What leads up to an utterance of so many samples that begins there; pauses last as long as they did."""
-        lead, end = ContextAudio(), start + samples
-        for one in reversed(self.said):
-            if one.start >= start:  # an earlier hearing of this same utterance
+    def before(self, start: int, samples: int, language: str | None) -> ContextAudio:
+        """The context of an utterance of `samples` samples that begins at `start`, with its pauses as silence."""
+        context, end = ContextAudio(), start + samples
+        for one in reversed(self.utterances):
+            if one.start >= start:  # an earlier transcription of this same utterance
                 continue
-            if end - one.start > _LONGEST or start - one.end > _APART or one.language != language:
+            if end - one.start > _MAX_SAMPLES or start - one.end > _MAX_GAP or one.language != language:
                 break
             pause = bytes(BYTES_PER_SAMPLE * max(0, start - one.end))
-            lead = ContextAudio(one.pcm + pause + lead.pcm, f"{one.text} {lead.text}".strip())
+            context = ContextAudio(one.pcm + pause + context.pcm, f"{one.text} {context.text}".strip())
             start = one.start
-        return lead
+        return context
 
-    def and_then(self, new: PreviousUtterance) -> "LeftContext":
-        """With one more; another hearing of the newest takes its place."""
-        kept = tuple(one for one in self.said if one.start < new.start and new.end - one.start <= _LONGEST)
-        return LeftContext((*kept, new) if new.text and new.end - new.start <= _LONGEST else kept)
+    def add(self, new: PreviousUtterance) -> "LeftContext":
+        """With one more utterance, which replaces an earlier transcription of itself."""
+        kept = tuple(one for one in self.utterances if one.start < new.start and new.end - one.start <= _MAX_SAMPLES)
+        return LeftContext((*kept, new) if new.text and new.end - new.start <= _MAX_SAMPLES else kept)
 
 
-def strip_context(before: str, text: str) -> str | None:
-    """What a text that goes on behind `before` adds to it; None where it does not go on, or adds nothing."""
-    if not text.startswith(before):
+def strip_context(context: str, text: str) -> str | None:
+    """`text` without the context's text at its beginning; None if it does not begin with it or adds nothing."""
+    if not text.startswith(context):
         return None
-    return text[len(before) :].lstrip(" .,;:!?…") or None
+    return text[len(context) :].lstrip(" .,;:!?…") or None

@@ -1,4 +1,4 @@
-"""One session at a shared model: its newer draft replaces its older one."""
+"""One session at a shared Whisper model: its drafts, and the left context of its finals."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,8 @@ from app.domain.transcript import Hypothesis
 from providers.local.asr.drafts import DraftState
 from providers.local.asr.fallback import decode
 from providers.local.asr.left_context import LeftContext
-from providers.local.asr.whisper_model import WhisperModel, translated
+from providers.local.asr.whisper_model import WhisperModel
+from providers.local.errors import translate_errors
 from providers.local.inference_pool import InferencePool, SupersededRequest
 from providers.local.mel import GrowingMel, samples_of
 from providers.local.scheduler import Priority
@@ -18,61 +19,65 @@ from providers.local.vad.speech_segments import SpeechFinder
 
 @dataclass(frozen=True, slots=True)
 class EngineParts:
-    """What everyone who uses one model shares."""
+    """What all sessions of one model share."""
 
     model: WhisperModel
-    cores: InferencePool
-    voice: SpeechFinder
+    pool: InferencePool
+    speech_finder: SpeechFinder
 
 
-Finals: TypeAlias = Callable[
+TranscribeFinal: TypeAlias = Callable[
     [AsyncIterable[AudioChunk], "SessionWhisper", str | None], AsyncGenerator[Hypothesis, None]
 ]
 """Transcribes an utterance of a session, in a language."""
 
 
 class SessionWhisper:
-    """A Transcriber and a DraftTranscriber for one session.
+    """A Transcriber and a DraftTranscriber for one session."""
 
-    It remembers the utterance that is being spoken, and the few that were written down before it.
-    """
-
-    def __init__(self, equipment: EngineParts, finals: Finals, drafter: "SessionWhisper | None" = None) -> None:
-        """`drafter` makes the session's drafts, where another model does: they tell what a final will say."""
-        self._equipment = equipment
-        self._finals = finals
+    def __init__(
+        self, parts: EngineParts, transcribe_final: TranscribeFinal, drafter: "SessionWhisper | None" = None
+    ) -> None:
+        """`drafter` makes the session's drafts where another model does; a final verifies their text."""
+        self._parts = parts
+        self._transcribe_final = transcribe_final
         self._drafter = drafter or self
-        self.before = LeftContext()
-        self.known = DraftState(GrowingMel(equipment.model.filters))
-        """What the newest pass left. A pass keeps to its own copy, because one nobody awaits may overlap the next."""
+        self.left_context = LeftContext()
+        self.draft_state = DraftState(GrowingMel(parts.model.filters))
+        """After the last completed draft. Each pass works on a copy: a cancelled pass may still be running."""
 
     def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
-        return self._finals(utterance, self, language)
+        """As `WhisperEngine.transcribe`, with the session's left context and its drafts as draft text."""
+        return self._transcribe_final(utterance, self, language)
 
-    def guess(self, pcm: bytes) -> str:
-        """What the newest draft heard in this utterance; nothing where it was of another."""
-        drafted = self._drafter.known
-        return drafted.newest if drafted.mel.pcm and pcm.startswith(drafted.mel.pcm) else ""
+    def draft_text(self, pcm: bytes) -> str:
+        """The text of the newest draft of this utterance; empty where the newest draft was of another one."""
+        state = self._drafter.draft_state
+        return state.text if state.mel.pcm and pcm.startswith(state.mel.pcm) else ""
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
-        """The utterance so far; None where a newer draft replaced it before its turn, or its words are broken."""
-        self._equipment.model.tokenizer(language)
+        """The utterance so far; None where a newer draft replaced it before its turn, or its text is broken.
+
+        `pcm` is 16 kHz mono s16le from the utterance's first sample. Raises RequestRefused for a language the model
+        does not know, ProviderBusy and ProviderMisbehaved.
+        """
+        self._parts.model.tokenizer(language)
         try:
-            hypothesis: Hypothesis | None = await self._equipment.cores.run(
-                self._together,
+            hypothesis: Hypothesis | None = await self._parts.pool.run(
+                self._draft_batch,
                 _DraftRequest(self, pcm, stable, language),
-                urgency=Priority.DRAFT,
+                priority=Priority.DRAFT,
                 session=self,
-                kind=(id(self._equipment), Priority.DRAFT),
+                kind=(id(self._parts), Priority.DRAFT),
             )
         except SupersededRequest:
             return None
         return hypothesis
 
-    def _together(self, wishes: Sequence["_DraftRequest"]) -> list[Hypothesis | None]:
-        return drafts(self._equipment, wishes)
+    def _draft_batch(self, requests: Sequence["_DraftRequest"]) -> list[Hypothesis | None]:
+        return draft_batch(self._parts, requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +88,30 @@ class _DraftRequest:
     language: str | None
 
 
-def drafts(equipment: EngineParts, wishes: Sequence[_DraftRequest]) -> list[Hypothesis | None]:
-    """On a worker thread: a pass for each session, together where the device gains from it.
+def draft_batch(parts: EngineParts, requests: Sequence[_DraftRequest]) -> list[Hypothesis | None]:
+    """On a worker thread: the drafts of several sessions in one batch.
 
-    An utterance in which nobody speaks has a draft without words; a broken pass has none at all.
+    An utterance without speech has a draft without words; a broken pass has none at all.
     """
-    with translated():
-        voiced: list[tuple[_DraftRequest, DraftState]] = []
-        for wish in wishes:
-            known = wish.session.known.hear(wish.pcm, wish.stable)
-            if not known.voiced and equipment.voice.anyone(samples_of(wish.pcm)):
-                known = replace(known, voiced=True)
-            wish.session.known = known
-            if known.voiced:
-                voiced.append((wish, known))
-        answers: dict[int, Hypothesis | None] = {
-            id(wish): Hypothesis(wish.stable, language=wish.language) for wish in wishes
+    with translate_errors():
+        with_speech: list[tuple[_DraftRequest, DraftState]] = []
+        for request in requests:
+            state = request.session.draft_state.update(request.pcm, request.stable)
+            if not state.has_speech and parts.speech_finder.has_speech(samples_of(request.pcm)):
+                state = replace(state, has_speech=True)
+            request.session.draft_state = state
+            if state.has_speech:
+                with_speech.append((request, state))
+        drafts: dict[int, Hypothesis | None] = {
+            id(request): Hypothesis(request.stable, language=request.language) for request in requests
         }
-        asks = [known.ask(wish.stable, wish.language) for wish, known in voiced]
-        for (wish, known), heard in zip(voiced, decode(equipment.model, asks) if asks else (), strict=True):
-            text = known.text(heard, wish.stable)
+        decodable = [state.request(request.stable, request.language) for request, state in with_speech]
+        decoded = decode(parts.model, decodable) if decodable else []
+        for (request, state), result in zip(with_speech, decoded, strict=True):
+            text = state.whole_text(result, request.stable)
             if text is None:
-                answers[id(wish)] = None
+                drafts[id(request)] = None
                 continue
-            wish.session.known = replace(known.move(heard, wish.stable), newest=text)
-            answers[id(wish)] = Hypothesis(text, language=heard.language, confidence=heard.confidence)
-        return [answers[id(wish)] for wish in wishes]
+            request.session.draft_state = replace(state.move_window(result, request.stable), text=text)
+            drafts[id(request)] = Hypothesis(text, language=result.language, confidence=result.confidence)
+        return [drafts[id(request)] for request in requests]

@@ -1,6 +1,6 @@
-"""Whisper in this process: many sessions, one model, no thirty seconds of silence."""
+"""Whisper in this process: one model shared by many sessions, given only as much context as there is audio."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,252 +15,243 @@ from providers.local.asr.decode import DecodeRequest
 from providers.local.asr.fallback import DecodeResult, decode
 from providers.local.asr.hallucination import Verdict
 from providers.local.asr.left_context import PreviousUtterance, strip_context
+from providers.local.asr.self_test import measure_speed
 from providers.local.asr.session import EngineParts, SessionWhisper
-from providers.local.asr.tokens import prompt_tokens
-from providers.local.asr.whisper_model import load, translated, within_memory
-from providers.local.inference_pool import CUDA_BATCH, shared_pool, thread_plan, usable_cores
+from providers.local.asr.whisper_model import load
+from providers.local.errors import translate_errors, translate_memory_error
+from providers.local.inference_pool import CUDA_BATCH, shared_pool
 from providers.local.mel import samples_of
 from providers.local.scheduler import Priority
-from providers.local.self_test import noise, speed
+from providers.local.thread_plan import thread_plan, usable_cores
 from providers.local.vad.silero import load_network
 from providers.local.vad.speech_segments import Span, SpeechFinder, chunk_segments
+from providers.local.warm_up import warm_up_pcm
 
-_LONGEST = 28 * SAMPLE_RATE
-"""Samples decoded at once; Whisper hears 30 s."""
+_MAX_SAMPLES = 28 * SAMPLE_RATE
+"""Samples decoded at once; Whisper's context is 30 s."""
 
-_WANTED = 15 * SAMPLE_RATE
-"""Samples up to which the pieces of a longer sound are joined: short contexts are cheaper by the second."""
-
-Progress = Callable[[int, int], None]
-"""Told how many samples of how many are done."""
+_JOIN_UP_TO = 15 * SAMPLE_RATE
+"""Samples up to which the chunks of longer audio are joined: short contexts are cheaper by the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class _TranscriptionRequest:
-    """A stretch of sound to be decoded, and how."""
+    """Audio to decode, and how."""
 
     pcm: bytes
-    ask: DecodeRequest
-    before: bytes = b""
-    """Sound to hear in front of it, whose words are known."""
+    template: DecodeRequest
+    """Without features."""
+
+    context_pcm: bytes = b""
+    """Audio in front of it, whose text is the template's prefix."""
 
 
 class WhisperEngine:
-    """A Transcriber, and the drafts of every session, over one model.
+    """A Transcriber, and a DraftTranscriber for each session, over one model.
 
-    All engines of the process share its cores: finals go first, whichever model they need.
+    All engines of a device share one inference pool, which runs finals before drafts and both before recordings.
     """
 
-    def __init__(self, equipment: EngineParts, *, beam_size: int, prompt: tuple[int, ...]) -> None:
-        self._equipment = equipment
-        self._model, self._cores, self._voice = equipment.model, equipment.cores, equipment.voice
-        self._wish = DecodeRequest(np.zeros((0, 0), np.float32), prompt=prompt, beam_size=beam_size)
+    def __init__(self, parts: EngineParts, *, beam_size: int, priority: Priority = Priority.FINAL) -> None:
+        """`priority` is that of the passes of `transcribe`."""
+        self._parts = parts
+        self._priority = priority
+        self._template = DecodeRequest(np.zeros((0, 0), np.float32), beam_size=beam_size)
         self.speed: ModelSpeed | None = None
-        """How fast this model is here, where the opener was given a sentence to time it with."""
+        """How fast this model is here, where the opener was given speech to measure it with."""
 
     @property
     def note(self) -> str:
-        """What an operator should know about the device; empty when all is as wished."""
-        return self._model.note
+        """What an operator should know about the device; empty when all is as configured."""
+        return self._parts.model.note
 
     @property
     def device(self) -> str:
-        return self._model.device
+        """`cpu` or `cuda`."""
+        return self._parts.model.device
 
     @property
     def compute_type(self) -> str:
-        return self._model.compute_type
+        return self._parts.model.compute_type
 
     @property
     def queued(self) -> int:
-        """Pieces of speech that wait for the cores, of all engines."""
-        return self._cores.queued
+        """Jobs that wait in the inference pool, of all engines."""
+        return self._parts.pool.queued
 
     @property
-    def idle(self) -> bool:
-        """Whether a pass of any engine would begin at once, beside a question whether someone is done."""
-        return self._cores.idle
+    def has_spare_capacity(self) -> bool:
+        """Whether a pass of any engine would start at once."""
+        return self._parts.pool.has_spare_capacity
 
     def for_session(self, drafter: SessionWhisper | None = None) -> SessionWhisper:
-        """The engine for one session: its newer draft replaces its older one, and its finals take turns.
+        """The engine for one session: it has left context, and its newer draft replaces its older one.
 
-        Its finals are sooner there with what its `drafter` heard, where drafts come from another engine.
+        `drafter` is the session at the engine that makes its drafts, where that is another one.
         """
-        return SessionWhisper(self._equipment, self._transcribe, drafter)
+        return SessionWhisper(self._parts, self._transcribe, drafter)
+
+    def for_batch(self) -> "WhisperEngine":
+        """The engine for recordings: its passes wait for every live final, and for drafts up to five seconds."""
+        return WhisperEngine(self._parts, beam_size=self._template.beam_size, priority=Priority.RECORDING)
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
-        """A draft of no session in particular; `for_session` gives cheaper ones."""
+        """A draft that belongs to no session; those of `for_session` are cheaper."""
         return await self.for_session().draft(pcm, stable=stable, language=language)
 
     def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
-        """One final, when the utterance has ended; an utterance of minutes gives interims on the way."""
+        """One final, when the utterance has ended; an utterance of minutes has interim hypotheses on the way.
+
+        Raises RequestRefused for a language the model does not know, ProviderBusy where too many jobs or too little
+        memory are left, ProviderMisbehaved where the model fails.
+        """
         return self._transcribe(utterance, self.for_session(), language)
 
     async def _transcribe(
         self, utterance: AsyncIterable[AudioChunk], session: SessionWhisper, language: str | None
     ) -> AsyncGenerator[Hypothesis, None]:
-        self._model.tokenizer(language)
-        with within_memory():
-            begun = start = 0
+        self._parts.model.tokenizer(language)
+        with translate_memory_error():
+            utterance_start = offset = 0
             pcm = bytearray()
-            done: list[Hypothesis] = []
+            """From `offset` samples into the utterance on."""
+            pieces: list[Hypothesis] = []
             async for chunk in utterance:
                 if not pcm:
-                    begun = chunk.start
+                    utterance_start = chunk.start
                 pcm += chunk.pcm
-                while len(pcm) > 2 * _LONGEST * BYTES_PER_SAMPLE:
-                    spans = await self._spans(bytes(pcm))
+                while len(pcm) > 2 * _MAX_SAMPLES * BYTES_PER_SAMPLE:
+                    spans = await self._chunk_spans(bytes(pcm))
                     keep = spans[-1].start if len(spans) > 1 else len(pcm) // BYTES_PER_SAMPLE
-                    done += [h async for h in self._pieces(bytes(pcm), spans[:-1] or spans, start, session, language)]
+                    complete = spans[:-1] or spans
+                    pieces += [h async for h in self._pieces(bytes(pcm), complete, offset, session, language)]
                     del pcm[: keep * BYTES_PER_SAMPLE]
-                    start += keep
-                    yield replace(_whole(done, language), is_final=False)
-            if not done and 0 < len(pcm) <= _LONGEST * BYTES_PER_SAMPLE:
-                yield await self._utterance(bytes(pcm), begun, session, language)
+                    offset += keep
+                    yield replace(_joined(pieces, language), is_final=False)
+            if not pieces and 0 < len(pcm) <= _MAX_SAMPLES * BYTES_PER_SAMPLE:
+                yield await self._short_utterance(bytes(pcm), utterance_start, session, language)
                 return
             rest = len(pcm) // BYTES_PER_SAMPLE
-            spans = await self._spans(bytes(pcm)) if rest > _LONGEST else (Span(0, rest),) * bool(rest)
-            done += [h async for h in self._pieces(bytes(pcm), spans, start, session, language)]
-            yield _whole(done, language)
+            spans = await self._chunk_spans(bytes(pcm)) if rest > _MAX_SAMPLES else (Span(0, rest),) * bool(rest)
+            pieces += [h async for h in self._pieces(bytes(pcm), spans, offset, session, language)]
+            yield _joined(pieces, language)
 
-    async def _utterance(self, pcm: bytes, start: int, session: SessionWhisper, language: str | None) -> Hypothesis:
-        """One that fits a window, behind what its session said just before."""
-        lead = session.before.lead(start, len(pcm) // BYTES_PER_SAMPLE, language)
-        drafted = session.guess(pcm)
-        alone = replace(self._wish, language=language, guess=drafted)
-        heard = None
-        if lead.text:
-            led = replace(alone, said=lead.text, guess=join((lead.text, drafted)))
-            together = await self._decoded(pcm, led, Priority.FINAL, session, lead.pcm)
-            new = strip_context(lead.text, together.text)
-            # Sound in which nobody speaks has no text at all; one that was taken for nothing is heard again alone.
-            heard = replace(together, text=new or "") if new or together.verdict is Verdict.SILENCE else None
-        if heard is None:
-            heard = await self._decoded(pcm, alone, Priority.FINAL, session)
-        session.before = session.before.and_then(PreviousUtterance(start, pcm, language, heard.text))
-        return _hypothesis(heard, 0)
-
-    async def transcribe_recording(
-        self,
-        pcm: bytes,
-        *,
-        language: str | None = None,
-        prompt: str = "",
-        hotwords: Sequence[str] = (),
-        progress: Progress | None = None,
-    ) -> AsyncGenerator[Hypothesis, None]:
-        """A recording of any length: one final hypothesis per stretch of speech, as soon as it is known.
-
-        Its words carry their times, in samples from the recording's first. Live sessions go first.
-        """
-        self._model.tokenizer(language)
-        total = len(pcm) // BYTES_PER_SAMPLE
-        wish = replace(self._wish, timed=True)
-        if prompt or hotwords:
-            wish = replace(wish, prompt=prompt_tokens(self._model.tokens, prompt=prompt, hotwords=hotwords))
-        session = object()
-        for span in await self._spans(pcm):
-            piece = pcm[span.start * BYTES_PER_SAMPLE : span.end * BYTES_PER_SAMPLE]
-            heard = await self._decoded(piece, replace(wish, language=language), Priority.RECORDING, session)
-            if progress is not None:
-                progress(span.end, total)
-            if heard.text:
-                yield _hypothesis(heard, span.start)
-        if progress is not None:
-            progress(total, total)
+    async def _short_utterance(
+        self, pcm: bytes, start: int, session: SessionWhisper, language: str | None
+    ) -> Hypothesis:
+        """An utterance that fits Whisper's context, decoded behind its session's left context."""
+        context = session.left_context.before(start, len(pcm) // BYTES_PER_SAMPLE, language)
+        draft_text = session.draft_text(pcm)
+        alone = replace(self._template, language=language, draft_text=draft_text)
+        result = None
+        if context.text:
+            behind = replace(alone, prefix=context.text, draft_text=join((context.text, draft_text)))
+            together = await self._decode(pcm, behind, session, context.pcm)
+            new = strip_context(context.text, together.text)
+            # Silence has no text at all; speech that added nothing to its context is decoded again alone.
+            result = replace(together, text=new or "") if new or together.verdict is Verdict.SILENCE else None
+        if result is None:
+            result = await self._decode(pcm, alone, session)
+        session.left_context = session.left_context.add(PreviousUtterance(start, pcm, language, result.text))
+        return _hypothesis(result, 0)
 
     async def _pieces(
-        self, pcm: bytes, spans: Sequence[Span], start: int, session: Hashable, language: str | None
+        self, pcm: bytes, spans: Sequence[Span], offset: int, session: Hashable, language: str | None
     ) -> AsyncGenerator[Hypothesis, None]:
         for span in spans:
             piece = pcm[span.start * BYTES_PER_SAMPLE : span.end * BYTES_PER_SAMPLE]
-            wish = replace(self._wish, language=language)
-            yield _hypothesis(await self._decoded(piece, wish, Priority.FINAL, session), start + span.start)
+            result = await self._decode(piece, replace(self._template, language=language), session)
+            yield _hypothesis(result, offset + span.start)
 
-    async def _decoded(
-        self, pcm: bytes, ask: DecodeRequest, urgency: Priority, session: Hashable, before: bytes = b""
+    async def _decode(
+        self, pcm: bytes, template: DecodeRequest, session: Hashable, context_pcm: bytes = b""
     ) -> DecodeResult:
-        heard: DecodeResult = await self._cores.run(
-            self._hear,
-            _TranscriptionRequest(pcm, ask, before),
-            urgency=urgency,
+        result: DecodeResult = await self._parts.pool.run(
+            self._decode_batch,
+            _TranscriptionRequest(pcm, template, context_pcm),
+            priority=self._priority,
             session=session,
-            kind=(id(self), urgency),
+            kind=(id(self._parts), self._priority),
         )
-        return heard
+        return result
 
-    async def _spans(self, pcm: bytes) -> tuple[Span, ...]:
-        return await to_thread.run_sync(self._cut, pcm, abandon_on_cancel=True)
+    async def _chunk_spans(self, pcm: bytes) -> tuple[Span, ...]:
+        return await to_thread.run_sync(self._find_chunks, pcm, abandon_on_cancel=True)
 
-    def _cut(self, pcm: bytes) -> tuple[Span, ...]:
-        with within_memory():
-            sound = samples_of(pcm)
-            return chunk_segments(self._voice.probabilities(sound), len(sound), longest=_LONGEST, wanted=_WANTED)
+    def _find_chunks(self, pcm: bytes) -> tuple[Span, ...]:
+        with translate_memory_error():
+            samples = samples_of(pcm)
+            probabilities = self._parts.speech_finder.probabilities(samples)
+            return chunk_segments(probabilities, len(samples), max_samples=_MAX_SAMPLES, join_up_to=_JOIN_UP_TO)
 
-    def _hear(self, wishes: Sequence[_TranscriptionRequest]) -> list[DecodeResult]:
-        """On a worker thread: silence is not even decoded."""
-        with translated():
-            answers = [DecodeResult() for _ in wishes]
-            voiced = [n for n, wish in enumerate(wishes) if self._voice.anyone(samples_of(wish.pcm))]
-            if voiced:
-                asks = [self._ask(wishes[n]) for n in voiced]
-                for n, heard in zip(voiced, decode(self._model, asks), strict=True):
-                    answers[n] = heard
-            return answers
+    def _decode_batch(self, requests: Sequence[_TranscriptionRequest]) -> list[DecodeResult]:
+        """On a worker thread: audio without speech is not decoded."""
+        with translate_errors():
+            results = [DecodeResult() for _ in requests]
+            finder = self._parts.speech_finder
+            with_speech = [n for n, request in enumerate(requests) if finder.has_speech(samples_of(request.pcm))]
+            if with_speech:
+                decodable = [self._with_features(requests[n]) for n in with_speech]
+                for n, result in zip(with_speech, decode(self._parts.model, decodable), strict=True):
+                    results[n] = result
+            return results
 
-    def _ask(self, wish: _TranscriptionRequest) -> DecodeRequest:
-        return replace(wish.ask, power=self._model.filters.columns(samples_of(wish.before + wish.pcm)))
+    def _with_features(self, request: _TranscriptionRequest) -> DecodeRequest:
+        samples = samples_of(request.context_pcm + request.pcm)
+        return replace(request.template, log_mel=self._parts.model.filters.log_mel(samples))
 
     def warm(self) -> None:
-        """On any thread, before anyone else uses the engine: the first pass is the slowest."""
-        sound = samples_of(noise())
-        with translated():
-            decode(self._model, [replace(self._wish, power=self._model.filters.columns(sound), careful=False)])
+        """Run a first pass, which is the slowest. On any thread, before the engine is used."""
+        log_mel = self._parts.model.filters.log_mel(samples_of(warm_up_pcm()))
+        with translate_errors():
+            decode(self._parts.model, [replace(self._template, log_mel=log_mel, allow_fallback=False)])
 
-    def time_passes(self, sentence: bytes, at_once: int) -> ModelSpeed:
-        """On any thread, before anyone else uses the engine: warm the model, then time it on PCM with speech in it.
+    def measure_speed(self, pcm: bytes, workers: int) -> ModelSpeed:
+        """Warm the model, then time finals and drafts of this speech. On any thread, before the engine is used.
 
-        On CUDA, where passes run in batches, it is a batch that is timed.
+        On CUDA, where passes run in batches, batches are timed.
         """
         batch = CUDA_BATCH if self.device == "cuda" else 1
-        power = self._model.filters.columns(samples_of(sentence))
+        log_mel = self._parts.model.filters.log_mel(samples_of(pcm))
 
         def final() -> str:
-            return self._hear([_TranscriptionRequest(sentence, self._wish)] * batch)[0].text
+            return self._decode_batch([_TranscriptionRequest(pcm, self._template)] * batch)[0].text
 
-        def draft(known: str) -> str:
-            with translated():
-                return decode(self._model, [DecodeRequest(power, language="en", said=known, careful=False)] * batch)[
-                    0
-                ].text
+        def draft(stable: str) -> str:
+            request = DecodeRequest(log_mel, language="en", prefix=stable, allow_fallback=False)
+            with translate_errors():
+                return decode(self._parts.model, [request] * batch)[0].text
 
-        return speed(len(sentence) / BYTES_PER_SAMPLE / SAMPLE_RATE, final, draft, batch=batch, at_once=at_once)
+        return measure_speed(len(pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE, final, draft, batch=batch, workers=workers)
 
 
-def _hypothesis(heard: DecodeResult, start: int) -> Hypothesis:
+def _hypothesis(result: DecodeResult, start: int) -> Hypothesis:
+    """A final whose words are timed in samples; the audio began at sample `start` of the utterance."""
     words = tuple(
         Word(
             word.text.strip(),
-            start + int(word.start * SAMPLE_RATE),
-            start + int(word.end * SAMPLE_RATE),
+            start + int(word.start_s * SAMPLE_RATE),
+            start + int(word.end_s * SAMPLE_RATE),
             word.probability,
         )
-        for word in heard.words
+        for word in result.words
     )
-    return Hypothesis(heard.text, is_final=True, words=words, language=heard.language, confidence=heard.confidence)
-
-
-def _whole(pieces: Sequence[Hypothesis], language: str | None) -> Hypothesis:
-    """Several pieces as one final; it is as sure as its least sure piece."""
-    said = [piece for piece in pieces if piece.text]
     return Hypothesis(
-        join(piece.text for piece in said),
+        result.text, is_final=True, words=words, language=result.language, confidence=result.confidence
+    )
+
+
+def _joined(pieces: Sequence[Hypothesis], language: str | None) -> Hypothesis:
+    """Several pieces as one final, whose confidence is that of its least confident piece."""
+    with_text = [piece for piece in pieces if piece.text]
+    return Hypothesis(
+        join(piece.text for piece in with_text),
         is_final=True,
-        words=tuple(word for piece in said for word in piece.words),
-        language=language or next((piece.language for piece in said), None),
-        confidence=min((piece.confidence for piece in said if piece.confidence is not None), default=None),
+        words=tuple(word for piece in with_text for word in piece.words),
+        language=language or next((piece.language for piece in with_text), None),
+        confidence=min((piece.confidence for piece in with_text if piece.confidence is not None), default=None),
     )
 
 
@@ -272,26 +263,23 @@ async def open_whisper(
     compute_type: str = "auto",
     threads: int = 0,
     beam_size: int = 1,
-    prompt: str = "",
-    hotwords: Sequence[str] = (),
-    timed_on: bytes | None = None,
+    self_test_pcm: bytes | None = None,
 ) -> AsyncIterator[WhisperEngine]:
-    """Load the model and warm it: the first utterance is as fast as the second.
+    """Load and warm the CTranslate2 model in this folder. Raises ModelUnavailable.
 
-    `threads` are the cores it may use; 0 takes all that this process may run on.
-    `timed_on` is PCM in which someone says an English sentence: with it the engine's `speed` is measured.
+    `threads` are the cores it may use; 0 takes all that this process may run on. `self_test_pcm` is English speech,
+    16 kHz mono s16le: with it the engine's `speed` is measured.
     """
-    shares = thread_plan(usable_cores(), threads)
+    plan = thread_plan(usable_cores(), threads)
     loaded = await to_thread.run_sync(
-        lambda: load(model, device=device, compute_type=compute_type, threads=shares.threads, workers=shares.workers)
+        lambda: load(model, device=device, compute_type=compute_type, threads=plan.threads, workers=plan.workers)
     )
-    voice = SpeechFinder(await to_thread.run_sync(load_network))
-    workers = 1 if loaded.device == "cuda" else shares.workers
-    async with shared_pool(loaded.device, workers) as cores:
-        known = prompt_tokens(loaded.tokens, prompt=prompt, hotwords=hotwords)
-        engine = WhisperEngine(EngineParts(loaded, cores, voice), beam_size=beam_size, prompt=known)
-        if timed_on is None:
+    speech_finder = SpeechFinder(await to_thread.run_sync(load_network))
+    workers = 1 if loaded.device == "cuda" else plan.workers
+    async with shared_pool(loaded.device, workers) as pool:
+        engine = WhisperEngine(EngineParts(loaded, pool, speech_finder), beam_size=beam_size)
+        if self_test_pcm is None:
             await to_thread.run_sync(engine.warm)
         else:
-            engine.speed = await to_thread.run_sync(engine.time_passes, timed_on, workers)
+            engine.speed = await to_thread.run_sync(engine.measure_speed, self_test_pcm, workers)
         yield engine

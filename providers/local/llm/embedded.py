@@ -1,8 +1,8 @@
-"""Answers with a small language model inside this process.
+"""Replies from a small language model inside this process, one at a time.
 
-The model writes one answer at a time, in a thread of its own; a stated number of answers may
-wait, more are refused as busy. An answer is written at the model's pace, whoever listens: its
-deltas wait in a stream that holds the longest answer, so a slow listener holds up nobody.
+Replies are generated in one thread of low priority; up to `max_waiting` are queued, further ones are refused as busy.
+The deltas of a reply go into a stream that holds the longest reply there may be, so a slow consumer never blocks the
+model.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -19,19 +19,21 @@ from anyio.lowlevel import current_token
 from anyio.streams.memory import MemoryObjectSendStream
 
 from app.domain.dialog.conversation import Message
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderError, ProviderMisbehaved
+from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderMisbehaved
 from providers.local.llm.llama import PROVIDER, Llama
-from providers.local.low_priority import yielding_threads
+from providers.local.low_priority import low_priority_threads
 
 
 @dataclass(slots=True, eq=False)
-class _Answer:
-    """One answer on its way. It fails, unless the model gets to its end."""
+class _PendingReply:
+    """A reply that is queued or being generated."""
 
     conversation: tuple[Message, ...]
     deltas: MemoryObjectSendStream[str]
-    error: ProviderError | None
-    is_abandoned: bool = False
+    error: ParleyError | None
+    """What the consumer is to be told; None once the model has reached the end of the reply."""
+
+    is_cancelled: bool = False
 
 
 class EmbeddedReplies:
@@ -41,67 +43,75 @@ class EmbeddedReplies:
         self._llama = llama
         self._thread = thread
         self._max_waiting = max_waiting
-        self._answers: set[_Answer] = set()
-        self._current: _Answer | None = None
-        self._guard = Lock()
+        self._pending: set[_PendingReply] = set()
+        self._current: _PendingReply | None = None
+        self._lock = Lock()
+        """Held where `_current` and `is_cancelled` are read or changed: `cancel` is called on the event loop."""
+
         self._loop = current_token()
 
     async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
-        if len(self._answers) > self._max_waiting:
-            raise ProviderBusy(PROVIDER, f"{len(self._answers)} answers are on their way already")
+        """Text deltas of the answer to the last message.
+
+        Raises ProviderBusy where too many replies are queued, RequestRefused where the newest message does not fit the
+        model's context, ProviderMisbehaved where the model fails or answers with nothing.
+        """
+        if len(self._pending) > self._max_waiting:
+            raise ProviderBusy(PROVIDER, f"{len(self._pending)} answers are on their way already")
         send, receive = anyio.create_memory_object_stream[str](self._llama.max_tokens + 1)
-        answer = _Answer(tuple(conversation), send, ProviderDown(PROVIDER, "was closed"))
-        self._answers.add(answer)
+        pending = _PendingReply(tuple(conversation), send, ProviderDown(PROVIDER, "was closed"))
+        self._pending.add(pending)
         try:
-            self._thread.submit(self._write, answer)
+            self._thread.submit(self._generate, pending)
             with receive:
                 async for delta in receive:
                     yield delta
-            if answer.error:
-                raise answer.error
+            if pending.error:
+                raise pending.error
         finally:
-            self.abandon(answer)
+            self.cancel(pending)
 
-    def abandon(self, answer: _Answer) -> None:
-        """Stop writing this answer, or never begin; an answer already written stays as it is."""
-        self._answers.discard(answer)
-        with self._guard:
-            answer.is_abandoned = True
-            if self._current is answer:
+    def cancel(self, pending: _PendingReply) -> None:
+        """Stop generating this reply, or never begin; no effect on one that is complete."""
+        self._pending.discard(pending)
+        with self._lock:
+            pending.is_cancelled = True
+            if self._current is pending:
                 self._llama.stop()
-        answer.deltas.close()
+        pending.deltas.close()
 
     def close(self) -> None:
-        for answer in tuple(self._answers):
-            self.abandon(answer)
+        """Cancel all replies; their consumers get ProviderDown."""
+        for pending in tuple(self._pending):
+            self.cancel(pending)
 
-    def _write(self, answer: _Answer) -> None:
-        """Write one answer; runs in the model's thread."""
-        with self._guard:
-            if answer.is_abandoned:
+    def _generate(self, pending: _PendingReply) -> None:
+        """Generate one reply; runs in the model's thread."""
+        with self._lock:
+            if pending.is_cancelled:
                 return
-            self._current = answer
-            self._llama.may_run()
+            self._current = pending
+            self._llama.clear_stop()
         try:
-            for delta in self._llama.answer(answer.conversation):
-                from_thread.run_sync(answer.deltas.send_nowait, delta, token=self._loop)
-            if not answer.is_abandoned:
-                answer.error = None
+            for delta in self._llama.generate(pending.conversation):
+                from_thread.run_sync(pending.deltas.send_nowait, delta, token=self._loop)
+            if not pending.is_cancelled:
+                pending.error = None
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass  # because nobody listens any more
-        except ProviderError as error:
-            answer.error = error
+            pass  # because the consumer has gone
+        except ParleyError as error:
+            pending.error = error
         except (ValueError, RuntimeError) as error:
-            answer.error = ProviderMisbehaved(PROVIDER, "the model could not go on")
-            answer.error.__cause__ = error
+            pending.error = ProviderMisbehaved(PROVIDER, "the model could not go on")
+            pending.error.__cause__ = error
         finally:
-            with self._guard:
+            with self._lock:
                 self._current = None
-            from_thread.run_sync(self._finish, answer, token=self._loop)
+            from_thread.run_sync(self._finish, pending, token=self._loop)
 
-    def _finish(self, answer: _Answer) -> None:
-        self._answers.discard(answer)
-        answer.deltas.close()
+    def _finish(self, pending: _PendingReply) -> None:
+        self._pending.discard(pending)
+        pending.deltas.close()
 
 
 @asynccontextmanager
@@ -113,14 +123,16 @@ async def open_embedded(
     context_tokens: int = 1024,
     threads: int = 1,
     max_waiting: int = 4,
-    seed: int | None = None,
 ) -> AsyncIterator[EmbeddedReplies]:
-    """Load the model, a .gguf file or a folder with one, and say a first word to warm it."""
+    """Load and warm the model: a .gguf file, or a folder with one. Raises ModelUnavailable.
+
+    A reply has at most `max_tokens`; `context_tokens` hold the conversation and the reply. At `temperature` 0 the most
+    probable token is always taken.
+    """
     load = partial(
-        Llama, model, max_tokens=max_tokens, temperature=temperature, context_tokens=context_tokens,
-        threads=threads, seed=seed,
-    )  # fmt: skip
-    with yielding_threads(1, "embedded-reply") as thread:
+        Llama, model, max_tokens=max_tokens, temperature=temperature, context_tokens=context_tokens, threads=threads
+    )
+    with low_priority_threads(1, "embedded-reply") as thread:
         llama = await to_thread.run_sync(load)
         replies = EmbeddedReplies(llama, thread, max_waiting=max_waiting)
         try:

@@ -1,7 +1,7 @@
-"""One llama.cpp model and its one context: a conversation in, the pieces of an answer out. Blocking.
+"""One llama.cpp model with one context: a conversation in, text deltas of a reply out. Blocking.
 
-What two prompts share is computed once: the context keeps the last prompt and answer, and only
-what follows their common beginning is evaluated. In a conversation that is the newest message.
+The KV cache is reused: the context keeps the last prompt and reply, and only the tokens behind the common prefix with
+the next prompt are evaluated. In a conversation that is the newest message.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,20 +10,23 @@ from pathlib import Path
 from cyllama.llama import llama_cpp
 
 from app.domain.dialog.conversation import Message, Role
-from app.domain.errors import ModelUnavailable, ProviderMisbehaved, ProviderRefused
+from app.domain.errors import ModelUnavailable, ProviderMisbehaved, RequestRefused
 
 PROVIDER = "embedded"
 
-_BATCH = 512
+_BATCH_TOKENS = 512
 _DROPPED_TOGETHER = 8
-"""Old messages leave in groups: between two groups the prompt keeps its beginning, and need not be evaluated anew."""
+"""Messages dropped at a time from a prompt that is too long: in between it keeps its prefix, and the KV cache its use."""
 
-_HALF_A_LETTER = "\N{REPLACEMENT CHARACTER}"
+_RANDOM_SEED = 0xFFFFFFFF
+"""llama.cpp draws a seed of its own for this one."""
+
+_INCOMPLETE_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 _SENTENCE_ENDS = (".", "!", "?", "\n", "。", "！", "？")  # noqa: RUF001 because these are Chinese signs
 
 
 def find_weights(model: Path) -> Path:
-    """The .gguf file itself, or the one in this folder."""
+    """The .gguf file itself, or the only one in this folder. Raises ModelUnavailable."""
     found = [model] if model.is_file() else sorted(model.glob("*.gguf"))
     if len(found) != 1:
         raise ModelUnavailable(f"{model} should be a .gguf file or a folder with exactly one")
@@ -31,20 +34,19 @@ def find_weights(model: Path) -> Path:
 
 
 class Llama:
-    """Owned by one thread at a time; `stop` may be called from any."""
+    """Used by one thread at a time; `stop` may be called from any."""
 
     def __init__(
-        self, model: Path, *, max_tokens: int, temperature: float, context_tokens: int, threads: int, seed: int | None
+        self, model: Path, *, max_tokens: int, temperature: float, context_tokens: int, threads: int
     ) -> None:
         self.max_tokens = max_tokens
         self._temperature = temperature
-        self._seed = 0xFFFFFFFF if seed is None else seed  # llama.cpp's word for "draw one"
         weights = find_weights(model)
         llama_cpp.disable_logging()
         llama_cpp.ggml_backend_load_all()
         settings = llama_cpp.LlamaContextParams()
         settings.n_ctx = context_tokens
-        settings.n_batch = _BATCH
+        settings.n_batch = _BATCH_TOKENS
         settings.n_threads = settings.n_threads_batch = threads
         settings.no_perf = True
         try:
@@ -55,19 +57,19 @@ class Llama:
         self._context.install_cancel_callback()
         self._vocabulary = self._model.get_vocab()
         self._template = self._model.get_default_chat_template()
-        self._room = context_tokens - max_tokens
-        self._held: list[int] = []
+        self._max_prompt_tokens = context_tokens - max_tokens
+        self._cached_tokens: list[int] = []
 
     def close(self) -> None:
         self._context.close()
         self._model.close()
 
-    def may_run(self) -> None:
-        """Take back an earlier `stop`."""
+    def clear_stop(self) -> None:
+        """Undo an earlier `stop`."""
         self._context.cancel = False
 
     def stop(self) -> None:
-        """End the computation under way, within milliseconds."""
+        """Abort the computation under way, within milliseconds."""
         self._context.cancel = True
 
     def warm(self) -> None:
@@ -78,24 +80,27 @@ class Llama:
         except (ValueError, RuntimeError) as error:
             raise ModelUnavailable("the model cannot chat: it has no template that llama.cpp knows") from error
 
-    def answer(self, conversation: Sequence[Message]) -> Iterator[str]:
-        """Write until the model ends, or its limit: near that, the end of a sentence is the end."""
-        said = ""
-        written: list[int] = []
+    def generate(self, conversation: Sequence[Message]) -> Iterator[str]:
+        """Text deltas up to the model's end of text, `max_tokens`, or a sentence that ends in their last quarter.
+
+        Raises RequestRefused where the newest message does not fit, ProviderMisbehaved where nothing was generated.
+        """
+        yielded = ""
+        generated: list[int] = []
         prompt = self._prompt(conversation)
         try:
             self._evaluate(prompt)
             for token in self._tokens():
-                written.append(token)
-                text: str = self._vocabulary.detokenize(written)
-                if not text.endswith(_HALF_A_LETTER):
-                    yield text[len(said) :]
-                    said = text
-                    if len(written) >= self.max_tokens * 3 // 4 and text.endswith(_SENTENCE_ENDS):
+                generated.append(token)
+                text: str = self._vocabulary.detokenize(generated)
+                if not text.endswith(_INCOMPLETE_CHARACTER):
+                    yield text[len(yielded) :]
+                    yielded = text
+                    if len(generated) >= self.max_tokens * 3 // 4 and text.endswith(_SENTENCE_ENDS):
                         return
         except InterruptedError:
             return
-        if not said.strip():
+        if not yielded.strip():
             raise ProviderMisbehaved(PROVIDER, "answered with nothing")
 
     def _tokens(self) -> Iterator[int]:
@@ -108,21 +113,21 @@ class Llama:
             self._decode([token])
 
     def _prompt(self, conversation: Sequence[Message]) -> list[int]:
-        """The conversation as tokens, without its oldest messages where all would not fit."""
+        """The conversation as tokens, without its oldest messages where they would not all fit."""
         system = [message for message in conversation if message.role is Role.SYSTEM]
-        spoken = [message for message in conversation if message.role is not Role.SYSTEM]
+        dialog = [message for message in conversation if message.role is not Role.SYSTEM]
         while True:
-            tokens = self._tokenize([*system, *spoken])
-            if len(tokens) <= self._room:
+            tokens = self._tokenize([*system, *dialog])
+            if len(tokens) <= self._max_prompt_tokens:
                 return tokens
-            if len(spoken) <= 1:
-                raise ProviderRefused(
-                    "embedded", f"the prompt has {len(tokens)} tokens, there is room for {self._room}"
+            if len(dialog) <= 1:
+                raise RequestRefused(
+                    PROVIDER, f"the prompt has {len(tokens)} tokens, there is room for {self._max_prompt_tokens}"
                 )
-            spoken = spoken[min(_DROPPED_TOGETHER, len(spoken) - 1) :]
+            dialog = dialog[min(_DROPPED_TOGETHER, len(dialog) - 1) :]
 
     def _tokenize(self, messages: Sequence[Message]) -> list[int]:
-        # A message must not speak the template's own signs: they would make it someone else's message.
+        # A message must not contain the template's control tokens: they would begin a message of another role.
         chat = [llama_cpp.LlamaChatMessage(str(each.role), each.text.replace("<|", "< |")) for each in messages]
         prompt = self._model.chat_apply_template(self._template, chat, True)
         tokens: list[int] = self._vocabulary.tokenize(prompt, add_special=True, parse_special=True)
@@ -130,30 +135,30 @@ class Llama:
 
     def _evaluate(self, prompt: list[int]) -> None:
         shared = 0
-        for held, wanted in zip(self._held, prompt[:-1], strict=False):
-            if held != wanted:
+        for cached, wanted in zip(self._cached_tokens, prompt[:-1], strict=False):
+            if cached != wanted:
                 break
             shared += 1
         if not self._context.memory_seq_rm(0, shared, -1):
             self._context.kv_cache_clear()
             shared = 0
-        del self._held[shared:]
-        for start in range(shared, len(prompt), _BATCH):
-            self._decode(prompt[start : start + _BATCH])
+        del self._cached_tokens[shared:]
+        for start in range(shared, len(prompt), _BATCH_TOKENS):
+            self._decode(prompt[start : start + _BATCH_TOKENS])
 
     def _decode(self, tokens: list[int]) -> None:
-        self._context.decode(llama_cpp.llama_batch_get_one(tokens, len(self._held)))
-        self._held += tokens
+        self._context.decode(llama_cpp.llama_batch_get_one(tokens, len(self._cached_tokens)))
+        self._cached_tokens += tokens
 
     def _sampler(self) -> "llama_cpp.LlamaSampler":
         settings = llama_cpp.LlamaSamplerChainParams()
         settings.no_perf = True
         sampler = llama_cpp.LlamaSampler(settings)
-        sampler.add_penalties(64, 1.1, 0.0, 0.0)  # because small models turn in circles
+        sampler.add_penalties(64, 1.1, 0.0, 0.0)  # repetition: small models loop
         if self._temperature == 0:
             sampler.add_greedy()
         else:
             sampler.add_min_p(0.05, 1)
             sampler.add_temp(self._temperature)
-            sampler.add_dist(self._seed)
+            sampler.add_dist(_RANDOM_SEED)
         return sampler

@@ -1,0 +1,4 @@
+"""Speech synthesis inside this process.
+
+Begin with `piper.py`.
+"""

@@ -1,13 +1,13 @@
-"""Chunks of any size, cut anew into frames of one size."""
+"""Cut a stream of audio chunks of any size into frames of the size a detector needs."""
 
 from collections.abc import AsyncGenerator, AsyncIterable
 
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk
 
 
-async def framed(audio: AsyncIterable[AudioChunk], samples: int) -> AsyncGenerator[AudioChunk, None]:
-    """Every sample once and in order, so many at a time; the rest comes when the audio ends."""
-    size = samples * BYTES_PER_SAMPLE
+async def reframe(audio: AsyncIterable[AudioChunk], frame_samples: int) -> AsyncGenerator[AudioChunk, None]:
+    """Every sample once and in order, `frame_samples` at a time; the last frame may be shorter."""
+    size = frame_samples * BYTES_PER_SAMPLE
     held, start = b"", 0
     async for chunk in audio:
         if not held:
@@ -16,7 +16,7 @@ async def framed(audio: AsyncIterable[AudioChunk], samples: int) -> AsyncGenerat
         whole = len(held) - len(held) % size
         for at in range(0, whole, size):
             yield AudioChunk(held[at : at + size], start)
-            start += samples
+            start += frame_samples
         held = held[whole:]
     if held:
         yield AudioChunk(held, start)

@@ -1,4 +1,4 @@
-"""Is someone speaking? Silero's small neural detector, as faster-whisper ships it."""
+"""Speech probability of a stream by Silero VAD, the network that faster-whisper ships."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,49 +10,53 @@ from anyio import to_thread
 
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.errors import ModelUnavailable
-from providers.local.onnx import open_network, options
-from providers.local.vad.frames import framed
+from providers.local.onnx import open_network, session_options
+from providers.local.vad.frames import reframe
 
 FRAME = 512
-"""Samples the detector looks at: 32 ms."""
+"""Samples in a frame: 32 ms."""
 
 CONTEXT = 64
-"""Samples of the frame before that it looks at too."""
+"""Samples of the previous frame that the network sees too."""
 
 STATE = (1, 1, 128)
+"""Shape of the LSTM's hidden and cell state."""
+
 _FULL_SCALE = 32768.0
 
 
 class SileroDetector:
-    """Scores frames of 32 ms. The network is shared; its memory belongs to one stream."""
+    """A SpeechDetector with frames of 32 ms. Streams share the network; each has its own LSTM state."""
 
     def __init__(self, network: onnxruntime.InferenceSession) -> None:
         self._network = network
 
     async def score(self, audio: AsyncIterable[AudioChunk]) -> AsyncGenerator[ScoredChunk, None]:
+        """Every sample of `audio` once, in frames with their speech probability (0 to 1)."""
         hidden, cell = np.zeros(STATE, np.float32), np.zeros(STATE, np.float32)
         window = np.zeros((1, CONTEXT + FRAME), np.float32)
-        async for frame in framed(audio, FRAME):
-            heard = np.frombuffer(frame.pcm, "<i2") / _FULL_SCALE
+        async for frame in reframe(audio, FRAME):
+            samples = np.frombuffer(frame.pcm, "<i2") / _FULL_SCALE
             window[0, :CONTEXT] = window[0, -CONTEXT:]
             window[0, CONTEXT:] = 0.0
-            window[0, CONTEXT : CONTEXT + len(heard)] = heard
+            window[0, CONTEXT : CONTEXT + len(samples)] = samples
             # On the event loop, because a frame costs less than a hop to a thread and back.
             speech, hidden, cell = self._network.run(None, {"input": window, "h": hidden, "c": cell})
             yield ScoredChunk(frame, float(np.clip(speech.item(), 0.0, 1.0)))
 
 
 def load_network() -> onnxruntime.InferenceSession:
-    found = sorted(
+    """Silero's network on one thread. Raises ModelUnavailable where faster-whisper does not ship it."""
+    names = sorted(
         entry.name for entry in files("faster_whisper.assets").iterdir() if entry.name.startswith("silero_vad")
     )
-    if not found:
+    if not names:
         raise ModelUnavailable("the installed faster-whisper ships no Silero detector: install faster-whisper 1.2")
-    with as_file(files("faster_whisper.assets") / found[-1]) as path:
-        return open_network(path, options())
+    with as_file(files("faster_whisper.assets") / names[-1]) as path:
+        return open_network(path, session_options())
 
 
 @asynccontextmanager
 async def open_silero_vad() -> AsyncIterator[SileroDetector]:
-    """Open the detector; every stream it scores shares one network on one thread."""
+    """Open the detector. Raises ModelUnavailable."""
     yield SileroDetector(await to_thread.run_sync(load_network))

@@ -1,4 +1,4 @@
-"""Where in a stretch of sound someone speaks, and where it may be cut."""
+"""Speech segments of audio that is already in memory, by Silero VAD, and chunks of a length Whisper can decode."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,38 +11,41 @@ from app.domain.audio import SAMPLE_RATE
 from providers.local.mel import Samples
 from providers.local.vad.silero import CONTEXT, FRAME, STATE
 
-SPEECH = 0.5
-"""Probability from which a frame counts as speech."""
+_THRESHOLD, _CONTINUE_THRESHOLD = 0.5, 0.35
+"""Probability from which a frame begins a speech segment, and from which the next one continues it."""
 
-_BLOCK = 32
-_BETWEEN = 0.35
-_PAUSE = 0.3
-_PAD = 0.25
+_MIN_SILENCE = int(0.3 * SAMPLE_RATE)
+"""Samples; a shorter pause does not end a segment."""
+
+_PAD = int(0.25 * SAMPLE_RATE)
+"""Samples added on both sides of a segment."""
+
+_BATCH_FRAMES = 32
 
 
 class SpeechFinder:
-    """Silero over sound that is already there: many frames a call."""
+    """Silero over audio in memory, many frames at a call."""
 
     def __init__(self, network: onnxruntime.InferenceSession) -> None:
         self._network = network
 
-    def anyone(self, sound: Samples) -> bool:
-        """True as soon as a frame is speech; sound without any is heard to its end."""
-        return bool(sound.any()) and any(max(block) >= SPEECH for block in self._blocks(sound))
+    def has_speech(self, samples: Samples) -> bool:
+        """Whether any frame is speech; stops at the first batch of frames that has one."""
+        return bool(samples.any()) and any(max(batch) >= _THRESHOLD for batch in self._batches(samples))
 
-    def probabilities(self, sound: Samples) -> list[float]:
-        """One number for every FRAME samples; the last frame is filled with silence."""
-        return [speech for block in self._blocks(sound) for speech in block]
+    def probabilities(self, samples: Samples) -> list[float]:
+        """The speech probability of every FRAME samples; the last frame is padded with silence."""
+        return [speech for batch in self._batches(samples) for speech in batch]
 
-    def _blocks(self, sound: Samples) -> Iterator[list[float]]:
+    def _batches(self, samples: Samples) -> Iterator[list[float]]:
         hidden, cell = np.zeros(STATE, np.float32), np.zeros(STATE, np.float32)
-        count = -(-len(sound) // FRAME)
-        whole = np.zeros(CONTEXT + count * FRAME, np.float32)
-        whole[CONTEXT : CONTEXT + len(sound)] = sound
-        chunk_segments = np.lib.stride_tricks.sliding_window_view(whole, CONTEXT + FRAME)[::FRAME]
-        for first in range(0, count, _BLOCK):
-            block = np.ascontiguousarray(chunk_segments[first : first + _BLOCK])
-            speech, hidden, cell = self._network.run(None, {"input": block, "h": hidden, "c": cell})
+        count = -(-len(samples) // FRAME)
+        padded = np.zeros(CONTEXT + count * FRAME, np.float32)
+        padded[CONTEXT : CONTEXT + len(samples)] = samples
+        frames = np.lib.stride_tricks.sliding_window_view(padded, CONTEXT + FRAME)[::FRAME]
+        for first in range(0, count, _BATCH_FRAMES):
+            batch = np.ascontiguousarray(frames[first : first + _BATCH_FRAMES])
+            speech, hidden, cell = self._network.run(None, {"input": batch, "h": hidden, "c": cell})
             yield [float(one) for one in speech]
 
 
@@ -55,16 +58,15 @@ class Span:
 
 
 def speech_segments(probabilities: Sequence[float], samples: int) -> tuple[Span, ...]:
-    """The stretches in which someone speaks, a little wider than they are; short pauses do not part them."""
+    """The padded spans of speech in `samples` samples, given the probability of each frame. They do not overlap."""
     spans: list[Span] = []
-    pad, pause = int(_PAD * SAMPLE_RATE), int(_PAUSE * SAMPLE_RATE)
     speaking = False
     for n, speech in enumerate(probabilities):
-        speaking = speech >= (_BETWEEN if speaking else SPEECH)
+        speaking = speech >= (_CONTINUE_THRESHOLD if speaking else _THRESHOLD)
         if not speaking:
             continue
         start, end = n * FRAME, min(samples, (n + 1) * FRAME)
-        if spans and start - spans[-1].end < pause:
+        if spans and start - spans[-1].end < _MIN_SILENCE:
             spans[-1] = Span(spans[-1].start, end)
         else:
             spans.append(Span(start, end))
@@ -72,30 +74,32 @@ def speech_segments(probabilities: Sequence[float], samples: int) -> tuple[Span,
         return ()
     middles = [(one.end + other.start) // 2 for one, other in pairwise(spans)]
     return tuple(
-        Span(max(span.start - pad, low), min(span.end + pad, high))
+        Span(max(span.start - _PAD, low), min(span.end + _PAD, high))
         for span, low, high in zip(spans, [0, *middles], [*middles, samples], strict=True)
     )
 
 
-def chunk_segments(probabilities: Sequence[float], samples: int, *, longest: int, wanted: int) -> tuple[Span, ...]:
-    """The speech in pieces of at most `longest` samples, cut in pauses where there are any.
+def chunk_segments(
+    probabilities: Sequence[float], samples: int, *, max_samples: int, join_up_to: int
+) -> tuple[Span, ...]:
+    """The speech in chunks of at most `max_samples`, cut in pauses where there are any.
 
-    Pieces are joined while they stay within `wanted`. Speech without a pause is cut
-    where it is least certain to be speech.
+    Neighbours are joined while the chunk stays within `join_up_to` samples. Speech without a pause is cut at the frame
+    with the lowest speech probability in the last third of a chunk.
     """
     pieces: list[Span] = []
     for span in speech_segments(probabilities, samples):
         start = span.start
-        while span.end - start > longest:
-            low, high = (start + longest * 2 // 3) // FRAME, (start + longest) // FRAME
+        while span.end - start > max_samples:
+            low, high = (start + max_samples * 2 // 3) // FRAME, (start + max_samples) // FRAME
             cut = (low + int(np.argmin(probabilities[low:high]))) * FRAME + FRAME // 2
             pieces.append(Span(start, cut))
             start = cut
         pieces.append(Span(start, span.end))
-    joined: list[Span] = []
+    chunks: list[Span] = []
     for piece in pieces:
-        if joined and piece.end - joined[-1].start <= wanted:
-            joined[-1] = Span(joined[-1].start, piece.end)
+        if chunks and piece.end - chunks[-1].start <= join_up_to:
+            chunks[-1] = Span(chunks[-1].start, piece.end)
         else:
-            joined.append(piece)
-    return tuple(joined)
+            chunks.append(piece)
+    return tuple(chunks)

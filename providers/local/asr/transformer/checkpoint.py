@@ -1,7 +1,7 @@
-"""The weights in a CTranslate2 model folder, as numbers.
+"""Read the weights of a CTranslate2 Whisper model (`model.bin`, format version 6) without CTranslate2.
 
-The format is the one `ctranslate2.specs.model_spec` writes: a header, then each variable with its name, shape,
-type and bytes, then names that stand for others.
+The format is the one `ctranslate2.specs.model_spec` writes: a header, then each variable with its name, shape, type and
+bytes, then aliases.
 """
 
 import mmap
@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 _VERSION = 6
 _TYPES: tuple[type[np.generic], ...] = (np.float32, np.int8, np.int16, np.int32, np.float16)
 
 
 class UnreadableCheckpoint(Exception):
-    """The file is not in the format that is known here; the message says what is different."""
+    """The file's format, or the model's architecture, is not the one known here; the message says what differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Variables by name. What lies in the file stays there until it is looked at."""
+    """Variables by name, memory-mapped: a variable is read from the file when it is used."""
 
     variables: Mapping[str, NDArray[np.generic]]
 
@@ -33,33 +33,33 @@ class Checkpoint:
         return name in self.variables
 
     def stored(self, name: str) -> NDArray[np.generic]:
-        """As it is in the file. Raises Unreadable where there is no such variable."""
+        """As in the file, integers not scaled. Raises UnreadableCheckpoint where there is no such variable."""
         if name not in self.variables:
             raise UnreadableCheckpoint(f"there is no {name}")
         return self.variables[name]
 
-    def numbers(self, name: str, rows: NDArray[np.intp] | slice = slice(None)) -> Numbers:
-        """As float32, all of it or some rows, with the scale of what was stored as integers taken back."""
+    def dequantized(self, name: str, rows: NDArray[np.intp] | slice = slice(None)) -> Floats:
+        """As float32, all of it or some rows; integers are divided by the scale stored beside them."""
         stored = self.stored(name)
-        numbers = stored[rows].astype(np.float32)
+        values = stored[rows].astype(np.float32)
         if np.issubdtype(stored.dtype, np.integer):
-            scale = self.numbers(f"{name}_scale")
-            numbers /= scale[rows].reshape(-1, *(1,) * (stored.ndim - 1)) if scale.ndim else scale
-        return numbers
+            scale = self.dequantized(f"{name}_scale")
+            values /= scale[rows].reshape(-1, *(1,) * (stored.ndim - 1)) if scale.ndim else scale
+        return values
 
-    def number(self, name: str, default: int) -> int:
-        """A setting of the model."""
+    def setting(self, name: str, default: int) -> int:
+        """An integer setting of the model, such as its number of heads."""
         return int(self.variables[name]) if name in self.variables else default
 
-    def layers(self, side: str) -> int:
-        """How many layers the encoder or the decoder has."""
+    def layer_count(self, side: str) -> int:
+        """How many layers the `encoder` or the `decoder` has."""
         return len(
             {name.split("/")[1] for name in self.variables if name.startswith(f"{side}/layer_")} - {"layer_norm"}
         )
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The variables in `model.bin`. Raises Unreadable for another version of the format, or a file cut short."""
+    """The variables in `model.bin`. Raises UnreadableCheckpoint for another format, or a file cut short."""
     try:
         with path.open("rb") as file:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -69,41 +69,43 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _variables(reader: "_Reader") -> dict[str, NDArray[np.generic]]:
-    if (version := reader.number("I")) != _VERSION:
+    if (version := reader.integer("I")) != _VERSION:
         raise UnreadableCheckpoint(f"the format has version {version}, not {_VERSION}")
-    if (spec := reader.name()) != "WhisperSpec":
+    if (spec := reader.string()) != "WhisperSpec":
         raise UnreadableCheckpoint(f"this is a {spec}, not a WhisperSpec")
-    reader.number("I")  # the revision of the spec
-    found = dict(reader.variable() for _ in range(reader.number("I")))
-    for _ in range(reader.number("I")):
-        alias = reader.name()
-        found[alias] = found[reader.name()]
-    return found
+    reader.integer("I")  # the revision of the spec
+    variables = dict(reader.variable() for _ in range(reader.integer("I")))
+    for _ in range(reader.integer("I")):
+        alias = reader.string()
+        variables[alias] = variables[reader.string()]
+    return variables
 
 
 @dataclass(slots=True)
 class _Reader:
+    """Reads little-endian fields one after the other."""
+
     content: mmap.mmap
     at: int = 0
 
-    def number(self, kind: str) -> int:
-        value: int = struct.unpack_from(f"<{kind}", self.content, self.at)[0]
-        self.at += struct.calcsize(f"<{kind}")
+    def integer(self, struct_format: str) -> int:
+        value: int = struct.unpack_from(f"<{struct_format}", self.content, self.at)[0]
+        self.at += struct.calcsize(f"<{struct_format}")
         return value
 
-    def name(self) -> str:
-        length = self.number("H")
-        (found,) = struct.unpack_from(f"{length}s", self.content, self.at)
+    def string(self) -> str:
+        length = self.integer("H")
+        (text,) = struct.unpack_from(f"{length}s", self.content, self.at)
         self.at += length
-        return str(found[:-1], "utf-8")
+        return str(text[:-1], "utf-8")  # without its terminating zero
 
     def variable(self) -> tuple[str, NDArray[np.generic]]:
-        name = self.name()
-        shape = [self.number("I") for _ in range(self.number("B"))]
-        if (number := self.number("B")) >= len(_TYPES):
-            raise UnreadableCheckpoint(f"{name} has numbers of kind {number}")
-        kind = np.dtype(_TYPES[number])
-        size = self.number("I")
-        values = np.frombuffer(self.content, kind, size // kind.itemsize, self.at).reshape(shape)
+        name = self.string()
+        shape = [self.integer("I") for _ in range(self.integer("B"))]
+        if (type_number := self.integer("B")) >= len(_TYPES):
+            raise UnreadableCheckpoint(f"{name} has numbers of the unknown type {type_number}")
+        dtype = np.dtype(_TYPES[type_number])
+        size = self.integer("I")
+        values = np.frombuffer(self.content, dtype, size // dtype.itemsize, self.at).reshape(shape)
         self.at += size
         return name, values

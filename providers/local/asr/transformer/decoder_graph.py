@@ -1,81 +1,82 @@
-"""Whisper's decoder as networks for onnxruntime, made of a checkpoint's weights.
+"""Whisper's decoder as two ONNX graphs, made of a checkpoint's weights.
 
-Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022): pre-norm blocks of
-self-attention, attention to what the encoder heard, and a feed-forward net. Weights are 8-bit integers in blocks of
-128 with a scale each, so that a step reads a quarter of the memory; what flows between them is float32.
+Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022): pre-norm blocks of self-attention,
+cross-attention to the encoder's output, and a feed-forward network. Weights are 8-bit integers in blocks of 128 with a
+scale each, so that a step reads a quarter of the memory; activations are float32.
 """
 
 import numpy as np
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from providers.local.asr.transformer.checkpoint import Checkpoint
-from providers.local.asr.transformer.graph import CONTRIB, GraphBuilder, value
-from providers.local.asr.transformer.shape import DecoderShape, cross_names, past_names, shape_of
+from providers.local.asr.transformer.graph import CONTRIB, GraphBuilder, tensor
+from providers.local.asr.transformer.shape import DecoderShape, cross_names, self_names, shape_of
 
 
-def listening(checkpoint: Checkpoint) -> ModelProto:
-    """From `memory`, what the encoder made of a sound (1, T, width), to what `cross_names` says."""
+def cross_kv_graph(checkpoint: Checkpoint) -> ModelProto:
+    """From `memory`, the encoder's output (1, T, width), to the cross-attention keys and values of `cross_names`."""
     shape = shape_of(checkpoint)
     graph = GraphBuilder(checkpoint)
     for layer in range(shape.layers):
-        weight = checkpoint.numbers(f"decoder/layer_{layer}/attention/linear_1/weight")
-        bias = checkpoint.numbers(f"decoder/layer_{layer}/attention/linear_1/bias")
+        weight = checkpoint.dequantized(f"decoder/layer_{layer}/attention/linear_1/weight")
+        bias = checkpoint.dequantized(f"decoder/layer_{layer}/attention/linear_1/bias")
         for part, rows, order in (
-            ("keys", slice(shape.width), (0, 2, 3, 1)),
-            ("values", slice(shape.width, None), (0, 2, 1, 3)),
+            ("k", slice(shape.width), (0, 2, 3, 1)),
+            ("v", slice(shape.width, None), (0, 2, 1, 3)),
         ):
-            flat = graph.linear("memory", weight[rows], bias[rows])
-            graph.add("Transpose", [graph.heads(flat, shape)], f"heard_{part}_{layer}", perm=order)
-    outputs = [_cross(name, shape) for name in cross_names(shape)]
-    return graph.model([value("memory", [1, "T", shape.width])], outputs)
+            projected = graph.matmul("memory", weight[rows], bias[rows])
+            graph.add("Transpose", [graph.split_heads(projected, shape)], f"cross_{part}_{layer}", perm=order)
+    outputs = [_cross_tensor(name, shape) for name in cross_names(shape)]
+    return graph.model([tensor("memory", [1, "T", shape.width])], outputs)
 
 
-def writing(checkpoint: Checkpoint) -> ModelProto:
-    """One step of the decoder.
+def decoder_graph(checkpoint: Checkpoint) -> ModelProto:
+    """One step of the decoder over n new tokens.
 
-    From `tokens` (1, n, width), their embeddings, with what was heard and the past, to `logits` (rows, vocabulary) of
-    the tokens that `rows` names, and the past with the new tokens in it.
+    Inputs: `embeddings` (1, n, width) of the new tokens, `rows` (r,) of those whose logits are wanted, cross-attention
+    and past self-attention keys and values. Outputs: `logits` (r, vocabulary), and the self-attention keys and values
+    of past and new tokens.
     """
     shape = shape_of(checkpoint)
     graph = GraphBuilder(checkpoint)
-    flow = "tokens"
+    hidden = "embeddings"
     for layer in range(shape.layers):
-        flow = _block(graph, shape, layer, flow)
-    flow = graph.add("Gather", [flow, "rows"], axis=1)
-    flow = graph.norm(flow, "decoder/layer_norm")
-    flow = graph.add("Squeeze", [flow, graph.constant(np.array([0]))])
-    graph.linear(flow, checkpoint.numbers("decoder/projection/weight"), None, "logits")
-    given = [value("tokens", [1, "n", shape.width]), value("rows", ["rows"], TensorProto.INT64)]
-    given += [_cross(name, shape) for name in cross_names(shape)]
-    given += [value(name, [1, shape.heads, "past", shape.head]) for name in past_names(shape)]
-    made = [value("logits", ["rows", checkpoint.stored("decoder/projection/weight").shape[0]])]
-    made += [value(name, [1, shape.heads, "all", shape.head]) for name in past_names(shape, "next")]
-    return graph.model(given, made)
+        hidden = _block(graph, shape, layer, hidden)
+    hidden = graph.add("Gather", [hidden, "rows"], axis=1)
+    hidden = graph.norm(hidden, "decoder/layer_norm")
+    hidden = graph.add("Squeeze", [hidden, graph.constant(np.array([0]))])
+    graph.matmul(hidden, checkpoint.dequantized("decoder/projection/weight"), None, "logits")
+    inputs = [tensor("embeddings", [1, "n", shape.width]), tensor("rows", ["r"], TensorProto.INT64)]
+    inputs += [_cross_tensor(name, shape) for name in cross_names(shape)]
+    inputs += [tensor(name, [1, shape.heads, "past", shape.head_dim]) for name in self_names(shape)]
+    outputs = [tensor("logits", ["r", checkpoint.stored("decoder/projection/weight").shape[0]])]
+    outputs += [tensor(name, [1, shape.heads, "present", shape.head_dim]) for name in self_names(shape, "present")]
+    return graph.model(inputs, outputs)
 
 
-def _block(graph: "GraphBuilder", shape: DecoderShape, layer: int, flow: str) -> str:
-    """One layer: what was written, what was heard, and what follows from it."""
-    here = f"decoder/layer_{layer}"
-    normal = graph.norm(flow, f"{here}/self_attention/layer_norm")
-    parts = graph.split(graph.named(normal, f"{here}/self_attention/linear_0"), 3)
-    past = [f"past_{part}_{layer}" for part in ("keys", "values")]
-    seen = graph.attention([*parts, "", "", "", *past], [f"next_{part}_{layer}" for part in ("keys", "values")], shape)
-    flow = graph.add("Add", [flow, graph.named(seen, f"{here}/self_attention/linear_1")])
+def _block(graph: GraphBuilder, shape: DecoderShape, layer: int, hidden: str) -> str:
+    """One layer: self-attention, cross-attention and a feed-forward network, each with a residual connection."""
+    name = f"decoder/layer_{layer}"
+    normed = graph.norm(hidden, f"{name}/self_attention/layer_norm")
+    query_key_value = graph.split(graph.linear(normed, f"{name}/self_attention/linear_0"), 3)
+    past, present = ([f"{when}_{part}_{layer}" for part in ("k", "v")] for when in ("past", "present"))
+    attended = graph.causal_attention([*query_key_value, "", "", "", *past], present, shape)
+    hidden = graph.add("Add", [hidden, graph.linear(attended, f"{name}/self_attention/linear_1")])
 
-    normal = graph.norm(flow, f"{here}/attention/layer_norm")
-    # The scale of attention is put into the weights: softmax(q k / sqrt(head)).
-    query = graph.heads(graph.named(normal, f"{here}/attention/linear_0", scale=shape.head**-0.5), shape)
-    query = graph.add("Transpose", [query], perm=(0, 2, 1, 3))
-    where = graph.add("Softmax", [graph.add("MatMul", [query, f"heard_keys_{layer}"])], axis=-1)
-    heard = graph.add("Transpose", [graph.add("MatMul", [where, f"heard_values_{layer}"])], perm=(0, 2, 1, 3))
-    heard = graph.add("Reshape", [heard, graph.constant(np.array([0, 0, shape.width]))])
-    flow = graph.add("Add", [flow, graph.named(heard, f"{here}/attention/linear_2")])
+    normed = graph.norm(hidden, f"{name}/attention/layer_norm")
+    # The scale of attention is put into the weights: softmax(q k / sqrt(head_dim)).
+    query = graph.linear(normed, f"{name}/attention/linear_0", scale=shape.head_dim**-0.5)
+    query = graph.add("Transpose", [graph.split_heads(query, shape)], perm=(0, 2, 1, 3))
+    weights = graph.add("Softmax", [graph.add("MatMul", [query, f"cross_k_{layer}"])], axis=-1)
+    attended = graph.add("Transpose", [graph.add("MatMul", [weights, f"cross_v_{layer}"])], perm=(0, 2, 1, 3))
+    attended = graph.add("Reshape", [attended, graph.constant(np.array([0, 0, shape.width]))])
+    hidden = graph.add("Add", [hidden, graph.linear(attended, f"{name}/attention/linear_2")])
 
-    normal = graph.norm(flow, f"{here}/ffn/layer_norm")
-    wide = graph.add("Gelu", [graph.named(normal, f"{here}/ffn/linear_0")], domain=CONTRIB)
-    return graph.add("Add", [flow, graph.named(wide, f"{here}/ffn/linear_1")])
+    normed = graph.norm(hidden, f"{name}/ffn/layer_norm")
+    inner = graph.add("Gelu", [graph.linear(normed, f"{name}/ffn/linear_0")], domain=CONTRIB)
+    return graph.add("Add", [hidden, graph.linear(inner, f"{name}/ffn/linear_1")])
 
 
-def _cross(name: str, shape: DecoderShape) -> ValueInfoProto:
-    keys = name.startswith("heard_keys")
-    return value(name, [1, shape.heads, *((shape.head, "T") if keys else ("T", shape.head))])
+def _cross_tensor(name: str, shape: DecoderShape) -> ValueInfoProto:
+    is_key = name.startswith("cross_k")
+    return tensor(name, [1, shape.heads, *((shape.head_dim, "T") if is_key else ("T", shape.head_dim))])

@@ -1,51 +1,51 @@
-"""Whisper's encoder as a network for onnxruntime, made of a checkpoint's weights.
+"""Whisper's encoder as an ONNX graph, made of a checkpoint's weights.
 
-Radford et al. (2022), as in `decoder_graph.py`. Hundreds of positions go through each map at once, so weights are 8-bit
-integers with one scale a row, which the processor multiplies fastest.
+Radford et al. (2022), as in `decoder_graph.py`. Hundreds of positions go through each linear layer at once, so weights
+are 8-bit integers with one scale a row, which the processor multiplies fastest.
 """
 
 import numpy as np
 from onnx import ModelProto
 
 from providers.local.asr.transformer.checkpoint import Checkpoint
-from providers.local.asr.transformer.graph import CONTRIB, GraphBuilder, value
+from providers.local.asr.transformer.graph import CONTRIB, GraphBuilder, tensor
 
-_COLUMNS_A_POSITION = 2
+_FRAMES_PER_POSITION = 2
 
 
-def encoding(checkpoint: Checkpoint) -> ModelProto:
-    """From `features`, a log-mel spectrogram (sounds, bands, columns), to `memory` (sounds, T, width).
+def encoder_graph(checkpoint: Checkpoint) -> ModelProto:
+    """From `features`, log-mel spectrograms (batch, bands, frames), to `memory` (batch, T, width).
 
-    T is half of the columns, rounded up; there may be as few as one has sound for.
+    T is half of the frames, rounded up; there may be fewer than the 3000 frames of Whisper's training.
     """
     width, bands, _ = checkpoint.stored("encoder/conv1/weight").shape
-    heads = checkpoint.number("encoder/num_heads", 0)
+    heads = checkpoint.setting("encoder/num_heads", 0)
     graph = GraphBuilder(checkpoint)
-    flow = _convolved(graph, "features", "encoder/conv1", stride=1)
-    flow = _convolved(graph, flow, "encoder/conv2", stride=_COLUMNS_A_POSITION)
-    flow = graph.add("Transpose", [flow], perm=(0, 2, 1))
-    first = graph.constant(np.array([0]))
-    length = graph.add("Gather", [graph.add("Shape", [flow]), graph.constant(np.array([1]))])
-    positions = graph.constant(checkpoint.numbers("encoder/position_encodings/encodings"))
-    flow = graph.add("Add", [flow, graph.add("Slice", [positions, first, length, first])])
-    for layer in range(checkpoint.layers("encoder")):
-        flow = _block(graph, f"encoder/layer_{layer}", heads, flow)
-    graph.norm(flow, "encoder/layer_norm", "memory")
-    return graph.model([value("features", ["sounds", bands, "columns"])], [value("memory", ["sounds", "T", width])])
+    hidden = _convolution(graph, "features", "encoder/conv1", stride=1)
+    hidden = _convolution(graph, hidden, "encoder/conv2", stride=_FRAMES_PER_POSITION)
+    hidden = graph.add("Transpose", [hidden], perm=(0, 2, 1))
+    zero = graph.constant(np.array([0]))
+    length = graph.add("Gather", [graph.add("Shape", [hidden]), graph.constant(np.array([1]))])
+    positions = graph.constant(checkpoint.dequantized("encoder/position_encodings/encodings"))
+    hidden = graph.add("Add", [hidden, graph.add("Slice", [positions, zero, length, zero])])
+    for layer in range(checkpoint.layer_count("encoder")):
+        hidden = _block(graph, f"encoder/layer_{layer}", heads, hidden)
+    graph.norm(hidden, "encoder/layer_norm", "memory")
+    return graph.model([tensor("features", ["batch", bands, "frames"])], [tensor("memory", ["batch", "T", width])])
 
 
-def _convolved(graph: GraphBuilder, flow: str, name: str, *, stride: int) -> str:
-    weight, bias = (graph.constant(graph.checkpoint.numbers(f"{name}/{part}")) for part in ("weight", "bias"))
-    wide = graph.add("Conv", [flow, weight, bias], kernel_shape=(3,), pads=(1, 1), strides=(stride,))
-    return graph.add("Gelu", [wide], domain=CONTRIB)
+def _convolution(graph: GraphBuilder, hidden: str, name: str, *, stride: int) -> str:
+    weight, bias = (graph.constant(graph.checkpoint.dequantized(f"{name}/{part}")) for part in ("weight", "bias"))
+    convolved = graph.add("Conv", [hidden, weight, bias], kernel_shape=(3,), pads=(1, 1), strides=(stride,))
+    return graph.add("Gelu", [convolved], domain=CONTRIB)
 
 
-def _block(graph: GraphBuilder, here: str, heads: int, flow: str) -> str:
-    """One layer: what was heard around each position, and what follows from it."""
-    normal = graph.norm(flow, f"{here}/self_attention/layer_norm")
-    parts = graph.split(graph.named_for_many(normal, f"{here}/self_attention/linear_0"), 3)
-    seen = graph.add("MultiHeadAttention", parts, domain=CONTRIB, num_heads=heads)
-    flow = graph.add("Add", [flow, graph.named_for_many(seen, f"{here}/self_attention/linear_1")])
-    normal = graph.norm(flow, f"{here}/ffn/layer_norm")
-    wide = graph.add("Gelu", [graph.named_for_many(normal, f"{here}/ffn/linear_0")], domain=CONTRIB)
-    return graph.add("Add", [flow, graph.named_for_many(wide, f"{here}/ffn/linear_1")])
+def _block(graph: GraphBuilder, name: str, heads: int, hidden: str) -> str:
+    """One layer: self-attention and a feed-forward network, each with a residual connection."""
+    normed = graph.norm(hidden, f"{name}/self_attention/layer_norm")
+    query_key_value = graph.split(graph.linear_for_many_rows(normed, f"{name}/self_attention/linear_0"), 3)
+    attended = graph.add("MultiHeadAttention", query_key_value, domain=CONTRIB, num_heads=heads)
+    hidden = graph.add("Add", [hidden, graph.linear_for_many_rows(attended, f"{name}/self_attention/linear_1")])
+    normed = graph.norm(hidden, f"{name}/ffn/layer_norm")
+    inner = graph.add("Gelu", [graph.linear_for_many_rows(normed, f"{name}/ffn/linear_0")], domain=CONTRIB)
+    return graph.add("Add", [hidden, graph.linear_for_many_rows(inner, f"{name}/ffn/linear_1")])

@@ -1,4 +1,4 @@
-"""`python -m providers.local.asr.transformer.export MODEL FOLDER`: the networks of a model, as files."""
+"""Export a CTranslate2 Whisper model to ONNX: `python -m providers.local.asr.transformer.export MODEL FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -6,19 +6,20 @@ from pathlib import Path
 import onnx
 
 from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint, read_checkpoint
-from providers.local.asr.transformer.decoder_graph import listening, writing
-from providers.local.asr.transformer.encoder_graph import encoding
-from providers.local.asr.transformer.graph_cache import ENCODING, LISTENING, WRITING
+from providers.local.asr.transformer.decoder_graph import cross_kv_graph, decoder_graph
+from providers.local.asr.transformer.encoder_graph import encoder_graph
+from providers.local.asr.transformer.graph_cache import CROSS_KV, DECODER, ENCODER
 
 
-def main(model: Path, into: Path) -> None:
+def export(model: Path, folder: Path) -> None:
+    """Write the three graphs of the model. Raises UnreadableCheckpoint."""
     checkpoint = read_checkpoint(model / "model.bin")
-    for make, name in ((encoding, ENCODING), (listening, LISTENING), (writing, WRITING)):
-        onnx.save(make(checkpoint), into / name)
+    for build, name in ((encoder_graph, ENCODER), (cross_kv_graph, CROSS_KV), (decoder_graph, DECODER)):
+        onnx.save(build(checkpoint), folder / name)
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
+        export(Path(sys.argv[1]), Path(sys.argv[2]))
     except UnreadableCheckpoint as error:
         sys.exit(str(error))

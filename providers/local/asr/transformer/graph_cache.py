@@ -1,81 +1,125 @@
-"""Where Whisper's networks lie: beside the model they were made of, for the next start as well.
+"""The ONNX graphs of a Whisper model, exported once and kept in a folder beside its weights.
 
-They are made in a process of their own: what that takes, some hundred megabytes, is given back when it ends.
+The export runs in a process of its own: the hundreds of megabytes it takes are given back when it ends. A finished
+folder is published by renaming it, and never changes. Whoever opens its files holds a shared lock on it; only a folder
+that nobody has locked is removed.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
 from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint
 
-ENCODING, LISTENING, WRITING = "encoding.onnx", "listening.onnx", "writing.onnx"
+ENCODER, CROSS_KV, DECODER = "encoder.onnx", "cross_kv.onnx", "decoder.onnx"
 
-_MAKE = 1
-"""Raised by one whenever other networks are made of the same weights."""
+_VERSION = 2
+"""Raised by one whenever other graphs are exported from the same weights."""
 
-_PATIENCE = 300.0
-"""Seconds for the largest model on the slowest disk."""
+_PUBLISHED, _UNFINISHED = ".onnx-", ".exporting-"
+_OBSOLETE = (".networks-*", ".making-*")
+"""Names of version 1."""
+
+_EXPORT_TIMEOUT_S = 300.0
+"""Enough for the largest model on the slowest disk."""
+
+Export = Callable[[Path, Path], None]
+"""Writes the graphs of a model folder into another folder. Raises UnreadableCheckpoint."""
+
+
+def export_in_subprocess(model: Path, folder: Path) -> None:
+    """Write the graphs of `model` into `folder`. Raises UnreadableCheckpoint."""
+    command = [sys.executable, "-m", "providers.local.asr.transformer.export", str(model), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    try:
+        exported = subprocess.run(  # noqa: S603 because both paths are the operator's
+            command, capture_output=True, text=True, timeout=_EXPORT_TIMEOUT_S, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnreadableCheckpoint(f"exporting its graphs took longer than {_EXPORT_TIMEOUT_S:.0f} s") from error
+    if exported.returncode:
+        raise UnreadableCheckpoint((exported.stderr.strip().splitlines() or ["the export was killed"])[-1])
 
 
 @contextmanager
-def networks(model: Path) -> Iterator[Path]:
-    """The folder with the networks of this model, made where it is not there yet.
+def exported_graphs(model: Path, export: Export = export_in_subprocess) -> Iterator[Path]:
+    """The folder with this model's graphs, which stays while the context is open; exported where it is missing.
 
-    Where nothing can be written beside the model they are made for this once. Raises Unreadable for a model that
-    they cannot be made of.
+    Where nothing can be written beside the model the graphs are exported to a temporary folder for this once.
+    Raises UnreadableCheckpoint where they cannot be exported.
     """
-    made = model / f".networks-{_MAKE}-{_print_of(model / 'model.bin')}"
-    if not made.is_dir():
+    with ExitStack() as stack:
+        published = model / f"{_PUBLISHED}{_VERSION}-{_fingerprint(model / 'model.bin')}"
+        locked = False
         with suppress(OSError):
-            _keep(model, made)
-    if made.is_dir():
-        yield made
-        return
+            locked = _lock_shared(published, stack)
+            if not locked:
+                _publish(model, published, export)
+                locked = _lock_shared(published, stack)
+                _remove_unused(model, published)
+        if locked:
+            yield published
+            return
+        try:
+            temporary = Path(stack.enter_context(TemporaryDirectory(prefix="parley-onnx-")))
+        except OSError as error:
+            raise UnreadableCheckpoint(
+                f"its graphs can be written neither beside it nor in the system's temporary folder: {error}"
+            ) from error
+        export(model, temporary)
+        yield temporary
+
+
+def _fingerprint(weights: Path) -> str:
+    """Distinguishes these weights from others that a later download may put in their place."""
+    stat = weights.stat()
+    return f"{stat.st_size:x}-{int(stat.st_mtime):x}"
+
+
+def _publish(model: Path, published: Path, export: Export) -> None:
+    """Export to a folder of our own, then rename it. Where another process was first, its folder stays."""
+    with ExitStack() as stack:
+        unfinished = Path(mkdtemp(prefix=_UNFINISHED, dir=model))
+        stack.callback(shutil.rmtree, unfinished, ignore_errors=True)
+        if not _lock_shared(unfinished, stack):
+            raise FileNotFoundError(unfinished)  # because another process took it for an interrupted export
+        export(model, unfinished)
+        shutil.copymode(model, unfinished)  # whoever may read the model may read its graphs
+        if not published.is_dir():
+            with suppress(OSError):  # because another process may publish at this very moment
+                unfinished.rename(published)
+
+
+def _remove_unused(model: Path, published: Path) -> None:
+    """Remove the graphs of other weights and versions, and exports that were interrupted, unless someone has a lock."""
+    for pattern in (f"{_PUBLISHED}*", f"{_UNFINISHED}*", *_OBSOLETE):
+        for folder in model.glob(pattern):
+            if folder != published:
+                with ExitStack() as stack:
+                    if _lock(folder, stack, exclusive=True):
+                        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock_shared(folder: Path, stack: ExitStack) -> bool:
+    """Keep a folder from being removed until the stack is closed. False where it is not there."""
+    return folder.is_dir() and _lock(folder, stack, exclusive=False) and folder.is_dir()
+
+
+def _lock(folder: Path, stack: ExitStack, *, exclusive: bool) -> bool:
+    """Lock a folder until the stack is closed, without waiting. False where another process's lock excludes ours."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    stack.callback(os.close, descriptor)
     try:
-        elsewhere = TemporaryDirectory(prefix="parley-networks-")
-    except OSError as error:
-        raise UnreadableCheckpoint(
-            f"its networks can be written neither beside it nor in the system's temporary folder: {error}"
-        ) from error
-    with elsewhere as folder:
-        _make(model, Path(folder))
-        yield Path(folder)
-
-
-def _print_of(weights: Path) -> str:
-    """What tells these weights from those that another fetch may put in their place."""
-    found = weights.stat()
-    return f"{found.st_size:x}-{int(found.st_mtime):x}"
-
-
-def _keep(model: Path, made: Path) -> None:
-    """Make the networks at `made`, all at once; what others made of earlier weights goes."""
-    fresh = Path(mkdtemp(prefix=".making-", dir=model))
-    try:
-        _make(model, fresh)
-        shutil.copymode(model, fresh)  # whoever may read the model may read what was made of it
-        for old in model.glob(".networks-*"):
-            shutil.rmtree(old, ignore_errors=True)
-        with suppress(OSError):  # another process was first
-            fresh.rename(made)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _make(model: Path, into: Path) -> None:
-    command = [sys.executable, "-m", "providers.local.asr.transformer.export", str(model), str(into)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-    try:
-        done = subprocess.run(  # noqa: S603 because both paths are the operator's
-            command, capture_output=True, text=True, timeout=_PATIENCE, check=False, env=environment
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UnreadableCheckpoint(f"making its networks took longer than {_PATIENCE:.0f} s") from error
-    if done.returncode:
-        raise UnreadableCheckpoint((done.stderr.strip().splitlines() or ["the process was stopped"])[-1])
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # Some network file systems cannot lock: there folders are read without a lock, and none is removed.
+        return not exclusive
+    return True

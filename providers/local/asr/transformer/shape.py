@@ -1,11 +1,11 @@
-"""How large a model's decoder is, and what flows into its networks and out of them."""
+"""The sizes of a model's decoder, and the names of its graphs' key/value inputs and outputs."""
 
 from dataclasses import dataclass
 
 from providers.local.asr.transformer.checkpoint import Checkpoint, UnreadableCheckpoint
 
 BLOCK = 128
-"""Weights that share a scale."""
+"""Weights that share a quantization scale."""
 
 _GELU = 3
 """CTranslate2's number for the activation that Whisper was trained with."""
@@ -13,34 +13,34 @@ _GELU = 3
 
 @dataclass(frozen=True, slots=True)
 class DecoderShape:
-    """The sizes of one model."""
+    """Sizes of one model's decoder; `width` is d_model."""
 
     layers: int
     heads: int
     width: int
 
     @property
-    def head(self) -> int:
-        """Numbers in one head."""
+    def head_dim(self) -> int:
+        """Width of one attention head."""
         return self.width // self.heads
 
 
 def shape_of(checkpoint: Checkpoint) -> DecoderShape:
-    """Raises Unreadable where the model is built otherwise than these networks are."""
+    """Raises UnreadableCheckpoint where the model's architecture is not that of these graphs."""
     width = checkpoint.stored("decoder/embeddings/weight").shape[1]
-    heads = checkpoint.number("decoder/num_heads", 0)
+    heads = checkpoint.setting("decoder/num_heads", 0)
     if not heads or width % heads or width % BLOCK:
         raise UnreadableCheckpoint(f"{heads} heads over {width} numbers")
-    if checkpoint.number("decoder/activation", _GELU) != _GELU or not checkpoint.number("decoder/pre_norm", 1):
+    if checkpoint.setting("decoder/activation", _GELU) != _GELU or not checkpoint.setting("decoder/pre_norm", 1):
         raise UnreadableCheckpoint("its blocks are not Whisper's")
-    return DecoderShape(checkpoint.layers("decoder"), heads, width)
+    return DecoderShape(checkpoint.layer_count("decoder"), heads, width)
 
 
 def cross_names(shape: DecoderShape) -> list[str]:
-    """What the decoder looks at in the sound: keys (1, heads, head, T) and values (1, heads, T, head) of each layer."""
-    return [f"heard_{part}_{layer}" for layer in range(shape.layers) for part in ("keys", "values")]
+    """Cross-attention keys (1, heads, head_dim, T) and values (1, heads, T, head_dim) of each layer."""
+    return [f"cross_{part}_{layer}" for layer in range(shape.layers) for part in ("k", "v")]
 
 
-def past_names(shape: DecoderShape, when: str = "past") -> list[str]:
-    """Keys and values of the tokens so far, (1, heads, tokens, head) in each layer."""
-    return [f"{when}_{part}_{layer}" for layer in range(shape.layers) for part in ("keys", "values")]
+def self_names(shape: DecoderShape, when: str = "past") -> list[str]:
+    """Self-attention keys and values (1, heads, tokens, head_dim) of each layer; `when` is `past` or `present`."""
+    return [f"{when}_{part}_{layer}" for layer in range(shape.layers) for part in ("k", "v")]

@@ -1,40 +1,41 @@
-"""What the decoder will probably write next.
+"""Draft tokens for speculative decoding.
 
-Leviathan et al., "Fast Inference from Transformers via Speculative Decoding" (2023), with words that are already
-there in place of a second model: what a draft heard of the same sound. The decoder reads several guessed tokens in one
-step and keeps those that it would have written itself, so a wrong guess costs time and never a word.
+Leviathan et al., "Fast Inference from Transformers via Speculative Decoding" (2023), with the text of an earlier draft
+of the same audio in place of a second model. The decoder verifies several draft tokens in one step and keeps those that
+it would have written itself, so a wrong draft costs time and never a word.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_FEWEST = 3
-_MOST = 12
-_SEARCHED = 5
-"""Tokens looked through for the place where the guess goes on after a word it did not foresee."""
+_MIN_LOOKAHEAD = 3
+_MAX_LOOKAHEAD = 12
+_RESYNC_TOKENS = 5
+"""Draft tokens searched for the place where the draft continues after a token it did not predict."""
 
 
 @dataclass(slots=True)
 class DraftSpeculation:
-    """A reader of guessed tokens that keeps pace with what is truly written."""
+    """A position in the draft tokens that follows what the decoder truly writes."""
 
-    tokens: Sequence[int] = ()
+    draft_tokens: Sequence[int] = ()
     at: int = 0
-    trusted: int = _MOST
-    """Tokens to offer at once: more after a step in which all were right."""
+    lookahead: int = _MAX_LOOKAHEAD
+    """Tokens to propose at once: doubled after a step that accepted all, least after one that did not."""
 
-    def ahead(self, most: int) -> tuple[int, ...]:
-        """The next tokens, at most so many."""
-        return tuple(self.tokens[self.at : self.at + max(0, min(most, self.trusted))])
+    def propose(self, limit: int) -> tuple[int, ...]:
+        """The next draft tokens, at most `limit` and `lookahead`."""
+        return tuple(self.draft_tokens[self.at : self.at + max(0, min(limit, self.lookahead))])
 
-    def learn(self, written: Sequence[int], offered: int) -> None:
-        """What was written in the step for which so many tokens were offered."""
+    def accept(self, written: Sequence[int], proposed: int) -> None:
+        """Advance behind the tokens that a step has written, for which `proposed` draft tokens were proposed."""
         for token in written:
-            self._follow(token)
-        if offered:
-            self.trusted = min(_MOST, 2 * self.trusted) if len(written) > offered else _FEWEST
+            self._advance(token)
+        if proposed:
+            accepted_all = len(written) > proposed
+            self.lookahead = min(_MAX_LOOKAHEAD, 2 * self.lookahead) if accepted_all else _MIN_LOOKAHEAD
 
-    def _follow(self, token: int) -> None:
-        """Past this token, or past the one in whose place it was written."""
-        near = self.tokens[self.at : self.at + _SEARCHED]
+    def _advance(self, token: int) -> None:
+        """Behind this token, or behind the draft token in whose place it was written."""
+        near = self.draft_tokens[self.at : self.at + _RESYNC_TOKENS]
         self.at += near.index(token) + 1 if token in near else 1
