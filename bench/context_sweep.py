@@ -2,8 +2,8 @@
 
     python -m bench.context_sweep --model models/whisper-base --beam 1
 
-Each row is a margin of silence after the audio. `raw` is the decoder alone;
-`guarded` is the same with hallucination checks and fallback to more context. The last row is full context.
+Each row is a margin of silence behind the audio. `raw` is the first pass; `with fallback` is the same with
+hallucination detection and the schedule of wider contexts. The last row is full context.
 """
 
 import argparse
@@ -13,45 +13,45 @@ from pathlib import Path
 from statistics import mean
 
 from bench.speech import DEFAULT, Clip, clips, word_error_rate
-from providers.local.asr import fallback as decoding
-from providers.local.asr.context_schedule import FULL, context_schedule
-from providers.local.asr.decode import DecodeRequest, asked_in_its_language, encode, generate
-from providers.local.asr.hallucination import Verdict, judge
+from providers.local.asr.context_schedule import FULL_CONTEXT, context_schedule
+from providers.local.asr.decode import DecodeRequest, encode, generate, prepare
+from providers.local.asr.fallback import decode_with_fallback
+from providers.local.asr.hallucination import Verdict, assess
 from providers.local.asr.whisper_model import WhisperModel, load
-from providers.local.mel import samples_of, scaled
+from providers.local.mel import encoder_features, samples_of
 
-MARGINS = (0, 50, 100, 150, 200, 300, 400, FULL)
+MARGINS = (0, 50, 100, 150, 200, 300, 400, FULL_CONTEXT)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     margin: int
     raw: float
-    guarded: float
+    with_fallback: float
     flagged: int
     retried: int
     milliseconds: float
 
 
 def sweep(model: WhisperModel, chosen: list[Clip], *, margin: int, beam: int, corpus: Path) -> Row:
-    mels = [model.filters.columns(samples_of(clip.pcm)) for clip in chosen]
+    mels = [model.filters.log_mel(samples_of(clip.pcm)) for clip in chosen]
     raw, flagged = [], 0
-    guarded, retried, taken = [], 0, []
+    with_fallback, retried, times = [], 0, []
     for mel in mels:
-        rungs = context_schedule(mel.shape[1], margin)
-        ask = DecodeRequest(mel, "en", beam_size=beam)
-        begun = time.perf_counter()
-        encoded = encode(model, [scaled(mel, rungs[0])])
-        asked = asked_in_its_language(model, ask, encoded)
-        first = generate(model, encoded, [asked])[0]
+        contexts = context_schedule(mel.shape[1], margin)
+        request = DecodeRequest(mel, "en", beam_size=beam)
+        began = time.perf_counter()
+        memory = encode(model, [encoder_features(mel, contexts[0])])
+        prepared = prepare(model, request, memory)
+        first = generate(model, memory, [prepared])[0]
         raw.append(first.evidence.text)
-        flagged += judge(first.evidence) in (Verdict.LOOP, Verdict.BROKEN)
-        heard = decoding.decode_with_fallback(model, asked, encoded, first, rungs)
-        taken.append(time.perf_counter() - begun)
-        guarded.append(heard.text)
-        retried += heard.passes > 1
-    wers = [word_error_rate(corpus, chosen, texts) for texts in (raw, guarded)]
-    return Row(margin, wers[0], wers[1], flagged, retried, 1000 * mean(taken))
+        flagged += assess(first.evidence) in (Verdict.LOOP, Verdict.BROKEN)
+        result = decode_with_fallback(model, prepared, memory, first, contexts)
+        times.append(time.perf_counter() - began)
+        with_fallback.append(result.text)
+        retried += result.passes > 1
+    wers = [word_error_rate(corpus, chosen, texts) for texts in (raw, with_fallback)]
+    return Row(margin, wers[0], wers[1], flagged, retried, 1000 * mean(times))
 
 
 def main() -> None:
@@ -66,13 +66,14 @@ def main() -> None:
     model = load(args.model, device="auto", compute_type="auto", threads=args.threads)
     chosen = [clip for clip in clips(args.speech) if not clip.long and clip.seconds <= 30]
     print(f"{args.model.name}, beam {args.beam}, {len(chosen)} clips")
-    print("| margin, ms | WER raw | WER guarded | flagged | retried | ms per clip |")
+    print("| margin, ms | WER raw | WER with fallback | flagged | retried | ms per clip |")
     print("| --- | --- | --- | --- | --- | --- |")
     for margin in args.margins:
         row = sweep(model, chosen, margin=margin, beam=args.beam, corpus=args.speech)
-        name = "full" if margin >= FULL else str(margin * 10)
+        name = "full" if margin >= FULL_CONTEXT else str(margin * 10)
         print(
-            f"| {name} | {row.raw:.2f} | {row.guarded:.2f} | {row.flagged} | {row.retried} | {row.milliseconds:.0f} |",
+            f"| {name} | {row.raw:.2f} | {row.with_fallback:.2f} | {row.flagged} | {row.retried} "
+            f"| {row.milliseconds:.0f} |",
             flush=True,
         )
 

@@ -26,8 +26,8 @@ from app.domain.audio import AudioChunk, ms, split_audio
 from app.domain.dialog.agreement import LocalAgreement
 from bench.speech import DEFAULT, Clip, clips, word_error_rate
 from providers.local.asr.whisper import WhisperEngine, open_whisper
-from providers.local.inference_pool import usable_cores
 from providers.local.mel import samples_of
+from providers.local.thread_plan import usable_cores
 
 CHUNK = ms(100)
 DRAFT_EVERY = ms(500)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
 
 from anyio import to_thread
 
@@ -67,7 +68,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                         turn_detector=turn_detector,
                         generator=generator,
                         synthesizer=synthesizer,
-                        has_spare_capacity=lambda: drafts.idle,
+                        has_spare_capacity=lambda: drafts.has_spare_capacity,
                         max_reply_characters=CHARACTERS_A_TOKEN * settings.reply_max_tokens,
                     )
                 finally:
@@ -109,11 +110,11 @@ def _batch_transcriber(
     engines: Mapping[str, Transcriber],
     tables: Mapping[str, RouteTable],
 ) -> BatchTranscriber | None:
-    """Who writes down uploaded recordings: the model in this process, where a route has it."""
-    local = _local(engines, tables)
-    return (
-        None if local is None else BatchTranscriber(detector, local, settings.language or None, finals_model(settings))
-    )
+    """Who transcribes uploaded recordings: the model in this process, where a route has it, behind all live speech."""
+    local = cast(Any, _local(engines, tables))
+    if local is None:
+        return None
+    return BatchTranscriber(detector, local.for_batch(), settings.language or None, finals_model(settings))
 
 
 def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable]) -> Transcriber | None:

@@ -34,7 +34,7 @@ async def open_batch_transcriber(settings: Settings) -> AsyncGenerator[BatchTran
         open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
         open_detector(settings) as detector,
     ):
-        yield BatchTranscriber(detector, transcriber, settings.language or None, finals_model(settings))
+        yield BatchTranscriber(detector, transcriber.for_batch(), settings.language or None, finals_model(settings))
 
 
 @asynccontextmanager
@@ -46,7 +46,7 @@ async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int)
         open_detector(settings) as detector,
     ):
         queue = AdmissionQueue("worker", SystemClock(), concurrency, max_waiting)
-        yield Worker(model, transcriber, detector, queue, settings.language or None)
+        yield Worker(model, transcriber, transcriber.for_batch(), detector, queue, settings.language or None)
 
 
 def finals_model(settings: Settings) -> str:
@@ -68,7 +68,7 @@ def model_folder(settings: Settings, name: str) -> Path:
     return resolve(name, settings.models_dir)
 
 
-def open_whisper(settings: Settings, model: str, beam_size: int, timed_on: bytes | None = None) -> Any:
+def open_whisper(settings: Settings, model: str, beam_size: int, self_test_pcm: bytes | None = None) -> Any:
     return registry.opened(
         registry.TRANSCRIBERS,
         "local",
@@ -77,7 +77,7 @@ def open_whisper(settings: Settings, model: str, beam_size: int, timed_on: bytes
         compute_type=settings.compute_type,
         threads=settings.cpu_threads,
         beam_size=beam_size,
-        timed_on=timed_on,
+        self_test_pcm=self_test_pcm,
     )
 
 

@@ -60,6 +60,9 @@ class Worker:
     model: str
     """By name, as its clients are told."""
     transcriber: Transcriber
+    batch_transcriber: Transcriber
+    """For recordings longer than an utterance: its work waits for that of `transcriber`."""
+
     detector: SpeechDetector
     queue: AdmissionQueue
     language: str | None = None

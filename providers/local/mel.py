@@ -1,7 +1,7 @@
 """Whisper's input features: the log-mel spectrogram, one frame every 10 ms.
 
-Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022), section 2.2: 25 ms windows, a hop of
-10 ms, mel bands in Slaney's scale, the log power clamped to 8 decades below its maximum.
+Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (2022), section 2.2: 25 ms windows, a hop
+of 10 ms, mel bands in Slaney's scale, the log power clamped to 8 decades below its maximum.
 """
 
 from dataclasses import dataclass, field
@@ -102,7 +102,7 @@ class GrowingMel:
 
 
 def encoder_features(log_mel: LogMel, frames: int) -> LogMel:
-    """Shape (bands, frames), as the encoder expects: clamped to 8 decades, scaled to about -1..1, padded with silence."""
+    """The encoder's input (bands, frames): clamped to 8 decades, scaled to about -1..1, padded with silence."""
     minimum = max(_MIN_LOG_POWER, log_mel.max(initial=_MIN_LOG_POWER) - _DYNAMIC_RANGE)
     features = np.full((log_mel.shape[0], frames), minimum, np.float32)
     kept = min(frames, log_mel.shape[1])

@@ -60,15 +60,15 @@ async def test_vad_of_an_empty_stream_yields_nothing(detector):
 
 
 async def test_concurrent_vad_streams_do_not_mix(detector):
-    """What one session hears has no influence on another's scores."""
+    """The audio of one session has no influence on another's scores."""
     together = {}
 
-    async def listen(name, pcm):
+    async def score(name, pcm):
         together[name] = await scored(detector, pcm)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(listen, "voice", HANDS.pcm)
-        tasks.start_soon(listen, "noise", NOISE.pcm)
+        tasks.start_soon(score, "voice", HANDS.pcm)
+        tasks.start_soon(score, "noise", NOISE.pcm)
 
     assert together["voice"] == await scored(detector, HANDS.pcm)
     assert together["noise"] == await scored(detector, NOISE.pcm)

@@ -25,7 +25,8 @@ async def local() -> AsyncIterator[WhisperEngine]:
 async def openai() -> AsyncIterator[Transcriber]:
     """Over a worker of our own, with the same small model."""
     async with local() as engine, open_webrtc_vad() as detector:
-        worker = Worker("tiny", engine, detector, AdmissionQueue("worker", SystemClock(), at_once=1, waiting=8), "en")
+        queue = AdmissionQueue("worker", SystemClock(), concurrency=1, max_waiting=8)
+        worker = Worker("tiny", engine, engine.for_batch(), detector, queue, "en")
         async with (
             serving(create_worker(worker)) as address,
             open_transcription(

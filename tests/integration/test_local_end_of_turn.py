@@ -1,4 +1,4 @@
-"""The network that hears whether someone is done, with people who are and people who are not."""
+"""Smart Turn on speech of people who have finished and of people who have not."""
 
 from contextlib import AsyncExitStack
 
@@ -27,7 +27,7 @@ def first(pcm: bytes, seconds: float) -> bytes:
 
 
 @pytest.mark.parametrize("clip", [HANDS, HOUR, COUNTRY], ids=lambda clip: clip.name)
-async def test_a_sentence_sounds_done_at_its_end_and_not_in_its_middle(detector, clip):
+async def test_end_of_turn_is_probable_at_the_end_of_a_sentence_and_not_in_its_middle(detector, clip):
     """Cut where someone said half of it."""
     whole = await detector.end_of_turn_probability(clip.pcm + PAUSE)
     half = await detector.end_of_turn_probability(
@@ -37,28 +37,30 @@ async def test_a_sentence_sounds_done_at_its_end_and_not_in_its_middle(detector,
     assert whole > 0.5 > half
 
 
-async def test_the_newest_eight_seconds_count(detector):
+async def test_end_of_turn_depends_on_the_newest_eight_seconds(detector):
     """What was said before them changes nothing."""
     newest = (HOUR.pcm + HANDS.pcm + HOUR.pcm)[-BYTES_PER_SAMPLE * 8 * SAMPLE_RATE :]
 
-    assert await detector.end_of_turn_probability(COUNTRY.pcm + newest) == await detector.done(newest)
+    assert await detector.end_of_turn_probability(COUNTRY.pcm + newest) == await detector.end_of_turn_probability(
+        newest
+    )
 
 
 @pytest.mark.parametrize("pcm", [b"", bytes(2), b"\xff\x7f" * 320, silence(9)], ids=["none", "one", "loud", "silence"])
-async def test_what_is_no_speech_is_answered_too(detector, pcm):
+async def test_end_of_turn_of_audio_without_speech(detector, pcm):
     """With some probability, and no warning on the way."""
     assert 0.0 <= await detector.end_of_turn_probability(pcm) <= 1.0
 
 
-async def test_questions_together_are_answered_as_alone(detector):
+async def test_end_of_turn_batch_equals_single_passes(detector):
     """A batch mixes nobody up."""
     turns = [HANDS.pcm, first(COUNTRY.pcm, 2.0), HOUR.pcm]
     alone = [await detector.end_of_turn_probability(pcm) for pcm in turns]
 
-    assert detector.judge(turns) == pytest.approx(alone, abs=0.01)
+    assert detector.probabilities(turns) == pytest.approx(alone, abs=0.01)
 
 
-async def test_many_ask_at_once(detector):
+async def test_concurrent_end_of_turn_checks_do_not_mix(detector):
     """Each gets an answer of their own."""
     answers: dict[int, float] = {}
 
@@ -72,7 +74,7 @@ async def test_many_ask_at_once(detector):
     assert all((answers[number] > 0.5) == bool(number % 2) for number in range(8))
 
 
-async def test_a_damaged_network_is_named(tmp_path):
+async def test_damaged_turn_model_is_unavailable(tmp_path):
     """With what to do."""
     damaged = tmp_path / "turns.onnx"
     damaged.write_bytes(b"no network")

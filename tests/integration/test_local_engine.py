@@ -1,6 +1,7 @@
-"""The local engine with real models: long sound, noise, many sessions, wrong folders."""
+"""The local speech-to-text engine with real models: long audio, noise, many sessions, damaged folders."""
 
 import shutil
+import threading
 import time
 from contextlib import aclosing
 
@@ -10,8 +11,16 @@ import pytest
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog.agreement import LocalAgreement
-from app.domain.errors import ModelUnavailable, ProviderRefused
-from providers.local.asr.whisper import open_whisper
+from app.domain.errors import ModelUnavailable, RequestRefused
+from app.runtime.jobs.batch_transcription import transcribe_recording
+from providers.local.asr.session import EngineParts
+from providers.local.asr.whisper import WhisperEngine, open_whisper
+from providers.local.asr.whisper_model import load
+from providers.local.inference_pool import InferencePool
+from providers.local.scheduler import Priority, QueueLimits
+from providers.local.vad.silero import load_network
+from providers.local.vad.speech_segments import SpeechFinder
+from providers.local.vad.webrtc import open_webrtc_vad
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, silence, word_error_rate
 from tests.contracts.test_speech_detector import chunked
 from tests.models import model
@@ -28,7 +37,7 @@ async def engine():
 
 
 @pytest.fixture(scope="module")
-async def worldly():
+async def multilingual():
     async with open_whisper(model=model("whisper-base"), device="cpu") as opened:
         yield opened
 
@@ -38,8 +47,8 @@ async def final(engine, pcm, **options):
         return [one async for one in hypotheses][-1]
 
 
-async def test_an_utterance_of_more_than_half_a_minute_keeps_every_word(engine):
-    """Whisper hears thirty seconds at a time; the caller need not know."""
+async def test_utterance_longer_than_the_context_keeps_every_word(engine):
+    """Whisper's context is thirty seconds; the caller need not know."""
     clips = [HANDS, HOUR, COUNTRY] * 3
     pcm = b"".join(clip.pcm + PAUSE for clip in clips)
 
@@ -48,23 +57,60 @@ async def test_an_utterance_of_more_than_half_a_minute_keeps_every_word(engine):
     assert word_error_rate(" ".join(clip.words for clip in clips), heard.text) <= 0.2
 
 
-async def test_a_recording_comes_in_pieces_with_the_time_of_every_word(engine):
-    """Words stand where they were said, and progress reaches the end."""
-    pcm = silence(5) + HANDS.pcm + silence(20) + COUNTRY.pcm
-    reached = []
+@pytest.fixture
+def single_worker():
+    """A pool of one worker thread, which runs one job after the other."""
+    pool = InferencePool(1, QueueLimits())
+    yield pool
+    pool.close()
 
-    async with aclosing(
-        engine.transcribe_recording(pcm, language="en", progress=lambda done, total: reached.append((done, total)))
-    ) as pieces:
-        heard = [one async for one in pieces]
 
-    words = [word for piece in heard for word in piece.words]
-    assert word_error_rate(f"{HANDS.words} {COUNTRY.words}", " ".join(one.text for one in heard)) <= 0.2
-    assert " ".join(word.text for word in words) == " ".join(one.text for one in heard)
-    assert all(word.start <= word.end for word in words)
-    assert words[0].start >= 4.5 * SAMPLE_RATE
-    assert heard[1].words[0].start >= 28 * SAMPLE_RATE
-    assert reached[-1] == (len(pcm) // 2, len(pcm) // 2)
+async def test_live_final_overtakes_an_upload_that_was_queued_first(single_worker):
+    """A recording's passes wait for every live final: the live speaker has an answer before the file has its first."""
+    opened = load(model("whisper-tiny.en"), device="cpu", compute_type="int8", threads=1)
+    engine = WhisperEngine(EngineParts(opened, single_worker, SpeechFinder(load_network())), beam_size=1)
+    finished = []
+
+    async def upload(detector):
+        chunks = chunked(silence(1) + COUNTRY.pcm + silence(1), (8000,))
+        found = transcribe_recording(chunks, detector=detector, transcriber=engine.for_batch(), language="en")
+        async with aclosing(found) as segments:
+            finished.extend([("upload", segment.text) async for segment in segments])
+
+    async def speak():
+        finished.append(("live", (await final(engine.for_session(), HANDS.pcm, language="en")).text))
+
+    running, resume = threading.Event(), threading.Event()
+    async with open_webrtc_vad() as detector, anyio.create_task_group() as tasks:
+        tasks.start_soon(occupy, single_worker, running, resume)
+        await anyio.to_thread.run_sync(running.wait)
+        tasks.start_soon(upload, detector)
+        await queued(engine, 1)
+        tasks.start_soon(speak)
+        await queued(engine, 2)
+        resume.set()
+
+    (first, live_text), *uploaded = finished
+    assert first == "live"
+    assert word_error_rate(HANDS.words, live_text) <= 0.2
+    assert word_error_rate(COUNTRY.words, " ".join(text for _, text in uploaded)) <= 0.2
+
+
+async def occupy(pool, running, resume):
+    """Keep the pool's only worker busy until `resume`."""
+
+    def wait(requests):
+        running.set()
+        assert resume.wait(20)
+        return requests
+
+    await pool.run(wait, None, priority=Priority.FINAL, session="busy", kind="busy")
+
+
+async def queued(engine, count):
+    with anyio.fail_after(20):
+        while engine.queued < count:
+            await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.parametrize(
@@ -78,12 +124,12 @@ async def test_a_recording_comes_in_pieces_with_the_time_of_every_word(engine):
     ],
     ids=["noise", "stuck at the top", "square wave", "full-scale noise", "half a sample"],
 )
-async def test_sound_that_is_no_speech_has_no_words(engine, pcm):
+async def test_audio_without_speech_has_no_words(engine, pcm):
     """Nothing is made up, and nothing breaks."""
     assert (await final(engine, pcm)).text == ""
 
 
-async def test_a_snippet_of_speech_harms_nobody(engine):
+async def test_snippet_of_50_ms_has_few_words(engine):
     """50 ms out of a word, as a final and as a draft: few words or none, and an answer."""
     snippet = HANDS.pcm[32_000 : 32_000 + 1600]
 
@@ -93,37 +139,38 @@ async def test_a_snippet_of_speech_harms_nobody(engine):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 4.0])
-async def test_a_draft_of_digital_silence_is_empty(engine, seconds):
+async def test_draft_of_digital_silence_is_empty(engine, seconds):
     """Zeros have no logarithm, and still no words."""
     assert (await engine.for_session().draft(silence(seconds))).text == ""
 
 
-async def test_clipped_speech_is_still_speech(engine):
+async def test_clipped_speech_is_transcribed(engine):
     """A microphone turned up too far costs accuracy, not the session."""
     loud = np.clip(np.frombuffer(HANDS.pcm, "<i2").astype(np.int32) * 20, -32768, 32767).astype("<i2").tobytes()
 
     assert word_error_rate(HANDS.words, (await final(engine, loud)).text) <= 0.5
 
 
-async def test_a_draft_of_a_long_utterance_costs_no_more_than_one_of_a_short_one(engine):
-    """The window moves on over what is stable."""
+async def test_draft_window_moves_over_a_long_utterance(engine):
+    """A draft of a long utterance costs no more than one of a short one."""
     pcm = b"".join(clip.pcm for clip in (HANDS, COUNTRY, HOUR) * 2)
     session, agreed, longest = engine.for_session(), LocalAgreement(), 0
     for end in range(SAMPLE_RATE, len(pcm), SAMPLE_RATE):
         draft = await session.draft(pcm[:end], stable=agreed.stable_text, language="en")
         agreed = agreed.update(draft.text if draft else "")
-        longest = max(longest, session.known.mel.power.shape[1] - session.known.begins)
+        longest = max(longest, session.draft_state.mel.log_mel.shape[1] - session.draft_state.window_start)
 
     assert longest <= 1700
     assert word_error_rate(" ".join(clip.words for clip in (HANDS, COUNTRY, HOUR) * 2), agreed.text) <= 0.35
 
 
-async def test_a_draft_that_nobody_waits_for_any_more_does_not_mix_with_the_next(engine):
-    """It may still be running when the session's next utterance is drafted beside it."""
+async def test_overlapping_drafts_of_one_session_do_not_mix(engine):
+    """A cancelled draft may still be running when the session's next utterance is drafted."""
     session, texts = engine.for_session(), {}
 
     async def draft(clip):
-        texts[clip] = (await session.draft(clip.pcm)).text
+        draft = await session.draft(clip.pcm)
+        texts[clip] = draft.text if draft else ""  # because the newer one may have replaced it
 
     for _ in range(3):
         async with anyio.create_task_group() as tasks:
@@ -134,21 +181,21 @@ async def test_a_draft_that_nobody_waits_for_any_more_does_not_mix_with_the_next
         assert texts[HANDS] == "" or word_error_rate(HANDS.words, texts[HANDS]) <= 0.2
 
 
-async def test_an_english_model_refuses_another_language(engine):
-    """It says so before it has heard a sample."""
-    with pytest.raises(ProviderRefused, match="English only"):
+async def test_english_model_refuses_a_request_in_another_language(engine):
+    """It is the request's fault, not the engine's, and known before the first sample."""
+    with pytest.raises(RequestRefused, match="English only"):
         await final(engine, HANDS.pcm, language="de")
 
 
-async def test_a_model_of_many_languages_finds_out_which_it_hears(worldly):
+async def test_multilingual_model_detects_the_language(multilingual):
     """Nobody needs to say that this is English."""
-    heard = await final(worldly, HANDS.pcm)
+    heard = await final(multilingual, HANDS.pcm)
 
     assert heard.language == "en"
     assert word_error_rate(HANDS.words, heard.text) <= 0.2
 
 
-async def test_drafts_and_finals_of_two_models_share_the_cores(engine, worldly):
+async def test_two_models_share_the_pool_without_blocking_the_event_loop(engine, multilingual):
     """Eight sessions at once all get their words, and the event loop never stands still."""
     lags, finals = [], []
 
@@ -163,7 +210,7 @@ async def test_drafts_and_finals_of_two_models_share_the_cores(engine, worldly):
         for end in range(2 * SAMPLE_RATE, len(clip.pcm), 2 * SAMPLE_RATE):
             draft = await session.draft(clip.pcm[:end], stable=agreed.stable_text)
             agreed = agreed.update(draft.text if draft else "")
-        finals.append(word_error_rate(clip.words, (await final(worldly.for_session(), clip.pcm)).text))
+        finals.append(word_error_rate(clip.words, (await final(multilingual.for_session(), clip.pcm)).text))
 
     async with anyio.create_task_group() as watching:
         watching.start_soon(watch)
@@ -176,8 +223,17 @@ async def test_drafts_and_finals_of_two_models_share_the_cores(engine, worldly):
     assert sorted(lags)[int(0.95 * len(lags))] < 0.1
 
 
+@pytest.mark.parametrize("language", ["xx", "deu", "nospeech", "translate"])
+async def test_multilingual_model_refuses_a_request_in_an_unknown_language(multilingual, language):
+    """Drafts as well as finals; a special token of the model is no language."""
+    with pytest.raises(RequestRefused, match=language):
+        await final(multilingual, HANDS.pcm, language=language)
+    with pytest.raises(RequestRefused, match=language):
+        await multilingual.for_session().draft(HANDS.pcm, language=language)
+
+
 @pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json"])
-async def test_a_folder_without_one_of_its_files_says_which(tmp_path, name):
+async def test_model_folder_with_a_missing_file_is_unavailable(tmp_path, name):
     """Whoever reads the sentence knows what to fetch."""
     shutil.copytree(model("whisper-tiny.en"), tmp_path / "model", copy_function=lambda a, b: None)
     for other in {"model.bin", "config.json", "tokenizer.json"} - {name}:
@@ -188,7 +244,7 @@ async def test_a_folder_without_one_of_its_files_says_which(tmp_path, name):
             pass
 
 
-async def test_a_damaged_model_says_so(tmp_path):
+async def test_damaged_model_is_unavailable(tmp_path):
     """Not CTranslate2's words, ours."""
     folder = tmp_path / "model"
     shutil.copytree(model("whisper-tiny.en"), folder)
@@ -199,16 +255,9 @@ async def test_a_damaged_model_says_so(tmp_path):
             pass
 
 
-async def test_hotwords_reach_the_decoder_within_their_room(worldly):
-    """A list of a thousand names slows nobody down."""
-    names = [f"Whittemore{n}" for n in range(1000)]
-    async with open_whisper(model=model("whisper-tiny.en"), device="cpu", hotwords=names) as engine:
-        assert word_error_rate(HANDS.words, (await final(engine, HANDS.pcm)).text) <= 0.5
-
-
-async def test_the_self_test_tells_how_fast_the_model_is_here():
+async def test_self_test_measures_the_speed_of_the_model():
     """A sentence is decoded as a final and as a draft before the first session; a draft is the cheaper one."""
-    async with open_whisper(model=model("whisper-tiny.en"), device="cpu", timed_on=HANDS.pcm) as engine:
+    async with open_whisper(model=model("whisper-tiny.en"), device="cpu", self_test_pcm=HANDS.pcm) as engine:
         speed = engine.speed
 
     assert speed.sound_s == pytest.approx(len(HANDS.pcm) / 32_000)
@@ -216,14 +265,14 @@ async def test_the_self_test_tells_how_fast_the_model_is_here():
     assert speed.rtf < 1
 
 
-async def test_an_engine_that_nobody_wants_timed_is_only_warmed(engine):
+async def test_engine_without_self_test_audio_has_no_speed(engine):
     """`parley transcribe` begins at once."""
     assert engine.speed is None
 
 
-async def test_half_a_sentence_is_heard_behind_the_other_half(worldly):
+async def test_left_context_helps_the_second_half_of_a_sentence(multilingual):
     """A session remembers what it said just before; its finals hold what is new and nothing twice."""
-    session = worldly.for_session()
+    session = multilingual.for_session()
     half = len(COUNTRY.pcm) * 2 // 3 // 2 * 2
     texts = []
     for start, pcm in ((0, COUNTRY.pcm[:half]), (half // 2, COUNTRY.pcm[half:])):
@@ -235,9 +284,9 @@ async def test_half_a_sentence_is_heard_behind_the_other_half(worldly):
     assert all(texts)
 
 
-async def test_silence_behind_speech_says_nothing(worldly):
-    """What led up to it is not said again."""
-    session = worldly.for_session()
+async def test_silence_behind_left_context_has_no_words(multilingual):
+    """The context is not transcribed again."""
+    session = multilingual.for_session()
     async with aclosing(session.transcribe(chunked(HANDS.pcm, (8000,)), language="en")) as hypotheses:
         assert [one async for one in hypotheses][-1].text
     quiet = chunked(silence(1), (16_000,), first=len(HANDS.pcm) // 2)
@@ -245,11 +294,11 @@ async def test_silence_behind_speech_says_nothing(worldly):
         assert [one async for one in hypotheses][-1].text == ""
 
 
-async def test_a_final_knows_what_the_drafts_of_its_utterance_heard(engine, worldly):
-    """Of this utterance only; of another one nothing is guessed."""
+async def test_final_knows_the_draft_text_of_its_utterance(engine, multilingual):
+    """Of this utterance only; for another one there is none."""
     drafter = engine.for_session()
-    finals = worldly.for_session(drafter)
+    finals = multilingual.for_session(drafter)
     draft = await drafter.draft(HANDS.pcm[:-16000], language="en")
 
-    assert finals.guess(HANDS.pcm) == draft.text != ""
-    assert finals.guess(HOUR.pcm) == ""
+    assert finals.draft_text(HANDS.pcm) == draft.text != ""
+    assert finals.draft_text(HOUR.pcm) == ""

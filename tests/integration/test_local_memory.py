@@ -1,4 +1,4 @@
-"""The local engine where memory ends: in a process of its own, under a real limit."""
+"""The local engine out of memory: in a process of its own, under a real limit."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from app.domain.errors import ProviderBusy, ProviderMisbehaved
-from providers.local.asr.whisper_model import translated
+from providers.local.errors import translate_errors
 from tests.clips import HANDS, word_error_rate
 from tests.models import model
 
@@ -57,7 +57,7 @@ SCENE = dedent(
 @pytest.mark.models
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.parametrize("spare", [16 << 20], ids=["none for the encoder"])
-def test_who_needs_more_memory_than_there_is_hears_busy_and_nobody_else_notices(spare):
+def test_out_of_memory_is_busy_for_one_session_and_no_other(spare):
     """The failing pass is one session's; the next session is served, and so is the first when memory is back."""
     done = subprocess.run(
         [sys.executable, "-c", SCENE, model("whisper-tiny.en"), str(spare)], capture_output=True, text=True, check=False
@@ -82,9 +82,9 @@ def test_who_needs_more_memory_than_there_is_hears_busy_and_nobody_else_notices(
     ],
     ids=str,
 )
-def test_what_the_engine_raises_becomes_ours(raised, becomes):
+def test_errors_of_inference_libraries_are_translated(raised, becomes):
     """No memory is a matter of the moment; anything else is a fault. The cause is kept."""
-    with pytest.raises(becomes) as caught, translated():
+    with pytest.raises(becomes) as caught, translate_errors():
         raise raised
 
     assert caught.value.__cause__ is raised

@@ -1,8 +1,9 @@
-"""Whisper on onnxruntime, beside CTranslate2's, with real models."""
+"""Whisper's encoder and decoder on onnxruntime, compared with CTranslate2's, with real models."""
 
 import json
 import os
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,12 @@ import numpy as np
 import pytest
 
 from providers.local.asr.context_schedule import context_schedule
-from providers.local.asr.decode import DecodeRequest, asked_in_its_language, encode, generate
+from providers.local.asr.decode import DecodeRequest, encode, generate, prepare
 from providers.local.asr.fallback import decode
-from providers.local.asr.transformer import graph_cache as networks
-from providers.local.asr.transformer.encoder import adds_bytes_exactly
+from providers.local.asr.transformer import graph_cache
+from providers.local.asr.transformer.encoder import has_exact_int8_dot
 from providers.local.asr.whisper_model import load
-from providers.local.mel import samples_of, scaled
+from providers.local.mel import encoder_features, samples_of
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, word_error_rate
 from tests.models import model
 
@@ -32,7 +33,7 @@ def opened(request):
 
 @pytest.fixture
 def copied(tmp_path):
-    """A model of one's own, without networks."""
+    """A copy of a model, without exported graphs."""
     here = tmp_path / "model"
     shutil.copytree(model("whisper-tiny.en"), here, ignore=shutil.ignore_patterns(".*"))
     return here
@@ -42,47 +43,47 @@ def opened_from(folder):
     return load(folder, device="cpu", compute_type="int8", threads=1)
 
 
-def written(opened, clip, **wishes):
-    """What one pass writes, the tokens and the evidence."""
-    ask = DecodeRequest(opened.filters.columns(samples_of(clip.pcm)), "en", **wishes)
-    encoded = encode(opened, [scaled(ask.power, context_schedule(ask.power.shape[1])[0])])
-    return generate(opened, encoded, [asked_in_its_language(opened, ask, encoded)])[0]
+def decoded(opened, clip, **options):
+    """One pass over a clip: its tokens and its evidence."""
+    request = DecodeRequest(opened.filters.log_mel(samples_of(clip.pcm)), "en", **options)
+    memory = encode(opened, [encoder_features(request.log_mel, context_schedule(request.log_mel.shape[1])[0])])
+    return generate(opened, memory, [prepare(opened, request, memory)])[0]
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
-def test_it_writes_what_ctranslate2_writes(opened, clip):
+def test_onnx_decoder_writes_what_ctranslate2_writes(opened, clip):
     """The same words and, within what 8 bits round, just as sure of them."""
-    ours, theirs = (written(one, clip) for one in (opened, replace(opened, encoder=None, decoder=None)))
+    ours, theirs = (decoded(one, clip) for one in (opened, replace(opened, encoder=None, decoder=None)))
 
     assert opened.decoder is not None
     assert word_error_rate(theirs.evidence.text, ours.evidence.text) == 0
-    assert ours.evidence.log_probability == pytest.approx(theirs.evidence.log_probability, abs=0.05)
-    assert ours.evidence.no_speech == pytest.approx(theirs.evidence.no_speech, abs=0.05)
-    assert not ours.evidence.ran_on
+    assert ours.evidence.avg_logprob == pytest.approx(theirs.evidence.avg_logprob, abs=0.05)
+    assert ours.evidence.no_speech_prob == pytest.approx(theirs.evidence.no_speech_prob, abs=0.05)
+    assert not ours.evidence.hit_token_limit
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
-@pytest.mark.parametrize("foreseen", ["right", "half", "wrong"])
-def test_a_guess_changes_the_time_and_not_the_words(opened, clip, foreseen):
+@pytest.mark.parametrize("draft", ["right", "half", "wrong"])
+def test_draft_text_changes_the_time_and_not_the_words(opened, clip, draft):
     """Right, right in part, or nothing to do with what was said: only the number of steps differs."""
-    plain = written(opened, clip)
+    plain = decoded(opened, clip)
     words = plain.evidence.text.split()
-    guess = {
+    draft_text = {
         "right": " ".join(words),
         "half": " ".join([*words[: len(words) // 2], "nonsense", *words[len(words) // 2 + 2 :]]),
         "wrong": "It is a truth universally acknowledged that a single man must be in want of a wife.",
-    }[foreseen]
+    }[draft]
     steps = []
-    one = replace(opened, decoder=Counting(opened.decoder, steps))
+    one = replace(opened, decoder=CountingDecoder(opened.decoder, steps))
 
-    guessed = written(one, clip, guess=guess)
+    drafted = decoded(one, clip, draft_text=draft_text)
 
-    assert guessed.evidence.text == plain.evidence.text
-    assert len(steps) < len(plain.tokens) / 2 or foreseen != "right"
+    assert drafted.evidence.text == plain.evidence.text
+    assert len(steps) < len(plain.tokens) / 2 or draft != "right"
     assert len(steps) <= len(plain.tokens) + 1
 
 
-class Counting:
+class CountingDecoder:
     """A decoder whose steps are counted."""
 
     def __init__(self, decoder, steps):
@@ -91,38 +92,38 @@ class Counting:
     def __getattr__(self, name):
         return getattr(self._decoder, name)
 
-    def step(self, heard, past, tokens, at, rows):
+    def step(self, cross_kv, past, tokens, position, rows):
         self._steps.append(len(tokens))
-        return self._decoder.step(heard, past, tokens, at, rows)
+        return self._decoder.step(cross_kv, past, tokens, position, rows)
 
 
-def test_the_words_of_a_text_are_the_tokens_that_were_written(opened):
-    """A guess, a prefix and a prompt go through the tokenizer, which must cut as the model does."""
+def test_tokenizer_round_trips_decoded_text(opened):
+    """Draft text and prefix go through the tokenizer, which must cut as the model does."""
     for clip in CLIPS:
-        heard = written(opened, clip)
-        assert tuple(opened.tokenizer("en").encode(" " + heard.evidence.text)) == heard.tokens
+        one_pass = decoded(opened, clip)
+        assert tuple(opened.tokenizer("en").encode(" " + one_pass.evidence.text)) == one_pass.tokens
 
 
-def test_words_that_are_known_are_read_in_one_step(opened):
+def test_prefix_is_read_in_one_step(opened):
     """Decoding goes on behind them."""
     words = COUNTRY.words.split()
     steps = []
     known = " ".join(words[:5])
 
-    heard = written(replace(opened, decoder=Counting(opened.decoder, steps)), COUNTRY, said=known)
+    one_pass = decoded(replace(opened, decoder=CountingDecoder(opened.decoder, steps)), COUNTRY, prefix=known)
 
-    assert heard.evidence.text.startswith(known)
-    assert word_error_rate(COUNTRY.words, heard.evidence.text) <= 0.15
+    assert one_pass.evidence.text.startswith(known)
+    assert word_error_rate(COUNTRY.words, one_pass.evidence.text) <= 0.15
     assert steps[0] > 5
-    assert len(steps) <= len(heard.tokens) - 4
+    assert len(steps) <= len(one_pass.tokens) - 4
 
 
 @pytest.mark.parametrize("seconds", [1, 4, 30])
-def test_it_hears_what_ctranslate2_hears(opened, seconds):
-    """What the encoder makes of a sound, short or with all its silence, differs by what 8 bits round."""
+def test_onnx_encoder_output_equals_ctranslate2(opened, seconds):
+    """The outputs for audio, short or with all its silence, differ by what 8 bits round."""
     if opened.encoder is None:
         pytest.skip("this processor adds 8-bit integers with an overflow; CTranslate2 encodes")
-    features = [scaled(opened.filters.columns(samples_of(HOUR.pcm)), 100 * seconds)]
+    features = [encoder_features(opened.filters.log_mel(samples_of(HOUR.pcm)), 100 * seconds)]
 
     ours, theirs = (np.array(encode(one, features)) for one in (opened, replace(opened, encoder=None)))
 
@@ -130,47 +131,48 @@ def test_it_hears_what_ctranslate2_hears(opened, seconds):
     assert np.abs(ours - theirs).mean() < 0.1 * np.abs(theirs).mean()
 
 
-def test_noise_is_known_to_be_no_speech(opened):
+def test_no_speech_probability_of_noise_equals_ctranslate2(opened):
     """Both decoders have the same opinion of it."""
-    ours, theirs = (written(one, NOISE).evidence.no_speech for one in (opened, replace(opened, decoder=None)))
+    ours, theirs = (decoded(one, NOISE).evidence.no_speech_prob for one in (opened, replace(opened, decoder=None)))
     assert ours == pytest.approx(theirs, abs=0.1)
 
 
-def test_threads_do_not_read_each_others_texts(opened):
+def test_concurrent_passes_do_not_mix(opened):
     """One decoder, many passes at once."""
-    alone = {clip.name: written(opened, clip).tokens for clip in CLIPS}
+    alone = {clip.name: decoded(opened, clip).tokens for clip in CLIPS}
     with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(lambda clip: (clip.name, written(opened, clip).tokens), CLIPS * 4))
+        together = list(threads.map(lambda clip: (clip.name, decoded(opened, clip).tokens), CLIPS * 4))
     assert all(alone[name] == tokens for name, tokens in together)
 
 
-def test_networks_are_made_once_and_again_for_other_weights(copied, monkeypatch):
-    """The second start finds them; weights that were fetched anew get new ones, and the old ones go."""
-    made = []
-    monkeypatch.setattr(networks, "_make", lambda *given, make=networks._make: (made.append(given), make(*given)))
+def test_graphs_are_exported_once_and_again_for_other_weights(copied, monkeypatch):
+    """The second start finds them; weights that were downloaded anew get new ones, and the old ones are removed."""
+    exports = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *command, **rest: (exports.append(command), run(*command, **rest))[1])
 
     opened_from(copied)
     opened_from(copied)
-    assert len(made) == 1
+    assert len(exports) == 1
 
     os.utime(copied / "model.bin", (1, 1))
-    assert "hands" in decode(opened_from(copied), [DecodeRequest(columns(copied), "en")])[0].text
-    assert len(made) == 2
+    assert "hands" in decode(opened_from(copied), [DecodeRequest(log_mel(copied), "en")])[0].text
+    assert len(exports) == 2
     (kept,) = copied.glob(".*")
     assert kept.stat().st_mode == copied.stat().st_mode
 
 
-def columns(folder):
-    return replace(opened_from(folder), decoder=None).filters.columns(samples_of(HANDS.pcm))
+def log_mel(folder):
+    return replace(opened_from(folder), decoder=None).filters.log_mel(samples_of(HANDS.pcm))
 
 
-def test_a_folder_that_may_not_be_written_is_left_alone(copied, monkeypatch):
-    """The networks are made for this start, elsewhere."""
+def test_read_only_model_folder_is_left_alone(copied, monkeypatch):
+    """The graphs are exported for this start, elsewhere."""
 
     def refused(**_):
         raise PermissionError(30, "Read-only file system")
 
-    monkeypatch.setattr(networks, "mkdtemp", refused)
+    monkeypatch.setattr(graph_cache, "mkdtemp", refused)
 
     opened = opened_from(copied)
 
@@ -179,7 +181,7 @@ def test_a_folder_that_may_not_be_written_is_left_alone(copied, monkeypatch):
     assert not list(copied.glob(".*"))
 
 
-def test_a_model_may_name_no_tokens_that_it_never_writes(copied):
+def test_model_without_a_list_of_suppressed_tokens_decodes(copied):
     """Its configuration holds them only since some version of the converter."""
     config = json.loads((copied / "config.json").read_text())
     rest = {key: value for key, value in config.items() if not key.startswith("suppress")}
@@ -188,10 +190,10 @@ def test_a_model_may_name_no_tokens_that_it_never_writes(copied):
     opened = opened_from(copied)
 
     assert opened.decoder is not None
-    assert "hands" in written(opened, HANDS).evidence.text
+    assert "hands" in decoded(opened, HANDS).evidence.text
 
 
-def test_weights_of_another_make_are_written_with_by_ctranslate2_and_it_is_said(copied):
+def test_weights_of_another_architecture_run_on_ctranslate2_with_a_note(copied):
     """Slower, and no secret."""
     content = bytearray((copied / "model.bin").read_bytes())
     at = content.index(b"decoder/activation\0") + len(b"decoder/activation\0") + 6
@@ -203,11 +205,11 @@ def test_weights_of_another_make_are_written_with_by_ctranslate2_and_it_is_said(
 
     assert (opened.encoder, opened.decoder) == (None, None)
     assert "CTranslate2" in opened.note
-    assert decode(opened, [DecodeRequest(opened.filters.columns(samples_of(HANDS.pcm)), "en")])
+    assert decode(opened, [DecodeRequest(opened.filters.log_mel(samples_of(HANDS.pcm)), "en")])
 
 
-def test_whoever_wants_other_numbers_gets_ctranslate2_and_no_note():
-    """8 bits are this decoder's; float32 is what was asked for."""
+def test_other_compute_types_run_on_ctranslate2_without_a_note():
+    """The graphs have 8 bits; float32 is what was configured."""
     opened = load(Path(model("whisper-tiny.en")), device="cpu", compute_type="float32", threads=1)
     assert (opened.encoder, opened.decoder, opened.note) == (None, None, "")
 
@@ -219,10 +221,12 @@ def test_whoever_wants_other_numbers_gets_ctranslate2_and_no_note():
         ("flags : fpu avx2 avx_vnni", True),
         ("Features : fp asimd asimddp", True),
         ("aarch64", True),
+        ("arm64", True),
+        ("ARM64", True),
         ("flags : fpu sse2 avx2 avx512bw", False),
         ("x86_64", False),
     ],
 )
-def test_processors_that_overflow_are_known(cpu, exact):
-    """There CTranslate2 encodes."""
-    assert adds_bytes_exactly(cpu) is exact
+def test_processors_whose_int8_products_overflow_are_known(cpu, exact):
+    """There CTranslate2 encodes. Apple silicon calls itself arm64, and Windows ARM64."""
+    assert has_exact_int8_dot(cpu) is exact

@@ -1,4 +1,4 @@
-"""Piper's voice: its settings, its folder, and how it stops."""
+"""Piper's voice: its name, its folder, and how its computation is cancelled."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -34,27 +34,18 @@ async def engine(anyio_backend):
         yield opened
 
 
-async def test_a_faster_voice_needs_less_time(engine):
-    """Twice the speed is much less sound; every phoneme keeps a shortest length, so it is more than half."""
-    usual = await length_of(engine, SENTENCE)
-    async with open_piper(model=model(VOICE), speed=2.0) as hasty:
-        faster = await length_of(hasty, SENTENCE)
-
-    assert 0.5 < faster / usual < 0.75
-
-
-async def test_the_voice_has_its_models_name(engine):
+async def test_voice_is_named_like_its_model(engine):
     """Asking for the voice by its own name is asking for this voice."""
     async with aclosing(engine.synthesize(pieces("Yes."), voice="en_US-joe-medium")) as chunks:
         assert await anext(chunks)
 
 
-async def test_brackets_are_words_not_phonemes(engine):
+async def test_double_brackets_are_not_phoneme_notation(engine):
     """Piper's own notation for phonemes cannot be reached from a reply."""
     assert await length_of(engine, "See [[note one]] and go on.") > await length_of(engine, "See and go on.")
 
 
-async def test_a_cancelled_piece_stops_its_computation(engine):
+async def test_cancelled_synthesis_stops_its_computation(engine):
     """A long sentence that nobody waits for any more costs no further computing."""
     sentence = ", ".join([SENTENCE] * 3)
     used, began = process_time(), monotonic()
@@ -69,7 +60,7 @@ async def test_a_cancelled_piece_stops_its_computation(engine):
     assert process_time() - used < whole / 2
 
 
-async def test_a_voice_without_a_whole_network_is_named(tmp_path):
+async def test_truncated_voice_is_unavailable(tmp_path):
     """Its description may be as good as it likes."""
     shutil.copytree(model(VOICE), tmp_path, dirs_exist_ok=True)
     (network,) = tmp_path.glob("*.onnx")
@@ -81,7 +72,7 @@ async def test_a_voice_without_a_whole_network_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("files", [(), ("a.onnx",), ("a.onnx", "b.onnx"), ("a.onnx", "a.onnx.json")])
-async def test_a_damaged_voice_is_unavailable(tmp_path, files):
+async def test_damaged_voice_folder_is_unavailable(tmp_path, files):
     """A folder that holds no whole voice is named, before anyone waits to hear it."""
     for name in files:
         (tmp_path / name).write_text("{}")

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def worker(transcriber, *, concurrency=1, max_waiting=1):
     queue = AdmissionQueue("worker", SystemClock(), concurrency, max_waiting)
-    ready = Worker("tiny", transcriber, ScriptedDetector(), queue, "en")
+    ready = Worker("tiny", transcriber, transcriber, ScriptedDetector(), queue, "en")
     async with serving(create_worker(ready)) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
         yield client
 

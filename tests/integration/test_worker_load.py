@@ -43,7 +43,7 @@ async def two_workers():
     async with AsyncExitStack() as stack:
         engines = {}
         for n, queue in enumerate(queues):
-            worker = Worker("tiny", ScriptedTranscriber(), ScriptedDetector(), queue, "en")
+            worker = Worker("tiny", ScriptedTranscriber(), ScriptedTranscriber(), ScriptedDetector(), queue, "en")
             address = await stack.enter_async_context(serving(create_worker(worker)))
             engines[f"worker-{n}"] = await stack.enter_async_context(opened(f"http://{address}/v1"))
         rules = RoutingRules()

@@ -1,51 +1,51 @@
-"""What the decoder is offered, and what it learns from what was written."""
+"""Speculative decoding: the draft tokens that are proposed, and what follows from those accepted."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.local.asr.transformer.speculation import DraftSpeculation
 
-WORDS = list(range(100, 130))
+TOKENS = list(range(100, 130))
 
 
-def test_what_was_foreseen_is_offered_in_growing_pieces_after_a_miss():
-    """A wrong word makes it careful; words that come as foreseen make it bold again."""
-    guess = DraftSpeculation(WORDS)
-    assert guess.ahead(50) == tuple(WORDS[:12])
+def test_lookahead_shrinks_after_a_wrong_draft_token_and_grows_again():
+    """A wrong token makes it careful; tokens accepted in full make it bold again."""
+    speculation = DraftSpeculation(TOKENS)
+    assert speculation.propose(50) == tuple(TOKENS[:12])
 
-    guess.learn([100, 7], 12)
-    assert guess.ahead(50) == (102, 103, 104)
+    speculation.accept([100, 7], 12)
+    assert speculation.propose(50) == (102, 103, 104)
 
-    guess.learn([102, 103, 104, 105], 3)
-    assert guess.ahead(50) == tuple(WORDS[6:12])
-    assert guess.ahead(2) == (106, 107)
-    assert guess.ahead(0) == ()
-
-
-def test_a_word_too_many_and_a_word_too_few_do_not_throw_it_off():
-    """The place is found again where the guess had a word more, and where it had one in another's place."""
-    skipped, replaced = DraftSpeculation(WORDS), DraftSpeculation(WORDS)
-
-    skipped.learn([100, 102], 12)
-    replaced.learn([100, 9, 102], 12)
-
-    assert skipped.ahead(1) == (103,)
-    assert replaced.ahead(1) == (103,)
+    speculation.accept([102, 103, 104, 105], 3)
+    assert speculation.propose(50) == tuple(TOKENS[6:12])
+    assert speculation.propose(2) == (106, 107)
+    assert speculation.propose(0) == ()
 
 
-def test_no_guess_offers_nothing():
+def test_draft_resynchronizes_after_an_inserted_or_replaced_token():
+    """The place is found again where the draft had a token more, and where it had one in another's place."""
+    inserted, replaced = DraftSpeculation(TOKENS), DraftSpeculation(TOKENS)
+
+    inserted.accept([100, 102], 12)
+    replaced.accept([100, 9, 102], 12)
+
+    assert inserted.propose(1) == (103,)
+    assert replaced.propose(1) == (103,)
+
+
+def test_without_a_draft_nothing_is_proposed():
     """The decoder then writes a token a step."""
-    guess = DraftSpeculation()
-    guess.learn([1, 2, 3], 0)
-    assert guess.ahead(10) == ()
+    speculation = DraftSpeculation()
+    speculation.accept([1, 2, 3], 0)
+    assert speculation.propose(10) == ()
 
 
 @given(st.lists(st.integers(0, 5)), st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=4)))
-def test_whatever_is_written_it_offers_its_own_words_in_order(words, steps):
-    """Never more than asked for, never anything that is not in the guess."""
-    guess = DraftSpeculation(words)
+def test_proposals_are_draft_tokens_in_order(draft_tokens, steps):
+    """Never more than asked for, never anything that is not in the draft."""
+    speculation = DraftSpeculation(draft_tokens)
     for step in steps:
-        guess.learn(step, 1)
-        ahead = guess.ahead(3)
-        assert len(ahead) <= 3
-        assert list(ahead) == words[guess.at : guess.at + len(ahead)]
+        speculation.accept(step, 1)
+        proposed = speculation.propose(3)
+        assert len(proposed) <= 3
+        assert list(proposed) == draft_tokens[speculation.at : speculation.at + len(proposed)]

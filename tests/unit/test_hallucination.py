@@ -1,21 +1,21 @@
-"""What can have been said, and what cannot."""
+"""Hallucination detection, and the schedule of encoder contexts."""
 
 import pytest
 
-from providers.local.asr.context_schedule import FULL, context_schedule
+from providers.local.asr.context_schedule import FULL_CONTEXT, context_schedule
 from providers.local.asr.hallucination import (
     DecodeEvidence,
     Verdict,
+    assess,
     has_zero_duration,
-    judge,
     loop_start,
     restarts_at,
     truncate_repetition,
 )
 
 
-def evidence(text, *, seconds=5.0, log_probability=-0.2, no_speech=0.01, ran_on=False):
-    return DecodeEvidence(text, seconds, log_probability, no_speech, ran_on)
+def evidence(text, *, audio_s=5.0, avg_logprob=-0.2, no_speech_prob=0.01, hit_token_limit=False):
+    return DecodeEvidence(text, audio_s, avg_logprob, no_speech_prob, hit_token_limit)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def evidence(text, *, seconds=5.0, log_probability=-0.2, no_speech=0.01, ran_on=
         ("", None),
     ],
 )
-def test_a_loop_is_seen_where_its_second_copy_begins(text, start):
+def test_repetition_loop_starts_at_its_second_copy(text, start):
     """Repetition at the end counts when enough of it is copied; speech may repeat a little."""
     assert loop_start(text.split()) == start
 
@@ -46,7 +46,7 @@ def test_a_loop_is_seen_where_its_second_copy_begins(text, start):
         ("and and", None),
     ],
 )
-def test_a_draft_is_cut_as_soon_as_it_begins_again(text, start):
+def test_draft_restarts_where_it_repeats_its_beginning(text, start):
     """Two words of its own beginning are enough: the next draft is half a second away."""
     assert restarts_at(text.split()) == start
 
@@ -54,34 +54,34 @@ def test_a_draft_is_cut_as_soon_as_it_begins_again(text, start):
 @pytest.mark.parametrize(
     ("given", "verdict"),
     [
-        (evidence("for the twentieth time"), Verdict.SANE),
+        (evidence("for the twentieth time"), Verdict.OK),
         (evidence(""), Verdict.SILENCE),
-        (evidence("you", no_speech=0.9, log_probability=-1.4), Verdict.SILENCE),
+        (evidence("you", no_speech_prob=0.9, avg_logprob=-1.4), Verdict.SILENCE),
         (evidence("it was there it was there it was there"), Verdict.LOOP),
-        (evidence("perhaps", log_probability=-1.5), Verdict.BROKEN),
-        (evidence("one two three four five six seven eight nine ten eleven", seconds=0.5), Verdict.BROKEN),
-        (evidence("and then it went on without an end", ran_on=True), Verdict.BROKEN),
+        (evidence("perhaps", avg_logprob=-1.5), Verdict.BROKEN),
+        (evidence("one two three four five six seven eight nine ten eleven", audio_s=0.5), Verdict.BROKEN),
+        (evidence("and then it went on without an end", hit_token_limit=True), Verdict.BROKEN),
     ],
 )
-def test_the_verdict_follows_the_evidence(given, verdict):
-    """Each sign of a broken pass is seen."""
-    assert judge(given) is verdict
+def test_hallucination_verdict_follows_the_evidence(given, verdict):
+    """Each sign of a hallucination is detected."""
+    assert assess(given) is verdict
 
 
-def test_words_without_time_were_never_said():
-    """A loop sits in the last instant; a true repetition takes as long as the first time."""
+def test_words_of_zero_duration_are_a_hallucinated_loop():
+    """A hallucinated loop is aligned with the last instant; a spoken repetition takes as long as the first time."""
     assert has_zero_duration([0.0, 1.0, 2.0, 3.0, 3.9, 3.9, 3.95], 4.0, 4)
     assert not has_zero_duration([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0], 3.5, 4)
 
 
-@pytest.mark.parametrize("columns", [1, 50, 300, 1200, 2399, 2400, 2999, 3000])
-def test_the_ladder_climbs_from_a_little_more_than_was_said_to_everything(columns):
+@pytest.mark.parametrize("frames", [1, 50, 300, 1200, 2399, 2400, 2999, 3000])
+def test_context_schedule_widens_from_the_audio_to_full_context(frames):
     """No context cuts sound off, and the last is the one Whisper was trained with."""
-    contexts = context_schedule(columns)
+    contexts = context_schedule(frames)
 
     assert list(contexts) == sorted(set(contexts))
-    assert all(columns <= frames <= FULL for frames in contexts)
-    assert contexts[-1] == FULL
+    assert all(frames <= context <= FULL_CONTEXT for context in contexts)
+    assert contexts[-1] == FULL_CONTEXT
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,6 @@ def test_the_ladder_climbs_from_a_little_more_than_was_said_to_everything(column
         ("", 0.0, ""),
     ],
 )
-def test_what_nobody_can_say_so_fast_is_said_once(text, seconds, left):
-    """A loop in half a second is a loop; one in two seconds may be somebody's temper."""
+def test_repetition_faster_than_speech_is_truncated(text, seconds, left):
+    """A loop in half a second is a loop; one in two seconds may have been spoken."""
     assert truncate_repetition(text, seconds) == left

@@ -1,6 +1,8 @@
-"""The one queue of the machine, with work that is no speech."""
+"""The inference pool: order, cancellation, batches and failures, with work that is no speech."""
 
+import gc
 import threading
+import weakref
 
 import anyio
 import pytest
@@ -12,8 +14,8 @@ from providers.local.scheduler import Priority, QueueLimits
 pytestmark = pytest.mark.anyio
 
 
-class Held:
-    """Work that notes whom it serves, and waits for permission at the one named `gate`."""
+class GatedWork:
+    """Work that records its requests, and waits for permission at the one named `gate`."""
 
     def __init__(self):
         self.ran, self.batches = [], []
@@ -31,157 +33,200 @@ class Held:
 
 
 @pytest.fixture
-async def held():
-    return Held()
+async def work():
+    return GatedWork()
 
 
 @pytest.fixture
-def cores(request):
+def pool(request):
     opened = InferencePool(1, getattr(request, "param", QueueLimits()))
     yield opened
     opened.close()
 
 
-async def blocked(cores, held, tasks):
+async def block(pool, work, tasks):
     """Keep the only worker busy, so that everything after it waits."""
-    tasks.start_soon(final, cores, held, "gate")
-    await anyio.to_thread.run_sync(held.begun.wait)
+    tasks.start_soon(final, pool, work, "gate")
+    await anyio.to_thread.run_sync(work.begun.wait)
 
 
-async def final(cores, held, name, *, session=None):
-    return await cores.run(held, name, urgency=Priority.FINAL, session=session or name, kind="k")
+async def final(pool, work, name, *, session=None):
+    return await pool.run(work, name, priority=Priority.FINAL, session=session or name, kind="k")
 
 
-async def draft(cores, held, name, *, session=None):
-    return await cores.run(held, name, urgency=Priority.DRAFT, session=session or name, kind="k")
+async def recording(pool, work, name, *, session=None):
+    return await pool.run(work, name, priority=Priority.RECORDING, session=session or name, kind="k")
 
 
-async def queued(cores, count):
-    while cores.queued < count:
+async def draft(pool, work, name, *, session=None):
+    return await pool.run(work, name, priority=Priority.DRAFT, session=session or name, kind="k")
+
+
+async def queued(pool, count):
+    while pool.queued < count:
         await anyio.lowlevel.checkpoint()
 
 
-async def test_finals_overtake_drafts_that_wait(cores, held):
+async def test_final_overtakes_waiting_drafts(pool, work):
     """Whatever came first, the final runs first."""
     async with anyio.create_task_group() as tasks:
-        await blocked(cores, held, tasks)
-        tasks.start_soon(draft, cores, held, "draft")
-        await queued(cores, 1)
-        tasks.start_soon(final, cores, held, "final")
-        await queued(cores, 2)
-        held.go.set()
+        await block(pool, work, tasks)
+        tasks.start_soon(draft, pool, work, "draft")
+        await queued(pool, 1)
+        tasks.start_soon(final, pool, work, "final")
+        await queued(pool, 2)
+        work.go.set()
 
-    assert held.ran == ["gate", "final", "draft"]
+    assert work.ran == ["gate", "final", "draft"]
 
 
-async def test_who_walks_away_before_its_turn_costs_nothing_and_breaks_no_one(cores, held):
+async def test_cancelled_job_that_waits_is_skipped(pool, work):
     """Cancelled work that waits is skipped; the others are served."""
     async with anyio.create_task_group() as tasks:
-        await blocked(cores, held, tasks)
+        await block(pool, work, tasks)
         with anyio.move_on_after(0.02):
-            await final(cores, held, "gone")
-        assert cores.queued == 0
-        tasks.start_soon(final, cores, held, "stays")
-        await queued(cores, 1)
-        held.go.set()
+            await final(pool, work, "gone")
+        assert pool.queued == 0
+        tasks.start_soon(final, pool, work, "stays")
+        await queued(pool, 1)
+        work.go.set()
 
-    assert held.ran == ["gate", "stays"]
+    assert work.ran == ["gate", "stays"]
 
 
-async def test_who_walks_away_while_it_works_breaks_no_one(cores, held):
-    """The pass runs to its end, unheard; the next one follows."""
+async def test_cancelled_job_that_runs_does_not_break_the_next(pool, work):
+    """The pass runs to its end, its result is discarded; the next one follows."""
     async with anyio.create_task_group() as tasks:
-        await blocked(cores, held, tasks)
+        await block(pool, work, tasks)
         tasks.cancel_scope.cancel()
-    held.go.set()
+    work.go.set()
 
-    assert await final(cores, held, "next") == "NEXT"
+    assert await final(pool, work, "next") == "NEXT"
 
 
-async def test_the_older_draft_hears_that_it_was_replaced(cores, held):
+async def test_replaced_draft_raises_superseded_request(pool, work):
     """It does not hang."""
     outcome = []
 
     async def replaced():
         with pytest.raises(SupersededRequest):
-            await draft(cores, held, "old", session="a")
+            await draft(pool, work, "old", session="a")
         outcome.append("replaced")
 
     async with anyio.create_task_group() as tasks:
-        await blocked(cores, held, tasks)
+        await block(pool, work, tasks)
         tasks.start_soon(replaced)
-        await queued(cores, 1)
-        tasks.start_soon(lambda: draft(cores, held, "new", session="a"))
+        await queued(pool, 1)
+        tasks.start_soon(lambda: draft(pool, work, "new", session="a"))
         while not outcome:
             await anyio.lowlevel.checkpoint()
-        held.go.set()
+        work.go.set()
 
-    assert held.ran == ["gate", "new"]
+    assert work.ran == ["gate", "new"]
 
 
-@pytest.mark.parametrize("cores", [QueueLimits(finals=1)], indirect=True)
-async def test_a_final_too_many_is_refused_in_words(cores, held):
+@pytest.mark.parametrize("pool", [QueueLimits(finals=1)], indirect=True)
+async def test_final_is_refused_as_busy_when_the_queue_is_full(pool, work):
     """A full machine says so; it does not keep people waiting."""
     async with anyio.create_task_group() as tasks:
-        await blocked(cores, held, tasks)
-        tasks.start_soon(final, cores, held, "waits")
-        await queued(cores, 1)
+        await block(pool, work, tasks)
+        tasks.start_soon(final, pool, work, "waits")
+        await queued(pool, 1)
         with pytest.raises(ProviderBusy, match="wait for this machine"):
-            await final(cores, held, "refused")
-        held.go.set()
+            await final(pool, work, "refused")
+        work.go.set()
 
 
-@pytest.mark.parametrize("cores", [QueueLimits(batch=3)], indirect=True)
-async def test_work_of_one_kind_runs_as_one_batch(cores, held):
+@pytest.mark.parametrize("pool", [QueueLimits(max_batch=3)], indirect=True)
+async def test_jobs_of_one_kind_run_as_one_batch(pool, work):
     """Each waiter gets its own answer out of the batch."""
     answers = {}
 
     async def ask(name):
-        answers[name] = await final(cores, held, name)
+        answers[name] = await final(pool, work, name)
 
     async with anyio.create_task_group() as tasks:
-        await blocked(cores, held, tasks)
+        await block(pool, work, tasks)
         for name in ("a", "b", "c"):
             tasks.start_soon(ask, name)
-        await queued(cores, 3)
-        held.go.set()
+        await queued(pool, 3)
+        work.go.set()
 
-    assert sorted(held.batches[1]) == ["a", "b", "c"]
+    assert sorted(work.batches[1]) == ["a", "b", "c"]
     assert answers == {"a": "A", "b": "B", "c": "C"}
 
 
-async def test_a_failure_reaches_the_one_who_waits_and_no_other(cores, held):
+async def test_failure_reaches_its_caller_and_no_other(pool, work):
     """The worker outlives what it ran."""
     with pytest.raises(ProviderBusy):
-        await final(cores, held, "broken")
+        await final(pool, work, "broken")
 
-    assert await final(cores, held, "fine") == "FINE"
+    assert await final(pool, work, "fine") == "FINE"
 
 
-async def test_two_engines_share_one_queue_and_the_last_one_closes_it():
-    """There is one set of cores in a process."""
+async def test_shared_pool_is_closed_by_its_last_user():
+    """There is one set of pool in a process."""
     async with shared_pool("test", 1) as one:
         async with shared_pool("test", 1) as other:
             assert one is other
-        assert await one.run(lambda names: names, "still open", urgency=Priority.FINAL, session=1, kind=1)
+        assert await one.run(lambda names: names, "still open", priority=Priority.FINAL, session=1, kind=1)
     async with shared_pool("test", 1) as fresh:
         assert fresh is not one
 
 
-async def test_it_is_idle_as_long_as_one_more_would_begin_at_once(held):
-    """One thread of two at work is idle enough; a single thread never is, because a question comes first."""
+async def test_spare_capacity_while_one_more_job_would_start_at_once(work):
+    """One busy thread of two leaves capacity; a single thread has none to spare beside end-of-turn checks."""
     two, one = InferencePool(2, QueueLimits()), InferencePool(1, QueueLimits())
     try:
-        assert (two.idle, one.idle) == (True, False)
+        assert (two.has_spare_capacity, one.has_spare_capacity) == (True, False)
         async with anyio.create_task_group() as tasks:
-            await blocked(two, held, tasks)
-            assert two.idle
-            second = Held()
+            await block(two, work, tasks)
+            assert two.has_spare_capacity
+            second = GatedWork()
             tasks.start_soon(final, two, second, "gate")
             await anyio.to_thread.run_sync(second.begun.wait)
-            assert not two.idle
-            held.go.set()
+            assert not two.has_spare_capacity
+            work.go.set()
             second.go.set()
     finally:
         two.close()
         one.close()
+
+
+async def test_live_final_overtakes_a_recording_that_waits(pool, work):
+    """An upload of many stretches runs behind every final, each stretch as a session of its own."""
+    async with anyio.create_task_group() as tasks:
+        await block(pool, work, tasks)
+        for number, (queue, name) in enumerate(
+            [(final, "live-b"), (recording, "upload-1"), (recording, "upload-2"), (final, "live-a")], 1
+        ):
+            tasks.start_soon(queue, pool, work, name)
+            await queued(pool, number)
+        work.go.set()
+
+    assert work.ran == ["gate", "live-b", "live-a", "upload-1", "upload-2"]
+
+
+class Audio:
+    """What a request holds, in a class that a weak reference can point to."""
+
+
+async def test_pool_keeps_no_finished_request_and_no_session_alive(pool):
+    """While its threads wait for the next job, and while other jobs wait, the audio of the last one is freed."""
+    request, session = Audio(), Audio()
+    alive = [weakref.ref(request), weakref.ref(session)]
+
+    await pool.run(lambda requests: [None], request, priority=Priority.FINAL, session=session, kind="k")
+    del request, session
+    await pool.run(lambda requests: requests, "another", priority=Priority.FINAL, session="b", kind="k")
+    gc.collect()
+
+    assert [one() for one in alive] == [None, None]
+
+
+async def test_work_with_too_few_results_fails_its_callers_and_not_the_pool(pool, work):
+    """The worker thread survives a fault in the work itself."""
+    with pytest.raises(ValueError, match="zip"):
+        await pool.run(lambda requests: [], "lost", priority=Priority.FINAL, session="a", kind="k")
+
+    assert await final(pool, work, "fine") == "FINE"

@@ -1,4 +1,4 @@
-"""Threads that give way to speech."""
+"""Thread pools of lower CPU priority."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from providers.local.low_priority import STEPS, yielding_threads
+from providers.local.low_priority import NICENESS, low_priority_threads
 
 
 def niceness() -> int:
@@ -14,12 +14,12 @@ def niceness() -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no niceness of its own")
-def test_they_are_nicer_than_whoever_speaks_and_nobody_else_is():
+def test_low_priority_threads_are_nicer_and_the_caller_is_not():
     """The thread that asked for them keeps its own priority."""
     before = niceness()
 
-    with yielding_threads(2, "nice") as threads:
+    with low_priority_threads(2, "nice") as threads:
         nice = {threads.submit(niceness).result() for _ in range(4)}
 
-    assert nice == {min(19, before + STEPS)}
+    assert nice == {min(19, before + NICENESS)}
     assert niceness() == before

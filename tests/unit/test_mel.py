@@ -1,50 +1,58 @@
-"""Log-mel columns, computed once."""
+"""The log-mel spectrogram, computed once for every frame."""
 
 import numpy as np
 import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
 
-from providers.local.mel import GrowingMel, MelFilters, samples_of, scaled
+from providers.local.mel import GrowingMel, MelFilters, encoder_features, mel_filters, samples_of
 
 RANDOM = np.random.default_rng(7)
 FILTERS = MelFilters(80)
 
 
-def sound(samples):
+def noise(samples):
     return (RANDOM.normal(0, 3000, samples)).astype("<i2").tobytes()
 
 
+@pytest.mark.parametrize("bands", [80, 128])
+def test_mel_filters_are_those_whisper_was_trained_with(bands):
+    """The reference implementation's, bit for bit."""
+    assert np.array_equal(mel_filters(bands), FeatureExtractor.get_mel_filters(16_000, 400, bands).astype(np.float32))
+
+
 @pytest.mark.parametrize("samples", [201, 8_000, 50_000])
-def test_columns_are_those_whisper_was_trained_with(samples):
-    """Our columns are the reference implementation's, bit for bit."""
-    pcm = sound(samples)
+def test_log_mel_frames_are_those_whisper_was_trained_with(samples):
+    """The reference implementation's, bit for bit."""
+    pcm = noise(samples)
     frames = -(-samples // 160)
     reference = FeatureExtractor()(samples_of(pcm), padding=400)[:, :frames]
 
-    assert np.array_equal(scaled(FILTERS.columns(samples_of(pcm)), 3000)[:, :frames], reference)
+    features = encoder_features(FILTERS.log_mel(samples_of(pcm)), 3000)
+
+    assert np.array_equal(features[:, :frames], reference)
 
 
 @pytest.mark.parametrize("step", [37, 160, 801, 8_000])
-def test_columns_of_a_growing_utterance_are_those_of_the_whole(step):
-    """What was computed for earlier sound is kept, and nothing of it is wrong."""
-    pcm = sound(20_000)
+def test_growing_mel_equals_log_mel_of_the_whole_utterance(step):
+    """What was computed for earlier audio is kept, and nothing of it is wrong."""
+    pcm = noise(20_000)
     grown = GrowingMel(FILTERS)
     for end in range(step, 20_001, step):
-        grown = grown.hear(pcm[: 2 * end])
-    grown = grown.hear(pcm)
+        grown = grown.update(pcm[: 2 * end])
+    grown = grown.update(pcm)
 
-    np.testing.assert_allclose(grown.power, FILTERS.columns(samples_of(pcm)), atol=1e-5)
+    np.testing.assert_allclose(grown.log_mel, FILTERS.log_mel(samples_of(pcm)), atol=1e-5)
 
 
-def test_another_utterance_starts_anew():
-    """Columns of one utterance never stand in another's."""
-    grown = GrowingMel(FILTERS).hear(sound(16_000))
-    pcm = sound(18_000)
+def test_growing_mel_starts_anew_for_another_utterance():
+    """Frames of one utterance never stand in another's."""
+    grown = GrowingMel(FILTERS).update(noise(16_000))
+    pcm = noise(18_000)
 
-    assert np.array_equal(grown.hear(pcm).power, FILTERS.columns(samples_of(pcm)))
+    assert np.array_equal(grown.update(pcm).log_mel, FILTERS.log_mel(samples_of(pcm)))
 
 
 @pytest.mark.parametrize("samples", [0, 1, 50, 199, 200, 399])
-def test_a_few_samples_are_no_trouble(samples):
-    """The shortest sounds have columns too."""
-    assert FILTERS.columns(samples_of(sound(samples))).shape == (80, -(-samples // 160))
+def test_log_mel_of_less_than_one_window(samples):
+    """The shortest audio has frames too."""
+    assert FILTERS.log_mel(samples_of(noise(samples))).shape == (80, -(-samples // 160))

@@ -1,77 +1,98 @@
-"""Who may use the cores next."""
+"""Scheduling of inference jobs: priorities, fairness between sessions, limits."""
 
 import pytest
 
-from providers.local.inference_pool import thread_plan
-from providers.local.scheduler import Admission, Job, Priority, QueueLimits, WorkQueue, admit, choose, without
+from providers.local.scheduler import Admission, Job, Priority, QueueLimits, WorkQueue, admit, next_batch, remove
+from providers.local.thread_plan import thread_plan
 
 
-def job(number, urgency=Priority.FINAL, session="a", kind="base", arrived=0.0):
-    return Job(number, urgency, session, kind, arrived)
+def job(number, priority=Priority.FINAL, session="a", kind="base", arrived_s=0.0):
+    return Job(number, priority, session, kind, arrived_s)
 
 
-def queue(*jobs, limits=None):
-    backlog = WorkQueue()
+def queue_of(*jobs, limits=None):
+    queue = WorkQueue()
     for one in jobs:
-        backlog = admit(backlog, one, limits or QueueLimits()).backlog
-    return backlog
+        queue = admit(queue, one, limits or QueueLimits()).queue
+    return queue
 
 
-def order(backlog, *, now=0.0, limits=None):
+def order(queue, *, now_s=0.0, limits=None):
     """The numbers of all jobs, as they would run."""
     ran = []
-    while backlog.waiting:
-        turn = choose(backlog, now, limits or QueueLimits())
-        backlog = turn.backlog
-        ran += [one.number for one in turn.batch]
+    while queue.waiting:
+        batch = next_batch(queue, now_s, limits or QueueLimits())
+        queue = batch.queue
+        ran += [one.number for one in batch.jobs]
     return ran
 
 
-def test_a_final_goes_before_every_draft_whichever_model_it_needs():
+def test_final_runs_before_every_draft_of_any_model():
     """Finals never wait behind drafts."""
-    backlog = queue(job(1, Priority.DRAFT, "a", "tiny"), job(2, Priority.DRAFT, "b", "tiny"), job(3, session="c"))
+    queue = queue_of(job(1, Priority.DRAFT, "a", "tiny"), job(2, Priority.DRAFT, "b", "tiny"), job(3, session="c"))
 
-    assert order(backlog) == [3, 1, 2]
+    assert order(queue) == [3, 1, 2]
 
 
-def test_a_newer_draft_takes_the_place_of_the_older_one_of_its_session():
+def test_end_of_turn_check_runs_before_finals():
+    """It is short, and a final waits for its answer."""
+    assert order(queue_of(job(1), job(2, Priority.END_OF_TURN, "b"))) == [2, 1]
+
+
+def test_newer_draft_replaces_the_waiting_draft_of_its_session():
     """Only the newest draft of a session waits."""
     old, new = job(1, Priority.DRAFT), job(3, Priority.DRAFT)
 
-    admission = admit(queue(old, job(2, Priority.DRAFT, "b")), new, QueueLimits())
+    admission = admit(queue_of(old, job(2, Priority.DRAFT, "b")), new, QueueLimits())
 
     assert admission.dropped == (old,)
-    assert [one.number for one in admission.backlog.waiting] == [2, 3]
+    assert [one.number for one in admission.queue.waiting] == [2, 3]
 
 
-def test_a_draft_that_waited_too_long_never_runs():
+def test_draft_that_waited_too_long_expires():
     """An old draft is worth nothing."""
-    old = job(1, Priority.DRAFT, arrived=0.0)
+    old = job(1, Priority.DRAFT, arrived_s=0.0)
+    queue = queue_of(old, job(2, Priority.DRAFT, "b", arrived_s=1.0))
 
-    turn = choose(queue(old, job(2, Priority.DRAFT, "b", arrived=1.0)), 1.5, QueueLimits(draft_expires_after=1.0))
+    batch = next_batch(queue, 1.5, QueueLimits(draft_expires_after_s=1.0))
 
-    assert turn.expired == (old,)
-    assert [one.number for one in turn.batch] == [2]
+    assert batch.expired == (old,)
+    assert [one.number for one in batch.jobs] == [2]
 
 
 def test_sessions_take_turns():
-    """A session with much to say does not keep the others waiting."""
-    backlog = queue(job(1), job(2), job(3), job(4, session="b"), job(5, session="c"))
+    """A session with many jobs does not keep the others waiting."""
+    queue = queue_of(job(1), job(2), job(3), job(4, session="b"), job(5, session="c"))
 
-    assert order(backlog) == [1, 4, 5, 2, 3]
+    assert order(queue) == [1, 4, 5, 2, 3]
 
 
-def test_the_next_final_is_refused_when_the_queue_is_full():
+def test_two_sessions_with_many_jobs_alternate():
+    """Round-robin, whoever came first."""
+    queue = queue_of(*(job(n) for n in (1, 2, 3)), *(job(n, session="b") for n in (4, 5, 6)))
+
+    assert order(queue) == [1, 4, 2, 5, 3, 6]
+
+
+def test_new_session_stands_behind_jobs_that_arrived_before_it():
+    """Never having been served is no privilege: a stream of new sessions starves nobody."""
+    queue = next_batch(queue_of(job(1), job(2), job(3, session="b")), 0.0, QueueLimits()).queue
+    queue = admit(queue, job(4, session="new"), QueueLimits()).queue
+
+    assert order(queue) == [3, 2, 4]
+
+
+def test_next_final_is_refused_when_the_queue_is_full():
     """Finals are never dropped silently."""
-    full = queue(job(1), job(2))
+    full = queue_of(job(1), job(2))
 
     assert admit(full, job(3), QueueLimits(finals=2)) == Admission(full, refused=True)
 
 
-def test_the_oldest_draft_goes_when_too_many_wait():
+def test_oldest_draft_is_dropped_when_too_many_wait():
     """Under load drafts thin out."""
     first = job(1, Priority.DRAFT, "a")
-    full = queue(first, job(2, Priority.DRAFT, "b"))
+    full = queue_of(first, job(2, Priority.DRAFT, "b"))
 
     admission = admit(full, job(3, Priority.DRAFT, "c"), QueueLimits(drafts=2))
 
@@ -79,42 +100,70 @@ def test_the_oldest_draft_goes_when_too_many_wait():
     assert not admission.refused
 
 
-def test_a_recording_lets_live_speech_go_first_but_not_for_ever():
+def test_recording_waits_for_live_speech_and_is_not_starved_by_drafts():
     """A file makes progress on a busy machine."""
-    backlog = queue(job(1, Priority.RECORDING, "file"), job(2, Priority.DRAFT, "a", arrived=9.0))
+    queue = queue_of(job(1, Priority.RECORDING, "file"), job(2, Priority.DRAFT, "a", arrived_s=9.0))
 
-    assert order(backlog, now=1.0) == [2, 1]
-    assert order(backlog, now=9.1) == [1, 2]
+    assert order(queue, now_s=1.0) == [2, 1]
+    assert order(queue, now_s=9.1) == [1, 2]
 
 
-def test_a_batch_is_of_one_kind():
+def test_recording_never_runs_before_a_live_final():
+    """However long it has waited, and whether its session was served before or not."""
+    queue = queue_of(job(1, Priority.RECORDING, "file"), job(2, session="live-b"), job(3, session="live-c"))
+
+    assert order(queue, now_s=60.0) == [2, 3, 1]
+
+
+def test_batch_is_of_one_kind_and_priority():
     """Jobs run together only when one model does the same work for all of them."""
-    backlog = queue(job(1), job(2, session="b", kind="tiny"), job(3, session="c"), job(4, Priority.DRAFT, "d"))
+    queue = queue_of(job(1), job(2, session="b", kind="tiny"), job(3, session="c"), job(4, Priority.DRAFT, "d"))
 
-    turn = choose(backlog, 0.0, QueueLimits(batch=16))
+    batch = next_batch(queue, 0.0, QueueLimits(max_batch=16))
 
-    assert [one.number for one in turn.batch] == [1, 3]
-
-
-def test_who_walks_away_leaves_the_queue():
-    """Abandoned work takes no room."""
-    gone = job(1)
-
-    assert without(queue(gone, job(2)), gone).waiting == (job(2),)
+    assert [one.number for one in batch.jobs] == [1, 3]
 
 
-def test_nothing_is_remembered_of_sessions_when_nothing_waits():
-    """The memory of turns does not grow with the day."""
-    turn = choose(queue(job(1)), 0.0, QueueLimits())
+def test_cancelled_job_leaves_the_queue():
+    """Abandoned work takes no place."""
+    cancelled = job(1)
 
-    assert turn.backlog.served == {}
+    assert remove(queue_of(cancelled, job(2)), cancelled).waiting == (job(2),)
+
+
+def test_scheduler_forgets_sessions_when_nothing_waits():
+    """What it remembers does not grow with the day."""
+    batch = next_batch(queue_of(job(1)), 0.0, QueueLimits())
+
+    assert batch.queue.requeued == {}
+
+
+def test_scheduler_remembers_no_more_sessions_than_wait_under_saturation():
+    """Five thousand sessions come and go while the queue is never empty."""
+    queue = queue_of(job(1, Priority.RECORDING, "file"), job(2, Priority.RECORDING, "file"))
+    for number in range(3, 5003):
+        queue = admit(queue, job(number, Priority.END_OF_TURN, object()), QueueLimits()).queue
+        queue = next_batch(queue, 0.0, QueueLimits()).queue
+
+    assert len(queue.waiting) == 2
+    assert len(queue.requeued) == 0
+
+
+def test_scheduler_forgets_a_session_with_its_last_job():
+    """Neither cancelled nor replaced jobs leave a trace."""
+    served = next_batch(queue_of(job(1), job(2), job(3, session="b")), 0.0, QueueLimits()).queue
+    assert set(served.requeued) == {"a"}
+
+    queue = remove(served, job(2))
+
+    assert queue.requeued == {}
 
 
 @pytest.mark.parametrize(
     ("cores", "workers", "threads"), [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 2, 2), (8, 2, 4), (16, 4, 4)]
 )
-def test_cores_are_shared_out(cores, workers, threads):
+def test_thread_plan_divides_the_cores(cores, workers, threads):
     """Two passes run at once wherever there are two cores; only then does a pass get more threads, up to four."""
-    shares = thread_plan(cores)
+    plan = thread_plan(cores)
 
-    assert (shares.workers, shares.threads) == (workers, threads)
+    assert (plan.workers, plan.threads) == (workers, threads)

@@ -1,4 +1,4 @@
-"""Where a recording is cut."""
+"""Speech segments of a recording, and the chunks they are decoded in."""
 
 from itertools import pairwise
 
@@ -16,43 +16,43 @@ def probabilities(*stretches):
     return [p for seconds, p in stretches for _ in range(round(seconds * SAMPLE_RATE / FRAME))]
 
 
-def cut(given, longest=28, wanted=15):
-    return chunk_segments(given, len(given) * FRAME, longest=longest * SECOND, wanted=wanted * SECOND)
+def chunks(given, longest=28, joined=15):
+    return chunk_segments(given, len(given) * FRAME, max_samples=longest * SECOND, join_up_to=joined * SECOND)
 
 
-def test_silence_has_no_windows():
+def test_silence_has_no_chunks():
     """Nothing is decoded where nobody speaks."""
-    assert cut(probabilities((60, 0.1))) == ()
+    assert chunks(probabilities((60, 0.1))) == ()
 
 
-def test_short_pauses_do_not_part_speech():
-    """Speech is parted by pauses one can hear."""
+def test_short_pause_does_not_end_a_speech_segment():
+    """Longer pauses do."""
     given = probabilities((2, 0.9), (0.2, 0.1), (2, 0.9), (2, 0.1), (1, 0.9))
 
     assert len(speech_segments(given, len(given) * FRAME)) == 2
 
 
-def test_windows_are_joined_up_to_the_wanted_length():
+def test_speech_segments_are_joined_into_chunks():
     """Sentences close together are decoded together."""
     given = probabilities(*[(4, 0.9), (1, 0.0)] * 6)
 
-    assert [round((span.end - span.start) / SECOND) for span in cut(given)] == [14, 14]
+    assert [round((span.end - span.start) / SECOND) for span in chunks(given)] == [14, 14]
 
 
 @pytest.mark.parametrize("seconds", [29, 100, 600])
-def test_speech_without_a_pause_is_cut_where_it_is_least_certain(seconds):
-    """Minutes without a breath come in pieces that fit, and no sample of them is lost."""
+def test_speech_without_a_pause_is_cut_at_the_lowest_probability(seconds):
+    """Minutes without a pause come in chunks that fit, and no sample of them is lost."""
     given = probabilities(*[(0.96, 0.95), (0.032, 0.6)] * seconds)
 
-    spans = cut(given)
+    spans = chunks(given)
 
     assert all(span.end - span.start <= 28 * SECOND for span in spans)
     assert all(one.end == other.start for one, other in pairwise(spans))
     assert all(given[span.end // FRAME] == 0.6 for span in spans[:-1])
 
 
-def test_windows_never_overlap():
+def test_chunks_never_overlap():
     """No word is decoded twice."""
-    spans = cut(probabilities(*[(3, 0.9), (0.4, 0.0), (20, 0.9), (0.35, 0.2)] * 5))
+    spans = chunks(probabilities(*[(3, 0.9), (0.4, 0.0), (20, 0.9), (0.35, 0.2)] * 5))
 
     assert all(one.end <= other.start for one, other in pairwise(spans))

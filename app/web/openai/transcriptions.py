@@ -87,7 +87,7 @@ async def _transcribe(worker: Worker, file: bytes, form: TranscriptionForm) -> R
             segments = [Segment(0, audio.end, final.text, final.language)] if final.text else []
         else:
             found = transcribe_recording(
-                _chunks(audio), detector=worker.detector, transcriber=worker.transcriber, language=language
+                _chunks(audio), detector=worker.detector, transcriber=worker.batch_transcriber, language=language
             )
             async with aclosing(found):
                 segments = [segment async for segment in found]

@@ -18,7 +18,7 @@ _FULL_FROM = 2400
 
 
 def context_schedule(frames: int, margin: int = FINAL_MARGIN) -> tuple[int, ...]:
-    """The context lengths to try for so many frames of audio, ascending: the first is fast, the last is the full one."""
+    """The context lengths to try for so many frames of audio, ascending: the first is fast, the last is complete."""
     if frames >= _FULL_FROM:
         return (FULL_CONTEXT,)
     return tuple(sorted({_rounded(frames + margin), _rounded(frames + margin + _WIDER_MARGIN), FULL_CONTEXT}))

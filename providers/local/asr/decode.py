@@ -25,7 +25,7 @@ _EXTRA_TOKENS = 12
 """Limit of a text's tokens, by the length of its audio."""
 
 _CHECK_TOKENS_PER_S, _CHECK_EXTRA_TOKENS = 4, 8
-"""Tokens after which a greedy pass is checked for a loop, which costs as much as true words; few people speak faster."""
+"""Tokens after which a greedy pass is checked for a loop, by the length of the audio; few people speak faster."""
 
 _DRAFT_TOKENS_PER_S, _DRAFT_EXTRA_TOKENS = 3, 4
 _DRAFT_NEW_TOKENS = 10
@@ -217,7 +217,7 @@ def _pass(
 def align(
     model: WhisperModel, prepared: PreparedRequest, memory: Memory, tokens: Sequence[int]
 ) -> tuple[TimedWord, ...]:
-    """When each word was spoken, by dynamic time warping of cross-attention (as `word_timestamps` in openai/whisper)."""
+    """When each word was spoken: dynamic time warping of the cross-attention, as in openai/whisper's `timing.py`."""
     text = [token for token in tokens if token < prepared.tokenizer.eot]
     if not text:
         return ()

@@ -238,9 +238,7 @@ def _hypothesis(result: DecodeResult, start: int) -> Hypothesis:
         )
         for word in result.words
     )
-    return Hypothesis(
-        result.text, is_final=True, words=words, language=result.language, confidence=result.confidence
-    )
+    return Hypothesis(result.text, is_final=True, words=words, language=result.language, confidence=result.confidence)
 
 
 def _joined(pieces: Sequence[Hypothesis], language: str | None) -> Hypothesis:

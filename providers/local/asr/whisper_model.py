@@ -54,7 +54,7 @@ class WhisperModel:
         return self.ct2
 
     def tokenizer(self, language: str | None) -> Tokenizer:
-        """The tokenizer for a language (`de`); None is English. Raises RequestRefused where the model has no such one."""
+        """The tokenizer for a language (`de`); None is English. Raises RequestRefused where the model lacks it."""
         if not self.multilingual:
             if language not in (None, "en"):
                 raise RequestRefused(PROVIDER, f"this model knows English only, not {language!r}")

@@ -16,7 +16,7 @@ PROVIDER = "embedded"
 
 _BATCH_TOKENS = 512
 _DROPPED_TOGETHER = 8
-"""Messages dropped at a time from a prompt that is too long: in between it keeps its prefix, and the KV cache its use."""
+"""Messages dropped at a time from a long prompt: between two times it keeps its prefix, which stays cached."""
 
 _RANDOM_SEED = 0xFFFFFFFF
 """llama.cpp draws a seed of its own for this one."""
@@ -36,9 +36,7 @@ def find_weights(model: Path) -> Path:
 class Llama:
     """Used by one thread at a time; `stop` may be called from any."""
 
-    def __init__(
-        self, model: Path, *, max_tokens: int, temperature: float, context_tokens: int, threads: int
-    ) -> None:
+    def __init__(self, model: Path, *, max_tokens: int, temperature: float, context_tokens: int, threads: int) -> None:
         self.max_tokens = max_tokens
         self._temperature = temperature
         weights = find_weights(model)

@@ -75,7 +75,9 @@ class GraphBuilder:
         scales = _max_magnitude(weight, axis=1) / np.float32(127)
         quantized = np.rint(weight / scales[:, None]).astype(np.int8)
         magnitudes = self.add("ReduceMax", [self.add("Abs", [value])], axes=(-1,), keepdims=1)
-        normalized = self.add("Div", [value, self.add("Max", [magnitudes, self.constant(np.array([_EPSILON], np.float32))])])
+        normalized = self.add(
+            "Div", [value, self.add("Max", [magnitudes, self.constant(np.array([_EPSILON], np.float32))])]
+        )
         weights = [self.constant(quantized.T), self.constant(scales)]
         product = self.add("DynamicQuantizeMatMul", [normalized, *weights], domain=CONTRIB)
         return self.add("Add", [self.add("Mul", [product, magnitudes]), self.constant(bias)])
