@@ -78,7 +78,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         yield Service(
             session_engines=session_engines,
             uploader=uploader,
-            batch_transcriber=_batch_transcriber(settings, detector, routes.engines, tables),
+            batch_transcriber=local_batch_transcriber(settings, detector, routes.engines, tables),
             initial_state=initial_state(settings, provider),
             admission=Admission(most, lambda: uploader.has_space),
             allowed_origins=settings.allowed_origins,
@@ -104,7 +104,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         )
 
 
-def _batch_transcriber(
+def local_batch_transcriber(
     settings: Settings,
     detector: SpeechDetector,
     engines: Mapping[str, Transcriber],

@@ -22,7 +22,7 @@ from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.recording.uploader import Uploader
-from providers.local.vad.frames import framed
+from providers.local.vad.frames import reframe
 from tests.fakes import (
     SILENCE,
     SPEECH,
@@ -418,5 +418,5 @@ class FramingDetector:
     samples: int
 
     async def score(self, audio):
-        async for frame in framed(audio, self.samples):
+        async for frame in reframe(audio, self.samples):
             yield ScoredChunk(frame, float(frame.pcm[0] != 0))

@@ -32,7 +32,7 @@ class BusyPool:
 @pytest.mark.anyio
 async def test_a_superseded_draft_is_no_draft():
     """It does not come back as the stable words, which would look like a shorter utterance."""
-    session = SessionWhisper(EngineParts(AnyModel(), BusyPool(), None), finals=None)
+    session = SessionWhisper(EngineParts(AnyModel(), BusyPool(), None), transcribe_final=None)
 
     assert await session.draft(bytes(32_000), stable="what is the", language="en") is None
 
@@ -41,7 +41,7 @@ def test_a_broken_decode_is_no_draft():
     """Words that the engine does not trust take nothing back."""
     broken = DecodeResult("what is", verdict=Verdict.BROKEN)
 
-    assert DraftState(GrowingMel(FILTERS)).text(broken, "what is the") is None
+    assert DraftState(GrowingMel(FILTERS)).whole_text(broken, "what is the") is None
 
 
 def test_an_empty_draft_takes_back_no_word():
