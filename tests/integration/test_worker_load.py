@@ -1,4 +1,4 @@
-"""A worker that is busy with others' work is known to be, and others are asked before it."""
+"""Load that workers report is polled, and lowers their rank."""
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,17 +28,17 @@ from tests.serving import serving
 pytestmark = pytest.mark.anyio
 
 
-def profile(name: str, expected_ms: float = 500) -> RouteSpec:
+def route_spec(name: str, expected_ms: float = 500) -> RouteSpec:
     return RouteSpec(name, Place.ON_PREM, Price(), expected_ms=expected_ms)
 
 
 def first(routes: Routes) -> str:
-    return routes.decide(RouteRequest(4.0, "en")).best.name
+    return routes.rank(RouteRequest(4.0, "en")).best.name
 
 
 @asynccontextmanager
 async def two_workers():
-    """Their queues, and a gateway's routes to them, which are tended."""
+    """Their queues, and a gateway's routes to them, which are maintained."""
     queues = [AdmissionQueue("worker", SystemClock(), 1, 8) for _ in range(2)]
     async with AsyncExitStack() as stack:
         engines = {}
@@ -48,9 +48,9 @@ async def two_workers():
             engines[f"worker-{n}"] = await stack.enter_async_context(opened(f"http://{address}/v1"))
         rules = RoutingRules()
         routes = Routes(
-            tuple(map(profile, engines)), engines, lambda: rules, SystemClock(), Random(1).random, reporting=engines
+            tuple(map(route_spec, engines)), engines, lambda: rules, SystemClock(), Random(1).random, reporting=engines
         )
-        routes.used = dict.fromkeys(engines, SystemClock().now())  # they need no warming
+        routes.last_used = dict.fromkeys(engines, SystemClock().now())  # they need no warming
         tasks = await stack.enter_async_context(anyio.create_task_group())
         tasks.start_soon(routes.maintain)
         yield queues, routes
@@ -61,7 +61,7 @@ def opened(base_url: str):
     return open_transcription(provider_name="worker", base_url=base_url, api_key="", model="tiny")
 
 
-async def test_a_worker_busy_for_others_is_asked_later():
+async def test_load_of_other_gateways_lowers_the_rank_of_a_worker():
     """Its queue counts, within a second or two, and is forgotten when it is gone."""
     async with two_workers() as (queues, routes):
         before = first(routes)
@@ -110,7 +110,7 @@ async def watched(reporter: Reporter, seconds: float) -> Routes:
     reporter.clock = clock = EagerClock()
     rules = RoutingRules()
     routes = Routes(
-        (profile("worker"),),
+        (route_spec("worker"),),
         {"worker": ScriptedTranscriber()},
         lambda: rules,
         clock,
@@ -127,7 +127,7 @@ async def watched(reporter: Reporter, seconds: float) -> Routes:
     return routes
 
 
-async def test_a_worker_is_asked_once_a_second():
+async def test_worker_load_is_polled_once_a_second():
     """And what it measured stands in until there is something of our own."""
     reporter = Reporter(EngineLoad(0, 2, 120.0, 300.0))
     routes = await watched(reporter, 10)
@@ -136,7 +136,7 @@ async def test_a_worker_is_asked_once_a_second():
     assert routes.fleet("en")[0].at_once == 2
 
 
-async def test_a_server_that_does_not_say_is_left_alone_for_long():
+async def test_server_without_load_is_polled_again_after_ten_minutes():
     """Asked when the gateway starts, and not again within ten minutes."""
     reporter = Reporter()
     await watched(reporter, 500)
@@ -144,7 +144,7 @@ async def test_a_server_that_does_not_say_is_left_alone_for_long():
     assert len(reporter.asked) == 1
 
 
-async def test_a_worker_that_cannot_be_asked_is_not_blamed():
+async def test_failed_load_poll_does_not_open_the_circuit_breaker():
     """Its breaker is for calls; what it said before is forgotten."""
     reporter = Reporter(error=ProviderDown("worker", "gone"))
     routes = await watched(reporter, 20)
@@ -154,13 +154,13 @@ async def test_a_worker_that_cannot_be_asked_is_not_blamed():
     assert routes.states["worker"].breaker.failures.count(True) == 0
 
 
-async def test_a_worker_that_never_answers_is_given_up():
+async def test_load_poll_has_a_timeout():
     """The question has a time limit, and only one is on its way."""
     reporter = Reporter(hangs=True)
     rules = RoutingRules()
     reporter.clock = SystemClock()
     routes = Routes(
-        (profile("worker"),),
+        (route_spec("worker"),),
         {"worker": ScriptedTranscriber()},
         lambda: rules,
         reporter.clock,
@@ -179,14 +179,14 @@ async def test_a_worker_that_never_answers_is_given_up():
     [Fault(status=404), Fault(status=200, body=b"<html>"), Fault(status=200, body=b'{"queue": "long"}'), Fault(401)],
     ids=["none", "a page", "another", "a login"],
 )
-async def test_a_server_of_another_kind_says_nothing(fault):
+async def test_load_of_a_server_without_health_page_is_none(fault):
     """A missing page, a web page, another's health page."""
     async with serve_faults(fault) as url, opened(f"{url}/v1") as engine:
         assert await engine.load() is None
 
 
 @pytest.mark.parametrize("fault", [Fault(status=503), Fault(resets=True)], ids=["busy", "reset"])
-async def test_a_server_that_fails_may_be_asked_again(fault):
+async def test_load_poll_of_a_failing_server_raises(fault):
     """It is an error, not an answer."""
     async with serve_faults(fault) as url, opened(f"{url}/v1") as engine:
         with pytest.raises(ProviderDown):
