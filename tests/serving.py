@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
+import msgspec
 from litestar import Litestar
 
 from app.domain.dialog.state import DialogState, TurnRules
@@ -73,3 +74,15 @@ async def serving(app: Litestar, *, ping_seconds: float = PING_SECONDS) -> Async
             host, port = listening.getsockname()
             yield f"{host}:{port}"
             listener.should_exit = True
+
+
+async def stored_manifest(service: Service, session: str) -> dict:
+    """The session's manifest, once it is complete."""
+    with anyio.fail_after(10):
+        while True:
+            for key, blob in list(service.store.blobs.items()):
+                if session in key and key.endswith("manifest.json"):
+                    manifest = msgspec.json.decode(blob)
+                    if manifest["ended"]:
+                        return manifest
+            await anyio.sleep(0.02)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from litestar import Request, Response
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from app.domain.errors import (
     BlobNotFound,
@@ -79,6 +81,12 @@ def handle_http_error(request: Request[Any, Any, Any], error: Exception) -> Resp
     return Response(
         {"code": reply.code, "message": reply.message}, status_code=reply.status, headers=dict(reply.headers)
     )
+
+
+async def report_socket_defect(error: Exception, scope: Scope) -> None:
+    """Litestar's hook for what a WebSocket's middleware raises, which it would close without a word."""
+    if scope["type"] != ScopeType.HTTP and has_defect(error):
+        report_defect("socket", error, path=scope["path"])
 
 
 def _openai_response(reply: ErrorReply) -> Response[Any]:

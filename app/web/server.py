@@ -13,7 +13,7 @@ from app.runtime.recording.uploader import UploaderStatus
 from app.runtime.service import Service
 from app.runtime.speech_capacity import SpeechCapacity
 from app.web.auth.middleware import ANYONE, OPERATOR, AuthMiddleware
-from app.web.errors import handle_http_error
+from app.web.errors import handle_http_error, report_socket_defect
 from app.web.parley.sockets import raw, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.recordings.router import router as recordings
@@ -86,6 +86,7 @@ def create_app(service: Service) -> Litestar:
         state=State({"service": service}),
         middleware=[AuthMiddleware()],
         exception_handlers={Exception: handle_http_error},
+        after_exception=[report_socket_defect],
         openapi_config=None,
         logging_config=None,
     )

@@ -7,7 +7,8 @@ import pytest
 import structlog
 
 from app.client import open_session
-from app.domain.errors import ProviderBusy, flatten
+from app.domain.dialog.state import DialogState, TurnRules
+from app.domain.errors import ProviderBusy, ProviderError, RequestRefused, flatten
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.runtime.dialog.engines import Engines
@@ -21,7 +22,7 @@ from tests.fakes import (
     ScriptedTranscriber,
     SingleRouteFinals,
 )
-from tests.serving import scripted_service, served
+from tests.serving import scripted_service, served, stored_manifest
 from tests.unit.test_protocol import PROTOCOL
 
 pytestmark = pytest.mark.anyio
@@ -95,14 +96,7 @@ async def test_the_audio_of_a_session_that_failed_is_archived():
     failed, _, _ = await fails_beside_another(service)
 
     session = failed.messages("session")[0].message["id"]
-    (manifest,) = [m async for m in manifests(service) if m.session == session]
-    assert manifest.ended
-    assert manifest.samples >= 9 * 480
-
-
-async def manifests(service):
-    async for ref in service.uploader.recordings.sessions():
-        yield await service.uploader.recordings.manifest(ref.session)
+    assert (await stored_manifest(service, session))["samples"] >= 9 * 480
 
 
 async def test_an_engine_that_ends_a_session_is_named_in_the_log_and_to_the_client():
@@ -130,6 +124,43 @@ async def test_a_disk_that_fails_in_a_way_nobody_foresaw_ends_the_session_with_a
     assert talk.closed[0] == 1011
     (line,) = failures(lines)
     assert {type(leaf) for leaf in flatten(line["exc_info"])} == {OSError}
+
+
+async def test_a_request_the_engine_refuses_is_an_error_message_and_the_session_lives():
+    transcriber = ScriptedTranscriber(error=RequestRefused("local", "does not know this language"))
+
+    @asynccontextmanager
+    async def session_engines(session, tenant):
+        yield Engines(ScriptedDetector(), SingleRouteFinals(Route("local", Place.ON_PREM), transcriber), None)
+
+    state = DialogState(TurnRules(reply=False))
+    with structlog.testing.capture_logs() as lines:
+        service = scripted_service(session_engines=session_engines, initial_state=state)
+        async with served(service) as address, open_session(f"ws://{address}/ws/transcribe") as talk:
+            await talk.send_audio(TURN, pace=0)
+            assert await talk.wait_until(lambda t: t.messages("error"), timeout_s=5)
+            transcriber.error = None
+            await talk.send_audio(TURN, pace=0)
+            assert await talk.wait_until(
+                lambda t: any(m.message["text"] for m in t.messages("fullSentence")), timeout_s=5
+            )
+
+    (error,) = talk.messages("error")
+    assert (error.message["code"], error.message["fatal"]) == ("request_refused", False)
+    assert failures(lines) == []
+
+
+async def test_a_defect_before_the_session_leaves_one_log_line():
+    def unreadable():
+        raise KeyError("a secret")
+
+    with structlog.testing.capture_logs() as lines:
+        async with served(scripted_service(tenants=unreadable)) as address:
+            with pytest.raises(ProviderError):
+                async with open_session(f"ws://{address}/ws/transcribe", key="any"):
+                    pass
+
+    assert [(line["where"], type(line["exc_info"])) for line in lines] == [("socket", KeyError)]
 
 
 @pytest.mark.parametrize("code", ["1000", "1008", "1009", "1011", "1012", "1013", "3008"])

@@ -16,7 +16,7 @@ from app.client import open_session
 from app.runtime.supervision import defects, report_defect
 from app.web.parley.packets import pack
 from tests.fakes import SILENCE, SPEECH
-from tests.serving import scripted_service, served
+from tests.serving import scripted_service, served, stored_manifest
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 30
@@ -139,7 +139,7 @@ async def test_a_client_that_vanishes_leaves_its_audio_and_its_last_word(address
         session = talk.messages("session")[0].message["id"]
         talk.socket.transport.abort()
 
-    manifest = await _manifest_of(service, session)
+    manifest = await stored_manifest(service, session)
 
     assert manifest["samples"] == 20 * 480
     assert [(f["start"], f["end"], f["text"]) for f in manifest["finals"]] == [(0, 20 * 480, "hello")]
@@ -218,7 +218,7 @@ async def test_any_rate_is_heard_at_its_true_length(address, service):
         session = (await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)) and talk.messages("session")[
             0
         ].message["id"]
-    manifest = await _manifest_of(service, session)
+    manifest = await stored_manifest(service, session)
 
     assert manifest["samples"] == pytest.approx(4 * 16_000, abs=16)
 
@@ -259,15 +259,3 @@ async def scraped(address: str) -> dict[str, float]:
     lines = [line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")]
     assert len({name for name, _ in lines}) == len(lines)
     return {name: float(value) for name, value in lines}
-
-
-async def _manifest_of(service, session: str) -> dict:
-    """The session's manifest, once it is complete."""
-    with anyio.fail_after(10):
-        while True:
-            for key, blob in list(service.store.blobs.items()):
-                if session in key and key.endswith("manifest.json"):
-                    manifest = msgspec.json.decode(blob)
-                    if manifest["ended"]:
-                        return manifest
-            await anyio.sleep(0.02)
