@@ -60,7 +60,10 @@ class ModelSettings(_Group):
     """Models."""
 
     models_dir: Path = Field(Path("models"), description="Folder with the models.")
-    draft_model_id: str = Field("whisper-tiny.en", description="Model for drafts: a name or a folder.")
+    draft_model_id: str = Field(
+        "auto",
+        description="Model for drafts: a name, a folder, or `auto` (whisper-tiny.en for English, else whisper-base).",
+    )
     transcription_model_id: str = Field(
         "auto",
         description="Model for finals: a name, a folder, or `auto` (whisper-base; whisper-large-v3-turbo on CUDA).",

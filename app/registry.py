@@ -64,8 +64,9 @@ CIPHERS: EngineTable = {
 """Encryption: of bytes, and of a store's blobs."""
 PROBES: EngineTable = {
     "aws": EngineEntry("providers.aws.check:check", "aws"),
+    "chat_model": EngineEntry("providers.openai.models:model_problem"),
     "device": EngineEntry("providers.local.asr.whisper_model:choose_device", "local"),
-    "ollama": EngineEntry("providers.openai.models:model_problem"),
+    "languages": EngineEntry("providers.local.asr.languages:supported_languages"),
 }
 """Checks of a provider that is not opened."""
 

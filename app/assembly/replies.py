@@ -19,7 +19,7 @@ async def reply_provider(settings: Settings) -> str:
         return settings.reply_provider
     if settings.openai_api_key is not None:
         return "openai"
-    model_problem = registry.load(registry.PROBES, "ollama")
+    model_problem = registry.load(registry.PROBES, "chat_model")
     problem = await model_problem(settings.ollama_base_url, settings.ollama_model)
     return "embedded" if problem else "ollama"
 

@@ -9,7 +9,15 @@ from anyio import to_thread
 from app.assembly.archive import open_archive, open_source, place, spool_folder
 from app.assembly.replies import open_generator, open_synthesizer, replies_named, reply_provider, voice_named
 from app.assembly.routing import open_policy, open_session_engines
-from app.assembly.speech import device, finals_model, open_detector, open_turn_detector, open_whisper, speech_capacity
+from app.assembly.speech import (
+    device,
+    drafts_model,
+    finals_model,
+    open_detector,
+    open_turn_detector,
+    open_whisper,
+    speech_capacity,
+)
 from app.assembly.tenants import asked_for, open_tenants
 from app.config import Settings
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
@@ -40,7 +48,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         metrics = ServiceMetrics()
         tables = await to_thread.run_sync(read_routes, settings.routes)
         routes, policy = await stack.enter_async_context(open_policy(settings, tables, metrics.registry))
-        drafts = await stack.enter_async_context(open_whisper(settings, settings.draft_model_id, 1, routes.clip))
+        drafts = await stack.enter_async_context(open_whisper(settings, drafts_model(settings), 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
         provider = await reply_provider(settings)
@@ -87,7 +95,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             uploads=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
             max_recording_bytes=settings.recording_max_mb << 20,
             components=(
-                ("drafts", settings.draft_model_id),
+                ("drafts", drafts_model(settings)),
                 ("finals", f"{', '.join(routes.states)}; policy {routes.rules().name}"),
                 ("sessions", ears.sentence(most)),
                 ("device", " - ".join(filter(None, device(settings)))),

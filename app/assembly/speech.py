@@ -10,6 +10,7 @@ from anyio import to_thread
 from app import registry
 from app.config import Settings
 from app.domain.capacity import capacity
+from app.domain.errors import SettingsError
 from app.domain.ports import SpeechDetector, TurnDetector
 from app.media.decode import decode_chunks
 from app.models.resolve import resolve, resolve_file
@@ -49,6 +50,13 @@ async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int)
         yield Worker(model, transcriber, transcriber.for_batch(), detector, queue, settings.language or None)
 
 
+def drafts_model(settings: Settings) -> str:
+    """The model that writes drafts, by name or folder."""
+    if settings.draft_model_id != "auto":
+        return settings.draft_model_id
+    return "whisper-tiny.en" if settings.language == "en" else "whisper-base"
+
+
 def finals_model(settings: Settings) -> str:
     """The model that writes finals, by name or folder."""
     if settings.transcription_model_id != "auto":
@@ -68,11 +76,26 @@ def model_folder(settings: Settings, name: str) -> Path:
     return resolve(name, settings.models_dir)
 
 
+def whisper_folder(settings: Settings, name: str) -> Path:
+    """Where this Whisper model lies. Raises ModelUnavailable, or SettingsError where it lacks PARLEY_LANGUAGE."""
+    folder = model_folder(settings, name)
+    languages: frozenset[str] = registry.load(registry.PROBES, "languages")(folder)
+    if settings.language and languages and settings.language not in languages:
+        known = "English only" if languages == {"en"} else f"{len(languages)} languages, but not this one"
+        raise SettingsError(f"PARLEY_LANGUAGE is {settings.language!r}, and the model {name} knows {known}")
+    return folder
+
+
+def turn_model_file(settings: Settings) -> Path:
+    """The end-of-turn model's file. Raises ModelUnavailable."""
+    return resolve_file(settings.turn_model_id, settings.models_dir, ".onnx")
+
+
 def open_whisper(settings: Settings, model: str, beam_size: int, self_test_pcm: bytes | None = None) -> Any:
     return registry.opened(
         registry.TRANSCRIBERS,
         "local",
-        model=model_folder(settings, model),
+        model=whisper_folder(settings, model),
         device=settings.device,
         compute_type=settings.compute_type,
         threads=settings.cpu_threads,
@@ -83,7 +106,7 @@ def open_whisper(settings: Settings, model: str, beam_size: int, self_test_pcm: 
 
 def speech_capacity(settings: Settings, *, drafts: Any, finals: Any, replies_here: bool) -> SpeechCapacity:
     """What the self-test found; `finals` is None where they are made elsewhere."""
-    opened = {"drafts": (settings.draft_model_id, drafts), "finals": (finals_model(settings), finals)}
+    opened = {"drafts": (drafts_model(settings), drafts), "finals": (finals_model(settings), finals)}
     return SpeechCapacity(
         capacity(finals=finals and finals.speed, drafts=drafts.speed, replies_here=replies_here),
         tuple(
@@ -101,7 +124,7 @@ async def open_turn_detector(settings: Settings) -> AsyncGenerator[TurnDetector 
     if settings.turn_model_id == "none":
         yield None
         return
-    model = await to_thread.run_sync(resolve_file, settings.turn_model_id, settings.models_dir, ".onnx")
+    model = await to_thread.run_sync(turn_model_file, settings)
     async with registry.opened(
         registry.TURN_DETECTORS, "smart_turn", model=model, threads=settings.cpu_threads
     ) as detector:

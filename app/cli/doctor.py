@@ -1,4 +1,4 @@
-"""`parley doctor`: does everything that the settings name work from here?"""
+"""`parley doctor`: checks that the server can start with these settings, and that what it uses answers."""
 
 import sys
 import time
@@ -14,14 +14,20 @@ from rich.table import Table
 from app import registry
 from app.assembly.archive import open_store, place
 from app.assembly.replies import reply_provider
-from app.assembly.speech import finals_model, model_folder
+from app.assembly.speech import drafts_model, finals_model, model_folder, turn_model_file, whisper_folder
 from app.config import Settings, read_settings
+from app.data.decisions import open_decisions
 from app.domain.errors import ParleyError, SettingsError
+from app.policy.routes_file import LocalRoute, read_routes
+from app.policy.rules_file import read_rules, rules_path
+from app.policy.tenants_file import read_tenants
+
+_MODEL_LIST_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What is known of one thing the service needs."""
+    """The outcome of one check."""
 
     what: str
     detail: str
@@ -29,47 +35,102 @@ class CheckResult:
 
 
 @click.command()
-@click.option("--aws", is_flag=True, help="Ask Amazon too, also where no setting names it.")
+@click.option("--aws", is_flag=True, help="Check Amazon even where no setting names it.")
 def doctor(aws: bool) -> None:
-    """Check models, engines and the archive, with identity, region and round-trip time, and say what is wrong."""
-    findings = anyio.run(_findings, read_settings(), aws)
+    """Check models, files, database, engines and the archive, and say what is wrong; status 1 where anything is."""
+    results = anyio.run(_check_all, read_settings(), aws)
     table = Table("", "what", "finding", box=None)
-    for finding in findings:
-        mark = "[green]ok[/green]" if finding.works else "[red]!![/red]"
-        table.add_row(mark, finding.what, finding.detail)
+    for result in results:
+        mark = "[green]ok[/green]" if result.works else "[red]!![/red]"
+        table.add_row(mark, result.what, result.detail)
     Console().print(table)
-    sys.exit(0 if all(finding.works for finding in findings) else 1)
+    sys.exit(0 if all(result.works for result in results) else 1)
 
 
-async def _findings(settings: Settings, aws: bool) -> list[CheckResult]:
-    found = [await _model(settings, "drafts", settings.draft_model_id)]
-    found.append(await _model(settings, "finals", finals_model(settings)))
-    found.append(await _timed("replies", lambda: _replies(settings)))
-    if settings.speech_provider == "piper":
-        found.append(await _model(settings, "voice", settings.voice_model_id))
-    found.append(await _timed("archive", lambda: _archive(settings)))
+async def _check_all(settings: Settings, aws: bool) -> list[CheckResult]:
+    results = [
+        await _check("tenants", lambda: _tenants(settings)),
+        await _check("routing", lambda: _routing(settings)),
+        await _check("database", lambda: _database(settings)),
+        await _check("drafts", lambda: _whisper(settings, drafts_model(settings))),
+        await _check("finals", lambda: _finals(settings)),
+        await _check("speech detector", lambda: _speech_detector(settings)),
+        await _check("turn detector", lambda: _turn_detector(settings)),
+        await _check("replies", lambda: _replies(settings)),
+        await _check("voice", lambda: _voice(settings)),
+        await _check("archive", lambda: _archive(settings)),
+    ]
     if aws or settings.speech_provider == "polly":
-        found += [finding async for finding in _amazon(settings)]
-    return found
+        results += [result async for result in _amazon(settings)]
+    return results
 
 
-async def _model(settings: Settings, what: str, name: str) -> CheckResult:
-    async def folder() -> str:
-        return str(await to_thread.run_sync(model_folder, settings, name))
+async def _tenants(settings: Settings) -> str:
+    if settings.tenants is None:
+        return "no authentication"
+    tenants = await to_thread.run_sync(read_tenants, settings.tenants)
+    return f"{', '.join(tenant.name for tenant in tenants)}"
 
-    return await _timed(what, folder)
+
+async def _routing(settings: Settings) -> str:
+    routes = await to_thread.run_sync(read_routes, settings.routes)
+    rules = await to_thread.run_sync(read_rules, rules_path(settings.policy))
+    return f"{', '.join(routes)}; policy {rules.name}"
+
+
+async def _database(settings: Settings) -> str:
+    async with open_decisions(settings.database_url):
+        return "opened"
+
+
+async def _whisper(settings: Settings, model: str) -> str:
+    registry.load(registry.TRANSCRIBERS, "local")
+    return str(await to_thread.run_sync(whisper_folder, settings, model))
+
+
+async def _finals(settings: Settings) -> str:
+    routes = await to_thread.run_sync(read_routes, settings.routes)
+    if not any(isinstance(route, LocalRoute) for route in routes.values()):
+        return "not in this process"
+    return await _whisper(settings, finals_model(settings))
+
+
+async def _speech_detector(settings: Settings) -> str:
+    registry.load(registry.DETECTORS, settings.vad)
+    return settings.vad
+
+
+async def _turn_detector(settings: Settings) -> str:
+    if settings.turn_model_id == "none":
+        return "none"
+    registry.load(registry.TURN_DETECTORS, "smart_turn")
+    return str(await to_thread.run_sync(turn_model_file, settings))
 
 
 async def _replies(settings: Settings) -> str:
     provider = await reply_provider(settings)
+    if provider == "none":
+        return provider
+    registry.load(registry.REPLY_GENERATORS, provider)
     if provider == "embedded":
         return f"embedded: {await to_thread.run_sync(model_folder, settings, settings.reply_model_id)}"
-    if provider == "ollama":
-        model_problem = registry.load(registry.PROBES, "ollama")
-        if problem := await model_problem(settings.ollama_base_url, settings.ollama_model):
-            raise SettingsError(problem)
-        return f"ollama: {settings.ollama_model} at {settings.ollama_base_url}"
-    return provider
+    url, model, key = settings.ollama_base_url, settings.ollama_model, ""
+    if provider == "openai":
+        url, model = settings.openai_base_url, settings.openai_model
+        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+    model_problem = registry.load(registry.PROBES, "chat_model")
+    if problem := await model_problem(url, model, api_key=key, timeout_s=_MODEL_LIST_TIMEOUT_S):
+        raise SettingsError(problem)
+    return f"{provider}: {model} at {url}"
+
+
+async def _voice(settings: Settings) -> str:
+    if settings.speech_provider == "none":
+        return "none"
+    registry.load(registry.SYNTHESIZERS, settings.speech_provider)
+    if settings.speech_provider == "polly":
+        return f"polly: {settings.polly_voice}"
+    return str(await to_thread.run_sync(model_folder, settings, settings.voice_model_id))
 
 
 async def _archive(settings: Settings) -> str:
@@ -93,10 +154,10 @@ async def _amazon(settings: Settings) -> AsyncIterator[CheckResult]:
         yield CheckResult(f"aws {found.service}", f"{found.region}: {detail}", works=found.problem is None)
 
 
-async def _timed(what: str, ask: Callable[[], Awaitable[str]]) -> CheckResult:
+async def _check(what: str, check: Callable[[], Awaitable[str]]) -> CheckResult:
     began = time.perf_counter()
     try:
-        detail = await ask()
+        detail = await check()
     except ParleyError as error:
         return CheckResult(what, str(error), works=False)
     return CheckResult(what, f"{detail} ({(time.perf_counter() - began) * 1000:.0f} ms)")

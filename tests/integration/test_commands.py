@@ -15,6 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from app.client import open_session
 from app.domain.tenant import Tenant, fingerprint
 from tests.clips import COUNTRY, HANDS, HOUR, silence, word_error_rate
+from tests.emulators.openai import serve_openai
 from tests.models import MODELS_DIR, model
 from tests.serving import scripted_service, served
 
@@ -208,23 +209,127 @@ async def test_the_server_stops_in_good_order(tmp_path):
     assert word_error_rate(HANDS.words, heard) <= 0.3
 
 
-@pytest.mark.models
-def test_the_doctor_finds_a_healthy_service_healthy(tmp_path):
-    """Everything the settings name is looked at, and each has its line."""
-    for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
+DEFAULT_MODELS = (
+    "whisper-tiny.en",
+    "whisper-base",
+    "smart-turn-v3",
+    "piper-en_US-joe-medium",
+    "smollm2-135m-instruct",
+)
+
+
+@pytest.fixture
+def doctor(tmp_path):
+    """Runs `parley doctor` in a folder of its own, on the default models and an archive that work."""
+    for name in DEFAULT_MODELS:
         model(name)
+    working = {
+        "PARLEY_AUDIO_STORAGE_DIR": str(tmp_path / "recordings"),
+        "PARLEY_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/parley.db",
+        "PARLEY_REPLY_PROVIDER": "embedded",
+    }
+    return lambda **variables: parley("doctor", **{**working, **variables})
 
-    done = parley("doctor", PARLEY_AUDIO_STORAGE_DIR=str(tmp_path), PARLEY_REPLY_PROVIDER="embedded")
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert all(what in done.stdout for what in ("drafts", "finals", "replies", "voice", "archive"))
+def wrong(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """What the doctor has marked, by the first word of each line."""
+    return [line.split()[1] for line in done.stdout.splitlines() if line.split()[:1] == ["!!"]]
+
+
+@pytest.mark.models
+def test_doctor_reports_a_working_configuration(doctor, tmp_path):
+    """Everything the settings name has its line, and nothing is left in the archive."""
+    done = doctor()
+
+    assert (done.returncode, wrong(done)) == (0, []), done.stdout + done.stderr
+    checks = ("tenants", "routing", "database", "drafts", "finals", "turn detector", "replies", "voice", "archive")
+    assert all(check in done.stdout for check in checks)
     assert list(tmp_path.rglob("*hello*")) == []
 
 
-def test_the_doctor_names_what_is_ill(tmp_path):
-    """A missing model and an archive that cannot be written are sentences, and the status says so."""
+def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_path):
+    """Each is a sentence with what to do, and the status says that something is wrong."""
     done = parley("doctor", PARLEY_MODELS_DIR=str(tmp_path), PARLEY_AUDIO_STORAGE_DIR="/proc/nowhere")
 
     assert done.returncode == 1
     assert "parley models pull" in done.stdout
     assert "/proc/nowhere" in done.stdout
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("variables", "check"),
+    [
+        ({"PARLEY_TENANTS": "/nonexistent.toml"}, "tenants"),
+        ({"PARLEY_ROUTES": "/nonexistent.toml"}, "routing"),
+        ({"PARLEY_POLICY": "cheapest"}, "routing"),
+        ({"PARLEY_DATABASE_URL": "sqlite+aiosqlite:////nonexistent/parley.db"}, "database"),
+        ({"PARLEY_LANGUAGE": "xx"}, "drafts"),
+        ({"PARLEY_TURN_MODEL_ID": "/nonexistent"}, "turn"),
+        ({"PARLEY_REPLY_PROVIDER": "ollama", "OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}, "replies"),
+        (
+            {"PARLEY_REPLY_PROVIDER": "openai", "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
+            "replies",
+        ),
+        ({"PARLEY_VOICE_MODEL_ID": "/nonexistent"}, "voice"),
+    ],
+    ids=str,
+)
+def test_doctor_fails_where_the_server_could_not_start_or_answer(doctor, variables, check):
+    """The line of that check is marked."""
+    done = doctor(**variables)
+
+    assert done.returncode == 1
+    assert check in wrong(done)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.models
+async def test_doctor_fails_where_ollama_lacks_the_model(doctor):
+    """A server that answers, and has another model."""
+    with serve_openai(models=("qwen3:latest",)) as server:
+        done = await to_thread.run_sync(
+            lambda: doctor(PARLEY_REPLY_PROVIDER="ollama", OLLAMA_BASE_URL=server.base_url, OLLAMA_MODEL="llama3.2")
+        )
+
+    assert (done.returncode, wrong(done)) == (1, ["replies"])
+    assert "has no model 'llama3.2'" in " ".join(done.stdout.split())
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LANGUAGE": "en_US:en"},
+        {"HOST": "x86_64-conda-linux-gnu"},
+        {"ALL_PROXY": "socks5://127.0.0.1:1080"},
+        {"ALL_PROXY": "socks://127.0.0.1:1080/", "PARLEY_REPLY_PROVIDER": "auto"},
+    ],
+    ids=str,
+)
+def test_what_the_desktop_exports_stops_no_command(doctor, variables):
+    """gettext's LANGUAGE, conda's HOST, a SOCKS proxy that nothing here needs."""
+    done = doctor(**variables)
+
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stdout + done.stderr
+
+
+@pytest.mark.models
+@pytest.mark.parametrize(
+    ("language", "name", "sentence"),
+    [
+        ("de", "whisper-tiny.en", "PARLEY_LANGUAGE is 'de', and the model whisper-tiny.en knows English only"),
+        (
+            "xx",
+            "whisper-base",
+            "PARLEY_LANGUAGE is 'xx', and the model whisper-base knows 99 languages, but not this one",
+        ),
+    ],
+)
+def test_a_language_that_the_model_lacks_is_refused_at_the_start(language, name, sentence):
+    """Before anything is loaded, or any word is lost."""
+    model(name)
+
+    done = parley("transcribe", HANDS.path, PARLEY_LANGUAGE=language, PARLEY_TRANSCRIPTION_MODEL_ID=name)
+
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"parley: {sentence}\n")
