@@ -31,47 +31,47 @@ from app.domain.errors import (
 
 BLOCK = 8 << 20
 """Bytes in a block. A larger blob is sent in blocks, a few at once, and appears when they are committed."""
-BLOCKS_AT_ONCE = 4
+CONCURRENT_BLOCKS = 4
 SIGNED_FOR = timedelta(hours=1)
-SLOWEST = 64_000
-"""Bytes per second; less is no connection."""
+MIN_BYTES_PER_S = 64_000
+"""A slower transfer counts as a lost connection."""
 CLOCK_SKEW = timedelta(minutes=5)
 
 
 class AzureBlobStore:
     """A key is a blob's name behind the prefix. The service itself makes each put atomic."""
 
-    def __init__(self, service: BlobServiceClient, container: str, prefix: str, patience_s: float) -> None:
+    def __init__(self, service: BlobServiceClient, container: str, prefix: str, read_timeout_s: float) -> None:
         self._service = service
-        self._patience_s = patience_s
+        self._read_timeout_s = read_timeout_s
         self._container = service.get_container_client(container)
         self._prefix = prefix
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
-        with self._answering(key, len(data)):
+        with self._request(key, len(data)):
             await self._container.upload_blob(
                 self._prefix + key,
                 data,
                 overwrite=True,
                 content_settings=ContentSettings(content_type=content_type),
-                max_concurrency=BLOCKS_AT_ONCE,
+                max_concurrency=CONCURRENT_BLOCKS,
             )
 
     async def get(self, key: str) -> bytes:
-        with self._answering(key):
-            stream = await self._container.download_blob(self._prefix + key, max_concurrency=BLOCKS_AT_ONCE)
-        with self._answering(key, stream.size):
+        with self._request(key):
+            stream = await self._container.download_blob(self._prefix + key, max_concurrency=CONCURRENT_BLOCKS)
+        with self._request(key, stream.size):
             blob: bytes = await stream.readall()
             return blob
 
     async def delete(self, key: str) -> None:
-        with suppress(BlobNotFound), self._answering(key):
+        with suppress(BlobNotFound), self._request(key):
             await self._container.delete_blob(self._prefix + key)
 
     async def keys(self, prefix: str = "") -> AsyncGenerator[str, None]:
         pages = self._container.list_blob_names(name_starts_with=self._prefix + prefix).by_page()
         while True:
-            with self._answering(prefix):
+            with self._request(prefix):
                 try:
                     names = [name async for name in await anext(pages)]
                 except StopAsyncIteration:
@@ -86,7 +86,7 @@ class AzureBlobStore:
         credential = self._service.credential
         user_key = None
         if isinstance(credential, AsyncTokenCredential):
-            with self._answering(key):
+            with self._request(key):
                 user_key = await self._service.get_user_delegation_key(now - CLOCK_SKEW, now + SIGNED_FOR)
         elif not hasattr(credential, "account_key"):
             return None
@@ -103,25 +103,25 @@ class AzureBlobStore:
         return f"{blob.url}?{signature}"
 
     @contextmanager
-    def _answering(self, key: str, size: int = 0) -> Iterator[None]:
-        """Errors in our words; a store that takes much too long for so many bytes counts as down."""
-        with _translated(key), anyio.fail_after(2 * self._patience_s + size / SLOWEST):
+    def _request(self, key: str, size: int = 0) -> Iterator[None]:
+        """Translates errors. A request that takes much too long for so many bytes is ProviderDown."""
+        with _translate_errors(key), anyio.fail_after(2 * self._read_timeout_s + size / MIN_BYTES_PER_S):
             yield
 
 
 @contextmanager
-def _translated(key: str) -> Iterator[None]:
+def _translate_errors(key: str) -> Iterator[None]:
     try:
         yield
     except AzureError as error:
-        raise _in_our_words(error, key) from error
+        raise _translate(error, key) from error
     except (TimeoutError, OSError) as error:
         raise ProviderDown("azure", "the store cannot be reached, or went away") from error
-    except ValueError as error:  # the SDK's word for an answer without the headers it needs
+    except ValueError as error:  # what the SDK raises for a response without the headers it needs
         raise ProviderMisbehaved("azure", "the store gave an answer that makes no sense") from error
 
 
-def _in_our_words(error: AzureError, key: str) -> ProviderError | BlobNotFound:
+def _translate(error: AzureError, key: str) -> ProviderError | BlobNotFound:
     code = str(getattr(error, "error_code", None) or "")
     match error:
         case ResourceNotFoundError() if code in ("BlobNotFound", ""):
@@ -150,13 +150,13 @@ async def open_azure(
     prefix: str = "",
     read_timeout_s: float = 20.0,
 ) -> AsyncIterator[AzureBlobStore]:
-    """A store in this container; it is not asked for yet.
+    """A store in this container; nothing is requested yet.
 
     With a connection string that is all it takes. With an account's address it is the
     SAS token, or without one the identity of where this runs: workload identity,
-    managed identity, or whoever is signed in.
+    managed identity, or the signed-in user.
     """
-    # whoever uses the store has the one retry loop
+    # because the uploader has the only retry loop
     options: dict[str, Any] = {
         "retry_total": 0,
         "connection_timeout": 5,

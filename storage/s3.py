@@ -1,4 +1,4 @@
-"""Blobs in a bucket of S3, or of anything that speaks its protocol."""
+"""Blobs in a bucket of Amazon S3, or of any service with its protocol."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -10,14 +10,14 @@ import anyio
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from app.domain.errors import BlobNotFound, ProviderBusy, ProviderDown, ProviderError, ProviderRefused
+from app.domain.errors import BlobNotFound, ProviderBusy, ProviderDown, ProviderError, ProviderRefused, flatten
 
 PART = 8 << 20
 """Bytes in a part. A blob of more than two is sent in parts, a few at once."""
-PARTS_AT_ONCE = 4
-SIGNED_SECONDS = 3600
-SLOWEST = 64_000
-"""Bytes per second; less is no connection."""
+CONCURRENT_PARTS = 4
+SIGNED_FOR_S = 3600
+MIN_BYTES_PER_S = 64_000
+"""A slower transfer counts as a lost connection."""
 
 _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 _MISSING = {"NoSuchKey", "404"}
@@ -26,36 +26,36 @@ _MISSING = {"NoSuchKey", "404"}
 class S3BlobStore:
     """A key is an object's key behind the prefix. S3 itself makes each put atomic."""
 
-    def __init__(self, client: Any, bucket: str, prefix: str, patience_s: float) -> None:
+    def __init__(self, client: Any, bucket: str, prefix: str, read_timeout_s: float) -> None:
         self._client = client
-        self._patience_s = patience_s
+        self._read_timeout_s = read_timeout_s
         self._bucket = bucket
         self._prefix = prefix
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
         where = {"Bucket": self._bucket, "Key": self._prefix + key}
-        with self._answering(key, len(data)):
+        with self._request(key, len(data)):
             if len(data) <= 2 * PART:
                 await self._client.put_object(**where, Body=data, ContentType=content_type)
             else:
                 await self._put_in_parts(where, data, content_type)
 
     async def get(self, key: str) -> bytes:
-        with self._answering(key):
+        with self._request(key):
             answer = await self._client.get_object(Bucket=self._bucket, Key=self._prefix + key)
-        with self._answering(key, answer["ContentLength"]):
+        with self._request(key, answer["ContentLength"]):
             async with answer["Body"] as body:
                 blob: bytes = await body.read()
                 return blob
 
     async def delete(self, key: str) -> None:
-        with self._answering(key):
+        with self._request(key):
             await self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
 
     async def keys(self, prefix: str = "") -> AsyncGenerator[str, None]:
         where: dict[str, str] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
         while True:
-            with self._answering(prefix):
+            with self._request(prefix):
                 page = await self._client.list_objects_v2(**where)
             for entry in page.get("Contents", ()):
                 yield entry["Key"].removeprefix(self._prefix)
@@ -64,26 +64,26 @@ class S3BlobStore:
             where["ContinuationToken"] = page["NextContinuationToken"]
 
     async def url(self, key: str) -> str | None:
-        with self._answering(key):
+        with self._request(key):
             signed: str = await self._client.generate_presigned_url(
-                "get_object", Params={"Bucket": self._bucket, "Key": self._prefix + key}, ExpiresIn=SIGNED_SECONDS
+                "get_object", Params={"Bucket": self._bucket, "Key": self._prefix + key}, ExpiresIn=SIGNED_FOR_S
             )
         return signed
 
     @contextmanager
-    def _answering(self, key: str, size: int = 0) -> Iterator[None]:
-        """Errors in our words; a store that takes much too long for so many bytes counts as down."""
-        with _translated(key), anyio.fail_after(2 * self._patience_s + size / SLOWEST):
+    def _request(self, key: str, size: int = 0) -> Iterator[None]:
+        """Translates errors. A request that takes much too long for so many bytes is ProviderDown."""
+        with _translate_errors(key), anyio.fail_after(2 * self._read_timeout_s + size / MIN_BYTES_PER_S):
             yield
 
     async def _put_in_parts(self, where: dict[str, str], data: bytes, content_type: str) -> None:
         begun = await self._client.create_multipart_upload(**where, ContentType=content_type)
         upload = {**where, "UploadId": begun["UploadId"]}
-        room = anyio.CapacityLimiter(PARTS_AT_ONCE)
+        limiter = anyio.CapacityLimiter(CONCURRENT_PARTS)
         parts: dict[int, str] = {}
 
         async def send(number: int) -> None:
-            async with room:
+            async with limiter:
                 part = data[(number - 1) * PART : number * PART]
                 parts[number] = (await self._client.upload_part(**upload, PartNumber=number, Body=part))["ETag"]
 
@@ -98,29 +98,23 @@ class S3BlobStore:
             with anyio.CancelScope(shield=True), suppress(ClientError, BotoCoreError, aiohttp.ClientError, OSError):
                 await self._client.abort_multipart_upload(**upload)
             if isinstance(error, BaseExceptionGroup):
-                raise _first(error) from error
+                raise flatten(error)[0] from error  # the other parts were cancelled because of it
             raise
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong first; the other parts were cancelled because of it."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
-
-
 @contextmanager
-def _translated(key: str) -> Iterator[None]:
+def _translate_errors(key: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _in_our_words(error, key) from error
+        raise _translate(error, key) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise ProviderRefused("s3", "there are no credentials for the bucket") from error
     except (BotoCoreError, aiohttp.ClientError, OSError) as error:
         raise ProviderDown("s3", "the store cannot be reached, or went away") from error
 
 
-def _in_our_words(error: ClientError, key: str) -> ProviderError | BlobNotFound:
+def _translate(error: ClientError, key: str) -> ProviderError | BlobNotFound:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _MISSING:
@@ -141,12 +135,12 @@ async def open_s3(
     region: str | None = None,
     read_timeout_s: float = 20.0,
 ) -> AsyncIterator[S3BlobStore]:
-    """A store in this bucket; credentials come from the SDK's own chain. The bucket is not asked for yet."""
+    """A store in this bucket; credentials come from the SDK's own chain. Nothing is requested yet."""
     config = Config(
         connect_timeout=5,
         read_timeout=read_timeout_s,
         max_pool_connections=50,
-        retries={"total_max_attempts": 1},  # whoever uses the store has the one retry loop
+        retries={"total_max_attempts": 1},  # because the uploader has the only retry loop
         signature_version="s3v4",
     )
     try:

@@ -1,4 +1,4 @@
-"""The archive: its store, its spool, its key, and where recordings come from."""
+"""Opens the archive from the settings: blob store, session log, encryption, sources of recordings."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ from app.runtime.recording.uploader import Uploader
 async def open_archive(
     settings: Settings, tenants: Callable[[], Sequence[Tenant]] | None = None
 ) -> AsyncGenerator[Uploader, None]:
-    """The archive with its spool; nothing is stored before it is running."""
+    """The uploader over the session log and the blob store; nothing is uploaded before it is running."""
     folder = spool_folder(settings)
     limit = settings.spool_max_mb << 20
     async with (
@@ -47,14 +47,14 @@ async def open_archive(
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
-    """Where the archive lives; encrypted where there is a key."""
+    """The blob store; encrypted where there is a key. Raises SettingsError."""
     options: dict[str, Any]
     match settings.blob_store:
         case "s3":
-            _needed(settings, "s3_bucket")
+            _require(settings, "s3_bucket")
             options = {"bucket": settings.s3_bucket, "endpoint_url": settings.s3_endpoint_url or None}
         case "azure":
-            _needed(settings, "azure_container")
+            _require(settings, "azure_container")
             options = {
                 "container": settings.azure_container,
                 "connection_string": _secret(settings.azure_connection_string),
@@ -72,6 +72,7 @@ async def open_store(settings: Settings) -> AsyncGenerator[BlobStore, None]:
 
 @asynccontextmanager
 async def open_source(settings: Settings) -> AsyncGenerator[RecordingSource | None, None]:
+    """Where recordings can be fetched from by a link; None where nothing is set."""
     if settings.google_drive_service_account is None:
         yield None
         return
@@ -81,6 +82,7 @@ async def open_source(settings: Settings) -> AsyncGenerator[RecordingSource | No
 
 
 def spool_folder(settings: Settings) -> Path:
+    """The folder of the session log."""
     return settings.spool_dir or settings.audio_storage_dir / ".spool"
 
 
@@ -93,13 +95,13 @@ def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value else None
 
 
-def _needed(settings: Settings, name: str) -> None:
+def _require(settings: Settings, name: str) -> None:
     if not getattr(settings, name):
         raise SettingsError(f"PARLEY_BLOB_STORE is {settings.blob_store}, and {variable(name)} is not set")
 
 
-def place(settings: Settings) -> str:
-    """Where the archive lives, in words."""
+def archive_place(settings: Settings) -> str:
+    """Where recordings are stored, as a phrase for people."""
     match settings.blob_store:
         case "s3":
             return f"the bucket {settings.s3_bucket}"

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from anyio import to_thread
 
-from app.assembly.archive import open_archive, open_source, place, spool_folder
+from app.assembly.archive import archive_place, open_archive, open_source, spool_folder
 from app.assembly.replies import open_generator, open_synthesizer, replies_named, reply_provider, voice_named
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
@@ -103,7 +103,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("turn detector", settings.turn_model_id),
                 ("replies", replies_named(settings, provider)),
                 ("voice", voice_named(settings)),
-                ("audio goes to", place(settings)),
+                ("audio goes to", archive_place(settings)),
                 ("comes in", asked_for(tenants)),
             ),
             speech_capacity=ears,

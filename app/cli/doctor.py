@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import registry
-from app.assembly.archive import open_store, place
+from app.assembly.archive import archive_place, open_store
 from app.assembly.replies import reply_provider
 from app.assembly.speech import drafts_model, finals_model, model_folder, turn_model_file, whisper_folder
 from app.config import Settings, read_settings
@@ -138,7 +138,7 @@ async def _archive(settings: Settings) -> str:
         await store.put("doctor/hello", b"hello", content_type="text/plain")
         await store.get("doctor/hello")
         await store.delete("doctor/hello")
-    return f"{place(settings)}: written, read and deleted"
+    return f"{archive_place(settings)}: written, read and deleted"
 
 
 async def _amazon(settings: Settings) -> AsyncIterator[CheckResult]:

@@ -249,7 +249,7 @@ async def test_filesystem_does_not_list_hidden_files(tmp_path):
         assert await keys(store) == ["a/b"]
 
 
-async def test_the_name_of_a_blob_is_durable_before_put_returns(tmp_path):
+async def test_filesystem_put_fsyncs_the_folder_after_the_rename(tmp_path):
     """Its folder and the parents of new folders are synced when the blob is under its name."""
     synced = []
 
@@ -266,7 +266,7 @@ async def test_the_name_of_a_blob_is_durable_before_put_returns(tmp_path):
     assert synced == [("new/folder", True)]
 
 
-async def test_a_full_disk_is_busy(small_disk):
+async def test_filesystem_disk_full_is_provider_busy(small_disk):
     """So it is tried again, and HTTP says 503."""
     async with open_filesystem(folder=small_disk) as store:
         with pytest.raises(ProviderBusy, match="full"):
@@ -276,7 +276,7 @@ async def test_a_full_disk_is_busy(small_disk):
 
 
 @pytest.mark.parametrize("key", ["a\0b", "x" * 5000])
-async def test_a_key_that_is_no_path_is_refused(tmp_path, key):
+async def test_filesystem_refuses_a_key_that_is_no_path(tmp_path, key):
     """A zero byte, or a name longer than any file system takes."""
     async with open_filesystem(folder=tmp_path) as store:
         for attempt in (store.get(key), store.delete(key), store.put(key, b"x", content_type=OCTETS)):

@@ -23,7 +23,7 @@ def opened(folder, cipher=None, **options) -> AbstractAsyncContextManager[DiskSe
     return open_session_log(folder=folder, cipher=cipher, **options)
 
 
-async def test_records_come_back_in_order(tmp_path, cipher):
+async def test_session_log_records_come_back_in_order(tmp_path, cipher):
     """From this process and from the next one."""
     async with opened(tmp_path, cipher) as session_log:
         await session_log.append("one", "journal", [b"first", b""])
@@ -144,7 +144,7 @@ async def test_append_on_a_full_disk_is_all_or_nothing(small_disk):
         assert await session_log.read("one", "log") == [b"again"]
 
 
-async def test_a_log_is_read_from_where_the_last_reader_stopped(tmp_path, cipher):
+async def test_session_log_is_read_from_an_offset(tmp_path, cipher):
     """Each record once; a torn end is read when it is whole."""
     async with opened(tmp_path, cipher) as session_log:
         await session_log.append("one", "journal", [b"first", b"second"])
@@ -188,7 +188,7 @@ async def test_encryption_never_runs_on_the_event_loop(tmp_path):
     assert threading.get_ident() not in cipher.threads
 
 
-async def test_a_disk_with_less_than_the_reserve_takes_no_new_session(small_disk):
+async def test_disk_below_the_reserve_has_no_space(small_disk):
     """Below a twentieth of free space; as soon as there is room again it does."""
     async with opened(small_disk) as session_log:
         assert session_log.has_space
@@ -200,7 +200,7 @@ async def test_a_disk_with_less_than_the_reserve_takes_no_new_session(small_disk
         assert session_log.has_space
 
 
-async def test_after_a_failed_append_no_session_begins_for_a_while(small_disk):
+async def test_disk_full_append_means_no_space_for_a_while(small_disk):
     """A quota shows in no figure of the disk: the failed append says it, until time has passed or one succeeds."""
     time = [0.0]
     session_log = DiskSessionLog(small_disk, limit=1 << 30, fsync="never", cipher=None, reserve=0, now=lambda: time[0])

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_what_was_acknowledged_survives_kill_9_at_any_moment(tmp_path):
+def test_acknowledged_audio_survives_kill_9(tmp_path):
     """200 times, on a store that fails one time in four, with recoveries that are killed too; see tests/crashes.py."""
     seed = random.randrange(1 << 30)
     halves = [

@@ -122,7 +122,7 @@ async def test_google_drive_invalid_key_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("body", [b"<html>sign in</html>", b"{}", b'{"access_token": 7}', b"\xff"])
-async def test_a_token_answer_that_is_none_is_misbehaviour(account, body):
+async def test_google_drive_invalid_token_response_is_provider_misbehaved(account, body):
     """A proxy's page, or a token endpoint that changed, is no traceback."""
     async with serve_faults(Fault(200, body=body)) as url:
         given = json.loads(account.read_text())

@@ -63,7 +63,7 @@ async def pcm_of(answer: httpx.Response) -> bytes:
     return await to_thread.run_sync(lambda: b"".join(decode(io.BytesIO(answer.content))))
 
 
-async def test_a_session_can_be_heard_again(http, service):
+async def test_recorded_session_has_manifest_and_wav(http, service):
     """By the id of its first message: the manifest, and the very samples as one file."""
     session = await spoken(http, service)
 
@@ -77,7 +77,7 @@ async def test_a_session_can_be_heard_again(http, service):
 
 
 @pytest.mark.parametrize("form", ["flac", "mp3"])
-async def test_other_formats(http, service, form):
+async def test_recording_audio_as_flac_and_mp3(http, service, form):
     """FLAC holds the very samples, MP3 as many of them."""
     session = await spoken(http, service)
 
@@ -86,7 +86,7 @@ async def test_other_formats(http, service, form):
     assert pcm == TURN if form == "flac" else len(pcm) == pytest.approx(len(TURN), rel=0.05)
 
 
-async def test_a_stretch_by_time(http, service):
+async def test_recording_audio_between_two_times(http, service):
     """From second to second, to the sample; beyond the end there is nothing."""
     session = await spoken(http, service)
 
@@ -101,7 +101,7 @@ async def test_a_stretch_by_time(http, service):
     assert beyond.content[HEAD:] == b""
 
 
-async def test_ranges_of_bytes_are_the_files_bytes(http, service):
+async def test_recording_audio_byte_ranges(http, service):
     """Any range of the wav is that range of the whole."""
     session = await spoken(http, service)
     whole = (await http.get(f"/recordings/{session}/audio")).content
@@ -123,7 +123,7 @@ async def test_ranges_of_bytes_are_the_files_bytes(http, service):
     assert (none.status_code, none.headers["content-range"]) == (416, f"bytes */{size}")
 
 
-async def test_an_utterance_and_a_reply_by_number(http, service):
+async def test_utterance_and_reply_by_number(http, service):
     """The words of one utterance, its sound, and the sound of the answer."""
     session = await spoken(http, service)
 
@@ -139,7 +139,7 @@ async def test_an_utterance_and_a_reply_by_number(http, service):
         assert (await http.get(f"/recordings/{session}/{nothing}")).status_code == 404
 
 
-async def test_the_list_has_pages_and_filters(http, service):
+async def test_recordings_list_pages_and_filters(http, service):
     """The newest first; page by page each comes once; filters narrow it."""
     ids = [await spoken(http, service) for _ in range(5)]
 
@@ -168,7 +168,7 @@ async def test_the_list_has_pages_and_filters(http, service):
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"x":', b'{"format":99,"session":"x"}', b"\xff\xfe"])
-async def test_an_unreadable_manifest_does_not_spoil_the_list(http, service, damage):
+async def test_recordings_list_skips_and_counts_an_unreadable_manifest(http, service, damage):
     """It is left out and counted; its own page says what is wrong with it."""
     good, bad = await spoken(http, service), await spoken(http, service)
     (key,) = [key for key in service.store.blobs if key.endswith(f"{bad}/manifest.json")]
@@ -183,7 +183,7 @@ async def test_an_unreadable_manifest_does_not_spoil_the_list(http, service, dam
     assert key in page.json()["message"]
 
 
-async def test_a_manifest_of_a_later_format_is_unreadable(http, service):
+async def test_manifest_of_a_later_format_is_unreadable(http, service):
     """A newer version wrote it, and this one would misread it."""
     session = await spoken(http, service)
     (key,) = [key for key in service.store.blobs if key.endswith("manifest.json")]
@@ -193,7 +193,7 @@ async def test_a_manifest_of_a_later_format_is_unreadable(http, service):
     assert (await http.get(f"/recordings/{session}/manifest")).json()["code"] == "unreadable"
 
 
-async def test_recordings_under_another_key_do_not_spoil_the_list(http, service):
+async def test_recordings_list_skips_what_another_key_encrypted(http, service):
     """What was encrypted with another key is left out and counted."""
     plain = service.store
     service.uploader.store = EncryptedBlobStore(plain, AesCipher(bytes(32)))
@@ -208,7 +208,7 @@ async def test_recordings_under_another_key_do_not_spoil_the_list(http, service)
     assert (await http.get(f"/recordings/{old}/audio")).json()["code"] == "unreadable"
 
 
-async def test_many_encoded_downloads_at_once_are_all_answered(http, service):
+async def test_concurrent_flac_downloads_do_not_deadlock(http, service):
     """More than the process has threads: none of them waits for a thread that waits for it."""
     session = await spoken(http, service)
     answers = []
@@ -224,7 +224,7 @@ async def test_many_encoded_downloads_at_once_are_all_answered(http, service):
     assert answers == [200] * 60
 
 
-async def test_what_is_deleted_is_gone(http, service):
+async def test_deleted_recording_is_gone(http, service):
     """With every blob; twice is not found."""
     session, other = await spoken(http, service), await spoken(http, service)
 
@@ -236,7 +236,7 @@ async def test_what_is_deleted_is_gone(http, service):
     assert [r["id"] for r in (await http.get("/recordings")).json()["recordings"]] == [other]
 
 
-async def test_a_session_that_lives_is_not_deleted(http, service):
+async def test_live_session_cannot_be_deleted(http, service):
     """409, and it goes on."""
     async with open_session(f"ws://{http.base_url.netloc.decode()}/ws/transcribe") as talk:
         assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
@@ -245,7 +245,7 @@ async def test_a_session_that_lives_is_not_deleted(http, service):
         assert (await http.delete(f"/recordings/{session}")).status_code == 409
 
 
-async def test_a_file_can_be_brought(http, service):
+async def test_uploaded_file_is_transcribed_and_archived(http, service):
     """Any format: it is written down, archived, and can be heard again."""
     answer = await http.post("/recordings", content=HANDS.path.read_bytes())
 
@@ -260,7 +260,7 @@ async def test_a_file_can_be_brought(http, service):
     ]
 
 
-async def test_a_file_is_fetched_from_drive(http, service):
+async def test_recording_is_fetched_from_google_drive(http, service):
     """By its link; without an account that is refused."""
     refused = await http.post("/recordings?source=1AbC_dEfGhIjK-lMnOp")
     drive = Drive(files={"1AbC_dEfGhIjK-lMnOp": ("hands.flac", HANDS.path.read_bytes())})
@@ -273,7 +273,7 @@ async def test_a_file_is_fetched_from_drive(http, service):
     assert (await http.get(f"/recordings/{answer.json()['id']}/audio")).content[HEAD:] == HANDS.pcm
 
 
-async def test_nobody_has_to_wait_for_a_file(http, service):
+async def test_upload_without_wait_is_accepted_at_once(http, service):
     """202 with the id at once; the words come later."""
     answer = await http.post("/recordings?wait=false", content=HANDS.path.read_bytes())
 
@@ -283,7 +283,7 @@ async def test_nobody_has_to_wait_for_a_file(http, service):
     assert manifest["samples"] == len(HANDS.pcm) // 2
 
 
-async def test_what_is_no_audio_is_refused_and_not_kept(http, service):
+async def test_upload_of_no_audio_or_too_much_is_refused_and_not_kept(http, service):
     """415 for nonsense, 413 for too much, and nothing is left of either."""
     nonsense = await http.post("/recordings", content=b"this is no sound" * 1000)
     service.max_recording_bytes = 1000
@@ -294,7 +294,7 @@ async def test_what_is_no_audio_is_refused_and_not_kept(http, service):
     assert (service.store.blobs, service.uploader.session_log.records, service.admission.sessions) == ({}, {}, {})
 
 
-async def test_a_form_is_refused_with_a_hint(http, service):
+async def test_multipart_upload_is_refused_with_a_hint(http, service):
     """`curl -F` is a likely mistake: 415, and what to send instead."""
     answer = await http.post("/recordings", files={"file": ("hands.flac", HANDS.path.read_bytes())})
 
@@ -303,7 +303,7 @@ async def test_a_form_is_refused_with_a_hint(http, service):
     assert service.admission.sessions == {}
 
 
-async def test_a_full_disk_refuses_an_uploaded_file(http, service, small_disk, monkeypatch):
+async def test_disk_full_during_an_upload_is_provider_busy(http, service, small_disk, monkeypatch):
     """503 in our own form, and the session slot is released."""
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
 
@@ -313,7 +313,7 @@ async def test_a_full_disk_refuses_an_uploaded_file(http, service, small_disk, m
     assert service.admission.sessions == {}
 
 
-async def test_a_tag_in_latin_1_does_not_matter(http, service):
+async def test_latin_1_tag_does_not_matter(http, service):
     """The file is transcribed as if it had none."""
     answer = await http.post("/recordings", content=(INPUTS / "wav-latin1-tag.wav").read_bytes())
 
@@ -321,7 +321,7 @@ async def test_a_tag_in_latin_1_does_not_matter(http, service):
 
 
 @pytest.mark.parametrize("query", ["", "?wait=false"])
-async def test_an_unforeseen_exception_in_a_job_is_reported_and_releases_its_slot(http, service, query):
+async def test_defect_in_a_transcription_job_is_reported_and_releases_the_slot(http, service, query):
     """It is counted and logged with its traceback, whether or not somebody waits; nothing of the file is kept."""
     service.batch_transcriber.transcriber.error = RuntimeError("asked to fail")
     before = defects.total()
@@ -334,7 +334,7 @@ async def test_an_unforeseen_exception_in_a_job_is_reported_and_releases_its_slo
     assert (service.admission.sessions, service.store.blobs) == ({}, {})
 
 
-async def test_a_session_whose_audio_cannot_be_written_ends_with_an_error(http, service):
+async def test_session_on_a_full_disk_ends_with_an_error(http, service):
     """Never with a clean close: the client is told before it is closed with 1011."""
     service.uploader.session_log.error = ProviderBusy("session log", "asked to be full")
     service.uploader.disk_timeout_s = 0.0
@@ -348,7 +348,7 @@ async def test_a_session_whose_audio_cannot_be_written_ends_with_an_error(http, 
     assert talk.closed[0] == 1011
 
 
-async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
+async def test_upload_with_a_failing_engine_leaves_nothing(http, service):
     """503, and whoever tries again begins anew."""
     service.batch_transcriber.transcriber.error = ProviderBusy("local", "asked to fail")
 
@@ -371,13 +371,13 @@ async def test_an_engine_that_fails_leaves_nothing_half_done(http, service):
         f"{'x' * 300}/audio",
     ],
 )
-async def test_an_unknown_recording_is_not_found(http, path):
+async def test_unknown_recording_is_not_found(http, path):
     """404 with a code, whatever the id looks like."""
     assert (await http.get(f"/recordings/{path}")).status_code == 404
 
 
 @pytest.mark.parametrize("session", ["no-such", f"{'f' * 12}7{'0' * 19}", "%00", "x" * 300, "..%2f..%2fetc"])
-async def test_an_unknown_recording_cannot_be_deleted(tmp_path, session):
+async def test_delete_of_an_unknown_recording_is_not_found(tmp_path, session):
     """404 on a real disk too, where not every name can be a file's."""
     async with open_filesystem(folder=tmp_path / "blobs") as store, open_session_log(folder=tmp_path / "log") as log:
         service = scripted_service(uploader=Uploader(log, store))
@@ -388,17 +388,17 @@ async def test_an_unknown_recording_cannot_be_deleted(tmp_path, session):
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=9999", "since=yesterday", "kind=dead"])
-async def test_a_wrong_filter_is_refused(http, query):
+async def test_recordings_list_refuses_a_wrong_filter(http, query):
     """400, not an empty list."""
     assert (await http.get(f"/recordings?{query}")).status_code == 400
 
 
-async def test_a_foreign_page_may_not_read(http):
+async def test_recordings_refuse_a_foreign_origin(http):
     """The same rule as for the sockets."""
     assert (await http.get("/recordings", headers={"Origin": "http://evil.example"})).status_code == 403
 
 
-async def test_a_store_that_is_down_is_told(http, service):
+async def test_recordings_report_a_blob_store_that_is_down(http, service):
     """503 with a stable code; health tells of what waits."""
 
     async def fail(key: str) -> bytes:

@@ -33,7 +33,7 @@ async def sent(http, where: str, offset: int, pieces) -> httpx.Response:
     return await http.patch(where, headers={"Upload-Offset": str(offset)}, content=pieces)
 
 
-async def test_a_file_in_pieces_is_one_recording(http, service):
+async def test_resumable_upload_in_pieces_is_one_recording(http, service):
     """Piece by piece; with the last one its id comes back, and it is archived whole."""
     where = await begun(http)
     for at in range(0, len(FILE), 30_000):
@@ -49,7 +49,7 @@ async def test_a_file_in_pieces_is_one_recording(http, service):
     assert list(service.uploads.folder.iterdir()) == []
 
 
-async def test_a_connection_that_breaks_is_no_loss(http, service):
+async def test_resumable_upload_resumes_after_a_broken_connection(http, service):
     """What arrived is kept; HEAD says where to go on."""
 
     async def breaking():
@@ -71,7 +71,7 @@ async def test_a_connection_that_breaks_is_no_loss(http, service):
     assert answer.headers["parley-recording"]
 
 
-async def test_what_does_not_belong_there_is_refused(http):
+async def test_resumable_upload_refuses_wrong_offset_length_and_name(http):
     """A wrong offset, too many bytes, a file too large, no number, a name that is none."""
     where = await begun(http, 10)
 
@@ -84,7 +84,7 @@ async def test_what_does_not_belong_there_is_refused(http):
     assert (await http.head(f"/recordings/uploads/{'0' * 32}-5")).status_code == 404
 
 
-async def test_an_upload_can_be_dropped(http, service):
+async def test_resumable_upload_can_be_deleted(http, service):
     """Nothing of it stays."""
     where = await begun(http)
     await sent(http, where, 0, FILE[:1000])
@@ -93,7 +93,7 @@ async def test_an_upload_can_be_dropped(http, service):
     assert list(service.uploads.folder.iterdir()) == []
 
 
-async def test_the_last_bytes_twice_are_one_recording(http, service):
+async def test_resumable_upload_completed_twice_is_one_recording(http, service):
     """Two empty PATCHes at the end, at the same time: one of them begins the transcription."""
     service.admission.max_sessions = 0
     where = await begun(http)
@@ -115,7 +115,7 @@ async def test_the_last_bytes_twice_are_one_recording(http, service):
     assert service.admission.sessions == {}
 
 
-async def test_an_upload_deleted_while_it_is_sent_is_not_found(http, service):
+async def test_resumable_upload_deleted_while_it_is_sent_is_not_found(http, service):
     """The rest of the PATCH does not bring the file back with a hole at its beginning."""
     where = await begun(http)
 
@@ -131,7 +131,7 @@ async def test_an_upload_deleted_while_it_is_sent_is_not_found(http, service):
     assert service.admission.sessions == {}
 
 
-async def test_a_full_disk_refuses_the_bytes_of_an_upload(http, service, small_disk):
+async def test_resumable_upload_on_a_full_disk_is_provider_busy(http, service, small_disk):
     """503 in our own form; what arrived before is kept, and the upload goes on when there is room."""
     service.uploads = ResumableUploads(small_disk / "uploads", 8 << 20)
     where = await begun(http, 3_000_000)
@@ -145,7 +145,7 @@ async def test_a_full_disk_refuses_the_bytes_of_an_upload(http, service, small_d
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "١٢", "1e3", ""])
-async def test_a_length_that_is_no_number_of_bytes_is_refused(http, length):
+async def test_resumable_upload_refuses_an_invalid_length(http, length):
     """400, whatever Python could make of it."""
     answer = await http.post("/recordings/uploads", headers={"Upload-Length": length.encode()})
 

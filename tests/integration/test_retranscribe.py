@@ -14,10 +14,23 @@ from tests.clips import HANDS, word_error_rate
 from tests.fakes import MemorySessionLog
 from tests.models import MODELS_DIR, model
 
-pytestmark = pytest.mark.models
+
+@pytest.mark.parametrize(
+    "session", ["f" * 12 + "7" + "0" * 19, "../../etc", "x" * 300, "\N{LATIN SMALL LETTER E WITH ACUTE}"]
+)
+def test_retranscribe_of_an_unknown_recording_is_a_sentence(tmp_path, monkeypatch, session):
+    """Before a model is loaded; no traceback, whatever the id looks like."""
+    monkeypatch.setenv("PARLEY_AUDIO_STORAGE_DIR", str(tmp_path))
+    monkeypatch.setenv("PARLEY_MODELS_DIR", str(tmp_path / "no models"))
+
+    done = CliRunner().invoke(parley, ["retranscribe", session])
+
+    assert done.exit_code == 1
+    assert f"there is no recording {session}" in done.stderr
 
 
-def test_both_transcripts_are_kept(tmp_path, monkeypatch):
+@pytest.mark.models
+def test_retranscribe_keeps_both_transcripts(tmp_path, monkeypatch):
     """The new words stand beside the session's own, cover the same samples, and the manifest names them."""
     model("whisper-base")
 

@@ -19,7 +19,7 @@ def settings(**given) -> Settings:
     return Settings(**given)
 
 
-async def test_with_a_key_nothing_on_the_disk_can_be_read(tmp_path):
+async def test_archive_key_encrypts_session_log_and_blobs(tmp_path):
     """Neither spool nor blobs; through the archive both are read."""
     given = settings(audio_storage_dir=tmp_path, archive_key=KEY)
 
@@ -40,7 +40,7 @@ async def test_with_a_key_nothing_on_the_disk_can_be_read(tmp_path):
     assert date_of("one") is None
 
 
-async def test_two_services_do_not_share_a_spool(tmp_path):
+async def test_two_services_cannot_share_a_session_log(tmp_path):
     """The second one is told at its start."""
     given = settings(audio_storage_dir=tmp_path)
     async with open_archive(given):
@@ -57,7 +57,7 @@ async def test_two_services_do_not_share_a_spool(tmp_path):
         ({"archive_key": "too short"}, "PARLEY_ARCHIVE_KEY"),
     ],
 )
-async def test_what_is_missing_is_named(tmp_path, given, words):
+async def test_missing_archive_setting_is_named(tmp_path, given, words):
     """The start stops, and the sentence says which setting."""
     with pytest.raises(SettingsError, match=words):
         async with open_store(settings(audio_storage_dir=tmp_path, **given)):
@@ -76,7 +76,7 @@ async def test_what_is_missing_is_named(tmp_path, given, words):
         },
     ],
 )
-async def test_a_store_that_is_away_does_not_hinder_the_start(tmp_path, given):
+async def test_blob_store_that_is_down_does_not_prevent_the_start(tmp_path, given):
     """Nothing is asked of it before there is something to store."""
     async with open_store(settings(audio_storage_dir=tmp_path, **given)) as store:
         assert store is not None

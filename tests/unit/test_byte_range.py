@@ -23,7 +23,7 @@ NINES = "9" * 5000
         (f"bytes={'0' * 5000}1-2", range(1, 3)),
     ],
 )
-def test_a_byte_range_is_cut_to_the_file(header, asked):
+def test_byte_range_is_cut_to_the_file(header, asked):
     """Numbers of any length, and ends beyond the file."""
     assert parse_range(header, SIZE) == asked
 
@@ -31,13 +31,13 @@ def test_a_byte_range_is_cut_to_the_file(header, asked):
 @pytest.mark.parametrize(
     "header", [None, "", "bytes=-", "bytes=5-2", f"bytes={NINES}-2", "bytes=1-2,5-6", "lines=1-2", "bytes=٣-٤"]
 )
-def test_an_invalid_byte_range_is_ignored(header):
+def test_invalid_byte_range_is_ignored(header):
     """The whole file is the answer then, as to several ranges."""
     assert parse_range(header, SIZE) is None
 
 
 @pytest.mark.parametrize("header", ["bytes=1000-", "bytes=1000-1001", f"bytes={NINES}-", "bytes=-0"])
-def test_a_byte_range_outside_the_file_is_not_satisfiable(header):
+def test_byte_range_outside_the_file_is_not_satisfiable(header):
     """It is valid, and there is nothing there."""
     with pytest.raises(RangeNotSatisfiable):
         parse_range(header, SIZE)

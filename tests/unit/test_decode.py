@@ -13,7 +13,7 @@ INPUTS = Path(__file__).parents[1] / "inputs"
 
 
 @pytest.mark.parametrize("name", ["wav-latin1-tag.wav", "mp3-id3v1-latin1.mp3"])
-def test_a_tag_in_latin_1_does_not_matter(name):
+def test_latin_1_tag_does_not_matter(name):
     """Tags are not used: the audio is decoded as if there were none."""
     pcm = b"".join(decode(INPUTS / name))
 
@@ -21,7 +21,7 @@ def test_a_tag_in_latin_1_does_not_matter(name):
 
 
 @pytest.mark.parametrize("name", ["mp3-44100-stereo-then-48000-mono.mp3", "README.md"])
-def test_what_cannot_be_decoded_is_bad_audio(name):
+def test_undecodable_file_is_bad_audio(name):
     """Whatever FFmpeg and its bindings raise, in the middle too, comes out as one ClientError."""
     with pytest.raises(ClientError) as caught:
         list(decode(INPUTS / name))
@@ -34,7 +34,7 @@ class DefectiveFile(io.BytesIO):
         raise ValueError("asked to fail")
 
 
-def test_an_unforeseen_exception_while_decoding_is_bad_audio():
+def test_unforeseen_exception_while_decoding_is_bad_audio():
     """Which exceptions a file provokes is not ours to foresee."""
     with pytest.raises(ClientError) as caught:
         list(decode(DefectiveFile()))
@@ -44,7 +44,7 @@ def test_an_unforeseen_exception_while_decoding_is_bad_audio():
 
 
 @pytest.mark.anyio
-async def test_decoded_chunks_follow_each_other():
+async def test_decode_chunks_follow_each_other():
     """From sample 0, without a gap, and they are the file's PCM."""
     chunks = [chunk async for chunk in decode_chunks(HANDS.path)]
 

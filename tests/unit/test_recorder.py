@@ -74,7 +74,7 @@ async def test_finals_reach_the_journal_while_audio_flows_on_a_slow_disk():
     assert journalled[0] >= 9
 
 
-async def test_a_reply_in_the_journal_has_all_of_its_audio_on_the_disk():
+async def test_journalled_reply_has_all_of_its_audio_on_the_disk():
     """Its tail and its end come while the audio before is written."""
     session_log = SlowSessionLog()
     recorder = recorder_on(session_log)
@@ -103,7 +103,7 @@ async def test_a_reply_in_the_journal_has_all_of_its_audio_on_the_disk():
     assert b"".join(record for log, record in before if log == "reply-0001") == b"headtail"
 
 
-async def test_a_reply_under_way_at_the_end_of_the_session_is_recorded_as_cancelled():
+async def test_reply_under_way_at_session_end_is_recorded_as_cancelled():
     """With its text as far as it was sent, once."""
     session_log = SlowSessionLog()
     recorder = recorder_on(session_log)
@@ -119,7 +119,7 @@ async def test_a_reply_under_way_at_the_end_of_the_session_is_recorded_as_cancel
     assert session_log.records["one"]["reply-0001"] == [b"head"]
 
 
-async def test_a_reply_that_was_cancelled_is_not_cancelled_again_at_the_end():
+async def test_closed_reply_is_not_cancelled_again_at_session_end():
     """Nor is one that was complete."""
     session_log = SlowSessionLog()
     recorder = recorder_on(session_log)

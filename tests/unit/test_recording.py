@@ -1,4 +1,4 @@
-"""The archive: every sample from the disk into the store, once, whatever fails on the way."""
+"""Upload from the session log to the blob store: every sample once and in its place, whatever fails on the way."""
 
 import itertools
 import random
@@ -75,14 +75,14 @@ async def assert_whole(store, pcm: bytes, session: str = "one") -> Manifest:
     return manifest
 
 
-async def emptied(session_log) -> None:
+async def until_uploaded(session_log) -> None:
     """Until everything is stored."""
     with anyio.fail_after(5):
         while await session_log.sessions():  # noqa: ASYNC110 because the disk tells nobody
             await anyio.sleep(0.001)
 
 
-class NotingStore(MemoryBlobStore):
+class ScriptedBlobStore(MemoryBlobStore):
     """Remembers the order of puts; fails as its script says, then no more."""
 
     def __init__(self, *script) -> None:
@@ -94,16 +94,16 @@ class NotingStore(MemoryBlobStore):
         fault = self.script.pop(0) if self.script else None
         if isinstance(fault, type):  # it fails behind the write
             await super().put(key, data, content_type=content_type)
-            raise fault("noting", "asked to fail behind the write")
+            raise fault("scripted", "asked to fail behind the write")
         if fault:
             raise fault
         self.puts.append(key)
         await super().put(key, data, content_type=content_type)
 
 
-async def test_chunks_come_in_order_and_the_manifest_last():
+async def test_upload_stores_chunks_in_order_and_the_manifest_last():
     """Each blob once; the manifest is written when all it names is there."""
-    store, pcm = NotingStore(), noise(3.5)
+    store, pcm = ScriptedBlobStore(), noise(3.5)
     uploader = quick(MemorySessionLog(), store)
 
     async with uploader.running():
@@ -119,26 +119,26 @@ async def test_chunks_come_in_order_and_the_manifest_last():
 
 @pytest.mark.parametrize("fault", [ProviderDown, ProviderBusy, ProviderRefused, ProviderMisbehaved])
 @pytest.mark.parametrize("behind", [False, True], ids=["before the write", "behind the write"])
-async def test_a_store_that_fails_is_asked_again(fault, behind):
+async def test_upload_is_retried_when_the_blob_store_fails(fault, behind):
     """Every kind of failure, at every put in turn: nothing is lost and nothing doubled."""
     pcm = noise(2.5)
     for good in range(6):
-        script = [None] * good + ([fault] * 3 if behind else [fault("noting", "asked to fail")] * 3)
-        store = NotingStore(*script)
+        script = [None] * good + ([fault] * 3 if behind else [fault("scripted", "asked to fail")] * 3)
+        store = ScriptedBlobStore(*script)
         uploader = quick(MemorySessionLog(), store)
 
         async with uploader.running():
             await record(uploader, pcm)
-            await emptied(uploader.session_log)
+            await until_uploaded(uploader.session_log)
 
         await assert_whole(store, pcm)
         assert len([key for key in store.blobs if key.endswith(".flac")]) == 3
         assert uploader.status().error is None
 
 
-async def test_a_dead_store_is_told_and_what_waits_is_counted():
+async def test_status_reports_a_failing_blob_store_and_what_waits():
     """State says which failure, how much and since when; when the store is back, all is well."""
-    store = MemoryBlobStore(error=ProviderRefused("noting", "asked to fail"))
+    store = MemoryBlobStore(error=ProviderRefused("scripted", "asked to fail"))
     uploader = quick(MemorySessionLog(), store)
 
     async with uploader.running():
@@ -146,7 +146,7 @@ async def test_a_dead_store_is_told_and_what_waits_is_counted():
         await anyio.sleep(0.05)
         state = uploader.status()
         store.error = None
-        await emptied(uploader.session_log)
+        await until_uploaded(uploader.session_log)
 
     assert (state.error, state.waiting, state.full) == ("provider_refused", 1, False)
     assert state.bytes > 80_000
@@ -154,10 +154,10 @@ async def test_a_dead_store_is_told_and_what_waits_is_counted():
     assert (uploader.status().error, uploader.status().waiting, uploader.status().bytes) == (None, 0, 0)
 
 
-async def test_a_restart_uploads_what_is_left():
+async def test_restart_uploads_what_is_left_in_the_session_log():
     """The store was dead until the end of the process; the next process stores everything."""
     session_log, pcm = MemorySessionLog(), noise(2.5)
-    dead = MemoryBlobStore(error=ProviderDown("noting", "asked to fail"))
+    dead = MemoryBlobStore(error=ProviderDown("scripted", "asked to fail"))
     async with (first := quick(session_log, dead)).running():
         await record(first, pcm)
     assert dead.blobs == {}
@@ -170,7 +170,7 @@ async def test_a_restart_uploads_what_is_left():
     assert session_log.records == {}
 
 
-async def test_a_session_cut_off_by_a_crash_is_recovered():
+async def test_crash_recovery_marks_the_session_recovered():
     """What the recorder left in mid-session is stored, and marked."""
     session_log, pcm = MemorySessionLog(), noise(2.5)
     crashed = quick(session_log, MemoryBlobStore())
@@ -185,7 +185,7 @@ async def test_a_session_cut_off_by_a_crash_is_recovered():
     assert (manifest.ended, manifest.recovered, manifest.is_live) == (None, True, False)
 
 
-async def test_damage_on_the_disk_is_silence_in_its_place():
+async def test_corrupted_record_becomes_silence_in_its_place():
     """A lost record moves nothing; the manifest says which samples are not the speaker's."""
     session_log, pcm = MemorySessionLog(), noise(2)
     await record(quick(session_log, MemoryBlobStore(), chunk_ms=2000), pcm)
@@ -208,7 +208,7 @@ async def test_damage_on_the_disk_is_silence_in_its_place():
     assert stored == pcm[: 2 * first] + bytes(2 * (last - first)) + pcm[2 * last :]
 
 
-async def test_a_disk_that_is_full_for_a_while_makes_the_client_wait():
+async def test_disk_full_for_a_while_makes_the_client_wait():
     """Nothing is acknowledged meanwhile, and nothing is lost when there is room again."""
     session_log, store, pcm = MemorySessionLog(), MemoryBlobStore(), noise(12)
     uploader, acknowledged = quick(session_log, store, disk_timeout_s=5.0), []
@@ -224,7 +224,7 @@ async def test_a_disk_that_is_full_for_a_while_makes_the_client_wait():
     await assert_whole(store, pcm)
 
 
-async def test_a_disk_that_stays_full_ends_the_session_with_an_error():
+async def test_disk_that_stays_full_ends_the_session_with_an_error():
     """What was acknowledged before is stored; the rest was never promised."""
     session_log, store, pcm = MemorySessionLog(), MemoryBlobStore(), noise(12)
     uploader, acknowledged = quick(session_log, store), []
@@ -245,24 +245,24 @@ async def test_a_disk_that_stays_full_ends_the_session_with_an_error():
     assert manifest.recovered
 
 
-async def test_a_disk_really_full_loses_nothing_that_was_acknowledged(small_disk):
+async def test_disk_full_loses_no_acknowledged_audio(small_disk):
     """On a megabyte of disk and a dead store: the session ends, and every acknowledged sample is there later."""
     acknowledged, pcm, store = [], noise(60), MemoryBlobStore()
     async with open_session_log(folder=small_disk) as session_log:
         with pytest.raises(BaseExceptionGroup) as caught:
             await record(quick(session_log, store), pcm, "one", acknowledged.append)
     async with open_session_log(folder=small_disk) as session_log, quick(session_log, store).running():
-        await emptied(session_log)
+        await until_uploaded(session_log)
 
     assert caught.group_contains(ProviderBusy)
     assert acknowledged[-1] > 200_000
     await assert_whole(store, pcm[: 2 * acknowledged[-1]])
 
 
-async def test_a_full_spool_refuses_new_sessions(tmp_path):
+async def test_full_session_log_refuses_new_sessions(tmp_path):
     """The limit is for those who come; who is inside goes on."""
     async with open_session_log(folder=tmp_path, limit=50_000) as session_log:
-        uploader = quick(session_log, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
+        uploader = quick(session_log, MemoryBlobStore(error=ProviderDown("scripted", "asked to fail")))
         assert uploader.has_space
         await record(uploader, noise(3))
 
@@ -270,7 +270,7 @@ async def test_a_full_spool_refuses_new_sessions(tmp_path):
         assert uploader.status().full
 
 
-async def test_a_session_that_cannot_be_read_does_not_stop_the_others():
+async def test_undecodable_journal_does_not_stop_other_uploads():
     """It stays on the disk, is counted, and is tried again at the next start."""
     session_log, store = MemorySessionLog(), MemoryBlobStore()
     session_log.records["broken"] = {"journal": [b"this is no journal"]}
@@ -285,21 +285,21 @@ async def test_a_session_that_cannot_be_read_does_not_stop_the_others():
     assert uploader.status().waiting == 1
 
 
-async def test_a_clock_that_jumps_back_harms_nothing():
+async def test_clock_that_jumps_back_is_harmless():
     """Wall clock is written down and not counted with."""
     moments = itertools.cycle([NOON, NOON - timedelta(days=400)])
-    store, pcm = NotingStore(ProviderDown("noting", "asked to fail")), noise(3)
+    store, pcm = ScriptedBlobStore(ProviderDown("scripted", "asked to fail")), noise(3)
     uploader = quick(MemorySessionLog(), store, now=lambda: next(moments))
 
     async with uploader.running():
         await record(uploader, pcm)
-        await emptied(uploader.session_log)
+        await until_uploaded(uploader.session_log)
 
     manifest = await assert_whole(store, pcm)
     assert manifest.ended < manifest.started
 
 
-async def test_a_reply_lies_beside_the_session():
+async def test_replies_are_recorded_with_text_and_audio():
     """Its words and its sound; one that was broken off has what was sent of both."""
     store = MemoryBlobStore()
     uploader = quick(MemorySessionLog(), store)
@@ -324,7 +324,7 @@ async def test_a_reply_lies_beside_the_session():
     assert decode_exactly(store.blobs[broken.key], 8_000) == voice[2]
 
 
-async def test_a_reply_under_way_at_the_end_of_the_session_is_in_the_manifest():
+async def test_reply_under_way_at_session_end_is_in_the_manifest():
     """With its text and its audio as far as they were sent: no blob of audio that no manifest names."""
     store = MemoryBlobStore()
     uploader = quick(MemorySessionLog(), store)
@@ -340,7 +340,7 @@ async def test_a_reply_under_way_at_the_end_of_the_session_is_in_the_manifest():
     assert [key for key in store.blobs if "/replies/" in key] == [reply.key]
 
 
-async def test_a_reply_under_way_in_a_crash_is_in_the_manifest():
+async def test_reply_under_way_in_a_crash_is_in_the_recovered_manifest():
     """Its text was in memory alone; its audio is kept, and named."""
     session_log, store = MemorySessionLog(), MemoryBlobStore()
     async with quick(session_log, MemoryBlobStore()).record_session("one") as recorder:
@@ -369,7 +369,7 @@ class CountingSessionLog(MemorySessionLog):
 
 
 @pytest.mark.parametrize("chunks", [10, 80])
-async def test_a_long_session_is_read_once(chunks):
+async def test_upload_of_a_long_session_reads_each_record_once(chunks):
     """However many chunks: what the uploader reads is what was written, not that much again for each chunk."""
     session_log, store = CountingSessionLog(), MemoryBlobStore()
     uploader = quick(session_log, store, chunk_ms=PIECE_MS)
@@ -391,7 +391,7 @@ async def test_a_long_session_is_read_once(chunks):
     assert session_log.bytes_read <= written
 
 
-async def test_a_log_under_another_key_is_no_failure_of_the_store(tmp_path):
+async def test_session_log_under_another_encryption_key_is_no_failure_of_the_store(tmp_path):
     """It stays on the disk for a start with its own key; the store's other sessions are uploaded."""
     store = MemoryBlobStore()
     async with open_session_log(folder=tmp_path, cipher=AesCipher(bytes(32))) as session_log:
@@ -408,7 +408,7 @@ async def test_a_log_under_another_key_is_no_failure_of_the_store(tmp_path):
     await assert_whole(store, noise(0.5), "new")
 
 
-async def test_one_expired_recording_that_cannot_be_deleted_does_not_keep_the_others():
+async def test_retention_continues_after_a_recording_that_cannot_be_deleted():
     """It stays, and is tried again an hour later."""
 
     class StubbornStore(MemoryBlobStore):
@@ -429,7 +429,7 @@ async def test_one_expired_recording_that_cannot_be_deleted_does_not_keep_the_ot
     assert {key.split("/")[2] for key in store.blobs} == {"old0"}
 
 
-async def test_opus_keeps_the_time():
+async def test_opus_keeps_positions_exact():
     """A tenth of the size, and a sound is where it was."""
     click = bytes(2 * 20_000) + noise(0.05) + bytes(2 * 60_000)
     store = MemoryBlobStore()
@@ -446,7 +446,7 @@ async def test_opus_keeps_the_time():
     assert len(heard) == len(click)
 
 
-async def test_encrypted_blobs_are_read_with_the_key_alone():
+async def test_encrypted_blobs_are_unreadable_without_the_key():
     """Neither words nor sound can be read in the store; the library reads both."""
     inner, pcm = MemoryBlobStore(), noise(1.5)
     uploader = quick(MemorySessionLog(), EncryptedBlobStore(inner, AesCipher(bytes(32))))
@@ -464,7 +464,7 @@ async def test_encrypted_blobs_are_read_with_the_key_alone():
         await uploader.store.get(one)
 
 
-async def test_what_is_too_old_is_deleted_and_the_rest_stays():
+async def test_retention_deletes_expired_recordings_only():
     """By the day a session began."""
     store = MemoryBlobStore()
     for days in (0, 29, 30, 31, 400):
@@ -481,7 +481,7 @@ async def test_what_is_too_old_is_deleted_and_the_rest_stays():
 
 
 @pytest.mark.parametrize("everyones", [0, 30])
-async def test_each_tenants_recordings_are_kept_as_long_as_it_says(tmp_path, everyones):
+async def test_retention_follows_each_tenants_keep_days(tmp_path, everyones):
     """On a real store: its own days where it has some, everyone's otherwise; 0 keeps all. No manifest is read."""
     ages = (1, 6, 8, 29, 31, 400)
     tenants = {"acme": 7, "globex": 0, "initech": None, "default": None}
@@ -508,7 +508,7 @@ async def test_each_tenants_recordings_are_kept_as_long_as_it_says(tmp_path, eve
         assert {key.split("/")[2] for key in blobs} == {session for sessions in left.values() for session in sessions}
 
 
-async def test_a_session_that_a_crash_cut_off_keeps_its_tenant():
+async def test_crash_recovery_keeps_the_tenant():
     """What the spool says of it is enough for the next process."""
     store, session_log = MemoryBlobStore(), MemorySessionLog()
     dying = quick(session_log, MemoryBlobStore())
@@ -518,7 +518,7 @@ async def test_a_session_that_a_crash_cut_off_keeps_its_tenant():
 
     survivor = quick(session_log, store)
     async with survivor.running():
-        await emptied(session_log)
+        await until_uploaded(session_log)
 
     assert (await manifest_of(store)).tenant == "acme"
     assert [found.tenant async for found in survivor.recordings.list_refs()] == ["acme"]
@@ -527,7 +527,7 @@ async def test_a_session_that_a_crash_cut_off_keeps_its_tenant():
     assert store.blobs == {}
 
 
-async def test_a_recording_from_before_there_were_tenants_is_the_default_ones():
+async def test_recording_without_a_tenant_belongs_to_the_default_tenant():
     """Neither its manifest nor its journal says whose it is."""
     store, session_log = MemoryBlobStore(), MemorySessionLog()
     await record(quick(session_log, store), noise(0.3))
@@ -535,7 +535,7 @@ async def test_a_recording_from_before_there_were_tenants_is_the_default_ones():
     logs["journal"] = [line.replace(b',"tenant":"default"', b"") for line in logs["journal"]]
     uploader = quick(session_log, store)
     async with uploader.running():
-        await emptied(session_log)
+        await until_uploaded(session_log)
     (key,) = [key for key in store.blobs if key.endswith("manifest.json")]
     store.blobs[key] = msgspec.json.encode(
         {name: value for name, value in msgspec.json.decode(store.blobs[key]).items() if name != "tenant"}
@@ -545,14 +545,14 @@ async def test_a_recording_from_before_there_were_tenants_is_the_default_ones():
     assert [found.tenant async for found in uploader.recordings.list_refs()] == ["default"]
 
 
-async def test_a_deleted_recording_leaves_nothing():
+async def test_delete_removes_blobs_and_session_log():
     """Not in the store, and not on the disk."""
     store, session_log = MemoryBlobStore(), MemorySessionLog()
     uploader = quick(session_log, store)
     async with uploader.running():
         await record(uploader, noise(1.5))
         await record(uploader, noise(0.5), "other")
-    dead = quick(session_log, MemoryBlobStore(error=ProviderDown("noting", "asked to fail")))
+    dead = quick(session_log, MemoryBlobStore(error=ProviderDown("scripted", "asked to fail")))
     await record(dead, noise(0.5), "spooled")
 
     assert await uploader.delete("one", "default")
@@ -565,7 +565,7 @@ async def test_a_deleted_recording_leaves_nothing():
         await uploader.recordings.manifest("one")
 
 
-def test_a_session_id_tells_its_day():
+def test_session_id_contains_its_day():
     """The ids sort by time, none comes twice, and a foreign id has no day."""
     ids = [new_session_id() for _ in range(1000)]
 
@@ -575,11 +575,11 @@ def test_a_session_id_tells_its_day():
 
 
 @pytest.mark.slow
-async def test_memory_stays_flat_while_the_store_is_dead_for_an_hour(tmp_path):
+async def test_memory_stays_flat_while_the_blob_store_is_down(tmp_path):
     """115 MB of audio go to the disk and not into memory."""
     piece = noise(1)
     async with open_session_log(folder=tmp_path, fsync="never") as session_log:
-        store = MemoryBlobStore(error=ProviderDown("noting", "asked to fail"))
+        store = MemoryBlobStore(error=ProviderDown("scripted", "asked to fail"))
         uploader = quick(session_log, store, chunk_ms=10_000, first_pause_s=0.01, longest_pause_s=0.05)
         async with uploader.running(), uploader.record_session("one") as recorder:
             for second in range(3600):

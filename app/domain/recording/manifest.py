@@ -1,4 +1,4 @@
-"""What is written down about a session: where its audio lies, and which final covers which samples.
+"""The manifest of a session: where its audio is stored, and which final covers which samples.
 
 The finals cover the session's audio without a gap and without overlap: each one
 begins where the one before it ended, so the silence before an utterance belongs to
@@ -23,12 +23,12 @@ class ArchivedChunk:
     sha256: str
     """Of the blob, before it is encrypted."""
     lost: tuple[tuple[int, int], ...] = ()
-    """Stretches that were damaged on the local disk, and are silence in the blob."""
+    """Samples [start, end) that were damaged on the local disk, and are silence in the blob."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedFinal:
-    """One final, and the samples it answers for: [start, end)."""
+    """One final, and the samples it covers: [start, end)."""
 
     start: int
     end: int
@@ -48,16 +48,16 @@ class ArchivedReply:
     turn: int
     text: str
     cancelled: str | None = None
-    """Why it was broken off; its text and sound are what was sent until then."""
+    """Why it ended early; its text and audio are what was sent until then. None: it was sent whole."""
     key: str | None = None
-    """Its sound; None for a reply in text alone."""
+    """Of its audio; None for a reply in text alone."""
     samples: int = 0
     sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedTranscript:
-    """The same audio, written down once more by another model."""
+    """The same audio, transcribed again by another model."""
 
     key: str
     model: str
@@ -81,7 +81,7 @@ class Manifest:
     transcripts: tuple[ArchivedTranscript, ...] = ()
     audio: str = "flac"
     tenant: str = OPEN.name
-    """Whose it is; older manifests do not say."""
+    """The tenant it belongs to; manifests from before there were tenants do not say."""
     format: int = FORMAT
     sample_rate: int = SAMPLE_RATE
 

@@ -1,4 +1,4 @@
-"""Transcribe a recording: cut it where people pause, and write down each stretch of speech."""
+"""Batch transcription: split a recording at its pauses, and transcribe each segment of speech."""
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
@@ -10,15 +10,16 @@ from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.recording.subtitles import Segment
 
 RULES = EndpointingRules(end_after_ms=700, end_after_complete_ms=700)
-"""Nobody waits for an answer, so a longer pause is waited for: more context, better words."""
+"""Longer pauses than in a conversation, because nobody waits: more context, better accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechSegment:
-    """Speech between two pauses."""
+    """Speech between two pauses, pre-roll included."""
 
     audio: AudioChunk
     speech_end: int
+    """Behind the last sample that was speech."""
 
 
 async def transcribe_recording(
@@ -28,21 +29,24 @@ async def transcribe_recording(
     transcriber: Transcriber,
     language: str | None = None,
 ) -> AsyncGenerator[Segment, None]:
-    """Every stretch of speech that has words in it, in order, as soon as it is known."""
+    """Each segment of speech that has words in it, in order, as soon as it is transcribed.
+
+    Raises what the detector and the transcriber raise.
+    """
     async with aclosing(speech_segments(audio, detector)) as found:
-        async for stretch in found:
-            async with aclosing(transcriber.transcribe(_once(stretch.audio), language=language)) as hypotheses:
+        async for segment in found:
+            async with aclosing(transcriber.transcribe(_once(segment.audio), language=language)) as hypotheses:
                 async for hypothesis in hypotheses:
                     if hypothesis.is_final and hypothesis.text.strip():
                         yield Segment(
-                            stretch.audio.start, stretch.speech_end, hypothesis.text.strip(), hypothesis.language
+                            segment.audio.start, segment.speech_end, hypothesis.text.strip(), hypothesis.language
                         )
 
 
 async def speech_segments(
     audio: AsyncIterable[AudioChunk], detector: SpeechDetector
 ) -> AsyncGenerator[SpeechSegment, None]:
-    """Speech from pause to pause, none longer than an utterance may be."""
+    """Speech from pause to pause; no segment is longer than an utterance may be (EndpointingRules)."""
     endpointer, pre_roll = Endpointer(RULES), PreRoll(ms(300))
     pcm, start = bytearray(), 0
     async with aclosing(detector.score(audio)) as scored_audio:
