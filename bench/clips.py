@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from app.media.decode import decode
+from app.media.decode import decode_trusted
 from bench.bounds import speech_bounds
 from bench.room_tone import room_tone
 
@@ -63,7 +63,7 @@ def choose(entries: Sequence[Entry], count: int) -> list[Entry]:
 
 def load_clip(folder: Path, entry: Entry) -> Clip:
     """Decode the recording, and find where speech begins and ends in it."""
-    pcm = b"".join(decode(folder / "dev" / entry.file))
+    pcm = b"".join(decode_trusted(folder / "dev" / entry.file))
     audio = samples(pcm)
     bounds = speech_bounds(audio)
     return Clip(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from app.media.decode import decode
+from app.media.decode import decode_trusted
 
 DEFAULT = Path(os.environ.get("PARLEY_SPEECH_DIR", Path(__file__).parents[2] / "shared" / "speech"))
 """Where the corpus lies: `dev/`, `noise/` and `score.py`."""
@@ -32,7 +32,7 @@ class Clip:
 
 def read_pcm(path: Path) -> bytes:
     """Any file with sound, as 16 kHz mono signed 16-bit PCM."""
-    return b"".join(decode(path))
+    return b"".join(decode_trusted(path))
 
 
 def clips(corpus: Path, part: str = "dev") -> list[Clip]:

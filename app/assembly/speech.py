@@ -12,7 +12,7 @@ from app.config import Settings
 from app.domain.capacity import capacity
 from app.domain.errors import SettingsError
 from app.domain.ports import SpeechDetector, TurnDetector
-from app.media.decode import decode_chunks
+from app.media.decode import decode_trusted
 from app.models.resolve import resolve, resolve_file
 from app.runtime.clock import SystemClock
 from app.runtime.jobs.upload import BatchTranscriber
@@ -25,7 +25,7 @@ _CLIP = Path(__file__).parents[1] / "runtime" / "probe.flac"
 
 async def spoken_clip() -> bytes:
     """Speech of nobody who uses this service, for probes and the self-test; 16 kHz PCM."""
-    return b"".join([chunk.pcm async for chunk in decode_chunks(_CLIP)])
+    return b"".join(await to_thread.run_sync(lambda: list(decode_trusted(_CLIP))))
 
 
 @asynccontextmanager

@@ -5,16 +5,14 @@ from contextlib import aclosing
 from pathlib import Path
 
 import anyio
-import av
 import click
 import msgspec
-from anyio import to_thread
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from app.assembly.speech import open_batch_transcriber
 from app.config import read_settings
-from app.domain.audio import SAMPLE_RATE, AudioChunk
+from app.domain.audio import AudioChunk
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.media.decode import decode_chunks
 from app.runtime.jobs.batch_transcription import transcribe_recording
@@ -45,8 +43,7 @@ async def _transcribe(files: Sequence[Path], form: str, output: Path | None, lan
     async with open_batch_transcriber(settings) as batch_transcriber:
         for file in files:
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-                task = progress.add_task(file.name, total=await to_thread.run_sync(_samples, file))
-                segments = await _segments(file, batch_transcriber, lambda at: progress.update(task, completed=at))  # noqa: B023 because it is used up in this round
+                segments = await _segments(file, batch_transcriber, progress, progress.add_task(file.name, total=None))
             text = FORMATS[form](segments)
             if output is None:
                 click.echo(text, nl=False)
@@ -55,16 +52,20 @@ async def _transcribe(files: Sequence[Path], form: str, output: Path | None, lan
                 await anyio.Path(output / f"{file.name}{SUFFIX[form]}").write_text(text, encoding="utf-8")
 
 
-async def _segments(
-    file: Path, batch_transcriber: BatchTranscriber, on_progress: Callable[[int], None]
-) -> list[Segment]:
-    """What is said in the file; `on_progress` is called with the number of samples that have been read."""
+async def _segments(file: Path, batch_transcriber: BatchTranscriber, progress: Progress, task: TaskID) -> list[Segment]:
+    """What is said in the file; a warning on standard error where something in it is damaged."""
+
+    def warn(sentence: str) -> None:
+        click.echo(f"{file}: {sentence}", err=True)
+
+    def set_total(samples: int) -> None:
+        progress.update(task, total=samples)
 
     async def audio() -> AsyncGenerator[AudioChunk, None]:
-        async with aclosing(decode_chunks(file)) as chunks:
+        async with aclosing(decode_chunks(file, on_warning=warn, on_length=set_total)) as chunks:
             async for chunk in chunks:
                 yield chunk
-                on_progress(chunk.end)
+                progress.update(task, completed=chunk.end)
 
     async with aclosing(audio()) as chunks:
         segments = transcribe_recording(
@@ -74,12 +75,3 @@ async def _segments(
             language=batch_transcriber.language,
         )
         return [segment async for segment in segments]
-
-
-def _samples(file: Path) -> int | None:
-    """How long the file says it is; None where it does not say."""
-    try:
-        with av.open(str(file), "r", metadata_errors="ignore") as container:
-            return None if container.duration is None else container.duration * SAMPLE_RATE // av.time_base
-    except av.FFmpegError:
-        return None  # decoding will say what is wrong

@@ -4,7 +4,8 @@
 PyAV and the standard library only, then gives up the right to open file descriptors and limits its memory and CPU
 time. It writes records to standard output: one byte of kind, four bytes of little-endian length, the payload.
 
-    A  PCM16 mono at LIMITS["rate"]    W  a warning, UTF-8    E  why the file is refused, UTF-8    Z  the end
+    A  PCM16 mono at LIMITS["rate"]    L  announced length in samples, decimal
+    W  a warning, UTF-8                E  why the file is refused, UTF-8           Z  the end
 """
 
 import io
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -47,10 +48,12 @@ class Decoder:
         self.rate, self.least_rate, self.longest = rate, least_rate, round(longest_s * rate)
         self.written = 0
         self.faults = 0
+        self.announced: int | None = None
+        """Samples, by the container's own word."""
         self._resampler: av.AudioResampler | None = None
         self._shape: tuple[Any, ...] | None = None
 
-    def pcm(self, source: io.BufferedIOBase) -> Iterator[bytes]:
+    def pcm(self, source: BinaryIO) -> Iterator[bytes]:
         for part in ogg_links(source):
             for pcm in self._container(part):
                 self.written += len(pcm) // 2
@@ -58,7 +61,7 @@ class Decoder:
                     raise Refused(f"it is longer than {self.longest / self.rate / 3600:g} hours")
                 yield pcm
 
-    def _container(self, source: io.BufferedIOBase) -> Iterator[bytes]:
+    def _container(self, source: BinaryIO) -> Iterator[bytes]:
         options = {"format_whitelist": FORMATS}
         with av.open(source, "r", options=options, metadata_errors="ignore", io_open=refuse_to_open) as container:
             if len(container.streams) > MOST_STREAMS:
@@ -67,6 +70,8 @@ class Decoder:
                 raise Refused("it has no audio in it")
             stream = container.streams.audio[0]
             self._check(stream.codec_context.sample_rate)
+            if container.duration is not None:
+                self.announced = container.duration * self.rate // av.time_base
             start_s = (container.start_time or 0) / av.time_base
             began = self.written
             for frame in self._frames(container, stream):
@@ -155,7 +160,7 @@ def averaged(frame: Any) -> Any:
     return out
 
 
-def ogg_links(source: io.BufferedIOBase) -> list[Any]:
+def ogg_links(source: BinaryIO) -> list[Any]:
     """The links of a chained Ogg file, each as a file; any other file as it is.
 
     A new link begins at a page with the flag "beginning of stream" behind one without it (RFC 3533).
@@ -186,7 +191,7 @@ def ogg_links(source: io.BufferedIOBase) -> list[Any]:
 class Part(io.RawIOBase):
     """The bytes from start to end of a file, as a file."""
 
-    def __init__(self, file: io.BufferedIOBase, start: int, end: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
         self._file, self._start, self._end, self._at = file, start, end, start
 
     def readable(self) -> bool:
@@ -248,7 +253,10 @@ def main() -> None:
     drop_privileges(limits["memory"], limits["cpu_s"])
     decoder = Decoder(limits["rate"], limits["least_rate"], limits["longest_s"])
     try:
-        for pcm in decoder.pcm(io.BufferedReader(io.FileIO(0))):
+        for pcm in decoder.pcm(sys.stdin.buffer):
+            if decoder.announced is not None:
+                send(b"L", str(decoder.announced).encode())
+                decoder.announced = None
             send(b"A", pcm)
     except Refused as error:
         send(b"E", str(error).encode())

@@ -35,12 +35,18 @@ LIMITS = DecodingLimits()
 
 
 def decode_sandboxed(
-    file: BinaryIO, name: str, *, limits: DecodingLimits = LIMITS, warn: Callable[[str], None] = lambda _: None
+    file: BinaryIO,
+    name: str,
+    *,
+    limits: DecodingLimits,
+    on_warning: Callable[[str], None],
+    on_length: Callable[[int], None],
 ) -> Generator[bytes, None, None]:
     """The file as 16 kHz mono PCM16, piece by piece. Blocking; `file` is a real file (it has a descriptor).
 
-    `warn` is told in a sentence what was damaged and skipped. Raises ClientError (`bad_audio`) where the file is no
-    audio, is refused, or exceeds a limit; ProviderDown where no process can be started.
+    `on_warning` gets a sentence where something damaged was skipped, `on_length` the announced number of samples.
+    Raises ClientError (`bad_audio`) where the file is no audio, is refused, or exceeds a limit; ProviderDown where no
+    process can be started.
     """
     options = {
         "rate": SAMPLE_RATE,
@@ -71,7 +77,9 @@ def decode_sandboxed(
                     case b"A", pcm:
                         yield pcm
                     case b"W", words:
-                        warn(words.decode())
+                        on_warning(words.decode())
+                    case b"L", number:
+                        on_length(int(number))
                     case b"E", words:
                         raise ClientError(ClientFault.BAD_AUDIO, f"cannot read {name} as audio: {words.decode()}")
                     case _:

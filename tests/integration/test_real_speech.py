@@ -13,7 +13,7 @@ import pytest
 from app.assembly.service import open_service
 from app.client import StreamingClient, open_session
 from app.config import Settings
-from app.media.decode import decode
+from app.media.decode import decode_trusted
 from tests.browser import expect, open_browser, write_microphone
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, Clip, silence, word_error_rate
 from tests.models import MODELS_DIR, model
@@ -63,13 +63,13 @@ async def test_real_speech_end_to_end(place, clip: Clip):
     deltas = [d.message["text"] for d in talk.messages("replyDelta") if d.message["turn"] == turn]
     assert response["message"] == "".join(deltas).strip()
     streamed = b"".join(r.pcm for r in talk.messages("replyAudio") if r.message["turn"] == turn)
-    spoken = b"".join(decode(io.BytesIO(base64.b64decode(response["audio"]))))
+    spoken = b"".join(decode_trusted(io.BytesIO(base64.b64decode(response["audio"]))))
     assert len(spoken) == pytest.approx(len(streamed), rel=0.1)
     assert np.abs(np.frombuffer(spoken, "<i2").astype(np.float32)).mean() > 100
 
     manifest = await _manifest(recordings, talk)
     sent = silence(0.3) + clip.pcm + silence(2)
-    stored = b"".join(b"".join(decode(recordings / chunk["key"])) for chunk in manifest["chunks"])
+    stored = b"".join(b"".join(decode_trusted(recordings / chunk["key"])) for chunk in manifest["chunks"])
     assert stored == sent
     assert _is_tiled(manifest["finals"], manifest["samples"])
     assert " ".join(f["text"] for f in manifest["finals"] if f["text"]) == words(talk)

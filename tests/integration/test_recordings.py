@@ -12,7 +12,7 @@ from anyio import to_thread
 from app.client import open_session
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.recording.wav import wav_header
-from app.media.decode import decode
+from app.media.decode import decode_trusted
 from app.runtime.recording.uploader import Uploader
 from app.runtime.supervision import defects
 from storage.aes import AesCipher
@@ -60,7 +60,7 @@ async def stored(service) -> None:
 
 async def pcm_of(answer: httpx.Response) -> bytes:
     assert answer.status_code == 200, answer.text
-    return await to_thread.run_sync(lambda: b"".join(decode(io.BytesIO(answer.content))))
+    return await to_thread.run_sync(lambda: b"".join(decode_trusted(io.BytesIO(answer.content))))
 
 
 async def test_recorded_session_has_manifest_and_wav(http, service):

@@ -12,14 +12,18 @@ import pytest
 from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ClientError, ClientFault
 from app.media.decoder_process import Decoder, ogg_links
-from app.media.sandbox import DecodingLimits, decode_sandboxed
+from app.media.sandbox import LIMITS, DecodingLimits, decode_sandboxed
 
 INPUTS = Path(__file__).parents[1] / "inputs"
 
 
+def decoded(file, *, limits=LIMITS, on_warning=lambda _: None, on_length=lambda _: None):
+    return decode_sandboxed(file, "the upload", limits=limits, on_warning=on_warning, on_length=on_length)
+
+
 def seconds(name: str | Path, **more) -> float:
     with (INPUTS / name).open("rb") as file:
-        return sum(map(len, decode_sandboxed(file, "the upload", **more))) / 2 / SAMPLE_RATE
+        return sum(map(len, decoded(file, **more))) / 2 / SAMPLE_RATE
 
 
 def wav(folder: Path, *, channels: int, samples: np.ndarray, rate: int = 16_000) -> Path:
@@ -45,9 +49,9 @@ def wav(folder: Path, *, channels: int, samples: np.ndarray, rate: int = 16_000)
 def test_damage_is_skipped_with_a_warning_and_the_audio_around_it_is_kept(name, at_least):
     warnings: list[str] = []
 
-    decoded = seconds(name, warn=warnings.append)
+    kept = seconds(name, on_warning=warnings.append)
 
-    assert decoded >= at_least
+    assert kept >= at_least
     assert warnings == ["1 damaged pieces were skipped"]
 
 
@@ -66,7 +70,7 @@ def test_changes_of_rate_and_channels_inside_a_file_are_followed(name, expected)
 
 def test_audio_that_starts_late_in_its_container_keeps_its_time(tmp_path):
     with (INPUTS / "mp4-sound-starts-at-5s.mp4").open("rb") as file:
-        pcm = np.frombuffer(b"".join(decode_sandboxed(file, "the upload")), "<i2")
+        pcm = np.frombuffer(b"".join(decoded(file)), "<i2")
 
     assert len(pcm) / SAMPLE_RATE == pytest.approx(8.58, abs=0.05)
     assert not pcm[: int(4.9 * SAMPLE_RATE)].any()
@@ -78,7 +82,7 @@ def test_any_number_of_channels_is_mixed_to_one(tmp_path, channels):
     tone = (8000 * np.sin(np.arange(SAMPLE_RATE) / 10)).astype("<i2")
 
     with wav(tmp_path, channels=channels, samples=tone).open("rb") as file:
-        pcm = np.frombuffer(b"".join(decode_sandboxed(file, "the upload")), "<i2")
+        pcm = np.frombuffer(b"".join(decoded(file)), "<i2")
 
     assert len(pcm) == pytest.approx(SAMPLE_RATE, abs=20)
     assert np.abs(pcm).max() > 2000
@@ -86,7 +90,7 @@ def test_any_number_of_channels_is_mixed_to_one(tmp_path, channels):
 
 def refusal(file, **limits) -> str:
     with pytest.raises(ClientError) as caught:
-        list(decode_sandboxed(file, "the upload", limits=DecodingLimits(**limits)))
+        list(decoded(file, limits=DecodingLimits(**limits)))
     assert caught.value.code is ClientFault.BAD_AUDIO
     return str(caught.value)
 
@@ -144,7 +148,7 @@ def test_a_decoder_that_exceeds_its_memory_is_refused(an_hour_of_silence):
 
 def test_closing_the_generator_early_ends_the_child(an_hour_of_silence):
     with an_hour_of_silence.open("rb") as file:
-        pieces = decode_sandboxed(file, "the upload")
+        pieces = decoded(file)
         next(pieces)
         pieces.close()
 

@@ -17,7 +17,7 @@ from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.residency import Place
 from app.domain.routing.route import Route
-from app.media.decode import decode
+from app.media.decode import decode_trusted
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
@@ -235,7 +235,7 @@ async def test_the_recording_holds_the_very_samples():
     session = SessionUnderTest()
     await session.run(Browser(*TURN, *[SPEECH] * 7))
 
-    stored = [b"".join(decode(io.BytesIO(session.store.blobs[c["key"]]))) for c in session.manifest["chunks"]]
+    stored = [b"".join(decode_trusted(io.BytesIO(session.store.blobs[c["key"]]))) for c in session.manifest["chunks"]]
 
     assert b"".join(stored) == b"".join((*TURN, *[SPEECH] * 7))
 
