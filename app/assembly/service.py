@@ -97,7 +97,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             components=(
                 ("drafts", drafts_model(settings)),
                 ("finals", f"{', '.join(routes.states)}; policy {routes.rules().name}"),
-                ("sessions", ears.sentence(most)),
+                ("sessions", ears.describe_limit(most)),
                 ("device", " - ".join(filter(None, device(settings)))),
                 ("speech detector", settings.vad),
                 ("turn detector", settings.turn_model_id),

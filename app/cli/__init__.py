@@ -32,7 +32,7 @@ for command in (serve, talk, transcribe, retranscribe, worker, policy, tenants, 
 
 
 def main() -> None:
-    """Run the command; what went wrong is one sentence, not a traceback."""
+    """Run the command; a ParleyError is printed as one sentence, with status 1."""
     limit_malloc_arenas()
     try:
         parley()

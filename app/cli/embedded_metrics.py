@@ -1,23 +1,23 @@
-"""How full this process is, as a line for whoever counts and scales."""
+"""Occupancy of this process as JSON lines on standard output, which CloudWatch's metric filters read."""
 
 import click
 import msgspec
 from anyio import sleep
 
-from app.runtime.service import Service
+from app.runtime.admission import Admission
 
-VITALS_EVERY_SECONDS = 15
+EMIT_EVERY_SECONDS = 15
 
 
-async def emit_metrics(service: Service) -> None:
-    """A line of JSON on standard output, at once and then for ever."""
+async def emit_metrics(admission: Admission) -> None:
+    """One line at once, then one every 15 seconds, without end."""
     while True:
-        click.echo(embedded_metrics(len(service.admission.sessions), service.admission.max_sessions))
-        await sleep(VITALS_EVERY_SECONDS)
+        click.echo(embedded_metrics(len(admission.sessions), admission.max_sessions))
+        await sleep(EMIT_EVERY_SECONDS)
 
 
 def embedded_metrics(sessions: int, max_sessions: int) -> str:
-    """`occupancy` is the share of places taken, in percent."""
+    """The line; `occupancy` is the share of session slots in use, in percent."""
     line = {
         "event": "vitals",
         "sessions": sessions,

@@ -25,22 +25,24 @@ from app.web.server import create_app
 @click.command()
 @click.option("--host", help="Address to listen on (setting PARLEY_HOST).")
 @click.option("--port", type=int, help="Port to listen on (setting PARLEY_PORT).")
-@click.option("--vitals", is_flag=True, help="Say on standard output how full it is, in JSON, every 15 seconds.")
-def serve(host: str | None, port: int | None, *, vitals: bool) -> None:
+@click.option(
+    "--vitals", "emits_metrics", is_flag=True, help="Write the occupancy to standard output, in JSON, every 15 s."
+)
+def serve(host: str | None, port: int | None, *, emits_metrics: bool) -> None:
     """Start the server, and print what runs in it."""
     overrides: dict[str, Any] = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     settings = read_settings(**overrides)
     set_up_log(settings.log_level)
-    anyio.run(_serve, settings, vitals)
+    anyio.run(_serve, settings, emits_metrics)
 
 
-async def _serve(settings: Settings, vitals: bool) -> None:
+async def _serve(settings: Settings, emits_metrics: bool) -> None:
     with bound_socket(settings.host, settings.port) as listening:
         async with open_service(settings) as service, service.running():
             _print_components(_local_url(settings.host, listening), service)
             async with anyio.create_task_group() as tasks:
-                if vitals:
-                    tasks.start_soon(emit_metrics, service)
+                if emits_metrics:
+                    tasks.start_soon(emit_metrics, service.admission)
                 await GracefulServer(create_app(service)).serve([listening])
                 tasks.cancel_scope.cancel()
 

@@ -30,9 +30,9 @@ class SpeechCapacity:
     queued: Callable[[], int]
     """Number of jobs that wait in the inference queue."""
 
-    def sentence(self, most: int) -> str:
-        """One sentence for the start-up log; `most` is the session limit in force."""
+    def describe_limit(self, max_sessions: int) -> str:
+        """One sentence for the start-up log, about the session limit in force."""
         speeds = ", ".join(f"{model.job} at RTF {model.speed.rtf:.2f}" for model in self.models)
-        if most == self.capacity:
-            return f"{most} at most: what the self-test found room for ({speeds})"
-        return f"{most} at most, as set; the self-test found room for {self.capacity} ({speeds})"
+        if max_sessions == self.capacity:
+            return f"{max_sessions} at most: what the self-test found room for ({speeds})"
+        return f"{max_sessions} at most, as set; the self-test found room for {self.capacity} ({speeds})"

@@ -1,4 +1,4 @@
-"""The network edge: WebSocket and HTTP handlers that translate between bytes and events; no decisions.
+"""HTTP and WebSocket edge (Litestar): adapters from each protocol to sessions, recordings and policy; no logic.
 
-Begin with `server.py`, which lists every route.
+Begin with `server.create_app`, then `parley.sockets`; `errors` is the one table from exceptions to answers.
 """

@@ -24,7 +24,7 @@ KEEP_ALIVE_SECONDS = 130
 """How long an idle HTTP connection is kept: longer than a load balancer keeps it, or its next request is lost."""
 
 MAX_MESSAGE_BYTES = 16 << 20
-"""Transport limit per WebSocket message. One above packets.MAX_FRAME and below this is answered with the error
+"""Transport limit per WebSocket message. One above packets.MAX_PCM_BYTES and below this is answered with the error
 `frame_too_large`; one above this closes the socket with 1009."""
 
 

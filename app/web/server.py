@@ -1,19 +1,15 @@
-"""The web application: sockets, health, and the page."""
+"""The web application of `parley serve`: sockets, REST and the page, over one open service."""
 
 from pathlib import Path
-from typing import Any
 
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.static_files import create_static_files_router
 
-from app.domain.tenant import Tenant
-from app.runtime.metrics import CONTENT_TYPE
-from app.runtime.recording.uploader import UploaderStatus
 from app.runtime.service import Service
-from app.runtime.speech_capacity import SpeechCapacity
-from app.web.auth.middleware import ANYONE, OPERATOR, AuthMiddleware
+from app.web.auth.middleware import ANYONE, AuthMiddleware
 from app.web.errors import handle_http_error, report_socket_defect
+from app.web.health import health, metrics
 from app.web.parley.sockets import raw, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.recordings.router import router as recordings
@@ -23,63 +19,8 @@ PAGE = next(folder for folder in (_HERE / "frontend", _HERE.parents[1] / "fronte
 """In an installed wheel the page lies beside this module; in a checkout, at the root."""
 
 
-@get("/health", opt=ANYONE)
-async def health(request: Request[Tenant | None, Any, Any], state: State) -> dict[str, Any]:
-    """Whether this process takes sessions; and, for an operator, what runs in it."""
-    service: Service = state.service
-    status = {"status": "full" if service.admission.is_full else "ok"}
-    if not (request.user and request.user.operator):
-        return status
-    return {
-        **status,
-        "sessions": len(service.admission.sessions),
-        "maxSessions": service.admission.max_sessions,
-        "capacity": _capacity(service.speech_capacity),
-        "archive": _archive(service.uploader.status()),
-        "runs": dict(service.components),
-    }
-
-
-@get("/metrics", opt=OPERATOR)
-async def metrics(state: State) -> Response[bytes]:
-    """Every metric of the service, in Prometheus's text format."""
-    service: Service = state.service
-    return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
-
-
-def _capacity(speech: SpeechCapacity | None) -> dict[str, Any] | None:
-    if speech is None:
-        return None
-    return {
-        "sessions": speech.capacity,
-        "queued": speech.queued(),
-        "models": {
-            model.job: {
-                "model": model.name,
-                "device": model.device,
-                "precision": model.precision,
-                "note": model.note,
-                "rtf": round(model.speed.rtf, 3),
-                "finalMs": round(model.speed.final_s * 1000, 1),
-                "draftMs": round(model.speed.draft_s * 1000, 1),
-            }
-            for model in speech.models
-        },
-    }
-
-
-def _archive(state: UploaderStatus) -> dict[str, Any]:
-    return {
-        "waiting": state.waiting,
-        "bytes": state.bytes,
-        "oldestSeconds": state.oldest_s,
-        "full": state.full,
-        "error": state.error,
-    }
-
-
 def create_app(service: Service) -> Litestar:
-    """The application over an open service."""
+    """The application; whoever opened the service closes it."""
     page = create_static_files_router(path="/", directories=[PAGE], html_mode=True, opt=ANYONE)
     return Litestar(
         [transcribe, raw, health, recordings, decisions, summary, explain, metrics, page],

@@ -12,7 +12,7 @@ import pytest
 from botocore import xform_name
 
 from app.cli import parley
-from app.cli.embedded_metrics import VITALS_EVERY_SECONDS, embedded_metrics
+from app.cli.embedded_metrics import EMIT_EVERY_SECONDS, embedded_metrics
 from app.config import Settings, settings_from
 from app.environment import ALIASES, variable
 from app.policy.routes_file import read_routes
@@ -231,7 +231,7 @@ def test_vitals_are_counted_as_they_are_told(cloud):
     for each in filters:
         assert each["pattern"] == f'{{ $.event = "{line["event"]}" }}'
         assert each["metric_transformation"][0]["value"].removeprefix("$.") in line
-    per_minute = 60 // VITALS_EVERY_SECONDS
+    per_minute = 60 // EMIT_EVERY_SECONDS
     (dashboard,) = cloud.of("aws_cloudwatch_dashboard")
     assert f"said / {per_minute}" in dashboard["dashboard_body"]
     worker = (TERRAFORM / "modules" / "worker" / "main.tf").read_text()

@@ -52,4 +52,4 @@ def test_start_up_sentence_names_the_source_of_the_session_limit(most, sentence)
         SpeechModel("finals", "whisper-base", "cpu", "int8", "", BASE),
     )
 
-    assert SpeechCapacity(4, models, lambda: 0).sentence(most) == sentence
+    assert SpeechCapacity(4, models, lambda: 0).describe_limit(most) == sentence

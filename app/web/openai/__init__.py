@@ -1,0 +1,1 @@
+"""OpenAI's HTTP API: `transcriptions` is the application of `parley worker`."""

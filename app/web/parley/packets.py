@@ -1,4 +1,4 @@
-"""Binary packets, both ways: `int32 little-endian n | n bytes of JSON | PCM16`."""
+"""Binary packets, both ways: int32 little-endian `n`, `n` bytes of JSON metadata, PCM16."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,17 @@ import msgspec
 from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.errors import ClientError, ClientFault
 
-MAX_FRAME = 1 << 20
-"""Bytes in a frame; ten seconds at 48 kHz fit."""
+MAX_PCM_BYTES = 1 << 20
+"""In one packet; ten seconds at 48 kHz fit."""
+MAX_METADATA_BYTES = 65_536
 MIN_RATE, MAX_RATE = 8_000, 96_000
+"""Hz."""
 
-_LENGTH = 4
+_LENGTH_BYTES = 4
 
 
 class Metadata(msgspec.Struct, rename="camel"):
-    """What a client must say about its audio; anything more is ignored."""
+    """What every client packet carries; further fields are ignored."""
 
     sample_rate: int | float
 
@@ -23,17 +25,19 @@ class Metadata(msgspec.Struct, rename="camel"):
 @dataclass(frozen=True, slots=True)
 class Packet:
     sample_rate: int
+    """Hz, from MIN_RATE to MAX_RATE."""
     pcm: bytes
+    """Mono PCM16, whole samples, possibly none."""
 
 
 _metadata = msgspec.json.Decoder(Metadata)
 
 
 def check_pcm(pcm: bytes) -> bytes:
-    """The same bytes. Raises ClientError where they cannot be 16-bit samples, or are too many."""
-    if len(pcm) > MAX_FRAME:
+    """The same bytes. Raises ClientError where they are no whole samples, or too many."""
+    if len(pcm) > MAX_PCM_BYTES:
         raise ClientError(
-            ClientFault.FRAME_TOO_LARGE, f"a frame of {len(pcm)} bytes is too large; the limit is {MAX_FRAME}"
+            ClientFault.FRAME_TOO_LARGE, f"a frame of {len(pcm)} bytes is too large; the limit is {MAX_PCM_BYTES}"
         )
     if len(pcm) % BYTES_PER_SAMPLE:
         raise ClientError(ClientFault.ODD_PCM, f"{len(pcm)} bytes of audio are no whole number of 16-bit samples")
@@ -41,27 +45,27 @@ def check_pcm(pcm: bytes) -> bytes:
 
 
 def unpack(frame: bytes) -> Packet:
-    """The packet in this frame. Raises ClientError with a stable code."""
-    if len(frame) > MAX_FRAME + _LENGTH + 65_536:
+    """The client's packet in this frame. Raises ClientError."""
+    if len(frame) > _LENGTH_BYTES + MAX_METADATA_BYTES + MAX_PCM_BYTES:
         check_pcm(frame)
-    if len(frame) < _LENGTH:
+    if len(frame) < _LENGTH_BYTES:
         raise ClientError(ClientFault.BAD_PACKET, f"a packet of {len(frame)} bytes is too short for its length field")
-    length = int.from_bytes(frame[:_LENGTH], "little", signed=True)
-    if not 0 <= length <= len(frame) - _LENGTH:
+    length = int.from_bytes(frame[:_LENGTH_BYTES], "little", signed=True)
+    if not 0 <= length <= len(frame) - _LENGTH_BYTES:
         raise ClientError(
-            ClientFault.BAD_PACKET, f"the length field says {length}; {len(frame) - _LENGTH} bytes follow it"
+            ClientFault.BAD_PACKET, f"the length field says {length}; {len(frame) - _LENGTH_BYTES} bytes follow it"
         )
     try:
-        rate = _metadata.decode(frame[_LENGTH : _LENGTH + length]).sample_rate
+        rate = _metadata.decode(frame[_LENGTH_BYTES : _LENGTH_BYTES + length]).sample_rate
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ClientError(ClientFault.BAD_METADATA, 'metadata must be JSON like {"sampleRate": 48000}') from error
     if not MIN_RATE <= rate <= MAX_RATE or rate != int(rate):
         raise ClientError(
             ClientFault.BAD_SAMPLE_RATE, f"sampleRate must be a whole number from {MIN_RATE} to {MAX_RATE}"
         )
-    return Packet(int(rate), check_pcm(frame[_LENGTH + length :]))
+    return Packet(int(rate), check_pcm(frame[_LENGTH_BYTES + length :]))
 
 
 def pack(metadata: bytes, pcm: bytes) -> bytes:
-    """A frame of this JSON and this audio."""
-    return len(metadata).to_bytes(_LENGTH, "little", signed=True) + metadata + pcm
+    """A frame of these metadata, in JSON, and this audio."""
+    return len(metadata).to_bytes(_LENGTH_BYTES, "little", signed=True) + metadata + pcm

@@ -1,4 +1,4 @@
-"""A client's audio at the service's rate, without a seam between packets."""
+"""Streaming resampler: a client's audio at 16 kHz, without a discontinuity between packets."""
 
 import numpy as np
 import soxr
@@ -7,7 +7,7 @@ from app.domain.audio import SAMPLE_RATE, AudioChunk
 
 
 class Resampler:
-    """Stateful: one per session. A client may change its rate at any packet."""
+    """Stateful: one per session. The rate may change at any packet; `start` counts 16 kHz samples of the session."""
 
     def __init__(self) -> None:
         self._rate = SAMPLE_RATE
@@ -15,7 +15,7 @@ class Resampler:
         self._position = 0
 
     def push(self, pcm: bytes, rate: int) -> list[AudioChunk]:
-        """This packet at 16 kHz, with what a change of rate leaves behind before it."""
+        """This PCM16 at 16 kHz; before it, where the rate changes, what the filter still holds at the old rate."""
         pieces = []
         if rate != self._rate:
             pieces.append(self._drain())
@@ -32,9 +32,9 @@ class Resampler:
     def _drain(self) -> bytes:
         if self._stream is None:
             return b""
-        rest: bytes = self._stream.resample_chunk(_samples(b""), last=True).tobytes()
+        held: bytes = self._stream.resample_chunk(_samples(b""), last=True).tobytes()
         self._stream = None
-        return rest
+        return held
 
     def _chunks(self, pieces: list[bytes]) -> list[AudioChunk]:
         chunks = []

@@ -1,0 +1,68 @@
+"""`/health` for balancers and operators, `/metrics` for Prometheus."""
+
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.datastructures import State
+
+from app.domain.tenant import Tenant
+from app.runtime.metrics import CONTENT_TYPE
+from app.runtime.recording.uploader import UploaderStatus
+from app.runtime.service import Service
+from app.runtime.speech_capacity import SpeechCapacity
+from app.web.auth.middleware import ANYONE, OPERATOR
+
+
+@get("/health", opt=ANYONE)
+async def health(request: Request[Tenant | None, Any, Any], state: State) -> dict[str, Any]:
+    """Whether a session may begin here; and, for an operator, what runs in this process."""
+    service: Service = state.service
+    status = {"status": "full" if service.admission.is_full else "ok"}
+    if not (request.user and request.user.operator):
+        return status
+    return {
+        **status,
+        "sessions": len(service.admission.sessions),
+        "maxSessions": service.admission.max_sessions,
+        "capacity": _capacity(service.speech_capacity),
+        "archive": _archive(service.uploader.status()),
+        "runs": dict(service.components),
+    }
+
+
+@get("/metrics", opt=OPERATOR)
+async def metrics(state: State) -> Response[bytes]:
+    """Every metric of the service, in Prometheus's text format."""
+    service: Service = state.service
+    return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+def _capacity(speech: SpeechCapacity | None) -> dict[str, Any] | None:
+    if speech is None:
+        return None
+    return {
+        "sessions": speech.capacity,
+        "queued": speech.queued(),
+        "models": {
+            model.job: {
+                "model": model.name,
+                "device": model.device,
+                "precision": model.precision,
+                "note": model.note,
+                "rtf": round(model.speed.rtf, 3),
+                "finalMs": round(model.speed.final_s * 1000, 1),
+                "draftMs": round(model.speed.draft_s * 1000, 1),
+            }
+            for model in speech.models
+        },
+    }
+
+
+def _archive(state: UploaderStatus) -> dict[str, Any]:
+    return {
+        "waiting": state.waiting,
+        "bytes": state.bytes,
+        "oldestSeconds": state.oldest_s,
+        "full": state.full,
+        "error": state.error,
+    }
