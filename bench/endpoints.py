@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from app.assembly.service import JUDGED_AFTER_MS
+from app.assembly.service import SCORE_PAUSE_AFTER_MS
 from app.assembly.speech import open_batch_transcriber, open_turn_detector
 from app.config import read_settings
 from app.domain.audio import AudioChunk, ms, seconds, split_audio
@@ -55,7 +55,7 @@ class SilenceRules:
             end_after_complete_ms=self.complete, end_after_ms=self.other, end_after_incomplete_ms=self.incomplete
         )
         if self.done is not None:
-            rules = replace(rules, pause_after_ms=JUDGED_AFTER_MS, end_after_likely_done_ms=self.done)
+            rules = replace(rules, pause_after_ms=SCORE_PAUSE_AFTER_MS, end_after_likely_done_ms=self.done)
         turns = TurnRules(
             reply=False,
             language="en",

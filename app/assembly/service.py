@@ -33,8 +33,8 @@ from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import Service
 
-JUDGED_AFTER_MS = 100
-"""A pause may be asked about so soon, because a question is cheaper than a final in vain."""
+SCORE_PAUSE_AFTER_MS = 100
+"""Silence after which the end-of-turn model scores a pause: sooner than a final starts, because a score is cheaper."""
 
 CHARACTERS_A_TOKEN = 8
 """More than any language's tokens have on average: a longer reply is one of an engine that ignores its limit."""
@@ -150,7 +150,7 @@ def initial_state(settings: Settings, provider: str) -> DialogState:
         ),
         endpointer=Endpointer(
             EndpointingRules(
-                pause_after_ms=JUDGED_AFTER_MS if judged else EndpointingRules().pause_after_ms,
+                pause_after_ms=SCORE_PAUSE_AFTER_MS if judged else EndpointingRules().pause_after_ms,
                 end_after_likely_done_ms=min(settings.end_after_done_ms, complete),
                 end_after_ms=end,
                 end_after_complete_ms=complete,

@@ -24,22 +24,32 @@ QUIET_SECONDS = 2.0
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the reply's mp3 is written.")
 @click.option("--no-reply", is_flag=True, help="Transcribe only.")
 @click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="Key, where the server asks for one.")
-@click.option("--patience", type=float, default=60.0, show_default=True, help="Seconds to wait for the reply.")
+@click.option(
+    "--timeout",
+    "--patience",
+    "timeout_s",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="Seconds to wait for the reply.",
+)
 def talk(
-    file: Path, url: str, pace: float, output: Path | None, no_reply: bool, key: str | None, patience: float
+    file: Path, url: str, pace: float, output: Path | None, no_reply: bool, key: str | None, timeout_s: float
 ) -> None:
     """Stream FILE at the speed of speech, and print drafts, finals, the reply and timings."""
     output = output or Path(f"{file.stem}-reply.mp3")
-    if not anyio.run(_talk, file, url, pace, output, not no_reply, key, patience):
+    if not anyio.run(_talk, file, url, pace, output, not no_reply, key, timeout_s):
         sys.exit(1)
 
 
-async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, key: str | None, patience: float) -> bool:
+async def _talk(
+    file: Path, url: str, pace: float, output: Path, reply: bool, key: str | None, timeout_s: float
+) -> bool:
     """Whether the server took the session."""
     pcm = b"".join(decode(file))
     console = Console(highlight=False)
     async with open_session(url, on_message=lambda r: _print(console, r), key=key) as session:
-        if not await session.wait_until(lambda t: bool(t.messages("session")), timeout_s=patience):
+        if not await session.wait_until(lambda t: bool(t.messages("session")), timeout_s=timeout_s):
             return False  # and what it said is printed
         if not reply:
             await session.send_message(type="configure", reply=False)
@@ -47,13 +57,13 @@ async def _talk(file: Path, url: str, pace: float, output: Path, reply: bool, ke
         await session.send_audio(bytes(int(QUIET_SECONDS * SAMPLE_RATE) * BYTES_PER_SAMPLE), pace=pace)
         await session.send_message(type="end")
         if reply:
-            done = await session.wait_until(_answered, timeout_s=patience)
+            done = await session.wait_until(_answered, timeout_s=timeout_s)
             if not done:
                 console.print(
                     "[red]no reply came[/red]" if session.messages("fullSentence") else "[yellow]no words[/yellow]"
                 )
         else:
-            await session.wait_until(lambda t: bool(t.messages("fullSentence")), timeout_s=patience)
+            await session.wait_until(lambda t: bool(t.messages("fullSentence")), timeout_s=timeout_s)
         _write_reply(console, session, output)
         if session.closed:
             console.print(f"[red]the server ended the session: {session.closed[0]} {session.closed[1]}[/red]")

@@ -11,7 +11,7 @@ DRAFTS_A_SECOND = 1.0
 SHARE = 0.7
 """Share of the compute time that transcription may take; above it finals queue."""
 
-SHARE_BESIDE_REPLIES = 0.6
+SHARE_WITH_REPLIES = 0.6
 """The same where replies are generated or synthesized in this process too."""
 
 LEAST = 4
@@ -48,4 +48,4 @@ def capacity(*, finals: ModelSpeed | None, drafts: ModelSpeed, replies_here: boo
     busy = drafts.draft_s * DRAFTS_A_SECOND / drafts.at_once
     if finals is not None:
         busy += FINALS_WASTED * finals.rtf / finals.at_once
-    return max(LEAST, int((SHARE_BESIDE_REPLIES if replies_here else SHARE) / busy))
+    return max(LEAST, int((SHARE_WITH_REPLIES if replies_here else SHARE) / busy))

@@ -49,10 +49,10 @@ _MARKDOWN = (
 
 def plain(text: str, before: str = "\n") -> str:
     """What to say of a text in markdown; `before` is the character in front of it."""
-    said = before + text
+    preceding = before + text
     for sign, instead in _MARKDOWN:
-        said = sign.sub(instead, said)
-    return " ".join("".join(filter(_is_spoken, said.removeprefix(before))).split())
+        preceding = sign.sub(instead, preceding)
+    return " ".join("".join(filter(_is_spoken, preceding.removeprefix(before))).split())
 
 
 def _is_spoken(sign: str) -> bool:
@@ -84,21 +84,21 @@ class SentenceChunker:
     has_spoken: bool = False
 
     def push(self, delta: str) -> tuple["SentenceChunker", tuple[str, ...]]:
-        """The cutter after one more delta, and the pieces that are now complete."""
-        cutter = replace(self, held=self.held + delta)
+        """The chunker after one more delta, and the pieces that are now complete."""
+        chunker = replace(self, held=self.held + delta)
         pieces = []
-        while end := _end_of_piece(cutter):
-            piece = plain(cutter.held[:end], cutter.before)
+        while end := _end_of_piece(chunker):
+            piece = plain(chunker.held[:end], chunker.before)
             is_speakable = any(map(str.isalnum, piece))
-            cutter = replace(
-                cutter,
-                held=cutter.held[end:],
-                before=cutter.held[end - 1],
-                has_spoken=cutter.has_spoken or is_speakable,
+            chunker = replace(
+                chunker,
+                held=chunker.held[end:],
+                before=chunker.held[end - 1],
+                has_spoken=chunker.has_spoken or is_speakable,
             )
             if is_speakable:
                 pieces.append(piece)
-        return cutter, tuple(pieces)
+        return chunker, tuple(pieces)
 
     def finish(self) -> tuple[str, ...]:
         """What is left when the reply has ended: one piece, or none."""
@@ -106,11 +106,11 @@ class SentenceChunker:
         return (piece,) if any(map(str.isalnum, piece)) else ()
 
 
-def _end_of_piece(cutter: SentenceChunker) -> int | None:
+def _end_of_piece(chunker: SentenceChunker) -> int | None:
     """Where the first piece in `held` ends; None while that is not yet known."""
-    window = cutter.held[: cutter.longest + 1]
-    is_full = len(cutter.held) > cutter.longest
-    for end, is_end in _breaks(cutter, window):
+    window = chunker.held[: chunker.longest + 1]
+    is_full = len(chunker.held) > chunker.longest
+    for end, is_end in _breaks(chunker, window):
         if is_end:
             return end
         if is_end is None and not is_full:
@@ -118,26 +118,26 @@ def _end_of_piece(cutter: SentenceChunker) -> int | None:
     return _last_space(window) if is_full else None
 
 
-def _breaks(cutter: SentenceChunker, window: str) -> Iterator[tuple[int, bool | None]]:
+def _breaks(chunker: SentenceChunker, window: str) -> Iterator[tuple[int, bool | None]]:
     """Every place where a piece may end, and whether it does; None: what follows will tell."""
     for found in _BREAK.finditer(window):
-        end, said = found.end(), cutter.before + window[: found.start()]
+        end, preceding = found.end(), chunker.before + window[: found.start()]
         following = window[end:]
         if found["line"]:
             yield end, True
-        elif (in_link := _is_in_link(said + found[0], following)) is not False:
+        elif (in_link := _is_in_link(preceding + found[0], following)) is not False:
             yield end, None if in_link is None else False
         elif found["wide"]:
             yield end, True if following else None
         elif found["stop"]:
-            yield end, _ends_sentence(said, found["stop"], found["closers"], following)
-        elif not cutter.has_spoken and _weight(said) >= cutter.first_clause:
+            yield end, _ends_sentence(preceding, found["stop"], found["closers"], following)
+        elif not chunker.has_spoken and _weight(preceding) >= chunker.first_clause:
             yield end, True if found["wide_clause"] else _has_space(following)
 
 
-def _is_in_link(said: str, following: str) -> bool | None:
+def _is_in_link(preceding: str, following: str) -> bool | None:
     """Whether this is between the brackets of a link."""
-    if not _OPEN_BRACKET.search(said):
+    if not _OPEN_BRACKET.search(preceding):
         return False
     bracket = _NEXT_BRACKET.match(following)
     closing = bracket[1] if bracket else ""
@@ -148,24 +148,24 @@ def _has_space(following: str) -> bool | None:
     return following[0].isspace() if following else None
 
 
-def _ends_sentence(said: str, stop: str, closers: str, following: str) -> bool | None:
+def _ends_sentence(preceding: str, stop: str, closers: str, following: str) -> bool | None:
     """Whether a stop ends a sentence; None while the next letter is unknown."""
     if not _has_space(following):
         return _has_space(following)
     if following.startswith("\n"):
         return True
-    if _NUMERAL.search(said):
+    if _NUMERAL.search(preceding):
         return False
     upcoming = following.lstrip().lstrip("*_`~\"'“‘«(")[:1]  # noqa: RUF001 because these are the very signs meant
     is_ellipsis = stop.startswith(("..", "…"))
     if is_ellipsis or any(sign in closers for sign in "\"'”’»"):  # noqa: RUF001 likewise
         return not upcoming.islower() if upcoming else None
-    return stop != "." or _ends_on(said, upcoming)
+    return stop != "." or _ends_on(preceding, upcoming)
 
 
-def _ends_on(said: str, upcoming: str) -> bool | None:
+def _ends_on(preceding: str, upcoming: str) -> bool | None:
     """Whether a full stop behind these words ends the sentence, or belongs to an abbreviation."""
-    words = _LAST_WORDS.search(said)
+    words = _LAST_WORDS.search(preceding)
     before, last = (words[1] or "", words[2].lstrip("\"'“‘«([*_`")) if words else ("", "")  # noqa: RUF001 likewise
     if _NEVER_LAST.fullmatch(last) or (_INITIAL.fullmatch(last) and (not before or before[0].isupper())):
         return False
