@@ -19,11 +19,7 @@ FIGURES_OF_SPEECH = frozenset(
 VAGUE = frozenset({"manager", "helper", "utils", "data", "misc"})
 """Parts of class names that say nothing about what the class is."""
 
-ALLOWED = {
-    "VITALS_EVERY_SECONDS": "of the log event `vitals`, which deployments count and scale by",
-    "vitals": "of the option `--vitals`, which deployments start the service with",
-    "tell": "the method of Python's file objects",
-}
+ALLOWED = {"tell": "the method of Python's file objects"}
 """Identifiers that may have such a word, each with its because."""
 
 
