@@ -1,7 +1,7 @@
-"""Many sessions' audio through the spool into a store: `python -m bench.archive --sessions 200`.
+"""Load test of the archive: many sessions through the session log into a store, `python -m bench.archive`.
 
-Everybody speaks in real time. Told are the delay of acknowledgements, how far the store
-is behind when the last one has spoken, and what it cost; `--store azurite` needs Azurite.
+Every session sends audio in real time. Printed are the delay of acknowledgements, how long the
+uploads go on after the last audio, and processor and memory used; `--store azurite` needs Azurite.
 """
 
 import argparse

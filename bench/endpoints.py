@@ -29,7 +29,7 @@ from app.domain.ports import Transcriber, TurnDetector
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.runtime.dialog.effect_runner import TURN_AUDIO_BYTES
-from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.jobs.batch_transcription import BatchTranscriber
 from bench.clips import Clip, choose, load_clip, read_manifest
 from bench.report import percentile
 from bench.score import Errors, Scorer, load_scorer

@@ -1,6 +1,6 @@
-"""Sessions that are killed, and what is left of them.
+"""Crash test of the archive: processes that record are killed, and what they acknowledged must be in the store.
 
-`python -m tests.crashes FOLDER TIMES SEED` streams sessions into a spool in processes
+`python -m tests.crashes FOLDER TIMES SEED` records sessions into a session log in processes
 that are killed with SIGKILL at random moments, recovers each, itself sometimes killed,
 and checks that every acknowledged sample is in the store, once and in its place.
 """
@@ -26,6 +26,7 @@ from app.domain.errors import ProviderDown
 from app.domain.recording.manifest import Manifest
 from app.domain.transcript import Hypothesis
 from app.media.decode import decode_exactly
+from app.runtime.recording.recorder import Recorder
 from app.runtime.recording.uploader import Uploader
 from storage.filesystem import FilesystemBlobStore, open_filesystem
 from storage.session_log import open_session_log
@@ -53,7 +54,7 @@ def audio(session: str) -> bytes:
     return np.random.default_rng(int(session)).integers(-9000, 9000, 16_000 * SECONDS, "<i2").tobytes()
 
 
-async def stream(folder: Path, said: int) -> None:
+async def stream(folder: Path, pipe: int) -> None:
     """Sessions that speak until they are killed; each acknowledgement goes down the pipe."""
     async with (
         open_session_log(folder=folder / "spool") as session_log,
@@ -70,7 +71,7 @@ async def stream(folder: Path, said: int) -> None:
 
         async def speak(session: str) -> None:
             def acknowledge(samples: int) -> None:
-                os.write(said, f"{session} {samples}\n".encode())
+                os.write(pipe, f"{session} {samples}\n".encode())
 
             pcm = audio(session)
             async with uploader.record_session(session, acknowledge=acknowledge) as recorder:
@@ -80,11 +81,24 @@ async def stream(folder: Path, said: int) -> None:
                         end = (at + PACKET) // 2
                         final = do.ShowFinal(1, number, Hypothesis("words", is_final=True), end - 2000, end - 100, end)
                         recorder.record(final, 1)
+                    _reply(recorder, number, pcm[:PACKET])
                     await anyio.sleep(0.001)
 
         async with uploader.running(), anyio.create_task_group() as tasks:
             for session in range(SESSIONS):
                 tasks.start_soon(speak, str(session))
+
+
+def _reply(recorder: Recorder, number: int, pcm: bytes) -> None:
+    """Of every twenty packets the first ten are spoken over by a reply."""
+    turn, at = divmod(number, 20)
+    if at == 0:
+        recorder.record(do.ShowReplyStart(turn, "hello"), None)
+    if at < 10:
+        recorder.record(do.ShowReplyDelta(turn, "word "), None)
+        recorder.record(do.PlayAudio(turn, AudioChunk(pcm, 0)), None)
+    if at == 9:
+        recorder.record(do.ShowReply(turn, "words"), None)
 
 
 async def recover(folder: Path) -> None:
@@ -100,7 +114,7 @@ async def recover(folder: Path) -> None:
 
 
 async def check(folder: Path, acknowledged: dict[str, int]) -> None:
-    """Raises AssertionError where anything was lost, doubled or moved."""
+    """Raises AssertionError where anything was lost, doubled or moved, or a blob is named by no manifest."""
     async with open_filesystem(folder=folder / "blobs") as store:
         keys = [key async for key in store.keys("")]
         manifests = {key.split("/")[2]: key for key in keys if key.endswith("manifest.json")}
@@ -108,7 +122,11 @@ async def check(folder: Path, acknowledged: dict[str, int]) -> None:
         for session, key in manifests.items():
             manifest = msgspec.json.decode(await store.get(key), type=Manifest)
             blobs = [k for k in keys if f"/{session}/" in k and k.endswith(".flac")]
-            assert blobs == [chunk.key for chunk in manifest.chunks]
+            named = [reply.key for reply in manifest.replies if reply.key]
+            assert [k for k in blobs if "/replies/" not in k] == [chunk.key for chunk in manifest.chunks]
+            assert [k for k in blobs if "/replies/" in k] == named
+            for reply in manifest.replies:
+                assert reply.samples == 10 * PACKET // 2 or reply.cancelled, reply
             assert manifest.samples >= acknowledged.get(session, 0), (session, manifest.samples, acknowledged)
             assert manifest.recovered != bool(manifest.ended)
             for covering in (manifest.chunks, manifest.finals):
@@ -142,10 +160,10 @@ def in_child(work: Callable[[], None], *, kill_after_s: float | None = None) -> 
 
 def crash_once(folder: Path, chance: random.Random) -> int:
     """One crash and its recovery; how many samples had been acknowledged."""
-    heard, said = os.pipe()
-    in_child(lambda: anyio.run(stream, folder, said), kill_after_s=chance.uniform(0.01, 0.5))
-    os.close(said)
-    with os.fdopen(heard) as lines:
+    readable, writable = os.pipe()
+    in_child(lambda: anyio.run(stream, folder, writable), kill_after_s=chance.uniform(0.01, 0.5))
+    os.close(writable)
+    with os.fdopen(readable) as lines:
         acknowledged = {session: int(samples) for session, samples in (line.split() for line in lines)}
     if chance.random() < 0.5:
         in_child(lambda: anyio.run(recover, folder), kill_after_s=chance.uniform(0.0, 0.1))

@@ -13,7 +13,7 @@ from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
 from app.runtime.admission import Admission
 from app.runtime.dialog.engines import Engines
-from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
 from app.runtime.service import Service
 from app.web.listener import PING_SECONDS, GracefulServer, bound_socket

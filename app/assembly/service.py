@@ -27,7 +27,7 @@ from app.domain.tenant import Tenant
 from app.policy.routes_file import LocalRoute, RouteTable, read_routes
 from app.runtime.admission import Admission
 from app.runtime.dialog.engines import Engines
-from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.metrics import ServiceMetrics
 from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.routing.session_finals import SessionFinals

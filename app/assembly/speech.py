@@ -15,7 +15,7 @@ from app.domain.ports import SpeechDetector, TurnDetector
 from app.media.decode import decode_trusted
 from app.models.resolve import resolve, resolve_file
 from app.runtime.clock import SystemClock
-from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
 from app.runtime.worker import AdmissionQueue, Worker
 

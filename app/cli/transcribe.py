@@ -15,8 +15,7 @@ from app.config import read_settings
 from app.domain.audio import AudioChunk
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.media.decode import decode_chunks
-from app.runtime.jobs.batch_transcription import transcribe_recording
-from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.jobs.batch_transcription import BatchTranscriber
 
 FORMATS: dict[str, Callable[[Sequence[Segment]], str]] = {
     "text": as_text,
@@ -67,11 +66,5 @@ async def _segments(file: Path, batch_transcriber: BatchTranscriber, progress: P
                 yield chunk
                 progress.update(task, completed=chunk.end)
 
-    async with aclosing(audio()) as chunks:
-        segments = transcribe_recording(
-            chunks,
-            detector=batch_transcriber.detector,
-            transcriber=batch_transcriber.transcriber,
-            language=batch_transcriber.language,
-        )
+    async with aclosing(audio()) as chunks, aclosing(batch_transcriber.transcribe(chunks)) as segments:
         return [segment async for segment in segments]

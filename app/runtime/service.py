@@ -17,7 +17,8 @@ from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
-from app.runtime.jobs.upload import BatchTranscriber, RecordingSource
+from app.runtime.jobs.batch_transcription import BatchTranscriber
+from app.runtime.jobs.upload import RecordingSource
 from app.runtime.metrics import ServiceMetrics
 from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.recording.uploader import Uploader

@@ -14,6 +14,26 @@ RULES = EndpointingRules(end_after_ms=700, end_after_complete_ms=700)
 
 
 @dataclass(frozen=True, slots=True)
+class BatchTranscriber:
+    """The engines that transcribe whole recordings, all of them on this machine."""
+
+    detector: SpeechDetector
+    transcriber: Transcriber
+    language: str | None
+    """Spoken language where the request names none; None: it is detected."""
+    model: str = ""
+    """Name of the transcriber's model."""
+
+    def transcribe(
+        self, audio: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Segment, None]:
+        """As transcribe_recording() does."""
+        return transcribe_recording(
+            audio, detector=self.detector, transcriber=self.transcriber, language=language or self.language
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechSegment:
     """Speech between two pauses, pre-roll included."""
 

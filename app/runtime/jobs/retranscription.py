@@ -11,8 +11,7 @@ import msgspec
 from app.domain.audio import AudioChunk
 from app.domain.errors import SettingsError
 from app.domain.recording.manifest import ArchivedFinal, ArchivedTranscript, Manifest, tile
-from app.runtime.jobs.batch_transcription import transcribe_recording
-from app.runtime.jobs.upload import BatchTranscriber
+from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.recording_store import RecordingStore
 
 
@@ -31,15 +30,11 @@ async def retranscribe(
     """
     if manifest.is_live:
         raise SettingsError(f"{manifest.session} is not over yet")
-    async with aclosing(_audio(recordings, manifest, on_progress)) as audio:
-        segments = transcribe_recording(
-            audio,
-            detector=batch_transcriber.detector,
-            transcriber=batch_transcriber.transcriber,
-            language=batch_transcriber.language,
-        )
-        async with aclosing(segments) as found:
-            transcribed = [segment async for segment in found]
+    async with (
+        aclosing(_audio(recordings, manifest, on_progress)) as audio,
+        aclosing(batch_transcriber.transcribe(audio)) as found,
+    ):
+        transcribed = [segment async for segment in found]
     finals = tile(
         (
             ArchivedFinal(s.start, s.end, s.text, utterance=number, speech=(s.start, s.end), language=s.language)

@@ -2,34 +2,20 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
 from app.domain.errors import ParleyError, flatten
-from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.recording.subtitles import Segment
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis
 from app.media.decode import decode_chunks
-from app.runtime.jobs.batch_transcription import transcribe_recording
+from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.recorder import Recorder
 from app.runtime.recording.uploader import Uploader
-
-
-@dataclass(frozen=True, slots=True)
-class BatchTranscriber:
-    """The engines that transcribe whole recordings, all of them on this machine."""
-
-    detector: SpeechDetector
-    transcriber: Transcriber
-    language: str | None
-    """Spoken language where the request names none; None: it is detected."""
-    model: str = ""
-    """Name of the transcriber's model."""
 
 
 class RecordingSource(Protocol):
@@ -55,7 +41,7 @@ async def create_recording(
     """
     try:
         async with uploader.record_session(session, tenant) as recorder:
-            return await _transcribe(file, recorder, batch_transcriber, language or batch_transcriber.language)
+            return await _transcribe(file, recorder, batch_transcriber, language)
     except Exception as error:
         await uploader.delete(session, tenant.name)
         if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
@@ -69,14 +55,7 @@ async def _transcribe(
     segments: list[Segment] = []
     async with (
         aclosing(_recorded(file, recorder)) as audio,
-        aclosing(
-            transcribe_recording(
-                audio,
-                detector=batch_transcriber.detector,
-                transcriber=batch_transcriber.transcriber,
-                language=language,
-            )
-        ) as found,
+        aclosing(batch_transcriber.transcribe(audio, language=language)) as found,
     ):
         async for segment in found:
             segments.append(segment)

@@ -1,4 +1,4 @@
-"""Whose recordings these are, and what whoever asks is told where something is wrong."""
+"""Access to recordings: the tenant's own alone, and not from foreign web pages."""
 
 from typing import Any
 
@@ -25,17 +25,17 @@ def recordings_of(state: State) -> RecordingStore:
 
 
 async def manifest_for(tenant: Tenant, state: State, session: str) -> Manifest:
-    """What is stored of the session. Raises BlobNotFound also where it is another tenant's."""
-    found = await recordings_of(state).manifest(session)
-    if not tenant.may_see(found.tenant):
+    """The manifest of the session. Raises BlobNotFound also where it is another tenant's, BlobUnreadable."""
+    manifest = await recordings_of(state).manifest(session)
+    if not tenant.may_see(manifest.tenant):
         raise BlobNotFound(session)
-    return found
+    return manifest
 
 
-def _known_page(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """A foreign web page cannot use a visitor's browser to read or delete."""
+def _refuse_foreign_origin(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard: a foreign web page cannot use a visitor's browser to read or delete. Raises ClientError."""
     headers, allowed = connection.headers, connection.app.state.service.allowed_origins
     check_origin(headers.get("origin"), headers.get("host"), allowed)
 
 
-GUARDS: list[Guard] = [_known_page]
+GUARDS: list[Guard] = [_refuse_foreign_origin]
