@@ -51,7 +51,7 @@ def test_help_names_every_command():
         ({"PARLEY_AUDIO_STORAGE_DIR": "/proc/nowhere"}, "/proc/nowhere"),
     ],
 )
-def test_a_start_that_cannot_work_says_why_in_a_sentence(variables, words):
+def test_serve_with_wrong_settings_exits_with_a_sentence_and_no_traceback(variables, words):
     """No traceback, the variable or the remedy by name, and a status that is not zero."""
     if "PARLEY_MODELS_DIR" not in variables:
         for name in (
@@ -71,7 +71,7 @@ def test_a_start_that_cannot_work_says_why_in_a_sentence(variables, words):
 
 
 @pytest.mark.models
-def test_a_file_becomes_text():
+def test_transcribe_prints_the_words_of_a_file():
     """`parley transcribe` prints the words of any audio file."""
     model("whisper-base")
 
@@ -82,7 +82,7 @@ def test_a_file_becomes_text():
 
 
 @pytest.mark.models
-def test_several_files_become_subtitles_in_a_folder(tmp_path):
+def test_transcribe_writes_one_json_per_file_to_the_output_folder(tmp_path):
     """One result per file, named after it; times lie inside the recording."""
     model("whisper-base")
 
@@ -95,7 +95,7 @@ def test_several_files_become_subtitles_in_a_folder(tmp_path):
     assert (tmp_path / "arctic-aew-a0003.flac.json").exists()
 
 
-def test_a_file_that_is_no_audio_is_named(tmp_path):
+def test_transcribe_names_a_file_that_is_no_audio(tmp_path):
     """One sentence says which file."""
     model("whisper-base")
     (tmp_path / "notes.txt").write_text("no sound at all")
@@ -106,7 +106,7 @@ def test_a_file_that_is_no_audio_is_named(tmp_path):
     assert "notes.txt" in done.stderr
 
 
-async def test_a_file_is_spoken_to_a_server(tmp_path):
+async def test_talk_prints_drafts_finals_and_reply_and_writes_its_audio(tmp_path):
     """`parley talk` prints drafts, finals and the reply, and writes its sound."""
     async with served(scripted_service()) as address:
         done = await to_thread.run_sync(
@@ -128,7 +128,7 @@ async def test_a_file_is_spoken_to_a_server(tmp_path):
     assert (tmp_path / "reply.mp3").stat().st_size > 500
 
 
-async def test_a_server_that_asks_for_a_key_is_shown_one():
+async def test_talk_and_policy_send_the_key_from_option_or_environment():
     """By option or by PARLEY_KEY; without it the command says what the server said, and fails."""
     ops = Tenant("ops", (fingerprint("good"),), operator=True)
     async with served(scripted_service(tenants=lambda: (ops,))) as address:
@@ -147,7 +147,7 @@ async def test_a_server_that_asks_for_a_key_is_shown_one():
     assert "answers 404" in known.stderr  # this service has no policy
 
 
-async def test_a_server_that_goes_away_in_mid_speech_is_one_sentence():
+async def test_talk_prints_the_close_code_of_a_server_that_stops():
     """Nothing more is sent, and the close code and its reason are printed."""
 
     async def going_away(socket: ServerConnection) -> None:
@@ -166,7 +166,7 @@ async def test_a_server_that_goes_away_in_mid_speech_is_one_sentence():
     assert "the server ended the session: 1012 the server restarts" in done.stdout
 
 
-def test_no_server_is_one_sentence():
+def test_talk_without_a_server_exits_with_a_sentence():
     """Nobody listens there: the command says what to do."""
     done = parley("talk", HANDS.path, "--url", "ws://127.0.0.1:9/ws/transcribe")
 
@@ -175,7 +175,7 @@ def test_no_server_is_one_sentence():
 
 
 @pytest.mark.models
-async def test_the_server_stops_in_good_order(tmp_path):
+async def test_sigterm_closes_sessions_with_1012_archives_their_words_and_exits_0(tmp_path):
     """Told to stop, it lets a session write down its last words, and ends with status 0."""
     for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3"):
         model(name)

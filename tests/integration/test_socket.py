@@ -1,4 +1,4 @@
-"""The socket as clients meet it: the good ones, the careless and the hostile."""
+"""The WebSocket endpoints end to end: sessions, malformed frames, admission, archive and metrics."""
 
 import json
 import logging
@@ -34,8 +34,8 @@ async def address(service):
         yield where
 
 
-async def test_a_conversation(address, service):
-    """Session first, then draft, final, reply in text and sound, and the whole at the end."""
+async def test_session_sends_draft_final_reply_and_reply_audio_in_order(address, service):
+    """`session` first, then draft, final, reply in text and audio, and the whole reply at the end."""
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
         await talk.send_audio(TURN, pace=0)
         assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
@@ -55,7 +55,7 @@ async def test_a_conversation(address, service):
     assert sum(len(r.pcm) for r in talk.messages("replyAudio")) == 2 * 3200
 
 
-async def test_the_bare_socket_takes_bare_audio(address):
+async def test_raw_socket_accepts_pcm_without_packets(address):
     """/ws/raw: 16 kHz samples without a packet around them, the same answers."""
     async with connect(f"ws://{address}/ws/raw") as socket:
         await socket.send(TURN)
@@ -82,6 +82,8 @@ BAD = {
     "odd bytes": (pack(RATE, SPEECH + b"\1"), "odd_pcm"),
     "ten megabytes": (pack(RATE, bytes(10_000_000)), "frame_too_large"),
     "ten megabytes of metadata": (pack(b" " * 10_000_000, b""), "frame_too_large"),
+    "metadata nested 1000 deep": (pack(b'{"x":' + b"[" * 1000 + b"]" * 1000 + b"}", b""), "bad_metadata"),
+    "text nested 1000 deep": ('{"type":"say","text":' + "[" * 1000 + "]" * 1000 + "}", "bad_message"),
     "text that is no JSON": ("hello", "bad_message"),
     "text without a type": ("{}", "bad_message"),
     "an unknown message": ('{"type":"sing"}', "unknown_message"),
@@ -94,8 +96,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-async def test_a_mistake_is_named_and_the_session_lives(address, caplog, name):
-    """Every mistake has its stable code, leaves no traceback, and the next good packet is heard."""
+async def test_malformed_frame_gets_its_error_code_and_the_session_goes_on(address, caplog, name):
+    """No traceback is logged, and the next valid packet is transcribed."""
     frame, code = BAD[name]
     with caplog.at_level(logging.DEBUG):
         async with open_session(f"ws://{address}/ws/transcribe") as talk:
@@ -109,8 +111,7 @@ async def test_a_mistake_is_named_and_the_session_lives(address, caplog, name):
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_a_client_that_never_learns_is_closed(address):
-    """After many mistakes the session ends with a reason."""
+async def test_client_with_too_many_bad_frames_is_closed_with_1008(address):
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
         for _ in range(60):
             await talk.socket.send(b"\1")
@@ -120,8 +121,8 @@ async def test_a_client_that_never_learns_is_closed(address):
     assert talk.messages("error")[-1].message["fatal"]
 
 
-async def test_a_frame_beyond_all_measure_closes_the_socket(address):
-    """What the transport itself refuses ends the session with 1009; the server lives."""
+async def test_frame_above_the_transport_limit_closes_that_socket_alone(address):
+    """1009; the server accepts further sessions."""
     async with connect(f"ws://{address}/ws/transcribe", max_size=None) as socket:
         with pytest.raises(ConnectionClosed):
             await socket.send(bytes(40 << 20))
@@ -131,8 +132,8 @@ async def test_a_frame_beyond_all_measure_closes_the_socket(address):
         assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
 
 
-async def test_a_client_that_vanishes_leaves_its_audio_and_its_last_word(address, service):
-    """The connection breaks in mid-word: every accepted sample is archived, in exactly one final."""
+async def test_audio_and_last_final_of_an_aborted_connection_are_archived(address, service):
+    """Every accepted sample is archived, in exactly one final."""
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
         await talk.send_audio(SPEECH * 20, pace=0)
         assert await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=5)
@@ -145,8 +146,8 @@ async def test_a_client_that_vanishes_leaves_its_audio_and_its_last_word(address
     assert [(f["start"], f["end"], f["text"]) for f in manifest["finals"]] == [(0, 20 * 480, "hello")]
 
 
-async def test_what_is_kept_is_acknowledged(address):
-    """In the end all of it, and never more than was sent; a few times a second at most."""
+async def test_ack_reports_durable_audio(address):
+    """In the end all that was sent, in increasing numbers, each at most once."""
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
         await talk.send_audio(TURN, pace=0)
         assert await talk.wait_until(
@@ -157,8 +158,8 @@ async def test_what_is_kept_is_acknowledged(address):
     assert told == sorted(set(told))
 
 
-async def test_who_does_not_want_to_be_kept_is_not(address, service):
-    """`archive: false` first: neither the disk nor the store nor an acknowledgement knows of the session."""
+async def test_session_with_archive_false_leaves_nothing_in_log_or_store(address, service):
+    """`archive: false` before the first audio: no log, no blob, no `ack`; it cannot be taken back later."""
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
         await talk.send_message(type="configure", archive=False)
         await talk.send_audio(TURN, pace=0)
@@ -170,8 +171,8 @@ async def test_who_does_not_want_to_be_kept_is_not(address, service):
     assert (service.uploader.session_log.records, service.store.blobs) == ({}, {})
 
 
-async def test_a_full_archive_takes_no_new_session(address, service):
-    """1013, as where every place is taken; health says why."""
+async def test_full_archive_refuses_new_sessions_with_1013(address, service):
+    """As where every session slot is taken; /health says why."""
     service.uploader.session_log.has_space = False
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
         await talk.wait_until(lambda t: t.closed, timeout_s=5)
@@ -181,8 +182,8 @@ async def test_a_full_archive_takes_no_new_session(address, service):
     assert msgspec.json.decode(answer)["archive"]["full"]
 
 
-async def test_a_guest_beyond_the_number_is_refused(address, service):
-    """1013 and a sentence; the ones inside notice nothing."""
+async def test_session_beyond_max_sessions_is_refused_with_1013(address, service):
+    """With a sentence; the open session is not affected."""
     service.admission.max_sessions = 1
     async with open_session(f"ws://{address}/ws/transcribe") as inside:
         assert await inside.wait_until(lambda t: t.messages("session"), timeout_s=5)
@@ -196,8 +197,8 @@ async def test_a_guest_beyond_the_number_is_refused(address, service):
 
 
 @pytest.mark.parametrize(("origin", "code"), [("http://evil.example", 1008), (None, None), ("self", None)])
-async def test_only_known_pages_may_connect(address, origin, code):
-    """A foreign web page cannot use a visitor's browser to listen in."""
+async def test_foreign_web_origin_is_refused_with_1008(address, origin, code):
+    """A foreign page cannot use a visitor's browser; no Origin means no browser."""
     headers = {} if origin is None else {"Origin": f"http://{address}" if origin == "self" else origin}
     async with connect(f"ws://{address}/ws/transcribe", additional_headers=headers) as socket:
         first = msgspec.json.decode(await socket.recv())
@@ -210,8 +211,8 @@ async def test_only_known_pages_may_connect(address, origin, code):
             assert socket.close_code == code
 
 
-async def test_any_rate_is_heard_at_its_true_length(address, service):
-    """48 kHz, then 8 kHz in the middle of a session: time stays right within a packet's filter."""
+async def test_audio_duration_is_kept_when_the_sample_rate_changes_within_a_session(address, service):
+    """To within what the resampling filter adds at each change."""
     async with open_session(f"ws://{address}/ws/transcribe") as talk:
         for rate in (48_000, 8_000, 16_000, 96_000):
             await talk.socket.send(pack(b'{"sampleRate":%d}' % rate, bytes(2 * rate)))
@@ -223,8 +224,7 @@ async def test_any_rate_is_heard_at_its_true_length(address, service):
     assert manifest["samples"] == pytest.approx(4 * 16_000, abs=16)
 
 
-async def test_health_tells_what_runs(address):
-    """One look says whether there is room, and what runs."""
+async def test_health_reports_status_and_components(address):
     answer = await to_thread.run_sync(lambda: urlopen(f"http://{address}/health", timeout=5).read())
 
     body = msgspec.json.decode(answer)

@@ -1,4 +1,4 @@
-"""A server that asks for keys, as those who have one and those who have none meet it."""
+"""Authentication and authorization by API key, end to end: routes, sockets, recordings, uploads, limits."""
 
 import json
 
@@ -24,7 +24,7 @@ GLOBEX = Tenant("globex", (fingerprint("globex-key"),))
 OPS = Tenant("ops", (fingerprint("ops-key"),), operator=True)
 
 OPEN = {"/health", "/", "/{file_path:path}"}
-"""What anyone may ask for: whether the server lives, and the page."""
+"""Routes without a key: health and the page."""
 OPERATORS = {"/metrics", "/policy/decisions", "/policy/summary", "/policy/explain"}
 
 
@@ -72,8 +72,8 @@ async def first_word(address: str, **options) -> tuple[dict, int | None]:
 @pytest.mark.parametrize(
     "headers", [{}, {"Authorization": "Bearer"}, bearer("wrong"), bearer(ACME.keys[0]), {"Authorization": "Basic eDp5"}]
 )
-async def test_no_route_is_forgotten(service, http, headers):
-    """Whatever the server answers, today or after the next route was added: without a key nothing but the open list."""
+async def test_every_route_but_the_public_ones_asks_for_a_key(service, http, headers):
+    """Whatever routes are added: each is either in OPEN or refuses a missing and a wrong key."""
     seen = set()
     for name, method, path in routes(service):
         if method == "WEBSOCKET":
@@ -89,16 +89,16 @@ async def test_no_route_is_forgotten(service, http, headers):
     assert seen >= OPEN | OPERATORS | {"/ws/transcribe", "/ws/raw", "/recordings"}
 
 
-async def test_what_is_for_operators_is_refused_to_others(service, http):
-    """403 for a tenant, whatever its key; 404 or an answer for an operator."""
+async def test_operator_routes_are_403_for_other_tenants(service, http):
+    """An operator gets an answer, or 404 where there is no policy."""
     for name in OPERATORS:
         told = await http.get(name, headers=bearer("acme-key"))
         assert (told.status_code, told.json()["code"]) == (403, "forbidden"), name
         assert (await http.get(name, headers=bearer("ops-key"))).status_code in (200, 404), name
 
 
-async def test_the_page_is_open_and_health_says_no_more_than_it_must(http):
-    """A load balancer needs no key; what runs here, and for whom, is an operator's business."""
+async def test_page_needs_no_key_and_health_shows_components_to_operators_alone(http):
+    """A load balancer needs no key, and learns nothing but the status."""
     page = await http.get("/")
     stranger, guest, operator = [
         (await http.get("/health", headers=h)).json() for h in ({}, bearer("acme-key"), bearer("ops-key"))
@@ -110,8 +110,8 @@ async def test_the_page_is_open_and_health_says_no_more_than_it_must(http):
     assert operator["runs"] == {"finals": "scripted"}
 
 
-async def test_a_key_opens_the_socket(address):
-    """As a header, or as the subprotocol that a browser can send."""
+async def test_websocket_key_in_header_or_subprotocol(address):
+    """A browser cannot set the header, so it offers a subprotocol."""
     where = f"{address}/ws/transcribe"
     by_header, _ = await first_word(where, additional_headers=bearer("acme-key"))
     by_protocol, _ = await first_word(where, subprotocols=["parley", "parley-key.acme-key"])
@@ -123,8 +123,8 @@ async def test_a_key_opens_the_socket(address):
     assert (wrong["code"], code) == ("unauthorized", 1008)
 
 
-async def test_a_tenant_has_its_own_number_of_places(address, service):
-    """1013 and a sentence for its third session; the others notice nothing."""
+async def test_max_sessions_of_a_tenant_refuses_its_next_session_alone(address, service):
+    """1013 and a sentence; other tenants are not affected."""
     url = f"ws://{address}/ws/transcribe"
     async with open_session(url, key="acme-key") as one, open_session(url, key="acme-key") as two:
         assert await one.wait_until(lambda t: t.messages("session"), timeout_s=5)
@@ -160,8 +160,8 @@ async def listed(http, key: str, query: str = "") -> set[str]:
     return {recording["id"] for recording in answer["recordings"]}
 
 
-async def test_recordings_are_seen_by_their_tenant_and_by_operators(http, address, service):
-    """For everyone else they are not there: not in a list, not by name, not to be deleted."""
+async def test_recordings_are_visible_to_their_tenant_and_to_operators(http, address, service):
+    """For every other tenant they are 404: not listed, not readable, not to be deleted."""
     mine, other = await spoken(address, service, "acme-key"), await spoken(address, service, "globex-key")
 
     assert await listed(http, "acme-key") == await listed(http, "acme-key", "?tenant=acme") == {mine}
@@ -189,8 +189,8 @@ async def test_recordings_are_seen_by_their_tenant_and_by_operators(http, addres
 WHO = ("acme", "globex", "ops")
 
 
-async def test_a_session_that_lives_is_its_tenants_too(http, address):
-    """409 for its own tenant and 404 for another, even before its first sound."""
+async def test_live_session_cannot_be_deleted_and_is_404_for_other_tenants(http, address):
+    """409 for its own tenant, even before its first audio."""
     async with open_session(f"ws://{address}/ws/transcribe", key="acme-key") as talk:
         assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
         session = talk.messages("session")[0].message["id"]
@@ -201,8 +201,8 @@ async def test_a_session_that_lives_is_its_tenants_too(http, address):
     assert answers == [409, 404, 409]
 
 
-async def test_what_is_brought_is_its_tenants(http, service, tmp_path):
-    """A file at once or in pieces; nobody else can go on with an upload, or ask how far it is."""
+async def test_uploads_belong_to_the_tenant_that_sent_them(http, service, tmp_path):
+    """At once or resumable; no other tenant can continue an upload or ask for its offset."""
     service.uploads = ResumableUploads(tmp_path, 1 << 20)
     file = HANDS.path.read_bytes()
     brought = (await http.post("/recordings", content=file, headers=bearer("acme-key"))).json()["id"]
@@ -221,8 +221,8 @@ async def test_what_is_brought_is_its_tenants(http, service, tmp_path):
     assert await listed(http, "globex-key") == set()
 
 
-async def test_the_services_own_account_reads_for_operators_alone(http):
-    """A link would otherwise show each tenant what was shared with another."""
+async def test_recording_from_a_link_is_for_operators_alone(http):
+    """The service's own Drive account would otherwise show each tenant what was shared with another."""
     told = [await http.post("/recordings?source=1AbC_dEfGhIjK-lMnOp", headers=bearer(f"{who}-key")) for who in WHO]
 
     assert [(answer.status_code, answer.json()["code"]) for answer in told] == [
@@ -232,8 +232,8 @@ async def test_the_services_own_account_reads_for_operators_alone(http):
     ]
 
 
-async def test_a_revoked_key_begins_no_new_session(address, service):
-    """The file is asked at every door; a session that is inside ends in peace."""
+async def test_revoked_key_begins_no_new_session_and_ends_no_open_one(address, service):
+    """The tenants file is read at each handshake."""
     url = f"ws://{address}/ws/transcribe"
     async with open_session(url, key="acme-key") as inside:
         assert await inside.wait_until(lambda t: t.messages("session"), timeout_s=5)
@@ -247,8 +247,8 @@ async def test_a_revoked_key_begins_no_new_session(address, service):
     assert outside.closed[0] == 1008
 
 
-async def test_a_tenants_consent_is_its_own(service, http, address):
-    """`archive = false` in the file keeps nothing of a session that does not say, and all of one that does."""
+async def test_archive_default_of_a_tenant_and_consent_of_a_session(service, http, address):
+    """`archive = false` in the tenants file holds for sessions that do not configure it."""
     service.tenants = lambda: (Tenant("acme", ACME.keys, archive=False),)
     for wanted, kept in [(None, False), (True, True)]:
         async with open_session(f"ws://{address}/ws/transcribe", key="acme-key") as talk:
@@ -259,8 +259,8 @@ async def test_a_tenants_consent_is_its_own(service, http, address):
         assert bool(talk.messages("ack")) is kept
 
 
-async def test_without_the_setting_nobody_is_asked(tmp_path):
-    """The demo on a laptop: everything is open, and everyone is the one tenant."""
+async def test_without_tenants_everyone_is_operator_without_a_key(tmp_path):
+    """As on a laptop: every route answers."""
     service = scripted_service()
     async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
         message, _ = await first_word(f"{address}/ws/transcribe")
@@ -272,8 +272,8 @@ async def test_without_the_setting_nobody_is_asked(tmp_path):
     assert health["runs"] == {"finals": "scripted"}
 
 
-async def test_a_key_in_the_way_is_no_harm_where_none_is_asked():
-    """A client may show its key to every server."""
+async def test_key_is_ignored_where_none_is_asked_for():
+    """A client may send its key to every server."""
     async with served(scripted_service()) as address, open_session(f"ws://{address}/ws/raw", key="any") as talk:
         with anyio.fail_after(5):
             assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)

@@ -25,35 +25,31 @@ def examples(block: str) -> list[str]:
 
 
 @pytest.mark.parametrize("example", examples("server"))
-def test_the_server_can_say_each_example(example):
-    """Decoded as the server's own message and encoded again, nothing is missing and nothing is new."""
+def test_server_messages_encode_to_each_documented_example(example):
+    """Decoded as a ServerMessage and encoded again, no field is lost and none is added."""
     message = msgspec.json.decode(example, type=messages.ServerMessage)
 
     assert json.loads(messages.encode(message)) == json.loads(example)
 
 
-def test_every_message_of_the_server_has_an_example():
-    """A new message cannot stay undocumented."""
+def test_every_server_message_is_documented():
     documented = {json.loads(example)["type"] for example in examples("server")}
 
     assert {kind.__struct_config__.tag for kind in get_args(messages.ServerMessage)} == documented
 
 
 @pytest.mark.parametrize("example", examples("client"))
-def test_the_server_reads_each_example(example):
-    """Every order of the page is understood."""
+def test_each_documented_client_message_is_read(example):
     assert messages.read_control(example) is not None
 
 
-def test_every_order_has_an_example():
-    """A new order cannot stay undocumented."""
+def test_every_client_message_is_documented():
     documented = {json.loads(example)["type"] for example in examples("client")}
 
     assert {kind.__struct_config__.tag for kind in get_args(messages.Control)} == documented
 
 
-def test_the_packets_are_as_documented():
-    """The client's metadata is read, the server's is written."""
+def test_packet_metadata_is_as_documented():
     (client,), (server,) = examples("client-packet"), examples("server-packet")
 
     packet = unpack(pack(client.encode(), b"\1\0"))
@@ -64,14 +60,13 @@ def test_the_packets_are_as_documented():
 
 
 def test_every_error_code_is_documented():
-    """A client's author finds each code in the reference."""
     codes = {*ClientFault, "no_capacity", "internal_error", *(kind.code for kind in ProviderError.__subclasses__())}
 
     assert {code for code in codes if f"`{code}`" not in PROTOCOL} == set()
 
 
-def test_a_final_says_who_made_it():
-    """The route travels with the final; where an engine failed there is none."""
+def test_full_sentence_names_its_route():
+    """A route without a latency has name and place alone."""
     final = do.ShowFinal(2, 7, Hypothesis("Hi."), 16_000, 32_000, 40_000, route=Route("local", Place.ON_PREM))
 
     written = json.loads(messages.encode(messages.message(final, 120)))
@@ -88,8 +83,8 @@ def test_a_final_says_who_made_it():
     }
 
 
-def test_an_error_never_shows_what_a_vendor_said():
-    """Our sentence and our code go out; the cause stays inside."""
+def test_error_messages_never_contain_a_vendors_text():
+    """The cause of an error stays in the log."""
     error = ClientError(ClientFault.ODD_PCM, "3 bytes are no samples")
     error.__cause__ = ValueError("vendor's words")
 

@@ -1,4 +1,4 @@
-"""Any rate becomes 16 kHz, whatever the packets."""
+"""The streaming resampler, for every rate and packet size."""
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ def resampled(resampler: Resampler, rate: int, sound: np.ndarray, packet: int) -
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
 @pytest.mark.parametrize("packet", [1, 37, 1920])
-def test_a_tone_stays_the_same_tone(rate, packet):
-    """Length, pitch and loudness hold, and no packet border is heard."""
+def test_resampled_tone_keeps_length_pitch_and_level_across_packets(rate, packet):
+    """Sample by sample like the same tone made at 16 kHz, whatever the packet size."""
     seconds = 0.2 if packet == 1 else 1.0
 
     heard = resampled(Resampler(), rate, tone(rate, seconds), packet)
@@ -32,14 +32,14 @@ def test_a_tone_stays_the_same_tone(rate, packet):
     assert np.abs(heard[middle].astype(float) - wanted[middle]).max() < 300
 
 
-def test_its_own_rate_passes_untouched():
-    """16 kHz is neither filtered nor delayed."""
+def test_16_khz_is_passed_through_unchanged():
+    """Neither filtered nor delayed."""
     sound = tone(SAMPLE_RATE)
 
     assert np.array_equal(resampled(Resampler(), SAMPLE_RATE, sound, 640), sound)
 
 
-def test_a_client_may_change_its_rate():
+def test_sample_rate_may_change_between_packets():
     """What the old filter holds comes out before the new rate's first sample; time goes on."""
     resampler = Resampler()
 

@@ -1,4 +1,4 @@
-"""Who a key belongs to, and the file that says so."""
+"""Identifying a tenant by its key, and the tenants file."""
 
 import os
 
@@ -31,23 +31,23 @@ operator = true
 
 
 @given(st.text(), st.text())
-def test_a_key_opens_its_own_door_and_no_other(key, other):
-    """Whatever characters it has; a tenant without keys is never met."""
+def test_key_identifies_its_own_tenant_and_no_other(key, other):
+    """Whatever characters it has; a tenant without keys is never identified."""
     tenants = (Tenant("none"), Tenant("acme", (fingerprint(key),)))
 
     assert identify(key, tenants).name == "acme"
     assert (identify(other, tenants) is None) == (key != other)
 
 
-def test_any_of_a_tenants_keys_opens():
-    """So that a key can be changed without a moment in which none is good."""
+def test_each_of_several_keys_identifies_the_tenant():
+    """So that keys can be rotated without an interval in which none is valid."""
     acme = Tenant("acme", (fingerprint("old"), fingerprint("new")))
 
     assert [identify(key, (acme,)) for key in ("old", "new", "", acme.keys[0])] == [acme, acme, None, None]
 
 
-def test_the_file():
-    """One table a tenant; what is not said is as the service has it."""
+def test_tenants_file_is_parsed():
+    """One table per tenant; absent fields have the service's defaults."""
     acme, ops = parse_tenants(FILE, "tenants.toml")
 
     assert acme == Tenant("acme", (ACME,), False, 2, 1.5, False, 30, Residency.ON_PREM_ONLY)
@@ -69,15 +69,15 @@ def test_the_file():
         ("x = = 2", r"tenants.toml: invalid value"),
     ],
 )
-def test_a_wrong_line_is_named(text, words):
-    """The line, the key, and what is wrong with it; never a secret that somebody put there."""
+def test_error_in_the_tenants_file_names_line_and_field(text, words):
+    """And what is wrong with it, but never a key that somebody wrote there in the clear."""
     with pytest.raises(SettingsError, match=words):
         parse_tenants(text, "tenants.toml")
 
 
 @pytest.mark.anyio
-async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
-    """A typing error locks nobody out and lets nobody in."""
+async def test_changed_tenants_file_is_reloaded_and_an_invalid_one_is_not(tmp_path):
+    """The last valid version stays in force."""
     path = tmp_path / "tenants.toml"
     path.write_text(FILE)
     tenants = await open_reloading_file(path, read_tenants)
@@ -89,14 +89,14 @@ async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
         assert [tenant.name for tenant in tenants.value] == names
 
 
-def test_a_missing_file_is_named_by_its_setting(tmp_path):
-    """The start stops: a server that should be closed does not come up open."""
+def test_missing_tenants_file_is_a_settings_error(tmp_path):
+    """A server that should ask for keys does not start without them."""
     with pytest.raises(SettingsError, match=r"^PARLEY_TENANTS: .*none\.toml cannot be read"):
         read_tenants(tmp_path / "none.toml")
 
 
-def test_a_new_key_and_its_line():
-    """What the command prints can be pasted into the file, and then the key opens; no two are alike."""
+def test_tenants_key_command_prints_a_key_and_its_table():
+    """The printed table is valid in the file and identifies the printed key; no two keys are alike."""
     runs = [CliRunner().invoke(command, ["key", "acme"]).output for _ in range(2)]
     keys = [run.partition("\n")[0] for run in runs]
     (acme,) = parse_tenants(runs[0].rpartition("\n\n")[2], "printed")
