@@ -7,7 +7,6 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from app.domain.audio import AudioChunk, ms
-from app.domain.errors import ParleyError
 from app.domain.residency import Place
 from app.domain.routing.cost import Price
 from app.domain.routing.decision import DecisionRecord
@@ -30,7 +29,7 @@ class RouteEngine:
 
     clock: EagerClock
     takes_s: float = 0.1
-    error: ParleyError | None = None
+    error: Exception | None = None
     stalls: bool = False
     lies: bool = False
     """It hears nothing where there were words."""

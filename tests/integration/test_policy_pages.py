@@ -1,9 +1,8 @@
-"""Decisions are stored, listed, summed up and counted; spending survives a restart."""
+"""The policy over HTTP and the socket: decisions of finals, their list, sums and explanation, metrics, tenants."""
 
-from collections.abc import Iterator
+import sqlite3
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import anyio
 import httpx
@@ -12,171 +11,25 @@ import pytest
 from app.client import open_session
 from app.data.decisions import open_decisions
 from app.domain.dialog.state import DialogState, TurnRules
-from app.domain.errors import SettingsError
 from app.domain.residency import Place, Residency
-from app.domain.routing.cost import Spent
 from app.domain.routing.decision import (
-    Attempt,
-    DecisionFilter,
     DecisionRecord,
-    Expense,
-    ExpenseKind,
-    Outcome,
-    RejectedRoute,
 )
-from app.domain.routing.fleet import initial_state
-from app.domain.routing.request import RouteRequest
 from app.domain.routing.rules import RoutingRules
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
 from app.runtime.metrics import ServiceMetrics
-from app.runtime.routing.ledger import SpendLedger
 from app.runtime.routing.route_metrics import RoutingMetrics
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import RoutingPolicy
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
-from tests.postgres import cut_off, new_database, running_postgres
 from tests.routes import AWS, LOCAL
 from tests.serving import scripted_service, served
 
+pytest_plugins = ["tests.integration.database_fixtures"]
 pytestmark = pytest.mark.anyio
-
-RECORD = DecisionRecord(
-    id="1",
-    at="2026-01-02T10:00:00.000+00:00",
-    session="s",
-    tenant="t",
-    utterance=1,
-    rules="fastest",
-    request=RouteRequest(3.0, "en"),
-    fleet=(initial_state(LOCAL).candidate(0, "en"),),
-    ranked=("aws", "local"),
-    rejected=(RejectedRoute("jetson", "its circuit breaker is open"),),
-    panic=False,
-    chosen="aws",
-    place=Place.CLOUD,
-    why="fastest",
-    hedged=True,
-    latency_ms=210.0,
-    usd=0.006,
-    attempts=(Attempt("aws", Outcome.DELIVERED, 210.0, 0.006), Attempt("local", Outcome.STOPPED, 90.0, 0.0)),
-    agreement=0.8,
-)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request, tmp_path) -> str:
-    """Of an empty database of either kind."""
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/parley.db"
-    return new_database(request.getfixturevalue("postgres"))
-
-
-async def test_what_was_recorded_is_found_again(url):
-    """Whole, the newest first, by every filter."""
-    later = replace(RECORD, id="2", at="2026-01-03T10:00:00.000+00:00", session="u", chosen=None, place=None, usd=0.0)
-    async with open_decisions(url) as decisions:
-        decisions.record(RECORD)
-        decisions.record(later)
-
-        async def ids(**wanted) -> list[str]:
-            return [record.id for record in await decisions.find(DecisionFilter(**wanted))]
-
-        assert await decisions.find(DecisionFilter(route="aws")) == [RECORD]
-        assert await ids() == ["2", "1"]
-        assert await ids(session="s") == ["1"]
-        assert await ids(tenant="t", limit=1) == ["2"]
-        assert await ids(place="cloud") == ["1"]
-        assert await ids(since=datetime(2026, 1, 3, tzinfo=UTC)) == ["2"]
-        assert await ids(until=datetime(2026, 1, 3, tzinfo=UTC)) == ["1"]
-        lines = {line.name: line for line in await decisions.summary(DecisionFilter())}
-
-    assert sorted(lines) == ["aws", "draft", "local"]
-    assert (lines["aws"].share, lines["aws"].p95_ms, lines["aws"].usd) == (0.5, 210.0, 0.012)
-    assert lines["local"].stopped == 2
-
-
-async def test_spending_survives_a_restart(url):
-    """What a tenant spent today is known to the next process, and what probes and silence cost."""
-    probe = Expense("1", RECORD.at, "aws", ExpenseKind.PROBE, 0.25)
-    async with open_decisions(url) as decisions:
-        decisions.record(RECORD)
-        decisions.record(replace(RECORD, id="2", tenant="u", usd=0.5))
-        decisions.record(probe)
-        decisions.record(replace(probe, id="2", kind=ExpenseKind.SILENCE, usd=0.5, session="s", tenant="u"))
-
-    async with open_decisions(url) as decisions:
-        ledger = SpendLedger(lambda: "2026-01-02")
-        ledger.resume(await decisions.spent_on("2026-01-02"))
-        assert await decisions.spent_on("2026-01-02") == {"t": 0.006, "u": 1.0, "": 0.25}
-        assert await decisions.spent_on("2026-01-03") == {}
-    assert ledger.spent("", "u") == Spent(0.0, 1.0, pytest.approx(1.256))
-
-
-@pytest.mark.parametrize("attempt", range(10))
-async def test_two_processes_may_begin_with_one_empty_database(url, attempt):
-    """Whoever is second, with any of the tables, finds it made; both are written to."""
-
-    async def process(number: int) -> None:
-        async with open_decisions(url) as decisions:
-            decisions.record(replace(RECORD, id=str(number)))
-
-    with anyio.fail_after(30):
-        async with anyio.create_task_group() as processes:
-            for number in range(2):
-                processes.start_soon(process, number)
-        async with open_decisions(url) as decisions:
-            found = await decisions.find(DecisionFilter())
-
-    assert sorted(record.id for record in found) == ["0", "1"]
-
-
-def test_whoever_gives_up_while_a_database_is_opened_is_let_go(tmp_path):
-    """At every moment of it: nothing is left behind that keeps the process from ending."""
-
-    async def give_up(after_s: float) -> None:
-        with anyio.move_on_after(after_s):
-            async with open_decisions(f"sqlite+aiosqlite:///{tmp_path}/{after_s}.db"):
-                await anyio.sleep_forever()
-
-    for step in range(60):
-        anyio.run(give_up, step / 2000)
-
-
-async def test_a_database_that_went_away_and_came_back_gets_what_waited(postgres):
-    """Connections that were cut are replaced, and no record is lost."""
-    url = new_database(postgres)
-    async with open_decisions(url) as decisions:
-        decisions.record(RECORD)
-        await decisions.flush()
-        cut_off(url)
-        decisions.record(replace(RECORD, id="2"))
-        found = await decisions.find(DecisionFilter())
-
-    assert len(found) == 2
-
-
-async def test_a_postgres_without_that_database_is_named(postgres):
-    """By its setting, as a wrong password would be."""
-    with pytest.raises(SettingsError, match="PARLEY_DATABASE_URL"):
-        async with open_decisions(f"{postgres}/nowhere"):
-            pass
-
-
-@pytest.mark.parametrize("wrong", ["nonsense", "sqlite+aiosqlite:////no/such/folder/x.db", "postgresql+nodriver://x/y"])
-async def test_a_database_that_cannot_be_opened_is_named(wrong):
-    """By its setting."""
-    with pytest.raises(SettingsError, match="PARLEY_DATABASE_URL"):
-        async with open_decisions(wrong):
-            pass
 
 
 @asynccontextmanager
@@ -327,3 +180,44 @@ async def test_a_service_without_a_policy_says_so():
             answer = await client.get("/policy/decisions")
 
     assert answer.status_code == 404
+
+
+async def test_decisions_are_filtered_by_times_with_any_offset(url):
+    """Z, an offset, none (UTC) or a date alone; what is no time is refused with a sentence."""
+    async with policed(url, RoutingRules(prefer=(Place.CLOUD,))) as (client, socket, _):
+        before = datetime.now(timezone(timedelta(hours=9, minutes=30)))
+        final = await say(socket)
+        after = datetime.now(UTC) + timedelta(seconds=1)
+
+        async def listed(**times: str) -> list[str]:
+            answer = await client.get("/policy/decisions", params=times)
+            assert answer.status_code == 200, answer.text
+            return [record["session"] for record in answer.json()]
+
+        for since in (before.isoformat(), before.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "2026-01-01"):
+            assert await listed(since=since) == [final["session"]]
+        assert await listed(until=before.isoformat()) == []
+        assert await listed(since=after.replace(tzinfo=None).isoformat()) == []
+        assert await listed(until=after.isoformat()) == [final["session"]]
+        plus = (await client.get(f"/policy/decisions?since={before.isoformat()}")).json()  # its + is read as a space
+        wrong = [await client.get(f"/policy/{page}", params={"since": "soon"}) for page in ("decisions", "summary")]
+
+    assert [record["session"] for record in plus] == [final["session"]]
+    assert [answer.status_code for answer in wrong] == [400, 400]
+    assert "'soon' is not a time" in wrong[0].text
+
+
+@pytest.mark.parametrize("page", ["decisions", "summary"])
+async def test_a_locked_database_is_a_503(tmp_path, page):
+    """Within seconds, with a code and a sentence."""
+    path = tmp_path / "parley.db"
+    async with policed(f"sqlite+aiosqlite:///{path}", RoutingRules()) as (client, _, _):
+        lock = sqlite3.connect(path, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        with anyio.fail_after(4):
+            answer = await client.get(f"/policy/{page}")
+        lock.close()
+
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "provider_busy"
+    assert answer.json()["message"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.errors import ProviderDown, ProviderRefused
+from app.domain.errors import ProviderDown, ProviderRefused, RequestRefused
 from app.domain.residency import Place, Residency
 from app.domain.routing import hedging as r
 from app.domain.routing.rank import RouteChoice
@@ -258,7 +258,21 @@ def test_a_session_that_becomes_private_takes_its_voice_back():
 
 
 EVENTS = st.sampled_from(
-    ["answer", "empty", "fail", "refuse", "hedge", "dry", "patience", "again", "restrict", "confirm"]
+    [
+        "answer",
+        "empty",
+        "fail",
+        "refuse",
+        "unsupported",
+        "hedge",
+        "dry",
+        "timeout",
+        "overdue",
+        "retry",
+        "recover",
+        "restrict",
+        "confirm",
+    ]
 )
 NAMES = st.sampled_from(["aws", "local", "jetson"])
 
@@ -287,10 +301,16 @@ def test_whatever_happens_there_is_one_end_and_nobody_is_left_running(order, sto
                 race.happen(r.AttemptFailed(name, ProviderRefused(name, "no")))
             case "hedge" | "dry":
                 race.happen(r.HedgeDue(name, token=kind == "hedge"))
-            case "patience":
+            case "unsupported":
+                race.happen(r.AttemptFailed(name, RequestRefused(name, "language")))
+            case "timeout":
                 race.happen(r.TimeoutDue(name))
-            case "again":
-                race.happen(r.RetryDue(tuple(order)))
+            case "overdue":
+                race.happen(r.TimeoutDue(name, (), tuple(order)))
+            case "retry":
+                race.happen(r.RetryDue(tuple(order[:1]), tuple(order)))
+            case "recover":
+                race.happen(r.RouteRecovered(name, tuple(order)))
             case "restrict":
                 private_from = len(race.orders) if private_from is None else private_from
                 race.happen(r.ResidencyRestricted())

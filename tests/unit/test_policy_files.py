@@ -8,7 +8,7 @@ from app.domain.errors import SettingsError
 from app.domain.residency import Place
 from app.domain.routing.cost import Price
 from app.domain.routing.rules import Objective
-from app.policy.reloading_file import open_reloading_file
+from app.policy.reloading_file import ReloadingFile, open_reloading_file
 from app.policy.routes_file import OpenAIRoute, read_routes, route_spec
 from app.policy.rules_file import parse_rules, read_rules, rules_path, shipped
 from app.policy.scenario import Scenario, read_scenario
@@ -158,3 +158,51 @@ def test_read_toml_names_the_line_and_the_key(tmp_path):
 
     with pytest.raises(SettingsError, match=r"some\.toml, line 2: per_second: "):
         read_toml(path, Scenario)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [PermissionError, NotADirectoryError, IsADirectoryError, OSError(5, "I/O error")])
+async def test_a_file_that_cannot_be_read_any_more_changes_nothing(tmp_path, error):
+    """The value stays and the error is reported; it is read again as soon as it can be, though nothing else changed."""
+    path, faults = tmp_path / "mine.toml", [error]
+    path.write_text('objective = "latency"')
+
+    def read(path):
+        if faults:
+            raise faults[0]
+        return read_rules(path)
+
+    rules = ReloadingFile(path, read, read_rules(path))
+
+    await rules.reload_if_changed()
+    refused = rules.error
+    faults.clear()
+    await rules.reload_if_changed()
+
+    assert "mine.toml cannot be read" in refused
+    assert rules.value.objective is Objective.LATENCY
+    assert rules.error == ""
+
+
+@pytest.mark.anyio
+async def test_a_file_whose_folder_is_gone_or_a_file_changes_nothing(tmp_path):
+    """Not even its time can be asked for: ENOTDIR. A directory in its place is refused, too."""
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    path = folder / "mine.toml"
+    path.write_text('objective = "cost"')
+    rules = await open_reloading_file(path, read_rules)
+
+    path.unlink()
+    path.mkdir()
+    await rules.reload_if_changed()
+    as_directory = rules.error
+    path.rmdir()
+    folder.rmdir()
+    folder.write_text("a file")
+    await rules.reload_if_changed()
+    under_a_file = rules.error
+
+    assert "cannot be read" in as_directory
+    assert "cannot be read" in under_a_file
+    assert rules.value.objective is Objective.COST
