@@ -6,10 +6,9 @@ Tests, benchmarks and the command `parley talk` all use it.
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from socket import gaierror
 from ssl import SSLError
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
 import anyio
 import msgspec
@@ -17,10 +16,18 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from app.domain.errors import ProviderDown, ProviderRefused, SettingsError
+from app.domain.errors import ParleyError, ProviderDown, ProviderRefused, SettingsError
+from app.proxies import proxy_of
 from app.web.parley.packets import pack
 
 PACKET_MS = 40
+
+_STATUS_HINTS = {
+    401: "it asks for a key",
+    403: "it refuses this key or this origin",
+    404: "there is no socket at this path; Parley's is /ws/transcribe",
+    **dict.fromkeys((502, 503, 504), "a gateway answered, and no server behind it"),
+}
 
 Message = dict[str, Any]
 
@@ -137,24 +144,29 @@ async def _connect(url: str, key: str | None) -> ClientConnection:
     if key is not None and not (key.isascii() and key.isprintable()):
         raise SettingsError("the key has characters that no HTTP header may have; a key is plain ASCII on one line")
     headers = {"Authorization": f"Bearer {key}"} if key else None
-    proxy: Literal[True] | None = None if _is_loopback(url) else True
+    proxy = proxy_of(url)
     try:
         return await connect(url, max_size=None, compression=None, additional_headers=headers, proxy=proxy)
-    except SSLError as error:  # before ValueError, because a certificate's error is one too
-        raise ProviderDown(url, f"no trusted TLS connection: {error.reason or error}") from error
-    except (websockets.InvalidURI, ValueError) as error:
-        raise SettingsError(f"{url} is no WebSocket address, such as ws://localhost:8000/ws/transcribe") from error
-    except (websockets.InvalidProxy, websockets.ProxyError, ImportError) as error:
-        raise SettingsError(f"the proxy that the environment names does not work: {error}") from error
-    except websockets.InvalidStatus as error:
-        raise ProviderRefused(url, f"the server answered HTTP {error.response.status_code}") from error
-    except (OSError, websockets.WebSocketException) as error:
-        raise ProviderDown(url, "no server answers there; is it running? (make serve)") from error
+    except (OSError, ValueError, websockets.WebSocketException) as error:
+        raise _connection_error(url, error) from error
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _connection_error(url: str, error: Exception) -> ParleyError:
+    """Why no session could be opened, and what to do."""
+    match error:
+        case SSLError():  # before ValueError and OSError, because a certificate's error is both
+            return ProviderDown(url, f"no trusted TLS connection: {error.reason or error}")
+        case websockets.InvalidURI() | ValueError():
+            return SettingsError(f"{url} is no WebSocket address, such as ws://localhost:8000/ws/transcribe")
+        case websockets.InvalidProxy() | websockets.ProxyError():
+            return SettingsError(f"the proxy that the environment names does not work: {error}")
+        case websockets.InvalidStatus():
+            status = error.response.status_code
+            hint = _STATUS_HINTS.get(status, "")
+            return ProviderRefused(url, f"the server answered HTTP {status}{f': {hint}' if hint else ''}")
+        case gaierror():
+            return ProviderDown(url, "there is no host of this name")
+        case websockets.InvalidHandshake():
+            return ProviderRefused(url, "what answers there is no WebSocket server")
+        case _:
+            return ProviderDown(url, "no server answers there; is it running? Start it with `parley serve`")

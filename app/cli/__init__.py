@@ -1,4 +1,4 @@
-"""The `parley` command."""
+"""The `parley` command: one file for each subcommand; `main` is the entry point."""
 
 import sys
 
@@ -9,7 +9,7 @@ from app.cli.doctor import doctor
 from app.cli.models import models
 from app.cli.policy import policy
 from app.cli.retranscribe import retranscribe
-from app.cli.serve import serve
+from app.cli.serve import serve, set_up_log
 from app.cli.talk import talk
 from app.cli.tenants import tenants
 from app.cli.transcribe import transcribe
@@ -32,7 +32,8 @@ for command in (serve, talk, transcribe, retranscribe, worker, policy, tenants, 
 
 
 def main() -> None:
-    """Run the command; a ParleyError is printed as one sentence, with status 1."""
+    """Run the command: results on standard output, logs and errors, as one sentence, on standard error."""
+    set_up_log("warning")
     limit_malloc_arenas()
     try:
         parley()

@@ -1,4 +1,4 @@
-"""`parley talk`: say a recorded file to a running server."""
+"""`parley talk`: stream an audio file to a running server."""
 
 import base64
 import sys
@@ -13,15 +13,17 @@ from app.client import ReceivedMessage, StreamingClient, open_session
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from app.media.decode import decode
 
-QUIET_SECONDS = 2.0
-"""Silence sent behind the speech, as an open microphone would."""
+TRAILING_SILENCE_S = 2.0
+"""Sent after the speech, as an open microphone would."""
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--url", default="ws://localhost:8000/ws/transcribe", show_default=True, help="The server's socket.")
-@click.option("--pace", type=float, default=1.0, show_default=True, help="Times the speed of speech; 0: at once.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where the reply's mp3 is written.")
+@click.option(
+    "--url", default="ws://localhost:8000/ws/transcribe", show_default=True, help="Address of the server's WebSocket."
+)
+@click.option("--pace", type=float, default=1.0, show_default=True, help="Multiple of real time; 0 sends at once.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File for the reply's MP3.")
 @click.option("--no-reply", is_flag=True, help="Transcribe only.")
 @click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="Key, where the server asks for one.")
 @click.option(
@@ -36,7 +38,7 @@ QUIET_SECONDS = 2.0
 def talk(
     file: Path, url: str, pace: float, output: Path | None, no_reply: bool, key: str | None, timeout_s: float
 ) -> None:
-    """Stream FILE at the speed of speech, and print drafts, finals, the reply and timings."""
+    """Stream FILE in real time, and print drafts, finals, the reply and timings."""
     output = output or Path(f"{file.stem}-reply.mp3")
     if not anyio.run(_talk, file, url, pace, output, not no_reply, key, timeout_s):
         sys.exit(1)
@@ -45,7 +47,7 @@ def talk(
 async def _talk(
     file: Path, url: str, pace: float, output: Path, reply: bool, key: str | None, timeout_s: float
 ) -> bool:
-    """Whether the server took the session."""
+    """Whether the server accepted the session and kept it to the end."""
     pcm = b"".join(decode(file))
     console = Console(highlight=False)
     async with open_session(url, on_message=lambda r: _print(console, r), key=key) as session:
@@ -54,7 +56,7 @@ async def _talk(
         if not reply:
             await session.send_message(type="configure", reply=False)
         await session.send_audio(pcm, pace=pace)
-        await session.send_audio(bytes(int(QUIET_SECONDS * SAMPLE_RATE) * BYTES_PER_SAMPLE), pace=pace)
+        await session.send_audio(bytes(int(TRAILING_SILENCE_S * SAMPLE_RATE) * BYTES_PER_SAMPLE), pace=pace)
         await session.send_message(type="end")
         if reply:
             done = await session.wait_until(_answered, timeout_s=timeout_s)

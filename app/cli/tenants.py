@@ -1,4 +1,4 @@
-"""`parley tenants`: keys for those who may come in."""
+"""`parley tenants`: API keys of tenants."""
 
 import secrets
 
@@ -9,18 +9,18 @@ from app.domain.tenant import fingerprint
 
 @click.group()
 def tenants() -> None:
-    """Keys for those who may come in (setting PARLEY_TENANTS)."""
+    """API keys of tenants (setting PARLEY_TENANTS)."""
 
 
 @tenants.command()
 @click.argument("name", default="default")
 def key(name: str) -> None:
-    """Make a new key for the tenant NAME. It is shown once; the file gets its fingerprint alone."""
+    """Create a key for the tenant NAME. It is shown once; the file holds its fingerprint only."""
     fresh = new_key()
-    click.echo(f"{fresh}\n\nThat is the key. Into the file that PARLEY_TENANTS names:\n")
+    click.echo(f"{fresh}\n\nThis is the key. Add to the file that PARLEY_TENANTS names:\n")
     click.echo(f'[{name}]\nkeys = ["{fingerprint(fresh)}"]')
 
 
 def new_key() -> str:
-    """256 random bits behind a word that scanners for lost secrets can look for."""
+    """256 random bits after a prefix that secret scanners can search for."""
     return f"parley_{secrets.token_urlsafe(32)}"

@@ -171,7 +171,7 @@ def test_talk_without_a_server_exits_with_a_sentence():
     done = parley("talk", HANDS.path, "--url", "ws://127.0.0.1:9/ws/transcribe")
 
     assert done.returncode == 1
-    assert "make serve" in done.stderr
+    assert "`parley serve`" in done.stderr
 
 
 @pytest.mark.models

@@ -3,6 +3,8 @@
 import ssl
 from http import HTTPStatus
 
+import anyio
+import anyio.abc
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -37,11 +39,21 @@ async def test_a_loopback_server_is_not_asked_through_a_proxy(monkeypatch):
     assert client.closed == (1000, "")
 
 
-async def test_a_refused_handshake_names_its_status():
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (HTTPStatus.UNAUTHORIZED, "HTTP 401: it asks for a key"),
+        (HTTPStatus.FORBIDDEN, "HTTP 403: it refuses this key or this origin"),
+        (HTTPStatus.NOT_FOUND, "HTTP 404: there is no socket at this path"),
+        (HTTPStatus.BAD_GATEWAY, "HTTP 502: a gateway answered, and no server behind it"),
+        (HTTPStatus.IM_A_TEAPOT, "HTTP 418"),
+    ],
+)
+async def test_a_refused_handshake_names_its_status_and_the_cause(status, sentence):
     """A wrong path or a gateway without a server behind it is told from an address where nobody listens."""
 
     def refuse(connection: ServerConnection, _request: object) -> object:
-        return connection.respond(HTTPStatus.BAD_GATEWAY, "no server\n")
+        return connection.respond(status, "no\n")
 
     async with serve(close_at_once, "127.0.0.1", 0, process_request=refuse) as server:
         port = server.sockets[0].getsockname()[1]
@@ -49,7 +61,34 @@ async def test_a_refused_handshake_names_its_status():
         error = await connection_error(f"ws://127.0.0.1:{port}/ws/transcribe")
 
     assert isinstance(error, ProviderRefused)
-    assert "HTTP 502" in str(error)
+    assert sentence in str(error)
+
+
+async def test_a_server_that_speaks_another_protocol_is_named():
+    """The port of a database, say."""
+
+    async def greet(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.send(b"220 mail.example ESMTP\r\n")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, greet)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+
+        error = await connection_error(f"ws://127.0.0.1:{port}/ws/transcribe")
+
+        tasks.cancel_scope.cancel()
+
+    assert isinstance(error, ProviderRefused)
+    assert "no WebSocket server" in str(error)
+
+
+async def test_a_host_that_does_not_exist_is_named():
+    """Misspelt, say."""
+    error = await connection_error("ws://parley.invalid/ws/transcribe")
+
+    assert isinstance(error, ProviderDown)
+    assert "no host of this name" in str(error)
 
 
 async def test_a_certificate_that_nobody_trusts_is_named(tmp_path):

@@ -1,5 +1,8 @@
 """`parley models` as a person uses it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,3 +142,20 @@ def test_models_command_reports_errors_in_one_sentence(terminal: Terminal, tmp_p
     assert "answered 404" in nothing_there.output
     assert "line 1, column 8" in broken.output
     assert {result.exit_code for result in (wrong_name, nothing_there, broken)} == {1}
+
+
+def test_retries_are_logged_on_standard_error(terminal: Terminal) -> None:
+    """A script that reads the output gets results alone."""
+    terminal.hub.cuts = [len(CONFIG), 100_000]
+    variables = {"PARLEY_MODELS_DIR": str(terminal.models_dir), "HF_ENDPOINT": terminal.hub.address}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "models", "--catalogue", str(terminal.catalogue), "pull"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "echo: fetched and verified\n"
+    assert "stamina.retry_scheduled" in done.stderr
