@@ -1,7 +1,7 @@
-/** Where the server is. Pure. */
+/** The address of the server's WebSocket. Pure. */
 
 /**
- * The socket's address: what the page's address asks for (`?ws=`), else what the page was
+ * The WebSocket's address: what the page's address names (`?ws=`), else what the page was
  * built with (`<meta name="parley-ws">`), else the server the page came from.
  * @param {string} page the page's own address
  * @param {string} [built] the meta tag's content
@@ -16,5 +16,5 @@ export function socketAddress(page, built = "") {
   return address;
 }
 
-/** True where the voice goes to another server than the one the page came from. */
-export const isElsewhere = (address, page) => address.host !== new URL(page).host;
+/** True where the audio goes to another server than the one the page came from. */
+export const isOtherServer = (address, page) => address.host !== new URL(page).host;

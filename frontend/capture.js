@@ -1,4 +1,4 @@
-/** The microphone, from asking for it to letting it go. Main thread. */
+/** Captures the microphone's samples through an AudioWorklet, from permission to release. Main thread. */
 
 const CONSTRAINTS = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 
@@ -14,7 +14,7 @@ export class Capture {
   }
 
   /**
-   * Ask for the microphone and listen, at the sample rate the device has.
+   * Ask for permission and capture, at the sample rate of the device.
    * @param {{onSamples: (samples: Float32Array) => void, onUnplugged: () => void}} listeners
    * @throws {DOMException} as getUserMedia does
    */

@@ -1,14 +1,14 @@
-/** Draws the transcript: redraws what changed, keeps what did not. */
+/** Draws the transcript, touching only the turns that changed. */
 
-import { badge, ending } from "./describe.js";
+import { endLabel, routeBadge } from "./labels.js";
 import { isInProgress } from "./transcript.js";
 
-/** Pixels from the bottom within which the reader is taken to follow along. */
-const FOLLOWING = 120;
+/** Within so many pixels of the bottom the view scrolls along with new text. */
+const FOLLOW_DISTANCE = 120;
 
 export class ConversationView {
   #document;
-  #drawn = new Map(); // turn key -> {item, turn, utterances: Map, sounding}
+  #drawn = new Map(); // turn key -> {item, turn, isPlaying, utterances: Map}
   #onReplay;
 
   /** @param {Document} document @param {(key: string) => void} onReplay */
@@ -19,41 +19,41 @@ export class ConversationView {
 
   /**
    * @param {import("./transcript.js").Transcript} transcript
-   * @param {?string} sounding key of the turn whose reply is heard now
+   * @param {?string} playingKey key of the turn whose reply is playing
    */
-  draw({ turns }, sounding) {
+  draw({ turns }, playingKey) {
     const scroll = this.#get("scroll");
-    const isFollowing = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < FOLLOWING;
+    const isFollowing = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < FOLLOW_DISTANCE;
     const kept = new Set(turns.map(({ key }) => key));
     for (const [key, { item }] of this.#drawn) {
       if (kept.has(key)) continue;
       item.remove();
       this.#drawn.delete(key);
     }
-    for (const turn of turns) this.#drawTurn(turn, turn.key === sounding);
+    for (const turn of turns) this.#drawTurn(turn, turn.key === playingKey);
     this.#get("welcome").hidden = turns.length > 0;
     if (isFollowing) scroll.scrollTop = scroll.scrollHeight;
   }
 
-  #drawTurn(turn, isSounding) {
+  #drawTurn(turn, isPlaying) {
     const drawn = this.#drawn.get(turn.key) ?? this.#addTurn(turn.key);
-    if (drawn.turn === turn && drawn.isSounding === isSounding) return;
-    this.#drawSaid(drawn, turn.utterances);
-    this.#drawReply(drawn.item.querySelector(".reply"), turn.reply, isSounding);
-    Object.assign(drawn, { turn, isSounding });
+    if (drawn.turn === turn && drawn.isPlaying === isPlaying) return;
+    this.#drawUtterances(drawn, turn.utterances);
+    this.#drawReply(drawn.item.querySelector(".reply"), turn.reply, isPlaying);
+    Object.assign(drawn, { turn, isPlaying });
   }
 
   #addTurn(key) {
-    const item = this.#copy("turn-template");
+    const item = this.#clone("turn-template");
     item.querySelector(".replay").onclick = () => this.#onReplay(key);
     this.#get("conversation").append(item);
-    const drawn = { item, turn: null, isSounding: false, utterances: new Map() };
+    const drawn = { item, turn: null, isPlaying: false, utterances: new Map() };
     this.#drawn.set(key, drawn);
     return drawn;
   }
 
-  #drawSaid({ item, utterances: spans }, utterances) {
-    const said = item.querySelector(".said");
+  #drawUtterances({ item, utterances: spans }, utterances) {
+    const list = item.querySelector(".utterances");
     const kept = new Set(utterances.map(({ utterance }) => utterance));
     for (const [number, { span }] of spans) {
       if (kept.has(number)) continue;
@@ -63,41 +63,41 @@ export class ConversationView {
     for (const utterance of utterances) {
       const before = spans.get(utterance.utterance);
       if (before?.utterance === utterance) continue;
-      const span = before?.span ?? said.appendChild(this.#copy("utterance-template"));
+      const span = before?.span ?? list.appendChild(this.#clone("utterance-template"));
       drawUtterance(span, utterance);
       spans.set(utterance.utterance, { span, utterance });
     }
   }
 
-  #drawReply(block, reply, isSounding) {
+  #drawReply(block, reply, isPlaying) {
     block.hidden = reply === null;
     if (reply === null) return;
     block.dataset.progress = reply.progress;
-    block.dataset.sounding = isSounding;
+    block.dataset.playing = isPlaying;
     block.querySelector(".reply-text").textContent = reply.text;
-    block.querySelector(".reply-end").textContent = ending(reply.progress);
+    block.querySelector(".reply-end").textContent = endLabel(reply.progress);
     const replay = block.querySelector(".replay");
-    replay.hidden = reply.audio === "" || isInProgress(reply);
-    replay.querySelector("span").textContent = isSounding ? "Stop" : "Play";
+    replay.hidden = !reply.hasRecording || isInProgress(reply);
+    replay.querySelector("span").textContent = isPlaying ? "Stop" : "Play";
   }
 
   #get(id) {
     return this.#document.getElementById(id);
   }
 
-  #copy(templateId) {
+  #clone(templateId) {
     return this.#get(templateId).content.firstElementChild.cloneNode(true);
   }
 }
 
 function drawUtterance(span, utterance) {
-  const isAhead = utterance.certainty !== "final" && utterance.text.startsWith(utterance.stable);
-  const stable = utterance.certainty === "final" ? utterance.text : isAhead ? utterance.stable : "";
+  const extendsStable = utterance.certainty !== "final" && utterance.text.startsWith(utterance.stable);
+  const stable = utterance.certainty === "final" ? utterance.text : extendsStable ? utterance.stable : "";
   span.dataset.certainty = utterance.certainty;
   span.title = utterance.certainty === "lost" ? "The connection broke before this was finished" : "";
   span.querySelector(".stable").textContent = stable;
   span.querySelector(".unstable").textContent = utterance.text.slice(stable.length);
-  const route = badge(utterance);
+  const route = routeBadge(utterance);
   span.querySelector(".badge").hidden = route === null;
   if (route === null) return;
   span.querySelector(".badge").dataset.place = route.place;

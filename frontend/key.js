@@ -1,12 +1,12 @@
-/** The key of a server that asks for one: remembered until the tab is closed, and shown to that server alone. */
+/** The API key of a server that requires one: kept until the tab is closed, and sent to that server alone. */
 
 const NAME = "parley-key";
 
-/** What a subprotocol may be made of, hence a key. */
+/** The characters of a subprotocol, hence of a key. */
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 
 /**
- * The name has the server's in it: `?ws=` in a link must not carry the key to another one.
+ * Stored under the server's host: `?ws=` in a link must not send the key to another server.
  * @param {Storage} storage @param {string} host @returns {string} empty where none is known
  */
 export function loadKey(storage, host) {
@@ -22,12 +22,12 @@ export function saveKey(storage, host, key) {
   try {
     storage.setItem(`${NAME} ${host}`, key);
   } catch {
-    // a browser that forbids storage still talks; it only forgets
+    // in a browser that forbids storage the key is asked for again
   }
 }
 
-/** Whether this could be a key at all. @param {string} key */
-export const isPossible = (key) => TOKEN.test(key);
+/** Whether a key may have these characters. @param {string} key */
+export const isValidKey = (key) => TOKEN.test(key);
 
-/** What the WebSocket offers: the one place where a browser can put a key. @param {string} key */
+/** Subprotocols for the WebSocket: the one place where a browser can put a key. @param {string} key */
 export const subprotocols = (key) => (key ? ["parley", `parley-key.${key}`] : []);

@@ -1,75 +1,81 @@
-/** The page: wires microphone, connection, loudspeaker and view together. */
+/** The page: wires microphone, session, playback and views together. */
 
-import { isElsewhere, socketAddress } from "./address.js";
+import { isOtherServer, socketAddress } from "./address.js";
 import { ConversationView } from "./conversation-view.js";
-import { closeProblem, isSlow, keyProblem, notHeard } from "./explain.js";
-import { isPossible, loadKey, saveKey, subprotocols } from "./key.js";
-import { listenToKeys } from "./keyboard.js";
-import { decode, encode, loudness } from "./pcm.js";
+import { isValidKey, loadKey, saveKey, subprotocols } from "./key.js";
+import { bindShortcuts } from "./keyboard.js";
+import { Microphone } from "./microphone.js";
+import { decode, encode, level } from "./pcm.js";
 import { Playback } from "./playback.js";
+import { closeProblem, droppedSpeechNotice, isSlow, keyProblem } from "./problems.js";
 import { cancel, end, pack } from "./protocol.js";
+import { ReplyRecordings } from "./recordings.js";
 import { Session } from "./session.js";
 import { load, save } from "./settings.js";
-import { Talk } from "./talk.js";
-import { showDetails } from "./tooltip.js";
-import { EMPTY, disconnect, isInProgress, receive } from "./transcript.js";
+import { bindTooltips } from "./tooltip.js";
+import { EMPTY, disconnect, dropRecording, isInProgress, receive } from "./transcript.js";
 import { View } from "./view.js";
 
-const REPLY_SAMPLE_RATE = 16_000; // what the server usually speaks at; packets say so themselves
+const REPLY_SAMPLE_RATE = 16_000; // the server's usual rate; each packet names its own
 
 const address = socketAddress(location.href, document.querySelector("meta[name=parley-ws]")?.content);
 const view = new View(document);
 const conversation = new ConversationView(document, toggleReplay);
-const playback = new Playback(onSound);
+const playback = new Playback(onPlaying);
+const recordings = new ReplyRecordings();
 const session = new Session(
   address,
-  { onState, onMessage, onAudio, onLoss },
+  { onState, onMessage, onAudio, onDropped },
   { openSocket: (url) => new WebSocket(url, subprotocols(key)) },
 );
-const talk = new Talk({ onState: onTalk, onPiece, onProblem: (sentence) => report("microphone", sentence) });
+const microphone = new Microphone({
+  onState: onMicrophoneState,
+  onFrame,
+  onProblem: (sentence) => report("microphone", sentence),
+});
 
 let settings = load(localStorage);
 let key = loadKey(sessionStorage, address.host);
-let keyAsked = null; // in a sentence, while the server waits for a key
+let keyLabel = null; // the label of the key field, while the server requires a key
 let transcript = EMPTY;
 let isNetworkSlow = false;
-let soundKey = null; // the turn whose reply is, or is about to be, heard
-let isSounding = false;
-const silenced = new Set(); // turns whose sound is not wanted any more
-const problems = { microphone: null, server: null, connection: null, loss: null };
+let playingKey = null; // the turn whose reply is playing, or is about to
+let isPlaying = false;
+const silenced = new Set(); // turns whose further audio is dropped
+const problems = { microphone: null, server: null, connection: null, dropped: null };
 
-// What is said
+// The user's speech
 
-function toggleTalking() {
-  if (talk.state !== "off") return talk.stop();
+function toggleMicrophone() {
+  if (microphone.state !== "off") return microphone.stop();
   for (const kind of Object.keys(problems)) problems[kind] = null;
   playback.open(REPLY_SAMPLE_RATE);
   session.configure(settings);
-  talk.start();
+  microphone.start();
 }
 
-function finishTurn() {
-  talk.flush();
+function endTurn() {
+  microphone.flush();
   session.send(end());
 }
 
-function onTalk(state, before) {
-  if (state === "asking") session.open(); // both take a moment
+function onMicrophoneState(state, before) {
+  if (state === "asking") session.open(); // at the same time, because both take a moment
   if (state === "off") {
-    // Without sound no time passes for the server, so leaving the microphone ends the turn.
+    // The server measures time in audio, so switching the microphone off ends the turn.
     if (before === "on") session.send(end());
-    if (before === "on") session.rest();
+    if (before === "on") session.stopReconnecting();
     else session.stop();
     isNetworkSlow = false;
-    view.hush();
+    view.resetMeter();
   }
   draw();
 }
 
-function onPiece(samples, sampleRate) {
+function onFrame(samples, sampleRate) {
   session.send(pack({ sampleRate }, encode(samples)), (samples.length / sampleRate) * 1000);
-  view.hear(loudness(samples));
-  const isSlowNow = isSlow(session.waitingBytes, sampleRate * 2, isNetworkSlow);
+  view.updateMeter(level(samples));
+  const isSlowNow = isSlow(session.bufferedBytes, sampleRate * 2, isNetworkSlow);
   if (isSlowNow === isNetworkSlow) return;
   isNetworkSlow = isSlowNow;
   draw();
@@ -78,10 +84,10 @@ function onPiece(samples, sampleRate) {
 // The connection
 
 function onState(state, closeCode) {
-  if (state === "ready") problems.connection = keyAsked = null;
+  if (state === "ready") problems.connection = keyLabel = null;
   if (state === "waiting" || state === "refused") problems.connection = closeProblem(closeCode);
   if (["waiting", "refused", "closed"].includes(state)) transcript = disconnect(transcript);
-  if (state === "refused") talk.stop();
+  if (state === "refused") microphone.stop();
   draw();
 }
 
@@ -89,31 +95,34 @@ function onMessage(message) {
   transcript = receive(transcript, message);
   if (message.type === "session") silenced.clear();
   if (message.type === "fullSentence") view.announce(message.text);
-  if (message.type === "server_response") view.announce(message.message);
+  if (message.type === "server_response") {
+    view.announce(message.message);
+    keepRecording(keyOf(message.turn), message.audio);
+  }
   if (message.type === "replyStart") silenced.delete(keyOf(message.turn));
   if (["replyCancelled", "replyInterrupted"].includes(message.type)) silence(keyOf(message.turn));
-  if (message.type === "error" && message.code === "unauthorized") keyAsked = keyProblem(key);
+  if (message.type === "error" && message.code === "unauthorized") keyLabel = keyProblem(key);
   else if (message.type === "error") problems.server = message.message;
   draw();
 }
 
-/** Someone typed a key: try it, and talk. */
-function showKey(event) {
+/** Connect with the key that was typed, and switch the microphone on. */
+function submitKey(event) {
   event.preventDefault();
   const typed = view.get("key").value.trim();
-  if (isPossible(typed)) {
+  if (isValidKey(typed)) {
     key = typed;
     saveKey(sessionStorage, address.host, key);
-    keyAsked = null;
-    toggleTalking();
+    keyLabel = null;
+    toggleMicrophone();
   } else {
-    keyAsked = keyProblem(typed);
+    keyLabel = keyProblem(typed);
   }
   draw();
 }
 
-function onLoss() {
-  report("loss", notHeard());
+function onDropped() {
+  report("dropped", droppedSpeechNotice());
 }
 
 // The reply
@@ -121,39 +130,43 @@ function onLoss() {
 function onAudio({ turn, sampleRate }, pcm) {
   const key = keyOf(turn);
   if (silenced.has(key)) return;
-  soundKey = key;
+  playingKey = key;
   playback.play(decode(pcm), sampleRate);
 }
 
-function onSound(sounds) {
-  isSounding = sounds;
+function onPlaying(playing) {
+  isPlaying = playing;
   draw();
 }
 
 function silence(key) {
   silenced.add(key);
-  if (soundKey === key) playback.flush();
+  if (playingKey === key) playback.flush();
 }
 
 function stopReply() {
   session.sendNow(cancel());
   for (const turn of transcript.turns) if (isInProgress(turn.reply)) silence(turn.key);
-  if (soundKey !== null) silence(soundKey);
+  if (playingKey !== null) silence(playingKey);
+}
+
+function keepRecording(key, mp3) {
+  if (!transcript.turns.find((turn) => turn.key === key)?.reply?.hasRecording) return; // none, or cancelled before
+  for (const dropped of recordings.add(key, mp3)) transcript = dropRecording(transcript, dropped);
 }
 
 function toggleReplay(key) {
-  const wasHeard = isSounding && soundKey === key;
+  const wasPlaying = isPlaying && playingKey === key;
   playback.flush();
-  if (wasHeard) return;
-  soundKey = key;
-  const { audio } = transcript.turns.find((turn) => turn.key === key).reply;
-  playback.replay(Uint8Array.from(atob(audio), (character) => character.charCodeAt(0)));
+  if (wasPlaying) return;
+  playingKey = key;
+  playback.replay(recordings.get(key));
 }
 
-/** The transcript's name for a turn of the session that runs now. */
+/** The transcript's key for a turn of the current session. */
 const keyOf = (turn) => `${transcript.sessions}.${turn}`;
 
-// What is seen
+// The views
 
 let isDrawing = false;
 
@@ -165,13 +178,13 @@ function draw() {
     isDrawing = false;
     view.draw({
       connection: session.state,
-      elsewhere: isElsewhere(address, location.href) ? address.host : null,
-      microphone: talk.state,
-      canStopReply: isSounding || transcript.turns.some((turn) => isInProgress(turn.reply)),
-      keyAsked,
+      otherServer: isOtherServer(address, location.href) ? address.host : null,
+      microphone: microphone.state,
+      canStopReply: isPlaying || transcript.turns.some((turn) => isInProgress(turn.reply)),
+      keyLabel,
       notices: notices(),
     });
-    conversation.draw(transcript, isSounding ? soundKey : null);
+    conversation.draw(transcript, isPlaying ? playingKey : null);
   });
 }
 
@@ -181,42 +194,42 @@ function report(kind, sentence) {
 }
 
 function notices() {
-  const dismissible = ["microphone", "server", "loss"]
+  const dismissible = ["microphone", "server", "dropped"]
     .filter((kind) => problems[kind])
     .map((kind) => ({ text: problems[kind], action: "Dismiss", onAction: () => report(kind, null) }));
   const retry = session.state === "waiting" ? { action: "Try now", onAction: () => session.open() } : {};
   return [
     ...dismissible,
-    ...(problems.connection && !problems.server && !keyAsked ? [{ text: problems.connection, ...retry }] : []),
+    ...(problems.connection && !problems.server && !keyLabel ? [{ text: problems.connection, ...retry }] : []),
     ...(isNetworkSlow ? [{ text: "The network is slow. Everything you say is kept and sent, only later." }] : []),
   ];
 }
 
-function choose(name, chosen) {
-  settings = { ...settings, [name]: chosen };
+function changeSetting(name, value) {
+  settings = { ...settings, [name]: value };
   save(localStorage, settings);
   session.configure(settings);
-  if (name === "speak" && !chosen) playback.flush();
+  if (name === "speak" && !value) playback.flush();
 }
 
 const drawer = view.get("settings");
-view.get("talk").onclick = toggleTalking;
-view.get("ask-key").onsubmit = showKey;
-view.get("done").onclick = finishTurn;
+const talkButton = view.get("talk");
+talkButton.onclick = toggleMicrophone;
+view.get("key-form").onsubmit = submitKey;
+view.get("end-turn").onclick = endTurn;
 view.get("stop-reply").onclick = stopReply;
 view.get("open-settings").onclick = () => drawer.showModal();
 drawer.addEventListener("click", ({ target }) => {
-  if (target === drawer) drawer.close(); // a click beside it
+  if (target === drawer) drawer.close(); // a click on the backdrop
 });
 for (const name of ["reply", "speak"]) {
   view.get(name).checked = settings[name];
-  view.get(name).onchange = ({ target }) => choose(name, target.checked);
+  view.get(name).onchange = ({ target }) => changeSetting(name, target.checked);
 }
-const talkButton = view.get("talk");
-listenToKeys(document, { talkButton, isBusy: () => drawer.open, toggleTalking, finishTurn, stopReply });
-showDetails(view.get("scroll"), view.get("tooltip"));
+bindShortcuts(document, { talkButton, isBusy: () => drawer.open, toggleMicrophone, endTurn, stopReply });
+bindTooltips(view.get("scroll"), view.get("tooltip"));
 window.addEventListener("pagehide", () => {
-  talk.stop();
+  microphone.stop();
   playback.stop();
   session.stop();
 });

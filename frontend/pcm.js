@@ -1,9 +1,9 @@
-/** Samples: floats between -1 and 1 inside the browser, 16-bit integers on the wire. Pure. */
+/** Converts samples between floats from -1 to 1 and 16-bit PCM, and measures their level. Pure. */
 
 const BYTES_PER_SAMPLE = 2;
 
 /**
- * Floats as signed 16-bit little-endian PCM; what is too loud is clipped, never wrapped.
+ * Floats as signed 16-bit little-endian PCM; what exceeds the range is clipped, never wrapped.
  * @param {Float32Array} samples
  * @returns {Uint8Array}
  */
@@ -31,10 +31,10 @@ export function decode(pcm) {
 }
 
 /**
- * How loud this is to an ear: 0 for silence or anything below -60 dB, 1 for full scale.
+ * RMS level on a decibel scale: 0 for -60 dBFS and below, 1 for full scale.
  * @param {Float32Array} samples
  */
-export function loudness(samples) {
+export function level(samples) {
   if (samples.length === 0) return 0;
   const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
   const decibels = 10 * Math.log10(power + Number.EPSILON);

@@ -1,35 +1,35 @@
-/** The loudspeaker: plays a reply as it arrives, and falls silent when told. Main thread. */
+/** Plays replies: the stream as it arrives, or a recording; a flush silences both at once. Main thread. */
 
 export class Playback {
-  #onSound;
+  #onPlaying;
   #sampleRate = null;
   #opening = null;
   #flushes = 0;
   #recording = null;
-  #sounding = new Set(); // "stream", "recording"
+  #playing = new Set(); // of "stream", "recording"
 
-  /** @param {(isPlaying: boolean) => void} onSound told when sound begins and when it ends */
-  constructor(onSound) {
-    this.#onSound = onSound;
+  /** @param {(isPlaying: boolean) => void} onPlaying called when sound begins and when it ends */
+  constructor(onPlaying) {
+    this.#onPlaying = onPlaying;
   }
 
   /**
-   * Be ready for sound. The first time within a click or key press, because browsers
-   * let a page speak only after one.
-   * @param {number} sampleRate the browser, not this page, converts it to the loudspeaker's
+   * Open the output. The first time within a click or key press, because browsers
+   * let a page play sound only after one.
+   * @param {number} sampleRate the browser resamples to the output's rate
    */
   open(sampleRate) {
     if (this.#sampleRate !== sampleRate) {
       this.stop();
       this.#sampleRate = sampleRate;
-      this.#opening = open(sampleRate, (sounds) => this.#tell("stream", sounds));
+      this.#opening = open(sampleRate, (isPlaying) => this.#update("stream", isPlaying));
     }
     return this.#opening;
   }
 
   /**
-   * Play behind what is already queued.
-   * @param {Float32Array} samples handed over: the caller's array is empty afterwards
+   * Queue samples for playing.
+   * @param {Float32Array} samples transferred: the caller's array is empty afterwards
    * @param {number} sampleRate
    */
   async play(samples, sampleRate) {
@@ -40,20 +40,20 @@ export class Playback {
   }
 
   /**
-   * Play a recording instead of whatever sounds now.
-   * @param {Uint8Array} mp3
+   * Play a recording instead of what is playing now.
+   * @param {string} url
    */
-  async replay(mp3) {
+  async replay(url) {
     this.flush();
-    const recording = new Audio(URL.createObjectURL(new Blob([mp3], { type: "audio/mpeg" })));
+    const recording = new Audio(url);
     this.#recording = recording;
     recording.onended = () => this.#endRecording(recording);
-    recording.onplaying = () => this.#tell("recording", true);
+    recording.onplaying = () => this.#update("recording", true);
     // Playing fails where it is stopped before it began, and where the bytes are no sound.
     await recording.play().catch(() => this.#endRecording(recording));
   }
 
-  /** Be silent at once, and forget what waits. */
+  /** Stop at once, and drop what is queued. */
   flush() {
     this.#flushes += 1;
     this.#opening?.then(({ node }) => node.port.postMessage("flush"));
@@ -64,7 +64,7 @@ export class Playback {
   stop() {
     this.flush();
     this.#opening?.then(({ context }) => context.close());
-    this.#sounding.delete("stream"); // because a closed context tells nothing any more
+    this.#playing.delete("stream"); // because a closed context reports nothing any more
     this.#opening = null;
     this.#sampleRate = null;
   }
@@ -72,25 +72,24 @@ export class Playback {
   #endRecording(recording) {
     recording.onplaying = null;
     recording.pause();
-    URL.revokeObjectURL(recording.src);
     if (this.#recording !== recording) return;
     this.#recording = null;
-    this.#tell("recording", false);
+    this.#update("recording", false);
   }
 
-  /** Stream and recording may hand over to each other; what counts is whether anything sounds. */
-  #tell(source, sounds) {
-    if (sounds) this.#sounding.add(source);
-    else this.#sounding.delete(source);
-    this.#onSound(this.#sounding.size > 0);
+  /** Stream and recording may follow each other without a gap; what counts is whether either plays. */
+  #update(source, isPlaying) {
+    if (isPlaying) this.#playing.add(source);
+    else this.#playing.delete(source);
+    this.#onPlaying(this.#playing.size > 0);
   }
 }
 
-async function open(sampleRate, onSound) {
+async function open(sampleRate, onPlaying) {
   const context = new AudioContext({ sampleRate, latencyHint: "interactive" });
   await context.audioWorklet.addModule(new URL("worklets/playback-worklet.js", import.meta.url));
   const node = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
-  node.port.onmessage = ({ data }) => onSound(data);
+  node.port.onmessage = ({ data }) => onPlaying(data);
   node.connect(context.destination);
   return { context, node };
 }

@@ -1,17 +1,17 @@
 /**
- * The connection: opens, reconnects, and keeps what is said in between.
+ * The WebSocket session: connects, reconnects with backoff, and queues what is sent in between.
  *
- * States: `closed` nobody wants it, `connecting`, `ready` the server greeted us, `waiting`
- * before the next attempt, `refused` for good. What is sent before `ready` is held for up to
- * 30 seconds of speech; then the oldest is dropped and `onLoss` told, so nothing is lost silently.
+ * States: `closed` not wanted, `connecting`, `ready` after the server's `session` message, `waiting`
+ * for the next attempt, `refused` for good. What is sent before `ready` is queued, up to 30 seconds
+ * of speech; then the oldest is dropped and `onDropped` called, so nothing is lost silently.
  */
 
 import { CloseCode, configure, parse, unpack } from "./protocol.js";
-import { retryAfterMs } from "./explain.js";
+import { retryAfterMs } from "./problems.js";
 
 /** WebSocket.OPEN; beyond it the socket is closing or closed. */
 const OPEN = 1;
-const HOLD_MS = 30_000;
+const MAX_QUEUED_MS = 30_000;
 
 export class Session {
   #address;
@@ -21,15 +21,15 @@ export class Session {
   #settings = {};
   #socket = null;
   #state = "closed";
-  #wanted = false;
+  #shouldReconnect = false;
   #attempt = 0;
   #timer = null;
-  #held = [];
+  #queue = [];
 
   /**
    * @param {URL} address
    * @param {{onState: (state: string, closeCode?: number) => void, onMessage: (message: object) => void,
-   *          onAudio: (metadata: object, pcm: Uint8Array) => void, onLoss: () => void}} listeners
+   *          onAudio: (metadata: object, pcm: Uint8Array) => void, onDropped: () => void}} listeners
    * @param {{openSocket?: (address: URL) => WebSocket, random?: () => number}} [given]
    */
   constructor(address, listeners, { openSocket = (url) => new WebSocket(url), random = Math.random } = {}) {
@@ -44,29 +44,29 @@ export class Session {
   }
 
   /** Bytes the network has not taken yet. */
-  get waitingBytes() {
+  get bufferedBytes() {
     return this.#socket?.bufferedAmount ?? 0;
   }
 
-  /** Connect and stay connected; an attempt that waits is made now. */
+  /** Connect and stay connected; an attempt that is scheduled is made now. */
   open() {
-    this.#wanted = true;
+    this.#shouldReconnect = true;
     if (this.#socket === null) this.#connect();
   }
 
-  /** Nothing more will be said for now: keep the connection, but do not win it back. */
-  rest() {
-    this.#wanted = false;
+  /** Keep the connection while it lasts, but do not reconnect. */
+  stopReconnecting() {
+    this.#shouldReconnect = false;
   }
 
-  /** Tell the server how to behave, now and after every reconnect. */
+  /** Send these settings, now and after every reconnect. */
   configure(settings) {
     this.#settings = settings;
     if (this.#canSend) this.#socket.send(configure(settings));
   }
 
   /**
-   * Send in order; hold while there is no server, unless it refused us for good.
+   * Send in order; queue while not `ready`, unless the server refused us for good.
    * @param {Uint8Array | string} frame
    * @param {number} [spokenMs] milliseconds of speech in it
    */
@@ -76,40 +76,40 @@ export class Session {
       return;
     }
     if (this.#state === "refused") return;
-    this.#held.push({ frame, spokenMs });
-    let heldMs = this.#held.reduce((sum, held) => sum + held.spokenMs, 0);
-    while (heldMs > HOLD_MS) {
-      heldMs -= this.#held.shift().spokenMs;
-      this.#on.onLoss();
+    this.#queue.push({ frame, spokenMs });
+    let queuedMs = this.#queue.reduce((sum, queued) => sum + queued.spokenMs, 0);
+    while (queuedMs > MAX_QUEUED_MS) {
+      queuedMs -= this.#queue.shift().spokenMs;
+      this.#on.onDropped();
     }
   }
 
-  /** Send where it makes sense only now: an order about a connection that is gone has no meaning. */
+  /** Send if `ready`, else drop: for what is about this connection only, such as `cancel`. */
   sendNow(frame) {
     if (this.#canSend) this.#socket.send(frame);
   }
 
-  /** Greeted, and not closing: what is sent into a closing socket is lost without a word. */
+  /** Ready, and not closing: what is sent into a closing socket is lost without an error. */
   get #canSend() {
     return this.#state === "ready" && !(this.#socket.readyState > OPEN);
   }
 
-  /** Close for good and forget what was held. */
+  /** Close for good and drop the queue. */
   stop() {
-    this.#wanted = false;
-    this.#held = [];
+    this.#shouldReconnect = false;
+    this.#queue = [];
     clearTimeout(this.#timer);
     if (this.#socket) this.#socket.close(CloseCode.NORMAL);
-    else this.#become("closed");
+    else this.#setState("closed");
   }
 
   #connect() {
     clearTimeout(this.#timer);
-    this.#become("connecting");
+    this.#setState("connecting");
     const socket = this.#openSocket(this.#address);
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = ({ code }) => this.#lose(code);
+    socket.onclose = ({ code }) => this.#handleClose(code);
     this.#socket = socket;
   }
 
@@ -121,36 +121,36 @@ export class Session {
     }
     const message = parse(frame);
     if (message === null) return;
-    if (message.type === "session") this.#greet();
+    if (message.type === "session") this.#start();
     this.#on.onMessage(message);
   }
 
-  /** The greeting, not the open socket, means that there is room for us. */
-  #greet() {
+  /** The `session` message, not the open socket, means that the server has room. */
+  #start() {
     this.#attempt = 0;
     this.#socket.send(configure(this.#settings));
-    for (const { frame } of this.#held) this.#socket.send(frame);
-    this.#held = [];
-    this.#become("ready");
+    for (const { frame } of this.#queue) this.#socket.send(frame);
+    this.#queue = [];
+    this.#setState("ready");
   }
 
-  #lose(code) {
+  #handleClose(code) {
     this.#socket = null;
-    const isNeeded = this.#wanted || this.#held.length > 0;
+    const isNeeded = this.#shouldReconnect || this.#queue.length > 0;
     const delay = retryAfterMs(code, this.#attempt, this.#random());
     if (delay === null) {
-      this.#held = [];
-      this.#become("refused", code);
+      this.#queue = [];
+      this.#setState("refused", code);
     } else if (isNeeded) {
       this.#attempt += 1;
       this.#timer = setTimeout(() => this.#connect(), delay);
-      this.#become("waiting", code);
+      this.#setState("waiting", code);
     } else {
-      this.#become("closed", code);
+      this.#setState("closed", code);
     }
   }
 
-  #become(state, closeCode) {
+  #setState(state, closeCode) {
     this.#state = state;
     this.#on.onState(state, closeCode);
   }

@@ -1,14 +1,14 @@
-/** What the user chose, remembered by the browser. */
+/** The user's settings, kept in the browser's storage. */
 
 const KEY = "parley-settings";
-const FIRST = { reply: true, speak: true };
+const DEFAULTS = { reply: true, speak: true };
 
 /** @param {Storage} storage @returns {{reply: boolean, speak: boolean}} */
 export function load(storage) {
   try {
-    return { ...FIRST, ...JSON.parse(storage.getItem(KEY)) };
+    return { ...DEFAULTS, ...JSON.parse(storage.getItem(KEY)) };
   } catch {
-    return FIRST; // damaged, or a browser that forbids storage
+    return DEFAULTS; // damaged, or a browser that forbids storage
   }
 }
 
@@ -17,6 +17,6 @@ export function save(storage, settings) {
   try {
     storage.setItem(KEY, JSON.stringify(settings));
   } catch {
-    // a browser that forbids storage still talks; it only forgets
+    // in a browser that forbids storage the settings last until the page is closed
   }
 }

@@ -1,15 +1,15 @@
-/** What stands behind a badge, shown beside it for as long as it is pointed at or focused. */
+/** The tooltip of a badge, shown while the badge is hovered or focused. */
 
 const GAP = 8; // pixels
 
 /**
- * Where a box goes: centred above its anchor, below where there is no room, never off the screen. Pure.
+ * Where a tooltip goes: centred above its anchor, below where there is no room, never off the screen. Pure.
  * @param {{left: number, top: number, bottom: number, width: number}} anchor
  * @param {{width: number, height: number}} box
  * @param {number} screenWidth
  * @returns {{left: number, top: number}} pixels
  */
-export function beside(anchor, box, screenWidth) {
+export function placeTooltip(anchor, box, screenWidth) {
   const centred = anchor.left + anchor.width / 2 - box.width / 2;
   const above = anchor.top - box.height - GAP;
   return {
@@ -23,13 +23,13 @@ export function beside(anchor, box, screenWidth) {
  * @param {HTMLElement} container
  * @param {HTMLElement} box positioned against the screen, so that no scrolling edge cuts it
  */
-export function showDetails(container, box) {
+export function bindTooltips(container, box) {
   const show = ({ target }) => {
     const badge = target.closest(".badge");
     box.hidden = badge === null;
     if (badge === null) return;
     box.textContent = badge.querySelector(".route-detail").textContent;
-    const { left, top } = beside(badge.getBoundingClientRect(), box.getBoundingClientRect(), innerWidth);
+    const { left, top } = placeTooltip(badge.getBoundingClientRect(), box.getBoundingClientRect(), innerWidth);
     box.style.translate = `${left}px ${top}px`;
   };
   const hide = () => {

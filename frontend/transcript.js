@@ -1,5 +1,5 @@
 /**
- * What was said so far: the server's messages in, something to draw out. Pure.
+ * The conversation's state: a reducer from the server's messages to what is drawn. Pure.
  *
  * A turn is what the user said up to a reply, plus that reply. Every object in here is
  * replaced when it changes and kept when it does not, so `===` tells what to redraw.
@@ -8,7 +8,7 @@
  * @typedef {{utterance: number, text: string, stable: string, certainty: Certainty, route: ?object,
  *            ttfsMs: ?number, start: ?number, end: ?number}} Utterance
  * @typedef {"waiting" | "streaming" | "complete" | "barge_in" | "cancelled" | "failed"} Progress
- * @typedef {{text: string, progress: Progress, audio: string}} Reply  audio is base64 MP3, or empty
+ * @typedef {{text: string, progress: Progress, hasRecording: boolean}} Reply  the recording itself is in ReplyRecordings
  * @typedef {{key: string, turn: number, utterances: Utterance[], reply: ?Reply}} Turn
  * @typedef {{sessions: number, turns: Turn[]}} Transcript
  */
@@ -33,38 +33,44 @@ export function receive(transcript, message) {
     case "session":
       return { ...disconnect(transcript), sessions: transcript.sessions + 1 };
     case "realtime":
-      return hear(transcript, message, { text: message.text, stable: message.stable, certainty: "draft" });
+      return updateUtterance(transcript, message, { text: message.text, stable: message.stable, certainty: "draft" });
     case "fullSentence": {
       const { text, route, ttfsMs, start, end } = message;
-      return hear(transcript, message, { text, stable: text, certainty: "final", route, ttfsMs, start, end });
+      return updateUtterance(transcript, message, { text, stable: text, certainty: "final", route, ttfsMs, start, end });
     }
     case "replyStart":
-      return answer(transcript, message, () => ({ text: "", progress: "waiting", audio: "" }));
+      return updateReply(transcript, message, () => ({ text: "", progress: "waiting", hasRecording: false }));
     case "replyDelta":
-      return answer(transcript, message, (reply) =>
-        unlessOver(reply, { ...reply, text: (reply?.text ?? "") + message.text, progress: "streaming", audio: "" }),
+      return updateReply(transcript, message, (reply) =>
+        unlessEnded(reply, { ...reply, text: (reply?.text ?? "") + message.text, progress: "streaming", hasRecording: false }),
       );
     case "server_response":
-      return answer(transcript, message, (reply) =>
-        unlessOver(reply, { text: message.message, progress: "complete", audio: message.audio }),
+      return updateReply(transcript, message, (reply) =>
+        unlessEnded(reply, { text: message.message, progress: "complete", hasRecording: message.audio !== "" }),
       );
     case "replyCancelled":
-      return answer(transcript, message, (reply) => reply && { ...reply, progress: reasonFor(message.reason) });
+      return updateReply(transcript, message, (reply) => reply && { ...reply, progress: reasonFor(message.reason) });
     default:
       return transcript;
   }
 }
 
-/** The transcript once the connection is gone: what was under way will not be finished. */
+/** The transcript after a recording was dropped: that turn's reply cannot be played again. @param {string} key the turn's */
+export function dropRecording(transcript, key) {
+  const drop = (turn) => (turn.key === key ? { ...turn, reply: { ...turn.reply, hasRecording: false } } : turn);
+  return { ...transcript, turns: transcript.turns.map(drop) };
+}
+
+/** The transcript once the connection is gone: open drafts are lost, and open replies failed. */
 export function disconnect(transcript) {
-  const isOpen = (turn) => isInProgress(turn.reply) || turn.utterances.some((heard) => heard.certainty === "draft");
+  const isOpen = (turn) => isInProgress(turn.reply) || turn.utterances.some((utterance) => utterance.certainty === "draft");
   if (!transcript.turns.some(isOpen)) return transcript;
   const turns = transcript.turns.map((turn) =>
     isOpen(turn)
       ? {
           ...turn,
-          utterances: turn.utterances.map((heard) =>
-            heard.certainty === "draft" ? { ...heard, certainty: "lost" } : heard,
+          utterances: turn.utterances.map((utterance) =>
+            utterance.certainty === "draft" ? { ...utterance, certainty: "lost" } : utterance,
           ),
           reply: isInProgress(turn.reply) ? { ...turn.reply, progress: "failed" } : turn.reply,
         }
@@ -73,31 +79,31 @@ export function disconnect(transcript) {
   return { ...transcript, turns };
 }
 
-function hear(transcript, { turn, utterance }, heard) {
-  return inTurn(transcript, turn, (before) => {
+function updateUtterance(transcript, { turn, utterance }, change) {
+  return updateTurn(transcript, turn, (before) => {
     const place = before.utterances.findIndex((known) => known.utterance === utterance);
     const known = before.utterances[place];
-    if (known?.certainty === "final" && heard.certainty === "draft") return before; // a draft that came too late
+    if (known?.certainty === "final" && change.certainty === "draft") return before; // a draft that arrived after its final
     const utterances = [...before.utterances];
-    const now = { utterance, route: null, ttfsMs: null, start: null, end: null, ...heard };
+    const now = { utterance, route: null, ttfsMs: null, start: null, end: null, ...change };
     utterances.splice(place < 0 ? utterances.length : place, place < 0 ? 0 : 1, ...(now.text ? [now] : []));
     return { ...before, utterances };
   });
 }
 
-function answer(transcript, { turn }, change) {
-  return inTurn(transcript, turn, (before) => ({ ...before, reply: change(before.reply) }));
+function updateReply(transcript, { turn }, change) {
+  return updateTurn(transcript, turn, (before) => ({ ...before, reply: change(before.reply) }));
 }
 
-/** A reply that is over stays as it is; only a new `replyStart` begins it again. */
-function unlessOver(reply, next) {
+/** A reply that has ended stays as it is; only a new `replyStart` begins it again. */
+function unlessEnded(reply, next) {
   return reply === null || isInProgress(reply) ? next : reply;
 }
 
 const reasonFor = (reason) => (CANCELLED.includes(reason) ? reason : "cancelled");
 
 /** Turn numbers count from the session's start, so a turn's key carries its session. */
-function inTurn(transcript, number, change) {
+function updateTurn(transcript, number, change) {
   const key = `${transcript.sessions}.${number}`;
   const place = transcript.turns.findIndex((turn) => turn.key === key);
   const before = transcript.turns[place] ?? { key, turn: number, utterances: [], reply: null };

@@ -1,4 +1,4 @@
-/** Draws everything around the conversation: connection, microphone, buttons, notices. */
+/** Draws everything but the conversation: connection, microphone, buttons, level meter, notices. */
 
 const CONNECTION = {
   closed: "Not connected",
@@ -30,41 +30,41 @@ export class View {
   }
 
   /**
-   * @param {{connection: string, elsewhere: ?string, microphone: "off" | "asking" | "on",
-   *          canStopReply: boolean, keyAsked: ?string, notices: {text: string, action?: string, onAction?: () => void}[]}} state
+   * @param {{connection: string, otherServer: ?string, microphone: "off" | "asking" | "on",
+   *          canStopReply: boolean, keyLabel: ?string, notices: {text: string, action?: string, onAction?: () => void}[]}} state
    */
-  draw({ connection, elsewhere, microphone, canStopReply, keyAsked, notices }) {
+  draw({ connection, otherServer, microphone, canStopReply, keyLabel, notices }) {
     const status = this.get("connection");
     status.dataset.state = connection;
-    write(status, elsewhere ? `${CONNECTION[connection]} · ${elsewhere}` : CONNECTION[connection]);
+    write(status, otherServer ? `${CONNECTION[connection]} · ${otherServer}` : CONNECTION[connection]);
     this.#document.body.dataset.microphone = microphone;
     this.get("talk").setAttribute("aria-pressed", String(microphone === "on"));
     write(this.get("talk-label"), MICROPHONE[microphone].label);
     write(this.get("hint"), MICROPHONE[microphone].hint);
-    this.get("done").disabled = microphone !== "on";
+    this.get("end-turn").disabled = microphone !== "on";
     this.get("stop-reply").disabled = !canStopReply;
-    this.#drawKey(keyAsked);
+    this.#drawKey(keyLabel);
     this.#drawNotices(notices);
   }
 
-  /** How loud it is, newest in the middle of the meter, older towards both ends. @param {number} loudness 0 to 1 */
-  hear(loudness) {
+  /** Show a new level in the middle of the meter; older ones move towards both ends. @param {number} level 0 to 1 */
+  updateMeter(level) {
     const middle = METER_BARS / 2;
-    const level = (bar) => bar.style.getPropertyValue("--level");
+    const shown = (bar) => bar.style.getPropertyValue("--level");
     for (let distance = middle - 1; distance > 0; distance -= 1) {
-      this.#setBars(distance, level(this.#bars[middle + distance - 1]));
+      this.#setBars(distance, shown(this.#bars[middle + distance - 1]));
     }
-    this.#setBars(0, loudness.toFixed(3));
-    this.get("talk").style.setProperty("--level", loudness.toFixed(3));
+    this.#setBars(0, level.toFixed(3));
+    this.get("talk").style.setProperty("--level", level.toFixed(3));
   }
 
-  /** The meter at rest. */
-  hush() {
+  /** Show no level. */
+  resetMeter() {
     for (const bar of this.#bars) bar.style.setProperty("--level", "0");
     this.get("talk").style.setProperty("--level", "0");
   }
 
-  /** Say to a screen reader what is settled; drafts would drown it. @param {string} text */
+  /** Announce finals and replies to screen readers; drafts would be too many. @param {string} text */
   announce(text) {
     this.get("announcer").textContent = text;
   }
@@ -75,12 +75,12 @@ export class View {
     this.#bars[middle - 1 - distance].style.setProperty("--level", level);
   }
 
-  #drawKey(asked) {
-    const form = this.get("ask-key");
+  #drawKey(label) {
+    const form = this.get("key-form");
     const wasHidden = form.hidden;
-    form.hidden = asked === null;
-    if (asked !== null) write(this.get("key-asked"), asked);
-    if (asked !== null && wasHidden) this.get("key").select(); // and a screen reader says what is asked
+    form.hidden = label === null;
+    if (label !== null) write(this.get("key-label"), label);
+    if (label !== null && wasHidden) this.get("key").select(); // which makes a screen reader read the label
   }
 
   #drawNotices(notices) {

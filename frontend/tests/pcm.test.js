@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { decode, encode, loudness } from "../pcm.js";
+import { decode, encode, level } from "../pcm.js";
 
 test("samples are written least byte first", () => {
   assert.deepEqual([...encode(Float32Array.of(0x1234 / 0x8000))], [0x34, 0x12]);
@@ -25,9 +25,9 @@ test("what is encoded decodes to the same, within one step", () => {
   decode(encode(samples)).forEach((sample, index) => assert.ok(Math.abs(sample - samples[index]) < 1.1 / 0x8000));
 });
 
-test("silence is 0 loud, full scale is 1, and half of it stands 6 dB below", () => {
-  assert.equal(loudness(new Float32Array(10)), 0);
-  assert.equal(loudness(new Float32Array()), 0);
-  assert.ok(Math.abs(loudness(Float32Array.of(1, -1)) - 1) < 1e-6);
-  assert.ok(Math.abs(loudness(Float32Array.of(0.5, -0.5)) - (1 - 6.02 / 60)) < 1e-3);
+test("the level of silence is 0, of full scale 1, and half of it is 6 dB below", () => {
+  assert.equal(level(new Float32Array(10)), 0);
+  assert.equal(level(new Float32Array()), 0);
+  assert.ok(Math.abs(level(Float32Array.of(1, -1)) - 1) < 1e-6);
+  assert.ok(Math.abs(level(Float32Array.of(0.5, -0.5)) - (1 - 6.02 / 60)) < 1e-3);
 });

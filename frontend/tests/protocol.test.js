@@ -34,7 +34,7 @@ test("a packet may hold no sound", () => {
   assert.equal(unpack(pack({ sampleRate: 8000 }, new Uint8Array()).buffer).pcm.length, 0);
 });
 
-test("what is no packet is refused", () => {
+test("what is no packet is BadPacket", () => {
   const broken = {
     "shorter than its header": frame(1, 0, 0),
     "a negative length": frame(0xff, 0xff, 0xff, 0xff, 0x7b, 0x7d),
@@ -57,8 +57,8 @@ test("the reference shows every message this page understands", () => {
   assert.deepEqual(new Set(examples("server").map(({ type }) => type)), new Set(Object.keys(MESSAGES)));
 });
 
-test("what the client says is what the reference shows", () => {
-  const said = [
+test("the client's messages are those of the reference", () => {
+  const sent = [
     configure({ language: "en", reply: true, speak: true }),
     configure({ language: null }),
     configure({ place: "on_prem_only" }),
@@ -69,7 +69,7 @@ test("what the client says is what the reference shows", () => {
     say("Hello there."),
   ];
 
-  assert.deepEqual(said.map((json) => JSON.parse(json)), examples("client"));
+  assert.deepEqual(sent.map((json) => JSON.parse(json)), examples("client"));
 });
 
 test("a message of an unknown type is ignored", () => {

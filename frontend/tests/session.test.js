@@ -20,19 +20,19 @@ class ScriptedSocket {
 }
 
 const GREETING = { type: "session", id: "s" };
-let sockets, told, session;
+let sockets, events, session;
 
 beforeEach(() => {
   mock.timers.enable({ apis: ["setTimeout"] });
   sockets = [];
-  told = { states: [], messages: [], audio: [], losses: 0 };
+  events = { states: [], messages: [], audio: [], dropped: 0 };
   session = new Session(
     new URL("ws://server/ws/transcribe"),
     {
-      onState: (state, code) => told.states.push(code === undefined ? state : `${state} ${code}`),
-      onMessage: (message) => told.messages.push(message.type),
-      onAudio: (metadata, pcm) => told.audio.push([metadata.turn, pcm.length]),
-      onLoss: () => (told.losses += 1),
+      onState: (state, code) => events.states.push(code === undefined ? state : `${state} ${code}`),
+      onMessage: (message) => events.messages.push(message.type),
+      onAudio: (metadata, pcm) => events.audio.push([metadata.turn, pcm.length]),
+      onDropped: () => (events.dropped += 1),
     },
     { openSocket: () => sockets[sockets.push(new ScriptedSocket()) - 1], random: () => 1 },
   );
@@ -42,17 +42,17 @@ afterEach(() => mock.timers.reset());
 
 const CONFIGURED = '{"type":"configure","speak":true}';
 
-test("the greeting, not the open socket, makes a session ready", () => {
+test("the session message, not the open socket, makes a session ready", () => {
   session.open();
-  assert.deepEqual(told.states, ["connecting"]);
+  assert.deepEqual(events.states, ["connecting"]);
 
   sockets[0].serve(GREETING);
 
-  assert.deepEqual(told.states, ["connecting", "ready"]);
+  assert.deepEqual(events.states, ["connecting", "ready"]);
   assert.deepEqual(sockets[0].sent, [CONFIGURED]);
 });
 
-test("what is said before the greeting is held and sent in order", () => {
+test("what is sent before the session message is queued and sent in order", () => {
   session.open();
   for (const frame of ["a", "b"]) session.send(frame, 40);
 
@@ -62,7 +62,7 @@ test("what is said before the greeting is held and sent in order", () => {
   assert.deepEqual(sockets[0].sent, [CONFIGURED, "a", "b", "c"]);
 });
 
-test("a session that is lost comes back, with the same settings and what was said meanwhile", () => {
+test("a lost session reconnects with the same settings and the queued speech", () => {
   session.open();
   sockets[0].serve(GREETING);
 
@@ -71,11 +71,11 @@ test("a session that is lost comes back, with the same settings and what was sai
   mock.timers.tick(400);
   sockets[1].serve(GREETING);
 
-  assert.deepEqual(told.states, ["connecting", "ready", "waiting 1006", "connecting", "ready"]);
+  assert.deepEqual(events.states, ["connecting", "ready", "waiting 1006", "connecting", "ready"]);
   assert.deepEqual(sockets[1].sent, [CONFIGURED, "meanwhile"]);
 });
 
-test("each failed attempt waits longer than the one before", () => {
+test("reconnects back off exponentially", () => {
   session.open();
   const waits = [];
   for (let attempt = 0; attempt < 8; attempt += 1) {
@@ -88,7 +88,7 @@ test("each failed attempt waits longer than the one before", () => {
   assert.deepEqual(waits, [400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
 });
 
-test("asked to, an attempt that waits is made at once, and only once", () => {
+test("open makes a scheduled attempt at once, and only once", () => {
   session.open();
   sockets[0].close(1013);
 
@@ -98,18 +98,18 @@ test("asked to, an attempt that waits is made at once, and only once", () => {
   assert.equal(sockets.length, 2);
 });
 
-test("a client the server refuses does not come back by itself", () => {
+test("a refused client does not reconnect", () => {
   session.open();
   sockets[0].serve(GREETING);
 
   sockets[0].close(1008);
   mock.timers.tick(60_000);
 
-  assert.deepEqual(told.states.at(-1), "refused 1008");
+  assert.deepEqual(events.states.at(-1), "refused 1008");
   assert.equal(sockets.length, 1);
 });
 
-test("what is said to a server that refused us does not reach the next session", () => {
+test("what is sent after a refusal does not reach the next session", () => {
   session.open();
   sockets[0].close(1008);
   session.send("stale", 40);
@@ -120,23 +120,23 @@ test("what is said to a server that refused us does not reach the next session",
   assert.deepEqual(sockets[1].sent, [CONFIGURED]);
 });
 
-test("nobody talking, a lost connection is left alone", () => {
+test("after stopReconnecting a lost connection is not reopened", () => {
   session.open();
   sockets[0].serve(GREETING);
-  session.rest();
+  session.stopReconnecting();
 
   sockets[0].close(1000);
   mock.timers.tick(60_000);
 
-  assert.equal(told.states.at(-1), "closed 1000");
+  assert.equal(events.states.at(-1), "closed 1000");
   assert.equal(sockets.length, 1);
 });
 
-test("speech that waits is delivered even when the speaker has gone quiet", () => {
+test("queued speech is delivered even after stopReconnecting", () => {
   session.open();
   sockets[0].close(1006);
   session.send("speech", 40);
-  session.rest();
+  session.stopReconnecting();
 
   mock.timers.tick(400);
   sockets[1].close(1006);
@@ -146,7 +146,7 @@ test("speech that waits is delivered even when the speaker has gone quiet", () =
   assert.deepEqual(sockets[2].sent, [CONFIGURED, "speech"]);
 });
 
-test("speech into a socket that is already closing is kept for the next one", () => {
+test("speech sent into a closing socket is queued for the next one", () => {
   session.open();
   sockets[0].serve(GREETING);
   sockets[0].readyState = 2;
@@ -160,17 +160,17 @@ test("speech into a socket that is already closing is kept for the next one", ()
   assert.deepEqual(sockets[1].sent, [CONFIGURED, "speech"]);
 });
 
-test("more than thirty seconds offline lose the oldest words, and say so", () => {
+test("more than thirty seconds of queued speech drop the oldest and call onDropped", () => {
   session.open();
   for (let second = 0; second < 32; second += 1) session.send(`${second}`, 1000);
 
   sockets[0].serve(GREETING);
 
-  assert.equal(told.losses, 2);
+  assert.equal(events.dropped, 2);
   assert.deepEqual(sockets[0].sent.slice(1, 3), ["2", "3"]);
 });
 
-test("an order about a connection that is gone is not kept", () => {
+test("sendNow is dropped without a connection", () => {
   session.open();
   session.sendNow("cancel");
 
@@ -179,18 +179,18 @@ test("an order about a connection that is gone is not kept", () => {
   assert.deepEqual(sockets[0].sent, [CONFIGURED]);
 });
 
-test("sound of a reply is told apart from messages, and packets of other kinds are ignored", () => {
+test("reply audio and messages have their own listeners, and unknown packets are ignored", () => {
   session.open();
   sockets[0].serve(GREETING);
   sockets[0].serve(pack({ type: "replyAudio", turn: 3, sampleRate: 16000 }, new Uint8Array(6)).buffer);
   sockets[0].serve(pack({ type: "perfume" }, new Uint8Array(6)).buffer);
   sockets[0].serve({ type: "perfume" });
 
-  assert.deepEqual(told.audio, [[3, 6]]);
-  assert.deepEqual(told.messages, ["session"]);
+  assert.deepEqual(events.audio, [[3, 6]]);
+  assert.deepEqual(events.messages, ["session"]);
 });
 
-test("after stop nothing comes back", () => {
+test("after stop nothing reconnects", () => {
   session.open();
   session.send("speech", 40);
 

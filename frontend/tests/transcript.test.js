@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { parse } from "../protocol.js";
-import { EMPTY, disconnect, isInProgress, receive } from "../transcript.js";
+import { EMPTY, disconnect, dropRecording, isInProgress, receive } from "../transcript.js";
 
 const after = (...messages) => messages.reduce((state, raw) => receive(state, parse(JSON.stringify(raw))), EMPTY);
 const session = { type: "session", id: "s" };
@@ -47,22 +47,22 @@ test("utterances stay in the order they began, whichever final comes first", () 
   assert.deepEqual(words(state), [[["final", "One."], ["final", "Two."]]]);
 });
 
-test("a reply streams, and its end settles the text and the sound", () => {
+test("a reply streams, and server_response completes it", () => {
   const waiting = after(session, final("hi"), start);
   const streaming = after(session, final("hi"), start, delta("Hel"), delta("lo"));
   const complete = after(session, final("hi"), start, delta("Hel"), response);
 
-  assert.deepEqual(reply(waiting), { text: "", progress: "waiting", audio: "" });
-  assert.deepEqual(reply(streaming), { text: "Hello", progress: "streaming", audio: "" });
-  assert.deepEqual(reply(complete), { text: "Hello.", progress: "complete", audio: "AAAA" });
+  assert.deepEqual(reply(waiting), { text: "", progress: "waiting", hasRecording: false });
+  assert.deepEqual(reply(streaming), { text: "Hello", progress: "streaming", hasRecording: false });
+  assert.deepEqual(reply(complete), { text: "Hello.", progress: "complete", hasRecording: true });
   assert.deepEqual([waiting, streaming, complete].map((state) => isInProgress(reply(state))), [true, true, false]);
 });
 
-test("a cancelled reply keeps what was said and takes nothing more", () => {
+test("a cancelled reply keeps its text and ignores later deltas", () => {
   for (const reason of ["barge_in", "cancelled", "failed"]) {
     const state = after(session, start, delta("Hel"), cancelled(reason), delta("lo"), response);
 
-    assert.deepEqual(reply(state), { text: "Hel", progress: reason, audio: "" });
+    assert.deepEqual(reply(state), { text: "Hel", progress: reason, hasRecording: false });
   }
 });
 
@@ -78,7 +78,7 @@ test("a reason this page does not know is shown as a plain stop", () => {
   assert.equal(reply(after(session, start, cancelled("solar_flare"))).progress, "cancelled");
 });
 
-test("a lost connection leaves nothing under way", () => {
+test("disconnect marks open drafts lost and open replies failed", () => {
   const state = disconnect(after(session, final("Hi."), start, delta("Hel"), draft("an", "", 2, 2)));
 
   assert.deepEqual(words(state), [[["final", "Hi."]], [["lost", "an"]]]);
@@ -92,7 +92,7 @@ test("turn 1 of the next session is another turn", () => {
   assert.notEqual(state.turns[0].key, state.turns[1].key);
 });
 
-test("what a message does not touch is the same object as before", () => {
+test("objects a message does not change keep their identity", () => {
   const before = after(session, final("One."), final("Two.", 2, 2));
   const now = receive(before, parse(JSON.stringify(draft("three", "", 3, 2))));
 
@@ -100,8 +100,17 @@ test("what a message does not touch is the same object as before", () => {
   assert.equal(now.turns[1].utterances[0], before.turns[1].utterances[0]);
 });
 
-test("an error is no part of what was said", () => {
+test("an error does not change the transcript", () => {
   const before = after(session, final("One."));
 
   assert.equal(receive(before, { type: "error", code: "x", message: "y", fatal: false }), before);
+});
+
+test("the transcript holds no audio, and a dropped recording cannot be played again", () => {
+  const state = after(session, start, response);
+
+  const dropped = dropRecording(state, state.turns[0].key);
+
+  assert.equal(JSON.stringify(state).includes("AAAA"), false);
+  assert.deepEqual(reply(dropped), { text: "Hello.", progress: "complete", hasRecording: false });
 });

@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { before, beforeEach, test } from "node:test";
 
 const registered = {};
-let told;
+let posted;
 
 before(async () => {
   globalThis.AudioWorkletProcessor = class {
-    port = { postMessage: (said) => told.push(said) };
+    port = { postMessage: (message) => posted.push(message) };
   };
   globalThis.registerProcessor = (name, worklet) => (registered[name] = worklet);
   await import("../worklets/capture-worklet.js");
   await import("../worklets/playback-worklet.js");
 });
-beforeEach(() => (told = []));
+beforeEach(() => (posted = []));
 
 const rendered = (worklet, length) => {
   const out = new Float32Array(length);
@@ -21,19 +21,19 @@ const rendered = (worklet, length) => {
 };
 
 test("capture copies, because the browser writes its buffer again", () => {
-  const heard = Float32Array.of(1, 2);
-  new registered.capture().process([[heard]]);
-  heard.fill(0);
+  const samples = Float32Array.of(1, 2);
+  new registered.capture().process([[samples]]);
+  samples.fill(0);
 
-  assert.deepEqual([...told[0]], [1, 2]);
+  assert.deepEqual([...posted[0]], [1, 2]);
 });
 
-test("capture bears a microphone that gives nothing", () => {
+test("capture accepts a microphone without samples", () => {
   assert.equal(new registered.capture().process([[]]), true);
-  assert.deepEqual(told, []);
+  assert.deepEqual(posted, []);
 });
 
-test("playback joins pieces without a gap and ends in silence", () => {
+test("playback joins arrays without a gap and ends in silence", () => {
   const worklet = new registered.playback();
   for (const piece of [[1, 2, 3], [4], [5, 6]]) worklet.port.onmessage({ data: Float32Array.from(piece) });
 
@@ -52,11 +52,11 @@ test("a flush is silence at once, and what comes after it plays from its beginni
   assert.deepEqual(rendered(worklet, 2), [7, 8]);
 });
 
-test("playback tells when sound begins and when it ends, once each", () => {
+test("playback reports the begin and the end of sound, once each", () => {
   const worklet = new registered.playback();
   rendered(worklet, 2);
   worklet.port.onmessage({ data: Float32Array.of(1, 2, 3) });
   for (let block = 0; block < 4; block += 1) rendered(worklet, 2);
 
-  assert.deepEqual(told, [true, false]);
+  assert.deepEqual(posted, [true, false]);
 });

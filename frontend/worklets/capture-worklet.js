@@ -1,10 +1,10 @@
-/** Audio thread: copies what the microphone hears to the main thread, and nothing else. */
+/** Audio thread: copies the microphone's samples to the main thread, and does nothing else. */
 
 class CaptureWorklet extends AudioWorkletProcessor {
   /** @param {Float32Array[][]} inputs one input, one channel; none while the microphone is muted */
-  process([[heard]]) {
-    if (heard) {
-      const copy = heard.slice(); // because the browser reuses its buffer
+  process([[samples]]) {
+    if (samples) {
+      const copy = samples.slice(); // because the browser reuses its buffer
       this.port.postMessage(copy, [copy.buffer]);
     }
     return true;

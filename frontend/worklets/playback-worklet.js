@@ -1,13 +1,13 @@
 /**
  * Audio thread: copies queued samples to the loudspeaker, silence where there are none.
  *
- * In: a Float32Array to queue, or "flush" to drop all that waits. Out: true when sound
+ * In: a Float32Array to queue, or "flush" to drop the queue. Out: true when sound
  * begins, false when it ends. The queue is as long as a reply; a flush or the end empties it.
  */
 
 class PlaybackWorklet extends AudioWorkletProcessor {
   #queue = [];
-  #played = 0; // samples of the first piece in the queue
+  #played = 0; // samples of the first array in the queue
   #isPlaying = false;
 
   constructor() {
@@ -23,7 +23,7 @@ class PlaybackWorklet extends AudioWorkletProcessor {
     this.#played = 0;
   }
 
-  /** @param {Float32Array[][]} outputs one output, one channel, silent when we get it */
+  /** @param {Float32Array[][]} outputs one output, one channel, silent when it is passed in */
   process(_inputs, [[out]]) {
     let filled = 0;
     while (filled < out.length && this.#queue.length > 0) {
@@ -36,11 +36,11 @@ class PlaybackWorklet extends AudioWorkletProcessor {
         this.#played = 0;
       }
     }
-    this.#tell(filled > 0);
+    this.#report(filled > 0);
     return true;
   }
 
-  #tell(isPlaying) {
+  #report(isPlaying) {
     if (isPlaying !== this.#isPlaying) this.port.postMessage(isPlaying);
     this.#isPlaying = isPlaying;
   }

@@ -1,4 +1,4 @@
-"""A server for the page that says what a test tells it to: the protocol, and no engine behind it."""
+"""A scripted server for the page: the protocol, and no engine behind it."""
 
 import json
 import struct
@@ -18,7 +18,7 @@ CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/c
 
 
 class PageServer:
-    """Serves the page, keeps what it sends, and speaks when the test does."""
+    """Serves the page, records what it sends, and sends what the test does."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -33,13 +33,13 @@ class PageServer:
         """A close code for whoever connects next, instead of a greeting."""
 
         self._socket: ServerConnection | None = None
-        self._heard = anyio.Condition()
+        self._changed = anyio.Condition()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
-    async def say(self, **message: object) -> None:
+    async def send(self, **message: object) -> None:
         """Send one message."""
         assert self._socket is not None, "nobody is connected"
         await self._socket.send(json.dumps(message))
@@ -50,47 +50,47 @@ class PageServer:
         metadata = json.dumps({"type": "replyAudio", "turn": turn, "sampleRate": sample_rate}).encode()
         await self._socket.send(struct.pack("<i", len(metadata)) + metadata + pcm)
 
-    async def hang_up(self, code: int) -> None:
+    async def close(self, code: int) -> None:
         assert self._socket is not None, "nobody is connected"
         await self._socket.close(code)
 
     async def wait_for_session(self, number: int) -> None:
         """Return once this many sessions have been greeted."""
-        async with self._heard:
+        async with self._changed:
             while self.sessions < number:
-                await self._heard.wait()
+                await self._changed.wait()
 
-    async def wait_for_sound(self, seconds: float) -> None:
+    async def wait_for_audio(self, seconds: float) -> None:
         """Return once the page has sent this much sound."""
-        async with self._heard:
+        async with self._changed:
             while sum(self.packet_seconds) < seconds:
-                await self._heard.wait()
+                await self._changed.wait()
 
     async def wait_for_control(self, kind: str) -> None:
         """Return once the page has sent a text frame of this type."""
-        async with self._heard:
+        async with self._changed:
             while all(frame["type"] != kind for frame in self.control):
-                await self._heard.wait()
+                await self._changed.wait()
 
-    async def talk(self, socket: ServerConnection) -> None:
+    async def serve_session(self, socket: ServerConnection) -> None:
         """One connection, from greeting to end."""
         if self.refuse_with is not None:
             await socket.close(self.refuse_with)
             return
         self._socket = socket
-        await self.say(type="session", id=f"session-{self.sessions + 1}")
-        async with self._heard:
+        await self.send(type="session", id=f"session-{self.sessions + 1}")
+        async with self._changed:
             self.sessions += 1
-            self._heard.notify_all()
+            self._changed.notify_all()
         try:
             async for frame in socket:
-                async with self._heard:
-                    self._hear(frame)
-                    self._heard.notify_all()
+                async with self._changed:
+                    self._accept(frame)
+                    self._changed.notify_all()
         except ConnectionClosed:
             pass  # a page that vanishes is the test's business
 
-    def _hear(self, frame: str | bytes) -> None:
+    def _accept(self, frame: str | bytes) -> None:
         if isinstance(frame, str):
             self.control.append(json.loads(frame))
             return
@@ -118,6 +118,6 @@ class PageServer:
 async def open_page_server() -> AsyncIterator[PageServer]:
     """Listen on a free port of this machine."""
     page = PageServer()
-    async with serve(page.talk, "127.0.0.1", 0, process_request=page.answer) as server:
+    async with serve(page.serve_session, "127.0.0.1", 0, process_request=page.answer) as server:
         page.port = next(iter(server.sockets)).getsockname()[1]
         yield page

@@ -20,7 +20,7 @@ from tests.serving import scripted_service, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-PATIENCE_SECONDS = 20
+TIMEOUT_S = 20
 ROUTE = {"name": "local", "place": "on_prem", "why": "fastest within budget"}
 
 
@@ -38,21 +38,21 @@ async def server() -> AsyncIterator[PageServer]:
 
 
 @pytest.fixture
-async def complaints() -> list[str]:
+async def console_errors() -> list[str]:
     """What the page's console says; the `page` fixture expects it empty at the end."""
     return []
 
 
 @pytest.fixture
-async def page(browser: Browser, server: PageServer, complaints: list[str]) -> AsyncIterator[Page]:
+async def page(browser: Browser, server: PageServer, console_errors: list[str]) -> AsyncIterator[Page]:
     context = await browser.new_context(permissions=["microphone"])
     page = await context.new_page()
-    page.on("console", lambda line: complaints.append(line.text) if line.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: console_errors.append(line.text) if line.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: console_errors.append(str(error)))
     await page.goto(server.url)
     yield page
     await context.close()
-    assert complaints == []
+    assert console_errors == []
 
 
 def tone(seconds: float, *, rate: int = 16_000) -> np.ndarray:
@@ -74,22 +74,22 @@ def mp3(samples: np.ndarray, *, rate: int = 16_000) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-async def start_talking(page: Page, server: PageServer) -> None:
+async def start_session(page: Page, server: PageServer) -> None:
     await page.get_by_role("button", name="Talk").click()
     await expect(page.locator("#connection")).to_have_text("Connected")
     await expect(page.locator("#hint")).to_have_text("Listening")
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_S):
         await server.wait_for_session(1)
 
 
-async def picture(page: Page, name: str) -> None:
+async def screenshot(page: Page, name: str) -> None:
     """Keep a picture where PARLEY_PICTURES names a folder, for people to look at."""
     if folder := os.environ.get("PARLEY_PICTURES"):
         await page.wait_for_timeout(350)  # because colours fade in
         await page.screenshot(path=Path(folder) / f"{name}.png")
 
 
-async def ink(page: Page, selector: str) -> int:
+async def darkness(page: Page, selector: str) -> int:
     """How dark the text is against the page, 0 to 255, once its colour has settled."""
     script = """([selector]) => {
       const element = document.querySelector(selector);
@@ -102,10 +102,10 @@ async def ink(page: Page, selector: str) -> int:
 
 async def test_page_streams_microphone_audio_in_small_packets(page: Page, server: PageServer) -> None:
     """Speech arrives with its energy, at the device's own rate, some 40 ms a packet."""
-    await start_talking(page, server)
+    await start_session(page, server)
 
-    with anyio.fail_after(PATIENCE_SECONDS):
-        await server.wait_for_sound(LEAD_SECONDS + 2.5)
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_audio(LEAD_SECONDS + 2.5)
 
     samples = np.frombuffer(bytes(server.pcm), "<i2").astype(float)
     windows = samples[: len(samples) // 2400 * 2400].reshape(-1, 2400)
@@ -118,72 +118,72 @@ async def test_page_streams_microphone_audio_in_small_packets(page: Page, server
 
 async def test_page_shows_drafts_paler_than_finals(page: Page, server: PageServer) -> None:
     """Drafts are paler than their stable part, and both are paler than the final, which has a badge."""
-    await start_talking(page, server)
+    await start_session(page, server)
 
-    await server.say(type="realtime", text="and so my fellow a", stable="and so my", utterance=1, turn=1)
-    await expect(page.locator(".said")).to_have_text("and so my fellow a")
-    guess, stable = await ink(page, ".unstable"), await ink(page, ".stable")
-    await picture(page, "draft")
+    await server.send(type="realtime", text="and so my fellow a", stable="and so my", utterance=1, turn=1)
+    await expect(page.locator(".utterances")).to_have_text("and so my fellow a")
+    unstable, stable = await darkness(page, ".unstable"), await darkness(page, ".stable")
+    await screenshot(page, "draft")
     final = "And so, my fellow Americans."
-    await server.say(type="fullSentence", text=final, utterance=1, turn=1, start=0.3, end=2.3, route=ROUTE, ttfsMs=212)
+    await server.send(type="fullSentence", text=final, utterance=1, turn=1, start=0.3, end=2.3, route=ROUTE, ttfsMs=212)
     await expect(page.locator(".utterance .stable")).to_have_text(final)
-    settled = await ink(page, ".stable")
+    settled = await darkness(page, ".stable")
     await page.locator(".badge").hover()
 
-    assert guess < stable < settled
+    assert unstable < stable < settled
     await expect(page.locator(".route")).to_have_text("local")
     await expect(page.locator("#tooltip")).to_be_in_viewport(ratio=1)
     await expect(page.locator("#tooltip")).to_contain_text("Final 212 ms after you paused")
     await expect(page.locator("#tooltip")).to_contain_text("fastest within budget")
     await expect(page.locator("#announcer")).to_have_text(final)
-    await picture(page, "final")
+    await screenshot(page, "final")
 
 
 async def test_page_shows_and_plays_a_streamed_reply(page: Page, server: PageServer) -> None:
     """Text grows delta by delta, sound plays while it does, and the whole can be played again."""
-    await start_talking(page, server)
+    await start_session(page, server)
     reply = page.locator(".reply")
 
-    await server.say(type="fullSentence", text="What can I do?", utterance=1, turn=1, route=ROUTE)
-    await server.say(type="replyStart", turn=1, text="What can I do?")
+    await server.send(type="fullSentence", text="What can I do?", utterance=1, turn=1, route=ROUTE)
+    await server.send(type="replyStart", turn=1, text="What can I do?")
     await expect(reply).to_have_attribute("data-progress", "waiting")
-    await server.say(type="replyDelta", turn=1, text="Ask what ")
+    await server.send(type="replyDelta", turn=1, text="Ask what ")
     await expect(page.locator(".reply-text")).to_have_text("Ask what")
     await server.play(1, tone(0.6, rate=22_050).tobytes(), sample_rate=22_050)
-    await expect(reply).to_have_attribute("data-sounding", "true")
-    await server.say(type="replyDelta", turn=1, text="you can give.")
+    await expect(reply).to_have_attribute("data-playing", "true")
+    await server.send(type="replyDelta", turn=1, text="you can give.")
     await expect(page.locator(".reply-text")).to_have_text("Ask what you can give.")
-    await server.say(type="server_response", turn=1, message="Ask what you can give.", audio=mp3(tone(1.5)))
-    await expect(reply).to_have_attribute("data-sounding", "false")
+    await server.send(type="server_response", turn=1, message="Ask what you can give.", audio=mp3(tone(1.5)))
+    await expect(reply).to_have_attribute("data-playing", "false")
 
     await page.get_by_role("button", name="Play").click()
-    await expect(reply).to_have_attribute("data-sounding", "true")
+    await expect(reply).to_have_attribute("data-playing", "true")
     await page.get_by_role("button", name="Stop", exact=True).and_(page.locator(".replay")).click()
-    await expect(reply).to_have_attribute("data-sounding", "false")
+    await expect(reply).to_have_attribute("data-playing", "false")
 
 
 async def test_page_stops_playback_on_barge_in(page: Page, server: PageServer) -> None:
     """Ten seconds of queued sound end with `replyCancelled`, and late packets of it stay unheard."""
-    await start_talking(page, server)
-    await server.say(type="replyStart", turn=1, text="Hi")
-    await server.say(type="replyDelta", turn=1, text="Well, in the beginning")
+    await start_session(page, server)
+    await server.send(type="replyStart", turn=1, text="Hi")
+    await server.send(type="replyDelta", turn=1, text="Well, in the beginning")
     await server.play(1, tone(10).tobytes())
-    await expect(page.locator(".reply")).to_have_attribute("data-sounding", "true")
+    await expect(page.locator(".reply")).to_have_attribute("data-playing", "true")
 
-    await server.say(type="replyCancelled", turn=1, reason="barge_in")
+    await server.send(type="replyCancelled", turn=1, reason="barge_in")
     await server.play(1, tone(10).tobytes())
 
-    await expect(page.locator(".reply")).to_have_attribute("data-sounding", "false", timeout=1000)
+    await expect(page.locator(".reply")).to_have_attribute("data-playing", "false", timeout=1000)
     await expect(page.locator(".reply-end")).to_have_text("You spoke over it")
     await page.wait_for_timeout(200)  # long enough for the late packet to be heard, were it played
-    await expect(page.locator(".reply")).to_have_attribute("data-sounding", "false")
+    await expect(page.locator(".reply")).to_have_attribute("data-playing", "false")
 
 
 async def test_page_keyboard_control(page: Page, server: PageServer) -> None:
     """Space talks and stops, Enter ends the turn, Escape stops the reply."""
     await page.keyboard.press("Space")
     await expect(page.locator("#hint")).to_have_text("Listening")
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_S):
         await server.wait_for_session(1)
         await page.keyboard.press("Enter")
         await server.wait_for_control("end")
@@ -194,37 +194,37 @@ async def test_page_keyboard_control(page: Page, server: PageServer) -> None:
     await page.keyboard.press("Space")
     await expect(page.locator("#hint")).to_have_text("Press to talk")
 
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_S):
         await server.wait_for_control("end")
 
 
 async def test_page_settings_are_sent_and_persisted(page: Page, server: PageServer) -> None:
     """Turning spoken replies off reaches the server now, and is still off after a reload."""
-    await start_talking(page, server)
+    await start_session(page, server)
     await page.get_by_role("button", name="Settings").click()
-    await picture(page, "settings")
+    await screenshot(page, "settings")
 
     await page.get_by_role("switch", name="Speak replies").uncheck()
-    with anyio.fail_after(PATIENCE_SECONDS):
+    with anyio.fail_after(TIMEOUT_S):
         while server.control[-1].get("speak") is not False:
-            await server.wait_for_sound(sum(server.packet_seconds) + 0.04)
-    told = server.control[-1]
+            await server.wait_for_audio(sum(server.packet_seconds) + 0.04)
+    sent = server.control[-1]
     await page.reload()
 
-    assert told == {"type": "configure", "reply": True, "speak": False}
+    assert sent == {"type": "configure", "reply": True, "speak": False}
     await expect(page.locator("#speak")).not_to_be_checked()
 
 
 async def test_page_reconnects_after_a_server_restart(page: Page, server: PageServer) -> None:
     """After a restart of the server the page is connected again and sends on; the draft cut off is marked."""
-    await start_talking(page, server)
-    await server.say(type="realtime", text="half a sent", stable="half a", utterance=1, turn=1)
+    await start_session(page, server)
+    await server.send(type="realtime", text="half a sent", stable="half a", utterance=1, turn=1)
     await expect(page.locator(".unstable")).to_have_text(" sent")
 
-    await server.hang_up(1012)
-    with anyio.fail_after(PATIENCE_SECONDS):
+    await server.close(1012)
+    with anyio.fail_after(TIMEOUT_S):
         await server.wait_for_session(2)
-        await server.wait_for_sound(sum(server.packet_seconds) + 1)
+        await server.wait_for_audio(sum(server.packet_seconds) + 1)
 
     await expect(page.locator("#connection")).to_have_text("Connected")
     await expect(page.locator(".utterance")).to_have_attribute("data-certainty", "lost")
@@ -237,7 +237,7 @@ async def test_page_explains_no_capacity(page: Page, server: PageServer) -> None
     await page.get_by_role("button", name="Talk").click()
 
     await expect(page.locator("#notices")).to_contain_text("Every place is taken")
-    await picture(page, "full")
+    await screenshot(page, "full")
     server.refuse_with = None
     await page.get_by_role("button", name="Try now").click()
 
@@ -252,12 +252,12 @@ async def test_page_asks_for_an_api_key(browser: Browser) -> None:
     page = await context.new_page()
     async with served(scripted_service(tenants=lambda: (acme,))) as address:
         await page.goto(f"http://{address}/")
-        await expect(page.locator("#ask-key")).to_be_hidden()
+        await expect(page.locator("#key-form")).to_be_hidden()
         await page.get_by_role("button", name="Talk").click()
         field = page.get_by_label("This server asks for a key.")
         await expect(field).to_be_focused()
         await expect(page.locator("#notices")).to_be_empty()
-        await picture(page, "key")
+        await screenshot(page, "key")
 
         for wrong in ("no key at all", "parley_wrong-key"):
             await field.fill(wrong)
@@ -267,12 +267,12 @@ async def test_page_asks_for_an_api_key(browser: Browser) -> None:
         await field.fill("parley_good-key")
         await field.press("Enter")
         await expect(page.locator("#connection")).to_have_text("Connected")
-        await expect(page.locator("#ask-key")).to_be_hidden()
+        await expect(page.locator("#key-form")).to_be_hidden()
 
         await page.reload()
         await page.get_by_role("button", name="Talk").click()
         await expect(page.locator("#connection")).to_have_text("Connected")
-        await expect(page.locator("#ask-key")).to_be_hidden()
+        await expect(page.locator("#key-form")).to_be_hidden()
         assert "parley_good-key" not in page.url
 
         other = await context.new_page()
@@ -312,25 +312,25 @@ async def test_page_layout_does_not_overflow(
     )
     page = await context.new_page()
     await page.goto(server.url)
-    await picture(page, f"{name}-welcome")
-    await start_talking(page, server)
+    await screenshot(page, f"{name}-welcome")
+    await start_session(page, server)
     cloud = {"name": "aws-transcribe", "place": "cloud", "costUsd": 0.0004}
     said = "Is it worth taking an umbrella to the harbour this afternoon?"
-    await server.say(type="fullSentence", text="Good morning.", utterance=1, turn=1, route=ROUTE, ttfsMs=188)
-    await server.say(type="fullSentence", text=said, utterance=2, turn=1, route=cloud, ttfsMs=412)
-    await server.say(type="replyStart", turn=1, text=said)
+    await server.send(type="fullSentence", text="Good morning.", utterance=1, turn=1, route=ROUTE, ttfsMs=188)
+    await server.send(type="fullSentence", text=said, utterance=2, turn=1, route=cloud, ttfsMs=412)
+    await server.send(type="replyStart", turn=1, text=said)
     answer = "Yes. Light rain is likely from about three o'clock, clearing again by evening, with a fresh wind."
-    await server.say(type="server_response", turn=1, message=answer, audio=mp3(tone(1)))
-    await server.say(type="fullSentence", text="And tomorrow?", utterance=3, turn=2, route=ROUTE, ttfsMs=203)
-    await server.say(type="replyStart", turn=2, text="And tomorrow?")
-    await server.say(type="replyDelta", turn=2, text="Tomorrow looks dry and")
+    await server.send(type="server_response", turn=1, message=answer, audio=mp3(tone(1)))
+    await server.send(type="fullSentence", text="And tomorrow?", utterance=3, turn=2, route=ROUTE, ttfsMs=203)
+    await server.send(type="replyStart", turn=2, text="And tomorrow?")
+    await server.send(type="replyDelta", turn=2, text="Tomorrow looks dry and")
     await server.play(2, tone(4).tobytes())
     draft = "could you remind me at eight o'clock two"
-    await server.say(type="realtime", text=draft, stable="could you remind me at", utterance=4, turn=3)
+    await server.send(type="realtime", text=draft, stable="could you remind me at", utterance=4, turn=3)
     await expect(page.locator(".unstable").last).to_have_text(" eight o'clock two")
-    with anyio.fail_after(PATIENCE_SECONDS):
-        await server.wait_for_sound(LEAD_SECONDS + 0.7)
-    await picture(page, name)
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_audio(LEAD_SECONDS + 0.7)
+    await screenshot(page, name)
 
     overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
 

@@ -1,4 +1,4 @@
-/** What went wrong, in a sentence that says what to do about it. Pure. */
+/** Error sentences that say what to do, and the rules for reconnecting. Pure. */
 
 import { CloseCode } from "./protocol.js";
 
@@ -14,43 +14,43 @@ const CLOSED = {
   [CloseCode.NO_CAPACITY]: "Every place is taken. Waiting for a free one.",
 };
 
-const NOT_HEARD = "You have been offline too long: some of what you said was not heard. Please repeat it.";
+const SPEECH_DROPPED = "You have been offline too long: some of what you said was not heard. Please repeat it.";
 
 /**
- * Why the microphone cannot be had, judged before asking for it; null where nothing speaks against it.
+ * Why this browser cannot record at all, known before permission is asked for; null where it can.
  * @param {{isSecureContext: boolean, AudioWorkletNode?: unknown}} window
  */
-export function obstacle(window) {
+export function unsupportedReason(window) {
   if (!window.isSecureContext) {
     return "Browsers hand the microphone to secure pages only. Open this page over https, or on localhost.";
   }
   return window.AudioWorkletNode ? null : "This browser cannot record sound for a page. Please use a newer one.";
 }
 
-/** Why the microphone was not given. @param {DOMException} error */
+/** Why getUserMedia failed. @param {DOMException} error */
 export function microphoneProblem(error) {
   return MICROPHONE[error.name] ?? `The microphone could not be started (${error.name}). Press Talk to try again.`;
 }
 
 /**
- * What a closed connection means for someone who is talking.
+ * What a closed connection means for the user.
  * @param {number} code WebSocket close code
  */
 export function closeProblem(code) {
   return CLOSED[code] ?? "The server cannot be reached. Your words are kept while we reconnect.";
 }
 
-/** What someone reads whom the server asks for a key. @param {string} shown the key that was not good, if any */
-export const keyProblem = (shown) => (shown ? "This is not a key of this server." : "This server asks for a key.");
+/** The label of the key field. @param {string} rejected the key that the server did not accept, if any */
+export const keyProblem = (rejected) => (rejected ? "This is not a key of this server." : "This server asks for a key.");
 
-/** What to say once more was said offline than can be kept. */
-export const notHeard = () => NOT_HEARD;
+/** The notice that speech was dropped while offline. */
+export const droppedSpeechNotice = () => SPEECH_DROPPED;
 
 /**
  * Whether to connect again after this close code, and after how long.
  * @param {number} code WebSocket close code
  * @param {number} attempt failed attempts so far
- * @param {number} random 0 to 1, so that a thousand pages do not come back together
+ * @param {number} random 0 to 1, jitter, so that a thousand pages do not reconnect together
  * @returns {?number} milliseconds, or null for never
  */
 export function retryAfterMs(code, attempt, random) {
@@ -60,10 +60,10 @@ export function retryAfterMs(code, attempt, random) {
 }
 
 /**
- * Whether sound waits in the browser because the network does not take it; it needs a
- * second of it to say so and a quarter to take it back, so that the notice does not flicker.
- * @param {number} waitingBytes @param {number} bytesPerSecond @param {boolean} before
+ * Whether the network is too slow for the audio: more than a second of it is buffered. The notice
+ * stays until less than a quarter of a second is (hysteresis, so that it does not flicker).
+ * @param {number} bufferedBytes @param {number} bytesPerSecond @param {boolean} wasSlow
  */
-export function isSlow(waitingBytes, bytesPerSecond, before) {
-  return waitingBytes > bytesPerSecond * (before ? 0.25 : 1);
+export function isSlow(bufferedBytes, bytesPerSecond, wasSlow) {
+  return bufferedBytes > bytesPerSecond * (wasSlow ? 0.25 : 1);
 }
