@@ -48,9 +48,9 @@ async def run(corpus: Path) -> None:
     detectors |= {f"webrtc, {level}": open_webrtc_vad(aggressiveness=level) for level in range(4)}
     for name, opened in detectors.items():
         async with opened as detector:
-            begun = time.perf_counter()
+            began = time.perf_counter()
             quiet = [await scores(detector, clip) for clip in noise]
-            spent = time.perf_counter() - begun
+            spent = time.perf_counter() - began
             loud = [await scores(detector, clip) for clip in speech]
         wrong = sum(one.chunk.samples for scored in quiet for one in scored if one.speech >= SPEECH) / SAMPLE_RATE
         missed = sum(triggers(scored) == 0 for scored in loud)

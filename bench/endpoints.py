@@ -83,12 +83,12 @@ GRID = (
 class Engines:
     """Engines of the benchmark. End-of-turn scores are cached; finals are not, because they depend on left context."""
 
-    scribe: BatchTranscriber
+    batch: BatchTranscriber
     turns: TurnDetector | None
     scores: dict[bytes, float] = field(default_factory=dict)
 
     def session(self) -> Transcriber:
-        engine: Any = self.scribe.transcriber
+        engine: Any = self.batch.transcriber
         session: Transcriber = engine.for_session()
         return session
 
@@ -123,16 +123,16 @@ async def sweep(folder: Path, count: int, grid: Sequence[SilenceRules], console:
     )
     settings = read_settings()
     async with AsyncExitStack() as stack:
-        scribe = await stack.enter_async_context(open_batch_transcriber(settings))
-        engines = Engines(scribe, await stack.enter_async_context(open_turn_detector(settings)))
-        for waits in grid:
+        batch = await stack.enter_async_context(open_batch_transcriber(settings))
+        engines = Engines(batch, await stack.enter_async_context(open_turn_detector(settings)))
+        for rules in grid:
             results = [
-                await run_clip(clip, waits, engines, scorer) for clip in track(clips, console=console, transient=True)
+                await run_clip(clip, rules, engines, scorer) for clip in track(clips, console=console, transient=True)
             ]
             total = sum((c.errors for c in results), Errors())
             waited = [c.wait for c in results if c.wait is not None]
             table.add_row(
-                str(waits),
+                str(rules),
                 f"{100 * (total.rate or 0):.1f} %",
                 f"{statistics.mean(c.finals for c in results):.1f}",
                 f"{statistics.mean(c.turns for c in results):.1f}",
@@ -142,12 +142,12 @@ async def sweep(folder: Path, count: int, grid: Sequence[SilenceRules], console:
     console.print(table)
 
 
-async def run_clip(clip: Clip, waits: SilenceRules, engines: Engines, scorer: Scorer) -> ClipResult:
+async def run_clip(clip: Clip, rules: SilenceRules, engines: Engines, scorer: Scorer) -> ClipResult:
     """Run one clip, followed by three seconds of its room tone, through the dialog state machine."""
     pcm = clip.pcm + clip.tone[: 2 * ms(3000)]
-    state = waits.initial_state()
+    state = rules.initial_state()
     session = engines.session()
-    begun: dict[int, int] = {}
+    starts: dict[int, int] = {}
     audio: dict[int, bytearray] = {}
     turn_audio = bytearray()
     shown: list[do.ShowFinal] = []
@@ -159,7 +159,7 @@ async def run_clip(clip: Clip, waits: SilenceRules, engines: Engines, scorer: Sc
         for effect in effects:
             match effect:
                 case do.OpenUtterance(number, start):
-                    begun[number], audio[number] = start, bytearray()
+                    starts[number], audio[number] = start, bytearray()
                 case do.FeedUtterance(number, chunk):
                     audio[number] += chunk.pcm
                     turn_audio.extend(chunk.pcm)
@@ -168,7 +168,7 @@ async def run_clip(clip: Clip, waits: SilenceRules, engines: Engines, scorer: Sc
                     state = await apply(state, ev.EndOfTurnScored(number, revision, done))
                 case do.StartFinal(number, revision):
                     utterance = session.transcribe(
-                        _chunks(bytes(audio[number]), begun[number]), language=engines.scribe.language
+                        _chunks(bytes(audio[number]), starts[number]), language=engines.batch.language
                     )
                     final = [each async for each in utterance][-1]
                     state = await apply(state, ev.FinalReceived(number, revision, final, ROUTE))
@@ -182,7 +182,7 @@ async def run_clip(clip: Clip, waits: SilenceRules, engines: Engines, scorer: Sc
                     pass
         return state
 
-    async for scored in engines.scribe.detector.score(_chunks(pcm)):
+    async for scored in engines.batch.detector.score(_chunks(pcm)):
         state = await apply(state, ev.AudioReceived(scored))
     turns = state.turn - 1
     await apply(state, ev.ClientLeft())
@@ -200,7 +200,7 @@ async def _chunks(pcm: bytes, start: int = 0) -> AsyncGenerator[AudioChunk, None
 def parsed(grid: Sequence[str]) -> list[SilenceRules]:
     """Parse `360/500/800` or `300/700/800/1200/600/1000`. Raises UsageError."""
     try:
-        return [_waits([int(each) for each in row.split("/")]) for row in grid]
+        return [_rules([int(each) for each in row.split("/")]) for row in grid]
     except (ValueError, TypeError) as error:
         raise click.UsageError(
             "waits look like 360/500/800 (after a sentence, otherwise, after 'and'), with one more in front for "
@@ -208,7 +208,7 @@ def parsed(grid: Sequence[str]) -> list[SilenceRules]:
         ) from error
 
 
-def _waits(row: list[int]) -> SilenceRules:
+def _rules(row: list[int]) -> SilenceRules:
     if len(row) == 3:
         return SilenceRules(*row)
     done, complete, other, incomplete, *turn = row

@@ -2,10 +2,9 @@
 
     python -m bench.engine --drafts models/whisper-tiny.en --finals models/whisper-base
 
-Four rows: a final of the finals model and a draft of the drafts model, each by
-faster-whisper (30 s of context for everything) and by the local engine. They take turns
-on every clip, so what else the machine does weighs on both. A draft pass is one of an utterance in
-progress: every half second, behind what earlier drafts agreed on.
+Finals of the finals model and drafts of the drafts model, by faster-whisper (30 s of context for everything) and by the
+local engine. They take turns on every clip, so what else the machine does weighs on both. A draft pass is one of an
+utterance in progress: every half second, behind the stable words of earlier drafts.
 """
 
 import argparse
@@ -39,13 +38,13 @@ async def chunked(pcm: bytes) -> AsyncGenerator[AudioChunk, None]:
 
 
 async def timed(work: Callable[[], Any]) -> tuple[float, str]:
-    begun = time.perf_counter()
+    began = time.perf_counter()
     text = await work()
-    return time.perf_counter() - begun, text
+    return time.perf_counter() - began, text
 
 
 def padded(model: Padded, beam: int) -> Callable[[bytes], Any]:
-    """faster-whisper as it comes: every call encodes 30 s."""
+    """Transcribe with faster-whisper, which encodes 30 s at every call."""
 
     def call(pcm: bytes) -> str:
         segments, _ = model.transcribe(samples_of(pcm), language="en", beam_size=beam, condition_on_previous_text=False)
@@ -54,7 +53,9 @@ def padded(model: Padded, beam: int) -> Callable[[bytes], Any]:
     return lambda pcm: to_thread.run_sync(call, pcm)
 
 
-def ours(engine: WhisperEngine) -> Callable[[bytes], Any]:
+def local(engine: WhisperEngine) -> Callable[[bytes], Any]:
+    """Transcribe with the local engine."""
+
     async def call(pcm: bytes) -> str:
         async with aclosing(engine.transcribe(chunked(pcm), language="en")) as hypotheses:
             return [h.text async for h in hypotheses][-1]
@@ -62,30 +63,32 @@ def ours(engine: WhisperEngine) -> Callable[[bytes], Any]:
     return call
 
 
-async def finals(ways: dict[str, Callable[[bytes], Any]], chosen: Sequence[Clip]) -> dict[str, list[tuple[float, str]]]:
-    """Every way on every clip, taking turns."""
-    taken: dict[str, list[tuple[float, str]]] = {name: [] for name in ways}
+async def time_finals(
+    engines: dict[str, Callable[[bytes], Any]], chosen: Sequence[Clip]
+) -> dict[str, list[tuple[float, str]]]:
+    """Seconds and text of every clip, for every engine; the engines take turns clip by clip."""
+    times: dict[str, list[tuple[float, str]]] = {name: [] for name in engines}
     for clip in chosen:
-        for name, way in ways.items():
-            taken[name].append(await timed(lambda: way(clip.pcm)))  # noqa: B023 because it is called at once
-    return taken
+        for name, transcribe in engines.items():
+            times[name].append(await timed(lambda: transcribe(clip.pcm)))  # noqa: B023 because it is called at once
+    return times
 
 
-async def drafts(
+async def time_drafts(
     engine: WhisperEngine, other: Callable[[bytes], Any], chosen: Sequence[Clip]
 ) -> dict[str, list[float]]:
-    """Passes over utterances in progress, taking turns."""
-    taken: dict[str, list[float]] = {"faster-whisper": [], "local": []}
+    """Seconds of each draft pass over utterances in progress; every fourth one is repeated with `other`."""
+    times: dict[str, list[float]] = {"faster-whisper": [], "local": []}
     for clip in chosen:
         session, agreed = engine.for_session(), LocalAgreement()
         for end in range(2 * DRAFT_EVERY, len(clip.pcm) // 2, DRAFT_EVERY):
-            heard = clip.pcm[: 2 * end]
-            seconds, text = await timed(lambda: _draft(session, heard, agreed))  # noqa: B023 because it is called at once
+            pcm = clip.pcm[: 2 * end]
+            seconds, text = await timed(lambda: _draft(session, pcm, agreed))  # noqa: B023 because it is called at once
             agreed = agreed.update(text)
-            taken["local"].append(seconds)
+            times["local"].append(seconds)
             if (end // DRAFT_EVERY) % 4 == 2:
-                taken["faster-whisper"].append((await timed(lambda: other(heard)))[0])  # noqa: B023 likewise
-    return taken
+                times["faster-whisper"].append((await timed(lambda: other(pcm)))[0])  # noqa: B023 likewise
+    return times
 
 
 async def _draft(session: Any, pcm: bytes, agreed: LocalAgreement) -> str:
@@ -110,16 +113,16 @@ async def run(args: argparse.Namespace) -> dict[str, Any]:
             ("finals", final_engine, padded_finals),
             ("drafts model, whole clips", draft_engine, padded_drafts),
         ):
-            taken = await finals({"faster-whisper": other, "local": ours(engine)}, scored)
-            report[row] = _compare(taken, scored, short, args.speech)
-        passes = await drafts(draft_engine, padded_drafts, short)
-        medians = {name: 1000 * median(times) for name, times in passes.items()}
+            times = await time_finals({"faster-whisper": other, "local": local(engine)}, scored)
+            report[row] = _compare(times, scored, short, args.speech)
+        passes = await time_drafts(draft_engine, padded_drafts, short)
+        medians = {name: 1000 * median(seconds) for name, seconds in passes.items()}
         report["draft pass"] = {
             "ms": medians,
             "ratio": medians["faster-whisper"] / medians["local"],
-            "passes": {name: len(times) for name, times in passes.items()},
+            "passes": {name: len(seconds) for name, seconds in passes.items()},
         }
-        invented = await finals({"faster-whisper": padded_finals, "local": ours(final_engine)}, noise)
+        invented = await time_finals({"faster-whisper": padded_finals, "local": local(final_engine)}, noise)
         report["words on noise"] = {
             name: sum(len(text.split()) for _, text in answers) for name, answers in invented.items()
         }
@@ -127,19 +130,19 @@ async def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compare(
-    taken: dict[str, list[tuple[float, str]]], scored: Sequence[Clip], short: Sequence[Clip], corpus: Path
+    times: dict[str, list[tuple[float, str]]], scored: Sequence[Clip], short: Sequence[Clip], corpus: Path
 ) -> dict[str, Any]:
-    wer = {name: word_error_rate(corpus, scored, [text for _, text in rows]) for name, rows in taken.items()}
+    wer = {name: word_error_rate(corpus, scored, [text for _, text in rows]) for name, rows in times.items()}
     brief = [n for n, clip in enumerate(scored) if clip in short]
-    milliseconds = {name: 1000 * median(rows[n][0] for n in brief) for name, rows in taken.items()}
-    ratios = [taken["faster-whisper"][n][0] / taken["local"][n][0] for n in brief]
+    milliseconds = {name: 1000 * median(rows[n][0] for n in brief) for name, rows in times.items()}
+    ratios = [times["faster-whisper"][n][0] / times["local"][n][0] for n in brief]
     return {
         "wer": wer,
         "ms, clips of 2-8 s": milliseconds,
         "ratio, median of clips": median(ratios),
         "ratio, least": min(ratios),
         "all clips, total ratio": float(
-            np.sum([s for s, _ in taken["faster-whisper"]]) / np.sum([s for s, _ in taken["local"]])
+            np.sum([s for s, _ in times["faster-whisper"]]) / np.sum([s for s, _ in times["local"]])
         ),
     }
 

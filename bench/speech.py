@@ -17,7 +17,7 @@ DEFAULT = Path(os.environ.get("PARLEY_SPEECH_DIR", Path(__file__).parents[2] / "
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A recording, and what is said in it."""
+    """A recording and its reference transcript."""
 
     file: str
     pcm: bytes
@@ -31,7 +31,7 @@ class Clip:
 
 
 def read_pcm(path: Path) -> bytes:
-    """Any file with sound, as 16 kHz mono signed 16-bit PCM."""
+    """An audio file of any format, as 16 kHz mono signed 16-bit PCM."""
     return b"".join(decode_trusted(path))
 
 
@@ -55,8 +55,8 @@ def word_error_rate(corpus: Path, chosen: Sequence[Clip], texts: Sequence[str]) 
     """Percent, by the corpus's own normaliser."""
     scorer = _scorer(corpus)
     manifest = [{"file": clip.file, "text": clip.text, "seconds": clip.seconds} for clip in chosen]
-    said = [{"file": clip.file, "text": text} for clip, text in zip(chosen, texts, strict=True)]
-    results = scorer.score(manifest, said, scorer.normaliser("builtin"), True)
+    transcripts = [{"file": clip.file, "text": text} for clip, text in zip(chosen, texts, strict=True)]
+    results = scorer.score(manifest, transcripts, scorer.normaliser("builtin"), True)
     return float(scorer.summary(results)["wer"]) * 100
 
 
