@@ -76,7 +76,7 @@ class WorkQueue:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class AdmissionResult:
     queue: WorkQueue
     dropped: tuple[Job, ...] = ()
     """Drafts that a newer one replaced or that no longer fit."""
@@ -94,7 +94,7 @@ class Batch:
     """Drafts that waited too long."""
 
 
-def admit(queue: WorkQueue, job: Job, limits: QueueLimits) -> Admission:
+def admit(queue: WorkQueue, job: Job, limits: QueueLimits) -> AdmissionResult:
     """The queue with one more job. A newer draft replaces the waiting draft of its session."""
     same_priority = [other for other in queue.waiting if other.priority is job.priority]
     dropped: tuple[Job, ...] = ()
@@ -105,9 +105,9 @@ def admit(queue: WorkQueue, job: Job, limits: QueueLimits) -> Admission:
     else:
         limit = limits.recordings if job.priority is Priority.RECORDING else limits.finals
         if len(same_priority) >= limit:
-            return Admission(queue, refused=True)
+            return AdmissionResult(queue, refused=True)
     waiting = (*(other for other in queue.waiting if other not in dropped), job)
-    return Admission(_with(queue, waiting, newest=max(queue.newest, job.number)), dropped)
+    return AdmissionResult(_with(queue, waiting, newest=max(queue.newest, job.number)), dropped)
 
 
 def next_batch(queue: WorkQueue, now_s: float, limits: QueueLimits) -> Batch:

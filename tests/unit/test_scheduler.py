@@ -2,7 +2,7 @@
 
 import pytest
 
-from providers.local.scheduler import Admission, Job, Priority, QueueLimits, WorkQueue, admit, next_batch, remove
+from providers.local.scheduler import AdmissionResult, Job, Priority, QueueLimits, WorkQueue, admit, next_batch, remove
 from providers.local.thread_plan import thread_plan
 
 
@@ -86,7 +86,7 @@ def test_next_final_is_refused_when_the_queue_is_full():
     """Finals are never dropped silently."""
     full = queue_of(job(1), job(2))
 
-    assert admit(full, job(3), QueueLimits(finals=2)) == Admission(full, refused=True)
+    assert admit(full, job(3), QueueLimits(finals=2)) == AdmissionResult(full, refused=True)
 
 
 def test_oldest_draft_is_dropped_when_too_many_wait():

@@ -10,10 +10,11 @@ from anyio import to_thread
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk
 from app.domain.capacity import ModelSpeed
-from app.domain.transcript import Hypothesis, Word, join
+from app.domain.transcript import Hypothesis, join
 from providers.local.asr.decode import DecodeRequest
 from providers.local.asr.fallback import DecodeResult, decode
 from providers.local.asr.hallucination import Verdict
+from providers.local.asr.hypotheses import final_hypothesis, joined_final
 from providers.local.asr.left_context import PreviousUtterance, strip_context
 from providers.local.asr.self_test import measure_speed
 from providers.local.asr.session import EngineParts, SessionWhisper
@@ -129,14 +130,14 @@ class WhisperEngine:
                     pieces += [h async for h in self._pieces(bytes(pcm), complete, offset, session, language)]
                     del pcm[: keep * BYTES_PER_SAMPLE]
                     offset += keep
-                    yield replace(_joined(pieces, language), is_final=False)
+                    yield replace(joined_final(pieces, language), is_final=False)
             if not pieces and 0 < len(pcm) <= _MAX_SAMPLES * BYTES_PER_SAMPLE:
                 yield await self._short_utterance(bytes(pcm), utterance_start, session, language)
                 return
             rest = len(pcm) // BYTES_PER_SAMPLE
             spans = await self._chunk_spans(bytes(pcm)) if rest > _MAX_SAMPLES else (Span(0, rest),) * bool(rest)
             pieces += [h async for h in self._pieces(bytes(pcm), spans, offset, session, language)]
-            yield _joined(pieces, language)
+            yield joined_final(pieces, language)
 
     async def _short_utterance(
         self, pcm: bytes, start: int, session: SessionWhisper, language: str | None
@@ -155,7 +156,7 @@ class WhisperEngine:
         if result is None:
             result = await self._decode(pcm, alone, session)
         session.left_context = session.left_context.add(PreviousUtterance(start, pcm, language, result.text))
-        return _hypothesis(result, 0)
+        return final_hypothesis(result, 0)
 
     async def _pieces(
         self, pcm: bytes, spans: Sequence[Span], offset: int, session: Hashable, language: str | None
@@ -163,7 +164,7 @@ class WhisperEngine:
         for span in spans:
             piece = pcm[span.start * BYTES_PER_SAMPLE : span.end * BYTES_PER_SAMPLE]
             result = await self._decode(piece, replace(self._template, language=language), session)
-            yield _hypothesis(result, offset + span.start)
+            yield final_hypothesis(result, offset + span.start)
 
     async def _decode(
         self, pcm: bytes, template: DecodeRequest, session: Hashable, context_pcm: bytes = b""
@@ -225,32 +226,6 @@ class WhisperEngine:
                 return decode(self._parts.model, [request] * batch)[0].text
 
         return measure_speed(len(pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE, final, draft, batch=batch, workers=workers)
-
-
-def _hypothesis(result: DecodeResult, start: int) -> Hypothesis:
-    """A final whose words are timed in samples; the audio began at sample `start` of the utterance."""
-    words = tuple(
-        Word(
-            word.text.strip(),
-            start + int(word.start_s * SAMPLE_RATE),
-            start + int(word.end_s * SAMPLE_RATE),
-            word.probability,
-        )
-        for word in result.words
-    )
-    return Hypothesis(result.text, is_final=True, words=words, language=result.language, confidence=result.confidence)
-
-
-def _joined(pieces: Sequence[Hypothesis], language: str | None) -> Hypothesis:
-    """Several pieces as one final, whose confidence is that of its least confident piece."""
-    with_text = [piece for piece in pieces if piece.text]
-    return Hypothesis(
-        join(piece.text for piece in with_text),
-        is_final=True,
-        words=tuple(word for piece in with_text for word in piece.words),
-        language=language or next((piece.language for piece in with_text), None),
-        confidence=min((piece.confidence for piece in with_text if piece.confidence is not None), default=None),
-    )
 
 
 @asynccontextmanager
