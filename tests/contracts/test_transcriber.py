@@ -5,7 +5,7 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from app.domain.errors import ProviderRefused, RequestRefused
+from app.domain.errors import RequestRefused
 from tests.clips import COUNTRY, HANDS, HOUR, silence, word_error_rate
 from tests.contracts.test_speech_detector import chunked
 from tests.contracts.transcriber_cases import TRANSCRIBER_CASES
@@ -66,7 +66,7 @@ async def test_concurrent_utterances_do_not_mix(transcriber):
 
 async def test_language_is_honoured_or_refused(transcriber):
     """A model that cannot speak a language says so instead of guessing."""
-    with pytest.raises((RequestRefused, ProviderRefused)):
+    with pytest.raises(RequestRefused):
         await transcribed(transcriber, HANDS.pcm, language="xx")
 
 
