@@ -1,4 +1,4 @@
-"""Audio files out of Google Drive, by id or by link."""
+"""Reads audio files from Google Drive, by id or by link."""
 
 import re
 import time
@@ -26,14 +26,14 @@ from app.proxies import proxy_of
 API = "https://www.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-TOKEN_SECONDS = 3600
-PIECE = 1 << 20
+TOKEN_LIFETIME_S = 3600
+PIECE_BYTES = 1 << 20
 _ID = re.compile(r"[A-Za-z0-9_-]{10,}")
 _QUOTA = {"userRateLimitExceeded", "rateLimitExceeded", "sharingRateLimitExceeded", "dailyLimitExceeded"}
 
 
 class ServiceAccount(msgspec.Struct, frozen=True):
-    """What Google's key file says."""
+    """A service account's key file, as Google issues it."""
 
     client_email: str
     private_key: str
@@ -42,20 +42,11 @@ class ServiceAccount(msgspec.Struct, frozen=True):
 
 class _Token(msgspec.Struct, frozen=True):
     access_token: str
-    expires_in: int = TOKEN_SECONDS
-
-
-class DriveFile(msgspec.Struct, frozen=True, rename="camel"):
-    """A file as Drive describes it."""
-
-    id: str
-    name: str
-    mime_type: str = ""
-    size: int = 0
+    expires_in: int = TOKEN_LIFETIME_S
 
 
 def file_id(link: str) -> str:
-    """The id in a link, or the id itself. Raises ProviderRefused where there is none."""
+    """The file id in a link, or the id itself. Raises ProviderRefused where there is none."""
     parts = urlsplit(link)
     if not parts.scheme:
         found = _ID.fullmatch(link)
@@ -71,43 +62,30 @@ def file_id(link: str) -> str:
 
 @dataclass(slots=True)
 class GoogleDrive:
-    """A source of audio: Drive API v3, for reading."""
+    """A RecordingSource: reads files through the Drive API v3."""
 
     client: httpx.AsyncClient
     account: ServiceAccount | None
     token: str
-    _good_until: float = 0.0
-
-    async def file(self, link: str) -> DriveFile:
-        """What Drive knows of it. Raises BlobNotFound or a ProviderError."""
-        async with self._answer(link, fields="id,name,mimeType,size") as answer:
-            body = await answer.aread()
-        try:
-            return msgspec.json.decode(body, type=DriveFile, strict=False)
-        except msgspec.DecodeError as error:
-            raise ProviderMisbehaved("google_drive", "the description of the file cannot be read") from error
+    _valid_until: float = 0.0
 
     async def read(self, link: str) -> AsyncGenerator[bytes, None]:
         """The file, piece by piece. Raises BlobNotFound or a ProviderError, in the middle too."""
-        async with self._answer(link, alt="media") as answer:
-            async for piece in answer.aiter_bytes(PIECE):
-                yield piece
-
-    @asynccontextmanager
-    async def _answer(self, link: str, **params: str) -> AsyncGenerator[httpx.Response, None]:
-        where = f"/drive/v3/files/{file_id(link)}"
+        path = f"/drive/v3/files/{file_id(link)}"
+        query = {"alt": "media", "supportsAllDrives": "true"}
         try:
-            headers = {"authorization": f"Bearer {await self._fresh_token()}"}
-            query = {**params, "supportsAllDrives": "true"}
-            async with self.client.stream("GET", where, params=query, headers=headers) as answer:
-                if answer.status_code != httpx.codes.OK:
-                    raise _in_our_words(answer.status_code, await answer.aread(), link)
-                yield answer
+            headers = {"authorization": f"Bearer {await self._access_token()}"}
+            async with self.client.stream("GET", path, params=query, headers=headers) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise _translate(response.status_code, await response.aread(), link)
+                async for piece in response.aiter_bytes(PIECE_BYTES):
+                    yield piece
         except httpx.HTTPError as error:
             raise ProviderDown("google_drive", "Drive cannot be reached, or went away") from error
 
-    async def _fresh_token(self) -> str:
-        if self.account is None or anyio.current_time() < self._good_until:
+    async def _access_token(self) -> str:
+        """One that is valid for a while; a new one where the last expires soon."""
+        if self.account is None or anyio.current_time() < self._valid_until:
             return self.token
         now = int(time.time())
         claims = {
@@ -115,24 +93,24 @@ class GoogleDrive:
             "scope": SCOPE,
             "aud": self.account.token_uri,
             "iat": now,
-            "exp": now + TOKEN_SECONDS,
+            "exp": now + TOKEN_LIFETIME_S,
         }
         try:
             assertion = jwt.encode(claims, self.account.private_key, algorithm="RS256")
         except (ValueError, jwt.PyJWTError) as error:
             raise ProviderRefused("google_drive", "the service account's private key cannot be read") from error
-        answer = await self.client.post(self.account.token_uri, data={"grant_type": GRANT, "assertion": assertion})
-        if answer.status_code != httpx.codes.OK:
-            raise _in_our_words(answer.status_code, answer.content, "a token")
+        response = await self.client.post(self.account.token_uri, data={"grant_type": GRANT, "assertion": assertion})
+        if response.status_code != httpx.codes.OK:
+            raise _translate(response.status_code, response.content, "a token")
         try:
-            token = msgspec.json.decode(answer.content, type=_Token)
+            token = msgspec.json.decode(response.content, type=_Token)
         except msgspec.DecodeError as error:
             raise ProviderMisbehaved("google_drive", "the answer to the request for a token is no token") from error
-        self.token, self._good_until = token.access_token, anyio.current_time() + token.expires_in * 0.9
+        self.token, self._valid_until = token.access_token, anyio.current_time() + token.expires_in * 0.9
         return self.token
 
 
-def _in_our_words(status: int, body: bytes, link: str) -> ProviderError | BlobNotFound:
+def _translate(status: int, body: bytes, link: str) -> ProviderError | BlobNotFound:
     if status == httpx.codes.NOT_FOUND:
         return BlobNotFound(link)
     over_quota = any(reason.encode() in body for reason in _QUOTA)

@@ -1,6 +1,5 @@
-"""Drive's routes on the loopback: tokens for a signed assertion, descriptions, and the bytes of files."""
+"""Drive's routes on the loopback: tokens for a signed assertion, and the bytes of files."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -51,11 +50,10 @@ async def serve_drive(drive: Drive) -> AsyncIterator[Drive]:
             return Response({"error": {"code": 401}}, status_code=401)
         if name not in drive.files:
             return Response({"error": {"code": 404}}, status_code=404)
-        title, blob = drive.files[name]
-        if alt == "media":
-            return Response(blob, media_type="audio/flac")
-        about = {"id": name, "name": title, "mimeType": "audio/flac", "size": str(len(blob))}
-        return Response(json.dumps(about).encode(), media_type="application/json")
+        if alt != "media":
+            return Response({"error": {"code": 400}}, status_code=400)
+        _, blob = drive.files[name]
+        return Response(blob, media_type="audio/flac")
 
     async with serving(Litestar([token, files], openapi_config=None, logging_config=None)) as address:
         drive.url = f"http://{address}"
