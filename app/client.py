@@ -129,7 +129,7 @@ async def open_session(
 ) -> AsyncGenerator[StreamingClient, None]:
     """A session with the server at this ws:// or wss:// address; a server on this machine is never asked by a proxy.
 
-    Raises ProviderDown where nobody answers, ProviderRefused where the answer is no WebSocket, and SettingsError for
+    Raises ProviderDown where no server answers, ProviderRefused where the answer is no WebSocket, and SettingsError for
     an address or a key that cannot be sent.
     """
     connection = await _connect(url, key)

@@ -10,7 +10,7 @@ import anyio
 import click
 from rich.console import Console
 
-from app.domain.errors import ParleyError
+from app.domain.errors import ParleyError, flatten
 from bench.endpoints import GRID, parsed, sweep
 from bench.failover import fail_over
 from bench.protocols import PROTOCOLS
@@ -94,17 +94,9 @@ def main() -> None:
     try:
         bench()
     except* ParleyError as errors:
-        for error in _leaves(errors):
+        for error in flatten(errors):
             click.secho(f"bench: {error}", fg="red", err=True)
         sys.exit(1)
-
-
-def _leaves(errors: BaseExceptionGroup[Any]) -> list[BaseException]:
-    return [
-        leaf
-        for each in errors.exceptions
-        for leaf in (_leaves(each) if isinstance(each, BaseExceptionGroup) else [each])
-    ]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from bench.room_tone import room_tone
 TONE_SECONDS = 15.0
 
 
-class Entry(msgspec.Struct, frozen=True):
+class ManifestEntry(msgspec.Struct, frozen=True):
     """A line of the corpus's manifest, as far as it is needed here."""
 
     file: str
@@ -45,23 +45,25 @@ class Clip:
         return len(self.pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE
 
 
-def read_manifest(folder: Path, *, long: bool = False) -> list[Entry]:
+def read_manifest(folder: Path, *, long: bool = False) -> list[ManifestEntry]:
     """The clips that have a reference text."""
     manifest = folder / "dev" / "manifest.jsonl"
     if not manifest.is_file():
         raise click.UsageError(f"no speech corpus at {folder}: name it with --speech or PARLEY_SPEECH_DIR")
-    entries = (msgspec.json.decode(line, type=Entry) for line in manifest.read_bytes().splitlines() if line.strip())
+    entries = (
+        msgspec.json.decode(line, type=ManifestEntry) for line in manifest.read_bytes().splitlines() if line.strip()
+    )
     return [entry for entry in entries if entry.text and (long or not entry.long)]
 
 
-def choose(entries: Sequence[Entry], count: int) -> list[Entry]:
+def choose(entries: Sequence[ManifestEntry], count: int) -> list[ManifestEntry]:
     """That many of them, spread evenly over the manifest; 0 for all."""
     if not count or count >= len(entries):
         return list(entries)
     return [entries[at * len(entries) // count] for at in range(count)]
 
 
-def load_clip(folder: Path, entry: Entry) -> Clip:
+def load_clip(folder: Path, entry: ManifestEntry) -> Clip:
     """Decode the recording, and find where speech begins and ends in it."""
     pcm = b"".join(decode_trusted(folder / "dev" / entry.file))
     audio = samples(pcm)

@@ -232,7 +232,7 @@ def _cells(scorer: Scorer, played: list[PlayedClip]) -> list[str]:
     finals = [s.last_final() for s in played]
     errors = Errors()
     for each in played:
-        errors += scorer.errors(each.clip.text, " ".join(final.text for final in each.of("final")))
+        errors += scorer.errors(each.clip.text, " ".join(final.text for final in each.events_of("final")))
     times = [(final.at - s.end) * 1000 for s, final in zip(played, finals, strict=True) if final]
     cuts = quantiles(times, n=20, method="inclusive") if len(times) > 1 else []
     shown = [f"{ms:.0f} ms" for ms in (cuts[9], cuts[18], max(times))] if cuts else ["-"] * 3

@@ -36,8 +36,8 @@ class ClipMetrics:
 
 
 def measure(played: PlayedClip, normalise: Normalise) -> ClipMetrics:
-    drafts = [draft for draft in played.of("draft") if draft.text]
-    finals = [final for final in played.of("final") if final.text]
+    drafts = [draft for draft in played.events_of("draft") if draft.text]
+    finals = [final for final in played.events_of("final") if final.text]
     shown, back = churn(drafts, normalise)
     final, reply = played.last_final(), played.first_reply()
     return ClipMetrics(

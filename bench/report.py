@@ -1,10 +1,10 @@
 """Summarise the figures of many clips: percentiles, WER, CPU and memory; print them as a table."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
 from bench.load import Load
@@ -13,13 +13,8 @@ from bench.score import Errors, Scorer
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """Linear between the two nearest values; None of nothing."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    place = (len(ordered) - 1) * percent / 100
-    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
+    """Interpolated linearly between the two nearest values; None of no values."""
+    return float(np.percentile(values, percent)) if values else None
 
 
 @dataclass(frozen=True, slots=True)

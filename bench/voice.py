@@ -52,18 +52,18 @@ class PlayedClip:
     def end(self) -> float:
         return LEADING_TONE_SECONDS + self.clip.end
 
-    def of(self, kind: str) -> list[ServerEvent]:
+    def events_of(self, kind: str) -> list[ServerEvent]:
         return [event for event in self.events if event.kind == kind]
 
     def last_final(self) -> ServerEvent | None:
         """The last final that covers the end of speech."""
-        covering = [final for final in self.of("final") if final.text and self._covers(final)]
+        covering = [final for final in self.events_of("final") if final.text and self._covers(final)]
         return covering[-1] if covering else None
 
     def first_reply(self) -> ServerEvent | None:
         """The first audio of a reply after that final."""
         final = self.last_final()
-        return next((event for event in self.of("reply") if final and event.at >= final.at), None)
+        return next((event for event in self.events_of("reply") if final and event.at >= final.at), None)
 
     def answered(self) -> bool:
         return self.last_final() is not None and not (self.reply and self.first_reply() is None)

@@ -13,30 +13,30 @@ from bench.protocols.connection import ServerEvent
 
 @dataclass(frozen=True, slots=True)
 class ParleyConnection:
-    talk: StreamingClient
+    client: StreamingClient
 
     async def send(self, pcm: bytes) -> None:
-        await self.talk.send_audio(pcm, pace=0)
-        if self.talk.closed:
+        await self.client.send_audio(pcm, pace=0)
+        if self.client.closed:
             raise anyio.BrokenResourceError
 
     async def finish(self) -> None:
-        await self.talk.send_message(type="end")
+        await self.client.send_message(type="end")
 
     async def events(self) -> AsyncGenerator[ServerEvent, None]:
         taken = 0
 
-        def more(talk: StreamingClient) -> bool:
-            return len(talk.received) > taken
+        def has_more(client: StreamingClient) -> bool:
+            return len(client.received) > taken
 
-        while await self.talk.wait_until(more, timeout_s=math.inf):
-            received = self.talk.received[taken]
+        while await self.client.wait_until(has_more, timeout_s=math.inf):
+            received = self.client.received[taken]
             taken += 1
             if (event := self._event(received)) is not None:
                 yield event
 
     def _event(self, received: ReceivedMessage) -> ServerEvent | None:
-        at, message = self.talk.started_at + received.at_s, received.message
+        at, message = self.client.started_at + received.at_s, received.message
         utterance = str(message.get("utterance"))
         match message["type"]:
             case "realtime":
@@ -51,7 +51,7 @@ class ParleyConnection:
 
 @asynccontextmanager
 async def open_parley(url: str, *, reply: bool) -> AsyncGenerator[ParleyConnection, None]:
-    async with open_session(url) as talk:
+    async with open_session(url) as client:
         if not reply:
-            await talk.send_message(type="configure", reply=False)
-        yield ParleyConnection(talk)
+            await client.send_message(type="configure", reply=False)
+        yield ParleyConnection(client)

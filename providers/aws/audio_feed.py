@@ -14,7 +14,7 @@ _PACKET_BYTES = ms(50) * BYTES_PER_SAMPLE
 """Smaller pieces make the service lag."""
 
 _TRAILING_SILENCE = bytes(ms(300) * BYTES_PER_SAMPLE)
-"""Sent at once behind the endpoint, because the service decides on words only once it has heard what follows them."""
+"""Sent at once behind the endpoint, because the service settles a word only with the audio behind it."""
 
 _FURTHER_SILENCE = bytes(ms(100) * BYTES_PER_SAMPLE)
 
@@ -38,7 +38,7 @@ async def send_utterance(
 ) -> None:
     """Send the audio as it comes, and silence behind it until the final is complete or the stream has ended.
 
-    Whatever stops the audio is raised to whoever waits for the utterance's words.
+    What stops the audio is raised by the utterance's `transcribe`.
     """
     packet = bytearray()
 
@@ -59,5 +59,5 @@ async def send_utterance(
             await stream.send(silence)
             await anyio.sleep(0.1)
             silence = _FURTHER_SILENCE
-    except Exception as error:  # noqa: BLE001 because whatever stops the audio is for whoever waits for the words
+    except Exception as error:  # noqa: BLE001 because `transcribe` raises it
         utterance.fail(error)

@@ -18,7 +18,7 @@ _MIN_ROUND_PER_STREAM_S = 0.00025
 
 
 class PollThrottle:
-    """Makes awscrt's only thread sleep once a round of polls, and wakes it when somebody writes.
+    """Makes awscrt's only thread sleep once a round of polls, and wakes it on a write.
 
     A round is over when a body is read for the second time without anything new: by then every other open body was
     read too, so one sleep serves all of them, however many streams are open.

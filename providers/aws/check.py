@@ -21,7 +21,7 @@ class AwsCheckResult:
     service: str
     region: str
     identity: str | None = None
-    """ARN of whoever asks, where AWS says."""
+    """ARN of the caller, where AWS says."""
 
     round_trip_ms: float | None = None
     problem: str | None = None

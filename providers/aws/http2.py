@@ -66,7 +66,7 @@ class StreamingResponse:
     def _end(self, fault: StreamBroken | None) -> None:
         if not self._head.done():
             self._head.set_exception(fault or StreamBroken("the server closed the stream without a response"))
-            self._head.exception()  # because nobody may be left to retrieve it
+            self._head.exception()  # because asyncio warns of an exception that is never retrieved
         self._chunks.put_nowait(fault)
         self.close()
 

@@ -18,7 +18,7 @@ _EXPIRY_MARGIN_S = 60
 """No utterance begins in the last minute of a stream's credentials."""
 
 ReportDefect = Callable[[str, Exception], None]
-"""Takes where an exception that nobody foresaw was caught, and the exception: logs it with its traceback, counts it."""
+"""Logs an unforeseen exception with its traceback, and counts it by where it was caught."""
 
 _Args = TypeVarTuple("_Args")
 

@@ -89,7 +89,7 @@ class TranscribeSession:
     async def _utterance(
         self, audio: AsyncIterable[AudioChunk], locale: str
     ) -> AsyncIterator[tuple[TranscribeStream, StreamUtterance]]:
-        """An utterance on its stream, from the first sample until its words are final or nobody waits for them."""
+        """An utterance on its stream, from the first sample until its words are final or the caller leaves."""
         stream = await self._acquire(locale)
         sending, sent = anyio.CancelScope(), anyio.Event()
         utterance = StreamUtterance(stream.samples)
@@ -103,7 +103,7 @@ class TranscribeSession:
                         await send_utterance(audio, stream, utterance)
                         tasks.cancel_scope.cancel()
             except Exception:
-                utterance.fail(ProviderMisbehaved(PROVIDER, "the stream failed for a reason nobody foresaw"))
+                utterance.fail(ProviderMisbehaved(PROVIDER, "the stream failed unexpectedly"))
                 raise
             finally:
                 sent.set()

@@ -84,7 +84,7 @@ class TranscribeStream:
         self.is_ended = False
         """We have said that no more audio follows."""
         self.has_pending_result = False
-        """The service owes the result of an utterance that nobody waited for."""
+        """The service has not answered an utterance that was abandoned."""
         self._error: ParleyError | None = None
         self._utterance: StreamUtterance | None = None
         self._opened_at = self._last_audio_at = self._idle_since = now
@@ -94,7 +94,7 @@ class TranscribeStream:
     async def read_results(self) -> None:
         """Give every result to the current utterance, until the stream is closed.
 
-        Raises what nobody foresaw, such as a result that cannot be read; the utterance gets ProviderMisbehaved.
+        Raises unforeseen exceptions, such as of a result that cannot be read; the utterance gets ProviderMisbehaved.
         """
         try:
             async with aclosing(self._connection.results()) as results:

@@ -44,7 +44,7 @@ class TranscribeEngine:
 
 
 def log_defect(where: str, error: Exception) -> None:
-    """Log an exception that nobody foresaw, with its traceback."""
+    """Log an unforeseen exception with its traceback."""
     logging.getLogger(__name__).error("unexpected error in a %s", where, exc_info=error)
 
 
@@ -64,8 +64,8 @@ async def open_transcribe(
     """The engine, for as long as the context lasts.
 
     Credentials, and the authorities to trust (`AWS_CA_BUNDLE`), come from the SDK's own chain. `max_streams` is the
-    account's quota of concurrent streams. `report_defect` gets the exceptions that nobody foresaw in the background
-    tasks of a stream, which end that stream alone.
+    account's quota of concurrent streams. `report_defect` gets the unforeseen exceptions of a stream's
+    background tasks, which end that stream alone.
     """
     boto = aioboto3.Session(region_name=region)
     certificates = trusted_certificates(boto)

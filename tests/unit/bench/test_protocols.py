@@ -176,10 +176,10 @@ async def test_every_protocol_client_records_drafts_final_and_times(protocol):
     async with serving(protocol) as url:
         played = await play_clip(PROTOCOLS[protocol], url, clip(), reply=protocol == "parley", quiet=QUIET)
 
-    (final,) = played.of("final")
+    (final,) = played.events_of("final")
     assert final.text == FINAL
     assert ENOUGH - 0.05 <= final.at < ENOUGH + 1.5
-    drafts = [draft.text for draft in played.of("draft")]
+    drafts = [draft.text for draft in played.events_of("draft")]
     assert drafts[-1:] == ([] if protocol == "wyoming" else [DRAFT])  # Wyoming has none
     assert played.answered()
     assert played.streamed >= played.clip.seconds + LEADING_TONE_SECONDS + QUIET

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.clips import Entry, choose
+from bench.clips import ManifestEntry, choose
 from bench.load import Load, clips_of_speaker
 from bench.protocols import ServerEvent
 from bench.report import HEADINGS, markdown, percentile, rows, summarise
@@ -34,7 +34,7 @@ def test_percentile_of_no_values_is_none():
 
 def test_clips_are_sampled_evenly():
     """Three of nine are the first, fourth and seventh; nought are all."""
-    entries = [Entry(str(at), "text", 1.0) for at in range(9)]
+    entries = [ManifestEntry(str(at), "text", 1.0) for at in range(9)]
 
     assert [entry.file for entry in choose(entries, 3)] == ["0", "3", "6"]
     assert choose(entries, 0) == entries
