@@ -30,13 +30,18 @@ Work = Callable[[Sequence[Any]], Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class _QueuedJob:
+    job: Job
     work: Work
     request: Any
     future: "Future[Any]"
 
 
 class InferencePool:
-    """Runs jobs on worker threads, in the order `scheduler` decides."""
+    """Runs jobs on worker threads, in the order `scheduler` decides.
+
+    A pass cannot be interrupted, and one over a recording takes seconds: where there are several workers, recordings
+    leave one of them to live speech.
+    """
 
     def __init__(self, workers: int, limits: QueueLimits) -> None:
         self._limits = limits
@@ -44,7 +49,8 @@ class InferencePool:
         self._jobs: dict[int, _QueuedJob] = {}
         self._arrivals = 0
         self._open = True
-        self._running = 0
+        self._running = self._running_recordings = 0
+        self._max_recordings = max(1, workers - 1)
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._work, name=f"speech-{n}", daemon=True) for n in range(workers)]
         for thread in self._threads:
@@ -57,8 +63,9 @@ class InferencePool:
 
     @property
     def has_spare_capacity(self) -> bool:
-        """Whether no job waits and at most one of several workers is busy: a new job would start at once."""
-        return not self._queue.waiting and self._running <= 1 < len(self._threads)
+        """Whether no live job waits and at most one of several workers is busy: a new one would start at once."""
+        is_waiting = any(job.priority is not Priority.RECORDING for job in self._queue.waiting)
+        return not is_waiting and self._running <= 1 < len(self._threads)
 
     async def run(self, work: Work, request: Any, *, priority: Priority, session: Hashable, kind: Hashable) -> Any:
         """Queue a request, and return its result. A caller that is cancelled takes it out of the queue.
@@ -75,7 +82,7 @@ class InferencePool:
             if admission.refused:
                 raise ProviderBusy(PROVIDER, f"{self.queued} pieces of speech wait for this machine already")
             self._queue = admission.queue
-            self._jobs[job.number] = _QueuedJob(work, request, future)
+            self._jobs[job.number] = _QueuedJob(job, work, request, future)
             self._drop(admission.dropped)
             self._changed.notify()
         future.add_done_callback(lambda done: self._remove(job) if done.cancelled() else None)
@@ -110,23 +117,25 @@ class InferencePool:
     def _run_batch(self) -> bool:
         """Wait for a batch and compute it. False when the pool is closed."""
         batch = self._next_batch()
-        running = [job for job in batch if job.future.set_running_or_notify_cancel()]
-        if not running:
-            return bool(batch)
-        with self._changed:
-            self._running += 1
+        if not batch:
+            return False
         try:
-            results = running[0].work([job.request for job in running])
-            for job, result in zip(running, results, strict=True):
-                job.future.set_result(result)
-        except Exception as error:  # noqa: BLE001 because whatever happened belongs to the callers that wait
-            for job in running:
-                if not job.future.done():
-                    job.future.set_exception(error)
+            self._compute([queued for queued in batch if queued.future.set_running_or_notify_cancel()])
         finally:
-            with self._changed:
-                self._running -= 1
+            self._count(batch, -1)
         return True
+
+    def _compute(self, batch: list[_QueuedJob]) -> None:
+        if not batch:
+            return
+        try:
+            results = batch[0].work([queued.request for queued in batch])
+            for queued, result in zip(batch, results, strict=True):
+                queued.future.set_result(result)
+        except Exception as error:  # noqa: BLE001 because whatever happened belongs to the callers that wait
+            for queued in batch:
+                if not queued.future.done():
+                    queued.future.set_exception(error)
 
     def _next_batch(self) -> list[_QueuedJob]:
         """The next batch, as soon as there is one; empty when the pool is closed."""
@@ -134,13 +143,23 @@ class InferencePool:
             while self._open:
                 if self._queue.waiting and self._limits.max_batch > 1:
                     self._changed.wait_for(lambda: len(self._queue.waiting) >= self._limits.max_batch, _BATCH_WINDOW_S)
-                batch = next_batch(self._queue, time.monotonic(), self._limits)
+                recordings = self._running_recordings < self._max_recordings
+                batch = next_batch(self._queue, time.monotonic(), self._limits, recordings=recordings)
                 self._queue = batch.queue
                 self._drop(batch.expired)
                 if batch.jobs:
-                    return [self._jobs.pop(job.number) for job in batch.jobs]
+                    jobs = [self._jobs.pop(job.number) for job in batch.jobs]
+                    self._count(jobs, 1)
+                    return jobs
                 self._changed.wait()
             return []
+
+    def _count(self, batch: Sequence[_QueuedJob], change: int) -> None:
+        """Note that a batch has begun or ended; its worker then looks for the next one itself."""
+        with self._changed:
+            self._running += change
+            if batch[0].job.priority is Priority.RECORDING:
+                self._running_recordings += change
 
 
 @dataclass(slots=True)

@@ -110,16 +110,17 @@ def admit(queue: WorkQueue, job: Job, limits: QueueLimits) -> AdmissionResult:
     return AdmissionResult(_with(queue, waiting, newest=max(queue.newest, job.number)), dropped)
 
 
-def next_batch(queue: WorkQueue, now_s: float, limits: QueueLimits) -> Batch:
-    """The jobs to run now, and the drafts that expired meanwhile."""
+def next_batch(queue: WorkQueue, now_s: float, limits: QueueLimits, *, recordings: bool = True) -> Batch:
+    """The jobs to run now, and the drafts that expired meanwhile. With `recordings` False those keep waiting."""
     expired = tuple(
         job
         for job in queue.waiting
         if job.priority is Priority.DRAFT and now_s - job.arrived_s > limits.draft_expires_after_s
     )
     waiting = tuple(job for job in queue.waiting if job not in expired)
-    if not waiting:
-        return Batch(_with(queue, ()), expired=expired)
+    runnable = [job for job in waiting if recordings or job.priority is not Priority.RECORDING]
+    if not runnable:
+        return Batch(_with(queue, waiting), expired=expired)
 
     def rank(job: Job) -> tuple[Priority, tuple[int, int], int]:
         aged = job.priority is Priority.RECORDING and now_s - job.arrived_s > limits.recording_ages_after_s
@@ -127,8 +128,8 @@ def next_batch(queue: WorkQueue, now_s: float, limits: QueueLimits) -> Batch:
         place = max((job.number, 0), queue.requeued.get(job.session, (0, 0)))
         return (Priority.DRAFT if aged else job.priority, place, job.number)
 
-    first = min(waiting, key=rank)
-    same_kind = [job for job in waiting if job.kind == first.kind and job.priority is first.priority]
+    first = min(runnable, key=rank)
+    same_kind = [job for job in runnable if job.kind == first.kind and job.priority is first.priority]
     jobs = tuple(sorted(same_kind, key=rank)[: limits.max_batch])
     left = tuple(job for job in waiting if job not in jobs)
     places = {job.session: (queue.newest, queue.served + n) for n, job in enumerate(jobs, 1)}

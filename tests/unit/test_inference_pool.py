@@ -207,6 +207,27 @@ async def test_live_final_overtakes_a_recording_that_waits(pool, work):
     assert work.ran == ["gate", "live-b", "live-a", "upload-1", "upload-2"]
 
 
+async def test_recordings_leave_one_of_several_workers_to_live_speech():
+    """However many uploads there are, a live final starts at once."""
+    pool, uploads, live = InferencePool(2, QueueLimits()), GatedWork(), GatedWork()
+    live.go.set()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(recording, pool, uploads, "gate")
+            await anyio.to_thread.run_sync(uploads.begun.wait)
+            tasks.start_soon(recording, pool, uploads, "another upload")
+            await queued(pool, 1)
+            assert pool.has_spare_capacity
+            assert await final(pool, live, "live") == "LIVE"
+            assert (pool.queued, uploads.ran) == (1, [])
+            uploads.go.set()
+    finally:
+        uploads.go.set()
+        pool.close()
+
+    assert uploads.ran == ["gate", "another upload"]
+
+
 class Audio:
     """What a request holds, in a class that a weak reference can point to."""
 
