@@ -1,4 +1,4 @@
-"""Every speech detector, opened for its contract; the names are the registry's."""
+"""Every SpeechDetector, opened for its contract; the names are the registry's."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager

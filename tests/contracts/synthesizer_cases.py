@@ -1,4 +1,4 @@
-"""Every voice, opened for its contract; the names are the registry's."""
+"""Every SpeechSynthesizer, opened for its contract; the names are the registry's."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

@@ -75,6 +75,10 @@ async def test_concurrent_vad_streams_do_not_mix(detector):
 
 
 async def test_vad_closed_half_way_frees_everything(detector):
-    """Walking away after the first score leaves nothing behind."""
+    """A stream left after its first score has no influence on the next."""
+    before = await scored(detector, HANDS.pcm)
+
     async with aclosing(detector.score(chunked(HANDS.pcm))) as scores:
         await anext(scores)
+
+    assert await scored(detector, HANDS.pcm) == before

@@ -64,7 +64,7 @@ async def test_concurrent_utterances_do_not_mix(transcriber):
     assert all(word_error_rate(clip.words, text) <= 0.2 for clip, text in said.items())
 
 
-async def test_language_is_honoured_or_refused(transcriber):
+async def test_unknown_language_refuses_the_request(transcriber):
     """A model that cannot speak a language says so instead of guessing."""
     with pytest.raises(RequestRefused):
         await transcribed(transcriber, HANDS.pcm, language="xx")

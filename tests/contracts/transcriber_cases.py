@@ -1,4 +1,4 @@
-"""Every engine that writes down speech, opened for its contract; the names are the registry's."""
+"""Every Transcriber and DraftTranscriber, opened for its contract; the names are the registry's."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
