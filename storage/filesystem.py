@@ -1,4 +1,4 @@
-"""Blobs as files under a folder."""
+"""Blob store in a local folder: each blob is a file, written atomically."""
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Everything together: the service that `parley serve` runs."""
+"""Assemble the service of `parley serve`: open every engine and store, and connect them."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +18,7 @@ from app.assembly.speech import (
     open_whisper,
     speech_capacity,
 )
-from app.assembly.tenants import asked_for, open_tenants
+from app.assembly.tenants import describe_tenants, open_tenants
 from app.config import Settings
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import DialogState, TurnRules
@@ -37,12 +37,12 @@ SCORE_PAUSE_AFTER_MS = 100
 """Silence after which the end-of-turn model scores a pause: sooner than a final starts, because a score is cheaper."""
 
 CHARACTERS_A_TOKEN = 8
-"""More than any language's tokens have on average: a longer reply is one of an engine that ignores its limit."""
+"""Upper bound of the average length of a token: a longer reply comes from an engine that ignores its token limit."""
 
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
-    """Everything opened and warm. Raises SettingsError, ModelUnavailable or a ProviderError."""
+    """The open service, models loaded and warmed. Raises SettingsError, ModelUnavailable or a ProviderError."""
     async with AsyncExitStack() as stack:
         tenants = await stack.enter_async_context(open_tenants(settings.tenants))
         metrics = ServiceMetrics()
@@ -54,13 +54,13 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         provider = await reply_provider(settings)
         generator = await stack.enter_async_context(open_generator(settings, provider))
         synthesizer = await stack.enter_async_context(open_synthesizer(settings))
-        ears = speech_capacity(
+        speech = speech_capacity(
             settings,
             drafts=drafts,
             finals=_local(routes.engines, tables),
             replies_here=provider == "embedded" or settings.speech_provider == "piper",
         )
-        most = settings.max_sessions or ears.capacity
+        max_sessions = settings.max_sessions or speech.capacity
         uploader = await stack.enter_async_context(open_archive(settings, tenants))
 
         @asynccontextmanager
@@ -88,7 +88,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             uploader=uploader,
             batch_transcriber=local_batch_transcriber(settings, detector, routes.engines, tables),
             initial_state=initial_state(settings, provider),
-            admission=Admission(most, lambda: uploader.has_space),
+            admission=Admission(max_sessions, lambda: uploader.has_space),
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
             source=source,
@@ -97,16 +97,16 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             components=(
                 ("drafts", drafts_model(settings)),
                 ("finals", f"{', '.join(routes.states)}; policy {routes.rules().name}"),
-                ("sessions", ears.describe_limit(most)),
+                ("sessions", speech.describe_limit(max_sessions)),
                 ("device", " - ".join(filter(None, device(settings)))),
                 ("speech detector", settings.vad),
                 ("turn detector", settings.turn_model_id),
                 ("replies", replies_named(settings, provider)),
                 ("voice", voice_named(settings)),
                 ("audio goes to", archive_place(settings)),
-                ("comes in", asked_for(tenants)),
+                ("authentication", describe_tenants(tenants)),
             ),
-            speech_capacity=ears,
+            speech_capacity=speech,
             policy=policy,
             metrics=metrics,
         )
@@ -118,7 +118,7 @@ def local_batch_transcriber(
     engines: Mapping[str, Transcriber],
     tables: Mapping[str, RouteTable],
 ) -> BatchTranscriber | None:
-    """Who transcribes uploaded recordings: the model in this process, where a route has it, behind all live speech."""
+    """Batch transcription of uploads by the local model, at the lowest priority; None without a local route."""
     local = cast(Any, _local(engines, tables))
     if local is None:
         return None
@@ -126,14 +126,14 @@ def local_batch_transcriber(
 
 
 def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable]) -> Transcriber | None:
-    """The model in this process that makes finals, where a route has one."""
+    """The local engine for finals; None where no route is local."""
     return next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
 
 
 def initial_state(settings: Settings, provider: str) -> DialogState:
-    """What every session begins with."""
+    """Initial dialog state of every session, from the settings."""
     eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and provider != "openai")
-    judged, end = settings.turn_model_id != "none", settings.end_after_ms
+    has_turn_model, end = settings.turn_model_id != "none", settings.end_after_ms
     complete = end * 7 // 8
     return DialogState(
         rules=TurnRules(
@@ -141,7 +141,7 @@ def initial_state(settings: Settings, provider: str) -> DialogState:
             confident_reply_after_ms=settings.reply_after_done_ms,
             draft_every_ms=settings.draft_every_ms,
             speculative_finals=settings.speculative_finals,
-            score_end_of_turn=judged,
+            score_end_of_turn=has_turn_model,
             eager_replies=eager,
             reply=provider != "none",
             speak=settings.speech_provider != "none",
@@ -150,7 +150,7 @@ def initial_state(settings: Settings, provider: str) -> DialogState:
         ),
         endpointer=Endpointer(
             EndpointingRules(
-                pause_after_ms=SCORE_PAUSE_AFTER_MS if judged else EndpointingRules().pause_after_ms,
+                pause_after_ms=SCORE_PAUSE_AFTER_MS if has_turn_model else EndpointingRules().pause_after_ms,
                 end_after_likely_done_ms=min(settings.end_after_done_ms, complete),
                 end_after_ms=end,
                 end_after_complete_ms=complete,

@@ -1,4 +1,4 @@
-"""The engines that hear: the speech models, the detector, and the device they run on."""
+"""Open the speech engines: Whisper for drafts and finals, VAD, end-of-turn model; measure their capacity."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -24,13 +24,13 @@ _CLIP = Path(__file__).parents[1] / "runtime" / "probe.flac"
 
 
 async def spoken_clip() -> bytes:
-    """Speech of nobody who uses this service, for probes and the self-test; 16 kHz PCM."""
+    """The shipped clip for probes and the self-test, as 16 kHz PCM; never a user's audio."""
     return b"".join(await to_thread.run_sync(lambda: list(decode_trusted(_CLIP))))
 
 
 @asynccontextmanager
 async def open_batch_transcriber(settings: Settings) -> AsyncGenerator[BatchTranscriber, None]:
-    """The engines that `parley transcribe` needs, and no others."""
+    """The engines for batch transcription (`parley transcribe`, `parley retranscribe`)."""
     async with (
         open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
         open_detector(settings) as detector,
@@ -40,7 +40,7 @@ async def open_batch_transcriber(settings: Settings) -> AsyncGenerator[BatchTran
 
 @asynccontextmanager
 async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int) -> AsyncGenerator[Worker, None]:
-    """The engines that `parley worker` offers."""
+    """The engines and the bounded queue of `parley worker`."""
     model = finals_model(settings)
     async with (
         open_whisper(settings, model, settings.beam_size) as transcriber,
@@ -51,14 +51,14 @@ async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int)
 
 
 def drafts_model(settings: Settings) -> str:
-    """The model that writes drafts, by name or folder."""
+    """The configured model for drafts: a name or a folder."""
     if settings.draft_model_id != "auto":
         return settings.draft_model_id
     return "whisper-tiny.en" if settings.language == "en" else "whisper-base"
 
 
 def finals_model(settings: Settings) -> str:
-    """The model that writes finals, by name or folder."""
+    """The configured model for finals: a name or a folder."""
     if settings.transcription_model_id != "auto":
         return settings.transcription_model_id
     where, _ = device(settings)
@@ -66,18 +66,18 @@ def finals_model(settings: Settings) -> str:
 
 
 def device(settings: Settings) -> tuple[str, str]:
-    """Where the speech models run, and a sentence when that is not what was wished for."""
+    """The device of the speech models, and a sentence where it is not the configured one."""
     chosen: tuple[str, str] = registry.load(registry.PROBES, "device")(settings.device)
     return chosen
 
 
 def model_folder(settings: Settings, name: str) -> Path:
-    """Where this model lies. Raises ModelUnavailable where it does not."""
+    """The folder of this model. Raises ModelUnavailable."""
     return resolve(name, settings.models_dir)
 
 
 def whisper_folder(settings: Settings, name: str) -> Path:
-    """Where this Whisper model lies. Raises ModelUnavailable, or SettingsError where it lacks PARLEY_LANGUAGE."""
+    """The folder of this Whisper model. Raises ModelUnavailable, or SettingsError where it lacks PARLEY_LANGUAGE."""
     folder = model_folder(settings, name)
     languages: frozenset[str] = registry.load(registry.PROBES, "languages")(folder)
     if settings.language and languages and settings.language not in languages:
@@ -105,7 +105,7 @@ def open_whisper(settings: Settings, model: str, beam_size: int, self_test_pcm: 
 
 
 def speech_capacity(settings: Settings, *, drafts: Any, finals: Any, replies_here: bool) -> SpeechCapacity:
-    """What the self-test found; `finals` is None where they are made elsewhere."""
+    """Result of the self-test; `finals` is None where other routes make all finals."""
     opened = {"drafts": (drafts_model(settings), drafts), "finals": (finals_model(settings), finals)}
     return SpeechCapacity(
         capacity(finals=finals and finals.speed, drafts=drafts.speed, replies_here=replies_here),
@@ -120,7 +120,7 @@ def speech_capacity(settings: Settings, *, drafts: Any, finals: Any, replies_her
 
 @asynccontextmanager
 async def open_turn_detector(settings: Settings) -> AsyncGenerator[TurnDetector | None, None]:
-    """Who hears whether someone is done; None where words alone tell."""
+    """The end-of-turn detector; None where PARLEY_TURN_MODEL_ID is `none`."""
     if settings.turn_model_id == "none":
         yield None
         return

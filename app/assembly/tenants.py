@@ -1,4 +1,4 @@
-"""Who may come in, as the file of the setting PARLEY_TENANTS has it now."""
+"""Tenants from the file that PARLEY_TENANTS names, reloaded when it changes."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from app.runtime.supervision import run_in_background
 
 @asynccontextmanager
 async def open_tenants(path: Path | None) -> AsyncGenerator[Callable[[], Sequence[Tenant]] | None, None]:
-    """None without a file: nobody is asked for a key. Raises SettingsError."""
+    """A function that returns the current tenants; None without a file: no authentication. Raises SettingsError."""
     if path is None:
         yield None
         return
@@ -23,6 +23,6 @@ async def open_tenants(path: Path | None) -> AsyncGenerator[Callable[[], Sequenc
         yield lambda: tenants.value
 
 
-def asked_for(tenants: Callable[[], Sequence[Tenant]] | None) -> str:
-    """Who comes in, in words."""
-    return "anyone, without a key" if tenants is None else f"{', '.join(t.name for t in tenants())}, each by its key"
+def describe_tenants(tenants: Callable[[], Sequence[Tenant]] | None) -> str:
+    """One line for the start-up log."""
+    return "none" if tenants is None else f"API keys of {', '.join(t.name for t in tenants())}"

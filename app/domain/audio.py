@@ -1,4 +1,4 @@
-"""Sound as the domain sees it: 16 kHz mono signed 16-bit little-endian PCM, cut into chunks."""
+"""Audio inside the service: 16 kHz mono signed 16-bit little-endian PCM, in chunks with sample positions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def seconds(samples: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """A slice of a stream, placed on the stream's own clock."""
+    """A piece of a stream with its position, counted in samples."""
 
     pcm: bytes
     """Whole samples: the length is a multiple of BYTES_PER_SAMPLE."""
@@ -35,7 +35,7 @@ class AudioChunk:
 
     @property
     def end(self) -> int:
-        """The position just behind the last sample."""
+        """The position after the last sample."""
         return self.start + self.samples
 
 
@@ -48,7 +48,7 @@ def split_audio(audio: AudioChunk, samples: int) -> Iterator[AudioChunk]:
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """A chunk, and how likely it is that someone speaks in it."""
+    """A chunk with its speech probability."""
 
     chunk: AudioChunk
     speech: float
@@ -57,7 +57,7 @@ class ScoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class PreRoll:
-    """The last stretch of audio, kept because speech is noticed only after it began."""
+    """The newest audio before speech was detected, because detection lags behind the start of speech."""
 
     length: int
     """Samples to keep; at least one chunk stays, however long it is."""

@@ -1,4 +1,4 @@
-"""Who may come in, from a file: one table each, named by the operator."""
+"""Reads the tenants and the fingerprints of their API keys from a TOML file, one table each."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ Fingerprint: TypeAlias = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 
 PROBES = "probes"
-"""What the service itself spends stands under this name."""
+"""Reserved name: expenses of the service itself, such as probes, are booked under it."""
 
 
 class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,5 +52,5 @@ def _tenants(document: TomlDocument) -> tuple[Tenant, ...]:
             owners[key] = name
         tenants.append(tenant)
     if not owners:
-        raise SettingsError(f"PARLEY_TENANTS: {source} has no key, so nobody could come in")
+        raise SettingsError(f"PARLEY_TENANTS: {source} has no key, so no client could authenticate")
     return tuple(tenants)

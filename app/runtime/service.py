@@ -1,4 +1,4 @@
-"""The open service: engines, archive, admission; and the running of one session."""
+"""The running service: engines, recording, admission and routing, and how one session is served."""
 
 import secrets
 import time
@@ -27,16 +27,16 @@ from app.runtime.speech_capacity import SpeechCapacity
 
 
 class DecisionStore(Protocol):
-    """Where decisions are kept."""
+    """Store of routing decisions."""
 
-    async def find(self, wanted: DecisionFilter) -> list[DecisionRecord]: ...
+    async def find(self, query: DecisionFilter) -> list[DecisionRecord]: ...
 
-    async def summary(self, wanted: DecisionFilter) -> Sequence[RouteSummary]: ...
+    async def summary(self, query: DecisionFilter) -> Sequence[RouteSummary]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingPolicy:
-    """Where finals go, and what became of them."""
+    """The routing policy of the service: routes, stored decisions, and the state of the rules file."""
 
     routes: Routes
     decisions: DecisionStore
@@ -47,7 +47,7 @@ class RoutingPolicy:
 @dataclass(slots=True)
 class Service:
     session_engines: Callable[[str, Tenant], AbstractAsyncContextManager[Engines]]
-    """The engines as the session of this name sees them."""
+    """Opens the engines of one session, by its id and tenant."""
     uploader: Uploader
     initial_state: DialogState
     """Every session begins with it."""
@@ -55,21 +55,21 @@ class Service:
     """Which sessions are open, and whether one more may begin."""
     allowed_origins: tuple[str, ...] = ()
     tenants: Callable[[], Sequence[Tenant]] | None = None
-    """The tenants and their keys; None: no key is asked for, and everyone is the one tenant."""
+    """The tenants and their keys; None: no authentication, every client is the one tenant."""
     batch_transcriber: BatchTranscriber | None = None
     """Transcribes uploaded recordings, on this machine; None: no uploads are accepted."""
     source: RecordingSource | None = None
     """Where recordings can be fetched from by a link."""
     uploads: ResumableUploads | None = None
-    """Uploads under way; None: they cannot be resumed."""
+    """Resumable uploads in progress; None: not offered."""
     max_recording_bytes: int = 512 << 20
-    """Bytes an uploaded file may have."""
+    """Largest uploaded file, in bytes."""
     components: tuple[tuple[str, str], ...] = ()
-    """What runs in this process, for people: a name and a sentence each."""
+    """Name and one sentence for each component, for `/health` and the start-up log."""
     speech_capacity: SpeechCapacity | None = None
     """The speech models in this process, where there are any."""
     policy: RoutingPolicy | None = None
-    """None where finals come from one engine, whatever happens."""
+    """None where finals always come from one engine."""
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
 
     def __post_init__(self) -> None:

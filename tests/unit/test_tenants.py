@@ -65,7 +65,7 @@ def test_tenants_file_is_parsed():
         ("[Acme]", r"tenants.toml: Acme: a tenant's name has"),
         ("[probes]", r"tenants.toml: probes: a tenant's name has"),
         (f'[a]\nkeys = ["{ACME}"]\n[b]\nkeys = ["{ACME}"]', r"tenants.toml: b.keys: sha256:........... is a key of a"),
-        ("[acme]", r"PARLEY_TENANTS: tenants.toml has no key, so nobody could come in"),
+        ("[acme]", r"PARLEY_TENANTS: tenants.toml has no key, so no client could authenticate"),
         ("x = = 2", r"tenants.toml: invalid value"),
     ],
 )

@@ -1,9 +1,9 @@
-"""What successive drafts agree on.
+"""Stable prefix of successive drafts, by local agreement.
 
 Local agreement (Liu et al., "Low-Latency Sequence-to-Sequence Speech Recognition
 and Translation by Partial Hypothesis Selection", 2020): the longest common prefix
 of two successive drafts is taken as stable. Words are compared without case and
-punctuation, because those change with every new word behind them.
+punctuation, because those change with every new word after them.
 """
 
 from dataclasses import dataclass

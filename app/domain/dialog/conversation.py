@@ -1,4 +1,4 @@
-"""What was said by whom, and how much of it goes into a prompt."""
+"""Conversation history, and how much of it fits into the prompt of a reply engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Cuts a reply, while it is still being written, where a voice can take it up.
+"""Splits a streamed reply into pieces for the synthesizer, and removes markdown from them.
 
-The first piece may end at a comma, so that the voice starts early; later pieces are whole
+The first piece may end at a comma, so that synthesis starts early; later pieces are whole
 sentences. Where the pieces end depends on the text alone, never on how it was split into deltas.
-What is spoken loses its markdown; what is shown stays as it came.
+Only the spoken text loses its markdown; the shown text is unchanged.
 """
 
 import re
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-_CLOSERS = "\"'”’»)\\]」』）*_`~"  # noqa: RUF001 because these are the very signs meant
+_CLOSERS = "\"'”’»)\\]」』）*_`~"  # noqa: RUF001 because these signs are meant
 _BREAK = re.compile(
     rf"""(?P<wide>[。！？]+[{_CLOSERS}]*)            # ends a sentence, no space needed
       | (?P<stop>[.!?…]+(?P<closers>[{_CLOSERS}]*))  # ends a sentence where a space follows
@@ -48,11 +48,11 @@ _MARKDOWN = (
 
 
 def plain(text: str, before: str = "\n") -> str:
-    """What to say of a text in markdown; `before` is the character in front of it."""
-    preceding = before + text
-    for sign, instead in _MARKDOWN:
-        preceding = sign.sub(instead, preceding)
-    return " ".join("".join(filter(_is_spoken, preceding.removeprefix(before))).split())
+    """The spoken form of a text in markdown; `before` is the character in front of it."""
+    spoken = before + text
+    for pattern, replacement in _MARKDOWN:
+        spoken = pattern.sub(replacement, spoken)
+    return " ".join("".join(filter(_is_spoken, spoken.removeprefix(before))).split())
 
 
 def _is_spoken(sign: str) -> bool:
@@ -63,23 +63,23 @@ def _is_spoken(sign: str) -> bool:
 
 
 def _weight(text: str) -> int:
-    """How much there is to say, in letters; a CJK sign says as much as three."""
+    """Length of the spoken text in letters; a CJK character counts as three."""
     return sum(3 if letter >= "\N{CJK RADICAL REPEAT}" else 1 for letter in text if letter.isalnum())
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceChunker:
-    """One reply so far. Pieces come out in order and together hold every word."""
+    """State of one reply: text that is not emitted yet. Pieces are emitted in order and together have every word."""
 
     first_clause: int = 8
     """Letters the first piece must have to end at a comma."""
 
     longest: int = 240
-    """Characters after which a run-on is cut at a space."""
+    """Characters after which a long sentence is split at a space."""
 
     held: str = ""
     before: str = "\n"
-    """The last character already cut off; a reply begins on a new line."""
+    """The last character already emitted; a reply begins on a new line."""
 
     has_spoken: bool = False
 
@@ -101,7 +101,7 @@ class SentenceChunker:
         return chunker, tuple(pieces)
 
     def finish(self) -> tuple[str, ...]:
-        """What is left when the reply has ended: one piece, or none."""
+        """The remainder when the reply has ended: one piece, or none."""
         piece = plain(self.held, self.before)
         return (piece,) if any(map(str.isalnum, piece)) else ()
 
@@ -156,7 +156,7 @@ def _ends_sentence(preceding: str, stop: str, closers: str, following: str) -> b
         return True
     if _NUMERAL.search(preceding):
         return False
-    upcoming = following.lstrip().lstrip("*_`~\"'“‘«(")[:1]  # noqa: RUF001 because these are the very signs meant
+    upcoming = following.lstrip().lstrip("*_`~\"'“‘«(")[:1]  # noqa: RUF001 because these signs are meant
     is_ellipsis = stop.startswith(("..", "…"))
     if is_ellipsis or any(sign in closers for sign in "\"'”’»"):  # noqa: RUF001 likewise
         return not upcoming.islower() if upcoming else None
