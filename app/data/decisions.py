@@ -94,16 +94,16 @@ class DecisionLog:
             _log.error("decisions lost at exit, the database is unavailable", count=len(self._queue))
             self._queue.clear()
 
-    async def find(self, query: DecisionFilter) -> list[DecisionRecord]:
+    async def find(self, criteria: DecisionFilter) -> list[DecisionRecord]:
         """The newest first; rows that cannot be decoded are skipped and logged. Raises ProviderBusy."""
-        query = select(DecisionRow.record).order_by(DecisionRow.at.desc(), DecisionRow.id).limit(query.limit)
+        query = select(DecisionRow.record).order_by(DecisionRow.at.desc(), DecisionRow.id).limit(criteria.limit)
         for column in (DecisionRow.session, DecisionRow.tenant, DecisionRow.route, DecisionRow.place):
-            if (value := getattr(query, column.key)) is not None:
+            if (value := getattr(criteria, column.key)) is not None:
                 query = query.where(column == value)
-        if query.since is not None:
-            query = query.where(DecisionRow.at >= _moment(query.since))
-        if query.until is not None:
-            query = query.where(DecisionRow.at < _moment(query.until))
+        if criteria.since is not None:
+            query = query.where(DecisionRow.at >= _moment(criteria.since))
+        if criteria.until is not None:
+            query = query.where(DecisionRow.at < _moment(criteria.until))
         if self._is_available:  # what was just recorded is found, too
             await self.flush()
         with _as_busy():
@@ -111,9 +111,9 @@ class DecisionLog:
                 texts = (await connection.execute(query)).scalars().all()
         return await to_thread.run_sync(_decoded, texts)
 
-    async def summary(self, query: DecisionFilter) -> Sequence[RouteSummary]:
+    async def summary(self, criteria: DecisionFilter) -> Sequence[RouteSummary]:
         """Share, latency, cost and failures of each route. Raises ProviderBusy."""
-        return await to_thread.run_sync(summarise, await self.find(query))
+        return await to_thread.run_sync(summarise, await self.find(criteria))
 
     async def spent_on(self, day: str) -> dict[str, float]:
         """US dollars per tenant on this day, like `2026-01-31`; the service's own under the empty name."""
