@@ -51,8 +51,8 @@ async def _head_of_get(app: App, scope: Scope, receive: Receive, send: Send) -> 
     with anyio.CancelScope() as body:
 
         async def head_only(message: Message) -> None:
-            await send(message)
             if message["type"] == "http.response.start":
+                await send(message)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 body.cancel()
 

@@ -97,11 +97,13 @@ async def test_no_compression_is_agreed_to():
 
 @pytest.mark.parametrize("path", ["/", "/health", "/metrics", "/recordings", "/policy/summary"])
 async def test_head_has_the_headers_of_get_and_no_body(path):
-    async with served(scripted_service()) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
-        head, full = await http.head(path), await http.get(path)
+    with structlog.testing.capture_logs() as lines:
+        async with served(scripted_service()) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+            head, full = await http.head(path), await http.get(path)
 
     assert (head.status_code, head.content) == (full.status_code, b"")
     assert head.headers.get("content-type") == full.headers.get("content-type")
+    assert lines == []
 
 
 async def test_head_of_what_cannot_be_got_is_refused():
