@@ -291,7 +291,7 @@ async def test_all_decisions_are_kept_where_days_are_0(tmp_path):
 # -- listing, sums and restarts ----------------------------------------------------------
 
 
-async def test_what_was_recorded_is_found_again(url):
+async def test_decisions_are_found_by_every_filter_newest_first(url):
     """Whole, the newest first, by every filter."""
     later = replace(RECORD, id="2", at="2026-01-03T10:00:00.000+00:00", session="u", chosen=None, place=None, usd=0.0)
     async with open_decisions(url) as decisions:
@@ -315,7 +315,7 @@ async def test_what_was_recorded_is_found_again(url):
     assert lines["local"].stopped == 2
 
 
-async def test_spending_survives_a_restart(url):
+async def test_spending_of_the_day_survives_a_restart(url):
     """What a tenant spent today is known to the next process, and what probes and silence cost."""
     probe = Expense("1", RECORD.at, "aws", ExpenseKind.PROBE, 0.25)
     async with open_decisions(url) as decisions:
@@ -333,7 +333,7 @@ async def test_spending_survives_a_restart(url):
 
 
 @pytest.mark.parametrize("attempt", range(10))
-async def test_two_processes_may_begin_with_one_empty_database(url, attempt):
+async def test_two_processes_can_start_with_the_same_empty_database(url, attempt):
     """Whoever is second, with any of the tables, finds it made; both are written to."""
 
     async def process(number: int) -> None:
@@ -350,7 +350,7 @@ async def test_two_processes_may_begin_with_one_empty_database(url, attempt):
     assert sorted(record.id for record in found) == ["0", "1"]
 
 
-def test_whoever_gives_up_while_a_database_is_opened_is_let_go(tmp_path):
+def test_cancelling_at_any_moment_of_opening_a_database_leaves_nothing_behind(tmp_path):
     """At every moment of it: nothing is left behind that keeps the process from ending."""
 
     async def give_up(after_s: float) -> None:
@@ -362,7 +362,7 @@ def test_whoever_gives_up_while_a_database_is_opened_is_let_go(tmp_path):
         anyio.run(give_up, step / 2000)
 
 
-async def test_a_database_that_went_away_and_came_back_gets_what_waited(postgres):
+async def test_a_database_that_was_restarted_gets_the_queued_decisions(postgres):
     """Connections that were cut are replaced, and no record is lost."""
     url = new_database(postgres)
     async with open_decisions(url) as decisions:
@@ -375,7 +375,7 @@ async def test_a_database_that_went_away_and_came_back_gets_what_waited(postgres
     assert len(found) == 2
 
 
-async def test_a_postgres_without_that_database_is_named(postgres):
+async def test_a_missing_postgres_database_is_a_settings_error(postgres):
     """By its setting, as a wrong password would be."""
     with pytest.raises(SettingsError, match="PARLEY_DATABASE_URL"):
         async with open_decisions(f"{postgres}/nowhere"):
@@ -383,7 +383,7 @@ async def test_a_postgres_without_that_database_is_named(postgres):
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "sqlite+aiosqlite:////no/such/folder/x.db", "postgresql+nodriver://x/y"])
-async def test_a_database_that_cannot_be_opened_is_named(wrong):
+async def test_a_database_that_cannot_be_opened_is_a_settings_error(wrong):
     """By its setting."""
     with pytest.raises(SettingsError, match="PARLEY_DATABASE_URL"):
         async with open_decisions(wrong):

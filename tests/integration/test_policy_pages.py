@@ -74,7 +74,7 @@ async def say(url: str, key: str | None = None, **configure) -> dict:
         return talk.messages("fullSentence")[0].message | {"session": talk.messages("session")[0].message["id"]}
 
 
-async def test_the_decision_travels_with_the_final_and_is_listed(url):
+async def test_decision_is_sent_with_the_final_and_listed(url):
     """The client sees where its words were made, why, and what it cost; the operator finds the same."""
     async with policed(url, RoutingRules(prefer=(Place.CLOUD,))) as (client, socket, _):
         final = await say(socket)
@@ -93,7 +93,7 @@ async def test_the_decision_travels_with_the_final_and_is_listed(url):
     assert 'parley_finals_total{place="cloud",route="aws"} 1.0' in metrics
 
 
-async def test_a_client_may_keep_its_voice_on_the_premises(url):
+async def test_residency_of_a_client_is_a_hard_filter(url):
     """`configure` with `place` is a hard filter."""
     async with policed(url, RoutingRules(prefer=(Place.CLOUD,))) as (client, socket, engines):
         final = await say(socket, place=Residency.ON_PREM_ONLY)
@@ -104,7 +104,7 @@ async def test_a_client_may_keep_its_voice_on_the_premises(url):
     assert listed["rejected"] == [{"name": "aws", "why": "this session's voice stays on the premises"}]
 
 
-async def test_each_tenant_has_its_own_money(url):
+async def test_budget_of_each_tenant_is_its_own(url):
     """One that has spent its budget is heard on the premises; the other goes on. Who pays stands in the decision."""
     acme = Tenant("acme", (fingerprint("acme"),), operator=True, budget_usd_per_day=0.01)
     globex = Tenant("globex", (fingerprint("globex"),))
@@ -124,7 +124,7 @@ async def test_each_tenant_has_its_own_money(url):
     assert explained == [["local"], ["aws", "local"]]
 
 
-async def test_a_tenant_that_stays_on_the_premises_cannot_be_talked_out_of_it(url):
+async def test_residency_of_a_tenant_overrides_the_client(url):
     """`place` of the file is stronger than `configure`."""
     clinic = Tenant("clinic", (fingerprint("clinic"),), operator=True, place=Residency.ON_PREM_ONLY)
     async with policed(url, RoutingRules(prefer=(Place.CLOUD,)), clinic) as (client, socket, engines):
@@ -137,7 +137,7 @@ async def test_a_tenant_that_stays_on_the_premises_cannot_be_talked_out_of_it(ur
     assert [choice["name"] for choice in explained["choices"]] == ["local"]
 
 
-async def test_free_routes_speculate_and_paid_ones_do_not(url):
+async def test_speculative_finals_of_free_routes_only(url):
     """The final of a free route begins in the pause; that of a paid one at the end, once."""
     async with policed(url, RoutingRules(prefer=(Place.ON_PREM,))) as (_, socket, engines):
         await say(socket)
@@ -147,7 +147,7 @@ async def test_free_routes_speculate_and_paid_ones_do_not(url):
     assert paid == 0
 
 
-async def test_a_session_may_be_in_a_hurry(url):
+async def test_session_deadline_shows_the_newest_draft(url):
     """Every route stalls: by its own deadline it has the newest draft, and the route is missing from it."""
     async with policed(url, RoutingRules()) as (_, socket, engines):
         for engine in engines.values():
@@ -161,7 +161,7 @@ async def test_a_session_may_be_in_a_hurry(url):
     assert took < 5  # the rules would wait for fifteen seconds
 
 
-async def test_what_would_happen_now_is_explained(url):
+async def test_explain_ranks_the_routes_for_a_described_utterance(url):
     """And a wrong question is refused."""
     async with policed(url, RoutingRules(prefer=(Place.CLOUD,))) as (client, _, _):
         free = (await client.get("/policy/explain", params={"seconds": 5})).json()
@@ -173,7 +173,7 @@ async def test_what_would_happen_now_is_explained(url):
     assert wrong.status_code == 400
 
 
-async def test_a_service_without_a_policy_says_so():
+async def test_decisions_of_a_service_without_a_policy_are_a_404():
     """404, not a crash."""
     async with served(scripted_service()) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
         with anyio.fail_after(5):

@@ -56,7 +56,7 @@ async def whisper():
     ],
     ids=str,
 )
-async def test_the_sentence_is_written_down_by_the_local_model(whisper, fault):
+async def test_failover_from_transcribe_to_the_local_model_loses_no_word(whisper, fault):
     """Every word of it, with the reason why the cloud has no part in it."""
     async with scripted(Script(fault=fault)) as aws:
         rules = RoutingRules(

@@ -80,7 +80,7 @@ async def say(finals: SessionFinals, sound: AsyncIterator[AudioChunk], number: i
     return request.route.name
 
 
-async def test_the_costs_of_decisions_add_up_to_the_bill(account: None, emulator: TranscribeEmulator) -> None:
+async def test_decisions_and_expenses_add_up_to_the_bill(account: None, emulator: TranscribeEmulator) -> None:
     """Sessions at once, utterances that share a stream, that overlap, and the silence between them."""
     limits = StreamLimits(keepalive_every_s=0.1)
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=limits) as engine:
@@ -107,7 +107,7 @@ async def test_the_costs_of_decisions_add_up_to_the_bill(account: None, emulator
     assert spent.day == pytest.approx(books.usd)
 
 
-async def test_the_next_utterance_is_ranked_by_what_it_adds(account: None, emulator: TranscribeEmulator) -> None:
+async def test_an_utterance_is_ranked_by_its_marginal_cost(account: None, emulator: TranscribeEmulator) -> None:
     """Fifteen seconds for the first, nothing while the minimum lasts, then second by second."""
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
         books = Books(engine, RoutingRules(prefer=(Place.CLOUD,), most_usd=0.0075))
@@ -120,7 +120,9 @@ async def test_the_next_utterance_is_ranked_by_what_it_adds(account: None, emula
     assert streamed == pytest.approx([0, 4.3, 8.7], abs=0.5)
 
 
-async def test_an_open_stream_makes_the_cloud_the_cheapest(account: None, emulator: TranscribeEmulator) -> None:
+async def test_an_open_stream_that_is_paid_for_is_the_cheapest_route(
+    account: None, emulator: TranscribeEmulator
+) -> None:
     """By price alone, a paid route goes on where its next seconds are paid for already."""
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
         books = Books(engine, RoutingRules(objective=Objective.COST))
@@ -135,7 +137,7 @@ async def test_an_open_stream_makes_the_cloud_the_cheapest(account: None, emulat
 
 
 @pytest.mark.parametrize("fault", [TcpReset(1500), Stall(1500)], ids=str)
-async def test_streams_that_break_are_counted_to_within_a_cent(
+async def test_broken_streams_are_billed_to_within_a_cent(
     account: None, emulator: TranscribeEmulator, fault: TcpReset | Stall
 ) -> None:
     """What was sent counts, whoever made the final."""
@@ -154,7 +156,9 @@ async def test_streams_that_break_are_counted_to_within_a_cent(
     assert abs(books.usd - PRICE.metered(emulator.billed_seconds)) < A_CENT
 
 
-async def test_a_budget_is_exceeded_by_one_utterance_at_most(account: None, emulator: TranscribeEmulator) -> None:
+async def test_budget_is_exceeded_by_one_utterance_at_most_on_concurrent_streams(
+    account: None, emulator: TranscribeEmulator
+) -> None:
     """However many speak at once on open streams: what may still be said is promised before it is."""
     budget = 0.05
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:

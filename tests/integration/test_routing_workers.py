@@ -74,8 +74,8 @@ async def workers(tmp_path):
 @asynccontextmanager
 async def gateway(workers) -> AsyncGenerator[Routes, None]:
     """Two routes on the premises, one preferred by its name alone."""
-    profiles = [
-        RouteSpec(f"worker-{n}", Place.ON_PREM, Price(), expected_ms=500, breaker=CircuitBreakerRules(rest_s=1.0))
+    specs = [
+        RouteSpec(f"worker-{n}", Place.ON_PREM, Price(), expected_ms=500, breaker=CircuitBreakerRules(open_s=1.0))
         for n in range(2)
     ]
     async with (
@@ -85,7 +85,7 @@ async def gateway(workers) -> AsyncGenerator[Routes, None]:
         rules = RoutingRules()
         clip = COUNTRY.pcm[-2 * ms(2700) :]
         yield Routes(
-            tuple(profiles), {"worker-0": one, "worker-1": other}, lambda: rules, SystemClock(), Random(1).random, clip
+            tuple(specs), {"worker-0": one, "worker-1": other}, lambda: rules, SystemClock(), Random(1).random, clip
         )
 
 
@@ -105,14 +105,14 @@ async def finalize(routes: Routes, pcm: bytes) -> tuple[str, str]:
     return final.text, request.route.name
 
 
-async def test_one_of_two_workers_dies_and_no_word_is_lost(workers):
+async def test_failover_when_one_of_two_workers_is_killed(workers):
     """Finals on their way to it are replayed to the other; when it is back, it is used again."""
     async with gateway(workers) as routes, anyio.create_task_group() as tasks:
-        said: list[tuple[str, str]] = []
+        transcripts: list[tuple[str, str]] = []
 
         async def one(clip) -> None:
             text, name = await finalize(routes, clip.pcm)
-            said.append((clip.words, text))
+            transcripts.append((clip.words, text))
             names.append(name)
 
         names: list[str] = []
@@ -130,12 +130,12 @@ async def test_one_of_two_workers_dies_and_no_word_is_lost(workers):
         await anyio.to_thread.run_sync(workers[0].start)
         await until(workers[0].answers, seconds=60)
 
-        async def is_well() -> bool:
+        async def is_closed() -> bool:
             return routes.states["worker-0"].breaker.state(routes.clock.now()) is BreakerState.CLOSED
 
-        await until(is_well, seconds=40)
+        await until(is_closed, seconds=40)
         tasks.cancel_scope.cancel()
 
-    assert len(said) == 10
-    assert max(word_error_rate(words, text) for words, text in said) <= 0.25
-    assert set(names[-3:]) == {"worker-1"} or dead.bad.count(True) < 3
+    assert len(transcripts) == 10
+    assert max(word_error_rate(words, text) for words, text in transcripts) <= 0.25
+    assert set(names[-3:]) == {"worker-1"} or dead.failures.count(True) < 3

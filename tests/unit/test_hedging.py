@@ -1,4 +1,4 @@
-"""The race for a final, played without time."""
+"""Hedging and failover of one final: the pure machine, with every event given by hand."""
 
 from dataclasses import replace
 
@@ -17,39 +17,39 @@ LOCAL = RouteChoice("local", Place.ON_PREM, 0.0, 500, 700, 0.5, live=False, why=
 WORKER = RouteChoice("jetson", Place.ON_PREM, 0.0, 600, 900, 0.6, live=False, why="next fastest")
 
 
-class Played:
-    """A race, and every order it gave."""
+class Driven:
+    """A request under way, and every order it gave."""
 
     def __init__(
         self, *choices: RouteChoice, rules: RoutingRules | None = None, speculative=False, confirmed=True
     ) -> None:
         self.orders: list[r.HedgingOrder] = []
         self.choices = choices
-        self._keep(r.begin(choices, rules or RoutingRules(), speculative=speculative, residency=Residency.CLOUD_OK))
+        self._record(r.begin(choices, rules or RoutingRules(), speculative=speculative, residency=Residency.CLOUD_OK))
         if confirmed:
-            self.happen(r.EndpointConfirmed(choices))
+            self.handle(r.EndpointConfirmed(choices))
 
-    def happen(self, event: r.HedgingEvent) -> list[r.HedgingOrder]:
-        return self._keep(r.transition(self.state, event))
+    def handle(self, event: r.HedgingEvent) -> list[r.HedgingOrder]:
+        return self._record(r.transition(self.state, event))
 
     def answer(self, name: str, text: str, draft: str = "", confidence: float | None = None) -> list[r.HedgingOrder]:
-        return self.happen(r.AttemptAnswered(name, Hypothesis(text, is_final=True, confidence=confidence), draft))
+        return self.handle(r.AttemptAnswered(name, Hypothesis(text, is_final=True, confidence=confidence), draft))
 
     def fail(self, name: str) -> list[r.HedgingOrder]:
-        return self.happen(r.AttemptFailed(name, ProviderDown(name, "gone")))
+        return self.handle(r.AttemptFailed(name, ProviderDown(name, "gone")))
 
-    def every(self, kind: type) -> list:
+    def orders_of(self, kind: type) -> list:
         return [order for order in self.orders if isinstance(order, kind)]
 
     @property
     def started(self) -> list[str]:
-        return [start.choice.name for start in self.every(r.StartAttempt)]
+        return [start.choice.name for start in self.orders_of(r.StartAttempt)]
 
     @property
     def delivered(self) -> list[tuple[str, str]]:
-        return [(d.choice.name, d.final.text) for d in self.every(r.Deliver)]
+        return [(d.choice.name, d.final.text) for d in self.orders_of(r.Deliver)]
 
-    def _keep(self, step: r.Transition) -> list[r.HedgingOrder]:
+    def _record(self, step: r.Transition) -> list[r.HedgingOrder]:
         self.state, orders = step
         names = [choice.name for choice in self.state.running]
         assert len(names) == len(set(names)), "a route runs once at a time"
@@ -57,204 +57,206 @@ class Played:
         return list(orders)
 
 
-def test_the_first_route_answers():
-    """Nobody else is asked."""
-    race = Played(CLOUD, LOCAL)
+def test_the_first_route_answers_and_no_other_is_asked():
+    """One attempt, one final."""
+    request = Driven(CLOUD, LOCAL)
 
-    race.answer("aws", "hello")
+    request.answer("aws", "hello")
 
-    assert race.started == ["aws"]
-    assert race.delivered == [("aws", "hello")]
+    assert request.started == ["aws"]
+    assert request.delivered == [("aws", "hello")]
 
 
-def test_a_route_that_dies_is_followed_by_the_next():
+def test_failover_to_the_next_route_after_a_failure():
     """At once, and the reason says so."""
-    race = Played(CLOUD, LOCAL)
+    request = Driven(CLOUD, LOCAL)
 
-    race.fail("aws")
-    race.answer("local", "hello")
+    request.fail("aws")
+    request.answer("local", "hello")
 
-    assert race.delivered == [("local", "hello")]
-    assert race.every(r.Deliver)[0].why.startswith("aws failed; ")
-
-
-def test_a_slow_route_is_hedged_after_its_own_p95():
-    """The second is started beside it; the first final wins, the loser is stopped and blamed."""
-    race = Played(CLOUD, LOCAL)
-    assert race.every(r.ScheduleTimer)[1] == r.ScheduleTimer(400, r.HedgeDue, "aws")
-
-    race.happen(r.HedgeDue("aws", token=True))
-    race.answer("local", "hello")
-
-    assert race.started == ["aws", "local"]
-    assert race.every(r.StartAttempt)[1].hedge
-    assert race.every(r.StopAttempt) == [r.StopAttempt("aws")]
-    assert race.every(r.RecordFailure) == [r.RecordFailure("aws")]
-    assert race.delivered == [("local", "hello")]
+    assert request.delivered == [("local", "hello")]
+    assert request.orders_of(r.Deliver)[0].why.startswith("aws failed; ")
 
 
-def test_without_a_token_a_slow_route_is_waited_for_until_patience_ends():
-    """Which ends sooner than beside a hedge; then it is given up like a failed one."""
-    race = Played(CLOUD, LOCAL)
+def test_hedge_starts_at_the_p95_of_a_slow_route():
+    """The first final is delivered; the slow attempt is stopped, and its breaker counts a failure."""
+    request = Driven(CLOUD, LOCAL)
+    assert request.orders_of(r.ScheduleTimer)[1] == r.ScheduleTimer(400, r.HedgeDue, "aws")
 
-    assert race.happen(r.HedgeDue("aws", token=False)) == [
+    request.handle(r.HedgeDue("aws", token=True))
+    request.answer("local", "hello")
+
+    assert request.started == ["aws", "local"]
+    assert request.orders_of(r.StartAttempt)[1].hedge
+    assert request.orders_of(r.StopAttempt) == [r.StopAttempt("aws")]
+    assert request.orders_of(r.RecordFailure) == [r.RecordFailure("aws")]
+    assert request.delivered == [("local", "hello")]
+
+
+def test_without_a_hedge_token_a_slow_route_is_abandoned_at_its_timeout():
+    """Which is sooner than with a hedge beside it; its breaker counts a failure at once."""
+    request = Driven(CLOUD, LOCAL)
+
+    assert request.handle(r.HedgeDue("aws", token=False)) == [
         r.RecordFailure("aws"),
         r.ScheduleTimer(1200, r.TimeoutDue, "aws"),
     ]
-    assert race.started == ["aws"]
-    race.happen(r.TimeoutDue("aws"))
+    assert request.started == ["aws"]
+    request.handle(r.TimeoutDue("aws"))
 
-    assert race.started == ["aws", "local"]
-    assert race.every(r.StopAttempt) == [r.StopAttempt("aws")]
+    assert request.started == ["aws", "local"]
+    assert request.orders_of(r.StopAttempt) == [r.StopAttempt("aws")]
 
 
-def test_where_hedges_are_off_patience_is_as_short():
-    """Four times the delay a hedge would have had, and never more than patience itself."""
+def test_with_hedges_disabled_a_slow_route_is_abandoned_as_early():
+    """Four times the delay a hedge would have had, and never later than `abandon_after_ms`."""
     off = RoutingRules(hedge=HedgeRules(enabled=False))
 
-    assert Played(CLOUD, LOCAL, rules=off).every(r.ScheduleTimer)[1:] == [r.ScheduleTimer(1600, r.TimeoutDue, "aws")]
+    assert Driven(CLOUD, LOCAL, rules=off).orders_of(r.ScheduleTimer)[1:] == [
+        r.ScheduleTimer(1600, r.TimeoutDue, "aws")
+    ]
     assert r.abandon_after_ms(replace(CLOUD, tail_ms=9000), off) == off.abandon_after_ms
 
 
-def test_the_only_route_is_waited_for_to_the_end():
-    """However slow: there is nobody to turn to."""
-    race = Played(LOCAL)
+def test_the_only_route_is_not_abandoned_at_its_timeout():
+    """However slow: there is no other route."""
+    request = Driven(LOCAL)
 
-    assert race.happen(r.HedgeDue("local", token=False)) == []
-    assert race.happen(r.TimeoutDue("local")) == []
-
-
-def test_an_empty_final_is_not_believed_where_the_drafts_had_words():
-    """Another route is asked; the liar is blamed when it has words."""
-    race = Played(CLOUD, LOCAL)
-
-    race.answer("aws", "", draft="turn left here")
-    race.answer("local", "Turn left here.", draft="turn left here")
-
-    assert race.delivered == [("local", "Turn left here.")]
-    assert race.every(r.RecordFailure) == [r.RecordFailure("aws")]
+    assert request.handle(r.HedgeDue("local", token=False)) == []
+    assert request.handle(r.TimeoutDue("local")) == []
 
 
-def test_two_empty_finals_are_believed():
-    """The drafts imagined something."""
-    race = Played(CLOUD, LOCAL)
+def test_an_empty_final_is_doubted_where_the_drafts_had_words():
+    """Another route is asked; when that one has words, the first one's breaker counts a failure."""
+    request = Driven(CLOUD, LOCAL)
 
-    race.answer("aws", "", draft="uh")
-    race.answer("local", "", draft="uh")
+    request.answer("aws", "", draft="turn left here")
+    request.answer("local", "Turn left here.", draft="turn left here")
 
-    assert race.delivered == [("aws", "")]
-    assert race.every(r.RecordFailure) == []
-
-
-def test_silence_is_delivered_at_once():
-    """No drafts, no words, no doubt."""
-    race = Played(CLOUD, LOCAL)
-
-    race.answer("aws", "")
-
-    assert race.delivered == [("aws", "")]
+    assert request.delivered == [("local", "Turn left here.")]
+    assert request.orders_of(r.RecordFailure) == [r.RecordFailure("aws")]
 
 
-def test_a_doubtful_local_final_is_put_to_a_better_route():
-    """Cascade: low confidence asks the better one, and its words win."""
-    race = Played(LOCAL, CLOUD, rules=RoutingRules(cascade=CascadeRules()))
+def test_two_empty_finals_are_delivered():
+    """The drafts were wrong."""
+    request = Driven(CLOUD, LOCAL)
 
-    race.answer("local", "wreck a nice beach", confidence=0.3)
-    race.answer("aws", "recognise speech")
+    request.answer("aws", "", draft="uh")
+    request.answer("local", "", draft="uh")
 
-    assert race.delivered == [("aws", "recognise speech")]
-
-
-def test_a_confident_local_final_is_accepted():
-    """Cascade asks nobody."""
-    race = Played(LOCAL, CLOUD, rules=RoutingRules(cascade=CascadeRules()))
-
-    race.answer("local", "recognise speech", confidence=0.9)
-
-    assert race.started == ["local"]
-    assert race.delivered == [("local", "recognise speech")]
+    assert request.delivered == [("aws", "")]
+    assert request.orders_of(r.RecordFailure) == []
 
 
-def test_when_the_better_route_fails_the_doubtful_words_are_used():
-    """Doubtful words are better than none."""
-    race = Played(LOCAL, CLOUD, rules=RoutingRules(cascade=CascadeRules()))
+def test_an_empty_final_without_drafts_is_delivered_at_once():
+    """Nothing says that there were words."""
+    request = Driven(CLOUD, LOCAL)
 
-    race.answer("local", "wreck a nice beach", confidence=0.3)
-    race.fail("aws")
+    request.answer("aws", "")
 
-    assert race.delivered == [("local", "wreck a nice beach")]
+    assert request.delivered == [("aws", "")]
 
 
-def test_a_speculative_doubt_waits_for_the_end_of_the_utterance():
+def test_cascade_asks_a_more_accurate_route_for_a_second_opinion():
+    """At low confidence; the second final is delivered."""
+    request = Driven(LOCAL, CLOUD, rules=RoutingRules(cascade=CascadeRules()))
+
+    request.answer("local", "wreck a nice beach", confidence=0.3)
+    request.answer("aws", "recognise speech")
+
+    assert request.delivered == [("aws", "recognise speech")]
+
+
+def test_cascade_accepts_a_confident_final():
+    """No second opinion is asked for."""
+    request = Driven(LOCAL, CLOUD, rules=RoutingRules(cascade=CascadeRules()))
+
+    request.answer("local", "recognise speech", confidence=0.9)
+
+    assert request.started == ["local"]
+    assert request.delivered == [("local", "recognise speech")]
+
+
+def test_cascade_delivers_the_doubted_final_when_the_second_route_fails():
+    """A doubted final is better than none."""
+    request = Driven(LOCAL, CLOUD, rules=RoutingRules(cascade=CascadeRules()))
+
+    request.answer("local", "wreck a nice beach", confidence=0.3)
+    request.fail("aws")
+
+    assert request.delivered == [("local", "wreck a nice beach")]
+
+
+def test_cascade_of_a_speculative_final_waits_for_the_endpoint():
     """Then the paid route may be asked."""
-    race = Played(LOCAL, rules=RoutingRules(cascade=CascadeRules()), speculative=True, confirmed=False)
+    request = Driven(LOCAL, rules=RoutingRules(cascade=CascadeRules()), speculative=True, confirmed=False)
 
-    race.answer("local", "wreck a nice beach", confidence=0.3)
-    assert race.delivered == []
-    race.happen(r.EndpointConfirmed((LOCAL, CLOUD)))
+    request.answer("local", "wreck a nice beach", confidence=0.3)
+    assert request.delivered == []
+    request.handle(r.EndpointConfirmed((LOCAL, CLOUD)))
 
-    assert race.started == ["local", "aws"]
+    assert request.started == ["local", "aws"]
 
 
-def test_when_all_have_failed_they_are_tried_again_after_a_pause():
+def test_retry_after_all_routes_have_failed_backs_off():
     """Each pause is twice as long; what refused is not asked again."""
-    race = Played(LOCAL, WORKER)
+    request = Driven(LOCAL, WORKER)
 
-    race.happen(r.AttemptFailed("local", ProviderRefused("local", "no")))
-    race.fail("jetson")
-    assert race.orders[-1] == r.ScheduleTimer(100, r.RetryDue)
-    race.happen(r.RetryDue((LOCAL, WORKER)))
-    race.fail("jetson")
+    request.handle(r.AttemptFailed("local", ProviderRefused("local", "no")))
+    request.fail("jetson")
+    assert request.orders[-1] == r.ScheduleTimer(100, r.RetryDue)
+    request.handle(r.RetryDue((LOCAL, WORKER)))
+    request.fail("jetson")
 
-    assert race.started == ["local", "jetson", "jetson"]
-    assert race.orders[-1] == r.ScheduleTimer(200, r.RetryDue)
-
-
-def test_the_deadline_ends_it():
-    """Nobody is left running."""
-    race = Played(CLOUD, LOCAL)
-
-    race.happen(r.DeadlineDue())
-
-    assert race.every(r.StopAttempt) == [r.StopAttempt("aws")]
-    assert isinstance(race.orders[-1], r.GiveUp)
-    assert race.answer("aws", "too late") == []
+    assert request.started == ["local", "jetson", "jetson"]
+    assert request.orders[-1] == r.ScheduleTimer(200, r.RetryDue)
 
 
-def test_a_sessions_own_deadline_is_never_later_than_the_one_of_the_rules():
-    """And at its own, whoever still works is stopped but not blamed."""
+def test_deadline_stops_every_attempt_and_gives_up():
+    """What comes later is ignored."""
+    request = Driven(CLOUD, LOCAL)
+
+    request.handle(r.DeadlineDue())
+
+    assert request.orders_of(r.StopAttempt) == [r.StopAttempt("aws")]
+    assert isinstance(request.orders[-1], r.GiveUp)
+    assert request.answer("aws", "too late") == []
+
+
+def test_session_deadline_is_never_later_than_the_one_of_the_rules():
+    """And at its own, running attempts are stopped, but count as no failures."""
     for wish_ms, waits_ms, blamed in [(None, 15_000, 1), (60_000, 15_000, 1), (500, 500, 0)]:
-        race, _ = r.begin(
+        request, _ = r.begin(
             (CLOUD,), RoutingRules(), speculative=False, residency=Residency.CLOUD_OK, session_deadline_ms=wish_ms
         )
-        race, orders = r.transition(race, r.EndpointConfirmed((CLOUD,)))
+        request, orders = r.transition(request, r.EndpointConfirmed((CLOUD,)))
         assert r.ScheduleTimer(waits_ms, r.DeadlineDue) in orders
-        _, orders = r.transition(race, r.DeadlineDue())
+        _, orders = r.transition(request, r.DeadlineDue())
         assert r.StopAttempt("aws") in orders
         assert orders.count(r.RecordFailure("aws")) == blamed
 
 
-def test_at_the_deadline_a_doubted_final_is_better_than_none():
+def test_deadline_delivers_a_doubted_final_rather_than_none():
     """The best text at hand, although a second opinion was asked for."""
-    race = Played(CLOUD, replace(WORKER, quality=0.95), rules=RoutingRules(cascade=CascadeRules()))
-    race.answer("aws", "perhaps this", confidence=0.1)
+    request = Driven(CLOUD, replace(WORKER, quality=0.95), rules=RoutingRules(cascade=CascadeRules()))
+    request.answer("aws", "perhaps this", confidence=0.1)
 
-    race.happen(r.DeadlineDue())
+    request.handle(r.DeadlineDue())
 
-    assert race.delivered == [("aws", "perhaps this")]
+    assert request.delivered == [("aws", "perhaps this")]
 
 
-def test_a_session_that_becomes_private_takes_its_voice_back():
-    """A cloud route in the middle of its work is stopped, and none is asked any more."""
-    race = Played(CLOUD, LOCAL)
+def test_residency_restriction_stops_cloud_attempts():
+    """At once, and no cloud route is started any more."""
+    request = Driven(CLOUD, LOCAL)
 
-    race.happen(r.ResidencyRestricted())
+    request.handle(r.ResidencyRestricted())
 
-    assert race.every(r.StopAttempt) == [r.StopAttempt("aws")]
-    assert race.started == ["aws", "local"]
-    race.fail("local")
-    race.happen(r.RetryDue((CLOUD, LOCAL)))
-    assert race.started == ["aws", "local", "local"]
+    assert request.orders_of(r.StopAttempt) == [r.StopAttempt("aws")]
+    assert request.started == ["aws", "local"]
+    request.fail("local")
+    request.handle(r.RetryDue((CLOUD, LOCAL)))
+    assert request.started == ["aws", "local", "local"]
 
 
 EVENTS = st.sampled_from(
@@ -284,42 +286,42 @@ NAMES = st.sampled_from(["aws", "local", "jetson"])
     st.booleans(),
     st.booleans(),
 )
-def test_whatever_happens_there_is_one_end_and_nobody_is_left_running(order, story, speculative, cascade):
-    """Each race ends in one Deliver or one GiveUp; a private one never starts the cloud."""
+def test_every_request_ends_once_with_no_attempt_left_running(order, story, speculative, cascade):
+    """In one Deliver or one GiveUp; a restricted one never starts a cloud route."""
     rules = RoutingRules(cascade=CascadeRules() if cascade else None, hedge=HedgeRules())
-    race = Played(*order, rules=rules, speculative=speculative, confirmed=not speculative)
-    private_from: int | None = None
+    request = Driven(*order, rules=rules, speculative=speculative, confirmed=not speculative)
+    restricted_at: int | None = None
     for kind, name in story:
         match kind:
             case "answer":
-                race.answer(name, "hello", draft="hello there", confidence=0.4)
+                request.answer(name, "hello", draft="hello there", confidence=0.4)
             case "empty":
-                race.answer(name, "", draft="hello there")
+                request.answer(name, "", draft="hello there")
             case "fail":
-                race.fail(name)
+                request.fail(name)
             case "refuse":
-                race.happen(r.AttemptFailed(name, ProviderRefused(name, "no")))
+                request.handle(r.AttemptFailed(name, ProviderRefused(name, "no")))
             case "hedge" | "dry":
-                race.happen(r.HedgeDue(name, token=kind == "hedge"))
+                request.handle(r.HedgeDue(name, token=kind == "hedge"))
             case "unsupported":
-                race.happen(r.AttemptFailed(name, RequestRefused(name, "language")))
+                request.handle(r.AttemptFailed(name, RequestRefused(name, "language")))
             case "timeout":
-                race.happen(r.TimeoutDue(name))
+                request.handle(r.TimeoutDue(name))
             case "overdue":
-                race.happen(r.TimeoutDue(name, (), tuple(order)))
+                request.handle(r.TimeoutDue(name, (), tuple(order)))
             case "retry":
-                race.happen(r.RetryDue(tuple(order[:1]), tuple(order)))
+                request.handle(r.RetryDue(tuple(order[:1]), tuple(order)))
             case "recover":
-                race.happen(r.RouteRecovered(name, tuple(order)))
+                request.handle(r.RouteRecovered(name, tuple(order)))
             case "restrict":
-                private_from = len(race.orders) if private_from is None else private_from
-                race.happen(r.ResidencyRestricted())
+                restricted_at = len(request.orders) if restricted_at is None else restricted_at
+                request.handle(r.ResidencyRestricted())
             case "confirm":
-                race.happen(r.EndpointConfirmed(tuple(order)))
-    race.happen(r.EndpointConfirmed(tuple(order)))
-    race.happen(r.DeadlineDue())
+                request.handle(r.EndpointConfirmed(tuple(order)))
+    request.handle(r.EndpointConfirmed(tuple(order)))
+    request.handle(r.DeadlineDue())
 
-    assert len(race.every(r.Deliver)) + len(race.every(r.GiveUp)) == 1
-    assert race.state.running == ()
-    if private_from is not None:
-        assert all(o.choice is not CLOUD for o in race.orders[private_from:] if isinstance(o, r.StartAttempt))
+    assert len(request.orders_of(r.Deliver)) + len(request.orders_of(r.GiveUp)) == 1
+    assert request.state.running == ()
+    if restricted_at is not None:
+        assert all(o.choice is not CLOUD for o in request.orders[restricted_at:] if isinstance(o, r.StartAttempt))

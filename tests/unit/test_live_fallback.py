@@ -16,7 +16,7 @@ from app.runtime.dialog.effect_runner import EffectRunner
 from app.runtime.dialog.engines import Engines
 from app.runtime.routing.session_finals import SessionFinals
 from tests.fakes import EagerClock, ScriptedDetector, SingleRouteFinals
-from tests.routes import AWS, field_of
+from tests.routes import AWS, scripted_routes
 from tests.unit.playing import LOCAL
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +85,7 @@ async def test_a_final_requested_in_a_pause_is_started_when_the_live_route_fails
 
 async def test_a_live_route_that_failed_is_not_asked_speculatively_where_it_costs_money():
     """Once the utterance is sent as a whole, the rule for paid routes holds."""
-    final = SessionFinals(field_of(AWS).routes, "s").open(1, "en", Residency.CLOUD_OK)
+    final = SessionFinals(scripted_routes(AWS).routes, "s").open(1, "en", Residency.CLOUD_OK)
     assert final.live
 
     final.stop_live()

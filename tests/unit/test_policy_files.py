@@ -16,7 +16,7 @@ from app.policy.tenants_file import read_tenants
 from app.toml_file import read_toml
 
 
-def test_the_shipped_rules():
+def test_shipped_rules_are_valid():
     """Six names need no file."""
     rules = {name: read_rules(rules_path(name)) for name in shipped()}
 
@@ -41,20 +41,20 @@ def test_the_shipped_rules():
         ("x = = 2", r"rules.toml: invalid value \(at line 1"),
     ],
 )
-def test_a_wrong_line_is_named(text, words):
+def test_invalid_rules_name_the_line_and_the_key(text, words):
     """The source, the line, the key, and what is wrong with it."""
     with pytest.raises(SettingsError, match=words):
         parse_rules(text, "rules", "rules.toml")
 
 
-def test_an_unknown_policy_is_refused_with_the_names_there_are():
+def test_an_unknown_policy_name_is_refused_with_the_shipped_names():
     """Neither shipped nor a file."""
     with pytest.raises(SettingsError, match=r"PARLEY_POLICY: 'fast' .*fastest, offline"):
         rules_path("fast")
 
 
 @pytest.mark.anyio
-async def test_a_changed_file_takes_effect_and_a_wrong_one_does_not(tmp_path):
+async def test_reload_of_a_changed_file_and_refusal_of_an_invalid_one(tmp_path):
     """The old rules stay until the file is right again."""
     path = tmp_path / "mine.toml"
     path.write_text('objective = "latency"')
@@ -98,7 +98,7 @@ languages = ["en", "de"]
 """
 
 
-def test_routes_are_configuration(tmp_path):
+def test_routes_file_with_places_prices_and_defaults(tmp_path):
     """Place, price and limits, with careful defaults: what is remote is in the cloud and costs money."""
     path = tmp_path / "routes.toml"
     path.write_text(ROUTES)
@@ -128,7 +128,7 @@ def test_routes_are_configuration(tmp_path):
         ("", r"names no route"),
     ],
 )
-def test_a_wrong_route_is_named(tmp_path, text, words):
+def test_invalid_routes_name_the_line_and_the_key(tmp_path, text, words):
     """No server starts on a route that cannot be meant."""
     path = tmp_path / "routes.toml"
     path.write_text(text)
@@ -162,7 +162,7 @@ def test_read_toml_names_the_line_and_the_key(tmp_path):
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [PermissionError, NotADirectoryError, IsADirectoryError, OSError(5, "I/O error")])
-async def test_a_file_that_cannot_be_read_any_more_changes_nothing(tmp_path, error):
+async def test_reload_of_a_file_that_cannot_be_read_keeps_the_value(tmp_path, error):
     """The value stays and the error is reported; it is read again as soon as it can be, though nothing else changed."""
     path, faults = tmp_path / "mine.toml", [error]
     path.write_text('objective = "latency"')
@@ -185,7 +185,7 @@ async def test_a_file_that_cannot_be_read_any_more_changes_nothing(tmp_path, err
 
 
 @pytest.mark.anyio
-async def test_a_file_whose_folder_is_gone_or_a_file_changes_nothing(tmp_path):
+async def test_reload_of_a_path_that_is_no_file_any_more_keeps_the_value(tmp_path):
     """Not even its time can be asked for: ENOTDIR. A directory in its place is refused, too."""
     folder = tmp_path / "rules"
     folder.mkdir()

@@ -64,7 +64,7 @@ rule_sets = st.builds(
 
 @settings(max_examples=500, deadline=None)
 @given(requests, fleets, rule_sets)
-def test_every_route_is_a_choice_or_has_a_reason_against_it(request_, fleet, rules):
+def test_ranking_is_total_every_route_is_a_choice_or_rejected_with_a_reason(request_, fleet, rules):
     """The ranking is total: no route is lost, none is listed twice."""
     decision = rank(request_, fleet, rules)
 
@@ -76,7 +76,7 @@ def test_every_route_is_a_choice_or_has_a_reason_against_it(request_, fleet, rul
 
 @settings(max_examples=500, deadline=None)
 @given(requests, fleets, rule_sets)
-def test_a_session_on_the_premises_has_no_cloud_candidate(request_, fleet, rules):
+def test_residency_on_prem_only_has_no_cloud_candidate(request_, fleet, rules):
     """Whatever rests, costs or fails."""
     decision = rank(replace(request_, residency=Residency.ON_PREM_ONLY), fleet, rules)
 
@@ -85,7 +85,7 @@ def test_a_session_on_the_premises_has_no_cloud_candidate(request_, fleet, rules
 
 @settings(max_examples=300, deadline=None)
 @given(requests, fleets, rule_sets, st.randoms(use_true_random=False))
-def test_the_order_of_the_fleet_does_not_matter(request_, fleet, rules, chance):
+def test_ranking_does_not_depend_on_the_order_of_the_fleet(request_, fleet, rules, chance):
     """The same routes in another order are ranked the same."""
     shuffled = list(fleet)
     chance.shuffle(shuffled)
@@ -98,7 +98,7 @@ def test_the_order_of_the_fleet_does_not_matter(request_, fleet, rules, chance):
 
 @settings(max_examples=500, deadline=None)
 @given(requests, fleets.filter(bool), rule_sets, st.floats(0, 1), st.floats(0, 1), st.data())
-def test_a_route_that_gets_cheaper_or_faster_never_moves_down(request_, fleet, rules, cheaper, faster, data):
+def test_ranking_is_monotone_in_price_and_latency(request_, fleet, rules, cheaper, faster, data):
     """Nor does it leave the ranking; and the others keep their order among themselves.
 
     Unless it comes within the rules only now: then a panic may begin or end with it, and others come or leave.
@@ -129,7 +129,7 @@ def test_a_route_that_gets_cheaper_or_faster_never_moves_down(request_, fleet, r
 
 @settings(max_examples=300, deadline=None)
 @given(fleets, rule_sets, requests, st.lists(st.floats(0.2, 28), min_size=1, max_size=60))
-def test_a_budget_is_exceeded_by_one_utterance_at_most(fleet, rules, request_, lengths):
+def test_budget_is_exceeded_by_one_utterance_at_most(fleet, rules, request_, lengths):
     """Spending stops with the final that empties the purse."""
     spent, dearest = Spent(), 0.0
     for seconds in lengths:
@@ -146,7 +146,7 @@ def test_a_budget_is_exceeded_by_one_utterance_at_most(fleet, rules, request_, l
             assert getattr(spent, purse) <= most + dearest + 1e-9
 
 
-def test_a_spent_budget_changes_the_ranking():
+def test_a_spent_budget_rejects_paid_routes():
     """The cloud was first; with the day's money spent it is out, and the reason names the purse."""
     fleet = (Candidate("aws", Place.CLOUD, Price(0.024, 15), p50_ms=200, p95_ms=300), Candidate("local", Place.ON_PREM))
     rules = RoutingRules(budgets=Budgets(day=1.0))
@@ -160,7 +160,7 @@ def test_a_spent_budget_changes_the_ranking():
     assert poor.rejected[0].why == "the day's budget is spent"
 
 
-def test_a_tenants_own_budget_stands_for_the_one_of_the_rules():
+def test_tenant_budget_replaces_the_one_of_the_rules():
     """Less or more than all have; the other purses count as before."""
     fleet = (Candidate("aws", Place.CLOUD, Price(0.024, 15)),)
     rules = RoutingRules(budgets=Budgets(tenant=1.0, day=5.0))
@@ -176,7 +176,7 @@ def test_a_tenants_own_budget_stands_for_the_one_of_the_rules():
     assert against(9.0, 5.0, 5.0) == ["the day's budget is spent"]
 
 
-def test_when_every_route_rests_the_least_bad_is_tried():
+def test_panic_when_every_circuit_breaker_is_open_the_least_failing_route_is_first():
     """Panic: an answer that may fail is better than none."""
     fleet = (
         Candidate("a", Place.ON_PREM, breaker_state=BreakerState.OPEN, failure_rate=0.9),
@@ -189,7 +189,7 @@ def test_when_every_route_rests_the_least_bad_is_tried():
     assert [c.name for c in decision.choices] == ["b", "a"]
 
 
-def test_a_route_that_rests_is_rejected_while_another_is_well():
+def test_a_route_with_an_open_circuit_breaker_is_rejected_and_is_the_last_resort():
     """No user's voice is used to find out whether it is well again."""
     fleet = (Candidate("a", Place.ON_PREM, breaker_state=BreakerState.HALF_OPEN), Candidate("b", Place.ON_PREM))
 
@@ -199,7 +199,7 @@ def test_a_route_that_rests_is_rejected_while_another_is_well():
     assert decision.rejected[0].reason is RejectionReason.BREAKER_OPEN
 
 
-def test_what_may_be_thrown_away_costs_nothing():
+def test_speculative_finals_use_free_routes_only():
     """A final begun in a pause goes to free routes only, unless the rules ask for more."""
     fleet = (Candidate("aws", Place.CLOUD, Price(0.024, 15), p50_ms=100, p95_ms=200), Candidate("local", Place.ON_PREM))
 
@@ -207,7 +207,7 @@ def test_what_may_be_thrown_away_costs_nothing():
     assert rank(RouteRequest(3, speculative=True), fleet, RoutingRules(speculate_paid=True)).best.name == "aws"
 
 
-def test_the_bill_counts_whole_minimums_and_what_the_stream_has_left():
+def test_marginal_price_counts_minimums_and_what_the_stream_has_carried():
     """Three seconds cost fifteen; in a stream that has run four, they cost nothing more."""
     price = Price(0.024, minimum_s=15)
 

@@ -13,6 +13,6 @@ def test_the_router_adds_less_than_a_millisecond_to_a_final():
     assert median(anyio.run(overhead, 200, thread_time)) < 1000
 
 
-def test_a_ranking_is_a_matter_of_microseconds():
+def test_ranking_takes_microseconds():
     """Five routes with full histories."""
     assert median(ranking(500)) < 500

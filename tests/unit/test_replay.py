@@ -53,7 +53,7 @@ def record(number: int, residency: Residency = Residency.CLOUD_OK) -> DecisionRe
 RECORDS = [record(n, Residency.ON_PREM_ONLY if n % 4 == 0 else Residency.CLOUD_OK) for n in range(20)]
 
 
-def test_the_same_utterances_under_other_rules():
+def test_replay_of_the_same_utterances_under_other_rules():
     """Faster and dearer; private ones stay at home, whatever the rules."""
     was, fast = as_it_was(RECORDS), replay(RECORDS, RoutingRules("fastest", Objective.LATENCY))
 
@@ -62,7 +62,7 @@ def test_the_same_utterances_under_other_rules():
     assert (fast.changed, fast.violations, fast.covered) == (15, 0, 1.0)
 
 
-def test_budgets_fill_up_again_in_the_replay():
+def test_replay_counts_budgets_anew():
     """The first few are made in the cloud, the rest at home."""
     capped = replay(RECORDS, RoutingRules("capped", budgets=Budgets(day=0.02)))
 
@@ -70,21 +70,21 @@ def test_budgets_fill_up_again_in_the_replay():
     assert capped.changed == 4
 
 
-def test_a_trace_that_sent_a_private_voice_away_is_found_out():
+def test_replay_counts_residency_violations_of_the_trace():
     """Violations of the past are counted too."""
     leak = replace(RECORDS[0], place=Place.CLOUD, chosen="aws")
 
     assert as_it_was([leak]).violations == 1
 
 
-def test_utterances_without_a_route_lower_the_coverage():
+def test_replay_coverage_counts_utterances_without_a_route():
     """A cloud-only fleet has nothing for a private session."""
     lonely = [replace(one, fleet=FLEET[1:]) for one in RECORDS]
 
     assert replay(lonely, RoutingRules()).covered == 0.75
 
 
-def test_the_command_compares_traces(tmp_path):
+def test_replay_command_compares_rules_side_by_side(tmp_path):
     """A JSON array or lines; side by side."""
     array, lines = tmp_path / "a.json", tmp_path / "a.jsonl"
     array.write_bytes(msgspec.json.encode(RECORDS))
@@ -97,7 +97,7 @@ def test_the_command_compares_traces(tmp_path):
     assert "privacy violations" in result.output
 
 
-def test_what_is_no_trace_is_refused(tmp_path):
+def test_replay_refuses_a_file_that_is_no_trace(tmp_path):
     """With a sentence."""
     path = tmp_path / "x"
     path.write_text(json.dumps({"a": 1}))
@@ -121,7 +121,7 @@ SCENARIO = Scenario(
 @pytest.mark.parametrize(
     "rules", [RoutingRules("a"), RoutingRules("b", Objective.COST), RoutingRules("c", prefer=(Place.CLOUD,))]
 )
-def test_an_outage_loses_nobody(rules):
+def test_simulated_outage_loses_no_final_and_violates_no_residency(rules):
     """Every utterance gets its final, no private one meets the cloud, and the cloud is used again afterwards."""
     result = simulate(SCENARIO, rules)
 
@@ -132,21 +132,21 @@ def test_an_outage_loses_nobody(rules):
         assert result.finals_by_second[7]["aws"] < result.finals_by_second[19]["aws"]
 
 
-def test_a_story_repeats():
+def test_simulation_repeats_with_the_same_seed():
     """The same seed, the same figures."""
     one, other = simulate(SCENARIO, RoutingRules()), simulate(SCENARIO, RoutingRules())
 
     assert (one.finals, one.latencies_ms, one.usd) == (other.finals, other.latencies_ms, other.usd)
 
 
-def test_a_budget_holds_in_the_simulation():
+def test_simulation_keeps_to_the_budget_of_the_day():
     """When the day's money is gone, the rest is made at home."""
     result = simulate(SCENARIO, RoutingRules(budgets=Budgets(day=0.5)))
 
     assert result.usd <= 0.5 + 0.0121
 
 
-def test_each_purse_holds_in_the_simulation():
+def test_simulation_keeps_to_the_budgets_of_sessions_and_tenants():
     """A session's money and a tenant's are counted for themselves, and exceeded by what is on its way at most."""
     told = structs.replace(SCENARIO, sessions=20, tenants=4)
 
@@ -159,7 +159,7 @@ def test_each_purse_holds_in_the_simulation():
     assert all(0.1 <= usd <= 0.1 + 0.0121 for usd in by_tenant.values())
 
 
-def test_the_command_plays_a_scenario_and_draws_it(tmp_path):
+def test_simulate_command_prints_a_table_and_writes_an_svg(tmp_path):
     """A table and an SVG; a wrong route in it is named."""
     path, picture = tmp_path / "s.toml", tmp_path / "s.svg"
     text = (
@@ -176,6 +176,6 @@ def test_the_command_plays_a_scenario_and_draws_it(tmp_path):
         read_scenario(path)
 
 
-def test_a_plot_of_nothing_is_a_picture():
+def test_plot_of_no_results_is_an_svg():
     """No finals, no crash."""
     assert plot([], 1).startswith("<svg")
