@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
-from typing import Any, assert_never, cast
+from typing import Protocol, assert_never, cast
 
 from prometheus_client import CollectorRegistry
 
@@ -13,7 +13,7 @@ from app import registry
 from app.assembly.speech import finals_model, open_whisper, spoken_clip
 from app.config import Settings
 from app.data.decisions import open_decisions
-from app.domain.ports import DraftTranscriber, Reporting, Transcriber
+from app.domain.ports import DraftTranscriber, Metered, Reporting, Transcriber
 from app.domain.routing.decision import DecisionRecord, Expense
 from app.policy.reloading_file import open_reloading_file
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, route_spec
@@ -74,6 +74,22 @@ async def open_policy(
         yield routes, RoutingPolicy(routes, decisions, lambda: rules.error)
 
 
+class _WithLeftContext(Protocol):
+    """The local engine: one view per session, which knows what the session said before."""
+
+    def for_session(self, drafter: DraftTranscriber) -> Transcriber: ...
+
+
+class _MeteredTranscriber(Transcriber, Metered, Protocol):
+    """A Transcriber that counts what it costs."""
+
+
+class _WithStream(Protocol):
+    """Amazon Transcribe: one stream per session."""
+
+    def session(self) -> AbstractAsyncContextManager[_MeteredTranscriber]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SessionEngines:
     """The routes' engines for one session, and the meters of those that count their own cost."""
@@ -91,10 +107,11 @@ async def open_session_engines(
         own, meters = dict(routes.engines), dict[str, EngineMeter]()
         for name, table in tables.items():
             if isinstance(table, LocalRoute):
-                own[name] = cast(Any, routes.engines[name]).for_session(drafter)
+                own[name] = cast(_WithLeftContext, routes.engines[name]).for_session(drafter)
             if isinstance(table, AwsRoute):
-                own[name] = kept = await stack.enter_async_context(cast(Any, routes.engines[name]).session())
-                meters[name] = EngineMeter(kept, routes.states[name].spec.price)
+                metered = await stack.enter_async_context(cast(_WithStream, routes.engines[name]).session())
+                own[name] = metered
+                meters[name] = EngineMeter(metered, routes.states[name].spec.price)
         yield SessionEngines(own, meters)
 
 

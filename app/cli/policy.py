@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
-from urllib.request import Request, urlopen
 
 import click
+import httpx
 import msgspec
 from rich.console import Console
 from rich.table import Table
@@ -20,11 +18,14 @@ from app.policy.plot import plot
 from app.policy.rules_file import read_rules, rules_path
 from app.policy.scenario import read_scenario
 from app.policy.simulation import SimulationResult, simulate
+from app.proxies import proxy_of
+
+TIMEOUT_S = 10.0
 
 
 @click.group()
 def policy() -> None:
-    """Which engine gets which sentence, and why."""
+    """Explain, replay and simulate the routing policy."""
 
 
 @policy.command()
@@ -32,12 +33,12 @@ def policy() -> None:
 @click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of the utterance.")
 @click.option("--language", help="Two letters.")
 @click.option("--place", type=click.Choice(["on_prem_only", "cloud_ok"]), default="cloud_ok", show_default=True)
-@click.option("--tenant", default="default", show_default=True, help="Whose utterance.")
+@click.option("--tenant", default="default", show_default=True, help="Tenant of the utterance.")
 @click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="An operator's key, where the server asks for one.")
 def explain(url: str, seconds: float, language: str | None, place: str, tenant: str, key: str | None) -> None:
-    """What would happen to an utterance now."""
-    asked = {"seconds": seconds, "place": place, "tenant": tenant} | ({"language": language} if language else {})
-    answer = _get(f"{url.rstrip('/')}/policy/explain?{urlencode(asked)}", key)
+    """How a running server would rank its routes for an utterance now."""
+    query = {"seconds": str(seconds), "place": place, "tenant": tenant} | ({"language": language} if language else {})
+    answer = _get(f"{url.rstrip('/')}/policy/explain", query, key)
     table = Table(
         "", "route", "place", "why", "p50", "p95", "US$", title=f"rules: {answer['rules']}", title_justify="left"
     )
@@ -53,7 +54,7 @@ def explain(url: str, seconds: float, language: str | None, place: str, tenant: 
 @click.argument("trace", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--rules", "names", multiple=True, required=True, help="A rules file or a shipped name; may be repeated.")
 def replay_(trace: Path, names: tuple[str, ...]) -> None:
-    """Take the decisions of TRACE again under other rules, side by side.
+    """Compare the decisions of TRACE with those that other rules would have made.
 
     TRACE is what `/policy/decisions` answers, or one such decision a line.
     """
@@ -67,12 +68,15 @@ def replay_(trace: Path, names: tuple[str, ...]) -> None:
 @click.option("--rules", "names", multiple=True, help="Instead of the scenario's policies; may be repeated.")
 @click.option("--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="SVG file to draw.")
 def simulate_(scenario: Path, names: tuple[str, ...], picture: Path | None) -> None:
-    """Play SCENARIO: generated load, outages and price changes, under each policy."""
+    """Simulate SCENARIO (generated load, outages and price changes) under each policy."""
     parsed = read_scenario(scenario)
     results = [simulate(parsed, read_rules(rules_path(name))) for name in names or parsed.policies]
     Console().print(_results_table(results))
     if picture:
-        picture.write_text(plot(results, parsed.seconds))
+        try:
+            picture.write_text(plot(results, parsed.seconds))
+        except OSError as error:
+            raise SettingsError(f"{picture} cannot be written: {error}") from error
 
 
 def read_trace(path: Path) -> list[DecisionRecord]:
@@ -121,15 +125,21 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
 
 
-def _get(url: str, key: str | None) -> Any:
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"{url} is no address of a server")
+def _get(url: str, query: dict[str, str], key: str | None) -> Any:
+    """The JSON that a server answers. Raises SettingsError."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with urlopen(Request(url, headers=headers), timeout=10) as answer:  # noqa: S310 because the scheme was checked
-            return msgspec.json.decode(answer.read())
-    except HTTPError as error:
-        why = "an operator's key is needed, see --key" if error.code in (401, 403) else f"it answers {error.code}"
-        raise SettingsError(f"{url} does not say: {why}") from error
-    except (URLError, TimeoutError, msgspec.DecodeError) as error:
+        with httpx.Client(timeout=TIMEOUT_S, proxy=proxy_of(url), trust_env=False) as client:
+            response = client.get(url, params=query, headers=headers)
+            response.raise_for_status()
+            return msgspec.json.decode(response.content)
+    except UnicodeEncodeError as error:
+        raise SettingsError("--key: this is no key: it has characters that no header can carry") from error
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
+        raise SettingsError(f"{url} is not the address of a server: {error}") from error
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        why = "an operator's key is needed, see --key" if status in (401, 403) else f"it answers {status}"
+        raise SettingsError(f"{url} refuses: {why}") from error
+    except (httpx.TransportError, msgspec.DecodeError) as error:
         raise SettingsError(f"no Parley answers at {url}: {error}") from error

@@ -40,7 +40,7 @@ AWS = RouteSpec(
     breaker=CircuitBreakerRules(window=4, min_failures=2, open_s=1),
 )
 PROBED_WITHIN_S = 30
-"""A few rests of a second or two, each a probe, on a busy machine."""
+"""The breaker opens a few times for a second or two, each time until a probe, on a busy machine."""
 
 
 async def say(
@@ -69,13 +69,13 @@ async def say(
 async def test_failover_and_recovery_when_the_cloud_connection_is_cut(
     account: None, emulator: TranscribeEmulator, how: Cut
 ) -> None:
-    """The sentence on its way and all that follow are written down on the box, until a probe gets through again."""
-    patience = FinalizationTimeouts(flush_after_s=0.5, final_within_s=2.0)
+    """The utterance in flight and those that follow are transcribed locally, until a probe succeeds again."""
+    timeouts = FinalizationTimeouts(flush_after_s=0.5, final_within_s=2.0)
     async with (
         wire_to(emulator.port) as wire,
         open_whisper(model=model("whisper-tiny.en"), device="cpu") as whisper,
         open_transcribe(
-            region="us-east-1", endpoint_url=f"https://localhost:{wire.port}", open_timeout_s=1.0, timeouts=patience
+            region="us-east-1", endpoint_url=f"https://localhost:{wire.port}", open_timeout_s=1.0, timeouts=timeouts
         ) as aws,
         aws.session() as own,
         anyio.create_task_group() as tasks,
@@ -92,7 +92,7 @@ async def test_failover_and_recovery_when_the_cloud_connection_is_cut(
         _, before = await say(finals, HANDS)
         cut_in_half = await say(finals, HOUR, wire, how)
         offline = [await say(finals, clip) for clip in (HANDS, COUNTRY, HOUR, HANDS)]
-        rested = routes.states["aws"].breaker.state(routes.clock.now())
+        breaker_state = routes.states["aws"].breaker.state(routes.clock.now())
         await wire.mend()
 
         async def is_back() -> bool:
@@ -102,10 +102,10 @@ async def test_failover_and_recovery_when_the_cloud_connection_is_cut(
         _, after = await say(finals, HANDS)
         tasks.cancel_scope.cancel()
 
-    heard = list(zip((HOUR, HANDS, COUNTRY, HOUR, HANDS), (cut_in_half, *offline), strict=True))
+    finals_when_cut = list(zip((HOUR, HANDS, COUNTRY, HOUR, HANDS), (cut_in_half, *offline), strict=True))
     assert before.route.name == "aws"
-    assert {request.route.name for _, (_, request) in heard} == {"local"}
-    assert max(word_error_rate(clip.words, text) for clip, (text, _) in heard) <= 0.25
-    assert rested is not BreakerState.CLOSED
-    assert max(request.route.latency_ms for _, (_, request) in heard) < rules.patience_ms
+    assert {request.route.name for _, (_, request) in finals_when_cut} == {"local"}
+    assert max(word_error_rate(clip.words, text) for clip, (text, _) in finals_when_cut) <= 0.25
+    assert breaker_state is not BreakerState.CLOSED
+    assert max(request.route.latency_ms for _, (_, request) in finals_when_cut) < rules.abandon_after_ms
     assert after.route.name == "aws"

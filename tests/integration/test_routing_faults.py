@@ -40,7 +40,8 @@ HEDGE_S, LOCAL_S = 0.4, 0.1
 async def speak(scripted: ScriptedRoutes, *, chunks: int = CHUNKS, draft: str = "so many words", **session) -> tuple:
     """One utterance as a session sends it: (text or error, its FinalRequest, seconds after its end)."""
     residency_and_deadline = session.pop("residency", Residency.CLOUD_OK), session.pop("deadline_ms", None)
-    request = SessionFinals(scripted.routes, session.pop("session", "s"), Tenant("t")).open(1, "en", *residency_and_deadline)
+    finals = SessionFinals(scripted.routes, session.pop("session", "s"), Tenant("t"))
+    request = finals.open(1, "en", *residency_and_deadline)
     results: list[str | ParleyError] = []
     send, audio = anyio.create_memory_object_stream[AudioChunk](1000)
 
@@ -78,7 +79,7 @@ async def speak(scripted: ScriptedRoutes, *, chunks: int = CHUNKS, draft: str = 
 @pytest.mark.parametrize("at", [0, 1, CHUNKS // 2, CHUNKS - 1, None], ids=lambda at: f"at {at}")
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_word_is_lost(fault, at, live):
-    """The local route receives the utterance from its first sample to its last; the delay is a hedge and a local pass."""
+    """The local route receives the utterance from its first sample to its last, a hedge delay later at most."""
     if fault == "answers too early" and at is None:
         return  # at the end it is not too early
     rules = RoutingRules(prefer=(Place.CLOUD,))

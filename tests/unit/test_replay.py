@@ -179,3 +179,31 @@ def test_simulate_command_prints_a_table_and_writes_an_svg(tmp_path):
 def test_plot_of_no_results_is_an_svg():
     """No finals, no crash."""
     assert plot([], 1).startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--url", "ftp://x"], "not the address of a server"),
+        (["--url", "http://[::1"], "not the address of a server"),
+        (["--url", "http://127.0.0.1:1"], "no Parley answers"),
+        (["--url", "http://127.0.0.1:1", "--key", "\u00fc"], "this is no key"),
+    ],
+)
+def test_explain_command_names_what_is_wrong_with_the_address_or_the_key(arguments, words):
+    """A sentence, whatever the HTTP client raises."""
+    result = CliRunner().invoke(parley, ["policy", "explain", *arguments])
+
+    assert isinstance(result.exception, SettingsError)
+    assert words in str(result.exception)
+
+
+def test_simulate_command_names_a_picture_that_cannot_be_written(tmp_path):
+    """After the table, with a sentence."""
+    path = tmp_path / "s.toml"
+    path.write_text('seconds = 1\nper_second = 5\n[routes.local]\nplace = "on_prem"\np50_ms = 300\np95_ms = 500\n')
+
+    result = CliRunner().invoke(parley, ["policy", "simulate", str(path), "--plot", str(tmp_path / "no" / "s.svg")])
+
+    assert isinstance(result.exception, SettingsError)
+    assert "cannot be written" in str(result.exception)

@@ -14,12 +14,13 @@ from anyio.abc import ObjectSendStream, TaskGroup
 from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.errors import ParleyError, ProviderMisbehaved
+from app.domain.errors import ParleyError
 from app.domain.ports import Clock, SpeechSynthesizer
 from app.domain.transcript import Hypothesis
 from app.runtime.dialog.engines import Engines, PendingFinal
 from app.runtime.dialog.reply_pipeline import known_text, run_reply
 from app.runtime.dialog.utterance_buffer import UtteranceBuffer
+from app.runtime.first_final import first_final
 
 TURN_AUDIO_BYTES = 2 * ms(8000)
 """How much of the user's audio in a turn is kept for the turn detector: the newest 8 s."""
@@ -158,10 +159,7 @@ class EffectRunner:
     async def _transcribe(self, final: OpenFinal, audio: AsyncGenerator[AudioChunk, None]) -> Hypothesis:
         transcription = final.pending.transcribe(audio, language=final.language)
         async with aclosing(audio), aclosing(transcription) as hypotheses:
-            async for hypothesis in hypotheses:
-                if hypothesis.is_final:
-                    return hypothesis
-        raise ProviderMisbehaved("finals", "ended without a final")
+            return await first_final(hypotheses)
 
     # -- drafts and end-of-turn scores ------------------------------------------
 

@@ -20,6 +20,7 @@ from app.domain.errors import ClientError, ClientFault
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.domain.transcript import Hypothesis
 from app.media.decode import decode_chunks
+from app.runtime.first_final import first_final
 from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.worker import Worker
 from app.web.errors import handle_http_error
@@ -96,7 +97,7 @@ async def _transcribe(worker: Worker, file: bytes, form: TranscriptionForm) -> R
 
 async def _final(worker: Worker, audio: AudioChunk, language: str | None) -> Hypothesis:
     async with aclosing(worker.transcriber.transcribe(_chunks(audio), language=language)) as hypotheses:
-        return [h async for h in hypotheses if h.is_final][-1]
+        return await first_final(hypotheses)
 
 
 def _render(
