@@ -68,7 +68,7 @@ async def open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesiz
         yield synthesizer
 
 
-def replies_named(settings: Settings, provider: str) -> str:
+def describe_replies(settings: Settings, provider: str) -> str:
     match provider:
         case "openai":
             return f"{settings.openai_model} at {settings.openai_base_url}"
@@ -80,7 +80,7 @@ def replies_named(settings: Settings, provider: str) -> str:
             return "none"
 
 
-def voice_named(settings: Settings) -> str:
+def describe_voice(settings: Settings) -> str:
     match settings.speech_provider:
         case "piper":
             return settings.voice_model_id

@@ -7,7 +7,7 @@ from typing import Any, cast
 from anyio import to_thread
 
 from app.assembly.archive import archive_place, open_archive, open_source, spool_folder
-from app.assembly.replies import open_generator, open_synthesizer, replies_named, reply_provider, voice_named
+from app.assembly.replies import describe_replies, describe_voice, open_generator, open_synthesizer, reply_provider
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
     device,
@@ -101,8 +101,8 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("device", " - ".join(filter(None, device(settings)))),
                 ("speech detector", settings.vad),
                 ("turn detector", settings.turn_model_id),
-                ("replies", replies_named(settings, provider)),
-                ("voice", voice_named(settings)),
+                ("replies", describe_replies(settings, provider)),
+                ("voice", describe_voice(settings)),
                 ("audio goes to", archive_place(settings)),
                 ("authentication", describe_tenants(tenants)),
             ),

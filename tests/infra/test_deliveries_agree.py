@@ -11,10 +11,13 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
+from app.assembly.speech import drafts_model
 from app.cli import parley
+from app.cli.bundle import MODELS
 from app.cli.embedded_metrics import EMIT_EVERY_SECONDS, embedded_metrics
 from app.config import Settings, settings_from
 from app.environment import ALIASES, variable
+from app.models.catalogue import load_catalogue
 from app.policy.routes_file import read_routes
 from app.web.listener import DRAIN_SECONDS, KEEP_ALIVE_SECONDS, PING_SECONDS
 from app.web.server import create_app
@@ -116,6 +119,42 @@ def test_the_workers_on_one_host_are_a_route():
     port = compose(DOCKER / "compose.yaml")["worker"]["environment"]["PARLEY_PORT"]
 
     assert routes["worker"].base_url == f"http://worker:{port}/v1"
+
+
+# -- Models -----------------------------------------------------------------------------------------
+
+
+def test_the_bundle_has_every_model_that_the_jetson_opens():
+    """A box without a network cannot fetch what is missing."""
+    environment = compose(JETSON / "compose.yaml")["gateway"]["environment"]
+
+    assert models_of_a_server(settings_from(environment, NO_FILE, {})) <= set(MODELS)
+
+
+def test_compose_pulls_the_models_that_its_services_open():
+    """Gateway and worker each wait for a service that has pulled theirs."""
+    services = compose(DOCKER / "compose.yaml")
+    gateway = settings_from(services["gateway"]["environment"], NO_FILE, {})
+    worker = settings_from(services["worker"]["environment"], NO_FILE, {})
+
+    assert models_of_a_server(gateway) <= pulled_before(services, "gateway")
+    assert {worker.transcription_model_id} <= pulled_before(services, "worker")
+
+
+def pulled_before(services, name: str) -> set[str]:
+    """What the service waits for: `models pull` with these names, or without any with the default models."""
+    commands = [services[other]["command"] for other in services[name]["depends_on"]]
+    pulls = [names for first, *names in filter(None, commands) if first == "models"]
+    defaults = [model.name for model in load_catalogue().defaults]
+    return {model for _, *names in pulls for model in names or defaults}
+
+
+def models_of_a_server(settings: Settings) -> set[str]:
+    """The models that `parley serve` opens in its process."""
+    finals = "whisper-base" if settings.transcription_model_id == "auto" else settings.transcription_model_id
+    models = {drafts_model(settings), finals, settings.turn_model_id}
+    models |= {settings.voice_model_id} if settings.speech_provider == "piper" else set()
+    return models | ({settings.reply_model_id} if settings.reply_provider == "embedded" else set())
 
 
 # -- Ports, paths, health ---------------------------------------------------------------------------
