@@ -36,7 +36,7 @@ def classes() -> Iterator[tuple[str, ast.ClassDef]]:
 
 
 def identifiers() -> Iterator[tuple[str, str]]:
-    """Every name the product gives: modules, classes, functions, arguments, fields, attributes and constants."""
+    """Every name the product gives: modules, classes, functions, arguments, attributes, constants and variables."""
     for module, tree in modules().items():
         yield module, module.rpartition(".")[2]
         for node in ast.walk(tree):
@@ -45,6 +45,10 @@ def identifiers() -> Iterator[tuple[str, str]]:
                 yield module, node.arg
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 yield module, node.attr
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield module, node.id
+            elif isinstance(node, ast.MatchAs | ast.MatchStar) and node.name is not None:
+                yield module, node.name
 
 
 def words(identifier: str) -> list[str]:
