@@ -183,6 +183,19 @@ async def test_recordings_list_skips_and_counts_an_unreadable_manifest(http, ser
     assert key in page.json()["message"]
 
 
+async def test_recording_with_an_unreadable_manifest_can_be_deleted(http, service):
+    """By its tenant, which the index names; for others it is not there."""
+    session = await spoken(http, service)
+    (key,) = [key for key in service.store.blobs if key.endswith("manifest.json")]
+    service.store.blobs[key] = b"damaged"
+    assert await service.uploader.owner(session) == "default"
+
+    answer = await http.delete(f"/recordings/{session}")
+
+    assert answer.status_code == 204
+    assert service.store.blobs == {}
+
+
 async def test_manifest_of_a_later_format_is_unreadable(http, service):
     """A newer version wrote it, and this one would misread it."""
     session = await spoken(http, service)

@@ -50,12 +50,18 @@ class RecordingStore:
     async def folder(self, session: str) -> str:
         """The prefix of the session's blobs. Raises BlobNotFound."""
         session = parse_session_id(session)
-        if day := date_of(session):
-            return session_folder(session, day)
-        async with aclosing(self.list_refs()) as refs:
-            async for found in refs:
-                if found.session == session:
-                    return session_folder(session, found.day)
+        day = date_of(session) or (await self.find(session)).day
+        return session_folder(session, day)
+
+    async def find(self, session: str) -> RecordingRef:
+        """The session's entry in the index, which is there even where the manifest cannot be read.
+
+        Raises BlobNotFound.
+        """
+        async with aclosing(self.list_refs(date=date_of(session) or "")) as refs:
+            async for ref in refs:
+                if ref.session == session:
+                    return ref
         raise BlobNotFound(session)
 
     async def manifest(self, session: str) -> Manifest:

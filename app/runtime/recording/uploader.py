@@ -172,7 +172,10 @@ class Uploader:
             session = parse_session_id(session)
             if opened := (await read_journal(self.session_log, session)).opened:
                 return opened.tenant
-            return (await self.recordings.manifest(session)).tenant
+            try:
+                return (await self.recordings.manifest(session)).tenant
+            except BlobUnreadable:  # it can be deleted all the same
+                return (await self.recordings.find(session)).tenant
         except BlobNotFound:
             return None
 
@@ -181,8 +184,8 @@ class Uploader:
         self._due.pop(session, None)
         while session in self._uploading:
             await self._changed.wait()
-        self._due.pop(session, None)
-        self._uploads.pop(session, None)
+        for known in (self._due, self._defective, self._uploads):
+            known.pop(session, None)
         logs = await self.session_log.log_names(session)
         await self.session_log.remove_session(session)
         return await self.recordings.delete(session, tenant) or bool(logs)
