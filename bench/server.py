@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,10 +15,12 @@ from typing import IO
 
 import anyio
 import anyio.to_thread
+import httpx
 import msgspec
 import psutil
 
 from app.domain.errors import ProviderDown
+from app.proxies import proxy_of
 
 READY_SECONDS = 120
 STOP_SECONDS = 30
@@ -68,19 +68,12 @@ async def open_server(*, max_sessions: int, **settings: str) -> AsyncGenerator[S
 
 async def get_health(http_url: str) -> dict[str, str] | None:
     """The components the server reports, or None while it cannot be reached."""
-    try:
-        body = await anyio.to_thread.run_sync(_get, f"{http_url}/health")
-    except (OSError, urllib.error.URLError):
-        return None
-    with contextlib.suppress(msgspec.DecodeError):  # another server may have a page there
-        return msgspec.json.decode(body, type=_Health).runs
-    return None
-
-
-def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as response:
-        body: bytes = response.read()
-        return body
+    async with httpx.AsyncClient(timeout=5, proxy=proxy_of(http_url), trust_env=False) as client:
+        try:
+            response = await client.get(f"{http_url}/health")
+            return msgspec.json.decode(response.content, type=_Health).runs
+        except (httpx.HTTPError, msgspec.DecodeError):  # another server may have a page there
+            return None
 
 
 async def _ready(process: subprocess.Popen[bytes], port: int, log: IO[str]) -> dict[str, str]:

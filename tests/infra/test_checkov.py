@@ -8,7 +8,7 @@ from tests.infra.conftest import TERRAFORM
 from tests.infra.shipped import tool
 
 
-def test_no_finding_is_left():
+def test_checkov_reports_no_finding():
     """Every check passes, or is skipped where it stands, for a reason."""
     words = ("--framework", "terraform", "--compact", "--download-external-modules", "false", "-o", "json")
     done = subprocess.run([tool("checkov"), "-d", TERRAFORM, *words], capture_output=True, text=True, check=False)
@@ -20,7 +20,7 @@ def test_no_finding_is_left():
         assert len(each["check_result"]["suppress_comment"].split()) >= 4, each["check_id"]
 
 
-def test_every_skip_names_its_check_and_a_reason():
+def test_checkov_skips_name_their_check_and_a_reason():
     """One check each, by its number, and why."""
     for file in TERRAFORM.rglob("*.tf"):
         for skip in re.findall(r"#checkov:skip=(\S*)", file.read_text()):

@@ -53,13 +53,13 @@ def host(request):
 # -- Settings ---------------------------------------------------------------------------------------
 
 
-def test_the_list_of_what_is_awaited_is_true():
+def test_awaited_packages_are_not_pinned_yet():
     """A package that is pinned is awaited no longer."""
     pinned = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "serve.txt").read_text(), re.MULTILINE))
     assert set() == AWAITED_PACKAGES & pinned
 
 
-def test_the_cloud_sets_what_the_code_reads(cloud):
+def test_terraform_sets_only_variables_that_the_code_reads(cloud):
     """Every variable of every task of ours is a setting, and every value one the setting takes."""
     for name, container in cloud.containers().items():
         if name not in OURS:
@@ -71,7 +71,7 @@ def test_the_cloud_sets_what_the_code_reads(cloud):
         settings_from(environment, NO_FILE, {})
 
 
-def test_compose_sets_what_the_code_reads(host):
+def test_compose_sets_only_variables_that_the_code_reads(host):
     """The same on one host."""
     for name in OURS:
         environment = host[name]["environment"] if name in host else {}
@@ -80,24 +80,24 @@ def test_compose_sets_what_the_code_reads(host):
 
 
 @pytest.mark.parametrize("folder", [DOCKER, JETSON], ids=["docker", "jetson"])
-def test_the_image_sets_what_the_code_reads(folder):
+def test_image_sets_only_variables_that_the_code_reads(folder):
     """And in the image."""
     environment = dockerfile_environment(folder / "Dockerfile")
 
     assert environment.keys() <= SETTINGS | ALIASES.keys() | PROGRAMS
 
 
-def test_commands_exist(cloud, host):
+def test_container_commands_exist_with_their_options(cloud, host):
     """What containers are told to run is a command of ours, with options it has."""
-    told = [each["command"] for name, each in cloud.containers().items() if name in OURS]
-    told += [each["command"] for name, each in host.items() if name in (*OURS, "models")]
-    for name, *words in told:
+    commands = [each["command"] for name, each in cloud.containers().items() if name in OURS]
+    commands += [each["command"] for name, each in host.items() if name in (*OURS, "models")]
+    for name, *words in commands:
         options = {option for each in parley.commands[name].params for option in each.opts}
         subcommands = getattr(parley.commands[name], "commands", {}).keys()
         assert set(words) <= options | subcommands
 
 
-def test_the_routes_are_routes(cloud, tmp_path):
+def test_terraform_routes_file_is_valid(cloud, tmp_path):
     """What one container writes is what the other can read: this process, Transcribe here, and the workers."""
     written = environment_of(cloud.containers()["routes"])["FILE"]
     (tmp_path / "routes.toml").write_text(written)
@@ -113,7 +113,7 @@ def test_the_routes_are_routes(cloud, tmp_path):
     assert "routes.toml" in cloud.containers()["routes"]["command"][0]
 
 
-def test_the_workers_on_one_host_are_a_route():
+def test_compose_routes_file_names_the_worker():
     """And so is the file compose mounts."""
     routes = read_routes(DOCKER / "routes" / "worker.toml")
     port = compose(DOCKER / "compose.yaml")["worker"]["environment"]["PARLEY_PORT"]
@@ -124,7 +124,7 @@ def test_the_workers_on_one_host_are_a_route():
 # -- Models -----------------------------------------------------------------------------------------
 
 
-def test_the_bundle_has_every_model_that_the_jetson_opens():
+def test_bundle_has_every_model_that_the_jetson_opens():
     """A box without a network cannot fetch what is missing."""
     environment = compose(JETSON / "compose.yaml")["gateway"]["environment"]
 
@@ -160,7 +160,7 @@ def models_of_a_server(settings: Settings) -> set[str]:
 # -- Ports, paths, health ---------------------------------------------------------------------------
 
 
-def test_the_cloud_knocks_where_the_gateway_listens(cloud):
+def test_terraform_ports_and_health_check_match_the_gateway(cloud):
     """Load balancer, firewall, container and setting name one port; the health check names a route that exists."""
     container = cloud.containers()["gateway"]
     port = int(environment_of(container)["PARLEY_PORT"])
@@ -177,7 +177,7 @@ def test_the_cloud_knocks_where_the_gateway_listens(cloud):
     assert environment_of(container)["PARLEY_HOST"] == "0.0.0.0"
 
 
-def test_one_host_knocks_where_the_gateway_listens(host):
+def test_compose_ports_and_upstream_match_the_gateway(host):
     """NGINX's upstream is the gateway's name and port, and is published on 80 and 443."""
     port = host["gateway"]["environment"]["PARLEY_PORT"]
     nginx = host["nginx"]
@@ -190,7 +190,7 @@ def test_one_host_knocks_where_the_gateway_listens(host):
     assert variables == nginx["environment"].keys()
 
 
-def test_health_is_asked_where_it_is_answered(cloud):
+def test_image_health_check_matches_the_server(cloud):
     """The image's own check asks a route that exists, at the port that is set."""
     script = (DOCKER / "health.py").read_text()
     text = (DOCKER / "Dockerfile").read_text()
@@ -205,7 +205,7 @@ def test_health_is_asked_where_it_is_answered(cloud):
     assert dockerfile_environment(DOCKER / "Dockerfile")["PORT"] == re.search(r"^EXPOSE (\d+)", text, re.MULTILINE)[1]
 
 
-def test_what_is_written_to_may_be_written_to(cloud, host):
+def test_only_mounted_volumes_are_writable(cloud, host):
     """The root is read-only everywhere; what the image declares as volumes is mounted, and nothing else is writable."""
     volumes = set(json.loads(re.search(r"^VOLUME (.*)$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)[1]))
     image = dockerfile_environment(DOCKER / "Dockerfile")
@@ -223,7 +223,7 @@ def test_what_is_written_to_may_be_written_to(cloud, host):
     assert any(gateway["environment"]["PARLEY_AUDIO_STORAGE_DIR"].startswith(path) for path in volumes)
 
 
-def test_what_is_for_operators_is_hidden(cloud):
+def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
     """Every path but page, sockets and health is kept from the world, by the load balancer and by NGINX alike."""
     (rule,) = cloud.of("aws_lb_listener_rule", "operators")
     hidden = {path for each in rule["condition"] for one in each["path_pattern"] for path in one["values"]}
@@ -241,7 +241,7 @@ def test_what_is_for_operators_is_hidden(cloud):
 # -- Times ------------------------------------------------------------------------------------------
 
 
-def test_the_cloud_waits_as_long_as_the_server_needs(cloud):
+def test_terraform_timeouts_allow_pings_and_drain(cloud):
     """Nothing cuts a silent socket between two pings, and nothing kills a task that is still storing last words."""
     (lb,) = cloud.of("aws_lb")
 
@@ -252,7 +252,7 @@ def test_the_cloud_waits_as_long_as_the_server_needs(cloud):
             assert DRAIN_SECONDS + 10 <= cloud.containers()[name]["stopTimeout"] <= 120
 
 
-def test_one_host_waits_as_long_as_the_server_needs(host):
+def test_compose_timeouts_allow_pings_and_drain(host):
     """The same for compose, NGINX and systemd."""
     assert seconds(host["nginx"]["environment"]["IDLE_TIMEOUT"]) >= 3 * PING_SECONDS
     assert seconds(host["gateway"]["stop_grace_period"]) >= DRAIN_SECONDS + 10
@@ -262,7 +262,7 @@ def test_one_host_waits_as_long_as_the_server_needs(host):
     )
 
 
-def test_vitals_are_counted_as_they_are_told(cloud):
+def test_terraform_metrics_match_the_embedded_metrics(cloud):
     """Metric filters read fields the line has; sums divide by as many lines as there are in a minute."""
     line = json.loads(embedded_metrics(3, 32))
     filters = cloud.of("aws_cloudwatch_log_metric_filter", "this")
@@ -277,7 +277,7 @@ def test_vitals_are_counted_as_they_are_told(cloud):
     assert re.search(r"vitals_per_minute = (\d+)", worker)[1] == str(per_minute)
 
 
-def test_failed_sessions_are_counted_by_the_line_that_is_logged(cloud):
+def test_failed_sessions_alarm_matches_the_logged_line(cloud):
     """The words the filter looks for are the words the gateway writes."""
     (failed,) = cloud.of("aws_cloudwatch_log_metric_filter", "failed")
 
@@ -297,7 +297,7 @@ BY_HAND = {"providers/aws/check.py"}
 """`parley doctor`: whoever runs it does so with rights of their own."""
 
 
-def test_the_gateway_may_do_what_its_code_does_and_nothing_else(cloud):
+def test_iam_grants_exactly_what_the_code_calls(cloud):
     """Rights and calls are compared in both directions."""
     (policy,) = cloud.of("aws_iam_role_policy", "gateway", module="identity")
     statements = json.loads(policy["policy"])["Statement"]
@@ -316,7 +316,7 @@ def test_the_gateway_may_do_what_its_code_does_and_nothing_else(cloud):
         assert each["Resource"] != ["*"] or "Condition" in each, each["Sid"]
 
 
-def test_transcribe_is_called_by_the_name_that_is_granted():
+def test_iam_names_the_transcribe_call_that_is_made():
     """The streaming client makes one kind of request, over HTTP/2."""
     code = (ROOT / "providers" / "aws" / "streaming_client.py").read_text()
 
@@ -324,7 +324,7 @@ def test_transcribe_is_called_by_the_name_that_is_granted():
     assert "WebSocket" not in code
 
 
-def test_a_star_appears_in_no_action(cloud):
+def test_iam_actions_have_no_wildcard(cloud):
     """Outside of deny, and of a key's own policy, every right is spelt out."""
     for policy in cloud.of("aws_iam_role_policy"):
         for each in json.loads(policy["policy"])["Statement"]:

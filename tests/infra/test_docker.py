@@ -33,7 +33,7 @@ def run(*words, **options) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("folder", [DOCKER, JETSON], ids=["docker", "jetson"])
-def test_dockerfiles_have_no_fault(folder):
+def test_hadolint_passes_on_dockerfiles(folder):
     """hadolint finds nothing to say."""
     done = run(tool("hadolint"), folder / "Dockerfile")
 
@@ -41,7 +41,7 @@ def test_dockerfiles_have_no_fault(folder):
 
 
 @pytest.mark.parametrize("script", [*DOCKER.glob("*.sh"), *JETSON.glob("*.sh")], ids=lambda path: path.name)
-def test_scripts_have_no_fault(script):
+def test_shellcheck_passes_on_scripts(script):
     """shellcheck neither."""
     done = run(tool("shellcheck"), script)
 
@@ -49,7 +49,7 @@ def test_scripts_have_no_fault(script):
     assert os.access(script, os.X_OK)
 
 
-def test_nginx_is_configured_safely(tmp_path):
+def test_gixy_passes_on_nginx_configuration(tmp_path):
     """gixy knows the classic mistakes, and finds none but the Host that sockets need as it was sent."""
     places = {"HTTP_PORT": "8080", "HTTPS_PORT": "8443", "CERTIFICATES": "/c", "IDLE_TIMEOUT": "90s"}
     conf = rendered(PARLEY_UPSTREAM="gateway:8000", SERVER_NAME="voice.example.org", **places)
@@ -61,7 +61,7 @@ def test_nginx_is_configured_safely(tmp_path):
     assert found <= {"host_spoofing"}
 
 
-def test_the_jetsons_ctranslate2_is_the_pinned_one():
+def test_jetson_builds_the_pinned_ctranslate2():
     """The image builds the version that was tested."""
     built = re.search(r"^ARG CTRANSLATE2=(\S+)$", (JETSON / "Dockerfile").read_text(), re.MULTILINE)[1]
 
@@ -69,7 +69,7 @@ def test_the_jetsons_ctranslate2_is_the_pinned_one():
 
 
 @pytest.mark.parametrize("names", [(), ("cyllama",), ("cyllama", "ctranslate2")])
-def test_left_out_packages_are_left_out_alike(names):
+def test_image_and_bundle_exclude_the_same_packages(names):
     """The image's awk and the bundle's Python leave the same lines."""
     done = run(
         "awk",
@@ -85,7 +85,7 @@ def test_left_out_packages_are_left_out_alike(names):
     assert all_of_them - kept == set(names)
 
 
-def test_vitals_are_a_line_of_json():
+def test_embedded_metrics_are_one_line_of_json():
     """How full, in numbers and in percent."""
     assert json.loads(embedded_metrics(3, 16)) == {
         "event": "vitals",
@@ -130,7 +130,7 @@ def bundle(tmp_path, docker):
     return folder
 
 
-def test_a_bundle_holds_everything_and_knows_it(bundle, docker):
+def test_bundle_lists_every_file_in_its_checksums(bundle, docker):
     """Files, model, images and checksums of all; ARM images are asked for."""
     listed = {line.split("  ./")[1] for line in (bundle / "SHA256SUMS").read_text().splitlines()}
     images = images_of((JETSON / "compose.yaml").read_text())
@@ -143,7 +143,7 @@ def test_a_bundle_holds_everything_and_knows_it(bundle, docker):
 
 
 @pytest.mark.parametrize("harm", ["changed", "missing", "foreign"])
-def test_a_damaged_bundle_is_refused(bundle, harm):
+def test_install_refuses_a_damaged_bundle(bundle, harm):
     """One bit, one file less, one file more: nothing is installed."""
     victim = bundle / "compose.yaml"
     match harm:
@@ -160,7 +160,7 @@ def test_a_damaged_bundle_is_refused(bundle, harm):
     assert "bundle" in done.stderr
 
 
-def test_the_box_is_installed_without_a_network(bundle, docker, tmp_path):
+def test_install_needs_no_network(bundle, docker, tmp_path):
     """Images loaded, models copied, a certificate made, everything started; a second time changes nothing of theirs."""
     home = tmp_path / "box"
     environment = {**os.environ, "PARLEY_HOME": str(home)}
@@ -202,7 +202,7 @@ def bundled_with(ollamas, folder):
     return CliRunner().invoke(parley, [*words, "--no-wheels", "--no-images", "--ollama-models", str(ollamas)])
 
 
-def test_ollamas_models_reach_the_box(ollamas, docker, tmp_path):
+def test_bundle_copies_ollama_models(ollamas, docker, tmp_path):
     """They are in the checksums, and lie where compose mounts Ollama's home; what a broken pull left stays behind."""
     bundle, home = tmp_path / "bundle", tmp_path / "box"
     done = bundled_with(ollamas, bundle)
@@ -222,7 +222,7 @@ def test_ollamas_models_reach_the_box(ollamas, docker, tmp_path):
 
 
 @pytest.mark.parametrize(("harm", "said"), [("changed", "damaged"), ("missing", "missing"), ("empty", "no manifests")])
-def test_a_harmed_model_of_ollama_is_not_taken(ollamas, tmp_path, harm, said):
+def test_bundle_refuses_a_damaged_ollama_model(ollamas, tmp_path, harm, said):
     """What the box could not repair is told before it is carried there."""
     victim = ollamas / "blobs" / f"sha256-{hashlib.sha256(b'weights').hexdigest()}"
     match harm:
@@ -239,7 +239,7 @@ def test_a_harmed_model_of_ollama_is_not_taken(ollamas, tmp_path, harm, said):
     assert said in done.output
 
 
-def test_a_bundle_is_made_anew(tmp_path):
+def test_bundle_refuses_a_folder_that_is_not_empty(tmp_path):
     """A folder with something in it is not added to."""
     (tmp_path / "old").write_text("")
 
@@ -249,7 +249,7 @@ def test_a_bundle_is_made_anew(tmp_path):
     assert "not empty" in done.output
 
 
-def test_checksums_are_those_sha256sum_reads(tmp_path):
+def test_bundle_checksums_are_read_by_sha256sum(tmp_path):
     """Names with spaces as well."""
     (tmp_path / "a b").write_text("x")
     sums = checksums(tmp_path)
@@ -264,7 +264,7 @@ def test_checksums_are_those_sha256sum_reads(tmp_path):
 @pytest.mark.slow
 @pytest.mark.models
 @pytest.mark.timeout(600)
-def test_the_images_steps_make_a_server_that_starts_is_well_and_stops(tmp_path):
+def test_image_build_steps_make_a_server_that_starts_is_healthy_and_stops(tmp_path):
     """Pinned packages into a clean prefix, Parley as a wheel, health, SIGTERM: as in the container."""
     for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "piper-en_US-joe-medium", "smollm2-135m-instruct"):
         model(name)

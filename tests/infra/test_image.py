@@ -112,7 +112,7 @@ async def image() -> str:
     return "parley:tested"
 
 
-async def test_the_gateway_needs_no_right_and_no_root_it_can_write_to(image):
+async def test_image_gateway_needs_no_capability_and_no_writable_root(image):
     """It is nobody in particular, can do nothing, and writes only where it is meant to."""
     async with running(image, "serve", *models()) as gateway:
         status = await gateway.says("cat", "/proc/1/status")
@@ -128,7 +128,7 @@ async def test_the_gateway_needs_no_right_and_no_root_it_can_write_to(image):
     assert health["status"] == "ok"
 
 
-async def test_the_gateway_hears_and_stops_in_good_order(image):
+async def test_image_gateway_transcribes_and_stops_gracefully(image):
     """A final comes; told to stop, it closes the other session with 1012 and ends with status 0."""
     async with running(image, "serve", *models()) as gateway:
         url = f"ws://127.0.0.1:{gateway.port}/ws/transcribe"
@@ -146,7 +146,7 @@ async def test_the_gateway_hears_and_stops_in_good_order(image):
     assert other.closed[0] == 1012
 
 
-async def test_the_worker_hears_and_stops_in_good_order(image):
+async def test_image_worker_transcribes_and_stops_gracefully(image):
     """The same image in its other role."""
     async with running(image, "worker", *models()) as worker, httpx.AsyncClient(timeout=60) as client:
         answer = await client.post(
@@ -158,7 +158,7 @@ async def test_the_worker_hears_and_stops_in_good_order(image):
     assert status == 0
 
 
-async def test_models_baked_in_need_no_network(image):
+async def test_image_with_baked_models_needs_no_network(image):
     """Built with the models a local installation needs, it is well without a volume and without a network."""
     await engine(
         "build", "--file", "infra/docker/Dockerfile", "--build-arg", "MODELS=baked", "--tag", "parley:tested-baked", "."

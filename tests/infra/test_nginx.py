@@ -48,7 +48,7 @@ def speaking(front, path="/ws/transcribe", **options):
     return connect(f"wss://localhost:{front.https_port}{path}", ssl=trusting(front), proxy=None, **options)
 
 
-async def test_a_conversation_through_tls(tmp_path):
+async def test_nginx_passes_a_conversation_over_tls(tmp_path):
     """The upgrade goes through, and so does every word, both ways."""
     async with behind_nginx(tmp_path) as (front, _), speaking(front, "/ws/raw") as socket:
         await socket.send(SPEECH * 20 + SILENCE * 30)
@@ -63,7 +63,7 @@ async def test_a_conversation_through_tls(tmp_path):
     assert kinds.index("fullSentence") < kinds.index("server_response")
 
 
-async def test_the_page_of_the_same_host_may_connect(tmp_path):
+async def test_nginx_passes_the_origin_of_its_own_page(tmp_path):
     """The gateway sees the host the browser sees, so its own page is its own page."""
     async with behind_nginx(tmp_path) as (front, _):
         own, foreign = f"https://localhost:{front.https_port}", "https://evil.example"
@@ -76,7 +76,7 @@ async def test_the_page_of_the_same_host_may_connect(tmp_path):
     assert refused["code"] == "origin_refused"
 
 
-async def test_http_is_shown_the_way(tmp_path):
+async def test_nginx_redirects_http_to_https(tmp_path):
     """Port 80 answers with the same address, encrypted."""
 
     class Still(HTTPRedirectHandler):
@@ -92,7 +92,7 @@ async def test_http_is_shown_the_way(tmp_path):
     assert answer.value.headers["Location"] == "https://localhost/health?deep=1"
 
 
-async def test_health_and_page_through_tls(tmp_path):
+async def test_nginx_serves_health_and_page_over_tls(tmp_path):
     """Plain requests go through as well."""
     async with behind_nginx(tmp_path) as (front, _):
         base = f"https://localhost:{front.https_port}"
@@ -105,7 +105,7 @@ async def test_health_and_page_through_tls(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/policy/decisions", "/recordings"])
-async def test_what_is_for_operators_is_not_for_everybody(tmp_path, path):
+async def test_nginx_hides_operator_paths(tmp_path, path):
     """From outside there is no such page."""
     async with behind_nginx(tmp_path) as (front, _):
         with pytest.raises(HTTPError) as answer:
@@ -118,7 +118,7 @@ async def test_what_is_for_operators_is_not_for_everybody(tmp_path, path):
     assert answer.value.headers["Server"] == "nginx"
 
 
-async def test_large_frames_go_through(tmp_path):
+async def test_nginx_passes_large_frames(tmp_path):
     """Ten megabytes reach the gateway, whose answer it is that they are too many; eight hundred kilobytes are heard."""
     async with behind_nginx(tmp_path) as (front, _), speaking(front) as socket:
         await socket.recv()
@@ -134,7 +134,7 @@ async def test_large_frames_go_through(tmp_path):
     assert error["code"] == "frame_too_large"
 
 
-async def test_a_silent_socket_lives_by_the_gateways_pings(tmp_path):
+async def test_nginx_keeps_a_silent_socket_that_is_pinged(tmp_path):
     """Silence longer than the timeout, and nothing is cut: a ping counts."""
     async with (
         behind_nginx(tmp_path, idle_timeout="1s", ping_seconds=0.3) as (front, _),
@@ -147,7 +147,7 @@ async def test_a_silent_socket_lives_by_the_gateways_pings(tmp_path):
     assert silent.cancelled_caught
 
 
-async def test_a_socket_without_pings_is_cut(tmp_path):
+async def test_nginx_closes_a_socket_without_pings_at_the_idle_timeout(tmp_path):
     """Whoever has been silent for longer than the timeout is gone."""
     async with (
         behind_nginx(tmp_path, idle_timeout="1s", ping_seconds=60) as (front, _),
@@ -160,7 +160,7 @@ async def test_a_socket_without_pings_is_cut(tmp_path):
     assert socket.close_code == 1006
 
 
-async def test_a_gateway_that_stops_says_so_through_nginx(tmp_path):
+async def test_nginx_passes_the_close_code_of_a_stopping_gateway(tmp_path):
     """The client sees 1012, by which it knows to come back, and not a broken line."""
     async with behind_nginx(tmp_path) as (front, listener), speaking(front) as socket:
         await socket.recv()
@@ -172,7 +172,7 @@ async def test_a_gateway_that_stops_says_so_through_nginx(tmp_path):
     assert socket.close_code == 1012
 
 
-async def test_nginx_takes_its_configuration(tmp_path):
+async def test_nginx_accepts_its_configuration(tmp_path):
     """`nginx -t`, without a warning."""
     command = nginx_command(tmp_path, "-t", "-q")
     await to_thread.run_sync(write_configuration, tmp_path, "127.0.0.1:8000")

@@ -8,7 +8,7 @@ from tests.infra.shipped import applied
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
+class PlantedError:
     file: str
     """Below infra/terraform."""
 
@@ -19,54 +19,54 @@ class Planted:
 
 
 VALIDATE = {
-    "an argument misspelt": Planted(
+    "an argument misspelt": PlantedError(
         "modules/gateway/main.tf", "idle_timeout  ", "idle_timeuot  ", "Unsupported argument"
     ),
-    "a block that does not exist": Planted(
+    "a block that does not exist": PlantedError(
         "modules/gateway/main.tf", "deployment_circuit_breaker {", "deployment_fuse {", "Unsupported block type"
     ),
-    "a resource type that does not exist": Planted(
+    "a resource type that does not exist": PlantedError(
         "modules/data/main.tf", '"aws_db_subnet_group"', '"aws_database_subnet_group"', "Invalid resource type"
     ),
-    "an argument of an older provider": Planted(
+    "an argument of an older provider": PlantedError(
         "modules/archive_azure/main.tf",
         "https_traffic_only_enabled  ",
         "enable_https_traffic_only   ",
         "Unsupported argument",
     ),
-    "a required argument left out": Planted(
+    "a required argument left out": PlantedError(
         "modules/archive_azure/main.tf",
         '  account_tier                      = "Standard"\n',
         "",
         "Missing required argument",
     ),
-    "an attribute that is only read": Planted(
+    "an attribute that is only read": PlantedError(
         "modules/network/main.tf", "enable_dns_support   = true", 'arn = "x"', "Invalid Configuration|decided by"
     ),
-    "a variable nobody declared": Planted(
+    "a variable nobody declared": PlantedError(
         "modules/worker/main.tf", "var.max_workers\n", "var.most_workers\n", "undeclared input variable"
     ),
-    "a reference to an attribute that does not exist": Planted(
+    "a reference to an attribute that does not exist": PlantedError(
         "modules/gateway/outputs.tf", "aws_lb.this.arn_suffix", "aws_lb.this.suffix", "Unsupported attribute"
     ),
-    "a variable of a module forgotten": Planted(
+    "a variable of a module forgotten": PlantedError(
         "environments/prod/main.tf", "  image             = var.image\n", "", "Missing required argument"
     ),
-    "a word for a number": Planted(
+    "a word for a number": PlantedError(
         "modules/gateway/main.tf", "unhealthy_threshold = 4", 'unhealthy_threshold = "often"', "Incorrect attribute"
     ),
 }
 APPLY = {
-    "a policy that is no JSON": Planted(
+    "a policy that is no JSON": PlantedError(
         "modules/data/main.tf",
         "data.aws_iam_policy_document.monitoring_assume.json",
         '"{oops"',
         "is not JSON",
     ),
-    "a value the variable refuses": Planted(
+    "a value the variable refuses": PlantedError(
         "environments/prod/main.tf", '"per_zone"', '"everywhere"', "Invalid value for variable"
     ),
-    "a count nobody can know": Planted(
+    "a count nobody can know": PlantedError(
         "modules/archive_azure/main.tf",
         "count = local.federated ? 0 : 1",
         'count = azurerm_storage_account.this.id == "" ? 0 : 1',
@@ -75,7 +75,7 @@ APPLY = {
 }
 
 
-def plant(tree, planted: Planted) -> None:
+def plant(tree, planted: PlantedError) -> None:
     file = tree / planted.file
     text = file.read_text()
     assert planted.right in text
@@ -83,7 +83,7 @@ def plant(tree, planted: Planted) -> None:
 
 
 @pytest.mark.parametrize("name", VALIDATE)
-def test_validate_catches(terraform, tree, tmp_path, name):
+def test_planted_error_fails_terraform_validate(terraform, tree, tmp_path, name):
     """The real schemas refuse it."""
     plant(tree, VALIDATE[name])
     root = tree / "environments" / "prod"
@@ -97,7 +97,7 @@ def test_validate_catches(terraform, tree, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", APPLY)
-def test_planning_catches(terraform, tree, tmp_path, name):
+def test_planted_error_fails_terraform_plan(terraform, tree, tmp_path, name):
     """Values are refused where they are made."""
     plant(tree, APPLY[name])
 
@@ -109,55 +109,55 @@ def test_planning_catches(terraform, tree, tmp_path, name):
 
 AGREEMENT = {
     "a right too many": (
-        Planted(
+        PlantedError(
             "modules/identity/main.tf",
             '"polly:SynthesizeSpeech"]',
             '"polly:SynthesizeSpeech", "polly:DescribeVoices"]',
             "",
         ),
-        "test_the_gateway_may_do_what_its_code_does_and_nothing_else",
+        "test_iam_grants_exactly_what_the_code_calls",
     ),
     "a right too few": (
-        Planted("modules/identity/main.tf", '["transcribe:StartStreamTranscription", "polly', '["polly', ""),
-        "test_the_gateway_may_do_what_its_code_does_and_nothing_else",
+        PlantedError("modules/identity/main.tf", '["transcribe:StartStreamTranscription", "polly', '["polly', ""),
+        "test_iam_grants_exactly_what_the_code_calls",
     ),
     "a variable the code does not read": (
-        Planted("modules/gateway/main.tf", "PARLEY_MAX_SESSIONS      =", "SESSIONS_MAX      =", ""),
-        "test_the_cloud_sets_what_the_code_reads",
+        PlantedError("modules/gateway/main.tf", "PARLEY_MAX_SESSIONS      =", "SESSIONS_MAX      =", ""),
+        "test_terraform_sets_only_variables_that_the_code_reads",
     ),
     "a health check at the wrong door": (
-        Planted("modules/gateway/main.tf", '"/health"', '"/healthz"', ""),
-        "test_the_cloud_knocks_where_the_gateway_listens",
+        PlantedError("modules/gateway/main.tf", '"/health"', '"/healthz"', ""),
+        "test_terraform_ports_and_health_check_match_the_gateway",
     ),
     "a container on another port": (
-        Planted("modules/gateway/main.tf", "containerPort = var.port", "containerPort = 8080", ""),
-        "test_the_cloud_knocks_where_the_gateway_listens",
+        PlantedError("modules/gateway/main.tf", "containerPort = var.port", "containerPort = 8080", ""),
+        "test_terraform_ports_and_health_check_match_the_gateway",
     ),
     "an idle timeout as short as a ping": (
-        Planted("modules/gateway/main.tf", "= var.idle_timeout_seconds", "= 20", ""),
-        "test_the_cloud_waits_as_long_as_the_server_needs",
+        PlantedError("modules/gateway/main.tf", "= var.idle_timeout_seconds", "= 20", ""),
+        "test_terraform_timeouts_allow_pings_and_drain",
     ),
     "no time for last words": (
-        Planted("modules/gateway/main.tf", "= var.stop_timeout_seconds", "= 10", ""),
-        "test_the_cloud_waits_as_long_as_the_server_needs",
+        PlantedError("modules/gateway/main.tf", "= var.stop_timeout_seconds", "= 10", ""),
+        "test_terraform_timeouts_allow_pings_and_drain",
     ),
     "a metric that is never told": (
-        Planted("modules/gateway/main.tf", "Occupancy = ", "Fullness = ", ""),
-        "test_vitals_are_counted_as_they_are_told",
+        PlantedError("modules/gateway/main.tf", "Occupancy = ", "Fullness = ", ""),
+        "test_terraform_metrics_match_the_embedded_metrics",
     ),
     "an option the command does not have": (
-        Planted("modules/gateway/main.tf", '"--vitals"', '"--verbose"', ""),
-        "test_commands_exist",
+        PlantedError("modules/gateway/main.tf", '"--vitals"', '"--verbose"', ""),
+        "test_container_commands_exist_with_their_options",
     ),
     "a root that may be written to": (
-        Planted("modules/gateway/main.tf", "readonlyRootFilesystem = true", "readonlyRootFilesystem = false", ""),
-        "test_what_is_written_to_may_be_written_to",
+        PlantedError("modules/gateway/main.tf", "readonlyRootFilesystem = true", "readonlyRootFilesystem = false", ""),
+        "test_only_mounted_volumes_are_writable",
     ),
 }
 
 
 @pytest.mark.parametrize("name", AGREEMENT)
-def test_agreement_catches(terraform, tree, tmp_path, name):
+def test_planted_disagreement_with_the_code_is_found(terraform, tree, tmp_path, name):
     """Terraform finds nothing wrong with it; the comparison with the code does."""
     from tests.infra import test_deliveries_agree  # noqa: PLC0415 because its tests must not run here a second time
     from tests.infra.shipped import DOCKER, compose  # noqa: PLC0415

@@ -14,7 +14,7 @@ ROOTS = ("environments/dev", "environments/prod", "bootstrap")
 LOCAL = 'terraform {\n  backend "local" {}\n}\n'
 
 
-def test_it_is_formatted(terraform, tmp_path):
+def test_terraform_is_formatted(terraform, tmp_path):
     """`terraform fmt` would change nothing."""
     done = terraform.run(TERRAFORM, "fmt", "-check", "-recursive", "-diff", scratch=tmp_path)
 
@@ -22,7 +22,7 @@ def test_it_is_formatted(terraform, tmp_path):
 
 
 @pytest.mark.parametrize("root", [*ROOTS, *(f"modules/{name}" for name in MODULES)])
-def test_it_is_valid(terraform, tree, tmp_path, root):
+def test_terraform_validates(terraform, tree, tmp_path, root):
     """Every argument exists in the providers' real schemas, and has the right type."""
     assert _ok(terraform.run(tree / root, "init", "-backend=false", "-no-color", scratch=tmp_path))
 
@@ -30,7 +30,7 @@ def test_it_is_valid(terraform, tree, tmp_path, root):
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_it_is_planned_applied_and_then_at_rest(terraform, tree, tmp_path, environment):
+def test_terraform_applies_and_a_second_plan_is_empty(terraform, tree, tmp_path, environment):
     """One apply makes everything and prints the endpoint; a second finds nothing to do; no password is kept."""
     folder = tree / "environments" / environment
     (folder / "terraform.tfvars").write_text((folder / "terraform.tfvars.example").read_text())
@@ -49,7 +49,7 @@ def test_it_is_planned_applied_and_then_at_rest(terraform, tree, tmp_path, envir
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_modules_own_tests_pass(terraform, tree, tmp_path, module):
+def test_terraform_module_tests_pass(terraform, tree, tmp_path, module):
     """`terraform test`, as it runs beside the module."""
     folder = tree / "modules" / module
     assert _ok(terraform.run(folder, "init", "-no-color", scratch=tmp_path))
@@ -58,7 +58,7 @@ def test_a_modules_own_tests_pass(terraform, tree, tmp_path, module):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_has_its_five_files(module):
+def test_terraform_module_has_its_five_files(module):
     """main, variables, outputs, versions, README; everything described and typed."""
     folder = TERRAFORM / "modules" / module
 
@@ -80,14 +80,14 @@ def test_a_module_has_its_five_files(module):
                 assert re.search(r"^  type +=", body, re.MULTILINE), name
 
 
-def test_environments_hold_module_calls_only():
+def test_terraform_environments_hold_module_calls_only():
     """What is built is said in modules; an environment says of which size."""
     for main in (TERRAFORM / "environments").glob("*/main.tf"):
         kinds = re.findall(r"^(\w+) ", main.read_text(), re.MULTILINE)
         assert set(kinds) - {"#"} == {"module"}, main
 
 
-def test_providers_are_pinned_to_the_schemas_they_are_checked_with():
+def test_terraform_providers_are_pinned_to_the_checked_schemas():
     """Every versions.tf names the very versions; the stub could not tell another."""
     files = [*TERRAFORM.glob("*/*/versions.tf"), TERRAFORM / "bootstrap" / "main.tf"]
     for file in files:

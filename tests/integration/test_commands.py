@@ -307,7 +307,7 @@ async def test_doctor_fails_where_ollama_lacks_the_model(doctor):
     ],
     ids=str,
 )
-def test_what_the_desktop_exports_stops_no_command(doctor, variables):
+def test_variables_of_the_desktop_stop_no_command(doctor, variables):
     """gettext's LANGUAGE, conda's HOST, a SOCKS proxy that nothing here needs."""
     done = doctor(**variables)
 
@@ -326,7 +326,7 @@ def test_what_the_desktop_exports_stops_no_command(doctor, variables):
         ),
     ],
 )
-def test_a_language_that_the_model_lacks_is_refused_at_the_start(language, name, sentence):
+def test_language_unknown_to_the_model_is_refused_at_the_start(language, name, sentence):
     """Before anything is loaded, or any word is lost."""
     model(name)
 

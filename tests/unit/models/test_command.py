@@ -144,6 +144,22 @@ def test_models_command_reports_errors_in_one_sentence(terminal: Terminal, tmp_p
     assert {result.exit_code for result in (wrong_name, nothing_there, broken)} == {1}
 
 
+def test_models_folder_is_read_from_the_env_file(
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a setting as any other: `parley serve` looks where `parley models pull` has put them."""
+    (tmp_path / ".env").write_text("PARLEY_MODELS_DIR=elsewhere\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PARLEY_MODELS_DIR", raising=False)
+
+    result = CliRunner().invoke(
+        models, ["--catalogue", str(terminal.catalogue), "pull"], env={"HF_ENDPOINT": terminal.hub.address}
+    )
+
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "elsewhere" / "echo" / "model.bin").exists()
+
+
 def test_retries_are_logged_on_standard_error(terminal: Terminal) -> None:
     """A script that reads the output gets results alone."""
     terminal.hub.cuts = [len(CONFIG), 100_000]
