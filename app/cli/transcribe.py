@@ -1,7 +1,7 @@
 """`parley transcribe`: files to text."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import anyio
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from app.assembly.speech import open_batch_transcriber
 from app.config import read_settings
 from app.domain.audio import AudioChunk
+from app.domain.errors import ClientError
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.media.decode import decode_chunks
 from app.runtime.jobs.batch_transcription import BatchTranscriber
@@ -32,23 +33,59 @@ SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for one result per file.")
 @click.option("--language", help="Spoken language (setting PARLEY_LANGUAGE).")
 def transcribe(files: tuple[Path, ...], form: str, output: Path | None, language: str | None) -> None:
-    """Transcribe FILES, of any audio format, with the model for finals."""
-    anyio.run(_transcribe, files, form, output, language)
+    """Transcribe FILES, of any audio format, with the model for finals.
+
+    A file that cannot be read as audio is named and passed over; the exit status is 1 then.
+    """
+    results = [None] * len(files) if output is None else result_paths(files, output, SUFFIX[form])
+    if output is not None:
+        with _writing_to(output):
+            output.mkdir(parents=True, exist_ok=True)
+    if not anyio.run(_transcribe, list(zip(files, results, strict=True)), form, language):
+        raise click.exceptions.Exit(1)
 
 
-async def _transcribe(files: Sequence[Path], form: str, output: Path | None, language: str | None) -> None:
+def result_paths(files: Sequence[Path], output: Path, suffix: str) -> list[Path]:
+    """Where each file's result is written. Raises UsageError where two would be written to the same place."""
+    paths: dict[Path, Path] = {}
+    for file in files:
+        path = output / f"{file.name}{suffix}"
+        if path in paths:
+            raise click.UsageError(f"{paths[path]} and {file} would both be written to {path}")
+        paths[path] = file
+    return list(paths)
+
+
+async def _transcribe(files: Sequence[tuple[Path, Path | None]], form: str, language: str | None) -> bool:
+    """Whether every file could be transcribed."""
     settings = read_settings(**({} if language is None else {"language": language}))
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    failed = False
     async with open_batch_transcriber(settings) as batch_transcriber:
-        for file in files:
-            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-                segments = await _segments(file, batch_transcriber, progress, progress.add_task(file.name, total=None))
+        for file, result in files:
+            try:
+                with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                    task = progress.add_task(file.name, total=None)
+                    segments = await _segments(file, batch_transcriber, progress, task)
+            except ClientError as error:
+                click.secho(f"parley: {file}: {error}", fg="red", err=True)
+                failed = True
+                continue
             text = FORMATS[form](segments)
-            if output is None:
+            if result is None:
                 click.echo(text, nl=False)
             else:
-                await anyio.Path(output).mkdir(parents=True, exist_ok=True)
-                await anyio.Path(output / f"{file.name}{SUFFIX[form]}").write_text(text, encoding="utf-8")
+                with _writing_to(result):
+                    await anyio.Path(result).write_text(text, encoding="utf-8")
+    return not failed
+
+
+@contextmanager
+def _writing_to(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"cannot write to {path}: {error.strerror}") from error
 
 
 async def _segments(file: Path, batch_transcriber: BatchTranscriber, progress: Progress, task: TaskID) -> list[Segment]:
