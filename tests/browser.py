@@ -1,4 +1,4 @@
-"""A browser whose microphone hears a recording."""
+"""A browser whose fake microphone plays a recording."""
 
 import shutil
 import wave

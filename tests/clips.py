@@ -1,4 +1,4 @@
-"""Recorded speech, and how wrong a transcript of it is."""
+"""Recorded speech with reference transcripts, and the word error rate."""
 
 import re
 from dataclasses import dataclass

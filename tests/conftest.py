@@ -1,4 +1,4 @@
-"""Fixtures every test may use."""
+"""Fixtures available to every test."""
 
 import os
 import subprocess

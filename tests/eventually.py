@@ -1,4 +1,4 @@
-"""Waiting for what another process or a socket will do."""
+"""Wait for a condition that another task, process or socket brings about."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Where the real models lie, for tests that need them."""
+"""Folders of the real models, for tests that need them."""
 
 import os
 from pathlib import Path

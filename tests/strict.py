@@ -1,4 +1,4 @@
-"""What a test does when something it needs is not here."""
+"""Skip a test whose requirement is missing, or fail it where PARLEY_STRICT=1."""
 
 import os
 from typing import NoReturn

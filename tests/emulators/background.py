@@ -1,4 +1,4 @@
-"""A server on an event loop and a thread of its own, so that a test may block without stopping it."""
+"""Run a server on an event loop in its own thread, so that a test may block."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""A certificate authority that lives as long as a test run."""
+"""A certificate authority for the duration of a test run."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Drive's routes on the loopback: tokens for a signed assertion, and the bytes of files."""
+"""Google Drive emulator: access tokens for signed assertions, and the bytes of files."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""A server that fails as it is told: a status, silence, a reset, half an answer."""
+"""HTTP server that fails on demand: a status, silence, a reset, a truncated response."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""A small server that speaks OpenAI's chat protocol on the loopback, with faults on demand."""
+"""Emulator of OpenAI's chat API on the loopback interface, with faults on demand."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A scripted server for the page: the protocol, and no engine behind it."""
+"""Scripted server for the tests of the web page: the wire protocol without engines."""
 
 import json
 import struct

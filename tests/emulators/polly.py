@@ -1,4 +1,4 @@
-"""Amazon Polly on this machine: speech and voices over HTTP, and faults on command."""
+"""Amazon Polly emulator: speech and voices over HTTP, with faults on demand."""
 
 import asyncio
 import json

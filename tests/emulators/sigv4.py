@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, from the side that checks it."""
+"""AWS Signature Version 4, verified on the server's side."""
 
 import hmac
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a Transcribe emulator does: the words it hears, and what goes wrong."""
+"""Script of the Transcribe emulator: the words it recognises, and the faults it injects."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

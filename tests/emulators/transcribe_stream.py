@@ -1,4 +1,4 @@
-"""One StartStreamTranscription, from its request to its last frame."""
+"""One StartStreamTranscription request in the Transcribe emulator, from its headers to its last frame."""
 
 import asyncio
 import json

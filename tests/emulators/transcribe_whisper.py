@@ -1,4 +1,4 @@
-"""A recogniser for the Transcribe emulator that really listens, with a local Whisper model."""
+"""Recogniser of the Transcribe emulator that uses a local Whisper model."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Recognisers for the Transcribe emulator: audio in, Transcribe's own results out."""
+"""Scripted recognisers of the Transcribe emulator: audio in, results in Transcribe's format out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Utterances for tests that need sound and no words."""
+"""Synthetic utterances for tests that need audio and no words."""
 
 from collections.abc import AsyncIterator
 

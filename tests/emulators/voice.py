@@ -1,4 +1,4 @@
-"""A voice for emulators: espeak-ng where it is installed, a tone per word elsewhere."""
+"""Text to speech for emulators: espeak-ng where it is installed, else a tone per word."""
 
 import io
 import shutil

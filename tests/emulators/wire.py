@@ -1,4 +1,4 @@
-"""A wire to a server on this machine, which can be cut and mended: whoever dials it reaches the server."""
+"""A TCP proxy to a local server that can be cut and restored, to test connection failures."""
 
 import asyncio
 from collections.abc import AsyncIterator

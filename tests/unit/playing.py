@@ -1,4 +1,4 @@
-"""A session played by hand: events in, effects out, no time but the audio's."""
+"""Drive the dialog state machine by hand: events in, effects out, time is the audio's."""
 
 from dataclasses import dataclass, field
 from typing import TypeVar

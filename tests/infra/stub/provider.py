@@ -1,4 +1,4 @@
-"""A provider that has the real one's schema and no cloud behind it: what Terraform asks, and what it answers."""
+"""Terraform provider with the real schema and no cloud behind it."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A provider's schema: read from the file `terraform providers schema -json` writes, and told to Terraform."""
+"""A provider's schema from the output of `terraform providers schema -json`."""
 
 import gzip
 import json

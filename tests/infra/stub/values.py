@@ -1,4 +1,4 @@
-"""What a provider would decide: unknown while planned, made up but plausible once applied. Pure."""
+"""Values a provider would decide: unknown while planned, plausible once applied. Pure."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Clips and answers for the tests, made of nothing."""
+"""Synthetic clips and server events for the tests of the benchmarks."""
 
 import numpy as np
 
