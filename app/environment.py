@@ -57,9 +57,9 @@ NOT_SETTINGS = {
 _KUBERNETES = re.compile(r"PARLEY\w*_(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP|SCTP)\w*)")
 """What Kubernetes sets in every container beside a Service whose name begins with `parley`."""
 REMOVED = ("GOOGLE_DRIVE_TOKEN", "VAD_AGGRESSIVENESS")
-"""Settings there were once."""
+"""Names of removed settings."""
 _OF_OTHERS = frozenset({"DATABASE_URL", "DEVICE", "LANGUAGE"})
-"""Old names that other programs set, too: in the environment they mean nothing."""
+"""Old names that other programs set as well: no warning where they are in the environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _refuse_unknown(fields: Collection[str], sources: Collection[Mapping[str, st
 
 def _old_names(fields: Collection[str], variables: Mapping[str, str], silent: Collection[str]) -> Iterator[str]:
     """Settings had no prefix before."""
-    yield from (f"{name} is not read: there is no such setting any more" for name in REMOVED if name in variables)
+    yield from (f"{name} is not read: the setting was removed" for name in REMOVED if name in variables)
     for field in fields:
         old = field.upper()
         if old in variables and variable(field) != old and old not in ALIASES and old not in silent:

@@ -15,13 +15,9 @@ pytestmark = pytest.mark.anyio
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
-def settings(**given) -> Settings:
-    return Settings(**given)
-
-
 async def test_archive_key_encrypts_session_log_and_blobs(tmp_path):
     """Neither spool nor blobs; through the archive both are read."""
-    given = settings(audio_storage_dir=tmp_path, archive_key=KEY)
+    given = Settings(audio_storage_dir=tmp_path, archive_key=KEY)
 
     async with open_archive(given) as uploader:
         async with uploader.record_session("one") as recorder:
@@ -42,7 +38,7 @@ async def test_archive_key_encrypts_session_log_and_blobs(tmp_path):
 
 async def test_two_services_cannot_share_a_session_log(tmp_path):
     """The second one is told at its start."""
-    given = settings(audio_storage_dir=tmp_path)
+    given = Settings(audio_storage_dir=tmp_path)
     async with open_archive(given):
         with pytest.raises(ProviderRefused, match="PARLEY_SPOOL_DIR"):
             async with open_archive(given):
@@ -60,7 +56,7 @@ async def test_two_services_cannot_share_a_session_log(tmp_path):
 async def test_missing_archive_setting_is_named(tmp_path, given, words):
     """The start stops, and the sentence says which setting."""
     with pytest.raises(SettingsError, match=words):
-        async with open_store(settings(audio_storage_dir=tmp_path, **given)):
+        async with open_store(Settings(audio_storage_dir=tmp_path, **given)):
             pass
 
 
@@ -78,5 +74,5 @@ async def test_missing_archive_setting_is_named(tmp_path, given, words):
 )
 async def test_blob_store_that_is_down_does_not_prevent_the_start(tmp_path, given):
     """Nothing is asked of it before there is something to store."""
-    async with open_store(settings(audio_storage_dir=tmp_path, **given)) as store:
+    async with open_store(Settings(audio_storage_dir=tmp_path, **given)) as store:
         assert store is not None

@@ -221,7 +221,7 @@ def test_an_old_name_in_the_environment_is_warned_of_where_nobody_else_sets_it(r
     read(TENANTS="tenants.toml", GOOGLE_DRIVE_TOKEN="ya29")
 
     assert warnings() == [
-        "GOOGLE_DRIVE_TOKEN is not read: there is no such setting any more",
+        "GOOGLE_DRIVE_TOKEN is not read: the setting was removed",
         "TENANTS is not read: the setting is named PARLEY_TENANTS",
     ]
 
