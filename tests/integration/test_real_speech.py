@@ -95,7 +95,7 @@ async def test_concurrent_sessions_do_not_mix(place):
         async with anyio.create_task_group() as tasks:
             for talk, clip in ((one, HANDS), (other, HOUR)):
                 await talk.send_message(type="configure", reply=False)
-                tasks.start_soon(talk.speak, clip.pcm + silence(1.5))
+                tasks.start_soon(talk.send_audio, clip.pcm + silence(1.5))
         assert await one.wait_until(lambda t: t.messages("fullSentence"), timeout_s=30)
         assert await other.wait_until(lambda t: t.messages("fullSentence"), timeout_s=30)
 
@@ -131,7 +131,7 @@ async def test_page_with_real_speech_end_to_end(place, tmp_path_factory):
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         await page.goto(url.replace("ws://", "http://").replace("/ws/transcribe", "/"))
 
-        await page.get_by_role("button", name="StreamingClient").click()
+        await page.get_by_role("button", name="Talk").click()
 
         await expect(page.locator("[data-certainty=draft]").first).to_be_visible(timeout=30_000)
         final = page.locator("[data-certainty=final]").first
