@@ -11,7 +11,7 @@ from typing import Any
 
 from anyio import CancelScope, to_thread
 
-from app.domain.errors import ProviderBusy
+from app.domain.errors import ProviderBusy, ProviderDown
 from providers.local.errors import PROVIDER
 from providers.local.scheduler import Job, Priority, QueueLimits, WorkQueue, admit, next_batch, remove
 
@@ -21,7 +21,7 @@ _BATCH_WINDOW_S = 0.004
 
 
 class SupersededRequest(Exception):
-    """A draft was dropped unrun: a newer one of its session replaced it, it expired, or the pool closed."""
+    """A draft was dropped unrun: a newer one of its session replaced it, or it expired."""
 
 
 Work = Callable[[Sequence[Any]], Sequence[Any]]
@@ -72,10 +72,12 @@ class InferencePool:
 
         Jobs of one `kind` have the same `work` and may be computed together.
         Raises ProviderBusy where no more jobs of this priority fit, SupersededRequest where a draft was dropped,
-        and whatever `work` raises.
+        ProviderDown where the pool is closed, and whatever `work` raises.
         """
         future: Future[Any] = Future()
         with self._changed:
+            if not self._open:
+                raise ProviderDown(PROVIDER, "was closed")
             self._arrivals += 1
             job = Job(self._arrivals, priority, session, kind, time.monotonic())
             admission = admit(self._queue, job, self._limits)
@@ -83,17 +85,17 @@ class InferencePool:
                 raise ProviderBusy(PROVIDER, f"{self.queued} pieces of speech wait for this machine already")
             self._queue = admission.queue
             self._jobs[job.number] = _QueuedJob(job, work, request, future)
-            self._drop(admission.dropped)
+            self._fail(admission.dropped, SupersededRequest)
             self._changed.notify()
         future.add_done_callback(lambda done: self._remove(job) if done.cancelled() else None)
         # asyncio's own bridge, because it passes a cancellation on to the future, and so to the queue.
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Finish the jobs that run, drop those that wait, and end the worker threads."""
+        """Finish the jobs that run, fail those that wait with ProviderDown, and end the worker threads."""
         with self._changed:
             self._open = False
-            self._drop(self._queue.waiting)
+            self._fail(self._queue.waiting, lambda: ProviderDown(PROVIDER, "was closed"))
             self._queue = WorkQueue()
             self._changed.notify_all()
         for thread in self._threads:
@@ -104,11 +106,12 @@ class InferencePool:
             self._jobs.pop(job.number, None)
             self._queue = remove(self._queue, job)
 
-    def _drop(self, jobs: Sequence[Job]) -> None:
+    def _fail(self, jobs: Sequence[Job], error: Callable[[], Exception]) -> None:
+        """End jobs that wait with this error."""
         for job in jobs:
-            dropped = self._jobs.pop(job.number).future
-            if dropped.set_running_or_notify_cancel():
-                dropped.set_exception(SupersededRequest())
+            future = self._jobs.pop(job.number).future
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error())
 
     def _work(self) -> None:
         while self._run_batch():
@@ -146,7 +149,7 @@ class InferencePool:
                 recordings = self._running_recordings < self._max_recordings
                 batch = next_batch(self._queue, time.monotonic(), self._limits, recordings=recordings)
                 self._queue = batch.queue
-                self._drop(batch.expired)
+                self._fail(batch.expired, SupersededRequest)
                 if batch.jobs:
                     jobs = [self._jobs.pop(job.number) for job in batch.jobs]
                     self._count(jobs, 1)

@@ -7,7 +7,7 @@ import weakref
 import anyio
 import pytest
 
-from app.domain.errors import ProviderBusy
+from app.domain.errors import ProviderBusy, ProviderDown
 from providers.local.inference_pool import InferencePool, SupersededRequest, shared_pool
 from providers.local.scheduler import Priority, QueueLimits
 
@@ -226,6 +226,29 @@ async def test_recordings_leave_one_of_several_workers_to_live_speech():
         pool.close()
 
     assert uploads.ran == ["gate", "another upload"]
+
+
+async def test_closing_the_pool_fails_waiting_jobs_as_provider_down(work):
+    """Finals and recordings that never ran have an error of the service's own; later jobs are refused at once."""
+    pool, outcomes = InferencePool(1, QueueLimits()), []
+
+    async def expect_down(queue, name):
+        with pytest.raises(ProviderDown, match="was closed"):
+            await queue(pool, work, name)
+        outcomes.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        await block(pool, work, tasks)
+        tasks.start_soon(expect_down, final, "final")
+        tasks.start_soon(expect_down, draft, "draft")
+        await queued(pool, 2)
+        tasks.start_soon(anyio.to_thread.run_sync, pool.close)
+        while len(outcomes) < 2:
+            await anyio.lowlevel.checkpoint()
+        work.go.set()
+
+    await expect_down(final, "too late")
+    assert sorted(outcomes) == ["draft", "final", "too late"]
 
 
 class Audio:
