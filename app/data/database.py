@@ -109,10 +109,8 @@ async def make_tables(engine: AsyncEngine) -> None:
     for table in Table.metadata.tables.values():
         try:
             await _make(engine, table)
-        except (IntegrityError, OperationalError, ProgrammingError) as error:
-            if is_locked(error):
-                raise
-            await _make(engine, table)  # another process has made it just before
+        except (IntegrityError, OperationalError, ProgrammingError):  # another process has made it just before
+            await _make(engine, table)
 
 
 async def _make(engine: AsyncEngine, table: SqlTable) -> None:

@@ -14,8 +14,8 @@ from app.domain.residency import Place, Residency
 from app.domain.routing.circuit_breaker import BreakerState
 from app.domain.routing.cost import HedgeBudget, Spent
 from app.domain.routing.driver import HedgingDriver
+from app.domain.routing.finalization import AttemptAnswered, AttemptFailed, Deliver, GiveUp, TimerEvent
 from app.domain.routing.fleet import RouteState, initial_state
-from app.domain.routing.hedging import AttemptAnswered, AttemptFailed, Deliver, GiveUp, TimerEvent
 from app.domain.routing.rank import Ranking, RouteChoice, rank
 from app.domain.routing.request import RouteRequest
 from app.domain.routing.rules import RoutingRules

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from app.domain.errors import ProviderDown, ProviderRefused, RequestRefused
 from app.domain.residency import Place, Residency
-from app.domain.routing import hedging as r
+from app.domain.routing import finalization as f
+from app.domain.routing import hedging
 from app.domain.routing.rank import RouteChoice
 from app.domain.routing.rules import CascadeRules, HedgeRules, RoutingRules
 from app.domain.transcript import Hypothesis
@@ -23,33 +24,35 @@ class Driven:
     def __init__(
         self, *choices: RouteChoice, rules: RoutingRules | None = None, speculative=False, confirmed=True
     ) -> None:
-        self.orders: list[r.HedgingOrder] = []
+        self.orders: list[f.HedgingOrder] = []
         self.choices = choices
-        self._record(r.begin(choices, rules or RoutingRules(), speculative=speculative, residency=Residency.CLOUD_OK))
+        self._record(
+            hedging.begin(choices, rules or RoutingRules(), speculative=speculative, residency=Residency.CLOUD_OK)
+        )
         if confirmed:
-            self.handle(r.EndpointConfirmed(choices))
+            self.handle(f.EndpointConfirmed(choices))
 
-    def handle(self, event: r.HedgingEvent) -> list[r.HedgingOrder]:
-        return self._record(r.transition(self.state, event))
+    def handle(self, event: f.HedgingEvent) -> list[f.HedgingOrder]:
+        return self._record(hedging.transition(self.state, event))
 
-    def answer(self, name: str, text: str, draft: str = "", confidence: float | None = None) -> list[r.HedgingOrder]:
-        return self.handle(r.AttemptAnswered(name, Hypothesis(text, is_final=True, confidence=confidence), draft))
+    def answer(self, name: str, text: str, draft: str = "", confidence: float | None = None) -> list[f.HedgingOrder]:
+        return self.handle(f.AttemptAnswered(name, Hypothesis(text, is_final=True, confidence=confidence), draft))
 
-    def fail(self, name: str) -> list[r.HedgingOrder]:
-        return self.handle(r.AttemptFailed(name, ProviderDown(name, "gone")))
+    def fail(self, name: str) -> list[f.HedgingOrder]:
+        return self.handle(f.AttemptFailed(name, ProviderDown(name, "gone")))
 
     def orders_of(self, kind: type) -> list:
         return [order for order in self.orders if isinstance(order, kind)]
 
     @property
     def started(self) -> list[str]:
-        return [start.choice.name for start in self.orders_of(r.StartAttempt)]
+        return [start.choice.name for start in self.orders_of(f.StartAttempt)]
 
     @property
     def delivered(self) -> list[tuple[str, str]]:
-        return [(d.choice.name, d.final.text) for d in self.orders_of(r.Deliver)]
+        return [(d.choice.name, d.final.text) for d in self.orders_of(f.Deliver)]
 
-    def _record(self, step: r.Transition) -> list[r.HedgingOrder]:
+    def _record(self, step: f.Transition) -> list[f.HedgingOrder]:
         self.state, orders = step
         names = [choice.name for choice in self.state.running]
         assert len(names) == len(set(names)), "a route runs once at a time"
@@ -75,21 +78,21 @@ def test_failover_to_the_next_route_after_a_failure():
     request.answer("local", "hello")
 
     assert request.delivered == [("local", "hello")]
-    assert request.orders_of(r.Deliver)[0].why.startswith("aws failed; ")
+    assert request.orders_of(f.Deliver)[0].why.startswith("aws failed; ")
 
 
 def test_hedge_starts_at_the_p95_of_a_slow_route():
     """The first final is delivered; the slow attempt is stopped, and its breaker counts a failure."""
     request = Driven(CLOUD, LOCAL)
-    assert request.orders_of(r.ScheduleTimer)[1] == r.ScheduleTimer(400, r.HedgeDue, "aws")
+    assert request.orders_of(f.ScheduleTimer)[1] == f.ScheduleTimer(400, f.HedgeDue, "aws")
 
-    request.handle(r.HedgeDue("aws", token=True))
+    request.handle(f.HedgeDue("aws", token=True))
     request.answer("local", "hello")
 
     assert request.started == ["aws", "local"]
-    assert request.orders_of(r.StartAttempt)[1].hedge
-    assert request.orders_of(r.StopAttempt) == [r.StopAttempt("aws")]
-    assert request.orders_of(r.RecordFailure) == [r.RecordFailure("aws")]
+    assert request.orders_of(f.StartAttempt)[1].hedge
+    assert request.orders_of(f.StopAttempt) == [f.StopAttempt("aws")]
+    assert request.orders_of(f.RecordFailure) == [f.RecordFailure("aws")]
     assert request.delivered == [("local", "hello")]
 
 
@@ -97,33 +100,33 @@ def test_without_a_hedge_token_a_slow_route_is_abandoned_at_its_timeout():
     """Which is sooner than with a hedge beside it; its breaker counts a failure at once."""
     request = Driven(CLOUD, LOCAL)
 
-    assert request.handle(r.HedgeDue("aws", token=False)) == [
-        r.RecordFailure("aws"),
-        r.ScheduleTimer(1200, r.TimeoutDue, "aws"),
+    assert request.handle(f.HedgeDue("aws", token=False)) == [
+        f.RecordFailure("aws"),
+        f.ScheduleTimer(1200, f.TimeoutDue, "aws"),
     ]
     assert request.started == ["aws"]
-    request.handle(r.TimeoutDue("aws"))
+    request.handle(f.TimeoutDue("aws"))
 
     assert request.started == ["aws", "local"]
-    assert request.orders_of(r.StopAttempt) == [r.StopAttempt("aws")]
+    assert request.orders_of(f.StopAttempt) == [f.StopAttempt("aws")]
 
 
 def test_with_hedges_disabled_a_slow_route_is_abandoned_as_early():
     """Four times the delay a hedge would have had, and never later than `abandon_after_ms`."""
     off = RoutingRules(hedge=HedgeRules(enabled=False))
 
-    assert Driven(CLOUD, LOCAL, rules=off).orders_of(r.ScheduleTimer)[1:] == [
-        r.ScheduleTimer(1600, r.TimeoutDue, "aws")
+    assert Driven(CLOUD, LOCAL, rules=off).orders_of(f.ScheduleTimer)[1:] == [
+        f.ScheduleTimer(1600, f.TimeoutDue, "aws")
     ]
-    assert r.abandon_after_ms(replace(CLOUD, tail_ms=9000), off) == off.abandon_after_ms
+    assert hedging.abandon_after_ms(replace(CLOUD, tail_ms=9000), off) == off.abandon_after_ms
 
 
 def test_the_only_route_is_not_abandoned_at_its_timeout():
     """However slow: there is no other route."""
     request = Driven(LOCAL)
 
-    assert request.handle(r.HedgeDue("local", token=False)) == []
-    assert request.handle(r.TimeoutDue("local")) == []
+    assert request.handle(f.HedgeDue("local", token=False)) == []
+    assert request.handle(f.TimeoutDue("local")) == []
 
 
 def test_an_empty_final_is_doubted_where_the_drafts_had_words():
@@ -134,7 +137,7 @@ def test_an_empty_final_is_doubted_where_the_drafts_had_words():
     request.answer("local", "Turn left here.", draft="turn left here")
 
     assert request.delivered == [("local", "Turn left here.")]
-    assert request.orders_of(r.RecordFailure) == [r.RecordFailure("aws")]
+    assert request.orders_of(f.RecordFailure) == [f.RecordFailure("aws")]
 
 
 def test_two_empty_finals_are_delivered():
@@ -145,7 +148,7 @@ def test_two_empty_finals_are_delivered():
     request.answer("local", "", draft="uh")
 
     assert request.delivered == [("aws", "")]
-    assert request.orders_of(r.RecordFailure) == []
+    assert request.orders_of(f.RecordFailure) == []
 
 
 def test_an_empty_final_without_drafts_is_delivered_at_once():
@@ -193,7 +196,7 @@ def test_cascade_of_a_speculative_final_waits_for_the_endpoint():
 
     request.answer("local", "wreck a nice beach", confidence=0.3)
     assert request.delivered == []
-    request.handle(r.EndpointConfirmed((LOCAL, CLOUD)))
+    request.handle(f.EndpointConfirmed((LOCAL, CLOUD)))
 
     assert request.started == ["local", "aws"]
 
@@ -202,38 +205,38 @@ def test_retry_after_all_routes_have_failed_backs_off():
     """Each pause is twice as long; what refused is not asked again."""
     request = Driven(LOCAL, WORKER)
 
-    request.handle(r.AttemptFailed("local", ProviderRefused("local", "no")))
+    request.handle(f.AttemptFailed("local", ProviderRefused("local", "no")))
     request.fail("jetson")
-    assert request.orders[-1] == r.ScheduleTimer(100, r.RetryDue)
-    request.handle(r.RetryDue((LOCAL, WORKER)))
+    assert request.orders[-1] == f.ScheduleTimer(100, f.RetryDue)
+    request.handle(f.RetryDue((LOCAL, WORKER)))
     request.fail("jetson")
 
     assert request.started == ["local", "jetson", "jetson"]
-    assert request.orders[-1] == r.ScheduleTimer(200, r.RetryDue)
+    assert request.orders[-1] == f.ScheduleTimer(200, f.RetryDue)
 
 
 def test_deadline_stops_every_attempt_and_gives_up():
     """What comes later is ignored."""
     request = Driven(CLOUD, LOCAL)
 
-    request.handle(r.DeadlineDue())
+    request.handle(f.DeadlineDue())
 
-    assert request.orders_of(r.StopAttempt) == [r.StopAttempt("aws")]
-    assert isinstance(request.orders[-1], r.GiveUp)
+    assert request.orders_of(f.StopAttempt) == [f.StopAttempt("aws")]
+    assert isinstance(request.orders[-1], f.GiveUp)
     assert request.answer("aws", "too late") == []
 
 
 def test_session_deadline_is_never_later_than_the_one_of_the_rules():
     """And at its own, running attempts are stopped, but count as no failures."""
     for wish_ms, waits_ms, blamed in [(None, 15_000, 1), (60_000, 15_000, 1), (500, 500, 0)]:
-        request, _ = r.begin(
+        request, _ = hedging.begin(
             (CLOUD,), RoutingRules(), speculative=False, residency=Residency.CLOUD_OK, session_deadline_ms=wish_ms
         )
-        request, orders = r.transition(request, r.EndpointConfirmed((CLOUD,)))
-        assert r.ScheduleTimer(waits_ms, r.DeadlineDue) in orders
-        _, orders = r.transition(request, r.DeadlineDue())
-        assert r.StopAttempt("aws") in orders
-        assert orders.count(r.RecordFailure("aws")) == blamed
+        request, orders = hedging.transition(request, f.EndpointConfirmed((CLOUD,)))
+        assert f.ScheduleTimer(waits_ms, f.DeadlineDue) in orders
+        _, orders = hedging.transition(request, f.DeadlineDue())
+        assert f.StopAttempt("aws") in orders
+        assert orders.count(f.RecordFailure("aws")) == blamed
 
 
 def test_deadline_delivers_a_doubted_final_rather_than_none():
@@ -241,7 +244,7 @@ def test_deadline_delivers_a_doubted_final_rather_than_none():
     request = Driven(CLOUD, replace(WORKER, quality=0.95), rules=RoutingRules(cascade=CascadeRules()))
     request.answer("aws", "perhaps this", confidence=0.1)
 
-    request.handle(r.DeadlineDue())
+    request.handle(f.DeadlineDue())
 
     assert request.delivered == [("aws", "perhaps this")]
 
@@ -250,12 +253,12 @@ def test_residency_restriction_stops_cloud_attempts():
     """At once, and no cloud route is started any more."""
     request = Driven(CLOUD, LOCAL)
 
-    request.handle(r.ResidencyRestricted())
+    request.handle(f.ResidencyRestricted())
 
-    assert request.orders_of(r.StopAttempt) == [r.StopAttempt("aws")]
+    assert request.orders_of(f.StopAttempt) == [f.StopAttempt("aws")]
     assert request.started == ["aws", "local"]
     request.fail("local")
-    request.handle(r.RetryDue((CLOUD, LOCAL)))
+    request.handle(f.RetryDue((CLOUD, LOCAL)))
     assert request.started == ["aws", "local", "local"]
 
 
@@ -300,28 +303,28 @@ def test_every_request_ends_once_with_no_attempt_left_running(order, story, spec
             case "fail":
                 request.fail(name)
             case "refuse":
-                request.handle(r.AttemptFailed(name, ProviderRefused(name, "no")))
+                request.handle(f.AttemptFailed(name, ProviderRefused(name, "no")))
             case "hedge" | "dry":
-                request.handle(r.HedgeDue(name, token=kind == "hedge"))
+                request.handle(f.HedgeDue(name, token=kind == "hedge"))
             case "unsupported":
-                request.handle(r.AttemptFailed(name, RequestRefused(name, "language")))
+                request.handle(f.AttemptFailed(name, RequestRefused(name, "language")))
             case "timeout":
-                request.handle(r.TimeoutDue(name))
+                request.handle(f.TimeoutDue(name))
             case "overdue":
-                request.handle(r.TimeoutDue(name, (), tuple(order)))
+                request.handle(f.TimeoutDue(name, (), tuple(order)))
             case "retry":
-                request.handle(r.RetryDue(tuple(order[:1]), tuple(order)))
+                request.handle(f.RetryDue(tuple(order[:1]), tuple(order)))
             case "recover":
-                request.handle(r.RouteRecovered(name, tuple(order)))
+                request.handle(f.RouteRecovered(name, tuple(order)))
             case "restrict":
                 restricted_at = len(request.orders) if restricted_at is None else restricted_at
-                request.handle(r.ResidencyRestricted())
+                request.handle(f.ResidencyRestricted())
             case "confirm":
-                request.handle(r.EndpointConfirmed(tuple(order)))
-    request.handle(r.EndpointConfirmed(tuple(order)))
-    request.handle(r.DeadlineDue())
+                request.handle(f.EndpointConfirmed(tuple(order)))
+    request.handle(f.EndpointConfirmed(tuple(order)))
+    request.handle(f.DeadlineDue())
 
-    assert len(request.orders_of(r.Deliver)) + len(request.orders_of(r.GiveUp)) == 1
+    assert len(request.orders_of(f.Deliver)) + len(request.orders_of(f.GiveUp)) == 1
     assert request.state.running == ()
     if restricted_at is not None:
-        assert all(o.choice is not CLOUD for o in request.orders[restricted_at:] if isinstance(o, r.StartAttempt))
+        assert all(o.choice is not CLOUD for o in request.orders[restricted_at:] if isinstance(o, f.StartAttempt))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, assert_never
 
 from app.domain.residency import Residency
-from app.domain.routing import hedging
+from app.domain.routing import finalization, hedging
 from app.domain.routing.rank import Ranking, RouteChoice
 from app.domain.routing.rules import RoutingRules
 
@@ -30,11 +30,11 @@ class RoutingPort(Protocol):
 
     def record_failure(self, name: str) -> None: ...
 
-    def schedule(self, ms: float, event: hedging.TimerEvent, name: str) -> None:
+    def schedule(self, ms: float, event: finalization.TimerEvent, name: str) -> None:
         """Call `HedgingDriver.timer_due(event, name)` after this time."""
         ...
 
-    def end(self, end: hedging.Deliver | hedging.GiveUp) -> None:
+    def end(self, end: finalization.Deliver | finalization.GiveUp) -> None:
         """The final, or the error, is there. Nothing is ordered after it."""
         ...
 
@@ -45,10 +45,10 @@ class HedgingDriver:
 
     port: RoutingPort
     rules: RoutingRules
-    state: hedging.FinalizationState = field(init=False)
+    state: finalization.FinalizationState = field(init=False)
 
     def __post_init__(self) -> None:
-        self.state = hedging.FinalizationState(self.rules)
+        self.state = finalization.FinalizationState(self.rules)
 
     def begin(
         self,
@@ -69,53 +69,53 @@ class HedgingDriver:
             )
         )
 
-    def handle(self, event: hedging.HedgingEvent) -> None:
+    def handle(self, event: finalization.HedgingEvent) -> None:
         self._advance(hedging.transition(self.state, event))
 
     def confirm_endpoint(self) -> None:
         """The utterance is over."""
         if not self.state.ended:
             ranking = self.port.rank()
-            self.handle(hedging.EndpointConfirmed(ranking.choices, ranking.last_resort))
+            self.handle(finalization.EndpointConfirmed(ranking.choices, ranking.last_resort))
 
     def route_recovered(self, name: str) -> None:
         """The breaker of this route has closed."""
         if not self.state.ended:
-            self.handle(hedging.RouteRecovered(name, self.port.rank().choices))
+            self.handle(finalization.RouteRecovered(name, self.port.rank().choices))
 
-    def timer_due(self, event: hedging.TimerEvent, name: str) -> None:
+    def timer_due(self, event: finalization.TimerEvent, name: str) -> None:
         if self.state.ended:
             return
-        if event is hedging.DeadlineDue:
-            self.handle(hedging.DeadlineDue())
+        if event is finalization.DeadlineDue:
+            self.handle(finalization.DeadlineDue())
             return
         ranking = self.port.rank()
-        if event is hedging.HedgeDue:
-            self.handle(hedging.HedgeDue(name, token=self.port.has_hedge_token(), choices=ranking.choices))
-        elif event is hedging.TimeoutDue:
-            self.handle(hedging.TimeoutDue(name, ranking.choices, ranking.last_resort))
+        if event is finalization.HedgeDue:
+            self.handle(finalization.HedgeDue(name, token=self.port.has_hedge_token(), choices=ranking.choices))
+        elif event is finalization.TimeoutDue:
+            self.handle(finalization.TimeoutDue(name, ranking.choices, ranking.last_resort))
         else:
-            self.handle(hedging.RetryDue(ranking.choices, ranking.last_resort))
+            self.handle(finalization.RetryDue(ranking.choices, ranking.last_resort))
 
     def close(self) -> None:
         """Ignore every event from now on."""
         self.state = replace(self.state, ended=True)
 
-    def _advance(self, step: hedging.Transition) -> None:
+    def _advance(self, step: finalization.Transition) -> None:
         self.state, orders = step
         for order in orders:
             match order:
-                case hedging.StartAttempt(choice, hedge):
+                case finalization.StartAttempt(choice, hedge):
                     if hedge:
                         self.port.take_hedge_token()
                     self.port.start(choice)
-                case hedging.StopAttempt(name):
+                case finalization.StopAttempt(name):
                     self.port.stop(name)
-                case hedging.RecordFailure(name):
+                case finalization.RecordFailure(name):
                     self.port.record_failure(name)
-                case hedging.ScheduleTimer(ms, event, name):
+                case finalization.ScheduleTimer(ms, event, name):
                     self.port.schedule(ms, event, name)
-                case hedging.Deliver() | hedging.GiveUp():
+                case finalization.Deliver() | finalization.GiveUp():
                     self.port.end(order)
                 case _:
                     assert_never(order)

@@ -17,7 +17,7 @@ from app.domain.ports import Transcriber
 from app.domain.residency import Place, Residency
 from app.domain.routing.decision import Attempt, DecisionRecord, ExpenseKind, Outcome, RejectedRoute
 from app.domain.routing.driver import HedgingDriver
-from app.domain.routing.hedging import (
+from app.domain.routing.finalization import (
     AttemptAnswered,
     AttemptFailed,
     Deliver,

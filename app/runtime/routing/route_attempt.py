@@ -9,7 +9,7 @@ import anyio
 from app.domain.errors import ParleyError, ProviderMisbehaved, RequestRefused
 from app.domain.ports import Transcriber
 from app.domain.routing.decision import Attempt, Outcome
-from app.domain.routing.hedging import AttemptAnswered, AttemptFailed
+from app.domain.routing.finalization import AttemptAnswered, AttemptFailed
 from app.domain.routing.rank import RouteChoice
 from app.domain.transcript import Hypothesis
 from app.runtime.first_final import first_final
