@@ -21,6 +21,7 @@ from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.recording.retention import Retention
 from app.runtime.recording.session_log import SessionLog
 from app.runtime.recording.session_upload import SessionUpload
+from app.runtime.recording.upload_queue import UploadOutcome, UploadQueue
 from app.runtime.supervision import report_defect, run_in_background
 
 AudioFormat = Literal["flac", "opus"]
@@ -73,16 +74,11 @@ class Uploader:
     live_sessions: set[str] = field(default_factory=set)
     error: ProviderError | None = None
     """The store's last failure, until it works again."""
-    _due: dict[str, float] = field(default_factory=dict)
-    """Sessions with something to upload, and since when; in the order they are served."""
-    _uploading: dict[str, float] = field(default_factory=dict)
-    _defective: dict[str, float] = field(default_factory=dict)
-    """Sessions whose logs cannot be uploaded, whatever the store does; they stay for the next start."""
+    _queue: UploadQueue = field(default_factory=UploadQueue)
     _uploads: dict[str, SessionUpload] = field(default_factory=dict)
     """Of live sessions."""
     _failures: int = 0
     """Of the store, in a row."""
-    _changed: anyio.Event = field(default_factory=anyio.Event)
 
     @property
     def has_space(self) -> bool:
@@ -105,7 +101,7 @@ class Uploader:
         )
 
     def status(self) -> UploaderStatus:
-        waiting = self._defective | self._due | self._uploading
+        waiting = self._queue.waiting
         oldest = min(waiting.values(), default=anyio.current_time())
         return UploaderStatus(
             waiting=len(self.live_sessions | waiting.keys()),
@@ -131,7 +127,7 @@ class Uploader:
             write_interval_s=self.write_interval_s,
             disk_timeout_s=self.disk_timeout_s,
             acknowledge=acknowledge,
-            on_chunk_closed=lambda: self._schedule(session),
+            on_chunk_closed=lambda: self._queue.schedule(session),
         )
         self.live_sessions.add(session)
         try:
@@ -146,13 +142,13 @@ class Uploader:
         finally:
             self.live_sessions.remove(session)
             if recorder.durable_samples:
-                self._schedule(session)
+                self._queue.schedule(session)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
         """Upload what an earlier process left, then what this one records; until the end of the context."""
         for session, age_s in await self.session_log.sessions():
-            self._schedule(session, anyio.current_time() - age_s)
+            self._queue.schedule(session, anyio.current_time() - age_s)
         tasks = {f"upload {number}": self._upload_loop for number in range(self.concurrent_uploads)}
         async with run_in_background({**tasks, "retention": self.retention.run}):
             try:
@@ -163,8 +159,8 @@ class Uploader:
 
     async def wait_until_idle(self) -> None:
         """Return when everything that is due is uploaded, or the store fails."""
-        while (self._due or self._uploading) and not self.error:
-            await self._changed.wait()
+        while not self._queue.is_idle and not self.error:
+            await self._queue.wait_for_change()
 
     async def owner(self, session: str) -> str | None:
         """The name of the tenant a session belongs to; None where there is no such session. Raises a ProviderError."""
@@ -181,51 +177,41 @@ class Uploader:
 
     async def delete(self, session: str, tenant: str) -> bool:
         """Delete every trace of a tenant's session that is over; False where there was none. Raises a ProviderError."""
-        self._due.pop(session, None)
-        while session in self._uploading:
-            await self._changed.wait()
-        for known in (self._due, self._defective, self._uploads):
-            known.pop(session, None)
+        await self._queue.remove(session)
+        self._uploads.pop(session, None)
         logs = await self.session_log.log_names(session)
         await self.session_log.remove_session(session)
         return await self.recordings.delete(session, tenant) or bool(logs)
 
-    def _schedule(self, session: str, since: float | None = None) -> None:
-        self._due.setdefault(session, anyio.current_time() if since is None else since)
-        self._notify()
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
-
     async def _upload_loop(self) -> None:
         while True:
-            session = await self._next()
-            failed = False
+            session = await self._queue.take()
+            outcome = UploadOutcome.RETRY  # also where the process is told to stop in the middle
             try:
-                await self._upload(session)
-            except BlobUnreadable as error:
-                self._defective[session] = self._uploading[session]
-                _log.error("session log cannot be read", session=session, message=str(error))
-            except ProviderError as error:
-                failed = True
-                if self._failures == 0:
-                    _log.warning("store fails", kind=type(error).__name__, message=str(error))
-                self._failures, self.error = self._failures + 1, error
-            except Exception as error:  # noqa: BLE001 because one defective session must not stop the others; it is tried again at the next start
-                self._defective[session] = self._uploading[session]
-                self._uploads.pop(session, None)
-                report_defect("upload", error, session=session)
-            else:
-                self._store_works()
+                outcome = await self._attempt(session)
             finally:
-                since = self._uploading.pop(session)
-                if failed:
-                    self._due[session] = min(since, self._due.get(session, since))
-                self._notify()
-            if failed:
+                self._queue.finish(session, outcome)
+            if outcome is UploadOutcome.RETRY:
                 pause_s = min(self.longest_pause_s, self.first_pause_s * 2 ** min(self._failures, 16))
                 await anyio.sleep(pause_s * (0.5 + self.jitter() / 2))
+
+    async def _attempt(self, session: str) -> UploadOutcome:
+        try:
+            await self._upload(session)
+        except BlobUnreadable as error:
+            _log.error("session log cannot be read", session=session, message=str(error))
+            return UploadOutcome.DEFECTIVE
+        except ProviderError as error:
+            if self._failures == 0:
+                _log.warning("blob store fails", kind=type(error).__name__, message=str(error))
+            self._failures, self.error = self._failures + 1, error
+            return UploadOutcome.RETRY
+        except Exception as error:  # noqa: BLE001 because one defective session must not stop the others; it is tried again at the next start
+            self._uploads.pop(session, None)
+            report_defect("upload", error, session=session)
+            return UploadOutcome.DEFECTIVE
+        self._store_works()
+        return UploadOutcome.DONE
 
     async def _upload(self, session: str) -> None:
         is_live = session in self.live_sessions
@@ -241,15 +227,6 @@ class Uploader:
 
     def _store_works(self) -> None:
         self._failures, self.error = 0, None
-
-    async def _next(self) -> str:
-        """The next session that no other task uploads at the moment."""
-        while True:
-            for session in self._due:
-                if session not in self._uploading:
-                    self._uploading[session] = self._due.pop(session)
-                    return session
-            await self._changed.wait()
 
 
 def _iso(moment: datetime) -> str:
