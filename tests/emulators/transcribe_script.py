@@ -20,7 +20,7 @@ class NoAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionEvent:
-    """Ends the stream with an exception frame once this much audio was heard."""
+    """Ends the stream with an exception frame once it has received this much audio."""
 
     after_ms: int
     code: str
@@ -92,7 +92,7 @@ class Script:
     """Whether a result ends where the service has listened to; otherwise it ends with its last word."""
 
     silence_limit_s: float = 15.0
-    """A stream that hears nothing for so long is closed."""
+    """A stream that receives no audio for so long is closed."""
 
     answer_after_s: float = 0.0
     result_after_s: float = 0.0

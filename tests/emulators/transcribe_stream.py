@@ -24,7 +24,7 @@ from tests.emulators.transcribe_script import (
 from tests.emulators.transcribe_words import Json, Recogniser
 
 _PREFIX = "x-amzn-transcribe-"
-_MOST_BYTES = 32 * 1024
+_MAX_EVENT_BYTES = 32 * 1024
 
 
 class _Refused(Exception):
@@ -75,7 +75,7 @@ class TranscribeStream:
 
     async def _run(self) -> None:
         if isinstance(self._script.fault, NoAnswer):
-            await self._say_nothing()
+            await self._stay_silent()
         await asyncio.sleep(self._script.answer_after_s)
         refusal, chain = self._admit()
         if refusal is not None or chain is None:
@@ -92,7 +92,7 @@ class TranscribeStream:
             ]
         )
         try:
-            await self._listen(chain)
+            await self._receive_audio(chain)
         except _Refused as refused:
             await self._send_exception(refused.code, str(refused))
             await self._http.end()
@@ -133,7 +133,7 @@ class TranscribeStream:
         await self._http.send(body)
         await self._http.end()
 
-    async def _listen(self, chain: Chain) -> None:
+    async def _receive_audio(self, chain: Chain) -> None:
         recogniser = self._make_recogniser(self._script, self._rate, self.option["language-code"])
         frames = Frames()
         while not self.was_ended:
@@ -147,7 +147,7 @@ class TranscribeStream:
                 message = "A complete signal was sent without the preceding empty frame."
                 raise _Refused("BadRequestException", message)
             for frame in self._unwrap(frames, data, chain):
-                if not await self._hear(frame, recogniser):
+                if not await self._accept_audio(frame, recogniser):
                     return
         await self._send_results(await recogniser.finish())
         await self._http.end()
@@ -168,39 +168,39 @@ class TranscribeStream:
         (event,) = Frames().feed(signed.payload)
         if event.headers[":event-type"] != "AudioEvent":
             raise _Refused("BadRequestException", "Only audio events are understood.")
-        if len(event.payload) > _MOST_BYTES:
+        if len(event.payload) > _MAX_EVENT_BYTES:
             raise _Refused("BadRequestException", "An audio event is larger than 32 KB.")
         return event.payload
 
-    async def _hear(self, pcm: bytes, recogniser: Recogniser) -> bool:
+    async def _accept_audio(self, pcm: bytes, recogniser: Recogniser) -> bool:
         """Answer one piece of audio; False where the script ends the stream here."""
         if not pcm:
             self.was_ended = True
             return True
         self.events += 1
         self.pcm += pcm
-        heard_ms = len(self.pcm) * 1000 // (2 * self._rate)
+        received_ms = len(self.pcm) * 1000 // (2 * self._rate)
         match self._script.fault:
-            case ExceptionEvent(after_ms, code, message) if heard_ms >= after_ms:
+            case ExceptionEvent(after_ms, code, message) if received_ms >= after_ms:
                 raise _Refused(code, message)
-            case TcpReset(after_ms) if heard_ms >= after_ms:
+            case TcpReset(after_ms) if received_ms >= after_ms:
                 self._http.abort()
                 return False
-            case StreamReset(after_ms) if heard_ms >= after_ms:
+            case StreamReset(after_ms) if received_ms >= after_ms:
                 await self._http.reset()
                 return False
-            case GoAway(after_ms) if heard_ms >= after_ms:
+            case GoAway(after_ms) if received_ms >= after_ms:
                 await self._http.go_away()
                 return False
-            case Stall(after_ms) if heard_ms >= after_ms:
-                await self._say_nothing()
-            case BadPayload(after_ms, payload) if heard_ms >= after_ms:
+            case Stall(after_ms) if received_ms >= after_ms:
+                await self._stay_silent()
+            case BadPayload(after_ms, payload) if received_ms >= after_ms:
                 await self._send_event(payload)
                 return True
-        await self._send_results(await recogniser.hear(pcm))
+        await self._send_results(await recogniser.push(pcm))
         return True
 
-    async def _say_nothing(self) -> None:
+    async def _stay_silent(self) -> None:
         while True:
             await self._http.receive()  # until the client is gone
 

@@ -9,11 +9,11 @@ from uuid import uuid4
 import numpy as np
 from faster_whisper import WhisperModel
 
-from tests.emulators.transcribe_words import Heard, Json, result
+from tests.emulators.transcribe_words import Json, RecognisedWord, result
 
 _RATE = 16_000
 _BLOCK_BYTES = _RATE // 20 * 2
-"""Heard at a time, however the audio is cut on its way, so that the same audio has the same words."""
+"""RecognisedWord at a time, however the audio is cut on its way, so that the same audio has the same words."""
 
 _LOUD = 300
 _PAUSE_MS = 120
@@ -27,28 +27,28 @@ class WhisperRecogniser:
     """Transcribes a segment whenever its speaker pauses; everything it says is stable until more is said."""
 
     def __init__(self, model: WhisperModel, rate: int, locale: str) -> None:
-        assert rate == _RATE, "the model hears 16 kHz"
+        assert rate == _RATE, "the model takes 16 kHz"
         self._model = model
         self._locale = locale
-        self._rest = bytearray()
+        self._pending = bytearray()
         self._pcm = bytearray()
         self._start_ms = 0
         self._quiet_ms = 0
         self._is_new = False
         self._has_sound = False
-        self._words: list[Heard] = []
+        self._words: list[RecognisedWord] = []
         self._id = str(uuid4())
 
-    async def hear(self, pcm: bytes) -> Sequence[Json]:
-        self._rest += pcm
+    async def push(self, pcm: bytes) -> Sequence[Json]:
+        self._pending += pcm
         results: list[Json] = []
-        while len(self._rest) >= _BLOCK_BYTES:
-            block = bytes(self._rest[:_BLOCK_BYTES])
-            del self._rest[:_BLOCK_BYTES]
-            results += await self._hear_block(block)
+        while len(self._pending) >= _BLOCK_BYTES:
+            block = bytes(self._pending[:_BLOCK_BYTES])
+            del self._pending[:_BLOCK_BYTES]
+            results += await self._push_block(block)
         return results
 
-    async def _hear_block(self, pcm: bytes) -> list[Json]:
+    async def _push_block(self, pcm: bytes) -> list[Json]:
         self._pcm += pcm
         if np.abs(np.frombuffer(pcm, np.int16).astype(np.int32)).max(initial=0) >= _LOUD:
             self._quiet_ms, self._is_new, self._has_sound = 0, True, True
@@ -62,7 +62,7 @@ class WhisperRecogniser:
         return results
 
     async def finish(self) -> Sequence[Json]:
-        self._pcm += self._rest
+        self._pcm += self._pending
         if self._is_new:
             await self._transcribe()
         return self._close_segment()
@@ -72,7 +72,7 @@ class WhisperRecogniser:
         audio = np.frombuffer(bytes(self._pcm), np.int16).astype(np.float32) / 32768
         self._words = await asyncio.to_thread(partial(self._decode, audio))
 
-    def _decode(self, audio: "np.ndarray") -> list[Heard]:
+    def _decode(self, audio: "np.ndarray") -> list[RecognisedWord]:
         segments, _ = self._model.transcribe(
             audio,
             language=self._locale[:2],
@@ -81,7 +81,7 @@ class WhisperRecogniser:
             condition_on_previous_text=False,
         )
         return [
-            Heard(
+            RecognisedWord(
                 word.word.strip(),
                 self._start_ms + round(word.start * 1000),
                 self._start_ms + round(word.end * 1000),

@@ -10,7 +10,7 @@ from tests.emulators.transcribe_script import Script
 
 Json: TypeAlias = dict[str, Any]
 
-_LOUD = 200
+LOUD = 200
 """Peak of a 10 ms frame from which on it is sound."""
 
 
@@ -20,7 +20,7 @@ _MARKS = ".,;:!?"
 class Recogniser(Protocol):
     """Runs on the server's own loop and thread; it may take its time."""
 
-    async def hear(self, pcm: bytes) -> Sequence[Json]:
+    async def push(self, pcm: bytes) -> Sequence[Json]:
         """The results that this audio brings, oldest first."""
         ...
 
@@ -30,7 +30,7 @@ class Recogniser(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class RecognisedWord:
     """A word on the stream, in milliseconds."""
 
     text: str
@@ -39,7 +39,7 @@ class Heard:
     is_stable: bool = False
 
 
-def result(words: Sequence[Heard], *, id: str, is_partial: bool, end_ms: int, locale: str) -> Json:  # noqa: A002 because Transcribe calls it so
+def result(words: Sequence[RecognisedWord], *, id: str, is_partial: bool, end_ms: int, locale: str) -> Json:  # noqa: A002 because Transcribe calls it so
     """A result as Transcribe writes it, with punctuation marks as items of their own."""
     return {
         "ResultId": id,
@@ -57,7 +57,7 @@ def result(words: Sequence[Heard], *, id: str, is_partial: bool, end_ms: int, lo
     }
 
 
-def _items(word: Heard, *, is_stable: bool) -> Iterator[Json]:
+def _items(word: RecognisedWord, *, is_stable: bool) -> Iterator[Json]:
     spoken = word.text.rstrip(_MARKS)
     common = {"VocabularyFilterMatch": False, "Stable": is_stable}
     times = {"StartTime": word.start / 1000, "EndTime": word.end / 1000}
@@ -79,19 +79,19 @@ class ScriptedRecogniser:
         self._script = script
         self._frame_bytes = rate // 100 * 2
         self._locale = locale
-        self._rest = b""
+        self._pending = b""
         self._now_ms = 0
         self._sound_ms = 0
         self._words = cycle(script.words)
-        self._segment: list[Heard] = []
+        self._segment: list[RecognisedWord] = []
         self._id = str(uuid4())
 
-    async def hear(self, pcm: bytes) -> Sequence[Json]:
-        pcm, results, before = self._rest + pcm, [], tuple(self._segment)
+    async def push(self, pcm: bytes) -> Sequence[Json]:
+        pcm, results, before = self._pending + pcm, [], tuple(self._segment)
         while len(pcm) >= self._frame_bytes:
             frame, pcm = pcm[: self._frame_bytes], pcm[self._frame_bytes :]
-            results += self._hear_frame(memoryview(frame).cast("h"))
-        self._rest = pcm
+            results += self._push_frame(memoryview(frame).cast("h"))
+        self._pending = pcm
         self._segment = [replace(word, is_stable=self._is_stable(word)) for word in self._segment]
         if self._segment and (tuple(self._segment) != before or self._script.reports_listening):
             results.append(self._result(is_partial=True))
@@ -100,18 +100,18 @@ class ScriptedRecogniser:
     async def finish(self) -> Sequence[Json]:
         return [self._close_segment()] if self._segment else []
 
-    def _hear_frame(self, frame: memoryview) -> list[Json]:
+    def _push_frame(self, frame: memoryview) -> list[Json]:
         self._now_ms += 10
-        if max(frame) >= _LOUD:
+        if max(frame) >= LOUD:
             self._sound_ms += 10
             if self._sound_ms % self._script.word_ms == 0:
                 text = next(self._words)
-                self._segment.append(Heard(text, self._now_ms - self._script.word_ms, self._now_ms))
+                self._segment.append(RecognisedWord(text, self._now_ms - self._script.word_ms, self._now_ms))
         full = len(self._segment) >= self._script.segment_words
         quiet_ms = self._now_ms - self._segment[-1].end if self._segment else 0
         return [self._close_segment()] if full or quiet_ms >= self._script.segment_silence_ms else []
 
-    def _is_stable(self, word: Heard) -> bool:
+    def _is_stable(self, word: RecognisedWord) -> bool:
         return self._now_ms >= word.end + self._script.stable_after_ms
 
     def _close_segment(self) -> Json:

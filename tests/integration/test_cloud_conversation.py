@@ -2,6 +2,7 @@
 
 from shutil import which
 
+import numpy as np
 import pytest
 
 from app.assembly.service import open_service
@@ -12,7 +13,8 @@ from tests.emulators.account import aws_account
 from tests.emulators.certificates import Certificates
 from tests.emulators.polly import PollyEmulator
 from tests.emulators.transcribe import TranscribeEmulator
-from tests.emulators.transcribe_whisper import WhisperRecogniser, load_whisper
+from tests.emulators.transcribe_script import Script
+from tests.emulators.transcribe_words import LOUD
 from tests.models import MODELS_DIR, model
 from tests.serving import served
 from tests.strict import missing
@@ -32,12 +34,19 @@ engine = "local"
 
 @pytest.fixture
 def transcribe(certificates: Certificates):
-    """Transcribe, with real ears."""
-    whisper = load_whisper(model("whisper-base"))
+    """Transcribe with the clips' words, one for each stretch of sound; test_aws_words.py has a real recogniser."""
+    words = tuple(f"{HANDS.words} {HOUR.words}".split())
+    sound_ms = sum(loud_ms(clip.pcm) for clip in (HANDS, HOUR))
     with TranscribeEmulator(
-        certificates, recogniser=lambda _, rate, locale: WhisperRecogniser(whisper, rate, locale)
+        certificates, script=Script(words=words, word_ms=10 * (sound_ms // 10 // len(words)))
     ) as emulator:
         yield emulator
+
+
+def loud_ms(pcm: bytes) -> int:
+    """Milliseconds of sound, as the emulator's recogniser counts them."""
+    frames = np.frombuffer(pcm, np.int16)[: len(pcm) // 320 * 160].reshape(-1, 160)
+    return 10 * int((frames.max(axis=1) >= LOUD).sum())
 
 
 @pytest.fixture
@@ -88,8 +97,8 @@ async def test_conversation_with_transcribe_and_polly(settings: Settings, certif
     assert word_error_rate(f"{HANDS.words} {HOUR.words}", " ".join(final["text"] for final in finals)) <= 0.25
     assert len(talk.messages("replyAudio")) > 2
     assert all(response.message["audio"] for response in talk.messages("server_response"))
-    # Both turns share a stream, unless these ears took longer than `Patience.flush_after_s`: then it was ended, so that
-    # all it knew was said. That utterances share one is tested without ears, in test_aws_reuse.py.
+    # Both turns share a stream, unless this machine took longer than `FinalizationTimeouts.flush_after_s`: then the
+    # stream was ended to obtain the words. That utterances share one is tested in test_aws_reuse.py.
     assert all(stream.was_ended for stream in transcribe.streams[:-1])
     assert len(transcribe.streams) <= len(talk.messages("fullSentence"))
 
