@@ -10,7 +10,7 @@ from app.runtime.service import Service
 from app.web.auth.middleware import ANYONE, AuthMiddleware
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics
-from app.web.parley.sockets import raw, transcribe
+from app.web.parley.sockets import raw, refuse, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.recordings.router import router as recordings
 
@@ -25,7 +25,7 @@ def create_app(service: Service) -> Litestar:
     return Litestar(
         [transcribe, raw, health, recordings, decisions, summary, explain, metrics, page],
         state=State({"service": service}),
-        middleware=[AuthMiddleware()],
+        middleware=[AuthMiddleware(refuse)],
         exception_handlers={Exception: handle_http_error},
         after_exception=[report_socket_defect],
         openapi_config=None,

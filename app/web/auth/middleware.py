@@ -1,22 +1,19 @@
 """API-key authentication, deny by default: a route is for every tenant unless its `opt` says otherwise."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from litestar import WebSocket
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
-from litestar.exceptions import WebSocketDisconnect
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.domain.errors import ClientError, ClientFault
 from app.domain.tenant import Tenant
-from app.web.errors import error_reply
-from app.web.parley import messages
 
 ANYONE = {"access": "anyone"}
-"""`opt` of a route that asks for no key."""
+"""`opt` of a route that requires no key."""
 OPERATOR = {"access": "operator"}
 """`opt` of a route for operators; a route without `access` is for every tenant."""
 
@@ -25,8 +22,15 @@ PROTOCOL, KEY_PREFIX = "parley", "parley-key."
 its key behind it. In the address the key would lie in every log on the way."""
 
 
+RefuseSocket: TypeAlias = Callable[[WebSocket[Any, Any, Any], ClientError], Awaitable[None]]
+"""Accepts and closes a socket with this error, in the socket's own protocol."""
+
+
 class AuthMiddleware(ASGIMiddleware):
     """Sets the connection's `user` to the tenant whose key it presents, or refuses the connection."""
+
+    def __init__(self, refuse_socket: RefuseSocket) -> None:
+        self._refuse_socket = refuse_socket
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
@@ -36,7 +40,7 @@ class AuthMiddleware(ASGIMiddleware):
         if error is None:
             await next_app(scope, receive, send)
         elif str(scope["type"]) == ScopeType.WEBSOCKET:
-            await _refuse_socket(WebSocket(scope, receive, send), error)
+            await self._refuse_socket(WebSocket(scope, receive, send), error)
         else:
             raise error
 
@@ -67,14 +71,3 @@ def _authorization_error(tenant: Tenant | None, access: str) -> ClientError | No
     if access == "operator" and not tenant.operator:
         return ClientError(ClientFault.FORBIDDEN, "this is for operators alone")
     return None
-
-
-async def _refuse_socket(socket: WebSocket[Any, Any, Any], error: ClientError) -> None:
-    """Accept first: a browser tells its page nothing of a connection that was never open."""
-    reply = error_reply(error)
-    try:
-        await accept(socket)
-        await socket.send_data(messages.encode(messages.error_message(error, fatal=True)), mode="text")
-        await socket.close(reply.close_code, reply.code)
-    except (WebSocketDisconnect, OSError):
-        return  # the client left before it could be refused

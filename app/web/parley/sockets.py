@@ -1,5 +1,6 @@
 """The WebSocket endpoints `/ws/transcribe` and `/ws/raw`: admission, one session each, and how it is closed."""
 
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -7,6 +8,7 @@ import structlog
 from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
+from app.domain.errors import ClientError
 from app.runtime.service import Service, new_session_id
 from app.runtime.supervision import report_defect
 from app.web.auth.origin import check_origin
@@ -27,6 +29,14 @@ async def transcribe(socket: WebSocket[Any, Any, Any], state: State) -> None:
 async def raw(socket: WebSocket[Any, Any, Any], state: State) -> None:
     """Bare 16 kHz mono PCM16."""
     await _serve(socket, state.service, raw=True)
+
+
+async def refuse(socket: WebSocket[Any, Any, Any], error: ClientError) -> None:
+    """Accept, say why, and close: a browser tells its page nothing of a handshake that failed."""
+    client = SocketClient(socket, raw=False)
+    with suppress(ClientGone):
+        await client.accept()
+        await client.close_for(error)
 
 
 async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: bool) -> None:
