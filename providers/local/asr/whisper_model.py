@@ -9,7 +9,7 @@ from faster_whisper.tokenizer import Tokenizer
 from threadpoolctl import threadpool_limits
 
 from app.domain.errors import ModelUnavailable, RequestRefused
-from providers.local.asr.tokens import read_tokenizer
+from providers.local.asr.tokenizer import read_tokenizer
 from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint
 from providers.local.asr.transformer.decoder import DecoderSession
 from providers.local.asr.transformer.encoder import EncoderSession

@@ -121,7 +121,6 @@ async def open_embedded(
     max_tokens: int = 120,
     temperature: float = 0.3,
     context_tokens: int = 1024,
-    threads: int = 1,
     max_waiting: int = 4,
 ) -> AsyncIterator[EmbeddedReplies]:
     """Load and warm the model: a .gguf file, or a folder with one. Raises ModelUnavailable.
@@ -129,9 +128,7 @@ async def open_embedded(
     A reply has at most `max_tokens`; `context_tokens` hold the conversation and the reply. At `temperature` 0 the most
     probable token is always taken.
     """
-    load = partial(
-        Llama, model, max_tokens=max_tokens, temperature=temperature, context_tokens=context_tokens, threads=threads
-    )
+    load = partial(Llama, model, max_tokens=max_tokens, temperature=temperature, context_tokens=context_tokens)
     with low_priority_threads(1, "embedded-reply") as thread:
         llama = await to_thread.run_sync(load)
         replies = EmbeddedReplies(llama, thread, max_waiting=max_waiting)

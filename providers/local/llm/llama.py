@@ -36,7 +36,7 @@ def find_weights(model: Path) -> Path:
 class Llama:
     """Used by one thread at a time; `stop` may be called from any."""
 
-    def __init__(self, model: Path, *, max_tokens: int, temperature: float, context_tokens: int, threads: int) -> None:
+    def __init__(self, model: Path, *, max_tokens: int, temperature: float, context_tokens: int) -> None:
         self.max_tokens = max_tokens
         self._temperature = temperature
         weights = find_weights(model)
@@ -45,7 +45,7 @@ class Llama:
         settings = llama_cpp.LlamaContextParams()
         settings.n_ctx = context_tokens
         settings.n_batch = _BATCH_TOKENS
-        settings.n_threads = settings.n_threads_batch = threads
+        settings.n_threads = settings.n_threads_batch = 1  # the other cores belong to speech
         settings.no_perf = True
         try:
             self._model = llama_cpp.LlamaModel(str(weights), llama_cpp.LlamaModelParams())

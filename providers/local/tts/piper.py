@@ -107,13 +107,13 @@ def _pcm(audio: np.ndarray[Any, Any], rate: int) -> bytes:
     return samples
 
 
-def _load(folder: Path, threads: int) -> tuple[str, PiperVoice]:
+def _load(folder: Path) -> tuple[str, PiperVoice]:
     """The voice's name and its network. Raises ModelUnavailable."""
     networks = sorted(folder.glob("*.onnx"))
     if len(networks) != 1:
         raise ModelUnavailable(f"{folder} should be a folder with exactly one .onnx file")
     weights = networks[0]
-    options = session_options(threads, arena=True)
+    options = session_options(arena=True)
     # One pattern would be kept for every length of sentence, and hardly two are alike: memory for nothing.
     options.enable_mem_pattern = False
     try:
@@ -124,12 +124,9 @@ def _load(folder: Path, threads: int) -> tuple[str, PiperVoice]:
 
 
 @asynccontextmanager
-async def open_piper(*, model: Path, threads: int = 1) -> AsyncIterator[PiperSynthesizer]:
-    """Load and warm the voice in this folder: one .onnx with its .onnx.json. Raises ModelUnavailable.
-
-    `threads` are those of one run of the network.
-    """
-    name, voice = await to_thread.run_sync(_load, model, threads)
+async def open_piper(*, model: Path) -> AsyncIterator[PiperSynthesizer]:
+    """Load and warm the voice in this folder: one .onnx with its .onnx.json. Raises ModelUnavailable."""
+    name, voice = await to_thread.run_sync(_load, model)
     workers = low_priority_threads(_MAX_CONCURRENT, "piper")
     try:
         synthesizer = PiperSynthesizer(voice, name, workers)
