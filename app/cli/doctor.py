@@ -160,4 +160,6 @@ async def _check(what: str, check: Callable[[], Awaitable[str]]) -> CheckResult:
         detail = await check()
     except ParleyError as error:
         return CheckResult(what, str(error), works=False)
+    except Exception as error:  # noqa: BLE001 because a defect in one check is a result, and the others are still made
+        return CheckResult(what, f"{type(error).__name__}: {error}", works=False)
     return CheckResult(what, f"{detail} ({(time.perf_counter() - began) * 1000:.0f} ms)")

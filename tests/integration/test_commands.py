@@ -264,6 +264,8 @@ def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_p
         ({"PARLEY_ROUTES": "/nonexistent.toml"}, "routing"),
         ({"PARLEY_POLICY": "cheapest"}, "routing"),
         ({"PARLEY_DATABASE_URL": "sqlite+aiosqlite:////nonexistent/parley.db"}, "database"),
+        ({"PARLEY_DATABASE_URL": "postgresql+asyncpg://parley:secret@127.0.0.1:9/parley"}, "database"),
+        ({"PARLEY_DATABASE_URL": "no database"}, "database"),
         ({"PARLEY_LANGUAGE": "xx"}, "drafts"),
         ({"PARLEY_TURN_MODEL_ID": "/nonexistent"}, "turn"),
         ({"PARLEY_REPLY_PROVIDER": "ollama", "OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}, "replies"),
