@@ -8,6 +8,7 @@ and checks that every acknowledged sample is in the store, once and in its place
 import itertools
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -35,6 +36,7 @@ SESSIONS = 3
 PACKET = 640
 CHUNK_MS = 100
 SECONDS = 4
+FIRST_BYTE_TIMEOUT_S = 10.0
 
 
 class ShakyStore(FilesystemBlobStore):
@@ -140,8 +142,11 @@ async def check(folder: Path, acknowledged: dict[str, int]) -> None:
                 assert not chunk.lost
 
 
-def in_child(work: Callable[[], None], *, kill_after_s: float | None = None) -> None:
-    """Run it in a process of its own; without a time to die it must succeed."""
+def in_child(work: Callable[[], None], *, kill_after_s: float | None = None, begun: int | None = None) -> None:
+    """Run it in a process of its own; without a time to die it must succeed.
+
+    With `begun`, the time counts from the first byte in this pipe, so that a slow start is not all that is killed.
+    """
     child = os.fork()
     if child == 0:
         try:
@@ -150,6 +155,8 @@ def in_child(work: Callable[[], None], *, kill_after_s: float | None = None) -> 
             sys.excepthook(*sys.exc_info())
             os._exit(1)
         os._exit(0)
+    if begun is not None:
+        select.select([begun], [], [], FIRST_BYTE_TIMEOUT_S)
     if kill_after_s is not None:
         time.sleep(kill_after_s)
         os.kill(child, signal.SIGKILL)
@@ -161,7 +168,8 @@ def in_child(work: Callable[[], None], *, kill_after_s: float | None = None) -> 
 def crash_once(folder: Path, chance: random.Random) -> int:
     """One crash and its recovery; how many samples had been acknowledged."""
     readable, writable = os.pipe()
-    in_child(lambda: anyio.run(stream, folder, writable), kill_after_s=chance.uniform(0.01, 0.5))
+    begun = readable if chance.random() < 0.8 else None
+    in_child(lambda: anyio.run(stream, folder, writable), kill_after_s=chance.uniform(0.01, 0.5), begun=begun)
     os.close(writable)
     with os.fdopen(readable) as lines:
         acknowledged = {session: int(samples) for session, samples in (line.split() for line in lines)}
