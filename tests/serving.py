@@ -12,6 +12,7 @@ from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
 from app.runtime.admission import Admission
+from app.runtime.authentication import TenantKeys
 from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
@@ -52,7 +53,10 @@ def scripted_service(**changes) -> Service:
         "initial_state": DialogState(TurnRules(reply_after_ms=300)),
         "components": (("finals", "scripted"),),
     }
-    return Service(**{**options, **changes})
+    service = Service(**{**options, **changes})
+    if service.tenants is not None and "authenticator" not in changes:
+        service.authenticator = TenantKeys(lambda: service.tenants())  # noqa: PLW0108 because tests exchange them
+    return service
 
 
 @asynccontextmanager

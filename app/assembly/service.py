@@ -26,6 +26,7 @@ from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.tenant import Tenant
 from app.policy.routes_file import LocalRoute, RouteTable, read_routes
 from app.runtime.admission import Admission
+from app.runtime.authentication import OpenAuthenticator, TenantKeys
 from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.metrics import ServiceMetrics
@@ -91,6 +92,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             admission=Admission(max_sessions, lambda: uploader.has_space),
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
+            authenticator=OpenAuthenticator() if tenants is None else TenantKeys(tenants),
             source=source,
             uploads=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
             max_recording_bytes=settings.recording_max_mb << 20,

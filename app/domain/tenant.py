@@ -16,7 +16,7 @@ class Tenant:
     keys: tuple[str, ...] = ()
     """Fingerprints of its keys; any of them authenticates it."""
     operator: bool = False
-    """May use what belongs to all tenants: recordings, policy, metrics."""
+    """Its keys are administrators': what belongs to all tenants, the policy, the metrics."""
     max_sessions: int | None = None
     budget_usd_per_day: float | None = None
     archive: bool | None = None
@@ -26,13 +26,9 @@ class Tenant:
     place: Residency = Residency.CLOUD_OK
     """Where the audio of its sessions may be processed; a session can only restrict it further."""
 
-    def may_see(self, owner: str) -> bool:
-        """Whether this tenant may see what belongs to the tenant named `owner`."""
-        return self.operator or self.name == owner
 
-
-OPEN = Tenant(operator=True)
-"""The one tenant where there is no authentication."""
+DEFAULT_TENANT = Tenant()
+"""Whose it is where there is no authentication, and what was recorded before there were tenants."""
 
 
 def fingerprint(key: str) -> str:

@@ -11,8 +11,9 @@ from app.domain.dialog.state import DialogState
 from app.domain.ports import BlobStore
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.domain.routing.summary import RouteSummary
-from app.domain.tenant import OPEN, Tenant, identify
+from app.domain.tenant import Tenant
 from app.runtime.admission import Admission
+from app.runtime.authentication import Authenticator, OpenAuthenticator
 from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
@@ -55,7 +56,9 @@ class Service:
     """Which sessions are open, and whether one more may begin."""
     allowed_origins: tuple[str, ...] = ()
     tenants: Callable[[], Sequence[Tenant]] | None = None
-    """The tenants and their keys; None: no authentication, every client is the one tenant."""
+    """Limits and policies of the tenants; None: there is one tenant, without limits."""
+    authenticator: Authenticator = field(default_factory=OpenAuthenticator)
+    """Who a client is, by what it presents."""
     batch_transcriber: BatchTranscriber | None = None
     """Transcribes uploaded recordings, on this machine; None: no uploads are accepted."""
     source: RecordingSource | None = None
@@ -74,12 +77,6 @@ class Service:
 
     def __post_init__(self) -> None:
         self.metrics.watch(self.admission, self.uploader.status)
-
-    def identify(self, key: str | None) -> Tenant | None:
-        """The tenant whose key this is; None where it is no tenant's."""
-        if self.tenants is None:
-            return OPEN
-        return identify(key, self.tenants()) if key else None
 
     def tenant(self, name: str) -> Tenant:
         """The tenant of this name; one without limits where the name is not known."""

@@ -5,20 +5,20 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.datastructures import State
 
-from app.domain.tenant import Tenant
+from app.domain.principal import Principal, Scope
 from app.runtime.metrics import CONTENT_TYPE
 from app.runtime.recording.uploader import UploaderStatus
 from app.runtime.service import Service
 from app.runtime.speech_capacity import SpeechCapacity
-from app.web.auth.middleware import ANYONE, OPERATOR
+from app.web.auth.middleware import ANYONE, requires
 
 
 @get("/health", opt=ANYONE)
-async def health(request: Request[Tenant | None, Any, Any], state: State) -> dict[str, Any]:
+async def health(request: Request[Principal | None, Any, Any], state: State) -> dict[str, Any]:
     """Whether a session may begin here; and, for an operator, what runs in this process."""
     service: Service = state.service
     status = {"status": "full" if service.admission.is_full else "ok"}
-    if not (request.user and request.user.operator):
+    if not (request.user and request.user.is_admin):
         return status
     return {
         **status,
@@ -30,7 +30,7 @@ async def health(request: Request[Tenant | None, Any, Any], state: State) -> dic
     }
 
 
-@get("/metrics", opt=OPERATOR)
+@get("/metrics", opt=requires(Scope.ADMIN))
 async def metrics(state: State) -> Response[bytes]:
     """Every metric of the service, in Prometheus's text format."""
     service: Service = state.service

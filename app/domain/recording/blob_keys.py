@@ -1,7 +1,7 @@
 """Names of a session's blobs in the store; the stored layout, so old recordings depend on it."""
 
 from app.domain.recording.session_id import date_of
-from app.domain.tenant import OPEN
+from app.domain.tenant import DEFAULT_TENANT
 
 
 def session_folder(session: str, started: str) -> str:
@@ -25,7 +25,7 @@ def manifest_key(folder: str) -> str:
 
 def index_prefix(tenant: str) -> str:
     """Where a tenant's sessions are listed; the default tenant's are where all were before there were tenants."""
-    return "index/" if tenant == OPEN.name else f"tenants/{tenant}/"
+    return "index/" if tenant == DEFAULT_TENANT.name else f"tenants/{tenant}/"
 
 
 def index_key(folder: str, tenant: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from app.domain.audio import SAMPLE_RATE
-from app.domain.tenant import OPEN
+from app.domain.tenant import DEFAULT_TENANT
 
 FORMAT = 1
 
@@ -80,7 +80,7 @@ class Manifest:
     replies: tuple[ArchivedReply, ...] = ()
     transcripts: tuple[ArchivedTranscript, ...] = ()
     audio: str = "flac"
-    tenant: str = OPEN.name
+    tenant: str = DEFAULT_TENANT.name
     """The tenant it belongs to; manifests from before there were tenants do not say."""
     format: int = FORMAT
     sample_rate: int = SAMPLE_RATE

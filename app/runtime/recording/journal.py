@@ -12,7 +12,7 @@ import msgspec
 from anyio import to_thread
 
 from app.domain.recording.manifest import ArchivedChunk, ArchivedFinal, ArchivedReply, Manifest, tile
-from app.domain.tenant import OPEN
+from app.domain.tenant import DEFAULT_TENANT
 from app.runtime.recording.session_log import SessionLog
 
 JOURNAL, STORED = "journal", "stored"
@@ -27,7 +27,7 @@ class SessionOpened(msgspec.Struct, frozen=True, tag="opened"):
     session: str
     started: str
     audio: str
-    tenant: str = OPEN.name
+    tenant: str = DEFAULT_TENANT.name
 
 
 class FinalLogged(msgspec.Struct, frozen=True, tag="final"):

@@ -13,7 +13,7 @@ from app.domain.ports import BlobStore
 from app.domain.recording.blob_keys import index_key, index_prefix, manifest_key, session_folder
 from app.domain.recording.manifest import FORMAT, Manifest
 from app.domain.recording.session_id import date_of, parse_session_id
-from app.domain.tenant import OPEN
+from app.domain.tenant import DEFAULT_TENANT
 from app.media.decode import decode_exactly
 from app.runtime.recording.session_upload import encode_manifest
 
@@ -27,7 +27,7 @@ class RecordingRef:
     day: str
     """ISO 8601."""
     session: str
-    tenant: str = OPEN.name
+    tenant: str = DEFAULT_TENANT.name
 
 
 @dataclass(frozen=True, slots=True)

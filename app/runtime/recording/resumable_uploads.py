@@ -13,7 +13,7 @@ from anyio import to_thread
 
 from app.domain.disk_errors import translate_disk_errors
 from app.domain.errors import BlobNotFound, ClientError, ClientFault
-from app.domain.tenant import OPEN
+from app.domain.tenant import DEFAULT_TENANT
 
 _NAME = re.compile("[0-9a-f]{32}-[0-9]{1,15}(-[a-z0-9][a-z0-9-]*)?")
 """Random id, length in bytes, tenant; older names have no tenant."""
@@ -33,7 +33,7 @@ class ResumableUploads:
     max_bytes: int
     _busy: set[str] = field(default_factory=set)
 
-    async def create(self, length: int, tenant: str = OPEN.name) -> str:
+    async def create(self, length: int, tenant: str = DEFAULT_TENANT.name) -> str:
         """The name of a new upload of so many bytes; it says whose. Raises ClientError where they are too many."""
         if length > self.max_bytes:
             raise ClientError(ClientFault.FRAME_TOO_LARGE, f"the file is larger than {self.max_bytes >> 20} MB")
@@ -96,7 +96,7 @@ class ResumableUploads:
 
     def owner(self, name: str) -> str:
         """The tenant whose upload it is. Raises BlobNotFound as path() does."""
-        return self.path(name).name.partition("-")[2].partition("-")[2] or OPEN.name
+        return self.path(name).name.partition("-")[2].partition("-")[2] or DEFAULT_TENANT.name
 
     def _create(self, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import structlog
 from app.domain.errors import BlobNotFound, BlobUnreadable, ProviderError
 from app.domain.ports import BlobStore
 from app.domain.recording.session_id import parse_session_id
-from app.domain.tenant import OPEN, Tenant
+from app.domain.tenant import DEFAULT_TENANT, Tenant
 from app.runtime.recording import journal as jr
 from app.runtime.recording.journal import JournalReader, read_journal
 from app.runtime.recording.recorder import WRITE_INTERVAL_S, Recorder, ignore_acknowledgement
@@ -113,7 +113,11 @@ class Uploader:
 
     @asynccontextmanager
     async def record_session(
-        self, session: str, tenant: Tenant = OPEN, *, acknowledge: Callable[[int], None] = ignore_acknowledgement
+        self,
+        session: str,
+        tenant: Tenant = DEFAULT_TENANT,
+        *,
+        acknowledge: Callable[[int], None] = ignore_acknowledgement,
     ) -> AsyncGenerator[Recorder, None]:
         """Record a session; what is left at the end is written even when the session is cancelled.
 

@@ -7,7 +7,7 @@ from app.domain.audio import AudioChunk
 from app.domain.ports import Transcriber
 from app.domain.residency import Residency
 from app.domain.routing.decision import ExpenseKind
-from app.domain.tenant import OPEN, Tenant
+from app.domain.tenant import DEFAULT_TENANT, Tenant
 from app.domain.transcript import Hypothesis
 from app.runtime.routing.final_request import FinalRequest
 from app.runtime.routing.metering import EngineMeter
@@ -20,7 +20,7 @@ class SessionFinals:
 
     routes: Routes
     session: str
-    tenant: Tenant = OPEN
+    tenant: Tenant = DEFAULT_TENANT
     residency: Residency = Residency.CLOUD_OK
     """For `transcribe`; each utterance of `open` brings its own."""
     engines: Mapping[str, Transcriber] | None = None

@@ -1,4 +1,4 @@
-"""API-key authentication, deny by default: a route is for every tenant unless its `opt` says otherwise."""
+"""Authentication and authorization of every connection, deny by default: a route's `opt` names the scope it needs."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -7,15 +7,22 @@ from litestar import WebSocket
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Send
+from litestar.types import Scope as ASGIScope
 
 from app.domain.errors import ClientError, ClientFault
-from app.domain.tenant import Tenant
+from app.domain.principal import Principal, Scope
+from app.runtime.authentication import Peer
+from app.runtime.service import Service
 
 ANYONE = {"access": "anyone"}
-"""`opt` of a route that requires no key."""
-OPERATOR = {"access": "operator"}
-"""`opt` of a route for operators; a route without `access` is for every tenant."""
+"""`opt` of a route that needs no authentication."""
+
+
+def requires(scope: Scope) -> dict[str, Scope]:
+    """`opt` of a route for principals with this scope; a route with neither `opt` is for nobody."""
+    return {"access": scope}
+
 
 PROTOCOL, KEY_PREFIX = "parley", "parley-key."
 """A browser cannot set a header on its WebSocket, so it offers two subprotocols: `parley`, and the prefix with
@@ -27,16 +34,17 @@ RefuseSocket: TypeAlias = Callable[[WebSocket[Any, Any, Any], ClientError], Awai
 
 
 class AuthMiddleware(ASGIMiddleware):
-    """Sets the connection's `user` to the tenant whose key it presents, or refuses the connection."""
+    """Sets the connection's `user` to its principal (None: unknown), or refuses the connection."""
 
     def __init__(self, refuse_socket: RefuseSocket) -> None:
         self._refuse_socket = refuse_socket
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    async def handle(self, scope: ASGIScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
-        tenant = connection.app.state.service.identify(presented_key(connection))
-        scope["user"] = tenant
-        error = _authorization_error(tenant, connection.route_handler.opt.get("access", "tenant"))
+        service: Service = connection.app.state.service
+        principal = await service.authenticator.authenticate(presented_key(connection), peer_of(connection))
+        scope["user"] = principal
+        error = _authorization_error(principal, connection.route_handler.opt.get("access"))
         if error is None:
             await next_app(scope, receive, send)
         elif str(scope["type"]) == ScopeType.WEBSOCKET:
@@ -53,6 +61,12 @@ def presented_key(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     return next((p.removeprefix(KEY_PREFIX) for p in _subprotocols(connection) if p.startswith(KEY_PREFIX)), None)
 
 
+def peer_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Peer:
+    """Where this connection comes from."""
+    forwarded = "forwarded" in connection.headers or "x-forwarded-for" in connection.headers
+    return Peer(connection.client.host if connection.client else "", is_forwarded=forwarded)
+
+
 async def accept(socket: WebSocket[Any, Any, Any]) -> None:
     """Accept with our subprotocol where the client offers it: a browser hangs up on anything else."""
     await socket.accept(PROTOCOL if PROTOCOL in _subprotocols(socket) else None)
@@ -63,11 +77,13 @@ def _subprotocols(connection: ASGIConnection[Any, Any, Any, Any]) -> Sequence[st
     return scope.get("subprotocols") or []
 
 
-def _authorization_error(tenant: Tenant | None, access: str) -> ClientError | None:
+def _authorization_error(principal: Principal | None, access: Scope | str | None) -> ClientError | None:
     if access == "anyone":
         return None
-    if tenant is None:
+    if principal is None:
         return ClientError(ClientFault.UNAUTHORIZED, "this server asks for a key, and this is none of its keys")
-    if access == "operator" and not tenant.operator:
-        return ClientError(ClientFault.FORBIDDEN, "this is for operators alone")
+    if not isinstance(access, Scope):
+        return ClientError(ClientFault.FORBIDDEN, "nobody may use this")
+    if not principal.may(access):
+        return ClientError(ClientFault.FORBIDDEN, f"this needs the scope {access}, which this key does not have")
     return None

@@ -9,8 +9,10 @@ from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
 from app.domain.errors import ClientError
+from app.domain.principal import Scope
 from app.runtime.service import Service, new_session_id
 from app.runtime.supervision import report_defect
+from app.web.auth.middleware import requires
 from app.web.auth.origin import check_origin
 from app.web.errors import INTERNAL_ERROR, error_reply, has_defect
 from app.web.parley.messages import SessionStarted
@@ -19,13 +21,13 @@ from app.web.parley.socket_client import ClientGone, SocketClient
 _log = structlog.get_logger("parley.socket")
 
 
-@websocket("/ws/transcribe")
+@websocket("/ws/transcribe", opt=requires(Scope.SPEAK))
 async def transcribe(socket: WebSocket[Any, Any, Any], state: State) -> None:
     """Packets of audio with their sample rate."""
     await _serve(socket, state.service, raw=False)
 
 
-@websocket("/ws/raw")
+@websocket("/ws/raw", opt=requires(Scope.SPEAK))
 async def raw(socket: WebSocket[Any, Any, Any], state: State) -> None:
     """Bare 16 kHz mono PCM16."""
     await _serve(socket, state.service, raw=True)
@@ -46,7 +48,7 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
     try:
         await client.accept()
         check_origin(socket.headers.get("origin"), socket.headers.get("host"), service.allowed_origins)
-        with service.admission.admitted(session, socket.user):
+        with service.admission.admitted(session, socket.user.tenant):
             await client.send(SessionStarted(session))
             await _run_session(client, service, session)
         client.raise_for_fault()
@@ -60,7 +62,7 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
 async def _run_session(client: SocketClient, service: Service, session: str) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_write, client)
-        await service.run_session(session, client, client.socket.user)
+        await service.run_session(session, client, client.socket.user.tenant)
         tasks.cancel_scope.cancel()
 
 

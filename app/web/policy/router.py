@@ -12,11 +12,12 @@ from litestar.datastructures import State
 from litestar.exceptions import ClientException, NotFoundException
 
 from app.data.decision_json import candidate_fields, encode_decisions
+from app.domain.principal import Scope
 from app.domain.residency import Residency
 from app.domain.routing.decision import DecisionFilter
 from app.domain.routing.request import RouteRequest
 from app.runtime.service import RoutingPolicy, Service
-from app.web.auth.middleware import OPERATOR
+from app.web.auth.middleware import requires
 
 MAX_DECISIONS = 10_000
 """In one answer."""
@@ -48,7 +49,7 @@ class HypotheticalRequest:
     tenant: str = "default"
 
 
-@get("/policy/decisions", opt=OPERATOR)
+@get("/policy/decisions", opt=requires(Scope.ADMIN))
 async def decisions(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     """The newest decisions first; every one of them can be replayed under other rules.
 
@@ -60,7 +61,7 @@ async def decisions(request: Request[Any, Any, Any], state: State) -> Response[b
     return Response(body, media_type=MediaType.JSON)
 
 
-@get("/policy/summary", opt=OPERATOR)
+@get("/policy/summary", opt=requires(Scope.ADMIN))
 async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
     """Share, latency, cost, failures and agreement of each route, over the newest decisions."""
     policy = _policy(state)
@@ -68,7 +69,7 @@ async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, An
     return {"rules": policy.routes.rules().name, "refusedChange": policy.refused_change(), "routes": list(routes)}
 
 
-@get("/policy/explain", opt=OPERATOR)
+@get("/policy/explain", opt=requires(Scope.ADMIN))
 async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
     """How the routes would be ranked for an utterance now. Its properties: seconds, language, place, tenant."""
     routes, query = _policy(state).routes, _query(request, HypotheticalRequest)

@@ -8,8 +8,8 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
 
 from app.domain.errors import BlobNotFound
+from app.domain.principal import Principal
 from app.domain.recording.manifest import Manifest
-from app.domain.tenant import Tenant
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.service import Service
 from app.web.auth.origin import check_origin
@@ -24,10 +24,10 @@ def recordings_of(state: State) -> RecordingStore:
     return service_of(state).uploader.recordings
 
 
-async def manifest_for(tenant: Tenant, state: State, session: str) -> Manifest:
+async def manifest_for(principal: Principal, state: State, session: str) -> Manifest:
     """The manifest of the session. Raises BlobNotFound also where it is another tenant's, BlobUnreadable."""
     manifest = await recordings_of(state).manifest(session)
-    if not tenant.may_see(manifest.tenant):
+    if not principal.may_see(manifest.tenant):
         raise BlobNotFound(session)
     return manifest
 

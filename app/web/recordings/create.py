@@ -13,19 +13,20 @@ from litestar.params import FromQuery
 
 from app.domain.disk_errors import translate_disk_errors
 from app.domain.errors import ClientError, ClientFault, ProviderRefused
+from app.domain.principal import Principal, Scope
 from app.domain.recording.subtitles import as_json
-from app.domain.tenant import Tenant
 from app.runtime.service import Service
+from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
 from app.web.recordings.job import UploadJob, reserve_slot
 
 _FORM = "multipart/form-data"
 
 
-@post("/", request_max_body_size=None, status_code=201)
+@post("/", request_max_body_size=None, status_code=201, opt=requires(Scope.TRANSCRIBE))
 async def create(
     state: State,
-    request: Request[Tenant, Any, Any],
+    request: Request[Principal, Any, Any],
     language: FromQuery[str | None] = None,
     wait: FromQuery[bool] = True,
     source: FromQuery[str | None] = None,
@@ -36,19 +37,19 @@ async def create(
     `wait=false` the answer comes as soon as the file is here.
     """
     service = service_of(state)
-    if source is not None and not request.user.operator:
+    if source is not None and not request.user.is_admin:
         raise ClientError(ClientFault.FORBIDDEN, "only operators may fetch with the service's own account")
     if source is None and request.content_type[0] == _FORM:
         raise ClientError(
             ClientFault.BAD_AUDIO, "the body must be the bytes of the file, not a form: curl --data-binary @FILE"
         )
     with ExitStack() as resources:
-        session = reserve_slot(service, request.user, resources)
+        session = reserve_slot(service, request.user.tenant, resources)
         with translate_disk_errors("recordings"):
             file = resources.enter_context(tempfile.TemporaryFile())
         async with aclosing(_body(service, request, source)) as pieces:
             await _receive(pieces, file, service.max_recording_bytes)
-        job = UploadJob(service, session, request.user, file, language, resources.pop_all())
+        job = UploadJob(service, session, request.user.tenant, file, language, resources.pop_all())
     if not wait:
         return Response({"id": session}, status_code=202, background=BackgroundTask(job.run_unattended))
     segments = await job.run()

@@ -10,9 +10,10 @@ from litestar.params import FromQuery, QueryParameter
 
 from app.domain.audio import seconds
 from app.domain.errors import BlobNotFound, BlobUnreadable
+from app.domain.principal import Principal, Scope
 from app.domain.recording.manifest import Manifest
-from app.domain.tenant import Tenant
 from app.runtime.recording.recording_store import RecordingRef
+from app.web.auth.middleware import requires
 from app.web.recordings.access import recordings_of
 
 MAX_READ_PER_ITEM = 4
@@ -21,10 +22,10 @@ MAX_READ_PER_ITEM = 4
 _log = structlog.get_logger("parley.recordings")
 
 
-@get("/")
+@get("/", opt=requires(Scope.RECORDINGS_READ))
 async def list_recordings(
     state: State,
-    request: Request[Tenant, Any, Any],
+    request: Request[Principal, Any, Any],
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     before: FromQuery[str | None] = None,
     since: Annotated[str | None, QueryParameter(pattern=r"^\d{4}-\d\d-\d\d$")] = None,
@@ -62,11 +63,11 @@ async def list_recordings(
     return {"recordings": page, "next": last and f"{last.day}/{last.session}", "unreadable": unreadable}
 
 
-async def _visible(state: State, user: Tenant, asked: str | None, since: str, until: str) -> list[RecordingRef]:
+async def _visible(state: State, user: Principal, asked: str | None, since: str, until: str) -> list[RecordingRef]:
     """What this user may see of what it asks for; the newest first."""
-    if not user.operator and asked not in (None, user.name):
+    if not user.is_admin and asked not in (None, user.tenant.name):
         return []
-    owner = asked if user.operator else user.name
+    owner = asked if user.is_admin else user.tenant.name
     day = since if since == until else ""
     async with aclosing(recordings_of(state).list_refs(tenant=owner, date=day)) as refs:
         return sorted([ref async for ref in refs if since <= ref.day <= until], reverse=True)

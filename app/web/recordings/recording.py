@@ -10,28 +10,29 @@ from litestar.params import FromPath, QueryParameter
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import BlobNotFound, SessionStillLive
+from app.domain.principal import Principal, Scope
 from app.domain.recording.manifest import ArchivedFinal, Manifest
 from app.domain.recording.wav import wav_header
-from app.domain.tenant import Tenant
 from app.media.encode import CONTENT_TYPE
 from app.runtime.recording.session_upload import encode_manifest
+from app.web.auth.middleware import requires
 from app.web.recordings.access import manifest_for, recordings_of, service_of
 from app.web.recordings.audio_response import Format, audio_response
 
 Seconds = Annotated[float | None, QueryParameter(ge=0)]
 
 
-@get("/{session:str}/manifest")
-async def get_manifest(state: State, request: Request[Tenant, Any, Any], session: FromPath[str]) -> Response[bytes]:
+@get("/{session:str}/manifest", opt=requires(Scope.RECORDINGS_READ))
+async def get_manifest(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> Response[bytes]:
     """The manifest, as it is stored."""
     manifest = await manifest_for(request.user, state, session)
     return Response(await to_thread.run_sync(encode_manifest, manifest), media_type=MediaType.JSON)
 
 
-@get("/{session:str}/audio")
+@get("/{session:str}/audio", opt=requires(Scope.RECORDINGS_READ))
 async def get_audio(
     state: State,
-    request: Request[Tenant, Any, Any],
+    request: Request[Principal, Any, Any],
     session: FromPath[str],
     form: Annotated[Format, QueryParameter(name="format")] = "wav",
     start: Seconds = None,
@@ -44,19 +45,19 @@ async def get_audio(
     return await audio_response(request, recordings_of(state), manifest, first, last, form)
 
 
-@get("/{session:str}/utterances/{number:int}")
+@get("/{session:str}/utterances/{number:int}", opt=requires(Scope.RECORDINGS_READ))
 async def get_utterance(
-    state: State, request: Request[Tenant, Any, Any], session: FromPath[str], number: FromPath[int]
+    state: State, request: Request[Principal, Any, Any], session: FromPath[str], number: FromPath[int]
 ) -> Response[bytes]:
     """One utterance: its text, its samples, its route."""
     manifest = await manifest_for(request.user, state, session)
     return Response(msgspec.json.encode(_utterance(manifest, number)), media_type=MediaType.JSON)
 
 
-@get("/{session:str}/utterances/{number:int}/audio")
+@get("/{session:str}/utterances/{number:int}/audio", opt=requires(Scope.RECORDINGS_READ))
 async def get_utterance_audio(
     state: State,
-    request: Request[Tenant, Any, Any],
+    request: Request[Principal, Any, Any],
     session: FromPath[str],
     number: FromPath[int],
     form: Annotated[Format, QueryParameter(name="format")] = "wav",
@@ -68,9 +69,9 @@ async def get_utterance_audio(
     return await audio_response(request, recordings_of(state), manifest, first, last, form)
 
 
-@get("/{session:str}/replies/{number:int}/audio")
+@get("/{session:str}/replies/{number:int}/audio", opt=requires(Scope.RECORDINGS_READ))
 async def get_reply_audio(
-    state: State, request: Request[Tenant, Any, Any], session: FromPath[str], number: FromPath[int]
+    state: State, request: Request[Principal, Any, Any], session: FromPath[str], number: FromPath[int]
 ) -> Response[bytes]:
     """The audio of the session's first, second, ... reply, as WAV."""
     manifest = await manifest_for(request.user, state, session)
@@ -81,8 +82,10 @@ async def get_reply_audio(
     return Response(wav_header(samples) + pcm, media_type=CONTENT_TYPE["wav"])
 
 
-@get("/{session:str}/links")
-async def get_links(state: State, request: Request[Tenant, Any, Any], session: FromPath[str]) -> dict[str, str | None]:
+@get("/{session:str}/links", opt=requires(Scope.RECORDINGS_READ))
+async def get_links(
+    state: State, request: Request[Principal, Any, Any], session: FromPath[str]
+) -> dict[str, str | None]:
     """Where each blob of audio can be read without this service, for an hour; null where the store cannot say."""
     manifest = await manifest_for(request.user, state, session)
     keys = [*(chunk.key for chunk in manifest.chunks), *(reply.key for reply in manifest.replies if reply.key)]
@@ -91,8 +94,8 @@ async def get_links(state: State, request: Request[Tenant, Any, Any], session: F
     return {key: url if url and url.startswith("http") else None for key, url in urls.items()}
 
 
-@delete("/{session:str}", status_code=204)
-async def remove(state: State, request: Request[Tenant, Any, Any], session: FromPath[str]) -> None:
+@delete("/{session:str}", status_code=204, opt=requires(Scope.RECORDINGS_DELETE))
+async def remove(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> None:
     """Delete every blob of a session that is over, and what of it is still in the session log."""
     service, uploader = service_of(state), service_of(state).uploader
     owner = service.admission.sessions.get(session) or await uploader.owner(session)

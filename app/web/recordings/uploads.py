@@ -9,8 +9,9 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from app.domain.errors import BlobNotFound, ClientError, ClientFault, ProviderBusy
-from app.domain.tenant import Tenant
+from app.domain.principal import Principal, Scope
 from app.runtime.recording.resumable_uploads import ResumableUploads
+from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
 from app.web.recordings.job import UploadJob, reserve_slot
 
@@ -18,23 +19,23 @@ VERSION = {"tus-resumable": "1.0.0"}
 _MAX_DIGITS = 15
 
 
-@post("/", status_code=201)
-async def create_upload(state: State, request: Request[Tenant, Any, Any]) -> Response[None]:
+@post("/", status_code=201, opt=requires(Scope.TRANSCRIBE))
+async def create_upload(state: State, request: Request[Principal, Any, Any]) -> Response[None]:
     """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
-    name = await _uploads(state).create(_byte_count(request, "upload-length"), request.user.name)
+    name = await _uploads(state).create(_byte_count(request, "upload-length"), request.user.tenant.name)
     return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{name}"})
 
 
-@route("/{name:str}", http_method="HEAD", status_code=200)
-async def upload_offset(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> Response[None]:
+@route("/{name:str}", http_method="HEAD", status_code=200, opt=requires(Scope.TRANSCRIBE))
+async def upload_offset(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> Response[None]:
     """How many bytes of it are here (`Upload-Offset`)."""
     offset, length = await _uploads(state, request.user, name).offset(name)
     headers = {"upload-offset": str(offset), "upload-length": str(length), "cache-control": "no-store"}
     return Response(None, headers={**VERSION, **headers})
 
 
-@patch("/{name:str}", status_code=204, request_max_body_size=None)
-async def append_to_upload(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> Response[None]:
+@patch("/{name:str}", status_code=204, request_max_body_size=None, opt=requires(Scope.TRANSCRIBE))
+async def append_to_upload(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> Response[None]:
     """The bytes from `Upload-Offset` on. With the last one the transcription begins.
 
     The recording's id comes back as `Parley-Recording`.
@@ -46,26 +47,26 @@ async def append_to_upload(state: State, request: Request[Tenant, Any, Any], nam
     if not is_whole:
         return Response(None, headers=headers)
     with ExitStack() as resources:
-        session = reserve_slot(service, request.user, resources, advice=", then send an empty PATCH")
+        session = reserve_slot(service, request.user.tenant, resources, advice=", then send an empty PATCH")
         file = resources.enter_context(await uploads.take(name))
-        job = UploadJob(service, session, request.user, file, None, resources.pop_all())
+        job = UploadJob(service, session, request.user.tenant, file, None, resources.pop_all())
     return Response(
         None, headers={**headers, "parley-recording": session}, background=BackgroundTask(job.run_unattended)
     )
 
 
-@delete("/{name:str}", status_code=204)
-async def delete_upload(state: State, request: Request[Tenant, Any, Any], name: FromPath[str]) -> None:
+@delete("/{name:str}", status_code=204, opt=requires(Scope.TRANSCRIBE))
+async def delete_upload(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> None:
     """Discard an unfinished upload (tus termination)."""
     await _uploads(state, request.user, name).delete(name)
 
 
-def _uploads(state: State, user: Tenant | None = None, name: str = "") -> ResumableUploads:
+def _uploads(state: State, user: Principal | None = None, name: str = "") -> ResumableUploads:
     """Raises BlobNotFound where the upload of this name is not this user's."""
     uploads = service_of(state).uploads
     if uploads is None:
         raise ProviderBusy("recordings", "this service takes no resumable uploads")
-    if user and uploads.owner(name) != user.name:
+    if user and uploads.owner(name) != user.tenant.name:
         raise BlobNotFound(name)
     return uploads
 

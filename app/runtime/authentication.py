@@ -1,0 +1,55 @@
+"""Authentication: from what a client presents to a principal."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Protocol
+
+from app.domain.principal import TENANT_SCOPES, Principal, Scope
+from app.domain.tenant import Tenant, fingerprint, identify
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a connection comes from."""
+
+    address: str
+    """IP address of the other end; empty where it is not known."""
+    is_forwarded: bool = False
+    """A proxy sent it on, so the address is the proxy's."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it comes from this machine, by no proxy."""
+        try:
+            return not self.is_forwarded and ip_address(self.address).is_loopback
+        except ValueError:
+            return False
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:
+        """The principal with this key or token; None where nobody has it. Raises a ProviderError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAuthenticator:
+    """No key is asked for. Who connects from this machine itself is an administrator, everyone else is not."""
+
+    async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because no credential is asked for
+        return Principal(scopes=frozenset(Scope) if peer.is_local else TENANT_SCOPES)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKeys:
+    """Keys whose fingerprints the tenants file has: every scope of a tenant; `admin` as well for an operator."""
+
+    tenants: Callable[[], Sequence[Tenant]]
+
+    async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because a key is good from everywhere
+        tenant = identify(credential, self.tenants()) if credential else None
+        if tenant is None or credential is None:
+            return None
+        scopes = frozenset(Scope) if tenant.operator else TENANT_SCOPES
+        return Principal(tenant, scopes, key_id=fingerprint(credential)[:19], name=tenant.name)
