@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 PING_S = 0.1
 
 
-async def test_a_client_is_kept_while_its_pong_lies_behind_its_own_unread_audio():
+async def test_keepalive_keeps_a_client_whose_pong_is_behind_unread_audio():
     """The server reads nothing for many ping timeouts, then goes on with every frame that was sent."""
     frames: list[bytes] = []
 
@@ -160,7 +160,7 @@ async def failing_app():
             yield http, lines
 
 
-async def test_an_exception_nobody_foresaw_leaves_one_line_with_its_traceback_and_is_counted():
+async def test_unexpected_exception_is_logged_once_with_its_traceback_and_counted():
     before = defects["http"]
     async with failing_app() as (http, lines):
         answer = await http.get("/unforeseen")

@@ -78,7 +78,7 @@ async def speak(scripted: ScriptedRoutes, *, chunks: int = CHUNKS, draft: str = 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "batch"])
 @pytest.mark.parametrize("at", [0, 1, CHUNKS // 2, CHUNKS - 1, None], ids=lambda at: f"at {at}")
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_word_is_lost(fault, at, live):
+async def test_routing_faults_lose_no_word(fault, at, live):
     """The local route receives the utterance from its first sample to its last, a hedge delay later at most."""
     if fault == "answers too early" and at is None:
         return  # at the end it is not too early

@@ -111,7 +111,7 @@ async def test_an_engine_that_ends_a_session_is_named_in_the_log_and_to_the_clie
     assert (line["code"], line["message"], "exc_info" in line) == ("provider_busy", "archive: the disk is full", False)
 
 
-async def test_a_disk_that_fails_in_a_way_nobody_foresaw_ends_the_session_with_a_traceback():
+async def test_unexpected_disk_error_ends_the_session_with_a_traceback():
     service = scripted_service()
     with structlog.testing.capture_logs() as lines:
         async with served(service) as address, open_session(f"ws://{address}/ws/transcribe") as talk:

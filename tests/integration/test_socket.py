@@ -244,7 +244,7 @@ async def test_metrics_report_open_sessions_the_spool_and_the_latencies_of_a_tur
     assert metrics['parley_replies_total{outcome="complete"}'] == 1
 
 
-async def test_metrics_count_exceptions_nobody_foresaw(address):
+async def test_metrics_count_unexpected_exceptions(address):
     report_defect("test", KeyError())
 
     metrics = await scraped(address)

@@ -201,7 +201,7 @@ async def test_a_body_that_is_no_form_is_a_400_in_openais_shape(content_type):
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
-async def test_an_engine_that_raises_what_nobody_foresaw_is_a_500_in_openais_shape_and_one_log_line():
+async def test_unexpected_exception_of_an_engine_is_a_500_in_openai_format_and_one_log_line():
     with structlog.testing.capture_logs() as lines:
         async with worker(ScriptedTranscriber(error=KeyError("a secret"))) as client:
             answer = await send(client)

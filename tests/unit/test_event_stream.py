@@ -24,7 +24,7 @@ FRAMES = st.builds(
 
 
 @given(FRAMES)
-def test_our_bytes_are_amazons_bytes(frame: Frame) -> None:
+def test_event_stream_encoder_matches_the_sdk(frame: Frame) -> None:
     """Written by either, read by either."""
     theirs = EventStreamMessageSerializer().serialize(frame.headers, frame.payload)
     buffer = EventStreamBuffer()
@@ -36,7 +36,7 @@ def test_our_bytes_are_amazons_bytes(frame: Frame) -> None:
 
 
 @given(st.lists(FRAMES, max_size=4), st.integers(1, 40))
-def test_frames_come_out_whole_whatever_the_pieces(frames: list[Frame], length: int) -> None:
+def test_event_stream_decoder_accepts_chunks_of_any_size(frames: list[Frame], length: int) -> None:
     """The network knows no frames."""
     data, reader = b"".join(frame.encode() for frame in frames), Frames()
 
@@ -44,7 +44,7 @@ def test_frames_come_out_whole_whatever_the_pieces(frames: list[Frame], length: 
 
 
 @pytest.mark.parametrize("at", [0, 9, 14, -1])
-def test_a_flipped_bit_is_noticed(at: int) -> None:
+def test_event_stream_decoder_detects_a_flipped_bit(at: int) -> None:
     """In the length, its checksum, the body and the body's checksum."""
     data = bytearray(Frame({":a": "b"}, b"payload").encode())
     data[at] ^= 1
@@ -63,7 +63,7 @@ def test_a_flipped_bit_is_noticed(at: int) -> None:
         "AWS4-HMAC-SHA256 Credential=a/b/c/d/aws4_request, SignedHeaders=host, Signature=00",
     ],
 )
-def test_a_malformed_authorization_is_noticed(header: str) -> None:
+def test_malformed_authorization_header_is_refused(header: str) -> None:
     """Present is not enough."""
     with pytest.raises(ValueError):
         Signed.parse(header)

@@ -61,20 +61,20 @@ def pieces_of(*deltas: str, cutter: SentenceChunker | None = None) -> list[str]:
         ("... — !!!", []),
     ],
 )
-def test_the_pieces_of_a_reply(text: str, pieces: list[str]):
+def test_sentence_chunks_of_a_reply(text: str, pieces: list[str]):
     """Pieces end where a speaker would breathe, and nowhere else."""
     assert pieces_of(text) == pieces
     assert pieces_of(*text) == pieces
 
 
-def test_a_sentence_does_not_wait_for_the_next():
+def test_sentence_is_emitted_before_the_next_one_starts():
     """A stop and a space are enough where no abbreviation is in sight."""
     _, pieces = SentenceChunker().push("It is late. ")
 
     assert pieces == ("It is late.",)
 
 
-def test_the_first_clause_comes_at_once():
+def test_first_clause_is_emitted_at_a_comma():
     """A comma is enough for the first piece, as soon as the space behind it is there."""
     cutter, none_yet = SentenceChunker().push("Of course,")
     cutter, pieces = cutter.push(" I can")
@@ -82,7 +82,7 @@ def test_the_first_clause_comes_at_once():
     assert (none_yet, pieces) == ((), ("Of course,",))
 
 
-def test_later_pieces_are_whole_sentences():
+def test_later_chunks_are_whole_sentences():
     """Behind the first piece a comma no longer cuts."""
     cutter, _ = SentenceChunker().push("Of course. So")
     cutter, pieces = cutter.push(" when it rains, when it pours, we stay. Now")
@@ -91,12 +91,12 @@ def test_later_pieces_are_whole_sentences():
     assert cutter.finish() == ("Now",)
 
 
-def test_a_run_on_is_cut_at_a_space():
+def test_long_sentence_is_split_at_a_space():
     """Without any stop a piece ends at the last space before it grows too long."""
     assert pieces_of("word " * 12, cutter=SentenceChunker(longest=20)) == ["word word word word"] * 3
 
 
-def test_a_run_on_is_rather_cut_at_a_comma():
+def test_long_sentence_is_split_at_a_comma_if_there_is_one():
     """A comma late enough in a run-on is a better place than a space."""
     cutter = SentenceChunker(longest=20, has_spoken=True)
 
@@ -125,7 +125,7 @@ def split_replies(draw: st.DrawFn) -> list[str]:
 
 
 @given(split_replies(), st.integers(5, 60))
-def test_no_word_is_lost(deltas: list[str], longest: int):
+def test_sentence_chunks_lose_no_word(deltas: list[str], longest: int):
     """The pieces hold every letter and digit of the reply, in order."""
     pieces = pieces_of(*deltas, cutter=SentenceChunker(longest=longest))
 
@@ -133,7 +133,7 @@ def test_no_word_is_lost(deltas: list[str], longest: int):
 
 
 @given(split_replies())
-def test_no_word_is_split(deltas: list[str]):
+def test_sentence_chunks_split_no_word(deltas: list[str]):
     """Every cut falls between words."""
     words = re.findall(r"\w+", " ".join(pieces_of(*deltas)).replace("_", " "))
 
@@ -141,7 +141,7 @@ def test_no_word_is_split(deltas: list[str]):
 
 
 @given(split_replies(), st.integers(5, 60))
-def test_the_pieces_depend_on_the_text_alone(deltas: list[str], longest: int):
+def test_sentence_chunks_do_not_depend_on_the_deltas(deltas: list[str], longest: int):
     """However the model splits its deltas, the voice says the same pieces."""
     cutter = SentenceChunker(longest=longest)
 
@@ -149,6 +149,6 @@ def test_the_pieces_depend_on_the_text_alone(deltas: list[str], longest: int):
 
 
 @given(split_replies(), st.integers(5, 60))
-def test_a_piece_is_never_longer_than_allowed(deltas: list[str], longest: int):
+def test_sentence_chunk_has_a_maximum_length(deltas: list[str], longest: int):
     """No piece keeps the voice busy longer than the stated length."""
     assert all(len(piece) <= longest + 1 for piece in pieces_of(*deltas, cutter=SentenceChunker(longest=longest)))

@@ -56,7 +56,7 @@ async def test_supervised_work_that_returns_is_not_started_again():
     assert runs == [1]
 
 
-async def test_what_the_body_raises_comes_out_unwrapped():
+async def test_exception_of_the_body_is_raised_without_a_group():
     with pytest.raises(ValueError, match="mine"):
         async with run_in_background({"idle": anyio.sleep_forever}):
             raise ValueError("mine")

@@ -59,7 +59,7 @@ def test_in_an_exception_group_the_first_known_error_answers_and_a_defect_is_sti
     assert not has_defect(ExceptionGroup("known", [ProviderBusy("spool", "full")]))
 
 
-def test_a_busy_engine_says_when_to_retry():
+def test_busy_engine_reply_has_retry_after():
     assert error_reply(ProviderBusy("worker", "full", retry_after_s=7)).headers == {"retry-after": "7"}
     assert error_reply(ProviderBusy("worker", "full")).headers == {"retry-after": "1"}
 
