@@ -17,7 +17,7 @@ class Fault:
     """The connection is reset as soon as the request has begun."""
 
     cuts: bool = False
-    """The answer says it is longer than it is, and the connection ends."""
+    """The response announces more bytes than it has, and the connection ends."""
 
     body: bytes = b""
 

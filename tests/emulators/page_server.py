@@ -30,7 +30,7 @@ class PageServer:
         self.control: list[dict[str, object]] = []
         self.sessions = 0
         self.refuse_with: int | None = None
-        """A close code for whoever connects next, instead of a greeting."""
+        """A close code for the next connection, instead of a greeting."""
 
         self._socket: ServerConnection | None = None
         self._changed = anyio.Condition()
@@ -41,17 +41,17 @@ class PageServer:
 
     async def send(self, **message: object) -> None:
         """Send one message."""
-        assert self._socket is not None, "nobody is connected"
+        assert self._socket is not None, "no page is connected"
         await self._socket.send(json.dumps(message))
 
     async def play(self, turn: int, pcm: bytes, *, sample_rate: int = 16_000) -> None:
         """Send one packet of a reply's sound."""
-        assert self._socket is not None, "nobody is connected"
+        assert self._socket is not None, "no page is connected"
         metadata = json.dumps({"type": "replyAudio", "turn": turn, "sampleRate": sample_rate}).encode()
         await self._socket.send(struct.pack("<i", len(metadata)) + metadata + pcm)
 
     async def close(self, code: int) -> None:
-        assert self._socket is not None, "nobody is connected"
+        assert self._socket is not None, "no page is connected"
         await self._socket.close(code)
 
     async def wait_for_session(self, number: int) -> None:

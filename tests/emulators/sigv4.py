@@ -10,7 +10,7 @@ from tests.emulators.event_stream import Frame, encode_headers
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What the Authorization header says."""
+    """The fields of the Authorization header."""
 
     access_key: str
     date: str

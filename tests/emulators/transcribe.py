@@ -105,7 +105,7 @@ class TranscribeEmulator:
 def main() -> None:
     folder = Path(sys.argv[1])
     with TranscribeEmulator(make_certificates(folder)) as emulator:
-        print(emulator.url, flush=True)  # noqa: T201 because whoever started the program waits for it
+        print(emulator.url, flush=True)  # noqa: T201 because the parent process waits for it
         for line in sys.stdin:
             if line.strip() == "billed":
                 print(emulator.billed_seconds, flush=True)  # noqa: T201

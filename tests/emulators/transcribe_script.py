@@ -50,7 +50,7 @@ class GoAway:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Keeps listening and says nothing more."""
+    """Keeps reading and sends nothing more."""
 
     after_ms: int
 

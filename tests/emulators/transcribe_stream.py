@@ -49,7 +49,7 @@ class TranscribeStream:
         self.pcm = bytearray()
         self.events = 0
         self.was_ended = False
-        """Whether the client said that nothing more comes."""
+        """Whether the client has ended its audio."""
         self.is_open = True
         self._http = http
         self._script = script

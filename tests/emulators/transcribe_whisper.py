@@ -17,14 +17,14 @@ _BLOCK_BYTES = _RATE // 20 * 2
 
 _LOUD = 300
 _PAUSE_MS = 120
-"""A pause after which what was said is transcribed,"""
+"""A pause after which the segment is transcribed,"""
 
 _SEGMENT_PAUSE_MS = 800
 """and one after which the segment is final."""
 
 
 class WhisperRecogniser:
-    """Transcribes a segment whenever its speaker pauses; everything it says is stable until more is said."""
+    """Transcribes a segment whenever its speaker pauses; its words are stable until more speech follows."""
 
     def __init__(self, model: WhisperModel, rate: int, locale: str) -> None:
         assert rate == _RATE, "the model takes 16 kHz"

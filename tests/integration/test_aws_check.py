@@ -1,4 +1,4 @@
-"""The start-up check says who we are, how far away AWS is, and what is wrong."""
+"""The check of an AWS account: identity, round trip and problem of each service."""
 
 from collections.abc import Iterator
 

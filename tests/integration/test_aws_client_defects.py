@@ -93,7 +93,7 @@ async def test_bare_a_silent_server_is_awaited_without_a_timeout(
 async def test_ours_a_silent_server_is_provider_down_within_the_timeout(
     account: None, emulator: TranscribeEmulator
 ) -> None:
-    """The limit is a setting, and the connection is given up."""
+    """The limit is a setting, and the connection is closed."""
     emulator.script = Script(fault=NoAnswer())
 
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_timeout_s=0.3) as engine:
@@ -105,7 +105,7 @@ async def test_ours_a_silent_server_is_provider_down_within_the_timeout(
 async def test_bare_one_open_stream_is_polled_in_a_busy_loop_and_ours_is_throttled(
     engine: TranscribeEngine, emulator: TranscribeEmulator, certificates: Certificates
 ) -> None:
-    """Polls are counted, because what is left of a core depends on who else wants it; ours are at most 200 a second."""
+    """Polls are counted, because a share of the CPU depends on the machine's load; ours are at most 200 a second."""
     throttle = engine._pool._client._client._session_manager._throttle
     audio = utterance(60_000, every_s=0.1)
     hypotheses = engine.transcribe(audio)

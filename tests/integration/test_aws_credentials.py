@@ -127,7 +127,7 @@ async def test_missing_credentials_are_provider_refused(
 
 
 async def test_a_session_token_is_not_shown(certificates: Certificates) -> None:
-    """What is logged by accident tells nobody a secret."""
+    """A log of the credentials has no secret in it."""
     with aws_account(AWS_ACCESS_KEY_ID="AKIAEXAMPLE", AWS_SECRET_ACCESS_KEY="hush", AWS_SESSION_TOKEN="hush"):
         credentials = await CredentialChain(aioboto3.Session()).freeze("aws")
 

@@ -83,7 +83,7 @@ def _name(value: object) -> str:
 async def test_a_fault_becomes_our_error_and_the_session_stays_usable(
     account: None, emulator: TranscribeEmulator, fault: Fault, error: type[ParleyError]
 ) -> None:
-    """Nothing hangs, nothing looks like a short sentence, and the same session hears the same audio a second time."""
+    """Nothing hangs, no fault looks like a short final, and the session transcribes the same audio afterwards."""
     timeouts = FinalizationTimeouts(flush_after_s=0.2, final_within_s=0.5)
     emulator.script = Script(fault=fault)
     async with (
@@ -133,24 +133,24 @@ async def test_a_result_that_cannot_be_read_ends_its_own_stream_only(
 
 
 async def test_a_reset_is_raised_before_the_endpoint(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
-    """Whoever fails over need not wait for the endpoint."""
+    """Failover need not wait for the endpoint."""
     emulator.script = Script(fault=TcpReset(300))
 
     with anyio.fail_after(10), pytest.raises(ProviderDown):
         await hypotheses_of(engine, utterance(60_000, every_s=0.1))
 
 
-async def test_a_refused_connection_is_provider_down_at_once(engine: TranscribeEngine, account: None) -> None:
+async def test_a_refused_connection_is_provider_down_at_once(account: None) -> None:
     """A refused connection needs no time limit."""
-    async with open_transcribe(region="us-east-1", endpoint_url="https://localhost:1", open_timeout_s=60) as nobody:
+    async with open_transcribe(region="us-east-1", endpoint_url="https://localhost:1", open_timeout_s=60) as engine:
         with anyio.fail_after(10), pytest.raises(ProviderDown):
-            await hypotheses_of(nobody, utterance(500))
+            await hypotheses_of(engine, utterance(500))
 
 
 async def test_an_untrusted_certificate_is_provider_down(
     emulator: TranscribeEmulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Audio goes to nobody whose certificate is not vouched for."""
+    """No audio is sent to a server whose certificate is not trusted."""
     others = make_certificates(tmp_path_factory.mktemp("others"))
     with aws_account(others):
         async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, open_timeout_s=0.5) as engine:

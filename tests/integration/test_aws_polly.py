@@ -45,16 +45,16 @@ async def test_a_part_is_spoken_before_the_next_one_is_known(
     synthesizer: PollySynthesizer, polly_emulator: PollyEmulator
 ) -> None:
     """The reply is hypotheses while it is still being written."""
-    said = anyio.Event()
+    spoken = anyio.Event()
 
     async def slow() -> AsyncIterator[str]:
         yield "First."
-        await said.wait()
+        await spoken.wait()
         yield "Second."
 
     with anyio.fail_after(3):
         async for _ in synthesizer.synthesize(slow()):
-            said.set()
+            spoken.set()
 
     assert [request["Text"] for request in polly_emulator.requests] == [
         "<speak>First.</speak>",

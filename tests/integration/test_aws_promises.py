@@ -41,7 +41,7 @@ async def test_words_carry_their_place_and_their_probability(engine: TranscribeE
 
 
 async def test_silence_gives_an_empty_final(engine: TranscribeEngine) -> None:
-    """Nothing said is an answer, and it does not take for ever."""
+    """Silence is answered in time."""
     with anyio.fail_after(10):
         hypotheses = await hypotheses_of(engine, utterance(500, sample=SILENCE))
 
@@ -161,7 +161,7 @@ async def test_the_final_does_not_wait_for_the_services_own_segment(
 
 
 async def test_segments_are_joined_into_one_final(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:
-    """The service cuts where it likes; the utterance is ours."""
+    """The service's segments are not utterances."""
     emulator.script = Script(segment_words=2)
 
     assert await final_text(engine, utterance(1250)) == "turn the. light on. please"

@@ -55,7 +55,7 @@ async def test_carried_seconds_of_the_reusable_stream(engine: TranscribeEngine) 
 
 
 async def test_keepalive_holds_a_stream_through_a_pause(account: None, emulator: TranscribeEmulator) -> None:
-    """The service closes a stream that hears nothing; ours hears just enough."""
+    """The service closes a stream that receives no audio; keep-alives are just enough."""
     emulator.script = Script(silence_limit_s=1.5)
     limits = StreamLimits(keepalive_every_s=0.05, keepalive_ms=10)
     async with (
@@ -71,7 +71,7 @@ async def test_keepalive_holds_a_stream_through_a_pause(account: None, emulator:
 
 
 async def test_a_stream_closed_by_the_idle_limit_is_replaced(account: None, emulator: TranscribeEmulator) -> None:
-    """Nobody notices but the bill."""
+    """Only the bill shows it."""
     emulator.script = Script(silence_limit_s=0.5)
     async with (
         open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine,
@@ -140,7 +140,7 @@ async def test_another_language_gets_another_stream(engine: TranscribeEngine, em
 
 
 async def test_an_idle_stream_is_released_when_the_quota_is_full(account: None, emulator: TranscribeEmulator) -> None:
-    """The account's quota goes to those who speak."""
+    """The account's quota is for streams with an utterance."""
     async with (
         open_transcribe(region="us-east-1", endpoint_url=emulator.url, max_streams=1) as engine,
         engine.session() as one,
@@ -156,7 +156,7 @@ async def test_an_idle_stream_is_released_when_the_quota_is_full(account: None, 
 async def test_a_cancelled_utterance_leaves_no_word_in_the_next_one(
     engine: TranscribeEngine, emulator: TranscribeEmulator
 ) -> None:
-    """The stream is kept and its words are told apart by their time."""
+    """The stream is reused, and words belong to the utterance of their time."""
     async with engine.session() as session:
         abandoned = session.transcribe(utterance(1_000, every_s=0.05))
         await anext(abandoned)
@@ -169,7 +169,7 @@ async def test_a_cancelled_utterance_leaves_no_word_in_the_next_one(
 
 
 async def test_keepalive_holds_an_utterance_whose_audio_stops(account: None, emulator: TranscribeEmulator) -> None:
-    """A phone in a tunnel comes out again."""
+    """As on a phone in a tunnel."""
     emulator.script = Script(silence_limit_s=1.5)
 
     async def in_a_tunnel() -> AsyncIterator[AudioChunk]:

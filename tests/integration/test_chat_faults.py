@@ -119,14 +119,14 @@ async def test_a_connection_is_reused_by_the_next_reply(server, engine):
 
 
 async def test_a_stream_left_open_does_not_delay_the_end_of_a_reply(server, engine):
-    """An answer that says it is finished is finished, even where the stream stays open."""
+    """A finish reason ends the reply, even where the stream stays open."""
     server.script = Script(deltas=WORDS, lingers=True)
 
     assert await answer(engine) == "It is by the door."
 
 
 async def test_deltas_before_a_fault_are_kept_and_not_retried(server, engine):
-    """The words before a broken connection reach the listener, and are not said twice."""
+    """The deltas before a broken connection are yielded once."""
     server.script = Script(deltas=WORDS, cuts_after=2)
 
     async with aclosing(engine.reply(QUESTION)) as deltas:
@@ -138,7 +138,7 @@ async def test_deltas_before_a_fault_are_kept_and_not_retried(server, engine):
 
 
 async def test_a_closed_port_is_provider_down(server, engine):
-    """An address where nothing listens is a service that is down."""
+    """Nothing listens there."""
     with serve_openai() as gone:
         address = gone.base_url
     async with open_chat(provider_name="ollama", base_url=address, api_key="", model="small") as lonely:
@@ -148,7 +148,7 @@ async def test_a_closed_port_is_provider_down(server, engine):
 
 @pytest.mark.parametrize("is_cancelled", [True, False])
 async def test_a_cancelled_reply_closes_the_stream(server, engine, is_cancelled):
-    """The service notices at once that nobody listens any more, and can stop computing."""
+    """The service notices at once, and can stop computing."""
     server.script = Script(deltas=WORDS, stalls_after=3)
 
     with anyio.CancelScope() as scope:

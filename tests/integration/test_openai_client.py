@@ -103,7 +103,7 @@ async def test_a_server_that_fails_has_a_problem(script, sentence):
 
 
 async def test_a_closed_port_has_a_problem():
-    """An address where nothing listens is no server."""
+    """Nothing listens there."""
     with serve_openai() as gone:
         address = gone.base_url
 

@@ -41,7 +41,7 @@ def test_billed_seconds_are_whole_and_at_least_fifteen(milliseconds: int, billed
     ],
 )
 def test_an_idle_stream_is_kept_alive_and_closed_in_the_end(now: float, order: object) -> None:
-    """Fed before the service gives up, closed when nobody comes."""
+    """A keep-alive is due before the service closes the stream; after the idle timeout it is closed."""
     assert idle_action(STREAM, LIMITS, now) == order
 
 
@@ -56,7 +56,7 @@ def test_keepalive_within_the_minimum_is_free_and_ends_at_the_price_of_another_s
 
 @given(st.integers(0, 3000))
 def test_keepalive_never_costs_more_than_twice_the_best(pause_s: int) -> None:
-    """The best is the cheaper of reopening and of feeding through; nobody knows the pause beforehand."""
+    """The best is the cheaper of reopening and of keep-alives; the length of a pause is unknown beforehand."""
     limits = StreamLimits(keepalive_every_s=1, keepalive_ms=1000, idle_timeout_s=1e9, max_age_s=1e9)
     stream = StreamUsage(opened_at=0, last_audio_at=0, idle_since=0, samples=ms(20_000), samples_when_idle=ms(20_000))
     is_open = True

@@ -1,4 +1,4 @@
-"""Joining what Transcribe says about an utterance."""
+"""Joining Transcribe's results into one transcript."""
 
 from dataclasses import replace
 

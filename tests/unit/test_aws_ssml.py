@@ -14,7 +14,7 @@ from providers.aws.voices import VOICES, voice_for
 
 @given(st.text())
 def test_ssml_escapes_any_text(text: str) -> None:
-    """Whatever a language model writes, the markup is ours."""
+    """Markup in the text of a language model is not markup of the document."""
     speak = ET.fromstring(ssml_document(text))
 
     assert len(speak) == 0
@@ -39,7 +39,7 @@ def test_text_is_split_between_sentences_where_it_can() -> None:
 
 
 def test_a_voice_is_a_name_a_locale_or_a_language() -> None:
-    """A language that nobody speaks is refused."""
+    """A language without a voice is refused."""
     asked = (None, "Matthew", "fr-CA", "fr-BE")
 
     assert [voice_for(each, default="Joanna") for each in asked] == ["Joanna", "Matthew", "Gabrielle", "Lea"]
