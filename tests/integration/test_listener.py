@@ -214,6 +214,9 @@ async def test_an_exception_behind_the_start_of_a_response_is_logged_once_and_cu
     ("method", "path", "status", "code"),
     [
         ("GET", "/no/such/page", 404, "not_found"),
+        ("GET", "/%00", 404, "not_found"),
+        ("GET", "/" + "a" * 300, 404, "not_found"),
+        ("GET", "/%ff%fe", 404, "not_found"),
         ("PUT", "/health", 405, "method_not_allowed"),
         ("GET", "/recordings?limit=0", 400, "invalid_request"),
         ("GET", "/policy/decisions", 404, "not_found"),

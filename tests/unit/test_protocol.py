@@ -69,7 +69,7 @@ def test_full_sentence_names_its_route():
     """A route without a latency has name and place alone."""
     final = do.ShowFinal(2, 7, Hypothesis("Hi."), 16_000, 32_000, 40_000, route=Route("local", Place.ON_PREM))
 
-    written = json.loads(messages.encode(messages.message(final, 120)))
+    written = json.loads(messages.encode(messages.server_message(final, 120)))
 
     assert written == {
         "type": "fullSentence",

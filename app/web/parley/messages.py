@@ -174,7 +174,7 @@ ServerMessage: TypeAlias = (
 encode = msgspec.json.Encoder().encode
 
 
-def message(
+def server_message(
     shown: do.ShowDraft
     | do.ShowFinal
     | do.ShowReplyStart

@@ -92,7 +92,7 @@ class SocketClient:
                 case shown:
                     if isinstance(shown, do.ShowReplyCancelled):
                         self._reply_pcm.pop(shown.turn, None)
-                    await self.send(messages.message(shown, outbound.ttfs_ms))
+                    await self.send(messages.server_message(shown, outbound.ttfs_ms))
 
     async def send(self, message: messages.ServerMessage) -> None:
         """Raises ClientGone."""
