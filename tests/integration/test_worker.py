@@ -24,9 +24,9 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def worker(transcriber, *, concurrency=1, max_waiting=1):
+async def worker(transcriber, *, batch=None, concurrency=1, max_waiting=1):
     queue = AdmissionQueue("worker", SystemClock(), concurrency, max_waiting)
-    ready = Worker("tiny", transcriber, transcriber, ScriptedDetector(), queue, "en")
+    ready = Worker("tiny", transcriber, batch or transcriber, ScriptedDetector(), queue, "en")
     async with serving(create_worker(ready)) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
         yield client
 
@@ -69,17 +69,32 @@ async def test_json_has_the_text_and_verbose_json_times_and_language():
     assert full["duration"] == pytest.approx(len(HANDS.pcm) / 32_000, abs=0.01)
 
 
-async def test_audio_longer_than_an_utterance_is_cut_at_pauses():
-    transcriber = ScriptedTranscriber()
+def five_sentences() -> bytes:
+    """A WAV file of 35 s: five times five seconds of sound and a pause of two."""
     file = BytesIO()
     with wave.open(file, "wb") as out:
         out.setparams((1, 2, 16_000, 0, "NONE", ""))
         out.writeframes((b"\1\0" * 80_000 + bytes(64_000)) * 5)
+    return file.getvalue()
+
+
+async def test_audio_longer_than_an_utterance_is_cut_at_pauses():
+    transcriber = ScriptedTranscriber()
     async with worker(transcriber) as client:
-        full = (await send(client, file.getvalue(), response_format="verbose_json")).json()
+        full = (await send(client, five_sentences(), response_format="verbose_json")).json()
 
     assert transcriber.finals == 5
     assert [s["id"] for s in full["segments"]] == [0, 1, 2, 3, 4]
+
+
+async def test_long_file_has_batch_priority_and_an_utterance_has_not():
+    """A gateway's live final does not wait behind a recording that someone else sent."""
+    live, batch = ScriptedTranscriber(), ScriptedTranscriber()
+    async with worker(live, batch=batch) as client:
+        await send(client, five_sentences())
+        await send(client)
+
+    assert (live.finals, batch.finals) == (1, 5)
 
 
 async def test_a_request_beyond_the_queue_limit_is_503_with_retry_after():
