@@ -129,10 +129,14 @@ async def test_health_reports_load_and_latency_percentiles():
 async def test_a_disconnect_cancels_the_transcription_and_frees_its_slot():
     """The loser of a hedge costs the worker no more than it has done so far."""
     transcriber = ScriptedTranscriber(go=anyio.Event())
+
+    async def transcribing() -> bool:
+        return transcriber.finals == 1
+
     async with worker(transcriber) as client:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(send, client)
-            await until(queued(client, 1))
+            await until(transcribing)
             tasks.cancel_scope.cancel()
         await until(queued(client, 0))
 
