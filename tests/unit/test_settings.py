@@ -70,13 +70,9 @@ def test_every_group_is_part_of_the_settings():
 
 def test_every_prefixed_variable_of_the_repository_is_known():
     """What tests, tools and deliveries read or set is a setting, or stands in the documented list."""
-    files = [path for top in ("app", "bench", "infra", "docs", "tests") for path in (ROOT / top).rglob("*")]
-    shown = [
-        path
-        for path in files
-        if path.suffix in (".py", ".md", ".yaml", ".sh", ".tf") and path.name != "test_settings.py"
-    ]
-    texts = [path.read_text(errors="ignore") for path in shown]
+    folders = ("app", "bench", "docs", "frontend", "infra", "tests")
+    files = {*ROOT.glob("*.md"), *(path for top in folders for path in (ROOT / top).rglob("*"))} - {Path(__file__)}
+    texts = [path.read_text(errors="ignore") for path in files if path.suffix in (".py", ".md", ".yaml", ".sh", ".tf")]
     named = {name for text in texts for name in re.findall(r"\bPARLEY_[A-Z][A-Z_]*[A-Z]\b", text)}
 
     assert named - {*map(variable, Settings.model_fields), *NOT_SETTINGS} == set()
