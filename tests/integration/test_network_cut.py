@@ -46,7 +46,7 @@ PROBED_WITHIN_S = 30
 async def say(
     finals: SessionFinals, clip: Clip, wire: Wire | None = None, how: Cut = Cut.SILENT
 ) -> tuple[str, FinalRequest]:
-    """One sentence, three times as fast as people speak; the wire is cut when half of it is said."""
+    """One utterance at three times real time; the connection is cut in its middle."""
     request = finals.open(1, "en", Residency.CLOUD_OK)
     request.update_draft(clip.words)
 

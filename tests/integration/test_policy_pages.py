@@ -66,12 +66,14 @@ async def policed(url: str, rules: RoutingRules, *tenants: Tenant):
 
 
 async def say(url: str, key: str | None = None, **configure) -> dict:
-    async with open_session(url, key=key) as talk:
+    async with open_session(url, key=key) as client_session:
         if configure:
-            await talk.send_message(type="configure", **configure)
-        await talk.send_audio(SPEECH * 30 + SILENCE * 40, pace=0)
-        assert await talk.wait_until(lambda t: t.messages("fullSentence"), timeout_s=10)
-        return talk.messages("fullSentence")[0].message | {"session": talk.messages("session")[0].message["id"]}
+            await client_session.send_message(type="configure", **configure)
+        await client_session.send_audio(SPEECH * 30 + SILENCE * 40, pace=0)
+        assert await client_session.wait_until(lambda t: t.messages("fullSentence"), timeout_s=10)
+        return client_session.messages("fullSentence")[0].message | {
+            "session": client_session.messages("session")[0].message["id"]
+        }
 
 
 async def test_decision_is_sent_with_the_final_and_listed(url):
@@ -105,7 +107,7 @@ async def test_residency_of_a_client_is_a_hard_filter(url):
 
 
 async def test_budget_of_each_tenant_is_its_own(url):
-    """One that has spent its budget is heard on the premises; the other goes on. Who pays stands in the decision."""
+    """One that has spent its budget gets on-premises finals; the other does not. The decision names the tenant."""
     acme = Tenant("acme", (fingerprint("acme"),), operator=True, budget_usd_per_day=0.01)
     globex = Tenant("globex", (fingerprint("globex"),))
     async with policed(url, RoutingRules(prefer=(Place.CLOUD,)), acme, globex) as (client, socket, _):

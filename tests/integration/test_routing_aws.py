@@ -1,4 +1,4 @@
-"""Amazon Transcribe fails in mid-sentence, at its protocol's own seams, and the local model writes it down."""
+"""Failover from Amazon Transcribe, which fails in mid-utterance in each way of its protocol, to the local model."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -57,11 +57,9 @@ async def whisper():
     ids=str,
 )
 async def test_failover_from_transcribe_to_the_local_model_loses_no_word(whisper, fault):
-    """Every word of it, with the reason why the cloud has no part in it."""
+    """Every word of the utterance is in the local final."""
     async with scripted(Script(fault=fault)) as aws:
-        rules = RoutingRules(
-            prefer=(Place.CLOUD,), deadline_ms=60_000
-        )  # because a busy machine is no part of the story
+        rules = RoutingRules(prefer=(Place.CLOUD,), deadline_ms=60_000)  # because a busy machine must not fail it
         routes = Routes(
             (replace(AWS, expected_ms=400), LOCAL),
             {"aws": aws, "local": whisper},

@@ -1,4 +1,4 @@
-"""What decisions say they cost is what the service bills for the streams they shared."""
+"""Costs of decisions and expenses add up to what Transcribe bills for shared streams."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -36,7 +36,7 @@ A_CENT = 0.01
 
 
 class Books:
-    """Routes over the emulator, and everything that was written down about money."""
+    """Routes over the emulator, and every decision and expense recorded."""
 
     def __init__(self, engine: TranscribeEngine, rules: RoutingRules) -> None:
         self.engine = engine
@@ -66,7 +66,7 @@ class Books:
 
 
 async def say(finals: SessionFinals, sound: AsyncIterator[AudioChunk], number: int = 1) -> str:
-    """Who wrote it down."""
+    """The name of the route that made the final."""
     request = finals.open(number, "en", Residency.CLOUD_OK)
 
     async def spoken() -> AsyncIterator[AudioChunk]:
@@ -86,7 +86,7 @@ async def test_decisions_and_expenses_add_up_to_the_bill(account: None, emulator
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url, limits=limits) as engine:
         books = Books(engine, RoutingRules(prefer=(Place.CLOUD,)))
 
-        async def talk(name: str) -> None:
+        async def speak(name: str) -> None:
             async with books.session(name) as finals:
                 for length_ms in (4_000, 7_300, 500, 9_900):
                     await say(finals, utterance(length_ms))
@@ -97,9 +97,9 @@ async def test_decisions_and_expenses_add_up_to_the_bill(account: None, emulator
                 await say(finals, utterance(500))
                 await anyio.sleep(0.5)
 
-        async with anyio.create_task_group() as people:
+        async with anyio.create_task_group() as sessions:
             for n in range(3):
-                people.start_soon(talk, f"s{n}")
+                sessions.start_soon(speak, f"s{n}")
         spent = books.routes.ledger.spent("", "default")
 
     assert emulator.billed_seconds >= 3 * 45
@@ -140,7 +140,7 @@ async def test_an_open_stream_that_is_paid_for_is_the_cheapest_route(
 async def test_broken_streams_are_billed_to_within_a_cent(
     account: None, emulator: TranscribeEmulator, fault: TcpReset | Stall
 ) -> None:
-    """What was sent counts, whoever made the final."""
+    """What was sent counts, whichever route made the final."""
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
         books = Books(engine, RoutingRules(prefer=(Place.CLOUD,)))
         async with books.session("s") as finals:
@@ -159,19 +159,19 @@ async def test_broken_streams_are_billed_to_within_a_cent(
 async def test_budget_is_exceeded_by_one_utterance_at_most_on_concurrent_streams(
     account: None, emulator: TranscribeEmulator
 ) -> None:
-    """However many speak at once on open streams: what may still be said is promised before it is."""
+    """With concurrent sessions on open streams: what an utterance may still cost is reserved when it begins."""
     budget = 0.05
     async with open_transcribe(region="us-east-1", endpoint_url=emulator.url) as engine:
         books = Books(engine, RoutingRules(prefer=(Place.CLOUD,), budgets=Budgets(day=budget)))
         taken: list[str] = []
 
-        async def talk(name: str) -> None:
+        async def speak(name: str) -> None:
             async with books.session(name) as finals:
                 taken.extend([await say(finals, utterance(16_000, chunk_ms=500, every_s=0.005)) for _ in range(4)])
 
-        async with anyio.create_task_group() as people:
+        async with anyio.create_task_group() as sessions:
             for n in range(6):
-                people.start_soon(talk, f"s{n}")
+                sessions.start_soon(speak, f"s{n}")
 
     assert {"aws", "local"} == set(taken)
     assert books.usd <= budget + PRICE.bill(30)

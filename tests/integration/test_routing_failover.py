@@ -75,7 +75,7 @@ def open_breaker(scripted: ScriptedRoutes, name: str) -> None:
 
 
 async def test_a_refused_request_is_no_failure_of_the_route():
-    """Ten utterances in a language it lacks: each session is told so, and the breaker counts nothing."""
+    """Ten utterances in a language it lacks: each session gets the error, and the breaker counts nothing."""
     scripted = scripted_routes(LOCAL, local=RouteEngine(None, error=UNSUPPORTED))
 
     results = []
@@ -189,7 +189,7 @@ async def test_a_route_that_failed_first_is_retried_while_the_other_hangs():
 
 async def test_an_unexpected_error_of_an_engine_fails_over():
     """It is counted as a defect and as a failure of its route; the words come from the next one."""
-    scripted = scripted_routes(JETSON, LOCAL, jetson=RouteEngine(None, error=KeyError("nobody foresaw this")))
+    scripted = scripted_routes(JETSON, LOCAL, jetson=RouteEngine(None, error=KeyError("a defect")))
     before = defects["route_attempt"]
     _, request = open_final(scripted)
     request.confirm_endpoint()
@@ -203,7 +203,7 @@ async def test_an_unexpected_error_of_an_engine_fails_over():
 
 async def test_an_unexpected_error_in_a_probe_ends_nothing():
     """The other routes are probed as before; the route is counted as failed."""
-    jetson = RouteEngine(None, error=KeyError("nobody foresaw this"))
+    jetson = RouteEngine(None, error=KeyError("a defect"))
     scripted = scripted_routes(JETSON, LOCAL, jetson=jetson)
     before = defects["route_probe"]
 
@@ -221,7 +221,7 @@ class BrokenLoad:
     """A Reporting engine with a defect."""
 
     async def load(self):
-        raise KeyError("nobody foresaw this")
+        raise KeyError("a defect")
 
 
 async def test_an_unexpected_error_in_a_load_poll_ends_nothing():

@@ -1,4 +1,4 @@
-"""A route fails in every way at every point of an utterance: no word is lost, and the delay has a bound."""
+"""Faults of a route in every way at every point of an utterance: no word is lost, and the delay is bounded."""
 
 from contextlib import aclosing
 from dataclasses import replace
@@ -164,8 +164,8 @@ async def test_circuit_breaker_opens_after_failures_and_closes_after_a_probe():
     aws.error = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(scripted.routes.maintain)
-        rest = scripted.routes.states["aws"].breaker.open_until - scripted.clock.now()
-        await scripted.advance(rest + 0.5)
+        open_s = scripted.routes.states["aws"].breaker.open_until - scripted.clock.now()
+        await scripted.advance(open_s + 0.5)
         tasks.cancel_scope.cancel()
 
     assert scripted.routes.states["aws"].breaker.state(scripted.clock.now()) is BreakerState.CLOSED

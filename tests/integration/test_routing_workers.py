@@ -1,4 +1,4 @@
-"""A gateway with two workers as real processes; one of them dies, and comes back."""
+"""Failover between two worker processes, one of which is killed and started again."""
 
 import os
 import socket
@@ -106,7 +106,7 @@ async def finalize(routes: Routes, pcm: bytes) -> tuple[str, str]:
 
 
 async def test_failover_when_one_of_two_workers_is_killed(workers):
-    """Finals on their way to it are replayed to the other; when it is back, it is used again."""
+    """Finals in flight are replayed to the other; after a probe the restarted worker is used again."""
     async with gateway(workers) as routes, anyio.create_task_group() as tasks:
         transcripts: list[tuple[str, str]] = []
 

@@ -228,15 +228,15 @@ def test_deadline_stops_every_attempt_and_gives_up():
 
 def test_session_deadline_is_never_later_than_the_one_of_the_rules():
     """And at its own, running attempts are stopped, but count as no failures."""
-    for wish_ms, waits_ms, blamed in [(None, 15_000, 1), (60_000, 15_000, 1), (500, 500, 0)]:
+    for own_ms, expected_ms, failures in [(None, 15_000, 1), (60_000, 15_000, 1), (500, 500, 0)]:
         request, _ = hedging.begin(
-            (CLOUD,), RoutingRules(), speculative=False, residency=Residency.CLOUD_OK, session_deadline_ms=wish_ms
+            (CLOUD,), RoutingRules(), speculative=False, residency=Residency.CLOUD_OK, session_deadline_ms=own_ms
         )
         request, orders = hedging.transition(request, f.EndpointConfirmed((CLOUD,)))
-        assert f.ScheduleTimer(waits_ms, f.DeadlineDue) in orders
+        assert f.ScheduleTimer(expected_ms, f.DeadlineDue) in orders
         _, orders = hedging.transition(request, f.DeadlineDue())
         assert f.StopAttempt("aws") in orders
-        assert orders.count(f.RecordFailure("aws")) == blamed
+        assert orders.count(f.RecordFailure("aws")) == failures
 
 
 def test_deadline_delivers_a_doubted_final_rather_than_none():
@@ -289,12 +289,12 @@ NAMES = st.sampled_from(["aws", "local", "jetson"])
     st.booleans(),
     st.booleans(),
 )
-def test_every_request_ends_once_with_no_attempt_left_running(order, story, speculative, cascade):
+def test_every_request_ends_once_with_no_attempt_left_running(order, events, speculative, cascade):
     """In one Deliver or one GiveUp; a restricted one never starts a cloud route."""
     rules = RoutingRules(cascade=CascadeRules() if cascade else None, hedge=HedgeRules())
     request = Driven(*order, rules=rules, speculative=speculative, confirmed=not speculative)
     restricted_at: int | None = None
-    for kind, name in story:
+    for kind, name in events:
         match kind:
             case "answer":
                 request.answer(name, "hello", draft="hello there", confidence=0.4)

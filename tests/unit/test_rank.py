@@ -77,7 +77,7 @@ def test_ranking_is_total_every_route_is_a_choice_or_rejected_with_a_reason(requ
 @settings(max_examples=500, deadline=None)
 @given(requests, fleets, rule_sets)
 def test_residency_on_prem_only_has_no_cloud_candidate(request_, fleet, rules):
-    """Whatever rests, costs or fails."""
+    """Whatever breakers are open, and whatever routes cost."""
     decision = rank(replace(request_, residency=Residency.ON_PREM_ONLY), fleet, rules)
 
     assert all(choice.place is Place.ON_PREM for choice in decision.choices)
@@ -130,24 +130,24 @@ def test_ranking_is_monotone_in_price_and_latency(request_, fleet, rules, cheape
 @settings(max_examples=300, deadline=None)
 @given(fleets, rule_sets, requests, st.lists(st.floats(0.2, 28), min_size=1, max_size=60))
 def test_budget_is_exceeded_by_one_utterance_at_most(fleet, rules, request_, lengths):
-    """Spending stops with the final that empties the purse."""
-    spent, dearest = Spent(), 0.0
+    """Spending stops with the final that uses the budget up."""
+    spent, most_expensive = Spent(), 0.0
     for seconds in lengths:
         best = rank(replace(request_, seconds=seconds, spent=spent), fleet, rules).best
         if best:
-            spent, dearest = spent.plus(best.usd), max(dearest, best.usd)
+            spent, most_expensive = spent.plus(best.usd), max(most_expensive, best.usd)
 
-    for purse, most in (
+    for scope, limit_usd in (
         ("session", rules.budgets.session),
         ("tenant", rules.budgets.tenant),
         ("day", rules.budgets.day),
     ):
-        if most is not None:
-            assert getattr(spent, purse) <= most + dearest + 1e-9
+        if limit_usd is not None:
+            assert getattr(spent, scope) <= limit_usd + most_expensive + 1e-9
 
 
 def test_a_spent_budget_rejects_paid_routes():
-    """The cloud was first; with the day's money spent it is out, and the reason names the purse."""
+    """The cloud was first; with the day's budget spent it is rejected, and the reason names the scope."""
     fleet = (Candidate("aws", Place.CLOUD, Price(0.024, 15), p50_ms=200, p95_ms=300), Candidate("local", Place.ON_PREM))
     rules = RoutingRules(budgets=Budgets(day=1.0))
 
@@ -161,23 +161,23 @@ def test_a_spent_budget_rejects_paid_routes():
 
 
 def test_tenant_budget_replaces_the_one_of_the_rules():
-    """Less or more than all have; the other purses count as before."""
+    """Lower or higher than that one; the other scopes count as before."""
     fleet = (Candidate("aws", Place.CLOUD, Price(0.024, 15)),)
     rules = RoutingRules(budgets=Budgets(tenant=1.0, day=5.0))
 
-    def against(tenant_usd: float | None, tenant: float, day: float = 0.0) -> list[str]:
+    def reasons(tenant_usd: float | None, tenant: float, day: float = 0.0) -> list[str]:
         return [
             r.why
             for r in rank(RouteRequest(3, spent=Spent(0, tenant, day), tenant_usd=tenant_usd), fleet, rules).rejected
         ]
 
-    assert against(None, 1.0) == against(0.5, 0.5) == against(0.0, 0.0) == ["the tenant's budget is spent"]
-    assert against(2.0, 1.0) == []
-    assert against(9.0, 5.0, 5.0) == ["the day's budget is spent"]
+    assert reasons(None, 1.0) == reasons(0.5, 0.5) == reasons(0.0, 0.0) == ["the tenant's budget is spent"]
+    assert reasons(2.0, 1.0) == []
+    assert reasons(9.0, 5.0, 5.0) == ["the day's budget is spent"]
 
 
 def test_panic_when_every_circuit_breaker_is_open_the_least_failing_route_is_first():
-    """Panic: an answer that may fail is better than none."""
+    """An attempt that may fail is better than none."""
     fleet = (
         Candidate("a", Place.ON_PREM, breaker_state=BreakerState.OPEN, failure_rate=0.9),
         Candidate("b", Place.ON_PREM, breaker_state=BreakerState.OPEN, failure_rate=0.4),
@@ -190,12 +190,13 @@ def test_panic_when_every_circuit_breaker_is_open_the_least_failing_route_is_fir
 
 
 def test_a_route_with_an_open_circuit_breaker_is_rejected_and_is_the_last_resort():
-    """No user's voice is used to find out whether it is well again."""
+    """No user's audio is sent to find out whether it works again, unless nothing else answers."""
     fleet = (Candidate("a", Place.ON_PREM, breaker_state=BreakerState.HALF_OPEN), Candidate("b", Place.ON_PREM))
 
     decision = rank(RouteRequest(3), fleet, RoutingRules())
 
     assert [c.name for c in decision.choices] == ["b"]
+    assert [c.name for c in decision.last_resort] == ["a"]
     assert decision.rejected[0].reason is RejectionReason.BREAKER_OPEN
 
 

@@ -1,4 +1,4 @@
-"""Stored decisions under other rules, and generated load under any."""
+"""Replay of stored decisions under other rules, and the simulation of generated load."""
 
 import json
 from dataclasses import replace
@@ -54,7 +54,7 @@ RECORDS = [record(n, Residency.ON_PREM_ONLY if n % 4 == 0 else Residency.CLOUD_O
 
 
 def test_replay_of_the_same_utterances_under_other_rules():
-    """Faster and dearer; private ones stay at home, whatever the rules."""
+    """Faster and more expensive; restricted utterances stay on premises, whatever the rules."""
     was, fast = as_it_was(RECORDS), replay(RECORDS, RoutingRules("fastest", Objective.LATENCY))
 
     assert (was.p50_ms, was.usd, was.cloud, was.violations) == (480.0, 0.0, 0.0, 0)
@@ -63,7 +63,7 @@ def test_replay_of_the_same_utterances_under_other_rules():
 
 
 def test_replay_counts_budgets_anew():
-    """The first few are made in the cloud, the rest at home."""
+    """The first few are made in the cloud, the others on premises."""
     capped = replay(RECORDS, RoutingRules("capped", budgets=Budgets(day=0.02)))
 
     assert capped.usd == pytest.approx(0.024)
@@ -122,7 +122,7 @@ SCENARIO = Scenario(
     "rules", [RoutingRules("a"), RoutingRules("b", Objective.COST), RoutingRules("c", prefer=(Place.CLOUD,))]
 )
 def test_simulated_outage_loses_no_final_and_violates_no_residency(rules):
-    """Every utterance gets its final, no private one meets the cloud, and the cloud is used again afterwards."""
+    """No restricted utterance is sent to the cloud, and the cloud is used again afterwards."""
     result = simulate(SCENARIO, rules)
 
     assert result.lost == 0
@@ -140,18 +140,18 @@ def test_simulation_repeats_with_the_same_seed():
 
 
 def test_simulation_keeps_to_the_budget_of_the_day():
-    """When the day's money is gone, the rest is made at home."""
+    """When the budget is spent, free routes make the finals."""
     result = simulate(SCENARIO, RoutingRules(budgets=Budgets(day=0.5)))
 
     assert result.usd <= 0.5 + 0.0121
 
 
 def test_simulation_keeps_to_the_budgets_of_sessions_and_tenants():
-    """A session's money and a tenant's are counted for themselves, and exceeded by what is on its way at most."""
-    told = structs.replace(SCENARIO, sessions=20, tenants=4)
+    """Each is counted separately, and exceeded by the attempts in flight at most."""
+    scenario = structs.replace(SCENARIO, sessions=20, tenants=4)
 
-    by_session = simulate(told, RoutingRules(budgets=Budgets(session=0.03))).usd_by_session
-    by_tenant = simulate(told, RoutingRules(budgets=Budgets(tenant=0.1))).usd_by_tenant
+    by_session = simulate(scenario, RoutingRules(budgets=Budgets(session=0.03))).usd_by_session
+    by_tenant = simulate(scenario, RoutingRules(budgets=Budgets(tenant=0.1))).usd_by_tenant
 
     assert len(by_session) == 20
     assert all(0.03 <= usd <= 0.03 + 0.0121 for usd in by_session.values())
