@@ -144,6 +144,18 @@ async def test_resumable_upload_on_a_full_disk_is_provider_busy(http, service, s
     assert (await sent(http, where, offset, b"x")).status_code in (204, 503)
 
 
+async def test_resumable_upload_does_not_take_the_reserve_of_the_disk(http, service):
+    """Neither begins nor grows while the session log has no space; afterwards it goes on."""
+    where = await begun(http)
+    service.uploader.session_log.has_space = False
+    begin = await http.post("/recordings/uploads", headers={"Upload-Length": "10"})
+    grow = await sent(http, where, 0, FILE[:1000])
+    service.uploader.session_log.has_space = True
+    later = await sent(http, where, 0, FILE[:1000])
+
+    assert (begin.status_code, grow.status_code, later.status_code) == (503, 503, 204)
+
+
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "١٢", "1e3", ""])
 async def test_resumable_upload_refuses_an_invalid_length(http, length):
     """400, whatever Python could make of it."""

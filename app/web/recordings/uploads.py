@@ -22,6 +22,7 @@ _MAX_DIGITS = 15
 @post("/", status_code=201, opt=requires(Scope.TRANSCRIBE))
 async def create_upload(state: State, request: Request[Principal, Any, Any]) -> Response[None]:
     """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
+    _require_disk_space(state)
     name = await _uploads(state).create(_byte_count(request, "upload-length"), request.user.tenant.name)
     return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{name}"})
 
@@ -41,6 +42,7 @@ async def append_to_upload(state: State, request: Request[Principal, Any, Any], 
     The recording's id comes back as `Parley-Recording`.
     """
     service, uploads = service_of(state), _uploads(state, request.user, name)
+    _require_disk_space(state)
     is_whole = await uploads.append(name, _byte_count(request, "upload-offset"), request.stream())
     offset, _ = await uploads.offset(name)
     headers = {**VERSION, "upload-offset": str(offset)}
@@ -69,6 +71,12 @@ def _uploads(state: State, user: Principal | None = None, name: str = "") -> Res
     if user and uploads.owner(name) != user.tenant.name:
         raise BlobNotFound(name)
     return uploads
+
+
+def _require_disk_space(state: State) -> None:
+    """Unfinished uploads share the disk with the audio of live sessions, and must not take its reserve."""
+    if not service_of(state).uploader.has_space:
+        raise ProviderBusy("recordings", "the disk is full")
 
 
 def _byte_count(request: Request[Any, Any, Any], header: str) -> int:
