@@ -29,15 +29,15 @@ class ScriptedDetector:
 
 @dataclass
 class ScriptedTranscriber:
-    """Says its text, a draft or a final; or fails; or waits to be told."""
+    """Its text as draft and as final; or its error; finals wait for `go`, where it is set."""
 
     text: str = "hello"
     error: ParleyError | None = None
     go: anyio.Event | None = None
     finals: int = 0
     drafts: int = 0
-    heard: list[int] = field(default_factory=list)
-    """Samples in each utterance."""
+    utterance_samples: list[int] = field(default_factory=list)
+    """Samples of each utterance transcribed."""
     closed: int = 0
 
     async def transcribe(
@@ -45,7 +45,7 @@ class ScriptedTranscriber:
     ) -> AsyncGenerator[Hypothesis, None]:
         self.finals += 1
         try:
-            self.heard.append(sum([chunk.samples async for chunk in utterance]))
+            self.utterance_samples.append(sum([chunk.samples async for chunk in utterance]))
             if self.go:
                 await self.go.wait()
             if self.error:
@@ -100,15 +100,15 @@ class SingleRouteFinals:
 
 @dataclass
 class ScriptedTurnDetector:
-    """Finds whoever pauses as done as it was told, or fails."""
+    """Gives its probability for every pause, or its error."""
 
     probability: float = 0.9
     error: ParleyError | None = None
-    heard: list[int] = field(default_factory=list)
-    """Samples it was asked about, each time."""
+    scored_samples: list[int] = field(default_factory=list)
+    """Samples of each pause scored."""
 
     async def end_of_turn_probability(self, pcm: bytes) -> float:
-        self.heard.append(len(pcm) // 2)
+        self.scored_samples.append(len(pcm) // 2)
         await anyio.lowlevel.checkpoint()
         if self.error:
             raise self.error

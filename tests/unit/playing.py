@@ -32,7 +32,7 @@ class Play:
         self.effects += self.newest
         return self.newest
 
-    def hear(self, milliseconds: int, *, speech: float) -> list[do.Effect]:
+    def audio(self, milliseconds: int, *, speech: float) -> list[do.Effect]:
         made: list[do.Effect] = []
         for _ in range(milliseconds // FRAME_MS):
             chunk = AudioChunk(b"\1\0" * ms(FRAME_MS), self.state.audio_end)
@@ -41,10 +41,10 @@ class Play:
         return made
 
     def speech(self, milliseconds: int) -> list[do.Effect]:
-        return self.hear(milliseconds, speech=1.0)
+        return self.audio(milliseconds, speech=1.0)
 
     def silence(self, milliseconds: int) -> list[do.Effect]:
-        return self.hear(milliseconds, speech=0.0)
+        return self.audio(milliseconds, speech=0.0)
 
     def final(self, text: str, utterance: int | None = None, revision: int = 0) -> list[do.Effect]:
         number = self.state.utterance_count if utterance is None else utterance

@@ -6,7 +6,7 @@ LONG = [Message(Role.USER, "a" * 60), Message(Role.ASSISTANT, "b" * 60), Message
 
 
 def test_the_instructions_come_first_in_the_prompt():
-    """They are the system's words, and do not count against the room."""
+    """They are the system's words, and do not count against the limit."""
     assert prompt("Be brief.", LONG, max_characters=1000)[0] == Message(Role.SYSTEM, "Be brief.")
     assert prompt("", LONG, max_characters=1000) == tuple(LONG)
 

@@ -30,7 +30,7 @@ async def test_a_newer_draft_replaces_the_queued_one():
 
 
 async def test_a_cancelled_reply_drops_its_queued_audio():
-    """What nobody should hear is not sent."""
+    """Audio that the client is to stop playing is not sent."""
     outbox = Outbox()
     for turn in (1, 2):
         outbox.put(OutboundMessage(do.PlayAudio(turn, AudioChunk(bytes(100), 0))))

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.dialog.sentences import SentenceChunker, plain
+from app.domain.dialog.sentences import SentenceChunker, speakable
 
 
-def pieces_of(*deltas: str, cutter: SentenceChunker | None = None) -> list[str]:
-    cutter = cutter or SentenceChunker()
+def pieces_of(*deltas: str, chunker: SentenceChunker | None = None) -> list[str]:
+    chunker = chunker or SentenceChunker()
     pieces: list[str] = []
     for delta in deltas:
-        cutter, complete = cutter.push(delta)
+        chunker, complete = chunker.push(delta)
         pieces += complete
-    return [*pieces, *cutter.finish()]
+    return [*pieces, *chunker.finish()]
 
 
 @pytest.mark.parametrize(
@@ -76,31 +76,31 @@ def test_sentence_is_emitted_before_the_next_one_starts():
 
 def test_first_clause_is_emitted_at_a_comma():
     """A comma is enough for the first piece, as soon as the space behind it is there."""
-    cutter, none_yet = SentenceChunker().push("Of course,")
-    cutter, pieces = cutter.push(" I can")
+    chunker, none_yet = SentenceChunker().push("Of course,")
+    chunker, pieces = chunker.push(" I can")
 
     assert (none_yet, pieces) == ((), ("Of course,",))
 
 
 def test_later_chunks_are_whole_sentences():
     """Behind the first piece a comma no longer cuts."""
-    cutter, _ = SentenceChunker().push("Of course. So")
-    cutter, pieces = cutter.push(" when it rains, when it pours, we stay. Now")
+    chunker, _ = SentenceChunker().push("Of course. So")
+    chunker, pieces = chunker.push(" when it rains, when it pours, we stay. Now")
 
     assert pieces == ("So when it rains, when it pours, we stay.",)
-    assert cutter.finish() == ("Now",)
+    assert chunker.finish() == ("Now",)
 
 
 def test_long_sentence_is_split_at_a_space():
     """Without any stop a piece ends at the last space before it grows too long."""
-    assert pieces_of("word " * 12, cutter=SentenceChunker(longest=20)) == ["word word word word"] * 3
+    assert pieces_of("word " * 12, chunker=SentenceChunker(max_characters=20)) == ["word word word word"] * 3
 
 
 def test_long_sentence_is_split_at_a_comma_if_there_is_one():
     """A comma late enough in a run-on is a better place than a space."""
-    cutter = SentenceChunker(longest=20, has_spoken=True)
+    chunker = SentenceChunker(max_characters=20, has_spoken=True)
 
-    assert pieces_of("one two three, four five six", cutter=cutter) == ["one two three,", "four five six"]
+    assert pieces_of("one two three, four five six", chunker=chunker) == ["one two three,", "four five six"]
 
 
 WORDS = st.text("abcXYZ0123456789éß", min_size=1, max_size=8)
@@ -127,7 +127,7 @@ def split_replies(draw: st.DrawFn) -> list[str]:
 @given(split_replies(), st.integers(5, 60))
 def test_sentence_chunks_lose_no_word(deltas: list[str], longest: int):
     """The pieces hold every letter and digit of the reply, in order."""
-    pieces = pieces_of(*deltas, cutter=SentenceChunker(longest=longest))
+    pieces = pieces_of(*deltas, chunker=SentenceChunker(max_characters=longest))
 
     assert letters("".join(pieces)) == letters("".join(deltas))
 
@@ -137,18 +137,20 @@ def test_sentence_chunks_split_no_word(deltas: list[str]):
     """Every cut falls between words."""
     words = re.findall(r"\w+", " ".join(pieces_of(*deltas)).replace("_", " "))
 
-    assert words == re.findall(r"\w+", plain("".join(deltas)).replace("_", " "))
+    assert words == re.findall(r"\w+", speakable("".join(deltas)).replace("_", " "))
 
 
 @given(split_replies(), st.integers(5, 60))
 def test_sentence_chunks_do_not_depend_on_the_deltas(deltas: list[str], longest: int):
     """However the model splits its deltas, the voice says the same pieces."""
-    cutter = SentenceChunker(longest=longest)
+    chunker = SentenceChunker(max_characters=longest)
 
-    assert pieces_of(*deltas, cutter=cutter) == pieces_of("".join(deltas), cutter=cutter)
+    assert pieces_of(*deltas, chunker=chunker) == pieces_of("".join(deltas), chunker=chunker)
 
 
 @given(split_replies(), st.integers(5, 60))
 def test_sentence_chunk_has_a_maximum_length(deltas: list[str], longest: int):
     """No piece keeps the voice busy longer than the stated length."""
-    assert all(len(piece) <= longest + 1 for piece in pieces_of(*deltas, cutter=SentenceChunker(longest=longest)))
+    assert all(
+        len(piece) <= longest + 1 for piece in pieces_of(*deltas, chunker=SentenceChunker(max_characters=longest))
+    )

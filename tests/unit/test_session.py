@@ -163,9 +163,9 @@ async def test_the_turn_detector_gets_the_audio_of_this_turn_only():
     browser = await session.run(Browser(*TURN, do.ShowReply, *TURN, do.ShowReply))
 
     finals = browser.got(do.ShowFinal)
-    assert len(finals) == len(session.turns.heard) == 2
-    for final, heard in zip(finals, session.turns.heard, strict=True):
-        assert final.speech_end - final.start < heard <= final.end - final.start
+    assert len(finals) == len(session.turns.scored_samples) == 2
+    for final, samples in zip(finals, session.turns.scored_samples, strict=True):
+        assert final.speech_end - final.start < samples <= final.end - final.start
 
 
 @pytest.mark.parametrize("error", [None, ProviderBusy("local", "asked to fail")])
@@ -176,7 +176,7 @@ async def test_a_busy_or_negative_turn_detector_delays_no_final(error):
     browser = await session.run(Browser(*TURN, do.ShowReply))
 
     assert [f.hypothesis.text for f in browser.got(do.ShowFinal)] == ["hello"]
-    assert len(session.turns.heard) == 1
+    assert len(session.turns.scored_samples) == 1
 
 
 async def test_a_live_route_is_streamed_the_utterance_once():
@@ -187,7 +187,7 @@ async def test_a_live_route_is_streamed_the_utterance_once():
 
     (final,) = browser.got(do.ShowFinal)
     assert session.transcriber.finals == 1
-    assert session.transcriber.heard == [final.end - final.start]
+    assert session.transcriber.utterance_samples == [final.end - final.start]
 
 
 async def test_a_dropped_speculative_final_is_cancelled():
@@ -198,7 +198,7 @@ async def test_a_dropped_speculative_final_is_cancelled():
 
     (final,) = browser.got(do.ShowFinal)
     assert final.wasted == 1
-    assert session.transcriber.heard[-1] > session.transcriber.heard[0] + 30 * 16 * 10
+    assert session.transcriber.utterance_samples[-1] > session.transcriber.utterance_samples[0] + 30 * 16 * 10
     assert session.transcriber.finals == session.transcriber.closed == 2
 
 
@@ -260,7 +260,7 @@ async def test_without_replies_no_turn_is_answered():
 
 
 async def test_every_sample_is_acknowledged_in_the_end():
-    """What the client is told grows up to all it sent."""
+    """Acknowledged samples increase up to all that was sent."""
     browser = await SessionUnderTest().run(Browser(*TURN, do.ShowReply))
 
     assert browser.acknowledged == sorted(set(browser.acknowledged))
@@ -293,7 +293,7 @@ async def test_without_consent_nothing_is_recorded():
 
 
 async def test_consent_cannot_be_changed_after_the_first_audio():
-    """It is too late then, and the client is told."""
+    """It is too late then, and the client gets an error."""
     session = SessionUnderTest()
 
     browser = await session.run(Browser(SPEECH, ev.ClientConfigured(archive=False), *TURN, do.ShowFinal))

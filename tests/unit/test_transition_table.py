@@ -143,7 +143,7 @@ def test_every_event_has_a_row_in_the_transition_table():
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=60))
 def test_under_random_events_no_final_is_lost_or_doubled(names: list[str]):
-    """Each utterance gets its audio without a gap, at most one final, and an owed final is shown or awaited."""
+    """Each utterance gets its audio without a gap, at most one final, and a pending final is shown or awaited."""
     play = Play()
 
     for name in names:

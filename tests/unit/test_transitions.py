@@ -100,10 +100,10 @@ def test_endpoint_silence_is_longer_after_incomplete_words():
         play = Play(DialogState(TurnRules(speculative_finals=False)))
         play.speech(600)
         play.draft(text)
-        heard = play.state.audio_end
+        spoken_until = play.state.audio_end
         while not play.every(do.CloseUtterance):
             play.silence(30)
-        waits[text] = play.state.audio_end - heard
+        waits[text] = play.state.audio_end - spoken_until
 
     assert waits["I think that is all."] < waits["I think"] < waits["I think so and"]
 
@@ -307,7 +307,7 @@ def test_the_next_prompt_has_both_sides_of_the_history():
 
 
 def test_the_text_of_a_cancelled_reply_stays_in_the_history():
-    """The user heard it, so the model must know of it."""
+    """The user was told it, so the model must know of it."""
     play = answered()
 
     play.happen(ev.ClientCancelled())

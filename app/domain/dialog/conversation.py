@@ -20,10 +20,10 @@ class Message:
 def prompt(instructions: str, history: Sequence[Message], *, max_characters: int) -> tuple[Message, ...]:
     """The instructions and as many of the newest messages as fit; the last one always does."""
     kept: list[Message] = []
-    room = max_characters
+    left = max_characters
     for message in reversed(history):
-        room -= len(message.text)
-        if kept and room < 0:
+        left -= len(message.text)
+        if kept and left < 0:
             break
         kept.append(message)
     system = (Message(Role.SYSTEM, instructions),) if instructions else ()

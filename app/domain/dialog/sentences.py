@@ -47,7 +47,7 @@ _MARKDOWN = (
 )
 
 
-def plain(text: str, before: str = "\n") -> str:
+def speakable(text: str, before: str = "\n") -> str:
     """The spoken form of a text in markdown; `before` is the character in front of it."""
     spoken = before + text
     for pattern, replacement in _MARKDOWN:
@@ -62,7 +62,7 @@ def _is_spoken(sign: str) -> bool:
     )
 
 
-def _weight(text: str) -> int:
+def _spoken_length(text: str) -> int:
     """Length of the spoken text in letters; a CJK character counts as three."""
     return sum(3 if letter >= "\N{CJK RADICAL REPEAT}" else 1 for letter in text if letter.isalnum())
 
@@ -71,29 +71,29 @@ def _weight(text: str) -> int:
 class SentenceChunker:
     """State of one reply: text that is not emitted yet. Pieces are emitted in order and together have every word."""
 
-    first_clause: int = 8
+    min_first_clause: int = 8
     """Letters the first piece must have to end at a comma."""
 
-    longest: int = 240
+    max_characters: int = 240
     """Characters after which a long sentence is split at a space."""
 
-    held: str = ""
-    before: str = "\n"
+    pending: str = ""
+    previous: str = "\n"
     """The last character already emitted; a reply begins on a new line."""
 
     has_spoken: bool = False
 
     def push(self, delta: str) -> tuple["SentenceChunker", tuple[str, ...]]:
         """The chunker after one more delta, and the pieces that are now complete."""
-        chunker = replace(self, held=self.held + delta)
+        chunker = replace(self, pending=self.pending + delta)
         pieces = []
         while end := _end_of_piece(chunker):
-            piece = plain(chunker.held[:end], chunker.before)
+            piece = speakable(chunker.pending[:end], chunker.previous)
             is_speakable = any(map(str.isalnum, piece))
             chunker = replace(
                 chunker,
-                held=chunker.held[end:],
-                before=chunker.held[end - 1],
+                pending=chunker.pending[end:],
+                previous=chunker.pending[end - 1],
                 has_spoken=chunker.has_spoken or is_speakable,
             )
             if is_speakable:
@@ -102,14 +102,14 @@ class SentenceChunker:
 
     def finish(self) -> tuple[str, ...]:
         """The remainder when the reply has ended: one piece, or none."""
-        piece = plain(self.held, self.before)
+        piece = speakable(self.pending, self.previous)
         return (piece,) if any(map(str.isalnum, piece)) else ()
 
 
 def _end_of_piece(chunker: SentenceChunker) -> int | None:
-    """Where the first piece in `held` ends; None while that is not yet known."""
-    window = chunker.held[: chunker.longest + 1]
-    is_full = len(chunker.held) > chunker.longest
+    """Where the first piece in `pending` ends; None while that is not yet known."""
+    window = chunker.pending[: chunker.max_characters + 1]
+    is_full = len(chunker.pending) > chunker.max_characters
     for end, is_end in _breaks(chunker, window):
         if is_end:
             return end
@@ -121,7 +121,7 @@ def _end_of_piece(chunker: SentenceChunker) -> int | None:
 def _breaks(chunker: SentenceChunker, window: str) -> Iterator[tuple[int, bool | None]]:
     """Every place where a piece may end, and whether it does; None: what follows will tell."""
     for found in _BREAK.finditer(window):
-        end, preceding = found.end(), chunker.before + window[: found.start()]
+        end, preceding = found.end(), chunker.previous + window[: found.start()]
         following = window[end:]
         if found["line"]:
             yield end, True
@@ -131,7 +131,7 @@ def _breaks(chunker: SentenceChunker, window: str) -> Iterator[tuple[int, bool |
             yield end, True if following else None
         elif found["stop"]:
             yield end, _ends_sentence(preceding, found["stop"], found["closers"], following)
-        elif not chunker.has_spoken and _weight(preceding) >= chunker.first_clause:
+        elif not chunker.has_spoken and _spoken_length(preceding) >= chunker.min_first_clause:
             yield end, True if found["wide_clause"] else _has_space(following)
 
 

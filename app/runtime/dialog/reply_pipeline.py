@@ -49,7 +49,7 @@ async def run_reply(
 
 
 async def _limited(deltas: AsyncGenerator[str, None], max_characters: int) -> AsyncGenerator[str, None]:
-    """The deltas up to a length: an engine that ignores its own limit is stopped, and what it said is a reply."""
+    """The deltas up to a length. An engine that ignores its own limit is stopped; its text up to there is the reply."""
     left = max_characters
     async with aclosing(deltas):
         async for delta in deltas:
