@@ -47,7 +47,7 @@ class Cipher(Protocol):
 
 
 class DiskSessionLog:
-    """The runtime's SessionLog. At `limit` bytes no session begins; open ones go on until the disk is full."""
+    """The runtime's SessionLog. At `limit` bytes no session begins; open ones continue until the disk is full."""
 
     def __init__(
         self,

@@ -4,12 +4,12 @@ ParleyError
 ├── ClientError              the client sent something wrong; carries a stable code
 ├── ProviderError            an engine failed; carries its name and whether a retry may help
 │   ├── ProviderDown         cannot be reached, or went away                 retryable
-│   ├── ProviderBusy         has no room now                                 retryable
+│   ├── ProviderBusy         has no capacity now                             retryable
 │   ├── ProviderRefused      will refuse everyone: credentials, quota
 │   │   └── BlobUnreadable   a blob is there, but damaged, of an unknown format, or under another key
 │   └── ProviderMisbehaved   answered with something it should not           retryable
 ├── NoCapacity               every session slot is taken; another server, or a later moment, may have one
-├── RequestRefused           this engine cannot serve this request: language, content; nobody is to blame
+├── RequestRefused           this engine cannot serve this request: language, content; neither side is at fault
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
 ├── BlobNotFound             no blob has this key
@@ -52,7 +52,7 @@ class ClientError(ParleyError):
 
 
 class ProviderError(ParleyError):
-    """An engine failed. The message is ours; the vendor's own words are in `__cause__`."""
+    """An engine failed. The message is this service's; the vendor's is in `__cause__`."""
 
     code = "provider_error"
     retryable = False
@@ -70,7 +70,7 @@ class ProviderDown(ProviderError):
 
 
 class ProviderBusy(ProviderError):
-    """Has no room at the moment."""
+    """Has no capacity at the moment."""
 
     code = "provider_busy"
     retryable = True
@@ -78,7 +78,7 @@ class ProviderBusy(ProviderError):
     def __init__(self, provider: str, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(provider, message)
         self.retry_after_s = retry_after_s
-        """When there is likely to be room; None where the engine does not say."""
+        """When there is likely to be capacity; None where the engine does not say."""
 
 
 class ProviderRefused(ProviderError):

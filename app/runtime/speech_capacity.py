@@ -34,5 +34,5 @@ class SpeechCapacity:
         """One sentence for the start-up log, about the session limit in force."""
         speeds = ", ".join(f"{model.job} at RTF {model.speed.rtf:.2f}" for model in self.models)
         if max_sessions == self.capacity:
-            return f"{max_sessions} at most: what the self-test found room for ({speeds})"
-        return f"{max_sessions} at most, as set; the self-test found room for {self.capacity} ({speeds})"
+            return f"{max_sessions} at most: the capacity by self-test ({speeds})"
+        return f"{max_sessions} at most, as set; the capacity by self-test is {self.capacity} ({speeds})"

@@ -16,13 +16,13 @@ HEALTHY_AFTER_S = 60.0
 """A task that ran for this long before it raised starts over with the first pause."""
 
 defects: Counter[str] = Counter()
-"""Exceptions nobody foresaw in this process, by where they were caught; exported as `parley_defects_total`."""
+"""Unexpected exceptions in this process, by where they were caught; exported as `parley_defects_total`."""
 
 _log = structlog.get_logger("parley.supervision")
 
 
 def report_defect(where: str, error: BaseException, *, event: str = "unexpected error", **fields: object) -> None:
-    """Count an exception that nobody foresaw, and log it once with its traceback, not that of a group around it."""
+    """Count an unexpected exception, and log it once with its traceback, not that of a group around it."""
     defects[where] += 1
     leaves = flatten(error)
     _log.error(event, where=where, exc_info=leaves[0] if len(leaves) == 1 else error, **fields)

@@ -57,7 +57,7 @@ class ErrorReply:
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
     is_defect: bool = False
-    """Nobody foresaw this exception: it is to be logged with its traceback and counted."""
+    """An unexpected exception: it is to be logged with its traceback and counted."""
 
 
 def error_reply(error: BaseException) -> ErrorReply:
@@ -67,7 +67,7 @@ def error_reply(error: BaseException) -> ErrorReply:
 
 
 def has_defect(error: BaseException) -> bool:
-    """Whether nobody foresaw this exception, or one of those in this group."""
+    """Whether this exception, or one of those in this group, is unexpected."""
     return any(_row(leaf).is_defect for leaf in flatten(error))
 
 

@@ -41,7 +41,7 @@ def test_capacity_has_a_lower_bound(finals):
 @pytest.mark.parametrize(
     ("most", "sentence"),
     [
-        (4, "4 at most: what the self-test found room for (drafts at RTF 0.01, finals at RTF 0.01)"),
+        (4, "4 at most: the capacity by self-test (drafts at RTF 0.01, finals at RTF 0.01)"),
         (16, "16 at most, as set; the self-test found room for 4 (drafts at RTF 0.01, finals at RTF 0.01)"),
     ],
 )

@@ -240,7 +240,7 @@ def test_session_deadline_is_never_later_than_the_one_of_the_rules():
 
 
 def test_deadline_delivers_a_doubted_final_rather_than_none():
-    """The best text at hand, although a second opinion was asked for."""
+    """The best available text, although a second opinion was asked for."""
     request = Driven(CLOUD, replace(WORKER, quality=0.95), rules=RoutingRules(cascade=CascadeRules()))
     request.answer("aws", "perhaps this", confidence=0.1)
 

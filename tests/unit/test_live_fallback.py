@@ -1,4 +1,4 @@
-"""A live route fails in mid-utterance: the session goes on, and the utterance is sent as a whole."""
+"""A live route fails in mid-utterance: the session continues, and the utterance is sent as a whole."""
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from dataclasses import dataclass, field

@@ -132,7 +132,7 @@ async def test_barge_in_closes_the_synthesizer():
 
 
 async def test_a_failed_final_shows_the_newest_draft():
-    """An engine that is down costs quality, not words, and the session goes on."""
+    """An engine that is down costs quality, not words, and the session continues."""
     session = SessionUnderTest(ScriptedTranscriber(error=ProviderDown("local", "asked to fail")))
 
     browser = await session.run(Browser(*TURN, do.ShowReply))

@@ -1,6 +1,6 @@
 """Effects: what a transition orders to be done. In the imperative.
 
-Effects that the client sees or hears are `Shown`; the others are carried out by the EffectRunner, or only recorded.
+Effects that reach the client are `Shown`; the others are carried out by the EffectRunner, or only recorded.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class OpenUtterance:
     residency: Residency = Residency.CLOUD_OK
     """Where its audio may be processed."""
     deadline_ms: int | None = None
-    """From its end to the best text at hand; None: the routing rules' own."""
+    """From its end to the best available text; None: the routing rules' own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ Shown: TypeAlias = (
     | StopPlayback
     | ShowError
 )
-"""What the client gets to see or hear."""
+"""Effects that reach the client."""
 
 Effect: TypeAlias = (
     OpenUtterance

@@ -19,7 +19,7 @@ class Boundary(Enum):
     END = auto()
     """The silence is long enough: the utterance is over."""
     SPLIT = auto()
-    """Speech goes on, but the utterance has reached its maximum length: it ends, and another begins."""
+    """Speech continues, but the utterance has reached its maximum length: it ends, and another begins."""
 
 
 @dataclass(frozen=True, slots=True)

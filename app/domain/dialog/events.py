@@ -103,7 +103,7 @@ class ClientConfigured:
     archive: bool | None = None
     """Whether the session is recorded."""
     deadline_ms: int | None = None
-    """From the end of an utterance to the best text at hand; 0: the routing rules' own."""
+    """From the end of an utterance to the best available text; 0: the routing rules' own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class ClientRequestedSpeech:
 
 @dataclass(frozen=True, slots=True)
 class ClientErrorDetected:
-    """The client sent something invalid; the session goes on."""
+    """The client sent something invalid; the session continues."""
 
     error: ParleyError
 

@@ -48,7 +48,7 @@ def speculate(state: DialogState) -> Transition:
 
 
 def resume_speech(state: DialogState) -> Transition:
-    """The user goes on: the score and the final of the pause are stale."""
+    """The user continues: the score and the final of the pause are stale."""
     assert isinstance(state.phase, UserSpeaking)
     utterance = state.phase.utterance
     resumed = replace(
@@ -80,7 +80,7 @@ def endpoint(state: DialogState) -> Transition:
 def close_utterance(
     state: DialogState, utterance: Utterance, phase: Finalizing | Leaving, *also: do.Effect
 ) -> Transition:
-    """End the open utterance and go on in this phase; a speculative final that is there is shown."""
+    """End the open utterance and continue in this phase; a speculative final that is there is shown."""
     started = () if utterance.final_started else (do.StartFinal(utterance.number, utterance.revision),)
     closed: Transition = (
         replace(

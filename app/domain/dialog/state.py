@@ -21,7 +21,7 @@ class TurnRules:
     confident_reply_after_ms: int = 500
     """The same, where the end-of-turn probability is at least `confident_threshold`."""
     confident_threshold: float = 0.85
-    """Higher than the threshold of an endpoint, because replying to someone who goes on is worse than a split."""
+    """Higher than the threshold of an endpoint, because replying to someone who continues is worse than a split."""
     draft_every_ms: int = 300
     """New speech between two drafts."""
     first_draft_after_ms: int = 240
@@ -33,7 +33,7 @@ class TurnRules:
     speculate_after_ms: int = 250
     """Silence after which the final is started whatever the score."""
     eager_replies: bool = True
-    """Start the reply with the final, before the turn is over, unless the score says that the user will go on."""
+    """Start the reply with the final, before the turn is over, unless the score says that the user will continue."""
     reply: bool = True
     speak: bool = True
     language: str | None = None
@@ -41,7 +41,7 @@ class TurnRules:
     residency: Residency = Residency.CLOUD_OK
     """Where the user's audio may be processed."""
     deadline_ms: int | None = None
-    """From the end of an utterance to the best text at hand; None: the routing rules' own."""
+    """From the end of an utterance to the best available text; None: the routing rules' own."""
     stall_after_ms: int = 1500
     """An utterance whose audio stops arriving ends after this long."""
     leave_grace_ms: int = 2000
@@ -122,7 +122,7 @@ class Finalizing:
     reply_after_ms: int = 0
     """Silence after which it is."""
     may_continue: bool = False
-    """The end-of-turn score says that the user will go on: no eager reply."""
+    """The end-of-turn score says that the user will continue: no eager reply."""
     turn_over: bool = False
     """The turn is over; only finals are awaited."""
 

@@ -92,12 +92,12 @@ def transition(state: FinalizationState, event: HedgingEvent) -> Transition:
 
 
 def hedge_after_ms(choice: RouteChoice, rules: RoutingRules) -> float:
-    """How long a route may take before another is started beside it."""
+    """How long a route may take before another is started in parallel."""
     return min(rules.hedge.most_ms, max(rules.hedge.least_ms, choice.tail_ms))
 
 
 def abandon_after_ms(choice: RouteChoice, rules: RoutingRules) -> float:
-    """How long a route may take with no hedge beside it, where another is left to try."""
+    """How long a route may take without a hedge, where another is left to try."""
     return min(rules.abandon_after_ms, rules.abandon_after_hedges * hedge_after_ms(choice, rules))
 
 
@@ -172,7 +172,7 @@ def _hedge(state: FinalizationState, name: str, *, token: bool) -> Transition:
     choice = _running(state, name)
     if choice is None or not state.untried:
         return state, ()
-    if not token:  # its breaker counts the delay all the same, and with no hedge beside it, it is abandoned sooner
+    if not token:  # its breaker counts the delay all the same, and without a hedge it is abandoned sooner
         more = abandon_after_ms(choice, state.rules) - hedge_after_ms(choice, state.rules)
         return state, (RecordFailure(name), ScheduleTimer(max(0.0, more), TimeoutDue, name))
     return _start_next(replace(state, hedged=True), hedge=True)

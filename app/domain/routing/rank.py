@@ -36,7 +36,7 @@ _SENTENCES = {
     RejectionReason.LANGUAGE: "it does not support the language",
     RejectionReason.TOO_LONG: "the utterance is longer than it takes",
     RejectionReason.TOO_INACCURATE: "its quality or agreement is below the rules' minimum",
-    RejectionReason.SPECULATION: "it costs money, and the utterance may go on",
+    RejectionReason.SPECULATION: "it costs money, and the utterance may continue",
     RejectionReason.TOO_EXPENSIVE: "it costs more than one final may",
     RejectionReason.BUDGET: "a budget is spent",
     RejectionReason.BREAKER_OPEN: "its circuit breaker is open",

@@ -20,7 +20,7 @@ class RouteRequest:
     deadline_ms: float | None = None
     """The session's own, from the end of the utterance; the rules have another."""
     speculative: bool = False
-    """The utterance may go on and this final be thrown away, so it may cost nothing."""
+    """The utterance may continue and this final be discarded, so it may cost nothing."""
     tenant_usd: float | None = None
     """What this tenant may spend in a day; None: the budget of the rules."""
 

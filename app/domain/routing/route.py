@@ -14,7 +14,7 @@ class Route:
     why: str = ""
     """One sentence for people: why the policy chose it."""
     hedged: bool = False
-    """A second route was started beside a slow one."""
+    """A second route was started in parallel to a slow one."""
     latency_ms: int | None = None
     """From the end of the audio, or of the failure before, to the final."""
     cost_usd: float | None = None

@@ -15,7 +15,7 @@ class Objective(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HedgeRules:
-    """When a second route is started beside a slow first one: at its p95, within these bounds and a token bucket."""
+    """When a hedge is started in parallel to a slow route: at its p95, within these bounds and a token bucket."""
 
     enabled: bool = True
     share: float = 0.1
@@ -56,11 +56,11 @@ class RoutingRules:
     least_agreement: float = 0.0
     """With the drafts, over the newest finals of a route in a language."""
     deadline_ms: float = 15_000.0
-    """From the end of the utterance to the best text at hand."""
+    """From the end of the utterance to the best available text."""
     abandon_after_ms: float = 6000.0
     """From the end of the utterance until a route that has not answered is abandoned, where there is another."""
     abandon_after_hedges: float = 4.0
-    """The same where no hedge runs beside it: so many times the delay of its hedge, if that is sooner."""
+    """The same where no hedge runs in parallel: so many times the delay of its hedge, if that is sooner."""
     speculate_paid: bool = False
     budgets: Budgets = Budgets()
     hedge: HedgeRules = HedgeRules()

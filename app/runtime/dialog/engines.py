@@ -76,7 +76,7 @@ class FinalTranscription(Protocol):
     ) -> PendingFinal:
         """An utterance begins. Decides at once, and waits for nothing.
 
-        The deadline is the session's own, from the end of the utterance to the best text at hand.
+        The deadline is the session's own, from the end of the utterance to the best available text.
         """
         ...
 

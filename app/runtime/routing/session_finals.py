@@ -32,7 +32,7 @@ class SessionFinals:
 
     @property
     def deadline_ms(self) -> float:
-        """From the end of an utterance to the best text at hand, by the rules."""
+        """From the end of an utterance to the best available text, by the rules."""
         return self.routes.rules().deadline_ms
 
     def open(

@@ -102,7 +102,7 @@ class EmbeddedReplies:
         except ParleyError as error:
             pending.error = error
         except (ValueError, RuntimeError) as error:
-            pending.error = ProviderMisbehaved(PROVIDER, "the model could not go on")
+            pending.error = ProviderMisbehaved(PROVIDER, "the model could not continue")
             pending.error.__cause__ = error
         finally:
             with self._lock:
