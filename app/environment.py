@@ -104,7 +104,9 @@ def given_settings(
             if value is None:
                 continue
             if name == "HOST" and not is_host(value):
-                warnings.append(f"HOST is {value!r}, which is no address here: it is not used (PARLEY_HOST is)")
+                warnings.append(
+                    f"HOST is {value!r}, which is no address of this machine, and is ignored; see PARLEY_HOST"
+                )
                 continue
             values[field], names[field] = value, name
             break
