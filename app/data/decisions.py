@@ -12,8 +12,9 @@ import anyio
 import msgspec
 import structlog
 from anyio import to_thread
-from sqlalchemy import delete, func, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.data.database import DATABASE_ERRORS, is_fault_of_row, is_locked, open_database, reopen, transaction
@@ -107,9 +108,7 @@ class DecisionLog:
         if self._is_available:  # what was just recorded is found, too
             await self.flush()
         with _as_busy():
-            async with transaction(self.engine) as connection:
-                texts = (await connection.execute(query)).scalars().all()
-        return await to_thread.run_sync(_decoded, texts)
+            return await to_thread.run_sync(_decoded, await self._read(query))
 
     async def summary(self, criteria: DecisionFilter) -> Sequence[RouteSummary]:
         """Share, latency, cost and failures of each route. Raises ProviderBusy."""
@@ -136,6 +135,19 @@ class DecisionLog:
             for row in (DecisionRow, ExpenseRow):
                 async with transaction(self.engine) as connection:
                     await connection.execute(delete(row).where(row.at < _moment(before)))
+
+    async def _read(self, query: Select[str]) -> Sequence[str]:
+        """The texts it selects; an SQLite file that was deleted or damaged is begun anew. Raises DATABASE_ERRORS."""
+        try:
+            async with transaction(self.engine) as connection:
+                return (await connection.execute(query)).scalars().all()
+        except SQLAlchemyError as error:
+            if self.engine.dialect.name != "sqlite" or is_locked(error):
+                raise
+            async with self._writing:
+                await reopen(self.engine)
+        async with transaction(self.engine) as connection:
+            return (await connection.execute(query)).scalars().all()
 
     # -- writing --------------------------------------------------------------------
 

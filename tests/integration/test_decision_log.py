@@ -85,7 +85,8 @@ async def test_a_commit_whose_answer_was_lost_is_repeated_without_booking_twice(
 
 async def test_a_row_that_cannot_be_written_does_not_hold_up_the_others(url):
     """It is dropped, counted and logged; those around it are stored."""
-    broken = replace(RECORD, id="2", session="\ud800")  # a lone surrogate is no Unicode text
+    is_sqlite = url.startswith("sqlite")
+    broken = replace(RECORD, id="2", session="\ud800" if is_sqlite else "\0")  # no Unicode; PostgreSQL takes no NUL
     async with open_decisions(url) as decisions:
         for record in (RECORD, broken, replace(RECORD, id="3")):
             decisions.record(record)
@@ -127,6 +128,24 @@ async def test_writing_resumes_after_the_database_file_is_deleted_or_damaged(tmp
         assert await ids(decisions) == ["2"]
     assert decisions.dropped == 0
     assert bool(list(tmp_path.glob("parley.db.damaged-*"))) is (fault == "garbage")
+
+
+@pytest.mark.parametrize("fault", ["deleted", "garbage"])
+async def test_a_list_is_answered_after_the_database_file_is_deleted_or_damaged(tmp_path, fault):
+    """Nothing was recorded since: the list is empty, and the next decision is found."""
+    path = tmp_path / "parley.db"
+    async with open_decisions(f"sqlite+aiosqlite:///{path}") as decisions:
+        decisions.record(RECORD)
+        await decisions.flush()
+        await decisions.engine.dispose()
+        if fault == "deleted":
+            path.unlink()
+        else:
+            path.write_bytes(b"this is no database" * 1000)
+
+        assert await ids(decisions) == []
+        decisions.record(replace(RECORD, id="2"))
+        assert await ids(decisions) == ["2"]
 
 
 async def test_a_locked_database_is_busy_soon_and_written_later(tmp_path):

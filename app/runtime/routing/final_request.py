@@ -149,11 +149,11 @@ class FinalRequest:
         audio = self._audio = UtteranceAudio(routes.clock)
         driver = self._driver = HedgingDriver(self, rules)
         self._end, self._ended = None, anyio.Event()
-        routes.recovery_listeners.add(driver.route_recovered)
-        try:
-            async with anyio.create_task_group() as tasks:
-                self._tasks = tasks
-                tasks.start_soon(audio.fill, utterance)
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(audio.fill, utterance)
+            routes.recovery_listeners.add(driver.route_recovered)
+            try:
                 driver.begin(
                     ranking.choices,
                     speculative=speculative,
@@ -164,10 +164,10 @@ class FinalRequest:
                     driver.confirm_endpoint()
                 await self._ended.wait()
                 end, hedged = self._end, driver.state.hedged
-                tasks.cancel_scope.cancel()
-        finally:
-            driver.close()
-            routes.recovery_listeners.discard(driver.route_recovered)
+            finally:  # so that no attempt is started while the others wind up
+                driver.close()
+                routes.recovery_listeners.discard(driver.route_recovered)
+            tasks.cancel_scope.cancel()
         if isinstance(end, Deliver):
             self.route = self._delivered_route(end, hedged=hedged)
             return end.final
