@@ -42,7 +42,7 @@ def test_capacity_has_a_lower_bound(finals):
     ("most", "sentence"),
     [
         (4, "4 at most: the capacity by self-test (drafts at RTF 0.01, finals at RTF 0.01)"),
-        (16, "16 at most, as set; the self-test found room for 4 (drafts at RTF 0.01, finals at RTF 0.01)"),
+        (16, "16 at most, as set; the capacity by self-test is 4 (drafts at RTF 0.01, finals at RTF 0.01)"),
     ],
 )
 def test_start_up_sentence_names_the_source_of_the_session_limit(most, sentence):
