@@ -1,4 +1,4 @@
-"""The recordings API as a client meets it."""
+"""The HTTP API of the archive, `/recordings`, over a real server."""
 
 import io
 import itertools
@@ -42,17 +42,17 @@ async def http(service):
         yield client
 
 
-async def spoken(http, service, pcm: bytes = TURN) -> str:
-    """The id of a session that said this and is stored."""
+async def recorded_turn(http, service, pcm: bytes = TURN) -> str:
+    """The id of a session with this audio, whose recording is whole in the store."""
     async with open_session(f"ws://{http.base_url.netloc.decode()}/ws/transcribe") as talk:
         await talk.send_audio(pcm, pace=0)
         assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
         session = talk.messages("session")[0].message["id"]
-    await stored(service)
+    await wait_until_uploaded(service)
     return session
 
 
-async def stored(service) -> None:
+async def wait_until_uploaded(service) -> None:
     with anyio.fail_after(5):
         while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
@@ -65,7 +65,7 @@ async def pcm_of(answer: httpx.Response) -> bytes:
 
 async def test_recorded_session_has_manifest_and_wav(http, service):
     """By the id of its first message: the manifest, and the very samples as one file."""
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
 
     manifest = (await http.get(f"/recordings/{session}/manifest")).json()
     answer = await http.get(f"/recordings/{session}/audio")
@@ -79,7 +79,7 @@ async def test_recorded_session_has_manifest_and_wav(http, service):
 @pytest.mark.parametrize("form", ["flac", "mp3"])
 async def test_recording_audio_as_flac_and_mp3(http, service, form):
     """FLAC holds the very samples, MP3 as many of them."""
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
 
     pcm = await pcm_of(await http.get(f"/recordings/{session}/audio?format={form}"))
 
@@ -88,7 +88,7 @@ async def test_recording_audio_as_flac_and_mp3(http, service, form):
 
 async def test_recording_audio_between_two_times(http, service):
     """From second to second, to the sample; beyond the end there is nothing."""
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
 
     part = await http.get(f"/recordings/{session}/audio?start=0.5&end=1.25")
     beyond = await http.get(f"/recordings/{session}/audio?start=99")
@@ -103,7 +103,7 @@ async def test_recording_audio_between_two_times(http, service):
 
 async def test_recording_audio_byte_ranges(http, service):
     """Any range of the wav is that range of the whole."""
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
     whole = (await http.get(f"/recordings/{session}/audio")).content
     size = len(whole)
     edges = [0, 1, 43, 44, 45, 1000, 1001, size - 2, size - 1]
@@ -125,7 +125,7 @@ async def test_recording_audio_byte_ranges(http, service):
 
 async def test_utterance_and_reply_by_number(http, service):
     """The words of one utterance, its sound, and the sound of the answer."""
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
 
     words = (await http.get(f"/recordings/{session}/utterances/1")).json()
     sound = await http.get(f"/recordings/{session}/utterances/1/audio")
@@ -141,7 +141,7 @@ async def test_utterance_and_reply_by_number(http, service):
 
 async def test_recordings_list_pages_and_filters(http, service):
     """The newest first; page by page each comes once; filters narrow it."""
-    ids = [await spoken(http, service) for _ in range(5)]
+    ids = [await recorded_turn(http, service) for _ in range(5)]
 
     found, before = [], ""
     while True:
@@ -170,7 +170,7 @@ async def test_recordings_list_pages_and_filters(http, service):
 @pytest.mark.parametrize("damage", [b"", b'{"x":', b'{"format":99,"session":"x"}', b"\xff\xfe"])
 async def test_recordings_list_skips_and_counts_an_unreadable_manifest(http, service, damage):
     """It is left out and counted; its own page says what is wrong with it."""
-    good, bad = await spoken(http, service), await spoken(http, service)
+    good, bad = await recorded_turn(http, service), await recorded_turn(http, service)
     (key,) = [key for key in service.store.blobs if key.endswith(f"{bad}/manifest.json")]
     service.store.blobs[key] = damage
 
@@ -185,7 +185,7 @@ async def test_recordings_list_skips_and_counts_an_unreadable_manifest(http, ser
 
 async def test_recording_with_an_unreadable_manifest_can_be_deleted(http, service):
     """By its tenant, which the index names; for others it is not there."""
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
     (key,) = [key for key in service.store.blobs if key.endswith("manifest.json")]
     service.store.blobs[key] = b"damaged"
     assert await service.uploader.owner(session) == "default"
@@ -198,7 +198,7 @@ async def test_recording_with_an_unreadable_manifest_can_be_deleted(http, servic
 
 async def test_manifest_of_a_later_format_is_unreadable(http, service):
     """A newer version wrote it, and this one would misread it."""
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
     (key,) = [key for key in service.store.blobs if key.endswith("manifest.json")]
     service.store.blobs[key] = service.store.blobs[key].replace(b'"format": 1', b'"format": 2')
 
@@ -210,9 +210,9 @@ async def test_recordings_list_skips_what_another_key_encrypted(http, service):
     """What was encrypted with another key is left out and counted."""
     plain = service.store
     service.uploader.store = EncryptedBlobStore(plain, AesCipher(bytes(32)))
-    old = await spoken(http, service)
+    old = await recorded_turn(http, service)
     service.uploader.store = EncryptedBlobStore(plain, AesCipher(b"1" * 32))
-    new = await spoken(http, service)
+    new = await recorded_turn(http, service)
 
     found = (await http.get("/recordings")).json()
 
@@ -223,7 +223,7 @@ async def test_recordings_list_skips_what_another_key_encrypted(http, service):
 
 async def test_concurrent_flac_downloads_do_not_deadlock(http, service):
     """More than the process has threads: none of them waits for a thread that waits for it."""
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
     answers = []
 
     async def download() -> None:
@@ -239,7 +239,7 @@ async def test_concurrent_flac_downloads_do_not_deadlock(http, service):
 
 async def test_deleted_recording_is_gone(http, service):
     """With every blob; twice is not found."""
-    session, other = await spoken(http, service), await spoken(http, service)
+    session, other = await recorded_turn(http, service), await recorded_turn(http, service)
 
     first = await http.delete(f"/recordings/{session}")
     again = await http.delete(f"/recordings/{session}")
@@ -264,7 +264,7 @@ async def test_uploaded_file_is_transcribed_and_archived(http, service):
 
     assert answer.status_code == 201
     session = answer.json()["id"]
-    await stored(service)
+    await wait_until_uploaded(service)
     assert (await http.get(f"/recordings/{session}/audio")).content[HEAD:] == HANDS.pcm
     manifest = (await http.get(f"/recordings/{session}/manifest")).json()
     assert manifest["ended"]
@@ -282,7 +282,7 @@ async def test_recording_is_fetched_from_google_drive(http, service):
         unknown = await http.post("/recordings?source=1AbC_dEfGhIjK-none")
 
     assert (refused.status_code, answer.status_code, unknown.status_code) == (502, 201, 404)
-    await stored(service)
+    await wait_until_uploaded(service)
     assert (await http.get(f"/recordings/{answer.json()['id']}/audio")).content[HEAD:] == HANDS.pcm
 
 
@@ -291,7 +291,7 @@ async def test_upload_without_wait_is_accepted_at_once(http, service):
     answer = await http.post("/recordings?wait=false", content=HANDS.path.read_bytes())
 
     assert answer.status_code == 202
-    await stored(service)
+    await wait_until_uploaded(service)
     manifest = (await http.get(f"/recordings/{answer.json()['id']}/manifest")).json()
     assert manifest["samples"] == len(HANDS.pcm) // 2
 
@@ -340,7 +340,7 @@ async def test_defect_in_a_transcription_job_is_reported_and_releases_the_slot(h
     before = defects.total()
 
     answer = await http.post(f"/recordings{query}", content=wav_header(48_000) + SPEECH * 40 + SILENCE * 60)
-    await stored(service)
+    await wait_until_uploaded(service)
 
     assert answer.status_code == (202 if query else 500)
     assert defects.total() == before + 1
@@ -366,7 +366,7 @@ async def test_upload_with_a_failing_engine_leaves_nothing(http, service):
     service.batch_transcriber.transcriber.error = ProviderBusy("local", "asked to fail")
 
     answer = await http.post("/recordings", content=wav_header(48_000) + SPEECH * 40 + SILENCE * 60)
-    await stored(service)
+    await wait_until_uploaded(service)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
     assert (service.store.blobs, service.admission.sessions) == ({}, {})
@@ -417,7 +417,7 @@ async def test_recordings_report_a_blob_store_that_is_down(http, service):
     async def fail(key: str) -> bytes:
         raise ProviderDown("store", "asked to fail")
 
-    session = await spoken(http, service)
+    session = await recorded_turn(http, service)
     service.uploader.store = (failing := MemoryBlobStore(service.store.blobs))
     failing.get = fail
 

@@ -1,4 +1,4 @@
-"""Uploads that break off and go on."""
+"""Resumable uploads (tus): broken connections, wrong offsets, concurrent requests, full disks."""
 
 import anyio
 import httpx
@@ -23,21 +23,21 @@ async def http(service):
         yield client
 
 
-async def begun(http, length: int = len(FILE)) -> str:
+async def create_upload(http, length: int = len(FILE)) -> str:
     answer = await http.post("/recordings/uploads", headers={"Upload-Length": str(length)})
     assert answer.status_code == 201
     return answer.headers["location"]
 
 
-async def sent(http, where: str, offset: int, pieces) -> httpx.Response:
+async def patch(http, where: str, offset: int, pieces) -> httpx.Response:
     return await http.patch(where, headers={"Upload-Offset": str(offset)}, content=pieces)
 
 
 async def test_resumable_upload_in_pieces_is_one_recording(http, service):
     """Piece by piece; with the last one its id comes back, and it is archived whole."""
-    where = await begun(http)
+    where = await create_upload(http)
     for at in range(0, len(FILE), 30_000):
-        answer = await sent(http, where, at, FILE[at : at + 30_000])
+        answer = await patch(http, where, at, FILE[at : at + 30_000])
         assert answer.status_code == 204
         assert answer.headers["upload-offset"] == str(min(len(FILE), at + 30_000))
 
@@ -56,15 +56,15 @@ async def test_resumable_upload_resumes_after_a_broken_connection(http, service)
         yield FILE[:20_000]
         raise ConnectionResetError
 
-    where = await begun(http)
+    where = await create_upload(http)
     with pytest.raises(ConnectionResetError):
-        await sent(http, where, 0, breaking())
+        await patch(http, where, 0, breaking())
     with anyio.fail_after(5):
         while service.uploads._busy:  # noqa: ASYNC110 because the server tells nobody
             await anyio.sleep(0.005)
 
     here = int((await http.head(where)).headers["upload-offset"])
-    answer = await sent(http, where, here, FILE[here:])
+    answer = await patch(http, where, here, FILE[here:])
 
     assert here <= 20_000
     assert answer.headers["upload-offset"] == str(len(FILE))
@@ -73,10 +73,10 @@ async def test_resumable_upload_resumes_after_a_broken_connection(http, service)
 
 async def test_resumable_upload_refuses_wrong_offset_length_and_name(http):
     """A wrong offset, too many bytes, a file too large, no number, a name that is none."""
-    where = await begun(http, 10)
+    where = await create_upload(http, 10)
 
-    assert (await sent(http, where, 5, b"x")).status_code == 409
-    assert (await sent(http, where, 0, b"x" * 11)).status_code == 413
+    assert (await patch(http, where, 5, b"x")).status_code == 409
+    assert (await patch(http, where, 0, b"x" * 11)).status_code == 413
     too_large = await http.post("/recordings/uploads", headers={"Upload-Length": str(1 << 30)})
     assert too_large.status_code == 413
     assert (await http.post("/recordings/uploads")).status_code == 400
@@ -86,8 +86,8 @@ async def test_resumable_upload_refuses_wrong_offset_length_and_name(http):
 
 async def test_resumable_upload_can_be_deleted(http, service):
     """Nothing of it stays."""
-    where = await begun(http)
-    await sent(http, where, 0, FILE[:1000])
+    where = await create_upload(http)
+    await patch(http, where, 0, FILE[:1000])
 
     assert (await http.delete(where)).status_code == 204
     assert list(service.uploads.folder.iterdir()) == []
@@ -96,18 +96,18 @@ async def test_resumable_upload_can_be_deleted(http, service):
 async def test_resumable_upload_completed_twice_is_one_recording(http, service):
     """Two empty PATCHes at the end, at the same time: one of them begins the transcription."""
     service.admission.max_sessions = 0
-    where = await begun(http)
-    full = await sent(http, where, 0, FILE)
+    where = await create_upload(http)
+    full = await patch(http, where, 0, FILE)
     service.admission.max_sessions = 4
     answers = []
 
     async def finish() -> None:
-        answers.append(await sent(http, where, len(FILE), b""))
+        answers.append(await patch(http, where, len(FILE), b""))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
             tasks.start_soon(finish)
-    await jobs_done(service)
+    await wait_until_uploaded(service)
 
     assert full.status_code == 503
     assert sorted(answer.status_code for answer in answers) in ([204, 404], [204, 409])
@@ -117,14 +117,14 @@ async def test_resumable_upload_completed_twice_is_one_recording(http, service):
 
 async def test_resumable_upload_deleted_while_it_is_sent_is_not_found(http, service):
     """The rest of the PATCH does not bring the file back with a hole at its beginning."""
-    where = await begun(http)
+    where = await create_upload(http)
 
     async def deleted_on_the_way():
         yield FILE[:20_000]
         await http.delete(where)
         yield FILE[20_000:]
 
-    answer = await sent(http, where, 0, deleted_on_the_way())
+    answer = await patch(http, where, 0, deleted_on_the_way())
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert list(service.uploads.folder.iterdir()) == []
@@ -134,24 +134,24 @@ async def test_resumable_upload_deleted_while_it_is_sent_is_not_found(http, serv
 async def test_resumable_upload_on_a_full_disk_is_provider_busy(http, service, small_disk):
     """503 in our own form; what arrived before is kept, and the upload goes on when there is room."""
     service.uploads = ResumableUploads(small_disk / "uploads", 8 << 20)
-    where = await begun(http, 3_000_000)
-    await sent(http, where, 0, bytes(100_000))
-    answer = await sent(http, where, 100_000, bytes(2_000_000))
+    where = await create_upload(http, 3_000_000)
+    await patch(http, where, 0, bytes(100_000))
+    answer = await patch(http, where, 100_000, bytes(2_000_000))
     offset = int((await http.head(where)).headers["upload-offset"])
 
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
     assert 100_000 <= offset < 1_100_000
-    assert (await sent(http, where, offset, b"x")).status_code in (204, 503)
+    assert (await patch(http, where, offset, b"x")).status_code in (204, 503)
 
 
 async def test_resumable_upload_does_not_take_the_reserve_of_the_disk(http, service):
     """Neither begins nor grows while the session log has no space; afterwards it goes on."""
-    where = await begun(http)
+    where = await create_upload(http)
     service.uploader.session_log.has_space = False
     begin = await http.post("/recordings/uploads", headers={"Upload-Length": "10"})
-    grow = await sent(http, where, 0, FILE[:1000])
+    grow = await patch(http, where, 0, FILE[:1000])
     service.uploader.session_log.has_space = True
-    later = await sent(http, where, 0, FILE[:1000])
+    later = await patch(http, where, 0, FILE[:1000])
 
     assert (begin.status_code, grow.status_code, later.status_code) == (503, 503, 204)
 
@@ -164,7 +164,7 @@ async def test_resumable_upload_refuses_an_invalid_length(http, length):
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_metadata")
 
 
-async def jobs_done(service) -> None:
+async def wait_until_uploaded(service) -> None:
     with anyio.fail_after(5):
         while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)

@@ -75,7 +75,7 @@ async def assert_whole(store, pcm: bytes, session: str = "one") -> Manifest:
     return manifest
 
 
-async def until_uploaded(session_log) -> None:
+async def wait_until_uploaded(session_log) -> None:
     """Until everything is stored."""
     with anyio.fail_after(5):
         while await session_log.sessions():  # noqa: ASYNC110 because the disk tells nobody
@@ -129,7 +129,7 @@ async def test_upload_is_retried_when_the_blob_store_fails(fault, behind):
 
         async with uploader.running():
             await record(uploader, pcm)
-            await until_uploaded(uploader.session_log)
+            await wait_until_uploaded(uploader.session_log)
 
         await assert_whole(store, pcm)
         assert len([key for key in store.blobs if key.endswith(".flac")]) == 3
@@ -146,7 +146,7 @@ async def test_status_reports_a_failing_blob_store_and_what_waits():
         await anyio.sleep(0.05)
         state = uploader.status()
         store.error = None
-        await until_uploaded(uploader.session_log)
+        await wait_until_uploaded(uploader.session_log)
 
     assert (state.error, state.waiting, state.full) == ("provider_refused", 1, False)
     assert state.bytes > 80_000
@@ -252,7 +252,7 @@ async def test_disk_full_loses_no_acknowledged_audio(small_disk):
         with pytest.raises(BaseExceptionGroup) as caught:
             await record(quick(session_log, store), pcm, "one", acknowledged.append)
     async with open_session_log(folder=small_disk) as session_log, quick(session_log, store).running():
-        await until_uploaded(session_log)
+        await wait_until_uploaded(session_log)
 
     assert caught.group_contains(ProviderBusy)
     assert acknowledged[-1] > 200_000
@@ -293,7 +293,7 @@ async def test_clock_that_jumps_back_is_harmless():
 
     async with uploader.running():
         await record(uploader, pcm)
-        await until_uploaded(uploader.session_log)
+        await wait_until_uploaded(uploader.session_log)
 
     manifest = await assert_whole(store, pcm)
     assert manifest.ended < manifest.started
@@ -518,7 +518,7 @@ async def test_crash_recovery_keeps_the_tenant():
 
     survivor = quick(session_log, store)
     async with survivor.running():
-        await until_uploaded(session_log)
+        await wait_until_uploaded(session_log)
 
     assert (await manifest_of(store)).tenant == "acme"
     assert [found.tenant async for found in survivor.recordings.list_refs()] == ["acme"]
@@ -535,7 +535,7 @@ async def test_recording_without_a_tenant_belongs_to_the_default_tenant():
     logs["journal"] = [line.replace(b',"tenant":"default"', b"") for line in logs["journal"]]
     uploader = quick(session_log, store)
     async with uploader.running():
-        await until_uploaded(session_log)
+        await wait_until_uploaded(session_log)
     (key,) = [key for key in store.blobs if key.endswith("manifest.json")]
     store.blobs[key] = msgspec.json.encode(
         {name: value for name, value in msgspec.json.decode(store.blobs[key]).items() if name != "tenant"}
