@@ -179,6 +179,20 @@ async def test_page_stops_playback_on_barge_in(page: Page, server: PageServer) -
     await expect(page.locator(".reply")).to_have_attribute("data-playing", "false")
 
 
+async def test_page_stops_playback_of_a_complete_reply_on_barge_in(page: Page, server: PageServer) -> None:
+    """`replyInterrupted` comes after `server_response`: the text stays, and the sound still queued is not played."""
+    await start_session(page, server)
+    await server.send(type="replyStart", turn=1, text="Hi")
+    await server.play(1, tone(10).tobytes())
+    await server.send(type="server_response", turn=1, message="Well, in the beginning.", audio=mp3(tone(1.5)))
+    await expect(page.locator(".reply")).to_have_attribute("data-playing", "true")
+
+    await server.send(type="replyInterrupted", turn=1, reason="barge_in")
+
+    await expect(page.locator(".reply")).to_have_attribute("data-playing", "false", timeout=1000)
+    await expect(page.locator(".reply-text")).to_have_text("Well, in the beginning.")
+
+
 async def test_page_keyboard_control(page: Page, server: PageServer) -> None:
     """Space talks and stops, Enter ends the turn, Escape stops the reply."""
     await page.keyboard.press("Space")
