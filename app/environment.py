@@ -95,22 +95,25 @@ def given_settings(
     _refuse_unknown(fields, sources)
     values, names = dict[str, str](), dict[str, str]()
     warnings = [*_old_names(fields, environment, _OF_OTHERS), *_old_names(fields, env_file, frozenset())]
-    aliases = {field: name for name, field in ALIASES.items()}
-    for field in fields:
-        for name in (variable(field), *([aliases[field]] if field in aliases else [])):
-            value = next(
-                (s[name] for s in sources if s.get(name) or (name in s and field in EMPTY_MEANS_SOMETHING)), None
-            )
-            if value is None:
-                continue
-            if name == "HOST" and not is_host(value):
-                warnings.append(
-                    f"HOST is {value!r}, which is no address of this machine, and is ignored; see PARLEY_HOST"
-                )
-                continue
-            values[field], names[field] = value, name
-            break
+    for field, name in _candidates(fields):
+        value = _first(sources, name, or_empty=field in EMPTY_MEANS_SOMETHING)
+        if value is None or field in values:
+            continue
+        if name == "HOST" and not is_host(value):
+            warnings.append(f"HOST is {value!r}, which is no address of this machine, and is ignored; see PARLEY_HOST")
+            continue
+        values[field], names[field] = value, name
     return GivenSettings(values, names, tuple(warnings))
+
+
+def _candidates(fields: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Each field with each name it may have, the one that wins first."""
+    yield from ((field, variable(field)) for field in fields)
+    yield from ((field, alias) for alias, field in ALIASES.items())
+
+
+def _first(sources: Collection[Mapping[str, str]], name: str, *, or_empty: bool) -> str | None:
+    return next((source[name] for source in sources if source.get(name) or (or_empty and name in source)), None)
 
 
 def _own(variables: Mapping[str, str]) -> dict[str, str]:
@@ -125,12 +128,12 @@ def _own(variables: Mapping[str, str]) -> dict[str, str]:
 
 def _refuse_unknown(fields: Collection[str], sources: Collection[Mapping[str, str]]) -> None:
     known = {*map(variable, fields), *NOT_SETTINGS}
-    unknown = sorted({name for source in sources for name in source if name.startswith(PREFIX)} - known)
+    unknown = sorted({name for source in sources for name in source if name.upper().startswith(PREFIX)} - known)
     if not unknown:
         return
     sentences = []
     for name in unknown:
-        close = get_close_matches(name, known, n=1)
+        close = get_close_matches(name.upper(), known, n=1)
         sentences.append(f"{name}: no setting has this name{f'; did you mean {close[0]}?' if close else ''}")
     raise SettingsError("; ".join(sentences))
 

@@ -180,7 +180,11 @@ def test_what_kubernetes_sets_for_a_service_named_parley_is_ignored(read):
 
 # -- Names ------------------------------------------------------------------------------------------
 
-MISSPELT = {"PARLEY_MAX_SESSION": "PARLEY_MAX_SESSIONS", "PARLEY_OPENAI_API_KEY": "OPENAI_API_KEY"}
+MISSPELT = {
+    "PARLEY_MAX_SESSION": "PARLEY_MAX_SESSIONS",
+    "PARLEY_OPENAI_API_KEY": "OPENAI_API_KEY",
+    "parley_tenants": "PARLEY_TENANTS",
+}
 
 
 @pytest.mark.parametrize(("wrong", "right"), MISSPELT.items())
