@@ -98,6 +98,23 @@ def test_open_routes_are_tried_beside_a_route_that_hangs():
     assert f.StopAttempt("local") in end
 
 
+def test_open_routes_are_hedged_to_where_the_deadline_comes_before_the_timeout():
+    """A session that waits for 1.5 s only: the route has taken longer than its p95, and no other is left."""
+    for deadline_ms, expected in ((1500, ["jetson"]), (None, [])):
+        state, _ = hedging.begin(
+            (LOCAL,),
+            RoutingRules(),
+            speculative=False,
+            residency=Residency.CLOUD_OK,
+            session_deadline_ms=deadline_ms,
+        )
+        state, _ = hedging.transition(state, f.EndpointConfirmed((LOCAL,)))
+
+        _, orders = hedging.transition(state, f.HedgeDue("local", True, (LOCAL,), (WORKER,)))
+
+        assert started(orders) == expected
+
+
 def test_a_route_that_failed_before_is_retried_while_the_other_hangs():
     """With the pauses of a retry, until the deadline."""
     state = begun(WORKER, LOCAL)

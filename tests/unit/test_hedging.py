@@ -305,7 +305,7 @@ def test_every_request_ends_once_with_no_attempt_left_running(order, events, spe
             case "refuse":
                 request.handle(f.AttemptFailed(name, ProviderRefused(name, "no")))
             case "hedge" | "dry":
-                request.handle(f.HedgeDue(name, token=kind == "hedge"))
+                request.handle(f.HedgeDue(name, token=kind == "hedge", last_resort=tuple(order)))
             case "unsupported":
                 request.handle(f.AttemptFailed(name, RequestRefused(name, "language")))
             case "timeout":

@@ -91,7 +91,8 @@ class HedgingDriver:
             return
         ranking = self.port.rank()
         if event is finalization.HedgeDue:
-            self.handle(finalization.HedgeDue(name, token=self.port.has_hedge_token(), choices=ranking.choices))
+            token = self.port.has_hedge_token()
+            self.handle(finalization.HedgeDue(name, token, ranking.choices, ranking.last_resort))
         elif event is finalization.TimeoutDue:
             self.handle(finalization.TimeoutDue(name, ranking.choices, ranking.last_resort))
         else:

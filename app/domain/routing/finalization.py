@@ -44,6 +44,8 @@ class HedgeDue:
     """The hedge budget has a token; it is taken if a hedge is started."""
     choices: tuple[RouteChoice, ...] = ()
     """The routes that may be asked now."""
+    last_resort: tuple[RouteChoice, ...] = ()
+    """Routes whose breakers are open."""
 
 
 @dataclass(frozen=True, slots=True)

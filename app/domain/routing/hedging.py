@@ -75,8 +75,8 @@ def transition(state: FinalizationState, event: HedgingEvent) -> Transition:
             return _accept(state, event)
         case AttemptFailed(name, error):
             return _fail(state, name, error)
-        case HedgeDue(name, token, choices):
-            return _hedge(_joined(state, choices), name, token=token)
+        case HedgeDue(name, token, choices, last_resort):
+            return _hedge(_joined(replace(state, last_resort=last_resort), choices), name, token=token)
         case TimeoutDue(name, choices, last_resort):
             return _time_out(_joined(replace(state, last_resort=last_resort), choices), name)
         case RetryDue(choices, last_resort):
@@ -170,7 +170,11 @@ def _fail(state: FinalizationState, name: str, error: ParleyError) -> Transition
 
 def _hedge(state: FinalizationState, name: str, *, token: bool) -> Transition:
     choice = _running(state, name)
-    if choice is None or not state.untried:
+    if choice is None:
+        return state, ()
+    if not state.untried and state.deadline_ms <= state.rules.abandon_after_ms:  # its timeout would come too late
+        state = replace(state, untried=_new(state, state.last_resort))
+    if not state.untried:
         return state, ()
     if not token:  # its breaker counts the delay all the same, and without a hedge it is abandoned sooner
         more = abandon_after_ms(choice, state.rules) - hedge_after_ms(choice, state.rules)
