@@ -41,9 +41,8 @@ class StreamingResponse:
         self._disconnect = disconnect
         self._loop = asyncio.get_running_loop()
         self._head: asyncio.Future[ResponseHead] = self._loop.create_future()
-        self._chunks: asyncio.Queue[bytes | StreamBroken | None] = (
-            asyncio.Queue()
-        )  # unbounded, because awscrt has no way to wait; a stream's results are few
+        # Unbounded, because awscrt cannot be made to wait; a stream's results are few.
+        self._chunks: asyncio.Queue[bytes | StreamBroken | None] = asyncio.Queue()
 
     def on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
         self._on_loop(self._set_head, ResponseHead(status_code, dict(headers)))
@@ -52,8 +51,8 @@ class StreamingResponse:
         self._on_loop(self._chunks.put_nowait, chunk)
 
     def on_complete(self, done: "Future[int]") -> None:
-        fault = done.exception()
-        self._on_loop(self._end, None if fault is None else StreamBroken(str(fault)))
+        error = done.exception()
+        self._on_loop(self._end, None if error is None else StreamBroken(str(error)))
 
     def _on_loop(self, call: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # because the loop may be closed already
@@ -63,11 +62,11 @@ class StreamingResponse:
         if not self._head.done():
             self._head.set_result(head)
 
-    def _end(self, fault: StreamBroken | None) -> None:
+    def _end(self, error: StreamBroken | None) -> None:
         if not self._head.done():
-            self._head.set_exception(fault or StreamBroken("the server closed the stream without a response"))
+            self._head.set_exception(error or StreamBroken("the server closed the stream without a response"))
             self._head.exception()  # because asyncio warns of an exception that is never retrieved
-        self._chunks.put_nowait(fault)
+        self._chunks.put_nowait(error)
         self.close()
 
     async def resolve_response(self) -> ResponseHead:
@@ -99,10 +98,10 @@ class Http2Client:
 
     def __init__(self, ca_file: Path | None = None) -> None:
         group = io.EventLoopGroup(num_threads=1)
-        self._bootstrap = io.ClientBootstrap(group, io.DefaultHostResolver(group))
+        self._bootstrap = io.ClientBootstrap(group, io.DeerrorHostResolver(group))
         options = io.TlsContextOptions()
         if ca_file is not None:
-            options.override_default_trust_store_from_path(None, str(ca_file))
+            options.override_deerror_trust_store_from_path(None, str(ca_file))
         self._tls = io.ClientTlsContext(options)
         self._socket_options = io.SocketOptions()
         self._socket_options.connect_timeout_ms = 3_000
@@ -156,12 +155,12 @@ async def _wait_for(future: "Future[T]", *, on_late: Callable[[T], None]) -> T:
     ours: asyncio.Future[T] = loop.create_future()
 
     def deliver() -> None:
-        fault = future.exception()
-        if not ours.cancelled() and fault is not None:
-            ours.set_exception(fault)
+        error = future.exception()
+        if not ours.cancelled() and error is not None:
+            ours.set_exception(error)
         elif not ours.cancelled():
             ours.set_result(future.result())
-        elif fault is None:
+        elif error is None:
             on_late(future.result())
 
     def on_done(_: "Future[T]") -> None:

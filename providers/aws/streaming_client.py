@@ -69,7 +69,7 @@ class TranscribeConnection:
             for at in range(0, len(pcm), _MAX_EVENT_BYTES):
                 await self._audio.send_audio_event(pcm[at : at + _MAX_EVENT_BYTES])
             with anyio.fail_after(_SEND_TIMEOUT_S):
-                while self._response.body.unsent_bytes > _MAX_UNSENT_BYTES:  # noqa: ASYNC110 because the CRT does not say when it has read
+                while self._response.body.unsent_bytes > _MAX_UNSENT_BYTES:  # noqa: ASYNC110 because awscrt does not report when it has read
                     await anyio.sleep(0.01)
 
     async def end(self) -> None:
@@ -77,7 +77,7 @@ class TranscribeConnection:
         if not self._is_ended:
             self._is_ended = True
             with _translate_errors():
-                await self._audio.end_stream()  # type: ignore[no-untyped-call]  # because the package forgot
+                await self._audio.end_stream()  # type: ignore[no-untyped-call]  # because the package has no type for it
 
     async def results(self) -> AsyncGenerator[TranscribeResult, None]:
         """Every result until the service closes the stream. Raises ProviderDown where it does so before our end."""
@@ -90,7 +90,7 @@ class TranscribeConnection:
                 raise StreamBroken("the server ended the stream before we did")
 
     def close(self) -> None:
-        """Drop the connection, whatever is still on its way."""
+        """Drop the connection, and what is still in transit."""
         self._response.close()
 
 
