@@ -44,7 +44,8 @@ def scripted_service(**changes) -> Service:
     async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
         yield engines
 
-    uploader = Uploader(MemorySessionLog(), changes.pop("store", None) or MemoryBlobStore())
+    store = changes.pop("store", None) or MemoryBlobStore()
+    uploader = changes.pop("uploader", None) or Uploader(MemorySessionLog(), store)
     options = {
         "session_engines": session_engines,
         "uploader": uploader,

@@ -347,6 +347,26 @@ async def test_defect_in_a_transcription_job_is_reported_and_releases_the_slot(h
     assert (service.admission.sessions, service.store.blobs) == ({}, {})
 
 
+async def test_full_disk_shows_in_health_and_refuses_sessions_until_there_is_room(small_disk):
+    """Something else fills the disk: nobody is let in whose audio could not be kept."""
+    filler = small_disk / "filler"
+    async with open_session_log(folder=small_disk / "log") as session_log:
+        service = scripted_service(uploader=Uploader(session_log, MemoryBlobStore()))
+        async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+            filler.write_bytes(bytes(1_010_000))
+            full = (await client.get("/health")).json()
+            async with open_session(f"ws://{address}/ws/transcribe") as refused:
+                await refused.wait_until(lambda t: t.closed, timeout_s=5)
+            filler.unlink()
+            room = (await client.get("/health")).json()
+            async with open_session(f"ws://{address}/ws/transcribe") as admitted:
+                assert await admitted.wait_until(lambda t: t.messages("session"), timeout_s=5)
+
+    assert (full["status"], full["archive"]["full"]) == ("full", True)
+    assert refused.closed[0] == 1013
+    assert (room["status"], room["archive"]["full"]) == ("ok", False)
+
+
 async def test_session_on_a_full_disk_ends_with_an_error(http, service):
     """Never with a clean close: the client is told before it is closed with 1011."""
     service.uploader.session_log.error = ProviderBusy("session log", "asked to be full")
