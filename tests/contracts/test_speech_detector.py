@@ -49,7 +49,7 @@ async def test_vad_yields_every_sample_once_in_order(detector, sizes):
 
 
 async def test_vad_scores_speech_high_and_silence_low(detector):
-    """A voice is told from nothing."""
+    """A voice is distinguished from silence."""
     assert share_of_speech(await scored(detector, COUNTRY.pcm)) > 0.5
     assert share_of_speech(await scored(detector, silence(3))) == 0.0
 

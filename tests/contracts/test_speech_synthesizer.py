@@ -66,12 +66,12 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9']+", text.lower().replace("harbour", "harbor"))
 
 
-def error_rate(heard: list[str], meant: list[str]) -> float:
+def error_rate(found: list[str], meant: list[str]) -> float:
     """Word error rate: the fewest changes between the two, over the words meant."""
-    row = list(range(len(heard) + 1))
+    row = list(range(len(found) + 1))
     for i, wanted in enumerate(meant, 1):
         diagonal, row[0] = row[0], i
-        for j, got in enumerate(heard, 1):
+        for j, got in enumerate(found, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (wanted != got))
     return row[-1] / len(meant)
 

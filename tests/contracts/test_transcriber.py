@@ -52,16 +52,16 @@ async def test_silence_gives_an_empty_final(transcriber, seconds):
 
 async def test_concurrent_utterances_do_not_mix(transcriber):
     """Each stream gets its own words."""
-    said = {}
+    texts = {}
 
     async def transcribe(clip):
-        said[clip] = (await transcribed(transcriber, clip.pcm))[-1].text
+        texts[clip] = (await transcribed(transcriber, clip.pcm))[-1].text
 
     async with anyio.create_task_group() as tasks:
         for clip in (HANDS, HOUR, COUNTRY):
             tasks.start_soon(transcribe, clip)
 
-    assert all(word_error_rate(clip.words, text) <= 0.2 for clip, text in said.items())
+    assert all(word_error_rate(clip.words, text) <= 0.2 for clip, text in texts.items())
 
 
 async def test_unknown_language_refuses_the_request(transcriber):

@@ -28,7 +28,7 @@ def first(pcm: bytes, seconds: float) -> bytes:
 
 @pytest.mark.parametrize("clip", [HANDS, HOUR, COUNTRY], ids=lambda clip: clip.name)
 async def test_end_of_turn_is_probable_at_the_end_of_a_sentence_and_not_in_its_middle(detector, clip):
-    """Cut where someone said half of it."""
+    """Cut where half of it was spoken."""
     whole = await detector.end_of_turn_probability(clip.pcm + PAUSE)
     half = await detector.end_of_turn_probability(
         first(clip.pcm, len(clip.pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE / 2) + PAUSE
@@ -38,7 +38,7 @@ async def test_end_of_turn_is_probable_at_the_end_of_a_sentence_and_not_in_its_m
 
 
 async def test_end_of_turn_depends_on_the_newest_eight_seconds(detector):
-    """What was said before them changes nothing."""
+    """Audio before them changes nothing."""
     newest = (HOUR.pcm + HANDS.pcm + HOUR.pcm)[-BYTES_PER_SAMPLE * 8 * SAMPLE_RATE :]
 
     assert await detector.end_of_turn_probability(COUNTRY.pcm + newest) == await detector.end_of_turn_probability(

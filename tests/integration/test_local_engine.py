@@ -52,9 +52,9 @@ async def test_utterance_longer_than_the_context_keeps_every_word(engine):
     clips = [HANDS, HOUR, COUNTRY] * 3
     pcm = b"".join(clip.pcm + PAUSE for clip in clips)
 
-    heard = await final(engine, pcm)
+    hypothesis = await final(engine, pcm)
 
-    assert word_error_rate(" ".join(clip.words for clip in clips), heard.text) <= 0.2
+    assert word_error_rate(" ".join(clip.words for clip in clips), hypothesis.text) <= 0.2
 
 
 @pytest.fixture
@@ -189,10 +189,10 @@ async def test_english_model_refuses_a_request_in_another_language(engine):
 
 async def test_multilingual_model_detects_the_language(multilingual):
     """Nobody needs to say that this is English."""
-    heard = await final(multilingual, HANDS.pcm)
+    hypothesis = await final(multilingual, HANDS.pcm)
 
-    assert heard.language == "en"
-    assert word_error_rate(HANDS.words, heard.text) <= 0.2
+    assert hypothesis.language == "en"
+    assert word_error_rate(HANDS.words, hypothesis.text) <= 0.2
 
 
 async def test_two_models_share_the_pool_without_blocking_the_event_loop(engine, multilingual):
@@ -201,9 +201,9 @@ async def test_two_models_share_the_pool_without_blocking_the_event_loop(engine,
 
     async def watch():
         while True:
-            begun = time.monotonic()
+            began = time.monotonic()
             await anyio.sleep(0.01)
-            lags.append(time.monotonic() - begun - 0.01)
+            lags.append(time.monotonic() - began - 0.01)
 
     async def speak(clip):
         session, agreed = engine.for_session(), LocalAgreement()
@@ -271,7 +271,7 @@ async def test_engine_without_self_test_audio_has_no_speed(engine):
 
 
 async def test_left_context_helps_the_second_half_of_a_sentence(multilingual):
-    """A session remembers what it said just before; its finals hold what is new and nothing twice."""
+    """A session remembers the utterance before; its finals hold what is new and nothing twice."""
     session = multilingual.for_session()
     half = len(COUNTRY.pcm) * 2 // 3 // 2 * 2
     texts = []

@@ -24,7 +24,7 @@ SCENE = dedent(
     from tests.clips import COUNTRY, HANDS
 
     LONG = (COUNTRY.pcm * 3)[: 27 * 32_000]
-    said = {}
+    results = {}
 
     async def once(pcm):
         yield AudioChunk(pcm, 0)
@@ -32,9 +32,9 @@ SCENE = dedent(
     async def final(engine, name, pcm):
         try:
             async with aclosing(engine.transcribe(once(pcm), language="en")) as hypotheses:
-                said[name] = [one.text async for one in hypotheses][-1]
+                results[name] = [one.text async for one in hypotheses][-1]
         except ParleyError as error:
-            said[name] = [type(error).__name__, str(error)]
+            results[name] = [type(error).__name__, str(error)]
 
     async def scene():
         async with open_whisper(model=Path(sys.argv[1]), device="cpu") as engine:
@@ -49,7 +49,7 @@ SCENE = dedent(
             await final(engine, "afterwards", LONG)
 
     anyio.run(scene)
-    print(json.dumps(said))
+    print(json.dumps(results))
     """
 )
 
@@ -64,11 +64,11 @@ def test_out_of_memory_is_busy_for_one_session_and_no_other(spare):
     )
 
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["too long"][0] == "ProviderBusy"
-    assert "no memory left" in said["too long"][1]
-    assert word_error_rate(HANDS.words, said["beside it"]) <= 0.2
-    assert len(said["afterwards"].split()) > 40
+    results = json.loads(done.stdout)
+    assert results["too long"][0] == "ProviderBusy"
+    assert "no memory left" in results["too long"][1]
+    assert word_error_rate(HANDS.words, results["beside it"]) <= 0.2
+    assert len(results["afterwards"].split()) > 40
 
 
 @pytest.mark.parametrize(

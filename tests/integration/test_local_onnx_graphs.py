@@ -65,7 +65,7 @@ def test_onnx_decoder_writes_what_ctranslate2_writes(opened, clip):
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
 @pytest.mark.parametrize("draft", ["right", "half", "wrong"])
 def test_draft_text_changes_the_time_and_not_the_words(opened, clip, draft):
-    """Right, right in part, or nothing to do with what was said: only the number of steps differs."""
+    """Right, right in part, or nothing to do with the audio: only the number of steps differs."""
     plain = decoded(opened, clip)
     words = plain.evidence.text.split()
     draft_text = {

@@ -73,7 +73,7 @@ async def test_truncated_voice_is_unavailable(tmp_path):
 
 @pytest.mark.parametrize("files", [(), ("a.onnx",), ("a.onnx", "b.onnx"), ("a.onnx", "a.onnx.json")])
 async def test_damaged_voice_folder_is_unavailable(tmp_path, files):
-    """A folder that holds no whole voice is named, before anyone waits to hear it."""
+    """A folder that holds no whole voice is named, before anyone waits for it."""
     for name in files:
         (tmp_path / name).write_text("{}")
 

@@ -81,7 +81,9 @@ async def test_silence_and_noise_give_no_text(place):
     async with open_session(url) as talk:
         await talk.send_audio(silence(5) + NOISE.pcm + silence(5), pace=4)
         await talk.send_message(type="end")
-        await talk.send_message(type="say", text="Done.")  # the answer to this proves that all before it was heard
+        await talk.send_message(
+            type="say", text="Done."
+        )  # the answer to this proves that all audio before it was handled
         assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=60)
 
     assert words(talk).strip() == ""
@@ -114,8 +116,8 @@ async def test_disconnect_in_mid_word_is_transcribed_and_recorded(place):
 
     manifest = await _manifest(recordings, talk)
 
-    heard = " ".join(f["text"] for f in manifest["finals"])
-    assert "full hour" in heard.lower()
+    transcript = " ".join(f["text"] for f in manifest["finals"])
+    assert "full hour" in transcript.lower()
     assert _is_tiled(manifest["finals"], manifest["samples"])
 
 

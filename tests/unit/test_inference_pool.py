@@ -19,12 +19,12 @@ class GatedWork:
 
     def __init__(self):
         self.ran, self.batches = [], []
-        self.begun, self.go = threading.Event(), threading.Event()
+        self.started, self.go = threading.Event(), threading.Event()
 
     def __call__(self, names):
         self.batches.append(list(names))
         if "gate" in names:
-            self.begun.set()
+            self.started.set()
             assert self.go.wait(5)
         if "broken" in names:
             raise ProviderBusy("test", "asked to fail")
@@ -47,7 +47,7 @@ def pool(request):
 async def block(pool, work, tasks):
     """Keep the only worker busy, so that everything after it waits."""
     tasks.start_soon(final, pool, work, "gate")
-    await anyio.to_thread.run_sync(work.begun.wait)
+    await anyio.to_thread.run_sync(work.started.wait)
 
 
 async def final(pool, work, name, *, session=None):
@@ -184,7 +184,7 @@ async def test_spare_capacity_while_one_more_job_would_start_at_once(work):
             assert two.has_spare_capacity
             second = GatedWork()
             tasks.start_soon(final, two, second, "gate")
-            await anyio.to_thread.run_sync(second.begun.wait)
+            await anyio.to_thread.run_sync(second.started.wait)
             assert not two.has_spare_capacity
             work.go.set()
             second.go.set()
@@ -214,7 +214,7 @@ async def test_recordings_leave_one_of_several_workers_to_live_speech():
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(recording, pool, uploads, "gate")
-            await anyio.to_thread.run_sync(uploads.begun.wait)
+            await anyio.to_thread.run_sync(uploads.started.wait)
             tasks.start_soon(recording, pool, uploads, "another upload")
             await queued(pool, 1)
             assert pool.has_spare_capacity
