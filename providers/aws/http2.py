@@ -98,10 +98,10 @@ class Http2Client:
 
     def __init__(self, ca_file: Path | None = None) -> None:
         group = io.EventLoopGroup(num_threads=1)
-        self._bootstrap = io.ClientBootstrap(group, io.DeerrorHostResolver(group))
+        self._bootstrap = io.ClientBootstrap(group, io.DefaultHostResolver(group))
         options = io.TlsContextOptions()
         if ca_file is not None:
-            options.override_deerror_trust_store_from_path(None, str(ca_file))
+            options.override_default_trust_store_from_path(None, str(ca_file))
         self._tls = io.ClientTlsContext(options)
         self._socket_options = io.SocketOptions()
         self._socket_options.connect_timeout_ms = 3_000
