@@ -82,7 +82,7 @@ class InferencePool:
             job = Job(self._arrivals, priority, session, kind, time.monotonic())
             admission = admit(self._queue, job, self._limits)
             if admission.refused:
-                raise ProviderBusy(PROVIDER, f"{self.queued} pieces of speech wait for this machine already")
+                raise ProviderBusy(PROVIDER, f"{self.queued} inference jobs are queued already")
             self._queue = admission.queue
             self._jobs[job.number] = _QueuedJob(job, work, request, future)
             self._fail(admission.dropped, SupersededRequest)

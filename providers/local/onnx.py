@@ -29,4 +29,4 @@ def open_network(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except FAILURES as error:
-        raise ModelUnavailable(f"{path} is no whole network: fetch the model again") from error
+        raise ModelUnavailable(f"{path} is not a whole ONNX network: fetch the model again") from error

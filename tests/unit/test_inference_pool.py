@@ -132,7 +132,7 @@ async def test_final_is_refused_as_busy_when_the_queue_is_full(pool, work):
         await block(pool, work, tasks)
         tasks.start_soon(final, pool, work, "waits")
         await queued(pool, 1)
-        with pytest.raises(ProviderBusy, match="wait for this machine"):
+        with pytest.raises(ProviderBusy, match="queued already"):
             await final(pool, work, "refused")
         work.go.set()
 

@@ -57,7 +57,7 @@ class EmbeddedReplies:
         model's context, ProviderMisbehaved where the model fails or answers with nothing.
         """
         if len(self._pending) > self._max_waiting:
-            raise ProviderBusy(PROVIDER, f"{len(self._pending)} answers are on their way already")
+            raise ProviderBusy(PROVIDER, f"{len(self._pending)} replies are queued already")
         send, receive = anyio.create_memory_object_stream[str](self._llama.max_tokens + 1)
         pending = _PendingReply(tuple(conversation), send, ProviderDown(PROVIDER, "was closed"))
         self._pending.add(pending)

@@ -97,7 +97,7 @@ class PiperSynthesizer:
                 if pcm:
                     yield pcm
         except _FAILURES as error:
-            raise ProviderMisbehaved(PROVIDER, "could not speak a piece of text") from error
+            raise ProviderMisbehaved(PROVIDER, "could not synthesize a piece of text") from error
 
 
 def _pcm(audio: np.ndarray[Any, Any], rate: int) -> bytes:
