@@ -7,12 +7,14 @@ from typing import get_args
 
 import msgspec
 import pytest
+from litestar.exceptions import HTTPException
 
 from app.domain.dialog import effects as do
-from app.domain.errors import ClientError, ClientFault, ProviderError
+from app.domain.errors import ClientError, ClientFault, ProviderError, RequestRefused
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
+from app.web.errors import error_reply
 from app.web.parley import messages
 from app.web.parley.packets import pack, unpack
 
@@ -59,8 +61,17 @@ def test_packet_metadata_is_as_documented():
     assert written == json.loads(server)
 
 
+HTTP = (400, 404, 405, 413)
+
+
 def test_every_error_code_is_documented():
     codes = {*ClientFault, "no_capacity", "internal_error", *(kind.code for kind in ProviderError.__subclasses__())}
+    codes |= {
+        RequestRefused.code,
+        "not_found",
+        "still_live",
+        *(error_reply(HTTPException(status_code=s)).code for s in HTTP),
+    }
 
     assert {code for code in codes if f"`{code}`" not in PROTOCOL} == set()
 
