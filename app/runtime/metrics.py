@@ -73,7 +73,7 @@ class _ProcessCollector(Collector):
         yield GaugeMetricFamily("parley_spool_sessions", "Sessions not whole in the store yet.", spool.waiting)
         yield GaugeMetricFamily("parley_spool_bytes", "Bytes in the spool.", spool.bytes)
         yield GaugeMetricFamily("parley_spool_oldest_seconds", "Age of the oldest of them.", spool.oldest_s)
-        unforeseen = CounterMetricFamily("parley_defects", "Unexpected exceptions, by place.", labels=["where"])
+        unexpected = CounterMetricFamily("parley_defects", "Unexpected exceptions, by place.", labels=["where"])
         for where, count in defects.items():
-            unforeseen.add_metric([where], count)
-        yield unforeseen
+            unexpected.add_metric([where], count)
+        yield unexpected

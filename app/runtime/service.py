@@ -104,7 +104,7 @@ class Service:
 
 
 def new_session_id() -> str:
-    """A UUID of version 7: it begins with the time, so that a session's day can be told from its id."""
+    """A UUID of version 7: it begins with the time, so that the day of a session follows from its id."""
     milliseconds = time.time_ns() // 1_000_000
     chance = secrets.randbits(74)
     number = milliseconds << 80 | 7 << 76 | (chance >> 62) << 64 | 2 << 62 | chance & (1 << 62) - 1

@@ -58,7 +58,7 @@ class Worker:
     """The open engines of one worker process."""
 
     model: str
-    """By name, as its clients are told."""
+    """Its name, for clients."""
     transcriber: Transcriber
     batch_transcriber: Transcriber
     """For recordings longer than an utterance: its work waits for that of `transcriber`."""

@@ -15,7 +15,7 @@ from app.web.http import answer_head, report_late_faults
 from app.web.keepalive import KeepaliveProtocol
 
 DRAIN_SECONDS = 20
-"""How long sessions have to finish when the server is told to stop."""
+"""How long sessions have to finish after SIGTERM or SIGINT."""
 
 PING_SECONDS = 20
 """Between two pings on a WebSocket, and until one counts as unanswered; a proxy must not cut a silent one sooner."""

@@ -14,7 +14,7 @@ from app.web.recordings.router import router as recordings
 
 
 def create_app(service: Service) -> Litestar:
-    """The application; whoever opened the service closes it."""
+    """The application over a service that its caller opens and closes."""
     return Litestar(
         [transcribe, raw, health, recordings, decisions, summary, explain, metrics, create_page()],
         state=State({"service": service}),

@@ -203,10 +203,10 @@ async def test_sigterm_closes_sessions_with_1012_archives_their_words_and_exits_
             status = await server.wait()
 
     (manifest,) = [json.loads(path.read_text()) for path in tmp_path.glob("sessions/*/*/manifest.json")]
-    heard = " ".join(final["text"] for final in manifest["finals"])
+    transcript = " ".join(final["text"] for final in manifest["finals"])
     assert status == 0
     assert talk.closed[0] == 1012
-    assert word_error_rate(HANDS.words, heard) <= 0.3
+    assert word_error_rate(HANDS.words, transcript) <= 0.3
 
 
 DEFAULT_MODELS = (

@@ -59,7 +59,7 @@ def failures(lines) -> list[dict]:
     return [line for line in lines if line["event"] == "session failed"]
 
 
-async def fails_beside_another(service):
+async def fail_next_to_another(service):
     """The failed session and one that was open all the while, as their clients saw them; and the log."""
     with structlog.testing.capture_logs() as lines:
         async with served(service) as address:
@@ -78,7 +78,7 @@ async def test_a_defect_inside_a_session_ends_that_session_alone_with_internal_e
     service = service_whose_first_session_fails(KeyError("a secret"))
     before = defects["session"]
 
-    failed, other, lines = await fails_beside_another(service)
+    failed, other, lines = await fail_next_to_another(service)
 
     session = failed.messages("session")[0].message["id"]
     error = failed.messages("error")[-1].message
@@ -93,7 +93,7 @@ async def test_a_defect_inside_a_session_ends_that_session_alone_with_internal_e
 async def test_the_audio_of_a_session_that_failed_is_archived():
     service = service_whose_first_session_fails(KeyError("a secret"))
 
-    failed, _, _ = await fails_beside_another(service)
+    failed, _, _ = await fail_next_to_another(service)
 
     session = failed.messages("session")[0].message["id"]
     assert (await stored_manifest(service, session))["samples"] >= 9 * 480
@@ -103,7 +103,7 @@ async def test_an_engine_that_ends_a_session_is_named_in_the_log_and_to_the_clie
     """A known error needs no traceback, and is never logged as the ExceptionGroup around it."""
     service = service_whose_first_session_fails(ProviderBusy("archive", "the disk is full"))
 
-    failed, _, lines = await fails_beside_another(service)
+    failed, _, lines = await fail_next_to_another(service)
 
     error = failed.messages("error")[-1].message
     assert (error["code"], error["fatal"], failed.closed[0]) == ("provider_busy", True, 1011)

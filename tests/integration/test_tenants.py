@@ -100,13 +100,13 @@ async def test_operator_routes_are_403_for_other_tenants(service, http):
 async def test_page_needs_no_key_and_health_shows_components_to_operators_alone(http):
     """A load balancer needs no key, and learns nothing but the status."""
     page = await http.get("/")
-    stranger, guest, operator = [
+    anonymous, tenant, operator = [
         (await http.get("/health", headers=h)).json() for h in ({}, bearer("acme-key"), bearer("ops-key"))
     ]
 
     assert page.status_code == 200
     assert "<title>Parley</title>" in page.text
-    assert (stranger, guest) == ({"status": "ok"}, {"status": "ok"})
+    assert (anonymous, tenant) == ({"status": "ok"}, {"status": "ok"})
     assert operator["runs"] == {"finals": "scripted"}
 
 

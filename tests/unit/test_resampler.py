@@ -24,12 +24,12 @@ def test_resampled_tone_keeps_length_pitch_and_level_across_packets(rate, packet
     """Sample by sample like the same tone made at 16 kHz, whatever the packet size."""
     seconds = 0.2 if packet == 1 else 1.0
 
-    heard = resampled(Resampler(), rate, tone(rate, seconds), packet)
+    output = resampled(Resampler(), rate, tone(rate, seconds), packet)
 
-    wanted = tone(SAMPLE_RATE, seconds)
-    assert len(heard) == pytest.approx(len(wanted), abs=2)
-    middle = slice(ms(50), len(wanted) - ms(50))
-    assert np.abs(heard[middle].astype(float) - wanted[middle]).max() < 300
+    expected = tone(SAMPLE_RATE, seconds)
+    assert len(output) == pytest.approx(len(expected), abs=2)
+    middle = slice(ms(50), len(expected) - ms(50))
+    assert np.abs(output[middle].astype(float) - expected[middle]).max() < 300
 
 
 def test_16_khz_is_passed_through_unchanged():

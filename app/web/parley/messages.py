@@ -1,4 +1,4 @@
-"""The JSON messages on the socket, both ways. `frontend/PROTOCOL.md` says what they mean."""
+"""The JSON messages on the socket, both ways. `frontend/PROTOCOL.md` defines them."""
 
 import base64
 from typing import Annotated, TypeAlias, assert_never
