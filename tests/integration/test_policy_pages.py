@@ -91,6 +91,8 @@ async def test_decision_is_sent_with_the_final_and_listed(url):
     assert route["latencyMs"] >= 0
     assert (listed["chosen"], listed["ranked"], listed["agreement"]) == ("aws", ["aws", "local"], pytest.approx(2 / 3))
     assert "from afar" not in str(listed)
+    assert listed["request"]["allowed"] == "cloud_ok"
+    assert {"health", "badness", "waiting"} <= set(listed["fleet"][0])
     assert summary["routes"][0]["finals"] == 1
     assert 'parley_finals_total{place="cloud",route="aws"} 1.0' in metrics
 
@@ -172,6 +174,7 @@ async def test_explain_ranks_the_routes_for_a_described_utterance(url):
 
     assert [c["name"] for c in free["choices"]] == ["aws", "local"]
     assert [c["name"] for c in private["choices"]] == ["local"]
+    assert [(c["health"], c["badness"], c["waiting"]) for c in free["fleet"]] == [("closed", 0.0, 0)] * 2
     assert wrong.status_code == 400
 
 

@@ -142,6 +142,26 @@ async def test_an_open_route_is_tried_while_the_only_other_one_hangs():
     assert took_s <= RoutingRules().abandon_after_ms / 1000 + 0.2
 
 
+async def test_the_ranking_of_the_endpoint_is_recorded_whatever_timers_rank_later():
+    """The route that is hedged to has recovered since: it is in the attempts, and was rejected at the endpoint."""
+    scripted = scripted_routes(LOCAL, JETSON, local=RouteEngine(None, takes_s=5.0))
+    open_breaker(scripted, "jetson")
+    _, request = open_final(scripted)
+    request.confirm_endpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(result_of, request)
+        await scripted.advance(0.2)
+        scripted.routes.answered("jetson", 100, probe=True)
+        await scripted.advance(5)
+    request.record_shown(Hypothesis("2 chunks", is_final=True), request.route)
+
+    (record,) = scripted.records
+    assert (record.ranked, [r.name for r in record.rejected]) == (("local",), ["jetson"])
+    assert {a.name for a in record.attempts} == {"local", "jetson"}
+    assert record.chosen == "jetson"
+
+
 async def test_a_route_that_recovers_takes_over_from_one_that_hangs():
     """It is down when the request begins, and declared back by a probe long before the deadline."""
     jetson = RouteEngine(None, error=ProviderDown("jetson", "gone"))

@@ -73,7 +73,7 @@ class FinalRequest:
     _delivered: int | None = None
     """Index of the attempt whose final was returned last."""
     _basis: tuple[RouteRequest, tuple[Candidate, ...], Ranking] = field(init=False)
-    """The newest ranking and its inputs."""
+    """The ranking that is recorded, and its inputs."""
     # The newest call of transcribe:
     _driver: HedgingDriver | None = None
     _audio: UtteranceAudio | None = None
@@ -210,7 +210,11 @@ class FinalRequest:
     # -- RoutingPort ---------------------------------------------------------------
 
     def rank(self) -> Ranking:
-        return self._rank()
+        """The ranking that is recorded is the one at the endpoint; those of later timers are not."""
+        recorded, ranking = self._basis, self._rank()
+        if self._driver is not None and self._driver.state.confirmed:
+            self._basis = recorded
+        return ranking
 
     def has_hedge_token(self) -> bool:
         return self.routes.has_hedge_token()
