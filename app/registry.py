@@ -31,15 +31,15 @@ DETECTORS: EngineTable = {
 TRANSCRIBERS: EngineTable = {
     "aws": EngineEntry("providers.aws.transcribe:open_transcribe", "aws"),
     "local": EngineEntry("providers.local.asr.whisper:open_whisper", "local"),
-    "openai": EngineEntry("providers.openai.transcription:open_transcription"),
+    "openai": EngineEntry("providers.openai.transcription:open_transcription", "openai"),
 }
 TURN_DETECTORS: EngineTable = {
     "smart_turn": EngineEntry("providers.local.turn.smart_turn:open_smart_turn", "local"),
 }
 REPLY_GENERATORS: EngineTable = {
     "embedded": EngineEntry("providers.local.llm.embedded:open_embedded", "local"),
-    "ollama": EngineEntry("providers.openai.chat:open_chat"),
-    "openai": EngineEntry("providers.openai.chat:open_chat"),
+    "ollama": EngineEntry("providers.openai.chat:open_chat", "openai"),
+    "openai": EngineEntry("providers.openai.chat:open_chat", "openai"),
 }
 SYNTHESIZERS: EngineTable = {
     "piper": EngineEntry("providers.local.tts.piper:open_piper", "piper"),
@@ -64,7 +64,7 @@ CIPHERS: EngineTable = {
 """Encryption: of bytes, and of a store's blobs."""
 PROBES: EngineTable = {
     "aws": EngineEntry("providers.aws.check:check", "aws"),
-    "chat_model": EngineEntry("providers.openai.models:model_problem"),
+    "chat_model": EngineEntry("providers.openai.models:model_problem", "openai"),
     "device": EngineEntry("providers.local.asr.whisper_model:choose_device", "local"),
     "languages": EngineEntry("providers.local.asr.languages:supported_languages"),
 }

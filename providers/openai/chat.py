@@ -11,14 +11,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-import httpx
+import httpx2
+import openai
 import stamina
 
 from app.domain.dialog.conversation import Message
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, RequestRefused
 from providers.openai.chat_chunks import DONE, ChatChunk, UnreadableChunk, read_chunk
 from providers.openai.client import open_client
-from providers.openai.errors import raise_for_status, translate_errors
+from providers.openai.errors import translate_errors
 from providers.openai.sse import EventDecoder
 
 _MAX_RETRY_AFTER_S = 1.0
@@ -28,9 +29,13 @@ _DRAIN_TIMEOUT_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ChatReplies:
-    """A ReplyGenerator over one HTTP client."""
+    """A ReplyGenerator over one client.
 
-    client: httpx.AsyncClient
+    The SDK sends the request and names its errors; its event stream is read here, because the SDK's own reader stops at
+    what many compatible servers send (empty events, `delta: null`, no `[DONE]`).
+    """
+
+    client: openai.AsyncOpenAI
     provider: str
     options: dict[str, Any]
     first_token_timeout_s: float
@@ -56,22 +61,24 @@ class ChatReplies:
         if not isinstance(error, ProviderDown | ProviderBusy):
             return False
         match error.__cause__:
-            case TimeoutError() | httpx.TimeoutException():
+            case TimeoutError() | openai.APITimeoutError() | httpx2.TimeoutException():
                 return False
-            case httpx.HTTPStatusError(response=response) if asked := response.headers.get("retry-after", ""):
+            case openai.APIStatusError(response=response) if asked := response.headers.get("retry-after", ""):
                 return float(asked) if asked.isdecimal() and int(asked) <= _MAX_RETRY_AFTER_S else False
         return True
 
     async def _request(self, messages: list[dict[str, str]]) -> AsyncGenerator[str, None]:
         """The deltas of one request, none of them empty, and at least one."""
-        body = {"messages": messages, "stream": True, **self.options}
         with translate_errors(self.provider):
             async with AsyncExitStack() as stack:
                 with anyio.fail_after(self.first_token_timeout_s):
-                    request = self.client.stream("POST", "chat/completions", json=body)
+                    request = self.client.chat.completions.with_streaming_response.create(
+                        messages=messages,  # type: ignore[arg-type]  # because the SDK wants a type for each role
+                        stream=True,
+                        **self.options,
+                    )
                     response = await stack.enter_async_context(request)
-                    await raise_for_status(response)
-                chunks = await stack.enter_async_context(aclosing(self._chunks(response)))
+                chunks = await stack.enter_async_context(aclosing(self._chunks(response.http_response)))
                 async for delta in self._deltas(chunks):
                     yield delta
 
@@ -90,7 +97,7 @@ class ChatReplies:
                 has_text = True
                 yield chunk.text
         # A connection that was read to its end serves the next request; the answer is complete either way.
-        with anyio.move_on_after(_DRAIN_TIMEOUT_S), suppress(httpx.HTTPError, ProviderMisbehaved, UnicodeDecodeError):
+        with anyio.move_on_after(_DRAIN_TIMEOUT_S), suppress(httpx2.HTTPError, ProviderMisbehaved, UnicodeDecodeError):
             async for _ in chunks:
                 pass
         if finish_reason == "content_filter" or (is_refusal and not has_text):
@@ -102,7 +109,7 @@ class ChatReplies:
         if not has_text:
             raise ProviderMisbehaved(self.provider, "answered with nothing")
 
-    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[ChatChunk, None]:
+    async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[ChatChunk, None]:
         """Chunks up to the end of the stream; `[DONE]` is a chunk that ends the answer, for it may be the only one."""
         decoder = EventDecoder()
         try:
@@ -114,7 +121,7 @@ class ChatReplies:
             raise ProviderMisbehaved(self.provider, "sent something that is no answer") from error
 
 
-async def _parts(response: httpx.Response) -> AsyncGenerator[bytes | None, None]:
+async def _parts(response: httpx2.Response) -> AsyncGenerator[bytes | None, None]:
     """The body as it arrives, and None behind it."""
     async for part in response.aiter_bytes():
         yield part

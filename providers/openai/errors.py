@@ -1,11 +1,12 @@
-"""The one translator from HTTP errors of an OpenAI-compatible server to ours."""
+"""The one translator from errors of the SDK and of an OpenAI-compatible server to ours."""
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
+import httpx2
+import openai
 
 from app.domain.errors import (
     ParleyError,
@@ -22,25 +23,22 @@ _REQUEST_CODES = frozenset({"context_length_exceeded", "content_policy_violation
 
 @contextmanager
 def translate_errors(provider: str) -> Iterator[None]:
-    """Raise what httpx and an answer's decoding raise as one of our errors; the vendor's words stay in `__cause__`."""
+    """Raise errors of the SDK, of HTTP and of an answer's decoding as ours; their own words stay in `__cause__`."""
     try:
         yield
-    except httpx.HTTPStatusError as error:
+    except openai.APIStatusError as error:
         raise _by_status(provider, error.response) from error
-    except (httpx.DecodingError, httpx.TooManyRedirects, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except openai.APIConnectionError as error:
+        if isinstance(error.__cause__, httpx2.DecodingError | httpx2.TooManyRedirects):
+            raise ProviderMisbehaved(provider, "sent something that is no answer") from error
+        raise ProviderDown(provider, "cannot be reached, or went silent") from error
+    except (openai.OpenAIError, httpx2.DecodingError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ProviderMisbehaved(provider, "sent something that is no answer") from error
-    except (httpx.TransportError, httpx.StreamError, TimeoutError) as error:
+    except (httpx2.TransportError, httpx2.StreamError, TimeoutError) as error:
         raise ProviderDown(provider, "cannot be reached, or went silent") from error
 
 
-async def raise_for_status(response: httpx.Response) -> None:
-    """Raise httpx.HTTPStatusError for an error status, with the body read, which says what the status means."""
-    if response.is_error:
-        await response.aread()
-        response.raise_for_status()
-
-
-def _by_status(provider: str, response: httpx.Response) -> ParleyError:
+def _by_status(provider: str, response: httpx2.Response) -> ParleyError:
     status, error = response.status_code, _error_object(response)
     code = str(error.get("code") or "")
     if status == 429:
@@ -58,7 +56,7 @@ def _by_status(provider: str, response: httpx.Response) -> ParleyError:
     return ProviderRefused(provider, f"refused the request (HTTP {status})")
 
 
-def _error_object(response: httpx.Response) -> Mapping[str, Any]:
+def _error_object(response: httpx2.Response) -> Mapping[str, Any]:
     """`error` of the body, as OpenAI writes it; empty where the server writes something else."""
     try:
         body = response.json()

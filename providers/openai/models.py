@@ -4,7 +4,7 @@ import anyio
 
 from app.domain.errors import ParleyError, ProviderMisbehaved
 from providers.openai.client import open_client
-from providers.openai.errors import raise_for_status, translate_errors
+from providers.openai.errors import translate_errors
 
 
 async def model_problem(base_url: str, model: str, *, api_key: str = "", timeout_s: float = 0.5) -> str | None:
@@ -16,9 +16,8 @@ async def model_problem(base_url: str, model: str, *, api_key: str = "", timeout
     async with open_client(base_url, base_url, api_key, connect_timeout_s=timeout_s) as client:
         try:
             with translate_errors(base_url), anyio.fail_after(timeout_s):
-                response = await client.get("models")
-                await raise_for_status(response)
-                names = _names(base_url, response.json())
+                response = await client.models.with_raw_response.list()
+                names = _names(base_url, response.http_response.json())
         except ParleyError as error:
             return str(error)
     if {model, f"{model}:latest"} & names:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
-import httpx
+import httpx2
+import openai
 
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
 from app.domain.errors import ProviderMisbehaved, ProviderRefused
@@ -18,7 +19,7 @@ from app.domain.recording.wav import wav_header
 from app.domain.routing.load import EngineLoad
 from app.domain.transcript import Hypothesis
 from providers.openai.client import open_client
-from providers.openai.errors import raise_for_status, translate_errors
+from providers.openai.errors import translate_errors
 
 _MIN_BYTES = ms(200) * BYTES_PER_SAMPLE
 """OpenAI refuses files of less than a tenth of a second."""
@@ -26,9 +27,9 @@ _MIN_BYTES = ms(200) * BYTES_PER_SAMPLE
 
 @dataclass(frozen=True, slots=True)
 class UploadingTranscriber:
-    """A Transcriber over one HTTP client."""
+    """A Transcriber over one client."""
 
-    client: httpx.AsyncClient
+    client: openai.AsyncOpenAI
     provider: str
     model: str
     prompt: str
@@ -39,8 +40,7 @@ class UploadingTranscriber:
         root = str(self.client.base_url).rstrip("/").removesuffix("/v1")
         try:
             with translate_errors(self.provider):
-                response = await self.client.get(f"{root}/health")
-                await raise_for_status(response)
+                response = await self.client.get(f"{root}/health", cast_to=httpx2.Response)
                 health = response.json()
         except (ProviderRefused, ProviderMisbehaved):
             return None
@@ -60,16 +60,16 @@ class UploadingTranscriber:
         if not any(pcm):
             yield Hypothesis("", is_final=True, language=language)
             return
-        fields = {"model": self.model, "response_format": "json"}
-        if language:
-            fields["language"] = language
-        if self.prompt:
-            fields["prompt"] = self.prompt
         file = ("utterance.wav", _wav(pcm), "audio/wav")
         with translate_errors(self.provider), anyio.fail_after(self.response_timeout_s):
-            response = await self.client.post("audio/transcriptions", data=fields, files={"file": file})
-            await raise_for_status(response)
-            body: Any = response.json()
+            response = await self.client.audio.transcriptions.with_raw_response.create(
+                file=file,
+                model=self.model,
+                response_format="json",
+                language=language or openai.omit,
+                prompt=self.prompt or openai.omit,
+            )
+            body: Any = response.http_response.json()
         match body:
             case {"text": str(text)}:
                 confidence = body.get("confidence")  # because a Parley worker adds it
