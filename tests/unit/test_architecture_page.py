@@ -4,12 +4,13 @@ import re
 
 from tests.source import PACKAGES, ROOT, modules, symbols
 
+FOLDERS = (*PACKAGES, "docs", "frontend", "tests", "bench", "infra")
 PAGE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
 
 
 def test_every_path_in_the_architecture_page_exists():
     """Folders and files of the product that the page names are there."""
-    paths = {path for path in re.findall(r"[\w./-]+/[\w./-]*", PAGE) if path.split("/")[0] in (*PACKAGES, "docs")}
+    paths = {path for path in re.findall(r"[\w./-]+/[\w./-]*", PAGE) if path.split("/")[0] in FOLDERS}
 
     assert "app/domain/dialog/" in paths
     assert {path for path in paths if not (ROOT / path).exists()} == set()
