@@ -206,3 +206,33 @@ async def test_reload_of_a_path_that_is_no_file_any_more_keeps_the_value(tmp_pat
     assert "cannot be read" in as_directory
     assert "cannot be read" in under_a_file
     assert rules.value.objective is Objective.COST
+
+
+def test_keys_of_toml_files_keep_their_names(tmp_path):
+    """Files written for older releases are read: `patience_ms`, `patience_hedges`, `rest_s` and `troubles`."""
+    routes, scenario = tmp_path / "routes.toml", tmp_path / "scenario.toml"
+    routes.write_text('[local]\nengine = "local"\nrest_s = 7\nslow_ms = 900\n')
+    scenario.write_text(
+        '[routes.local]\nplace = "on_prem"\np50_ms = 1\np95_ms = 2\nrest_s = 7\n'
+        '[[troubles]]\nroute = "local"\nat = 1\nuntil = 2\nstate = "fails"\n'
+    )
+
+    rules = parse_rules("patience_ms = 1000\npatience_hedges = 2\n", "mine", "mine.toml")
+    breaker = route_spec("local", read_routes(routes)["local"]).breaker
+    simulated = read_scenario(scenario)
+
+    assert (rules.abandon_after_ms, rules.abandon_after_hedges) == (1000, 2)
+    assert (breaker.open_s, breaker.slow_ms) == (7, 900)
+    assert simulated.routes["local"].spec("local").breaker.open_s == 7
+    assert [fault.state for fault in simulated.faults] == ["fails"]
+
+
+def test_an_invalid_key_is_named_as_the_file_has_it(tmp_path):
+    """Not by the name of the field."""
+    path = tmp_path / "routes.toml"
+    path.write_text('[local]\nengine = "local"\nrest_s = "long"\n')
+
+    with pytest.raises(SettingsError, match=r"routes\.toml, line 3: local\.rest_s: "):
+        read_routes(path)
+    with pytest.raises(SettingsError, match=r"mine\.toml, line 1: patience_ms: "):
+        parse_rules('patience_ms = "long"', "mine", "mine.toml")
