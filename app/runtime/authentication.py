@@ -32,6 +32,13 @@ class Authenticator(Protocol):
         """The principal with this key or token; None where nobody has it. Raises a ProviderError."""
         ...
 
+    async def is_valid(self, principal: Principal) -> bool:
+        """Whether the key or token of a principal that authenticated earlier is still valid. Raises a ProviderError.
+
+        It is asked about every running session, each second.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OpenAuthenticator:
@@ -39,6 +46,9 @@ class OpenAuthenticator:
 
     async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because no credential is asked for
         return Principal(scopes=frozenset(Scope) if peer.is_local else TENANT_SCOPES)
+
+    async def is_valid(self, principal: Principal) -> bool:  # noqa: ARG002 because there is nothing to revoke
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +62,13 @@ class TenantKeys:
         if tenant is None or credential is None:
             return None
         scopes = frozenset(Scope) if tenant.operator else TENANT_SCOPES
-        return Principal(tenant, scopes, key_id=fingerprint(credential)[:19], name=tenant.name)
+        return Principal(tenant, scopes, key_id=_key_id(fingerprint(credential)), name=tenant.name)
+
+    async def is_valid(self, principal: Principal) -> bool:
+        own = next((t for t in self.tenants() if t.name == principal.tenant.name), None)
+        return own is not None and principal.key_id in map(_key_id, own.keys)
+
+
+def _key_id(key_fingerprint: str) -> str:
+    """The beginning of a fingerprint: names a key in lists and logs, and is no secret."""
+    return key_fingerprint[:19]
