@@ -11,6 +11,10 @@ from app.domain.errors import SettingsError
 from app.domain.ports import ReplyGenerator, SpeechSynthesizer
 
 
+_OLLAMA_TIMEOUT_S = 2.0
+"""A server that answers no sooner, while others load their models, is taken for none."""
+
+
 async def reply_provider(settings: Settings) -> str:
     """The configured reply engine; for `auto` the first of OpenAI (key set), Ollama (reachable) and embedded."""
     if settings.reply_provider != "auto":
@@ -19,8 +23,11 @@ async def reply_provider(settings: Settings) -> str:
         return settings.reply_provider
     if settings.openai_api_key is not None:
         return "openai"
-    model_problem = registry.load(registry.PROBES, "chat_model")
-    problem = await model_problem(settings.ollama_base_url, settings.ollama_model)
+    try:
+        model_problem = registry.load(registry.PROBES, "chat_model")
+    except SettingsError:  # because without the extra Ollama could not be used either
+        return "embedded"
+    problem = await model_problem(settings.ollama_base_url, settings.ollama_model, timeout_s=_OLLAMA_TIMEOUT_S)
     return "embedded" if problem else "ollama"
 
 
