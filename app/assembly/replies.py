@@ -10,7 +10,6 @@ from app.config import Settings
 from app.domain.errors import SettingsError
 from app.domain.ports import ReplyGenerator, SpeechSynthesizer
 
-
 _OLLAMA_TIMEOUT_S = 2.0
 """A server that answers no sooner, while others load their models, is taken for none."""
 
