@@ -83,9 +83,11 @@ class DecisionLog:
                 done = await self._write(batch)
                 for _ in range(done):
                     self._queue.popleft()
-                self._is_available = done == len(batch)
+                was_available, self._is_available = self._is_available, done == len(batch)
                 if not self._is_available:
                     return False
+                if not was_available:
+                    _log.info("decisions are written again", queued=len(self._queue))
             return True
 
     async def close(self) -> None:
@@ -194,7 +196,10 @@ class DecisionLog:
         return True
 
     def _log_unavailable(self, error: Exception) -> None:
-        _log.error("decisions cannot be written now", kind=type(error).__name__, queued=len(self._queue))
+        """Once, however often it is tried again."""
+        if self._is_available:
+            self._is_available = False
+            _log.error("decisions cannot be written now", kind=type(error).__name__, queued=len(self._queue))
 
 
 @asynccontextmanager

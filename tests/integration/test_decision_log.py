@@ -172,6 +172,22 @@ async def test_a_locked_database_is_busy_soon_and_written_later(tmp_path):
     assert decisions.dropped == 0
 
 
+async def test_a_database_that_stays_locked_is_logged_once(tmp_path):
+    """And once more when it is written again."""
+    path = tmp_path / "parley.db"
+    async with open_decisions(f"sqlite+aiosqlite:///{path}") as decisions:
+        lock = sqlite3.connect(path, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+        decisions.record(RECORD)
+        with capture_logs() as logs:
+            assert [await decisions.flush() for _ in range(2)] == [False, False]
+            lock.execute("ROLLBACK")
+            assert await decisions.flush()
+        lock.close()
+
+    assert [line["event"] for line in logs] == ["decisions cannot be written now", "decisions are written again"]
+
+
 async def test_what_is_lost_at_exit_is_logged_and_counted(tmp_path):
     """The database is locked until the end."""
     path = tmp_path / "parley.db"
