@@ -5,7 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TypeVar
 
+import anyio
 from anyio import to_thread
 
 from app.domain.disk_errors import translate_disk_errors
@@ -13,6 +15,9 @@ from app.domain.errors import BlobNotFound, ProviderRefused
 from storage.fsync import fsync_folder
 
 PROVIDER = "filesystem"
+THREADS = 16
+"""That read and write at once; a limiter of its own, because speech engines need the threads of the default one."""
+T = TypeVar("T")
 
 
 class FilesystemBlobStore:
@@ -21,34 +26,38 @@ class FilesystemBlobStore:
     def __init__(self, folder: Path, *, fsync_folder: Callable[[Path], None] = fsync_folder) -> None:
         self._folder = folder
         self._fsync_folder = fsync_folder
+        self._threads = anyio.CapacityLimiter(THREADS)
 
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:  # noqa: ARG002 because files have none
         path = self._path(key)
         with translate_disk_errors(PROVIDER):
-            await to_thread.run_sync(self._write, path, data)
+            await self._in_thread(lambda: self._write(path, data))
 
     async def get(self, key: str) -> bytes:
         path = self._path(key)
         with translate_disk_errors(PROVIDER):
             try:
-                return await to_thread.run_sync(path.read_bytes)
+                return await self._in_thread(path.read_bytes)
             except (FileNotFoundError, IsADirectoryError) as error:
                 raise BlobNotFound(key) from error
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
         with translate_disk_errors(PROVIDER):
-            await to_thread.run_sync(lambda: path.unlink(missing_ok=True))
+            await self._in_thread(lambda: path.unlink(missing_ok=True))
         with suppress(OSError):  # a folder with other blobs in it stays
             for folder in path.relative_to(self._folder).parents[:-1]:
-                await to_thread.run_sync((self._folder / folder).rmdir)
+                await self._in_thread((self._folder / folder).rmdir)
 
     async def keys(self, prefix: str = "") -> AsyncGenerator[str, None]:
-        for key in await to_thread.run_sync(self._keys, prefix):
+        for key in await self._in_thread(lambda: self._keys(prefix)):
             yield key
 
     async def url(self, key: str) -> str | None:
         return self._path(key).as_uri()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(work, limiter=self._threads)
 
     def _keys(self, prefix: str) -> list[str]:
         folder = self._folder / prefix[: prefix.rfind("/") + 1]

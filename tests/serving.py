@@ -61,17 +61,22 @@ def scripted_service(**changes) -> Service:
 
 
 @asynccontextmanager
-async def served(service: Service, *, ping_seconds: float = PING_SECONDS) -> AsyncGenerator[str, None]:
+async def served(
+    service: Service, *, ping_seconds: float = PING_SECONDS, drain_seconds: int = 5
+) -> AsyncGenerator[str, None]:
     """The server's address, like `127.0.0.1:4711`."""
-    async with service.running(), serving(create_app(service), ping_seconds=ping_seconds) as address:
+    app = create_app(service)
+    async with service.running(), serving(app, ping_seconds=ping_seconds, drain_seconds=drain_seconds) as address:
         yield address
 
 
 @asynccontextmanager
-async def serving(app: Litestar, *, ping_seconds: float = PING_SECONDS) -> AsyncGenerator[str, None]:
+async def serving(
+    app: Litestar, *, ping_seconds: float = PING_SECONDS, drain_seconds: int = 5
+) -> AsyncGenerator[str, None]:
     """The address of any application."""
     with bound_socket("127.0.0.1", 0) as listening:
-        listener = GracefulServer(app, drain_seconds=5, ping_seconds=ping_seconds)
+        listener = GracefulServer(app, drain_seconds=drain_seconds, ping_seconds=ping_seconds)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             with anyio.fail_after(60):

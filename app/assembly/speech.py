@@ -14,10 +14,11 @@ from app.domain.errors import SettingsError
 from app.domain.ports import SpeechDetector, TurnDetector
 from app.media.decode import decode_trusted
 from app.models.resolve import resolve, resolve_file
+from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
-from app.runtime.worker import AdmissionQueue, Worker
+from app.runtime.worker import Worker
 
 _CLIP = Path(__file__).parents[1] / "runtime" / "probe.flac"
 """John F. Kennedy, 1961: "ask what you can do for your country". Public domain."""

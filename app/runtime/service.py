@@ -23,6 +23,7 @@ from app.runtime.jobs.upload import RecordingSource
 from app.runtime.metrics import ServiceMetrics
 from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.recording.uploader import Uploader
+from app.runtime.request_limits import RequestLimits
 from app.runtime.routing.routes import Routes
 from app.runtime.speech_capacity import SpeechCapacity
 
@@ -73,6 +74,8 @@ class Service:
     """The speech models in this process, where there are any."""
     policy: RoutingPolicy | None = None
     """None where finals always come from one engine."""
+    limits: RequestLimits = field(default_factory=RequestLimits)
+    """What requests to the archive may occupy at once."""
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
 
     def __post_init__(self) -> None:

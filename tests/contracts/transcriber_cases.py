@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from app.domain.ports import DraftTranscriber, Transcriber
+from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
-from app.runtime.worker import AdmissionQueue, Worker
+from app.runtime.worker import Worker
 from app.web.openai.transcriptions import create_worker
 from providers.local.asr.whisper import WhisperEngine, open_whisper
 from providers.local.vad.webrtc import open_webrtc_vad

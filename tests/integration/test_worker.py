@@ -11,8 +11,9 @@ import structlog
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import ProviderBusy, RequestRefused
+from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
-from app.runtime.worker import AdmissionQueue, Worker
+from app.runtime.worker import Worker
 from app.web.openai.transcriptions import MAX_UPLOAD_BYTES, create_worker
 from providers.openai.transcription import open_transcription
 from tests.clips import HANDS

@@ -14,9 +14,10 @@ from app.domain.routing.fleet import RouteSpec
 from app.domain.routing.load import EngineLoad
 from app.domain.routing.request import RouteRequest
 from app.domain.routing.rules import RoutingRules
+from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 from app.runtime.routing.routes import POLL_TIMEOUT_S, Routes
-from app.runtime.worker import AdmissionQueue, Worker
+from app.runtime.worker import Worker
 from app.web.openai.transcriptions import create_worker
 from providers.openai.transcription import open_transcription
 from tests.emulators.faulty import Fault, serve_faults

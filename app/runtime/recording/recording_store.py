@@ -1,14 +1,17 @@
 """Finds, reads and deletes recordings in the blob store."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from hashlib import sha256
 
+import anyio
 import msgspec
+import structlog
 from anyio import to_thread
 
 from app.domain.audio import BYTES_PER_SAMPLE
-from app.domain.errors import BlobNotFound, BlobUnreadable, ClientError
+from app.domain.errors import BlobNotFound, BlobUnreadable, ClientError, ClientFault
 from app.domain.ports import BlobStore
 from app.domain.recording.blob_keys import index_key, index_prefix, manifest_key, session_folder
 from app.domain.recording.manifest import FORMAT, Manifest
@@ -18,6 +21,11 @@ from app.media.decode import decode_exactly
 from app.runtime.recording.session_upload import encode_manifest
 
 _manifest = msgspec.json.Decoder(Manifest)
+_log = structlog.get_logger("parley.archive")
+
+
+def ignore_loss(_start: int, _end: int) -> None:
+    """For callers that do not tell anyone which samples are silence."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,6 +43,8 @@ class RecordingStore:
     """Every method raises what the blob store raises: ProviderErrors, and BlobNotFound where it is said."""
 
     store: BlobStore
+    threads: anyio.CapacityLimiter | None = None
+    """For decoding; None: the default limiter."""
 
     async def list_refs(self, *, tenant: str | None = None, date: str = "") -> AsyncGenerator[RecordingRef, None]:
         """Sessions of a tenant, or of all, and of a day, or of all; each tenant's in the order of their days."""
@@ -64,6 +74,14 @@ class RecordingStore:
                     return ref
         raise BlobNotFound(session)
 
+    async def is_listed(self, session: str, tenant: str) -> bool:
+        """Whether the index of this tenant has the session; one request."""
+        try:
+            await self.store.get(index_key(await self.folder(session), tenant))
+        except BlobNotFound:
+            return False
+        return True
+
     async def manifest(self, session: str) -> Manifest:
         """Raises BlobNotFound; BlobUnreadable where it is damaged, of a later format or under another key."""
         return await self._read_manifest(await self.folder(session))
@@ -76,7 +94,7 @@ class RecordingStore:
         key = manifest_key(folder)
         blob = await self.store.get(key)
         try:
-            manifest = await to_thread.run_sync(_manifest.decode, blob)
+            manifest = await to_thread.run_sync(_manifest.decode, blob, limiter=self.threads)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BlobUnreadable("archive", f"{key} is no manifest: {error}") from error
         if manifest.format > FORMAT:
@@ -86,23 +104,52 @@ class RecordingStore:
     async def put_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest of a session that is over. Raises BlobNotFound where there is none."""
         key = manifest_key(await self.folder(manifest.session))
-        blob = await to_thread.run_sync(encode_manifest, manifest)
+        blob = await to_thread.run_sync(encode_manifest, manifest, limiter=self.threads)
         await self.store.put(key, blob, content_type="application/json")
 
-    async def read_pcm(self, manifest: Manifest, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
-        """PCM of the samples [start, end), a chunk at a time. Raises BlobNotFound, BlobUnreadable."""
+    async def read_pcm(
+        self,
+        manifest: Manifest,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        on_loss: Callable[[int, int], None] = ignore_loss,
+    ) -> AsyncGenerator[bytes, None]:
+        """PCM of the samples [start, end), a chunk at a time.
+
+        A chunk that is missing or damaged is silence of its length, and `on_loss` gets its samples [start, end).
+        """
         end = manifest.samples if end is None else min(end, manifest.samples)
         for chunk in manifest.chunks:
             if chunk.start < end and start < chunk.end:
-                pcm = await self.read_audio_blob(chunk.key, chunk.end - chunk.start)
+                samples = chunk.end - chunk.start
+                try:
+                    pcm = await self.read_audio_blob(chunk.key, samples, chunk.sha256)
+                except (BlobNotFound, BlobUnreadable) as error:
+                    _log.warning("audio lost", session=manifest.session, key=chunk.key, message=str(error))
+                    on_loss(max(start, chunk.start), min(end, chunk.end))
+                    pcm = bytes(samples * BYTES_PER_SAMPLE)
                 first, last = max(start, chunk.start) - chunk.start, min(end, chunk.end) - chunk.start
                 yield pcm[first * BYTES_PER_SAMPLE : last * BYTES_PER_SAMPLE]
 
-    async def read_audio_blob(self, key: str, samples: int) -> bytes:
-        """One blob of audio as PCM, of this many samples. Raises BlobNotFound, BlobUnreadable."""
+    async def missing_audio(self, manifest: Manifest, start: int, end: int) -> list[tuple[int, int]]:
+        """Samples of [start, end) whose chunks are not in the store. Lists the session's folder; reads no chunk."""
+        async with aclosing(self.store.keys(f"{await self.folder(manifest.session)}/")) as keys:
+            present = {key async for key in keys}
+        return [
+            (max(start, chunk.start), min(end, chunk.end))
+            for chunk in manifest.chunks
+            if chunk.start < end and start < chunk.end and chunk.key not in present
+        ]
+
+    async def read_audio_blob(self, key: str, samples: int, checksum: str | None) -> bytes:
+        """One blob of audio as PCM, of this many samples.
+
+        Raises BlobNotFound; BlobUnreadable where its SHA-256 is not `checksum` or it cannot be decoded.
+        """
         blob = await self.store.get(key)
         try:
-            return await to_thread.run_sync(decode_exactly, blob, samples)
+            return await to_thread.run_sync(_verified_pcm, blob, samples, checksum, limiter=self.threads)
         except ClientError as error:
             raise BlobUnreadable("archive", f"{key} is damaged") from error
 
@@ -118,3 +165,10 @@ class RecordingStore:
             await self.store.delete(key)
         await self.store.delete(index_key(folder, tenant))
         return bool(blobs)
+
+
+def _verified_pcm(blob: bytes, samples: int, checksum: str | None) -> bytes:
+    """Raises ClientError where the blob is not the one that was stored. Blocking."""
+    if checksum is not None and sha256(blob).hexdigest() != checksum:
+        raise ClientError(ClientFault.BAD_AUDIO, "its SHA-256 is not that of the manifest")
+    return decode_exactly(blob, samples)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import zip_longest
 
+import anyio
 import msgspec
 from anyio import to_thread
 
@@ -33,6 +34,8 @@ class SessionUpload:
     session_log: SessionLog
     store: BlobStore
     reader: JournalReader
+    threads: anyio.CapacityLimiter
+    """For encoding."""
     on_stored: Callable[[], None] = lambda: None
     """Called after each blob."""
 
@@ -89,14 +92,16 @@ class SessionUpload:
 
     async def _put_audio(self, name: str, pcm: bytes, audio: str) -> tuple[str, str]:
         """The key and the SHA-256 of the blob."""
-        blob = await to_thread.run_sync(encode, pcm, audio)
+        blob = await to_thread.run_sync(encode, pcm, audio, limiter=self.threads)
         key = f"{name}.{audio}"
         await self.store.put(key, blob, content_type=CONTENT_TYPE[audio])
         self.on_stored()
         return key, sha256(blob).hexdigest()
 
     async def _upload_manifest(self, journal: SessionJournal, folder: str, *, is_live: bool) -> None:
-        blob = await to_thread.run_sync(lambda: encode_manifest(journal.manifest(is_live=is_live)))
+        blob = await to_thread.run_sync(
+            lambda: encode_manifest(journal.manifest(is_live=is_live)), limiter=self.threads
+        )
         await self.store.put(manifest_key(folder), blob, content_type="application/json")
 
 

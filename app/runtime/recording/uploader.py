@@ -27,6 +27,8 @@ from app.runtime.supervision import report_defect, run_in_background
 AudioFormat = Literal["flac", "opus"]
 DRAIN_TIMEOUT_S = 10.0
 """How long the end of the process waits for a store that answers; the rest is uploaded at the next start."""
+READ_THREADS, ENCODING_THREADS = 8, 4
+"""Limiters of their own, because finals need the threads of the default one."""
 
 _log = structlog.get_logger("parley.archive")
 
@@ -71,6 +73,10 @@ class Uploader:
     first_pause_s: float = 0.5
     """After a failure; each further one doubles it."""
     longest_pause_s: float = 60.0
+    read_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(READ_THREADS))
+    """For reading recordings back."""
+    encoding_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(ENCODING_THREADS))
+    """For encoding what is uploaded."""
     live_sessions: set[str] = field(default_factory=set)
     error: ProviderError | None = None
     """The store's last failure, until it works again."""
@@ -87,7 +93,7 @@ class Uploader:
 
     @property
     def recordings(self) -> RecordingStore:
-        return RecordingStore(self.store)
+        return RecordingStore(self.store, self.read_threads)
 
     @property
     def retention(self) -> Retention:
@@ -166,8 +172,11 @@ class Uploader:
         while not self._queue.is_idle and not self.error:
             await self._queue.wait_for_change()
 
-    async def owner(self, session: str) -> str | None:
-        """The name of the tenant a session belongs to; None where there is no such session. Raises a ProviderError."""
+    async def owner(self, session: str, *, tenant: str | None = None) -> str | None:
+        """The name of the tenant a session belongs to; None where there is no such session. Raises a ProviderError.
+
+        Where the manifest cannot be read, the index of `tenant` is asked, or of every tenant where that is None.
+        """
         try:
             session = parse_session_id(session)
             if opened := (await read_journal(self.session_log, session)).opened:
@@ -175,6 +184,8 @@ class Uploader:
             try:
                 return (await self.recordings.manifest(session)).tenant
             except BlobUnreadable:  # it can be deleted all the same
+                if tenant is not None:
+                    return tenant if await self.recordings.is_listed(session, tenant) else None
                 return (await self.recordings.find(session)).tenant
         except BlobNotFound:
             return None
@@ -221,7 +232,7 @@ class Uploader:
         is_live = session in self.live_sessions
         reader = JournalReader(self.session_log, session)
         upload = self._uploads.setdefault(
-            session, SessionUpload(self.session_log, self.store, reader, self._store_works)
+            session, SessionUpload(self.session_log, self.store, reader, self.encoding_threads, self._store_works)
         )
         try:
             await upload.run(is_live=is_live)

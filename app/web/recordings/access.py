@@ -10,6 +10,7 @@ from litestar.types import Guard
 from app.domain.errors import BlobNotFound
 from app.domain.principal import Principal
 from app.domain.recording.manifest import Manifest
+from app.domain.recording.session_id import date_of
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.service import Service
 from app.web.auth.origin import check_origin
@@ -25,11 +26,19 @@ def recordings_of(state: State) -> RecordingStore:
 
 
 async def manifest_for(principal: Principal, state: State, session: str) -> Manifest:
-    """The manifest of the session. Raises BlobNotFound also where it is another tenant's, BlobUnreadable."""
-    manifest = await recordings_of(state).manifest(session)
+    """The manifest of the session. Raises BlobUnreadable, ProviderBusy; BlobNotFound also for another tenant's."""
+    require_session_id(session)
+    async with service_of(state).limits.reads.slot():
+        manifest = await recordings_of(state).manifest(session)
     if not principal.may_see(manifest.tenant):
         raise BlobNotFound(session)
     return manifest
+
+
+def require_session_id(session: str) -> None:
+    """Raises BlobNotFound for what this service gives no session as its id, so that nobody has the index searched."""
+    if date_of(session) is None:
+        raise BlobNotFound(session[:64])
 
 
 def _refuse_foreign_origin(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -5,52 +5,73 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 from typing import Any, BinaryIO, Literal
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from litestar import Request, Response
 from litestar.response import Stream
 
-from app.domain.audio import BYTES_PER_SAMPLE
+from app.domain.audio import BYTES_PER_SAMPLE, seconds
 from app.domain.disk_errors import translate_disk_errors
 from app.domain.recording.byte_range import RangeNotSatisfiable, parse_range
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.wav import wav_header
 from app.media.encode import CONTENT_TYPE, AudioEncoder
 from app.runtime.recording.recording_store import RecordingStore
+from app.runtime.service import Service
 
 READ_BYTES = 1 << 16
+MAX_LOST_SPANS = 50
+"""Named in the header; more would not fit into what proxies accept."""
 Format = Literal["wav", "flac", "mp3"]
 
 
 async def audio_response(
-    request: Request[Any, Any, Any],
+    request: Request[Any, Any, Any], service: Service, manifest: Manifest, first: int, last: int, audio: Format
+) -> Response[Any]:
+    """The samples [first, last); those that are lost are silence, which the header `Parley-Lost` names.
+
+    Raises ProviderBusy where too many renderings wait, and what RecordingStore.read_pcm() raises.
+    """
+    recordings, threads = service.uploader.recordings, service.uploader.read_threads
+    if audio == "wav":
+        async with service.limits.reads.slot():
+            lost = await recordings.missing_audio(manifest, first, last)
+        return _wav(request.headers.get("range"), recordings, manifest, first, last, lost)
+    lost = []
+    with ExitStack() as resources, translate_disk_errors("recordings"):
+        async with service.limits.renderings.slot():
+            file = resources.enter_context(tempfile.TemporaryFile())
+            pieces = recordings.read_pcm(manifest, first, last, on_loss=lambda start, end: lost.append((start, end)))
+            await _encode(file, pieces, audio, threads)
+        size = await to_thread.run_sync(file.tell, limiter=threads)
+        await to_thread.run_sync(file.seek, 0, limiter=threads)
+        resources.pop_all()  # the response closes it
+    headers = {"content-length": str(size), **_lost_header(lost)}
+    return Stream(_read(file, threads), media_type=CONTENT_TYPE[audio], headers=headers)
+
+
+def _lost_header(lost: list[tuple[int, int]]) -> dict[str, str]:
+    """Seconds from the recording's first that are silence because their audio is missing or damaged."""
+    spans = [f"{seconds(start):g}-{seconds(end):g}" for start, end in lost[:MAX_LOST_SPANS]]
+    return {"parley-lost": ", ".join(spans)} if spans else {}
+
+
+async def _encode(file: BinaryIO, pieces: AsyncGenerator[bytes, None], audio: Format, threads: CapacityLimiter) -> None:
+    """A thread is busy only while it encodes, never while a piece is fetched: fetching needs threads of its own."""
+    encoder = await to_thread.run_sync(AudioEncoder, file, audio, limiter=threads)
+    async with aclosing(pieces):
+        async for pcm in pieces:
+            await to_thread.run_sync(encoder.write, pcm, limiter=threads)
+    await to_thread.run_sync(encoder.finish, limiter=threads)
+
+
+def _wav(
+    header: str | None,
     recordings: RecordingStore,
     manifest: Manifest,
     first: int,
     last: int,
-    audio: Format,
+    lost: list[tuple[int, int]],
 ) -> Response[Any]:
-    """The samples [first, last). Raises what RecordingStore.read_pcm() raises."""
-    if audio == "wav":
-        return _wav(request.headers.get("range"), recordings, manifest, first, last)
-    with ExitStack() as resources, translate_disk_errors("recordings"):
-        file = resources.enter_context(tempfile.TemporaryFile())
-        await _encode(file, recordings.read_pcm(manifest, first, last), audio)
-        size = await to_thread.run_sync(file.tell)
-        await to_thread.run_sync(file.seek, 0)
-        resources.pop_all()  # the response closes it
-    return Stream(_read(file), media_type=CONTENT_TYPE[audio], headers={"content-length": str(size)})
-
-
-async def _encode(file: BinaryIO, pieces: AsyncGenerator[bytes, None], audio: Format) -> None:
-    """A thread is busy only while it encodes, never while a piece is fetched: fetching needs threads of its own."""
-    encoder = await to_thread.run_sync(AudioEncoder, file, audio)
-    async with aclosing(pieces):
-        async for pcm in pieces:
-            await to_thread.run_sync(encoder.write, pcm)
-    await to_thread.run_sync(encoder.finish)
-
-
-def _wav(header: str | None, recordings: RecordingStore, manifest: Manifest, first: int, last: int) -> Response[Any]:
     head = wav_header(last - first)
     size = len(head) + (last - first) * BYTES_PER_SAMPLE
     try:
@@ -58,7 +79,7 @@ def _wav(header: str | None, recordings: RecordingStore, manifest: Manifest, fir
     except RangeNotSatisfiable:
         return Response(None, status_code=416, headers={"content-range": f"bytes */{size}"})
     part = asked or range(size)
-    headers = {"accept-ranges": "bytes", "content-length": str(len(part))}
+    headers = {"accept-ranges": "bytes", "content-length": str(len(part)), **_lost_header(lost)}
     if asked:
         headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
 
@@ -77,9 +98,9 @@ def _wav(header: str | None, recordings: RecordingStore, manifest: Manifest, fir
     return Stream(body(), status_code=206 if asked else 200, media_type=CONTENT_TYPE["wav"], headers=headers)
 
 
-async def _read(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+async def _read(file: BinaryIO, threads: CapacityLimiter) -> AsyncGenerator[bytes, None]:
     try:
-        while piece := await to_thread.run_sync(file.read, READ_BYTES):
+        while piece := await to_thread.run_sync(file.read, READ_BYTES, limiter=threads):
             yield piece
     finally:
         file.close()

@@ -1,5 +1,7 @@
 """`GET /recordings`: the list, page by page, with filters."""
 
+import heapq
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
@@ -14,7 +16,7 @@ from app.domain.principal import Principal, Scope
 from app.domain.recording.manifest import Manifest
 from app.runtime.recording.recording_store import RecordingRef
 from app.web.auth.middleware import requires
-from app.web.recordings.access import recordings_of
+from app.web.recordings.access import recordings_of, service_of
 
 MAX_READ_PER_ITEM = 4
 """Manifests read for a page, per item of its length; what matches less often comes with the next page."""
@@ -40,10 +42,14 @@ async def list_recordings(
     An operator sees those of all tenants, or of the one it names; everyone else its own. A
     recording whose manifest cannot be read is left out and counted in `unreadable`.
     """
-    known = await _visible(state, request.user, tenant, since or "", until or "9999")
-    if before:
-        cursor = tuple(before.split("/", 1))
-        known = [ref for ref in known if (ref.day, ref.session) < cursor]
+    async with service_of(state).limits.listings.slot():
+        known = await _visible(state, request.user, tenant, (since or "", until or "9999"), before, limit)
+        return await _page(state, known, limit, lambda manifest: _matches(manifest, text, route, kind))
+
+
+async def _page(
+    state: State, known: list[RecordingRef], limit: int, matches: Callable[[Manifest], bool]
+) -> dict[str, Any]:
     page: list[dict[str, Any]] = []
     read = unreadable = 0
     for read, ref in enumerate(known[: MAX_READ_PER_ITEM * limit], 1):  # noqa: B007 because it is needed behind the loop
@@ -55,7 +61,7 @@ async def list_recordings(
             unreadable += 1
             _log.warning("manifest cannot be read", session=ref.session, message=str(error))
             continue
-        if _matches(manifest, text, route, kind):
+        if matches(manifest):
             page.append(_summary(manifest))
         if len(page) == limit:
             break
@@ -63,14 +69,24 @@ async def list_recordings(
     return {"recordings": page, "next": last and f"{last.day}/{last.session}", "unreadable": unreadable}
 
 
-async def _visible(state: State, user: Principal, asked: str | None, since: str, until: str) -> list[RecordingRef]:
-    """What this user may see of what it asks for; the newest first."""
+async def _visible(
+    state: State, user: Principal, asked: str | None, days: tuple[str, str], before: str | None, limit: int
+) -> list[RecordingRef]:
+    """The newest of what this user may see of what it asks for, as many as a page may read and one more."""
     if not user.is_admin and asked not in (None, user.tenant.name):
         return []
     owner = asked if user.is_admin else user.tenant.name
-    day = since if since == until else ""
-    async with aclosing(recordings_of(state).list_refs(tenant=owner, date=day)) as refs:
-        return sorted([ref async for ref in refs if since <= ref.day <= until], reverse=True)
+    since, until = days
+    cursor = tuple(before.split("/", 1)) if before else None
+    newest: list[RecordingRef] = []  # a heap, oldest first, so that the index is never whole in memory
+    async with aclosing(recordings_of(state).list_refs(tenant=owner, date=since if since == until else "")) as refs:
+        async for ref in refs:
+            if since <= ref.day <= until and (cursor is None or (ref.day, ref.session) < cursor):
+                if len(newest) > MAX_READ_PER_ITEM * limit:
+                    heapq.heappushpop(newest, ref)
+                else:
+                    heapq.heappush(newest, ref)
+    return sorted(newest, reverse=True)
 
 
 def _matches(manifest: Manifest, text: str | None, route: str | None, kind: str | None) -> bool:

@@ -16,7 +16,7 @@ from app.domain.recording.wav import wav_header
 from app.media.encode import CONTENT_TYPE
 from app.runtime.recording.session_upload import encode_manifest
 from app.web.auth.middleware import requires
-from app.web.recordings.access import manifest_for, recordings_of, service_of
+from app.web.recordings.access import manifest_for, recordings_of, require_session_id, service_of
 from app.web.recordings.audio_response import Format, audio_response
 
 Seconds = Annotated[float | None, QueryParameter(ge=0)]
@@ -26,7 +26,8 @@ Seconds = Annotated[float | None, QueryParameter(ge=0)]
 async def get_manifest(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> Response[bytes]:
     """The manifest, as it is stored."""
     manifest = await manifest_for(request.user, state, session)
-    return Response(await to_thread.run_sync(encode_manifest, manifest), media_type=MediaType.JSON)
+    blob = await to_thread.run_sync(encode_manifest, manifest, limiter=service_of(state).uploader.read_threads)
+    return Response(blob, media_type=MediaType.JSON)
 
 
 @get("/{session:str}/audio", opt=requires(Scope.RECORDINGS_READ))
@@ -42,7 +43,7 @@ async def get_audio(
     manifest = await manifest_for(request.user, state, session)
     last = manifest.samples if end is None else _sample_at(end, manifest.samples)
     first = _sample_at(start or 0.0, last)
-    return await audio_response(request, recordings_of(state), manifest, first, last, form)
+    return await audio_response(request, service_of(state), manifest, first, last, form)
 
 
 @get("/{session:str}/utterances/{number:int}", opt=requires(Scope.RECORDINGS_READ))
@@ -66,7 +67,7 @@ async def get_utterance_audio(
     manifest = await manifest_for(request.user, state, session)
     final = _utterance(manifest, number)
     first, last = final.speech or (final.start, final.end)
-    return await audio_response(request, recordings_of(state), manifest, first, last, form)
+    return await audio_response(request, service_of(state), manifest, first, last, form)
 
 
 @get("/{session:str}/replies/{number:int}/audio", opt=requires(Scope.RECORDINGS_READ))
@@ -77,8 +78,9 @@ async def get_reply_audio(
     manifest = await manifest_for(request.user, state, session)
     if not 0 < number <= len(manifest.replies) or (key := manifest.replies[number - 1].key) is None:
         raise BlobNotFound(f"{session} has no spoken reply {number}")
-    samples = manifest.replies[number - 1].samples
-    pcm = await recordings_of(state).read_audio_blob(key, samples)
+    reply = manifest.replies[number - 1]
+    samples = reply.samples
+    pcm = await recordings_of(state).read_audio_blob(key, samples, reply.sha256)
     return Response(wav_header(samples) + pcm, media_type=CONTENT_TYPE["wav"])
 
 
@@ -98,7 +100,10 @@ async def get_links(
 async def remove(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> None:
     """Delete every blob of a session that is over, and what of it is still in the session log."""
     service, uploader = service_of(state), service_of(state).uploader
-    owner = service.admission.sessions.get(session) or await uploader.owner(session)
+    require_session_id(session)
+    own = None if request.user.is_admin else request.user.tenant.name
+    async with service.limits.reads.slot():
+        owner = service.admission.sessions.get(session) or await uploader.owner(session, tenant=own)
     if owner is None or not request.user.may_see(owner):
         raise BlobNotFound(session[:64])
     if session in uploader.live_sessions:
