@@ -13,10 +13,13 @@ from tests.emulators.transcribe_words import Json, RecognisedWord, result
 
 _RATE = 16_000
 _BLOCK_BYTES = _RATE // 20 * 2
-"""RecognisedWord at a time, however the audio is cut on its way, so that the same audio has the same words."""
+"""Taken at a time, however the audio was cut in transit, so that the same audio has the same words."""
+
+_LEAD_BYTES = 4 * _BLOCK_BYTES
+"""Silence kept in front of speech; how much more there was depends on the client's timing."""
 
 _LOUD = 300
-_PAUSE_MS = 120
+_PAUSE_MS = 300
 """A pause after which the segment is transcribed,"""
 
 _SEGMENT_PAUSE_MS = 800
@@ -53,6 +56,7 @@ class WhisperRecogniser:
         if np.abs(np.frombuffer(pcm, np.int16).astype(np.int32)).max(initial=0) >= _LOUD:
             self._quiet_ms, self._is_new, self._has_sound = 0, True, True
             return []
+        self._trim_lead()
         self._quiet_ms += len(pcm) * 1000 // (2 * _RATE)
         if self._is_new and self._quiet_ms >= _PAUSE_MS:
             await self._transcribe()
@@ -60,6 +64,12 @@ class WhisperRecogniser:
         if self._has_sound and self._quiet_ms >= _SEGMENT_PAUSE_MS:
             results += self._close_segment()
         return results
+
+    def _trim_lead(self) -> None:
+        surplus = len(self._pcm) - _LEAD_BYTES
+        if not self._has_sound and surplus > 0:
+            del self._pcm[:surplus]
+            self._start_ms += surplus * 1000 // (2 * _RATE)
 
     async def finish(self) -> Sequence[Json]:
         self._pcm += self._pending

@@ -29,7 +29,7 @@ SLOW = FinalizationTimeouts(flush_after_s=10, final_within_s=60)
 SENTENCES = [
     "Please turn on the light in the kitchen.",
     "What is the weather like in London today?",
-    "Thank you very much and good night.",
+    "Thank you very much for your help.",
 ]
 
 
@@ -56,22 +56,22 @@ async def one(text: str) -> AsyncIterator[str]:
 async def test_words_spoken_by_polly_are_transcribed(
     account: None, listening: TranscribeEmulator, polly_emulator: PollyEmulator
 ) -> None:
-    """Three sentences on one stream, each hypotheses as its own utterance with words at their own times."""
+    """Three sentences on one stream, each transcribed as its own utterance with words at their own times."""
     with listening as emulator:
         async with (
             open_polly(region="us-east-1", endpoint_url=polly_emulator.url) as polly,
             open_transcribe(region="us-east-1", endpoint_url=emulator.url, timeouts=SLOW) as engine,
             engine.session() as session,
         ):
-            hypotheses = []
+            finals = []
             for sentence in SENTENCES:
                 async with aclosing(polly.synthesize(one(sentence))) as speech:
                     pcm = b"".join([chunk.pcm async for chunk in speech])
-                hypotheses.append(((await hypotheses_of(session, spoken(pcm)))[-1], len(pcm) // 2))
+                finals.append(((await hypotheses_of(session, spoken(pcm)))[-1], len(pcm) // 2))
 
     assert len(emulator.streams) == 1
-    assert [words(final.text) for final, _ in hypotheses] == [words(sentence) for sentence in SENTENCES]
-    for final, samples in hypotheses:
+    assert [words(final.text) for final, _ in finals] == [words(sentence) for sentence in SENTENCES]
+    for final, samples in finals:
         assert all(0 <= word.start <= word.end <= samples + ms(400) for word in final.words)
         assert [word.start for word in final.words] == sorted(word.start for word in final.words)
 
