@@ -10,6 +10,7 @@ from app.cli.models import models
 from app.cli.policy import policy
 from app.cli.retranscribe import retranscribe
 from app.cli.serve import serve, set_up_log
+from app.cli.sessions import sessions
 from app.cli.talk import talk
 from app.cli.tenants import tenants
 from app.cli.transcribe import transcribe
@@ -27,7 +28,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, retranscribe, worker, policy, tenants, models, doctor, bundle):
+for command in (serve, talk, transcribe, retranscribe, worker, policy, sessions, tenants, models, doctor, bundle):
     parley.add_command(command)
 
 

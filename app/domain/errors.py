@@ -9,11 +9,14 @@ ParleyError
 │   │   └── BlobUnreadable   a blob is there, but damaged, of an unknown format, or under another key
 │   └── ProviderMisbehaved   answered with something it should not           retryable
 ├── NoCapacity               every session slot is taken; another server, or a later moment, may have one
+│   └── Draining             this server takes no new sessions, because it is about to stop
+├── RateLimited              this client sends requests too fast; carries after how many seconds it may go on
 ├── RequestRefused           this engine cannot serve this request: language, content; neither side is at fault
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
 ├── BlobNotFound             no blob has this key
-└── SessionStillLive         a session must be over before this can be done to its recording
+├── SessionStillLive         a session must be over before this can be done to its recording
+└── SessionNotRunning        no session of this id runs in this process
 """
 
 from enum import StrEnum
@@ -40,6 +43,12 @@ class ClientFault(StrEnum):
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     TIMED_OUT = "client_timed_out"
+    ENDED_BY_ADMIN = "session_ended_by_admin"
+    SESSION_IDLE = "session_idle"
+    SESSION_SILENT = "session_silent"
+    SESSION_TOO_LONG = "session_too_long"
+    TOO_MANY_MESSAGES = "too_many_messages"
+    BODY_TOO_SLOW = "body_too_slow"
 
 
 class ClientError(ParleyError):
@@ -116,6 +125,22 @@ class NoCapacity(ParleyError):
     code = "no_capacity"
 
 
+class Draining(NoCapacity):
+    """This server takes no new sessions, because it is about to stop."""
+
+    code = "draining"
+
+
+class RateLimited(ParleyError):
+    """This client sends requests too fast."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class ModelUnavailable(ParleyError):
     """A model is missing, damaged, or cannot be stored. The message says what to do."""
 
@@ -130,6 +155,10 @@ class BlobNotFound(ParleyError):
 
 class SessionStillLive(ParleyError):
     """The session is not over, so its recording cannot be deleted yet."""
+
+
+class SessionNotRunning(ParleyError):
+    """No session of this id runs in this process."""
 
 
 def flatten(error: BaseException) -> tuple[BaseException, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
 from app.domain.principal import TENANT_SCOPES, Principal, Scope
@@ -14,9 +14,9 @@ class Peer:
     """Where a connection comes from."""
 
     address: str
-    """IP address of the other end; empty where it is not known."""
+    """IP address of the client, as far as trusted proxies say it; empty where it is not known."""
     is_forwarded: bool = False
-    """A proxy sent it on, so the address is the proxy's."""
+    """A proxy sent it on. Where the proxy is not trusted, the address is the proxy's."""
 
     @property
     def is_local(self) -> bool:
@@ -25,6 +25,25 @@ class Peer:
             return not self.is_forwarded and ip_address(self.address).is_loopback
         except ValueError:
             return False
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether limits per address count it: not this machine's own clients, nor who has no address."""
+        return bool(self.address) and not self.is_local
+
+    @property
+    def network(self) -> str:
+        """What limits per address count together: an IPv4 address, or the /64 network of an IPv6 address."""
+        try:
+            address = ip_address(self.address)
+        except ValueError:
+            return self.address
+        if isinstance(address, IPv6Address):
+            return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))
+        return str(address)
+
+
+UNKNOWN_PEER = Peer("")
 
 
 class Authenticator(Protocol):
@@ -35,7 +54,7 @@ class Authenticator(Protocol):
     async def is_valid(self, principal: Principal) -> bool:
         """Whether the key or token of a principal that authenticated earlier is still valid. Raises a ProviderError.
 
-        It is asked about every running session, each second.
+        It is asked about the principal of every running session, twice a second.
         """
         ...
 

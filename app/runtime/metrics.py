@@ -68,8 +68,8 @@ class _ProcessCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         spool = self.spool()
-        yield GaugeMetricFamily("parley_sessions", "Sessions that are open.", len(self.admission.sessions))
-        yield GaugeMetricFamily("parley_sessions_most", "Sessions that may be open.", self.admission.max_sessions)
+        yield GaugeMetricFamily("parley_sessions", "Sessions that have a place.", len(self.admission.sessions))
+        yield GaugeMetricFamily("parley_sessions_most", "Places for sessions.", self.admission.max_sessions)
         yield GaugeMetricFamily("parley_spool_sessions", "Sessions not whole in the store yet.", spool.waiting)
         yield GaugeMetricFamily("parley_spool_bytes", "Bytes in the spool.", spool.bytes)
         yield GaugeMetricFamily("parley_spool_oldest_seconds", "Age of the oldest of them.", spool.oldest_s)

@@ -5,8 +5,10 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
+from app.domain.client_limits import ClientLimits
 from app.domain.dialog.state import DialogState
 from app.domain.ports import BlobStore
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
@@ -20,12 +22,15 @@ from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.jobs.upload import RecordingSource
+from app.runtime.limited_client import LimitedClient
 from app.runtime.metrics import ServiceMetrics
 from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.recording.uploader import Uploader
 from app.runtime.request_limits import RequestLimits
 from app.runtime.routing.routes import Routes
+from app.runtime.session_registry import RunningSession, SessionRegistry
 from app.runtime.speech_capacity import SpeechCapacity
+from app.runtime.supervision import run_in_background
 
 
 class DecisionStore(Protocol):
@@ -54,7 +59,9 @@ class Service:
     initial_state: DialogState
     """Every session begins with it."""
     admission: Admission
-    """Which sessions are open, and whether one more may begin."""
+    """Which sessions have a place, and whether one more may begin."""
+    client_limits: ClientLimits = field(default_factory=ClientLimits)
+    """Of sessions, connections and requests."""
     allowed_origins: tuple[str, ...] = ()
     tenants: Callable[[], Sequence[Tenant]] | None = None
     """Limits and policies of the tenants; None: there is one tenant, without limits."""
@@ -77,8 +84,10 @@ class Service:
     limits: RequestLimits = field(default_factory=RequestLimits)
     """What requests to the archive may occupy at once."""
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
+    running_sessions: SessionRegistry = field(init=False)
 
     def __post_init__(self) -> None:
+        self.running_sessions = SessionRegistry(self.admission, self.client_limits)
         self.metrics.watch(self.admission, self.uploader.status)
 
     def tenant(self, name: str) -> Tenant:
@@ -91,13 +100,15 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
-        """Run the background work of the archive for the lifetime of the context."""
-        async with self.uploader.running():
+        """Run the background work of the archive and of the sessions' limits for the lifetime of the context."""
+        watch = partial(self.running_sessions.watch, lambda: self.authenticator)
+        async with self.uploader.running(), run_in_background({"session_limits": watch}):
             yield
 
-    async def run_session(self, session: str, client: SessionClient, tenant: Tenant) -> None:
-        """Serve one admitted client until it has left and its audio is on the disk."""
-        clock = SystemClock()
+    async def run_session(self, running: RunningSession, client: SessionClient) -> None:
+        """Serve one admitted client until it has left, or the server ends it, and its audio is on the disk."""
+        session, tenant, clock = running.id, running.principal.tenant, SystemClock()
+        client = LimitedClient(client, running, self.running_sessions)
         async with (
             self.uploader.record_session(session, tenant, acknowledge=client.acknowledge) as recorder,
             self.session_engines(session, tenant) as engines,

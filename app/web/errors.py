@@ -18,16 +18,20 @@ from app.domain.errors import (
     BlobNotFound,
     ClientError,
     ClientFault,
+    Draining,
     NoCapacity,
     ProviderBusy,
     ProviderError,
+    RateLimited,
     RequestRefused,
+    SessionNotRunning,
     SessionStillLive,
     flatten,
 )
 from app.runtime.supervision import report_defect
 
-POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER, TIMED_OUT = 1008, 1011, 1013, 3008
+NORMAL, POLICY_VIOLATION, INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER = 1000, 1008, 1011, 1012, 1013
+TIMED_OUT = 3008
 """WebSocket close codes, as RFC 6455 and the IANA registry have them."""
 
 OPENAI_PREFIX = "/v1/"
@@ -40,8 +44,18 @@ _CLIENT_STATUS = {
     ClientFault.ORIGIN_REFUSED: 403,
     ClientFault.FORBIDDEN: 403,
     ClientFault.UNAUTHORIZED: 401,
+    ClientFault.BODY_TOO_SLOW: 408,
 }
-_CLIENT_CLOSE_CODE = {ClientFault.TIMED_OUT: TIMED_OUT}
+_CLIENT_CLOSE_CODE = {
+    ClientFault.TIMED_OUT: TIMED_OUT,
+    ClientFault.SESSION_IDLE: NORMAL,
+    ClientFault.SESSION_SILENT: NORMAL,
+    ClientFault.SESSION_TOO_LONG: NORMAL,
+}
+_CLIENT_HEADERS = {
+    ClientFault.UNAUTHORIZED: {"www-authenticate": 'Bearer realm="parley"'},
+    ClientFault.BODY_TOO_SLOW: {"connection": "close"},
+}
 _HTTP_CODE = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 _RETRY_AFTER_S = 1
 """For a busy engine that does not say itself when it will have room."""
@@ -99,17 +113,24 @@ def _openai_response(reply: ErrorReply) -> Response[Any]:
 def _row(error: BaseException) -> ErrorReply:
     match error:
         case ClientError(code=fault):
-            headers = {"www-authenticate": 'Bearer realm="parley"'} if fault is ClientFault.UNAUTHORIZED else {}
+            headers = _CLIENT_HEADERS.get(fault, {})
             close_code = _CLIENT_CLOSE_CODE.get(fault, POLICY_VIOLATION)
             return ErrorReply(_CLIENT_STATUS.get(fault, 400), close_code, fault, str(error), headers)
         case RequestRefused():
             return ErrorReply(400, POLICY_VIOLATION, error.code, str(error))
+        case RateLimited():
+            headers = {"retry-after": str(error.retry_after_s)}
+            return ErrorReply(429, TRY_AGAIN_LATER, error.code, str(error), headers)
+        case Draining():
+            return ErrorReply(503, SERVICE_RESTART, error.code, str(error), {"retry-after": str(_RETRY_AFTER_S)})
         case NoCapacity():
             return ErrorReply(503, TRY_AGAIN_LATER, error.code, str(error), {"retry-after": str(_RETRY_AFTER_S)})
         case BlobNotFound():
             return ErrorReply(404, POLICY_VIOLATION, "not_found", f"there is no recording {error}")
         case SessionStillLive():
             return ErrorReply(409, POLICY_VIOLATION, "still_live", "the session is not over")
+        case SessionNotRunning():
+            return ErrorReply(404, POLICY_VIOLATION, "not_found", f"no session {error} runs in this process")
         case ProviderBusy():
             headers = {"retry-after": str(error.retry_after_s or _RETRY_AFTER_S)}
             return ErrorReply(503, INTERNAL_ERROR, error.code, str(error), headers)

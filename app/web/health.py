@@ -17,12 +17,13 @@ from app.web.auth.middleware import ANYONE, requires
 async def health(request: Request[Principal | None, Any, Any], state: State) -> dict[str, Any]:
     """Whether a session may begin here; and, for an operator, what runs in this process."""
     service: Service = state.service
-    status = {"status": "full" if service.admission.is_full else "ok"}
+    status = {"status": _status(service)}
     if not (request.user and request.user.is_admin):
         return status
     return {
         **status,
         "sessions": len(service.admission.sessions),
+        "connections": len(service.running_sessions.sessions),
         "maxSessions": service.admission.max_sessions,
         "capacity": _capacity(service.speech_capacity),
         "archive": _archive(service.uploader.status()),
@@ -35,6 +36,12 @@ async def metrics(state: State) -> Response[bytes]:
     """Every metric of the service, in Prometheus's text format."""
     service: Service = state.service
     return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+def _status(service: Service) -> str:
+    if service.admission.is_draining:
+        return "draining"
+    return "full" if service.admission.is_full else "ok"
 
 
 def _capacity(speech: SpeechCapacity | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from app.web.errors import TIMED_OUT
 
 ABORT_AFTER_S = 30.0
-"""After a timeout: the session has so long to end, and what is written to the dead peer to be given up."""
+"""After a timeout the session has so long to end; and after a session its peer, to read what was written to it."""
 
 
 class KeepaliveProtocol(WebSocketsSansIOProtocol):
@@ -43,6 +43,11 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
         if was_paused and not self.read_paused:
             self._resumed_at = self.loop.time()
         return message
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if not self.disconnected:  # a peer that reads nothing would keep the closing connection for ever
+            self._abort_timer = self.loop.call_later(ABORT_AFTER_S, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         assert self.ping_timeout is not None

@@ -4,6 +4,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from app.runtime.service import Service
+from app.web.admin.sessions import router as admin
 from app.web.auth.middleware import AuthMiddleware
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics
@@ -16,7 +17,7 @@ from app.web.recordings.router import router as recordings
 def create_app(service: Service) -> Litestar:
     """The application over a service that its caller opens and closes."""
     return Litestar(
-        [transcribe, raw, health, recordings, decisions, summary, explain, metrics, create_page()],
+        [transcribe, raw, health, recordings, decisions, summary, explain, metrics, admin, create_page()],
         state=State({"service": service}),
         middleware=[AuthMiddleware(refuse)],
         exception_handlers={Exception: handle_http_error},

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 from anyio import to_thread
 from litestar import WebSocket
 from litestar.exceptions import WebSocketDisconnect
@@ -25,6 +26,9 @@ from app.web.parley.resampler import Resampler
 MAX_BAD_FRAMES = 50
 """Frames that could not be read, after which the session is closed: the client is broken, and stays so."""
 
+CLOSE_TIMEOUT_S = 5.0
+"""How long a client may take to read the last message; the transport is aborted soon after."""
+
 
 class ClientGone(Exception):
     """The client left while we were writing to it."""
@@ -41,6 +45,8 @@ class SocketClient:
     _reply_pcm: dict[int, bytearray] = field(default_factory=dict)
     _bad_frames: int = 0
     _timed_out: bool = False
+    _is_closed: bool = False
+    """By the server."""
 
     async def accept(self) -> None:
         """Answer the handshake. Raises ClientGone."""
@@ -49,7 +55,7 @@ class SocketClient:
 
     async def incoming(self) -> AsyncIterator[Incoming]:
         """Audio and orders until the client is gone. A frame that cannot be read becomes an event, not an exception."""
-        while True:
+        while not self._is_closed:
             frame = await self.socket.receive()
             if frame["type"] == "websocket.disconnect":
                 self._timed_out = frame["code"] == TIMED_OUT
@@ -100,16 +106,18 @@ class SocketClient:
             await self.socket.send_data(messages.encode(message), mode="text")
 
     def raise_for_fault(self) -> None:
-        """Raises ClientError where the session ended through the client's fault."""
-        if fault := self._fault():
+        """Raises ClientError where the session ended through the client's fault, and the socket is still open."""
+        if not self._is_closed and (fault := self._fault()):
             raise fault
 
     async def close_for(self, error: Exception) -> None:
-        """The last message and the close code for this error, where the client is still there."""
-        reply = error_reply(error)
+        """The last message and the close code for this error, where the client is still there and reads. Once."""
+        if self._is_closed:
+            return
+        self._is_closed, reply = True, error_reply(error)
         if self._timed_out:  # the keepalive reports a disconnect, but what is written may still arrive
             self.socket.connection_state = "receive"
-        with suppress(ClientGone):
+        with suppress(ClientGone), anyio.move_on_after(CLOSE_TIMEOUT_S):
             await self.send(messages.error_message(error, fatal=True))
             with _writing():
                 await self.socket.close(reply.close_code, reply.code)

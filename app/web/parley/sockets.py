@@ -11,12 +11,16 @@ from litestar.datastructures import State
 from app.domain.errors import ClientError
 from app.domain.principal import Scope
 from app.runtime.service import Service, new_session_id
+from app.runtime.session_registry import RunningSession
 from app.runtime.supervision import report_defect
-from app.web.auth.middleware import requires
+from app.web.auth.middleware import peer_of, requires
 from app.web.auth.origin import check_origin
 from app.web.errors import INTERNAL_ERROR, error_reply, has_defect
 from app.web.parley.messages import SessionStarted
 from app.web.parley.socket_client import ClientGone, SocketClient
+
+WIND_DOWN_S = 15.0
+"""A session that the server has ended has so long to get its pending finals."""
 
 _log = structlog.get_logger("parley.socket")
 
@@ -48,9 +52,10 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
     try:
         await client.accept()
         check_origin(socket.headers.get("origin"), socket.headers.get("host"), service.allowed_origins)
-        with service.admission.admitted(session, socket.user.tenant):
+        peer, user_agent = peer_of(socket), socket.headers.get("user-agent", "")
+        with service.running_sessions.registered(session, socket.user, peer=peer, user_agent=user_agent) as running:
             await client.send(SessionStarted(session))
-            await _run_session(client, service, session)
+            await _run_session(client, service, running)
         client.raise_for_fault()
     except ClientGone:
         return  # it left while we were writing: the session has noticed, or never began
@@ -59,11 +64,26 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
         await client.close_for(error)
 
 
-async def _run_session(client: SocketClient, service: Service, session: str) -> None:
+async def _run_session(client: SocketClient, service: Service, session: RunningSession) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_write, client)
-        await service.run_session(session, client, client.socket.user.tenant)
+        with anyio.CancelScope() as run:
+            tasks.start_soon(_write_until_ended, client, session, run)
+            await service.run_session(session, client)
         tasks.cancel_scope.cancel()
+
+
+async def _write_until_ended(client: SocketClient, session: RunningSession, run: anyio.CancelScope) -> None:
+    """Write what is shown. Where the server ends the session, say why and close; its run ends by itself, or is ended.
+
+    The run sees the closed socket as a client that has left, so that the last audio is transcribed and recorded.
+    """
+    async with anyio.create_task_group() as writing:
+        writing.start_soon(_write, client)
+        error = await session.ended()
+        writing.cancel_scope.cancel()
+    await client.close_for(error)
+    await anyio.sleep(WIND_DOWN_S)
+    run.cancel()
 
 
 async def _write(client: SocketClient) -> None:

@@ -1,10 +1,6 @@
 """Access to recordings: the tenant's own alone, and not from foreign web pages."""
 
-from typing import Any
-
-from litestar.connection import ASGIConnection
 from litestar.datastructures import State
-from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
 
 from app.domain.errors import BlobNotFound
@@ -13,7 +9,7 @@ from app.domain.recording.manifest import Manifest
 from app.domain.recording.session_id import date_of
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.service import Service
-from app.web.auth.origin import check_origin
+from app.web.auth.origin import refuse_foreign_origin
 
 
 def service_of(state: State) -> Service:
@@ -41,10 +37,4 @@ def require_session_id(session: str) -> None:
         raise BlobNotFound(session[:64])
 
 
-def _refuse_foreign_origin(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard: a foreign web page cannot use a visitor's browser to read or delete. Raises ClientError."""
-    headers, allowed = connection.headers, connection.app.state.service.allowed_origins
-    check_origin(headers.get("origin"), headers.get("host"), allowed)
-
-
-GUARDS: list[Guard] = [_refuse_foreign_origin]
+GUARDS: list[Guard] = [refuse_foreign_origin]

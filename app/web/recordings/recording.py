@@ -103,7 +103,7 @@ async def remove(state: State, request: Request[Principal, Any, Any], session: F
     require_session_id(session)
     own = None if request.user.is_admin else request.user.tenant.name
     async with service.limits.reads.slot():
-        owner = service.admission.sessions.get(session) or await uploader.owner(session, tenant=own)
+        owner = service.running_sessions.owner(session) or await uploader.owner(session, tenant=own)
     if owner is None or not request.user.may_see(owner):
         raise BlobNotFound(session[:64])
     if session in uploader.live_sessions:

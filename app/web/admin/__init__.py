@@ -1,0 +1,1 @@
+"""`/admin`: running sessions and draining, for administrators. `sessions.py` has the handlers."""
