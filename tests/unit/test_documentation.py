@@ -19,6 +19,9 @@ FOLDERS = ("app", "providers", "storage", "tests", "bench", "infra", "docs", "fr
 MADE_LATER = frozenset({"bench/results/", "infra/docker/.env", "infra/docker/certificates"})
 """Paths that a benchmark or the operator creates."""
 
+OF_OTHERS = frozenset({"run_server.py", "server.py"})
+"""Programs of other projects, in the benchmark of their servers."""
+
 
 def spans(page: str) -> Iterator[str]:
     """Inline code and the lines of code blocks."""
@@ -48,6 +51,17 @@ def test_named_files_exist(page):
     }
 
     assert {path for path in named if not (ROOT / path).exists()} - MADE_LATER == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_named_python_files_exist(page):
+    """`file.py` or `folder/file.py` in inline code is the end of a path in the repository."""
+    existing = {path for folder in FOLDERS for path in map(str, (ROOT / folder).rglob("*.py"))}
+    named = {
+        name for span in spans((ROOT / page).read_text("utf-8")) for name in re.findall(r"^([a-z_][\w/]*\.py)\b", span)
+    }
+
+    assert {name for name in named if not any(path.endswith(f"/{name}") for path in existing)} - OF_OTHERS == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
