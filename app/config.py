@@ -214,6 +214,9 @@ class ArchiveSettings(_Group):
         "always", description="`always` survives a power cut, `never` the death of the process only."
     )
     recording_max_mb: int = Field(512, ge=1, description="Largest file POST /recordings takes.")
+    recording_max_hours: float = Field(
+        4, gt=0, le=1000, description="Longest audio of one file that is transcribed; a longer file is refused."
+    )
     google_drive_service_account: Path | None = Field(
         None, description="Key file of the service account that fetches recordings from Google Drive."
     )

@@ -10,6 +10,7 @@ from app.assembly.archive import archive_place, open_archive, open_source, spool
 from app.assembly.replies import describe_replies, describe_voice, open_generator, open_synthesizer, reply_provider
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
+    audio_decoder,
     device,
     drafts_model,
     finals_model,
@@ -93,6 +94,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
             authenticator=OpenAuthenticator() if tenants is None else TenantKeys(tenants),
+            decoder=audio_decoder(settings),
             source=source,
             uploads=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
             max_recording_bytes=settings.recording_max_mb << 20,

@@ -13,9 +13,11 @@ from app.domain.capacity import capacity
 from app.domain.errors import SettingsError
 from app.domain.ports import SpeechDetector, TurnDetector
 from app.media.decode import decode_trusted
+from app.media.sandbox import DecodingLimits
 from app.models.resolve import resolve, resolve_file
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
+from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
 from app.runtime.worker import Worker
@@ -48,7 +50,20 @@ async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int)
         open_detector(settings) as detector,
     ):
         queue = AdmissionQueue("worker", SystemClock(), concurrency, max_waiting)
-        yield Worker(model, transcriber, transcriber.for_batch(), detector, queue, settings.language or None)
+        yield Worker(
+            model,
+            transcriber,
+            transcriber.for_batch(),
+            detector,
+            queue,
+            settings.language or None,
+            decoder=audio_decoder(settings),
+        )
+
+
+def audio_decoder(settings: Settings) -> AudioDecoder:
+    """The decoder of files of unknown origin, with the configured limits."""
+    return AudioDecoder(DecodingLimits(longest_s=settings.recording_max_hours * 3600))
 
 
 def drafts_model(settings: Settings) -> str:

@@ -10,12 +10,12 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from app.assembly.speech import open_batch_transcriber
+from app.assembly.speech import audio_decoder, open_batch_transcriber
 from app.config import read_settings
 from app.domain.audio import AudioChunk
 from app.domain.errors import ClientError
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
-from app.media.decode import decode_chunks
+from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 
 FORMATS: dict[str, Callable[[Sequence[Segment]], str]] = {
@@ -60,13 +60,13 @@ async def _transcribe(files: Sequence[tuple[Path, Path | None]], form: str, lang
     """Whether every file could be transcribed."""
     settings = read_settings(**({} if language is None else {"language": language}))
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    failed = False
+    failed, decoder = False, audio_decoder(settings)
     async with open_batch_transcriber(settings) as batch_transcriber:
         for file, result in files:
             try:
                 with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
                     task = progress.add_task(file.name, total=None)
-                    segments = await _segments(file, batch_transcriber, progress, task)
+                    segments = await _segments(file, decoder, batch_transcriber, progress, task)
             except ClientError as error:
                 click.secho(f"parley: {file}: {error}", fg="red", err=True)
                 failed = True
@@ -88,7 +88,9 @@ def _writing_to(path: Path) -> Iterator[None]:
         raise click.ClickException(f"cannot write to {path}: {error.strerror}") from error
 
 
-async def _segments(file: Path, batch_transcriber: BatchTranscriber, progress: Progress, task: TaskID) -> list[Segment]:
+async def _segments(
+    file: Path, decoder: AudioDecoder, batch_transcriber: BatchTranscriber, progress: Progress, task: TaskID
+) -> list[Segment]:
     """What is said in the file; a warning on standard error where something in it is damaged."""
 
     def warn(sentence: str) -> None:
@@ -98,7 +100,7 @@ async def _segments(file: Path, batch_transcriber: BatchTranscriber, progress: P
         progress.update(task, total=samples)
 
     async def audio() -> AsyncGenerator[AudioChunk, None]:
-        async with aclosing(decode_chunks(file, on_warning=warn, on_length=set_total)) as chunks:
+        async with aclosing(decoder.decode(file, on_warning=warn, on_length=set_total)) as chunks:
             async for chunk in chunks:
                 yield chunk
                 progress.update(task, completed=chunk.end)

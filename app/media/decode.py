@@ -3,7 +3,7 @@
 import io
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,9 +50,20 @@ def decode(
     name = file.name if isinstance(file, Path) else "the upload"
     with _real_file(file) as real:
         if (plain := read_plain_wav(real)) is not None:
-            yield from plain
+            yield from _no_longer_than(limits.longest_s, plain, name)
         else:
             yield from decode_sandboxed(real, name, limits=limits, on_warning=on_warning, on_length=on_length)
+
+
+def _no_longer_than(longest_s: float, pieces: Iterator[bytes], name: str) -> Generator[bytes, None, None]:
+    size = 0
+    for pcm in pieces:
+        size += len(pcm)
+        if size > longest_s * SAMPLE_RATE * BYTES_PER_SAMPLE:
+            raise ClientError(
+                ClientFault.BAD_AUDIO, f"cannot read {name} as audio: it is longer than {longest_s / 3600:g} hours"
+            )
+        yield pcm
 
 
 def _real_file(file: Path | BinaryIO) -> BinaryIO:
@@ -71,17 +82,18 @@ async def decode_chunks(
     limits: DecodingLimits = LIMITS,
     on_warning: Callable[[str], None] = lambda _: None,
     on_length: Callable[[int], None] = lambda _: None,
+    threads: anyio.CapacityLimiter | None = None,
 ) -> AsyncGenerator[AudioChunk, None]:
-    """What decode() gives, as chunks that follow each other from sample 0, decoded in a thread."""
+    """What decode() gives, as chunks that follow each other from sample 0, decoded in a thread of `threads`."""
     pieces, at = decode(file, limits=limits, on_warning=on_warning, on_length=on_length), 0
     try:
-        while (pcm := await to_thread.run_sync(next, pieces, None)) is not None:
+        while (pcm := await to_thread.run_sync(next, pieces, None, limiter=threads)) is not None:
             chunk = AudioChunk(pcm, at)
             at = chunk.end
             yield chunk
     finally:
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(pieces.close)
+            await to_thread.run_sync(pieces.close, limiter=threads)
 
 
 def decode_exactly(blob: bytes, samples: int) -> bytes:

@@ -10,7 +10,9 @@ _FORMAT = (
 )
 """PCM, one channel, the rate, bytes per second, bytes per sample, bits per sample."""
 _MAX_CHUNKS = 32
-_PIECE = 1 << 18
+_PIECE = 2 * SAMPLE_RATE
+"""Bytes: a second of audio."""
+_MAX_SKIPPED = 1 << 18
 
 
 def read_plain_wav(file: BinaryIO) -> Iterator[bytes] | None:
@@ -27,7 +29,7 @@ def read_plain_wav(file: BinaryIO) -> Iterator[bytes] | None:
             file.seek(size + size % 2 - len(_FORMAT), 1)
         elif name == b"data":
             return _samples(file, size) if plain else None
-        elif len(name) < 4 or size > _PIECE:
+        elif len(name) < 4 or size > _MAX_SKIPPED:
             return None
         else:
             file.seek(size + size % 2, 1)

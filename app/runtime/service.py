@@ -20,6 +20,7 @@ from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
+from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.jobs.upload import RecordingSource
 from app.runtime.limited_client import LimitedClient
@@ -69,6 +70,8 @@ class Service:
     """Who a client is, by what it presents."""
     batch_transcriber: BatchTranscriber | None = None
     """Transcribes uploaded recordings, on this machine; None: no uploads are accepted."""
+    decoder: AudioDecoder = field(default_factory=AudioDecoder)
+    """Decodes uploaded recordings."""
     source: RecordingSource | None = None
     """Where recordings can be fetched from by a link."""
     uploads: ResumableUploads | None = None

@@ -1,9 +1,10 @@
 """What `parley worker` offers: one speech model, and the bounded queue in front of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.domain.ports import SpeechDetector, Transcriber
 from app.runtime.admission_queue import AdmissionQueue
+from app.runtime.jobs.audio_decoder import AudioDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +21,4 @@ class Worker:
     queue: AdmissionQueue
     language: str | None = None
     """Of requests that do not say; None: the model detects it."""
+    decoder: AudioDecoder = field(default_factory=AudioDecoder)

@@ -13,6 +13,8 @@ from app.client import open_session
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.recording.wav import wav_header
 from app.media.decode import decode_trusted
+from app.media.sandbox import DecodingLimits
+from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.recording.uploader import Uploader
 from app.runtime.supervision import defects
 from storage.aes import AesCipher
@@ -271,6 +273,36 @@ async def test_uploaded_file_is_transcribed_and_archived(http, service):
     assert [final["text"] for final in manifest["finals"] if final["text"]] == [
         s["text"] for s in answer.json()["segments"]
     ]
+
+
+async def test_damaged_upload_is_transcribed_with_a_warning(http, service):
+    """What is there is kept, and the answer says that something is not."""
+    damaged = (INPUTS / "mp3-300-random-bytes-in-the-middle.mp3").read_bytes()
+
+    answer = await http.post("/recordings", content=damaged)
+    intact = await http.post("/recordings", content=HANDS.path.read_bytes())
+
+    assert answer.status_code == 201
+    assert answer.json()["warnings"] == ["1 damaged pieces were skipped"]
+    assert intact.json()["warnings"] == []
+
+
+@pytest.mark.parametrize("content", [b"", wav_header(0)])
+async def test_upload_without_a_sample_is_refused(http, service, content):
+    """Its recording would never be in the archive."""
+    answer = await http.post("/recordings", content=content)
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "bad_audio")
+
+
+async def test_upload_longer_than_the_limit_is_refused_and_not_kept(http, service):
+    service.decoder = AudioDecoder(DecodingLimits(longest_s=2.0))
+
+    answer = await http.post("/recordings", content=HANDS.path.read_bytes())
+    await wait_until_uploaded(service)
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "bad_audio")
+    assert service.store.blobs == {}
 
 
 async def test_recording_is_fetched_from_google_drive(http, service):

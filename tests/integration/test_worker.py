@@ -1,8 +1,10 @@
 """`parley worker`: the local engine behind OpenAI's transcription endpoint."""
 
+import tracemalloc
 import wave
 from contextlib import aclosing, asynccontextmanager
 from io import BytesIO
+from pathlib import Path
 
 import anyio
 import httpx
@@ -11,8 +13,10 @@ import structlog
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import ProviderBusy, RequestRefused
+from app.media.sandbox import DecodingLimits
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
+from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.worker import Worker
 from app.web.openai.transcriptions import MAX_UPLOAD_BYTES, create_worker
 from providers.openai.transcription import open_transcription
@@ -22,12 +26,15 @@ from tests.fakes import ScriptedDetector, ScriptedTranscriber
 from tests.serving import serving
 
 pytestmark = pytest.mark.anyio
+INPUTS = Path(__file__).parents[1] / "inputs"
 
 
 @asynccontextmanager
-async def worker(transcriber, *, batch=None, concurrency=1, max_waiting=1):
+async def worker(transcriber, *, batch=None, concurrency=1, max_waiting=1, decoder=None):
     queue = AdmissionQueue("worker", SystemClock(), concurrency, max_waiting)
-    ready = Worker("tiny", transcriber, batch or transcriber, ScriptedDetector(), queue, "en")
+    ready = Worker(
+        "tiny", transcriber, batch or transcriber, ScriptedDetector(), queue, "en", decoder=decoder or AudioDecoder()
+    )
     async with serving(create_worker(ready)) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
         yield client
 
@@ -240,3 +247,43 @@ async def _final(base_url: str) -> None:
         aclosing(engine.transcribe(audio())) as hypotheses,
     ):
         assert [h async for h in hypotheses]
+
+
+async def test_damaged_file_is_transcribed_with_a_warning():
+    async with worker(ScriptedTranscriber()) as client:
+        damaged = (INPUTS / "mp3-300-random-bytes-in-the-middle.mp3").read_bytes()
+        full = (await send(client, damaged, response_format="verbose_json")).json()
+        intact = (await send(client, response_format="verbose_json")).json()
+
+    assert full["text"] == "hello"
+    assert full["warnings"] == ["1 damaged pieces were skipped"]
+    assert intact["warnings"] == []
+
+
+async def test_audio_longer_than_the_limit_is_refused():
+    decoder = AudioDecoder(DecodingLimits(longest_s=20.0))
+    async with worker(ScriptedTranscriber(), decoder=decoder) as client:
+        answer = await send(client, five_sentences())
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_audio")
+    assert "longer than" in answer.json()["error"]["message"]
+
+
+class HourOfSilence(AudioDecoder):
+    """Decodes any file as an hour of silence: 115 MB."""
+
+    async def decode(self, file, *, on_warning=None, on_length=None):
+        for second in range(3600):
+            yield AudioChunk(bytes(32_000), 16_000 * second)
+
+
+async def test_long_audio_is_never_whole_in_memory():
+    """An hour passes through; the worker holds half a minute of it at most."""
+    async with worker(ScriptedTranscriber(), decoder=HourOfSilence()) as client:
+        tracemalloc.start()
+        full = (await send(client, response_format="verbose_json")).json()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert full["duration"] == 3600
+    assert peak < 20 << 20

@@ -1,18 +1,19 @@
 """Makes a recording of an audio file: it is transcribed, and archived like a session that was spoken."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
-from app.domain.errors import ParleyError, flatten
+from app.domain.errors import ClientError, ClientFault, ParleyError, flatten
 from app.domain.recording.subtitles import Segment
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis
-from app.media.decode import decode_chunks
+from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.recorder import Recorder
 from app.runtime.recording.uploader import Uploader
@@ -26,22 +27,30 @@ class RecordingSource(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TranscribedFile:
+    segments: list[Segment]
+    warnings: list[str]
+    """What of the file could not be decoded, one sentence each."""
+
+
 async def create_recording(
     file: BinaryIO,
     *,
     session: str,
     tenant: Tenant,
     uploader: Uploader,
+    decoder: AudioDecoder,
     batch_transcriber: BatchTranscriber,
     language: str | None,
-) -> list[Segment]:
+) -> TranscribedFile:
     """Transcribe and archive a file of any audio format, under this session's id.
 
     Raises ClientError where it is no audio, or a ProviderError. After any failure nothing of it is kept.
     """
     try:
         async with uploader.record_session(session, tenant) as recorder:
-            return await _transcribe(file, recorder, batch_transcriber, language)
+            return await _transcribe(file, decoder, recorder, batch_transcriber, language)
     except Exception as error:
         await uploader.delete(session, tenant.name)
         if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
@@ -50,25 +59,32 @@ async def create_recording(
 
 
 async def _transcribe(
-    file: BinaryIO, recorder: Recorder, batch_transcriber: BatchTranscriber, language: str | None
-) -> list[Segment]:
+    file: BinaryIO,
+    decoder: AudioDecoder,
+    recorder: Recorder,
+    batch_transcriber: BatchTranscriber,
+    language: str | None,
+) -> TranscribedFile:
     segments: list[Segment] = []
+    warnings: list[str] = []
     async with (
-        aclosing(_recorded(file, recorder)) as audio,
+        aclosing(decoder.decode(file, on_warning=warnings.append)) as chunks,
+        aclosing(_recorded(chunks, recorder)) as audio,
         aclosing(batch_transcriber.transcribe(audio, language=language)) as found,
     ):
         async for segment in found:
             segments.append(segment)
             recorder.record(_final(segment, len(segments)), None)
-    return segments
+    if not recorder.received_samples:
+        raise ClientError(ClientFault.BAD_AUDIO, "there is no audio in the file")
+    return TranscribedFile(segments, warnings)
 
 
-async def _recorded(file: BinaryIO, recorder: Recorder) -> AsyncGenerator[AudioChunk, None]:
+async def _recorded(chunks: AsyncIterable[AudioChunk], recorder: Recorder) -> AsyncGenerator[AudioChunk, None]:
     """The file's audio, each chunk recorded before it is passed on."""
-    async with aclosing(decode_chunks(file)) as chunks:
-        async for chunk in chunks:
-            await recorder.write_audio(chunk)
-            yield chunk
+    async for chunk in chunks:
+        await recorder.write_audio(chunk)
+        yield chunk
 
 
 def _final(segment: Segment, number: int) -> do.ShowFinal:

@@ -3,8 +3,9 @@
 It keeps nothing between two requests, so any number of workers stand behind any balancer.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal, TypeVar
 
@@ -19,7 +20,6 @@ from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds
 from app.domain.errors import ClientError, ClientFault
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.domain.transcript import Hypothesis
-from app.media.decode import decode_chunks
 from app.runtime.first_final import first_final
 from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.worker import Worker
@@ -77,31 +77,71 @@ async def _read_form(request: Request[Any, Any, Any]) -> tuple[bytes, Transcript
 
 
 async def _transcribe(worker: Worker, file: bytes, form: TranscriptionForm) -> Response[Any]:
-    """Decode and transcribe in one slot of the queue, so that waiting requests hold no decoded audio."""
+    """Decode and transcribe in one slot of the queue, piece by piece: of long audio one segment is in memory."""
     language = form.language or worker.language
-    confidence = None
-    async with worker.queue.slot():
-        audio = AudioChunk(b"".join([chunk.pcm async for chunk in decode_chunks(BytesIO(file))]), 0)
+    confidence: float | None = None
+    warnings: list[str] = []
+    async with (
+        worker.queue.slot(),
+        aclosing(worker.decoder.decode(BytesIO(file), on_warning=warnings.append)) as decoded,
+        aclosing(_split(decoded)) as chunks,
+    ):
+        audio = _Counted(chunks)
+        beginning = await audio.until(MAX_UTTERANCE_SAMPLES)
         if audio.samples <= MAX_UTTERANCE_SAMPLES:
-            final = await _final(worker, audio, language)
+            final = await _final(worker, beginning, language)
             confidence = final.confidence
-            segments = [Segment(0, audio.end, final.text, final.language)] if final.text else []
+            segments = [Segment(0, audio.samples, final.text, final.language)] if final.text else []
         else:
             found = transcribe_recording(
-                _chunks(audio), detector=worker.detector, transcriber=worker.batch_transcriber, language=language
+                audio.from_start(beginning),
+                detector=worker.detector,
+                transcriber=worker.batch_transcriber,
+                language=language,
             )
             async with aclosing(found):
                 segments = [segment async for segment in found]
-    return _render(segments, form.response_format, audio, language, confidence)
+    return _render(segments, form.response_format, audio.samples, language, confidence, warnings)
 
 
-async def _final(worker: Worker, audio: AudioChunk, language: str | None) -> Hypothesis:
-    async with aclosing(worker.transcriber.transcribe(_chunks(audio), language=language)) as hypotheses:
+@dataclass(slots=True)
+class _Counted:
+    """A stream of chunks, and how many samples of it have been read."""
+
+    chunks: AsyncIterable[AudioChunk]
+    samples: int = 0
+
+    async def until(self, samples: int) -> list[AudioChunk]:
+        """The chunks up to the first that ends behind `samples`, that one included; all, where there are fewer."""
+        read: list[AudioChunk] = []
+        async for chunk in self.chunks:
+            read.append(chunk)
+            self.samples = chunk.end
+            if chunk.end > samples:
+                break
+        return read
+
+    async def from_start(self, beginning: Sequence[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:
+        """What was read of it, then the rest."""
+        for chunk in beginning:
+            yield chunk
+        async for chunk in self.chunks:
+            self.samples = chunk.end
+            yield chunk
+
+
+async def _final(worker: Worker, audio: Sequence[AudioChunk], language: str | None) -> Hypothesis:
+    async with aclosing(worker.transcriber.transcribe(_stream(audio), language=language)) as hypotheses:
         return await first_final(hypotheses)
 
 
 def _render(
-    segments: Sequence[Segment], form: ResponseFormat, audio: AudioChunk, language: str | None, confidence: float | None
+    segments: Sequence[Segment],
+    form: ResponseFormat,
+    samples: int,
+    language: str | None,
+    confidence: float | None,
+    warnings: Sequence[str],
 ) -> Response[Any]:
     match form:
         case "text":
@@ -115,10 +155,12 @@ def _render(
             return Response({"text": as_text(segments).strip(), **optional}, status_code=200)
         case "verbose_json":
             spoken = language or next((s.language for s in segments if s.language), "")
-            head = {"task": "transcribe", "language": spoken, "duration": round(seconds(audio.samples), 3)}
+            head = {"task": "transcribe", "language": spoken, "duration": round(seconds(samples), 3)}
             transcript = as_json(segments)
             numbered = [{"id": n, **segment} for n, segment in enumerate(transcript["segments"])]
-            return Response({**head, "text": transcript["text"], "segments": numbered}, status_code=200)
+            return Response(
+                {**head, "text": transcript["text"], "segments": numbered, "warnings": list(warnings)}, status_code=200
+            )
 
 
 @get("/v1/models")
@@ -170,6 +212,13 @@ async def _cancel_on_disconnect(request: Request[Any, Any, Any], work: Callable[
     return result[0] if result else None
 
 
-async def _chunks(audio: AudioChunk) -> AsyncGenerator[AudioChunk, None]:
-    for at in range(0, audio.samples, _CHUNK_SAMPLES):
-        yield AudioChunk(audio.pcm[2 * at : 2 * (at + _CHUNK_SAMPLES)], at)
+async def _split(audio: AsyncIterable[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:
+    """The same audio, in chunks no longer than a client's."""
+    async for chunk in audio:
+        for at in range(0, chunk.samples, _CHUNK_SAMPLES):
+            yield AudioChunk(chunk.pcm[2 * at : 2 * (at + _CHUNK_SAMPLES)], chunk.start + at)
+
+
+async def _stream(audio: Sequence[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:
+    for chunk in audio:
+        yield chunk

@@ -52,8 +52,8 @@ async def create(
         job = UploadJob(service, session, request.user.tenant, file, language, resources.pop_all())
     if not wait:
         return Response({"id": session}, status_code=202, background=BackgroundTask(job.run_unattended))
-    segments = await job.run()
-    return Response({"id": session, **as_json(segments)})
+    transcribed = await job.run()
+    return Response({"id": session, **as_json(transcribed.segments), "warnings": transcribed.warnings})
 
 
 async def _body(service: Service, request: Request[Any, Any, Any], source: str | None) -> AsyncGenerator[bytes, None]:

@@ -7,9 +7,8 @@ from typing import BinaryIO
 import structlog
 
 from app.domain.errors import NoCapacity, ParleyError, ProviderBusy
-from app.domain.recording.subtitles import Segment
 from app.domain.tenant import Tenant
-from app.runtime.jobs.upload import create_recording
+from app.runtime.jobs.upload import TranscribedFile, create_recording
 from app.runtime.service import Service, new_session_id
 from app.runtime.supervision import report_defect
 
@@ -41,7 +40,7 @@ class UploadJob:
     resources: ExitStack
     """Released when the job is over: the slot and the file."""
 
-    async def run(self) -> list[Segment]:
+    async def run(self) -> TranscribedFile:
         """Raises ClientError where the file is no audio, or a ProviderError; then nothing of it is kept."""
         batch_transcriber = self.service.batch_transcriber
         assert batch_transcriber is not None  # because reserve_slot() refuses otherwise
@@ -51,6 +50,7 @@ class UploadJob:
                 session=self.session,
                 tenant=self.tenant,
                 uploader=self.service.uploader,
+                decoder=self.service.decoder,
                 batch_transcriber=batch_transcriber,
                 language=self.language,
             )
