@@ -15,6 +15,7 @@ from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.domain.routing.summary import RouteSummary
 from app.domain.tenant import Tenant
 from app.runtime.admission import Admission
+from app.runtime.audit import AuditLog
 from app.runtime.authentication import Authenticator, OpenAuthenticator
 from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
@@ -87,6 +88,8 @@ class Service:
     limits: RequestLimits = field(default_factory=RequestLimits)
     """What requests to the archive may occupy at once."""
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
+    audit: AuditLog = field(default_factory=AuditLog)
+    """Who did what."""
     running_sessions: SessionRegistry = field(init=False)
 
     def __post_init__(self) -> None:
