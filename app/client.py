@@ -3,7 +3,7 @@
 Tests, benchmarks and the command `parley talk` all use it.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from socket import gaierror
@@ -126,13 +126,14 @@ async def open_session(
     rate: int = SAMPLE_RATE,
     on_message: Callable[[ReceivedMessage], None] | None = None,
     key: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[StreamingClient, None]:
     """A session with the server at this ws:// or wss:// address; a server on this machine is never asked by a proxy.
 
     Raises ProviderDown where no server answers, ProviderRefused where the answer is no WebSocket, and SettingsError for
     an address or a key that cannot be sent.
     """
-    connection = await _connect(url, key)
+    connection = await _connect(url, key, headers or {})
     async with connection, anyio.create_task_group() as tasks:
         client = StreamingClient(connection, rate, on_message=on_message)
         tasks.start_soon(client.receive)
@@ -140,10 +141,10 @@ async def open_session(
         tasks.cancel_scope.cancel()
 
 
-async def _connect(url: str, key: str | None) -> ClientConnection:
+async def _connect(url: str, key: str | None, further: Mapping[str, str]) -> ClientConnection:
     if key is not None and not (key.isascii() and key.isprintable()):
         raise SettingsError("the key has characters that no HTTP header may have; a key is plain ASCII on one line")
-    headers = {"Authorization": f"Bearer {key}"} if key else None
+    headers = {**further, **({"Authorization": f"Bearer {key}"} if key else {})}
     proxy = proxy_of(url)
     try:
         return await connect(url, max_size=None, compression=None, additional_headers=headers, proxy=proxy)

@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from app.domain.errors import SettingsError
+from app.domain.trusted_proxies import parse_networks
 from app.environment import given_settings, variable
 
 _log = logging.getLogger("parley.settings")
@@ -222,6 +223,43 @@ class ArchiveSettings(_Group):
     )
 
 
+class LimitSettings(_Group):
+    """Limits of clients; 0 is no limit."""
+
+    session_idle_s: float = Field(60, ge=0, description="A session without audio for so many seconds ends.")
+    session_silent_s: float = Field(
+        1800, ge=0, description="A session with audio, and no word in it for so many seconds, ends."
+    )
+    session_max_s: float = Field(14_400, ge=0, description="Longest session, in seconds.")
+    session_standby_s: float = Field(
+        10, ge=0, description="A session without audio for so many seconds releases its place, until audio comes again."
+    )
+    max_connections: int = Field(
+        1000, ge=0, description="Sessions connected at once, with a place or without."
+    )
+    max_connections_per_address: int = Field(
+        100, ge=0, description="The same from one address (IPv6: one /64 network); this machine's own is not counted."
+    )
+    max_connections_per_key: int = Field(0, ge=0, description="The same with one key.")
+    max_audio_speed: float = Field(
+        8, ge=0, description="A session's audio is taken at most so many times faster than real time."
+    )
+    max_messages_per_s: float = Field(
+        20, ge=0, description="Text frames of one session in a second, on average; a session that sends more ends."
+    )
+    trusted_proxies: str = Field(
+        "private",
+        description="Addresses and networks, comma-separated, whose `X-Forwarded-For` names the client; `private` is "
+        "this machine and every private network, `none` is nobody.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: str) -> str:
+        parse_networks(value)  # raises ValueError, which becomes the sentence
+        return value
+
+
 GROUPS: tuple[type[_Group], ...] = (
     ServerSettings,
     ModelSettings,
@@ -231,10 +269,12 @@ GROUPS: tuple[type[_Group], ...] = (
     AwsSettings,
     RoutingSettings,
     ArchiveSettings,
+    LimitSettings,
 )
 
 
 class Settings(
+    LimitSettings,
     ArchiveSettings,
     RoutingSettings,
     AwsSettings,

@@ -38,6 +38,8 @@ let settings = load(localStorage);
 let key = loadKey(sessionStorage, address.host);
 let keyLabel = null; // the label of the key field, while the server requires a key
 let transcript = EMPTY;
+/** Codes that need no notice: a session without audio ends, and Talk begins the next. */
+const EXPECTED_ERRORS = new Set(["session_idle"]);
 let isNetworkSlow = false;
 let playingKey = null; // the turn whose reply is playing, or is about to
 let isPlaying = false;
@@ -102,7 +104,7 @@ function onMessage(message) {
   if (message.type === "replyStart") silenced.delete(keyOf(message.turn));
   if (["replyCancelled", "replyInterrupted"].includes(message.type)) silence(keyOf(message.turn));
   if (message.type === "error" && message.code === "unauthorized") keyLabel = keyProblem(key);
-  else if (message.type === "error") problems.server = message.message;
+  else if (message.type === "error" && !EXPECTED_ERRORS.has(message.code)) problems.server = message.message;
   draw();
 }
 

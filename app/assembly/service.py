@@ -21,10 +21,12 @@ from app.assembly.speech import (
 )
 from app.assembly.tenants import describe_tenants, open_tenants
 from app.config import Settings
+from app.domain.client_limits import ClientLimits
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.tenant import Tenant
+from app.domain.trusted_proxies import parse_networks
 from app.policy.routes_file import LocalRoute, RouteTable, read_routes
 from app.runtime.admission import Admission
 from app.runtime.authentication import OpenAuthenticator, TenantKeys
@@ -91,6 +93,8 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             batch_transcriber=local_batch_transcriber(settings, detector, routes.engines, tables),
             initial_state=initial_state(settings, provider),
             admission=Admission(max_sessions, lambda: uploader.has_space),
+            client_limits=client_limits(settings),
+            trusted_proxies=parse_networks(settings.trusted_proxies),
             allowed_origins=settings.allowed_origins,
             tenants=tenants,
             authenticator=OpenAuthenticator() if tenants is None else TenantKeys(tenants),
@@ -114,6 +118,21 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             policy=policy,
             metrics=metrics,
         )
+
+
+def client_limits(settings: Settings) -> ClientLimits:
+    """Limits of connections, sessions and requests, from the settings."""
+    return ClientLimits(
+        connections=settings.max_connections,
+        connections_per_address=settings.max_connections_per_address,
+        connections_per_key=settings.max_connections_per_key,
+        session_standby_s=settings.session_standby_s,
+        session_idle_s=settings.session_idle_s,
+        session_silent_s=settings.session_silent_s,
+        session_max_s=settings.session_max_s,
+        audio_speed=settings.max_audio_speed,
+        messages_per_s=settings.max_messages_per_s,
+    )
 
 
 def local_batch_transcriber(

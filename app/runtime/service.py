@@ -14,6 +14,7 @@ from app.domain.ports import BlobStore
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.domain.routing.summary import RouteSummary
 from app.domain.tenant import Tenant
+from app.domain.trusted_proxies import Network
 from app.runtime.admission import Admission
 from app.runtime.audit import AuditLog
 from app.runtime.authentication import Authenticator, OpenAuthenticator
@@ -64,6 +65,8 @@ class Service:
     """Which sessions have a place, and whether one more may begin."""
     client_limits: ClientLimits = field(default_factory=ClientLimits)
     """Of sessions, connections and requests."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose `X-Forwarded-For` is believed."""
     allowed_origins: tuple[str, ...] = ()
     tenants: Callable[[], Sequence[Tenant]] | None = None
     """Limits and policies of the tenants; None: there is one tenant, without limits."""

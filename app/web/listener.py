@@ -39,6 +39,7 @@ class GracefulServer(uvicorn.Server):
                 report_late_faults(answer_head(app)),
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # because app.domain.trusted_proxies reads them
                 ws=KeepaliveProtocol,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_per_message_deflate=False,

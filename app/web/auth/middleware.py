@@ -12,6 +12,7 @@ from litestar.types import Scope as ASGIScope
 
 from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Principal, Scope
+from app.domain.trusted_proxies import client_address
 from app.runtime.authentication import Peer
 from app.runtime.service import Service
 
@@ -62,9 +63,12 @@ def presented_key(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
 
 
 def peer_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Peer:
-    """Where this connection comes from."""
-    forwarded = "forwarded" in connection.headers or "x-forwarded-for" in connection.headers
-    return Peer(connection.client.host if connection.client else "", is_forwarded=forwarded)
+    """Where this connection comes from, as far as trusted proxies say it."""
+    service: Service = connection.app.state.service
+    forwarded = connection.headers.getall("x-forwarded-for", [])
+    host = connection.client.host if connection.client else ""
+    address = client_address(host, forwarded, service.trusted_proxies)
+    return Peer(address, is_forwarded=bool(forwarded) or "forwarded" in connection.headers)
 
 
 async def accept(socket: WebSocket[Any, Any, Any]) -> None:

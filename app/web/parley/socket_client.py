@@ -14,6 +14,7 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
+from app.domain.token_bucket import TokenBucket
 from app.media.encode import encode_mp3
 from app.runtime.dialog.outbox import AudioAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
@@ -26,6 +27,8 @@ from app.web.parley.resampler import Resampler
 MAX_BAD_FRAMES = 50
 """Frames that could not be read, after which the session is closed: the client is broken, and stays so."""
 
+FRAMES_PER_S, FRAME_BURST = 1000, 5000
+"""Frames of one client are read at most so fast, whatever is in them: 10 ms of audio in each is ten times real time."""
 CLOSE_TIMEOUT_S = 5.0
 """How long a client may take to read the last message; the transport is aborted soon after."""
 
@@ -45,6 +48,7 @@ class SocketClient:
     _reply_pcm: dict[int, bytearray] = field(default_factory=dict)
     _bad_frames: int = 0
     _timed_out: bool = False
+    _frames: TokenBucket = field(default_factory=lambda: TokenBucket(FRAMES_PER_S, FRAME_BURST, anyio.current_time()))
     _is_closed: bool = False
     """By the server."""
 
@@ -60,6 +64,8 @@ class SocketClient:
             if frame["type"] == "websocket.disconnect":
                 self._timed_out = frame["code"] == TIMED_OUT
                 break
+            if wait_s := self._frames.charge(anyio.current_time(), 1):
+                await anyio.sleep(wait_s)  # and nothing is read meanwhile
             try:
                 items = self._read(frame)
             except ClientError as error:

@@ -1,0 +1,52 @@
+"""The address of a client behind proxies: `X-Forwarded-For` is believed from trusted proxies alone."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+_NETWORKS = {
+    "private": ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"),
+    "none": (),
+}
+"""Words for networks: `private` are those that no packet from the internet comes from."""
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    """Addresses, networks, and the words `private` and `none`, comma-separated. Raises ValueError."""
+    names = [name.strip() for name in text.split(",")]
+    return tuple(ip_network(each) for name in names for each in _NETWORKS.get(name, (name,)))
+
+
+def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
+    """The nearest address that is no trusted proxy's; the farthest one where all are, and `peer` where there is none.
+
+    `forwarded` has the values of `X-Forwarded-For`, in the order they came: each proxy appends the address that
+    connected to it, so whatever a client has written itself stands before what its first trusted proxy wrote.
+    """
+    address = peer
+    hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+    for hop in reversed(hops):
+        previous = _parsed(hop)
+        if previous is None or not _is_in(address, trusted):
+            break
+        address = str(previous)
+    return address
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in networks)
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """With or without a port; an IPv4 address in IPv6 form as IPv4."""
+    host = text[1:].partition("]")[0] if text.startswith("[") else text
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
