@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -42,6 +43,11 @@ class ServerSettings(_Group):
     allowed_origins: tuple[str, ...] = Field(
         (), description="Other web origins that may connect, comma-separated; `*` for all. Its own page always may."
     )
+    server_names: tuple[str, ...] = Field(
+        (),
+        description="Host names that browsers may call this server by, comma-separated; `*` for all. Localhost and IP "
+        "addresses always work; empty: nothing else does, unless a key is required.",
+    )
     max_sessions: int = Field(
         0, ge=0, description="Sessions at once; one more is refused with close code 1013. 0: what the self-test allows."
     )
@@ -51,10 +57,18 @@ class ServerSettings(_Group):
         "A changed file takes effect at once.",
     )
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "server_names", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("server_names")
+    @classmethod
+    def _check_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [name for name in names if name != "*" and not re.fullmatch(r"[\w-]+(\.[\w-]+)*", name)]
+        if wrong:
+            raise ValueError(f"a host name has no scheme, port or path, unlike {', '.join(wrong)}")
+        return tuple(name.lower() for name in names)
 
 
 class ModelSettings(_Group):
@@ -234,9 +248,7 @@ class LimitSettings(_Group):
     session_standby_s: float = Field(
         10, ge=0, description="A session without audio for so many seconds releases its place, until audio comes again."
     )
-    max_connections: int = Field(
-        1000, ge=0, description="Sessions connected at once, with a place or without."
-    )
+    max_connections: int = Field(1000, ge=0, description="Sessions connected at once, with a place or without.")
     max_connections_per_address: int = Field(
         100, ge=0, description="The same from one address (IPv6: one /64 network); this machine's own is not counted."
     )

@@ -96,6 +96,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             client_limits=client_limits(settings),
             trusted_proxies=parse_networks(settings.trusted_proxies),
             allowed_origins=settings.allowed_origins,
+            server_names=server_names(settings, needs_key=tenants is not None),
             tenants=tenants,
             authenticator=OpenAuthenticator() if tenants is None else TenantKeys(tenants),
             decoder=audio_decoder(settings),
@@ -133,6 +134,17 @@ def client_limits(settings: Settings) -> ClientLimits:
         audio_speed=settings.max_audio_speed,
         messages_per_s=settings.max_messages_per_s,
     )
+
+
+def server_names(settings: Settings, *, needs_key: bool) -> tuple[str, ...]:
+    """Host names that a browser may call this server by; with keys all of them, where the setting names none.
+
+    A page that has rebound its name to this server's address has no key. Where none is asked for, the name is all
+    that tells it from our own page.
+    """
+    if settings.server_names:
+        return (*settings.server_names, settings.host)
+    return ("*",) if needs_key else (settings.host,)
 
 
 def local_batch_transcriber(

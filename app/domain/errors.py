@@ -40,6 +40,7 @@ class ClientFault(StrEnum):
     SAY_REFUSED = "say_refused"
     TOO_SLOW = "client_too_slow"
     ORIGIN_REFUSED = "origin_refused"
+    HOST_REFUSED = "host_refused"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
     TIMED_OUT = "client_timed_out"

@@ -68,6 +68,9 @@ class Service:
     trusted_proxies: tuple[Network, ...] = ()
     """Whose `X-Forwarded-For` is believed."""
     allowed_origins: tuple[str, ...] = ()
+    """Other web origins whose pages may connect; `*` for all."""
+    server_names: tuple[str, ...] = ()
+    """Host names that a browser may call this server by, besides localhost and IP addresses; `*` for all."""
     tenants: Callable[[], Sequence[Tenant]] | None = None
     """Limits and policies of the tenants; None: there is one tenant, without limits."""
     authenticator: Authenticator = field(default_factory=OpenAuthenticator)

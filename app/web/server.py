@@ -6,6 +6,8 @@ from litestar.datastructures import State
 from app.runtime.service import Service
 from app.web.admin.sessions import router as admin
 from app.web.auth.middleware import AuthMiddleware
+from app.web.browser.headers import add_response_headers
+from app.web.browser.middleware import BrowserMiddleware
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics
 from app.web.page import create_page
@@ -19,7 +21,8 @@ def create_app(service: Service) -> Litestar:
     return Litestar(
         [transcribe, raw, health, recordings, decisions, summary, explain, metrics, admin, create_page()],
         state=State({"service": service}),
-        middleware=[AuthMiddleware(refuse)],
+        middleware=[BrowserMiddleware(refuse), AuthMiddleware(refuse)],
+        before_send=[add_response_headers],
         exception_handlers={Exception: handle_http_error},
         after_exception=[report_socket_defect],
         openapi_config=None,

@@ -12,7 +12,6 @@ from app.domain.principal import Principal, Scope
 from app.runtime.service import Service
 from app.runtime.session_registry import RunningSession, SessionRegistry
 from app.web.auth.middleware import requires
-from app.web.auth.origin import refuse_foreign_origin
 
 _log = structlog.get_logger("parley.admin")
 
@@ -62,7 +61,6 @@ router = Router(
     "/admin",
     route_handlers=[list_sessions, end_session, end_sessions, drain, stop_draining],
     opt=requires(Scope.ADMIN),
-    guards=[refuse_foreign_origin],
 )
 
 

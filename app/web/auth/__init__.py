@@ -1,1 +1,1 @@
-"""Who may connect: API keys to tenants (`middleware`), and the origins of web pages (`origin`)."""
+"""Who may connect: API keys to principals, and what their scopes allow (`middleware`)."""

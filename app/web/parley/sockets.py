@@ -14,7 +14,6 @@ from app.runtime.service import Service, new_session_id
 from app.runtime.session_registry import RunningSession
 from app.runtime.supervision import report_defect
 from app.web.auth.middleware import peer_of, requires
-from app.web.auth.origin import check_origin
 from app.web.errors import INTERNAL_ERROR, error_reply, has_defect
 from app.web.parley.messages import SessionStarted
 from app.web.parley.socket_client import ClientGone, SocketClient
@@ -51,7 +50,6 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
     structlog.contextvars.bind_contextvars(session=session)
     try:
         await client.accept()
-        check_origin(socket.headers.get("origin"), socket.headers.get("host"), service.allowed_origins)
         peer, user_agent = peer_of(socket), socket.headers.get("user-agent", "")
         with service.running_sessions.registered(session, socket.user, peer=peer, user_agent=user_agent) as running:
             await client.send(SessionStarted(session))

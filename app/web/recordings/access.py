@@ -1,7 +1,6 @@
-"""Access to recordings: the tenant's own alone, and not from foreign web pages."""
+"""Access to recordings: the tenant's own alone."""
 
 from litestar.datastructures import State
-from litestar.types import Guard
 
 from app.domain.errors import BlobNotFound
 from app.domain.principal import Principal
@@ -9,7 +8,6 @@ from app.domain.recording.manifest import Manifest
 from app.domain.recording.session_id import date_of
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.service import Service
-from app.web.auth.origin import refuse_foreign_origin
 
 
 def service_of(state: State) -> Service:
@@ -35,6 +33,3 @@ def require_session_id(session: str) -> None:
     """Raises BlobNotFound for what this service gives no session as its id, so that nobody has the index searched."""
     if date_of(session) is None:
         raise BlobNotFound(session[:64])
-
-
-GUARDS: list[Guard] = [refuse_foreign_origin]

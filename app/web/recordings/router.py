@@ -1,8 +1,7 @@
-"""Router for `/recordings`: handlers, origin guard, error mapping."""
+"""Router for `/recordings`: its handlers."""
 
 from litestar import Router
 
-from app.web.recordings.access import GUARDS
 from app.web.recordings.create import create
 from app.web.recordings.listing import list_recordings
 from app.web.recordings.recording import (
@@ -31,5 +30,4 @@ router = Router(
         create,
         uploads,
     ],
-    guards=GUARDS,
 )

@@ -17,6 +17,7 @@ locals {
       PARLEY_MAX_SESSIONS      = tostring(var.max_sessions)
       PARLEY_MODELS_DIR        = local.models
       PARLEY_PORT              = tostring(var.port)
+      PARLEY_SERVER_NAMES      = var.domain
     },
     var.routes == null ? {} : { PARLEY_ROUTES = "${local.own}/routes.toml" },
     var.azure == null ? {} : {

@@ -170,8 +170,8 @@ variable "environment" {
   default     = {}
 
   validation {
-    condition     = length(setintersection(keys(var.environment), ["HOST", "PORT", "PARLEY_ALLOWED_ORIGINS", "PARLEY_HOST", "PARLEY_MAX_SESSIONS", "PARLEY_PORT", "PARLEY_ROUTES"])) == 0
-    error_message = "PARLEY_HOST, PARLEY_PORT, PARLEY_MAX_SESSIONS, PARLEY_ALLOWED_ORIGINS and PARLEY_ROUTES have variables of their own."
+    condition     = length(setintersection(keys(var.environment), ["HOST", "PORT", "PARLEY_ALLOWED_ORIGINS", "PARLEY_HOST", "PARLEY_MAX_SESSIONS", "PARLEY_PORT", "PARLEY_ROUTES", "PARLEY_SERVER_NAMES"])) == 0
+    error_message = "PARLEY_HOST, PARLEY_PORT, PARLEY_MAX_SESSIONS, PARLEY_ALLOWED_ORIGINS, PARLEY_SERVER_NAMES (domain) and PARLEY_ROUTES have variables of their own."
   }
 }
 
