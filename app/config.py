@@ -141,6 +141,15 @@ class ReplySettings(_Group):
     reply_provider: Literal["auto", "openai", "ollama", "embedded", "none"] = Field(
         "auto", description="`auto`: OpenAI where a key is set, else Ollama where it answers, else embedded."
     )
+    reply_provider_over_budget: Literal["none", "ollama", "embedded"] = Field(
+        "none", description="What replies once a budget is spent; `none`: an error says so and there is no reply."
+    )
+    reply_usd_per_million_prompt_tokens: float | None = Field(
+        None, ge=0, description="Price of prompts; empty: OpenAI's list price, and nothing on any other server."
+    )
+    reply_usd_per_million_generated_tokens: float | None = Field(
+        None, ge=0, description="Price of generated text; empty: as for prompts."
+    )
     reply_instructions: str = Field(
         "You are a friendly voice assistant. Answer in one or two short spoken sentences.",
         description="System prompt of the reply model.",
@@ -158,6 +167,12 @@ class SpeechSettings(_Group):
     """Speech."""
 
     speech_provider: Literal["piper", "polly", "none"] = Field("piper", description="Speech synthesizer.")
+    speech_provider_over_budget: Literal["none", "piper"] = Field(
+        "none", description="What speaks once a budget is spent; `none`: replies are text only."
+    )
+    speech_usd_per_million_characters: float | None = Field(
+        None, ge=0, description="Price of Amazon Polly; empty: its list price."
+    )
     voice_model_id: str = Field("piper-en_US-joe-medium", description="Piper voice: a name or a folder.")
     polly_voice: str = Field("Joanna", description="Amazon Polly's voice for English.")
     polly_engine: Literal["neural", "standard"] = Field("neural", description="Amazon Polly's kind of voice.")

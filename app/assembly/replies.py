@@ -1,14 +1,21 @@
 """Open the reply engine (LLM) and the speech synthesizer (TTS) that the settings name."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 from app import registry
+from app.assembly.prices import reply_price, speech_price
 from app.assembly.speech import model_folder
 from app.config import Settings
-from app.domain.errors import SettingsError
-from app.domain.ports import ReplyGenerator, SpeechSynthesizer
+from app.domain.errors import ParleyError, SettingsError
+from app.domain.ports import ReplyGenerator, SpeechSynthesizer, UsageReporting
+from app.domain.spending import CharacterPrice, TokenPrice
+from app.domain.tenant import Tenant
+from app.runtime.routing.budgeted_engines import BudgetedReplies, BudgetedSpeech
+from app.runtime.routing.routes import Routes
+from app.runtime.routing.session_budget import SessionBudget
 
 _OLLAMA_TIMEOUT_S = 2.0
 """A server that answers no sooner, while others load their models, is taken for none."""
@@ -46,6 +53,7 @@ async def open_generator(settings: Settings, provider: str) -> AsyncGenerator[Re
                 "base_url": settings.openai_base_url,
                 "api_key": settings.openai_api_key.get_secret_value(),
                 "model": settings.openai_model,
+                "include_usage": not reply_price(settings, provider).is_free,
             }
         case _:
             options = {
@@ -60,24 +68,93 @@ async def open_generator(settings: Settings, provider: str) -> AsyncGenerator[Re
 
 
 @asynccontextmanager
-async def open_synthesizer(settings: Settings) -> AsyncGenerator[SpeechSynthesizer | None, None]:
+async def open_synthesizer(settings: Settings, provider: str) -> AsyncGenerator[SpeechSynthesizer | None, None]:
     options: dict[str, Any]
-    match settings.speech_provider:
+    match provider:
         case "none":
             yield None
             return
         case "piper":
             options = {"model": model_folder(settings, settings.voice_model_id)}
-        case "polly":
+        case _:
             options = {"region": settings.aws_region, "voice": settings.polly_voice, "engine": settings.polly_engine}
-    async with registry.opened(registry.SYNTHESIZERS, settings.speech_provider, **options) as synthesizer:
+    async with registry.opened(registry.SYNTHESIZERS, provider, **options) as synthesizer:
         yield synthesizer
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReplyEngines:
+    """The reply engine and the synthesizer of one session, under its budgets."""
+
+    generator: ReplyGenerator | None
+    synthesizer: SpeechSynthesizer | None
+    refuse_speech: Callable[[], ParleyError | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEngines:
+    """The open reply engines and synthesizers; the free ones serve once a budget is spent."""
+
+    provider: str
+    generator: ReplyGenerator | None
+    reply_price: TokenPrice
+    free_generator: ReplyGenerator | None
+    max_tokens: int
+    speech_provider: str
+    synthesizer: SpeechSynthesizer | None
+    speech_price: CharacterPrice
+    free_synthesizer: SpeechSynthesizer | None
+    routes: Routes
+
+    def for_session(self, session: str, tenant: Tenant) -> SessionReplyEngines:
+        """Engines that cost nothing as they are, the others with the session's budget."""
+        budget = SessionBudget(self.routes, session, tenant)
+        generator = self.generator
+        if generator is not None and not self.reply_price.is_free:
+            paid = cast(UsageReporting, generator)
+            generator = BudgetedReplies(
+                self.provider, paid, self.reply_price, self.max_tokens, budget, self.free_generator
+            )
+        if self.synthesizer is None or self.speech_price.is_free:
+            return SessionReplyEngines(generator, self.synthesizer)
+        speech = BudgetedSpeech(
+            self.speech_provider, self.synthesizer, self.speech_price, budget, self.free_synthesizer
+        )
+        return SessionReplyEngines(generator, speech, speech.error)
+
+
+@asynccontextmanager
+async def open_reply_engines(settings: Settings, provider: str, routes: Routes) -> AsyncGenerator[ReplyEngines, None]:
+    """What the settings name; a free engine for a spent budget only where the first one costs money."""
+    of_replies, of_speech = reply_price(settings, provider), speech_price(settings)
+    free_replies = "none" if of_replies.is_free else settings.reply_provider_over_budget
+    free_speech = "none" if of_speech.is_free else settings.speech_provider_over_budget
+    async with (
+        open_generator(settings, provider) as generator,
+        open_generator(settings, free_replies) as free_generator,
+        open_synthesizer(settings, settings.speech_provider) as synthesizer,
+        open_synthesizer(settings, free_speech) as free_synthesizer,
+    ):
+        yield ReplyEngines(
+            provider,
+            generator,
+            of_replies,
+            free_generator,
+            settings.reply_max_tokens,
+            settings.speech_provider,
+            synthesizer,
+            of_speech,
+            free_synthesizer,
+            routes,
+        )
 
 
 def describe_replies(settings: Settings, provider: str) -> str:
     match provider:
         case "openai":
-            return f"{settings.openai_model} at {settings.openai_base_url}"
+            price = reply_price(settings, provider)
+            usd = f", ${price.usd_per_million_prompt:g} and ${price.usd_per_million_generated:g} per million tokens"
+            return f"{settings.openai_model} at {settings.openai_base_url}{'' if price.is_free else usd}"
         case "ollama":
             return f"{settings.ollama_model} at {settings.ollama_base_url}"
         case "embedded":
@@ -91,6 +168,8 @@ def describe_voice(settings: Settings) -> str:
         case "piper":
             return settings.voice_model_id
         case "polly":
-            return f"{settings.polly_voice} ({settings.polly_engine}), Amazon Polly in {settings.aws_region}"
+            usd = speech_price(settings).usd_per_million
+            voice = f"{settings.polly_voice} ({settings.polly_engine}), Amazon Polly in {settings.aws_region}"
+            return f"{voice}, ${usd:g} per million characters"
         case "none":
             return "none"

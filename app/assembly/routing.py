@@ -49,7 +49,8 @@ async def open_policy(
             reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
             clip=clip,
         )
-        routes.ledger.resume(await decisions.spent_on(routes.ledger.today()))
+        today = routes.ledger.today()
+        routes.ledger.read_others(today, await decisions.spent_on(today))
         metrics = RoutingMetrics(routes, registry, lambda: decisions.dropped)
 
         def record_decision(decision: DecisionRecord) -> None:

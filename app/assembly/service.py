@@ -7,7 +7,7 @@ from typing import Any, cast
 from anyio import to_thread
 
 from app.assembly.archive import archive_place, open_archive, open_source, spool_folder
-from app.assembly.replies import describe_replies, describe_voice, open_generator, open_synthesizer, reply_provider
+from app.assembly.replies import describe_replies, describe_voice, open_reply_engines, reply_provider
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
     audio_decoder,
@@ -56,8 +56,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         detector = await stack.enter_async_context(open_detector(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
         provider = await reply_provider(settings)
-        generator = await stack.enter_async_context(open_generator(settings, provider))
-        synthesizer = await stack.enter_async_context(open_synthesizer(settings))
+        reply_engines = await stack.enter_async_context(open_reply_engines(settings, provider, routes))
         speech = speech_capacity(
             settings,
             drafts=drafts,
@@ -72,14 +71,16 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             drafter = drafts.for_session()
             async with open_session_engines(routes, tables, drafter) as own:
                 finals = SessionFinals(routes, session, tenant, engines=own.engines, meters=own.meters)
+                answering = reply_engines.for_session(session, tenant)
                 try:
                     yield Engines(
                         detector=detector,
                         finals=finals,
                         drafter=drafter,
                         turn_detector=turn_detector,
-                        generator=generator,
-                        synthesizer=synthesizer,
+                        generator=answering.generator,
+                        synthesizer=answering.synthesizer,
+                        refuse_speech=answering.refuse_speech,
                         has_spare_capacity=lambda: drafts.has_spare_capacity,
                         max_reply_characters=CHARACTERS_A_TOKEN * settings.reply_max_tokens,
                     )

@@ -12,6 +12,7 @@ ParleyError
 │   └── Draining             this server takes no new sessions, because it is about to stop
 ├── RateLimited              this client sends requests too fast; carries after how many seconds it may go on
 ├── RequestRefused           this engine cannot serve this request: language, content; neither side is at fault
+├── BudgetExhausted          a budget is spent, and no free engine can do this
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
 ├── BlobNotFound             no blob has this key
@@ -38,6 +39,7 @@ class ClientFault(StrEnum):
     BAD_MESSAGE = "bad_message"
     UNKNOWN_MESSAGE = "unknown_message"
     SAY_REFUSED = "say_refused"
+    SAY_TOO_OFTEN = "say_too_often"
     TOO_SLOW = "client_too_slow"
     ORIGIN_REFUSED = "origin_refused"
     HOST_REFUSED = "host_refused"
@@ -140,6 +142,12 @@ class RateLimited(ParleyError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class BudgetExhausted(ParleyError):
+    """A budget is spent, and no free engine can do this. The message is for the client."""
+
+    code = "budget_exhausted"
 
 
 class ModelUnavailable(ParleyError):

@@ -6,12 +6,13 @@ engine. Callers wrap every generator in `aclosing`. All audio is 16 kHz mono s16
 engine is at fault, RequestRefused where it cannot serve this request.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from typing import Protocol
 
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.dialog.conversation import Message
 from app.domain.routing.load import EngineLoad
+from app.domain.spending import TokenUsage
 from app.domain.transcript import Hypothesis
 
 
@@ -91,6 +92,16 @@ class ReplyGenerator(Protocol):
 
     def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
         """Yield the reply to the last message, as text deltas. Raises a ProviderError; closed, it stops generating."""
+        ...
+
+
+class UsageReporting(Protocol):
+    """A reply engine that passes on its server's count of tokens."""
+
+    def reply(
+        self, conversation: Sequence[Message], *, report_usage: Callable[[TokenUsage], None]
+    ) -> AsyncGenerator[str, None]:
+        """As a ReplyGenerator does; `report_usage` is called once where the server sends a count, else never."""
         ...
 
 

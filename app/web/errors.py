@@ -16,6 +16,7 @@ from litestar.types import Scope
 
 from app.domain.errors import (
     BlobNotFound,
+    BudgetExhausted,
     ClientError,
     ClientFault,
     Draining,
@@ -43,6 +44,7 @@ _CLIENT_STATUS = {
     ClientFault.FRAME_TOO_LARGE: 413,
     ClientFault.ORIGIN_REFUSED: 403,
     ClientFault.FORBIDDEN: 403,
+    ClientFault.SAY_TOO_OFTEN: 429,
     ClientFault.UNAUTHORIZED: 401,
     ClientFault.BODY_TOO_SLOW: 408,
 }
@@ -123,6 +125,8 @@ def _row(error: BaseException) -> ErrorReply:
             return ErrorReply(429, TRY_AGAIN_LATER, error.code, str(error), headers)
         case Draining():
             return ErrorReply(503, SERVICE_RESTART, error.code, str(error), {"retry-after": str(_RETRY_AFTER_S)})
+        case BudgetExhausted():
+            return ErrorReply(429, POLICY_VIOLATION, error.code, str(error))
         case NoCapacity():
             return ErrorReply(503, TRY_AGAIN_LATER, error.code, str(error), {"retry-after": str(_RETRY_AFTER_S)})
         case BlobNotFound():

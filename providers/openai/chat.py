@@ -4,7 +4,7 @@ A request that fails before its first delta is retried once; after that delta it
 the beginning twice. Closing the reply closes the stream.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ import stamina
 
 from app.domain.dialog.conversation import Message
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, RequestRefused
+from app.domain.spending import TokenUsage
 from providers.openai.chat_chunks import DONE, ChatChunk, UnreadableChunk, read_chunk
 from providers.openai.client import open_client
 from providers.openai.errors import translate_errors
@@ -42,7 +43,9 @@ class ChatReplies:
     token_timeout_s: float
     retry_after_s: float
 
-    async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self, conversation: Sequence[Message], *, report_usage: Callable[[TokenUsage], None] = lambda _: None
+    ) -> AsyncGenerator[str, None]:
         """Text deltas of the answer. Raises a ProviderError, or RequestRefused where the model declines to answer."""
         messages = [{"role": str(message.role), "content": message.text} for message in conversation]
         async with AsyncExitStack() as attempts:
@@ -50,7 +53,7 @@ class ChatReplies:
                 on=self._backoff, attempts=2, timeout=None, wait_initial=self.retry_after_s, wait_jitter=0
             ):
                 with attempt:
-                    deltas = await attempts.enter_async_context(aclosing(self._request(messages)))
+                    deltas = await attempts.enter_async_context(aclosing(self._request(messages, report_usage)))
                     first = await anext(deltas)
             yield first
             async for delta in deltas:
@@ -67,7 +70,9 @@ class ChatReplies:
                 return float(asked) if asked.isdecimal() and int(asked) <= _MAX_RETRY_AFTER_S else False
         return True
 
-    async def _request(self, messages: list[dict[str, str]]) -> AsyncGenerator[str, None]:
+    async def _request(
+        self, messages: list[dict[str, str]], report_usage: Callable[[TokenUsage], None]
+    ) -> AsyncGenerator[str, None]:
         """The deltas of one request, none of them empty, and at least one."""
         with translate_errors(self.provider):
             async with AsyncExitStack() as stack:
@@ -79,18 +84,20 @@ class ChatReplies:
                     )
                     response = await stack.enter_async_context(request)
                 chunks = await stack.enter_async_context(aclosing(self._chunks(response.http_response)))
-                async for delta in self._deltas(chunks):
+                async for delta in self._deltas(chunks, report_usage):
                     yield delta
 
-    async def _deltas(self, chunks: AsyncGenerator[ChatChunk, None]) -> AsyncGenerator[str, None]:
+    async def _deltas(
+        self, chunks: AsyncGenerator[ChatChunk, None], report_usage: Callable[[TokenUsage], None]
+    ) -> AsyncGenerator[str, None]:
         has_text = has_reasoning = is_refusal = False
-        finish_reason = ""
+        finish_reason, usage = "", None
         while not finish_reason:
             with anyio.fail_after(self.token_timeout_s if has_text else self.first_token_timeout_s):
                 chunk = await anext(chunks, None)
             if chunk is None:
                 raise ProviderMisbehaved(self.provider, "broke off its answer")
-            finish_reason = chunk.finish_reason
+            finish_reason, usage = chunk.finish_reason, chunk.usage or usage
             has_reasoning |= chunk.has_reasoning
             is_refusal |= chunk.is_refusal
             if chunk.text:
@@ -98,8 +105,10 @@ class ChatReplies:
                 yield chunk.text
         # A connection that was read to its end serves the next request; the answer is complete either way.
         with anyio.move_on_after(_DRAIN_TIMEOUT_S), suppress(httpx2.HTTPError, ProviderMisbehaved, UnicodeDecodeError):
-            async for _ in chunks:
-                pass
+            async for chunk in chunks:
+                usage = chunk.usage or usage
+        if usage:
+            report_usage(usage)
         if finish_reason == "content_filter" or (is_refusal and not has_text):
             raise RequestRefused(self.provider, "held back its answer")
         if not has_text and has_reasoning:
@@ -141,11 +150,17 @@ async def open_chat(
     first_token_timeout_s: float = 15.0,
     token_timeout_s: float = 5.0,
     retry_after_s: float = 0.2,
+    include_usage: bool = False,
 ) -> AsyncIterator[ChatReplies]:
-    """A client for one model at one address; a server without keys needs no `api_key`. Raises SettingsError."""
+    """A client for one model at one address; a server without keys needs no `api_key`. Raises SettingsError.
+
+    `include_usage` asks the server to send its count of tokens with the end of each answer.
+    """
     # OpenAI's newer models know only the new name, other servers often only the old one.
     limit = "max_completion_tokens" if urlsplit(base_url).hostname == "api.openai.com" else "max_tokens"
     options: dict[str, Any] = {"model": model, limit: max_tokens}
+    if include_usage:
+        options["stream_options"] = {"include_usage": True}
     if temperature is not None:
         options["temperature"] = temperature
     async with open_client(provider_name, base_url, api_key, connect_timeout_s=connect_timeout_s) as client:

@@ -5,8 +5,10 @@ Reference: https://platform.openai.com/docs/api-reference/chat-streaming. Server
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from app.domain.spending import TokenUsage
 
 DONE = "[DONE]"
 """The data of the last event."""
@@ -25,6 +27,8 @@ class ChatChunk:
     """The model is thinking; that text is not part of the answer."""
     is_refusal: bool = False
     """The model declines to answer."""
+    usage: TokenUsage | None = None
+    """The server's count of tokens so far; with the last chunk, of the whole answer."""
 
 
 def read_chunk(data: str) -> ChatChunk:
@@ -34,7 +38,7 @@ def read_chunk(data: str) -> ChatChunk:
         if chunk.get("error"):
             raise UnreadableChunk("the server sent an error in place of a chunk")
         choices = chunk.get("choices") or ()
-        return _read_choice(choices[0]) if choices else ChatChunk()
+        return replace(_read_choice(choices[0]) if choices else ChatChunk(), usage=_usage(chunk.get("usage")))
     except (json.JSONDecodeError, AttributeError, TypeError, LookupError, RecursionError) as error:
         raise UnreadableChunk("the event is no chunk of a chat completion") from error
 
@@ -47,6 +51,14 @@ def _read_choice(choice: dict[str, Any]) -> ChatChunk:
         has_reasoning=bool(delta.get("reasoning") or delta.get("reasoning_content")),
         is_refusal=bool(delta.get("refusal")),
     )
+
+
+def _usage(usage: object) -> TokenUsage | None:
+    """None where there is no count, or one that makes no sense."""
+    match usage:
+        case {"prompt_tokens": int(prompt), "completion_tokens": int(generated)} if prompt >= 0 <= generated:
+            return TokenUsage(prompt, generated)
+    return None
 
 
 def _text(content: object) -> str:

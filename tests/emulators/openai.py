@@ -35,6 +35,9 @@ class Script:
     lingers: bool = False
     """The answer is finished, but the stream is not."""
 
+    usage: tuple[int, int] | None = None
+    """Tokens of prompt and answer, sent to a request that asks for them."""
+
     raw: str = ""
     """Sent as it is, in place of the whole answer."""
 
@@ -111,6 +114,10 @@ class OpenAIEmulator:
         await self.obey_fault(len(deltas))
         if not self.script.ends_without_finish:
             yield chunk({}, "stop")
+            if self.script.usage and (request.get("stream_options") or {}).get("include_usage"):
+                prompt, generated = self.script.usage
+                counts = {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
+                yield f"data: {json.dumps({'choices': [], 'usage': counts})}\n\n"
             if self.script.lingers:
                 await asyncio.Event().wait()
             yield "data: [DONE]\n\n"

@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ParleyError, ProviderMisbehaved, RequestRefused
+from app.domain.spending import TokenUsage
 from providers.openai.chat import open_chat
 from tests.emulators.openai import Script, chunk, serve_openai
 
@@ -75,3 +76,51 @@ async def test_a_stream_without_a_complete_reply_names_the_reason(stream, kind, 
         await reply(stream)
 
     assert type(raised.value) is kind
+
+
+async def usage_of(script: Script, *, include_usage: bool) -> tuple[list[TokenUsage], dict]:
+    """What a reply reported, and the request it was made with."""
+    usage: list[TokenUsage] = []
+    with serve_openai() as server:
+        server.script = script
+        async with (
+            open_chat(
+                provider_name="openai",
+                base_url=server.base_url,
+                api_key="",
+                model="small",
+                include_usage=include_usage,
+            ) as engine,
+            aclosing(engine.reply((Message(Role.USER, "When?"),), report_usage=usage.append)) as deltas,
+        ):
+            assert [delta async for delta in deltas]
+        return usage, server.requests[-1]
+
+
+async def test_usage_is_reported_as_the_server_counts_it():
+    """It comes behind the end of the answer, in a chunk without a choice."""
+    usage, request = await usage_of(Script(usage=(17, 4)), include_usage=True)
+
+    assert usage == [TokenUsage(17, 4)]
+    assert request["stream_options"] == {"include_usage": True}
+
+
+async def test_usage_is_not_asked_for_where_nothing_costs_money():
+    """A server that knows no such option is not sent it."""
+    usage, request = await usage_of(Script(usage=(17, 4)), include_usage=False)
+
+    assert usage == []
+    assert "stream_options" not in request
+
+
+@pytest.mark.parametrize(
+    "counts",
+    ["null", "{}", '{"prompt_tokens": -1, "completion_tokens": 2}', '{"prompt_tokens": "7", "completion_tokens": 2}'],
+)
+async def test_usage_that_makes_no_sense_is_ignored(counts):
+    """The reply is complete all the same."""
+    stream = chunk({"content": "At noon."}, "stop") + f'data: {{"choices": [], "usage": {counts}}}\n\n' + DONE
+
+    usage, _ = await usage_of(Script(raw=stream), include_usage=True)
+
+    assert usage == []

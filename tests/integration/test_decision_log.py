@@ -361,7 +361,7 @@ async def test_spending_of_the_day_survives_a_restart(url):
 
     async with open_decisions(url) as decisions:
         ledger = SpendLedger(lambda: "2026-01-02")
-        ledger.resume(await decisions.spent_on("2026-01-02"))
+        ledger.read_others("2026-01-02", await decisions.spent_on("2026-01-02"))
         assert await decisions.spent_on("2026-01-02") == {"t": 0.006, "u": 1.0, "": 0.25}
         assert await decisions.spent_on("2026-01-03") == {}
     assert ledger.spent("", "u") == Spent(0.0, 1.0, pytest.approx(1.256))

@@ -57,6 +57,7 @@ class SessionUnderTest:
         turns=None,
         detector=None,
         max_reply_characters=1000,
+        refuse_speech=lambda: None,
     ) -> None:
         self.transcriber = transcriber or ScriptedTranscriber()
         self.generator = generator or ScriptedGenerator()
@@ -67,6 +68,7 @@ class SessionUnderTest:
         self.turns = turns
         self.detector = detector or ScriptedDetector()
         self.max_reply_characters = max_reply_characters
+        self.refuse_speech = refuse_speech
         self.state = DialogState(rules or TurnRules())
 
     async def run(self, browser: Browser, *, cancelled_after_s: float = 10) -> Browser:
@@ -78,6 +80,7 @@ class SessionUnderTest:
             self.synthesizer,
             self.turns,
             max_reply_characters=self.max_reply_characters,
+            refuse_speech=self.refuse_speech,
         )
         clock = EagerClock()
         uploader = Uploader(self.session_log, self.store, now=lambda: datetime(2026, 1, 2, tzinfo=UTC), chunk_ms=1000)

@@ -96,6 +96,7 @@ EVENTS = {
     "FinalFailed": lambda p: ev.FinalFailed(p.state.utterance_count, 0, GONE),
     "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.state.reply_count, "Hi."),
     "ReplyAudioReceived": lambda p: ev.ReplyAudioReceived(p.state.reply_count, CHUNK),
+    "ReplySpeechRefused": lambda p: ev.ReplySpeechRefused(p.state.reply_count, GONE),
     "ReplyFinished": lambda p: ev.ReplyFinished(p.state.reply_count),
     "ReplyFailed": lambda p: ev.ReplyFailed(p.state.reply_count, GONE),
     "ClientConfigured": lambda _: ev.ClientConfigured(language="de"),

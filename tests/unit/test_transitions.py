@@ -8,7 +8,7 @@ from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Role
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
-from app.domain.errors import ClientError, ProviderDown
+from app.domain.errors import BudgetExhausted, ClientError, ProviderDown
 from tests.unit.playing import LOCAL, Play
 
 GONE = ProviderDown("local", "asked to fail")
@@ -592,6 +592,21 @@ def test_say_is_spoken_as_a_reply():
 
     assert play.new(do.StartSpeakingText) == [do.StartSpeakingText(1, "Welcome.")]
     assert play.new(do.ShowReplyStart) == [do.ShowReplyStart(1, "")]
+
+
+def test_refused_speech_is_reported_once_in_a_session():
+    """The first reply that stays text says so; the later ones do not repeat it."""
+    play = Play()
+    spent = BudgetExhausted("replies are text only")
+
+    effects = [
+        effect
+        for number in (1, 2)
+        for effect in play.happen(ev.ClientRequestedSpeech("Welcome."), ev.ReplySpeechRefused(number, spent))
+    ]
+
+    assert [effect for effect in effects if isinstance(effect, do.ShowError)] == [do.ShowError(spent)]
+    assert play.state.reply_count == 2
 
 
 @pytest.mark.parametrize("silence_ms", [0, 600], ids=["while the user speaks", "while a final is pending"])

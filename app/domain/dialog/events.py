@@ -81,6 +81,14 @@ class ReplyAudioReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplySpeechRefused:
+    """The reply has no audio, or no more of it: it continues as text only."""
+
+    reply: int
+    error: ParleyError
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyFinished:
     reply: int
 
@@ -173,6 +181,7 @@ Event: TypeAlias = (
     | FinalFailed
     | ReplyDeltaReceived
     | ReplyAudioReceived
+    | ReplySpeechRefused
     | ReplyFinished
     | ReplyFailed
     | ClientConfigured

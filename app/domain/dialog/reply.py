@@ -55,7 +55,8 @@ def start_speaking_text(state: DialogState, text: str) -> Transition:
 
 
 def accept_reply_event(
-    state: DialogState, event: ev.ReplyDeltaReceived | ev.ReplyAudioReceived | ev.ReplyFinished | ev.ReplyFailed
+    state: DialogState,
+    event: ev.ReplyDeltaReceived | ev.ReplyAudioReceived | ev.ReplySpeechRefused | ev.ReplyFinished | ev.ReplyFailed,
 ) -> Transition:
     """The next event of the reply; one of an older reply changes nothing."""
     reply = state.reply
@@ -69,6 +70,10 @@ def accept_reply_event(
             began = state.audio_end if reply.audio_sent == 0 else reply.audio_sent_from
             grown = replace(reply, audio_sent=reply.audio_sent + chunk.samples, audio_sent_from=began)
             return replace(state, reply=grown), (do.PlayAudio(reply.turn, chunk),)
+        case ev.ReplySpeechRefused(_, error):
+            if state.text_only_reported:
+                return state, ()
+            return replace(state, text_only_reported=True), (do.ShowError(error),)
         case ev.ReplyFinished():
             unplayed = max(0, reply.audio_sent - (state.audio_end - reply.audio_sent_from))
             finished = replace(state, reply=replace(reply, finished=True), history=_with_reply(state, reply))

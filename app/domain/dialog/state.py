@@ -167,4 +167,6 @@ class DialogState:
     """The user speaks over it while the phase is UserSpeaking or Finalizing."""
     reply_count: int = 0
     """Replies started so far; the number of the newest."""
+    text_only_reported: bool = False
+    """The client knows that replies have no audio."""
     history: tuple[Message, ...] = ()

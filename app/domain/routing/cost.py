@@ -45,17 +45,21 @@ class Budgets:
     tenant: float | None = None
     day: float | None = None
 
+    def for_tenant(self, usd_per_day: float | None) -> "Budgets":
+        """With a tenant's own budget, where it has one."""
+        return self if usd_per_day is None else replace(self, tenant=usd_per_day)
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What is spent, and reserved for finals in flight, in US dollars."""
+    """What is spent, and reserved for work in flight, in US dollars."""
 
     session: float = 0.0
     tenant: float = 0.0
     day: float = 0.0
 
     def exhausted(self, budgets: Budgets) -> BudgetScope | None:
-        """The first scope whose budget is used up. One that is not may still pay for one whole utterance."""
+        """The first scope whose budget is used up. One that is not may still pay for one whole utterance or reply."""
         scopes = (
             (BudgetScope.SESSION, self.session, budgets.session),
             (BudgetScope.TENANT, self.tenant, budgets.tenant),

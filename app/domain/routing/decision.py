@@ -68,13 +68,19 @@ class DecisionRecord:
 
 
 class ExpenseKind(StrEnum):
-    """What money was spent on that made no final."""
+    """What money was spent on, other than the final of a decision."""
 
     PROBE = "probe"
     SILENCE = "silence"
     """Sent to keep a stream open for an utterance that did not come."""
     ABANDONED = "abandoned"
     """Attempts of an utterance whose session ended before a final was shown."""
+    REPLY = "reply"
+    """A reply, by the tokens that its server counted."""
+    REPLY_ESTIMATE = "reply_estimate"
+    """A reply whose server counted no tokens: estimated from its characters."""
+    SPEECH = "speech"
+    """Synthesized speech, by its characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Expense:
     at: str
     """ISO 8601, UTC."""
     route: str
+    """The route, or the provider of replies or speech."""
     kind: ExpenseKind
     usd: float
     session: str = ""

@@ -6,7 +6,7 @@ total: two routes never tie, because their names do not. It is monotone: a route
 else equal, never moves down.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from app.domain.residency import Place
@@ -94,8 +94,7 @@ def rank(request: RouteRequest, fleet: tuple[Candidate, ...], rules: RoutingRule
     rejected = []
     closed: list[Candidate] = []
     tripped: list[Candidate] = []
-    budgets = rules.budgets if request.tenant_usd is None else replace(rules.budgets, tenant=request.tenant_usd)
-    used_up = request.spent.exhausted(budgets)
+    used_up = request.spent.exhausted(rules.budgets.for_tenant(request.tenant_usd))
     for candidate in fleet:
         reason = _rejection(request, candidate, rules, used_up)
         if reason is not None:

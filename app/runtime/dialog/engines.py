@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.audio import AudioChunk
+from app.domain.errors import ParleyError
 from app.domain.ports import (
     DraftTranscriber,
     ReplyGenerator,
@@ -93,5 +94,7 @@ class Engines:
     turn_detector: TurnDetector | None = None
     has_spare_capacity: Callable[[], bool] = lambda: False
     """Whether the inference pool has a free worker, so that a speculative final delays no other session."""
+    refuse_speech: Callable[[], ParleyError | None] = lambda: None
+    """Why a text of the client's choice is not spoken now; None where it may be."""
     max_reply_characters: int = 8 * 4096
     """Length at which a reply is ended, for engines that ignore their own limit of tokens."""

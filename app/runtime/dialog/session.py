@@ -5,9 +5,9 @@ transition() to each event and carries out the effects. What is to be shown goes
 loop wait.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, get_args
 
 import anyio
@@ -18,8 +18,9 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.state import Closed, DialogState, Leaving
 from app.domain.dialog.transitions import transition
-from app.domain.errors import ClientError, ClientFault
+from app.domain.errors import ClientError, ClientFault, ParleyError
 from app.domain.ports import Clock
+from app.domain.token_bucket import TokenBucket
 from app.runtime.dialog.effect_runner import EffectRunner
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.telemetry import TurnTelemetry
@@ -28,6 +29,11 @@ from app.runtime.recording.recorder import Recorder
 INBOX = 256
 """Events that may wait for the loop; when it is full, whoever sends the next one waits."""
 
+SAY_PER_S = 1.0
+SAY_BURST = 5.0
+"""Texts of its choice that a client may have spoken: so many a second, and so many at once."""
+
+SAY_TOO_OFTEN = f"say: {SAY_BURST:.0f} texts at once, and {SAY_PER_S:.0f} a second; this one is not spoken"
 TOO_LATE = "archive must be set before the first audio; DELETE /recordings/ID removes what is kept"
 
 Incoming: TypeAlias = (
@@ -74,7 +80,8 @@ async def run_session(
     """
     inbox, events = anyio.create_memory_object_stream[ev.Event](INBOX)
     async with inbox, events, anyio.create_task_group() as tasks:
-        tasks.start_soon(_receive, _ClientInput(client, inbox, recorder), engines)
+        speech_requests = _SpeechRequests(engines.refuse_speech, clock)
+        tasks.start_soon(_receive, _ClientInput(client, inbox, recorder, speech_requests), engines)
         loop = _Loop(client, EffectRunner(engines, tasks, inbox, clock), recorder, telemetry, state)
         try:
             while not isinstance(loop.state.phase, Closed):
@@ -120,6 +127,7 @@ class _ClientInput:
     client: SessionClient
     inbox: ObjectSendStream[ev.Event]
     recorder: Recorder
+    speech_requests: "_SpeechRequests"
     is_over: bool = False
     """The client has left."""
 
@@ -137,9 +145,29 @@ class _ClientInput:
                     return
                 case ev.ClientConfigured(archive=bool() as keeps) if not self.recorder.consent(keeps):
                     await self.inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, TOO_LATE)))
+                case ev.ClientRequestedSpeech() if (refusal := self.speech_requests.refusal()) is not None:
+                    await self.inbox.send(ev.ClientErrorDetected(refusal))
                 case _:
                     await self.inbox.send(item)
         self.is_over = True
+
+
+@dataclass(slots=True)
+class _SpeechRequests:
+    """Whether a text of the client's choice may be spoken: not too many a second, and none over budget."""
+
+    budget: Callable[[], ParleyError | None]
+    clock: Clock
+    bucket: TokenBucket = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bucket = TokenBucket(SAY_PER_S, SAY_BURST, self.clock.now())
+
+    def refusal(self) -> ParleyError | None:
+        """Why the next one is refused; None where it may be spoken."""
+        if self.bucket.take(self.clock.now()) > 0:
+            return ClientError(ClientFault.SAY_TOO_OFTEN, SAY_TOO_OFTEN)
+        return self.budget()
 
 
 async def _receive(source: _ClientInput, engines: Engines) -> None:

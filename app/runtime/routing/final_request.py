@@ -31,6 +31,7 @@ from app.domain.routing.request import Candidate, RouteRequest
 from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis, agreement
+from app.runtime.routing.ledger import Reservation
 from app.runtime.routing.metering import EngineMeter
 from app.runtime.routing.route_attempt import RouteAttempt
 from app.runtime.routing.routes import Routes
@@ -204,8 +205,8 @@ class FinalRequest:
     def _is_free(self, choice: RouteChoice) -> bool:
         return self.routes.states[choice.name].spec.price.is_free
 
-    def _charge(self, usd: float) -> None:
-        self.routes.ledger.add(self.session, self.tenant.name, usd)
+    def _reserve(self, usd: float) -> Reservation:
+        return self.routes.ledger.reserve(self.session, self.tenant.name, usd)
 
     # -- RoutingPort ---------------------------------------------------------------
 
@@ -242,7 +243,7 @@ class FinalRequest:
             self.meters.get(choice.name),
             lambda: self._draft,
             report,
-            self._charge,
+            self._reserve,
             self._attempts,
         )
         self._tasks.start_soon(attempt.run)

@@ -1,11 +1,18 @@
-"""Money spent on finals today, per session, tenant and day; what is reserved for attempts in flight counts as spent."""
+"""Money spent per session, tenant and day; what is reserved for work in flight counts as spent.
+
+Each process counts its own spending and knows the newest published sums of the others (`spend_sync`).
+"""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from app.domain.routing.cost import Spent
+
+DAYS_KEPT = 3
+"""Days whose counts stay in memory: a clock that jumps over midnight and back finds the counts as they were."""
 
 
 def utc_day() -> str:
@@ -18,33 +25,77 @@ class SpendLedger:
     """US dollars: sessions count until they end, tenants and the whole service for one day (UTC)."""
 
     today: Callable[[], str] = utc_day
-    tenants: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    sessions: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-    day: str = ""
-
-    def resume(self, spent_today: Mapping[str, float]) -> None:
-        """Add what each tenant had spent before a restart."""
-        self._start_day()
-        for tenant, usd in spent_today.items():
-            self.tenants[tenant] += usd
+    sessions: dict[str, float] = field(default_factory=dict)
+    own: dict[str, defaultdict[str, float]] = field(default_factory=dict)
+    """By day and tenant: spending of this process; that of the service itself has an empty name."""
+    others: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    """The same of all other processes that share the budgets, as last read."""
+    unpublished: set[tuple[str, str]] = field(default_factory=set)
+    """Days and tenants whose `own` sum has changed since it was published."""
 
     def spent(self, session: str, tenant: str) -> Spent:
-        self._start_day()
-        return Spent(self.sessions.get(session, 0.0), self.tenants.get(tenant, 0.0), sum(self.tenants.values()))
+        """Today's, by all processes."""
+        tenants = self.spent_by_tenant()
+        return Spent(self.sessions.get(session, 0.0), tenants.get(tenant, 0.0), sum(tenants.values()))
+
+    def spent_by_tenant(self) -> dict[str, float]:
+        """Today's, by all processes; the service's own under the empty name."""
+        day = self.today()
+        total = defaultdict[str, float](float, self.others.get(day, {}))
+        for tenant, usd in self.own.get(day, {}).items():
+            total[tenant] += usd
+        return dict(total)
 
     def add(self, session: str, tenant: str, usd: float) -> None:
-        """A negative amount releases what was reserved and not used. Both names are empty for the service's own."""
+        """Count what was spent. Both names are empty for the service's own."""
         if usd:
-            self._start_day()
-            if session:
-                self.sessions[session] += usd
-            self.tenants[tenant] += usd
+            self.reserve(session, tenant, usd)
+
+    def reserve(self, session: str, tenant: str, usd: float) -> "Reservation":
+        """Count this much as spent today until it is settled."""
+        reservation = Reservation(self, self.today(), session, tenant)
+        if session:
+            self.sessions.setdefault(session, 0.0)
+        reservation.settle(usd)
+        return reservation
 
     def close(self, session: str) -> None:
         self.sessions.pop(session, None)
 
-    def _start_day(self) -> None:
-        today = self.today()
-        if today != self.day:
-            self.day = today
-            self.tenants.clear()
+    def count(self, day: str, session: str, tenant: str, usd: float) -> None:
+        """Add to the counts of one day; a negative amount takes back what was reserved."""
+        if session in self.sessions:
+            self.sessions[session] += usd
+        if day not in self.own:
+            self.own[day] = defaultdict(float)
+            _keep_newest(self.own)
+        self.own[day][tenant] += usd
+        self.unpublished.add((day, tenant))
+
+    def read_others(self, day: str, spent: Mapping[str, float]) -> None:
+        """Replace what is known of the other processes' spending on this day."""
+        self.others[day] = spent
+        _keep_newest(self.others)
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """Money that counts as spent, on the day it was reserved, whenever it is settled."""
+
+    ledger: SpendLedger
+    day: str
+    session: str
+    tenant: str
+    usd: float = 0.0
+
+    def settle(self, usd: float) -> None:
+        """Replace the amount by this one."""
+        change, self.usd = usd - self.usd, usd
+        if change:
+            self.ledger.count(self.day, self.session, self.tenant, change)
+
+
+def _keep_newest(days: MutableMapping[str, Any]) -> None:
+    """Drop the days that were begun first."""
+    for day in list(days)[:-DAYS_KEPT]:
+        del days[day]

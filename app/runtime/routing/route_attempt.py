@@ -13,6 +13,7 @@ from app.domain.routing.finalization import AttemptAnswered, AttemptFailed
 from app.domain.routing.rank import RouteChoice
 from app.domain.transcript import Hypothesis
 from app.runtime.first_final import first_final
+from app.runtime.routing.ledger import Reservation
 from app.runtime.routing.metering import EngineMeter
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.utterance_audio import UtteranceAudio
@@ -35,20 +36,19 @@ class RouteAttempt:
     """Of an engine that counts itself what it costs."""
     draft: Callable[[], str]
     report: Callable[[AttemptAnswered | AttemptFailed], None]
-    charge: Callable[[float], None]
-    """Adds US dollars to the ledger; negative ones release what was reserved."""
+    reserve: Callable[[float], Reservation]
+    """Reserves US dollars in the ledger."""
     attempts: list[Attempt]
     """Gets one line when this attempt is over."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     started_at: float = field(init=False)
-    reserved_usd: float = field(init=False)
+    reservation: Reservation = field(init=False)
 
     def __post_init__(self) -> None:
         """The attempt counts, and its money is reserved, from now on; `run` must follow."""
         price = self.routes.states[self.choice.name].spec.price
         length_s = MAX_UTTERANCE_S if self.audio.complete_at is None else self.audio.seconds
-        self.reserved_usd = price.marginal(length_s, streamed=self.streamed_s)
-        self.charge(self.reserved_usd)
+        self.reservation = self.reserve(price.marginal(length_s, streamed=self.streamed_s))
         self.started_at = self.routes.clock.now()
         self.routes.started(self.choice.name)
 
@@ -94,7 +94,7 @@ class RouteAttempt:
         name = self.choice.name
         self.routes.ended(name)
         usd = self._cost(outcome)
-        self.charge(usd - self.reserved_usd)
+        self.reservation.settle(usd)
         self.attempts.append(Attempt(name, outcome, round(self._elapsed_ms(), 1), usd, code))
 
     def _cost(self, outcome: Outcome) -> float:

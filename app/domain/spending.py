@@ -1,0 +1,88 @@
+"""Prices of replies and speech, and what a spent budget means for each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.domain.dialog.conversation import Message
+from app.domain.routing.cost import BudgetScope
+
+CHARACTERS_PER_TOKEN = 4
+"""Average in English, as OpenAI states it; used where a server does not report its count."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of one reply: the prompt, and what was generated."""
+
+    prompt: int
+    generated: int
+    is_estimate: bool = False
+    """Derived from the number of characters, because the server reported no count."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrice:
+    """What a reply engine charges, in US dollars per million tokens."""
+
+    usd_per_million_prompt: float = 0.0
+    usd_per_million_generated: float = 0.0
+
+    @property
+    def is_free(self) -> bool:
+        return self.usd_per_million_prompt == self.usd_per_million_generated == 0
+
+    def bill(self, usage: TokenUsage) -> float:
+        prompt = usage.prompt * self.usd_per_million_prompt
+        return (prompt + usage.generated * self.usd_per_million_generated) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterPrice:
+    """What a speech synthesizer charges, in US dollars per million characters."""
+
+    usd_per_million: float = 0.0
+
+    @property
+    def is_free(self) -> bool:
+        return self.usd_per_million == 0
+
+    def bill(self, characters: int) -> float:
+        return characters * self.usd_per_million / 1e6
+
+
+def estimate_usage(conversation: Sequence[Message], generated_characters: int) -> TokenUsage:
+    """Tokens by the number of characters, rounded up."""
+    prompt_characters = sum(len(message.text) for message in conversation)
+    return TokenUsage(_tokens(prompt_characters), _tokens(generated_characters), is_estimate=True)
+
+
+def _tokens(characters: int) -> int:
+    return -(-characters // CHARACTERS_PER_TOKEN)
+
+
+class EngineChoice(StrEnum):
+    """Which engine serves a reply or its speech."""
+
+    PAID = "paid"
+    FREE = "free"
+    NONE = "none"
+
+
+def choose_engine(exhausted: BudgetScope | None, *, has_free: bool) -> EngineChoice:
+    """The paid engine while every budget lasts, then the free one where there is one."""
+    if exhausted is None:
+        return EngineChoice.PAID
+    return EngineChoice.FREE if has_free else EngineChoice.NONE
+
+
+_BUDGETS = {
+    BudgetScope.SESSION: "this session's budget",
+    BudgetScope.TENANT: "this tenant's budget of the day",
+    BudgetScope.DAY: "the service's budget of the day",
+}
+
+
+def budget_sentence(scope: BudgetScope, consequence: str) -> str:
+    """For the client: which budget is spent, and what follows from it."""
+    return f"{_BUDGETS[scope]} is spent: {consequence}"

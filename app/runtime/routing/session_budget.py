@@ -1,0 +1,38 @@
+"""What one session may still spend on replies and speech, and where that spending is recorded."""
+
+from dataclasses import dataclass
+
+from app.domain.errors import BudgetExhausted
+from app.domain.routing.cost import BudgetScope
+from app.domain.routing.decision import ExpenseKind
+from app.domain.spending import budget_sentence
+from app.domain.tenant import Tenant
+from app.runtime.routing.ledger import Reservation
+from app.runtime.routing.routes import Routes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBudget:
+    """The budgets of the rules and of the tenant, as they apply to one session."""
+
+    routes: Routes
+    session: str
+    tenant: Tenant
+
+    def exhausted(self) -> BudgetScope | None:
+        """The first scope whose budget is spent."""
+        budgets = self.routes.rules().budgets.for_tenant(self.tenant.budget_usd_per_day)
+        return self.routes.ledger.spent(self.session, self.tenant.name).exhausted(budgets)
+
+    def error(self, consequence: str) -> BudgetExhausted | None:
+        """The error for the client, where a budget is spent."""
+        scope = self.exhausted()
+        return BudgetExhausted(budget_sentence(scope, consequence)) if scope else None
+
+    def reserve(self, usd: float) -> Reservation:
+        return self.routes.ledger.reserve(self.session, self.tenant.name, usd)
+
+    def record(self, provider: str, kind: ExpenseKind, usd: float) -> None:
+        """Record an expense that is in the ledger already."""
+        if usd:
+            self.routes.expense(provider, kind, usd, self.session, self.tenant.name)
