@@ -27,6 +27,14 @@ def _is_ascii(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _is_long(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < MIN_KEY_LENGTH:
+        raise ValueError(f"a key that is asked for has {MIN_KEY_LENGTH} characters at least; `openssl rand -hex 32`")
+    return secret
+
+
+MIN_KEY_LENGTH = 32
+
 Key: TypeAlias = Annotated[SecretStr, AfterValidator(_is_ascii)]
 
 
@@ -51,11 +59,6 @@ class ServerSettings(_Group):
     max_sessions: int = Field(
         0, ge=0, description="Sessions at once; one more is refused with close code 1013. 0: what the self-test allows."
     )
-    tenants: Path | None = Field(
-        None,
-        description="TOML file with the tenants and their keys; empty: no authentication. "
-        "A changed file takes effect at once.",
-    )
 
     @field_validator("allowed_origins", "server_names", mode="before")
     @classmethod
@@ -69,6 +72,30 @@ class ServerSettings(_Group):
         if wrong:
             raise ValueError(f"a host name has no scheme, port or path, unlike {', '.join(wrong)}")
         return tuple(name.lower() for name in names)
+
+
+class AuthenticationSettings(_Group):
+    """Authentication."""
+
+    auth: Literal["auto", "keys", "none"] = Field(
+        "auto",
+        description="`keys`: every client needs a key. `auto`: so it is, but on a loopback address only once there is "
+        "a key or a tenants file. `none`: nobody needs one.",
+    )
+    tenants: Path | None = Field(
+        None,
+        description="TOML file with the tenants, their limits and keys. A changed file takes effect at once.",
+    )
+    admin_key: Annotated[Key, AfterValidator(_is_long)] | None = Field(
+        None,
+        description="A key with every scope, for the first start; `parley keys create` makes others. "
+        "32 characters at least, from a random generator.",
+    )
+    worker_key: Annotated[Key, AfterValidator(_is_long)] | None = Field(
+        None,
+        description='Key that `parley worker` asks for; a gateway sends it to routes with `place = "on_prem"` that '
+        "name no `api_key`.",
+    )
 
 
 class ModelSettings(_Group):
@@ -289,6 +316,7 @@ class LimitSettings(_Group):
 
 GROUPS: tuple[type[_Group], ...] = (
     ServerSettings,
+    AuthenticationSettings,
     ModelSettings,
     DialogSettings,
     ReplySettings,
@@ -309,6 +337,7 @@ class Settings(
     ReplySettings,
     DialogSettings,
     ModelSettings,
+    AuthenticationSettings,
     ServerSettings,
 ):
     """All of them, with the values given and the defaults; constructing one reads nothing."""

@@ -42,7 +42,7 @@ EMPTY_MEANS_SOMETHING = frozenset({"language"})
 NOT_SETTINGS = {
     "PARLEY_CONTAINER_ENGINE": "tests: the program that runs containers",
     "PARLEY_HOME": "infra/jetson: where everything of the box lies",
-    "PARLEY_KEY": "`parley talk` and `parley policy`: the key shown to a server",
+    "PARLEY_KEY": "`parley talk`, `parley policy` and `parley keys`: the key shown to a server",
     "PARLEY_NODE_MODULES": "tests: where the browser tests find their packages",
     "PARLEY_PICTURES": "tests: where screenshots go",
     "PARLEY_SPEECH_DIR": "bench and tests: the speech corpus",
@@ -58,7 +58,7 @@ _KUBERNETES = re.compile(r"PARLEY\w*_(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP|S
 """What Kubernetes sets in every container beside a Service whose name begins with `parley`."""
 REMOVED = ("GOOGLE_DRIVE_TOKEN", "VAD_AGGRESSIVENESS")
 """Names of removed settings."""
-_OF_OTHERS = frozenset({"DATABASE_URL", "DEVICE", "LANGUAGE"})
+_OF_OTHERS = frozenset({"AUTH", "DATABASE_URL", "DEVICE", "LANGUAGE"})
 """Old names that other programs set as well: no warning where they are in the environment."""
 
 

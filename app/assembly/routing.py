@@ -8,12 +8,14 @@ from random import SystemRandom
 from typing import Protocol, assert_never, cast
 
 from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import registry
 from app.assembly.speech import finals_model, open_whisper, spoken_clip
 from app.config import Settings
-from app.data.decisions import open_decisions
+from app.data.decisions import decisions_in
 from app.domain.ports import DraftTranscriber, Metered, Reporting, Transcriber
+from app.domain.residency import Place
 from app.domain.routing.decision import DecisionRecord, Expense
 from app.policy.reloading_file import open_reloading_file
 from app.policy.routes_file import AwsRoute, LocalRoute, OpenAIRoute, RouteTable, route_spec
@@ -28,13 +30,13 @@ from app.runtime.supervision import report_defect, run_in_background
 
 @asynccontextmanager
 async def open_policy(
-    settings: Settings, tables: Mapping[str, RouteTable], registry: CollectorRegistry
+    settings: Settings, database: AsyncEngine, tables: Mapping[str, RouteTable], registry: CollectorRegistry
 ) -> AsyncGenerator[tuple[Routes, RoutingPolicy], None]:
     """These routes with open engines and their maintenance running, and the log of their decisions."""
     rules = await open_reloading_file(rules_path(settings.policy), read_rules)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        decisions = await stack.enter_async_context(open_decisions(settings.database_url))
+        decisions = await stack.enter_async_context(decisions_in(database))
         clip = await spoken_clip()
         engines = {
             name: await stack.enter_async_context(_open_route(settings, name, table, clip))
@@ -121,6 +123,18 @@ def _may_report(table: RouteTable) -> bool:
     return isinstance(table, OpenAIRoute) and table.base_url is not None
 
 
+def route_key(settings: Settings, table: OpenAIRoute) -> str:
+    """The key for a route: its own, OpenAI's for OpenAI's address, the workers' on the premises; empty for none."""
+    if table.api_key is not None:
+        return table.api_key
+    secret = None
+    if table.base_url is None or table.base_url == settings.openai_base_url:
+        secret = settings.openai_api_key
+    elif table.place is Place.ON_PREM:
+        secret = settings.worker_key
+    return secret.get_secret_value() if secret else ""
+
+
 def _open_route(
     settings: Settings, name: str, table: RouteTable, clip: bytes
 ) -> AbstractAsyncContextManager[Transcriber]:
@@ -131,14 +145,12 @@ def _open_route(
                 open_whisper(settings, finals_model(settings), settings.beam_size, clip),
             )
         case OpenAIRoute():
-            own = table.base_url is None or table.base_url == settings.openai_base_url
-            key = settings.openai_api_key.get_secret_value() if own and settings.openai_api_key else ""
             return registry.opened(
                 registry.TRANSCRIBERS,
                 "openai",
                 provider_name=name,
                 base_url=table.base_url or settings.openai_base_url,
-                api_key=table.api_key or key,
+                api_key=route_key(settings, table),
                 model=table.model,
                 prompt=table.prompt,
             )

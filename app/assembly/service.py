@@ -7,6 +7,7 @@ from typing import Any, cast
 from anyio import to_thread
 
 from app.assembly.archive import archive_place, open_archive, open_source, spool_folder
+from app.assembly.authentication import open_authentication
 from app.assembly.replies import describe_replies, describe_voice, open_reply_engines, reply_provider
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
@@ -19,8 +20,9 @@ from app.assembly.speech import (
     open_whisper,
     speech_capacity,
 )
-from app.assembly.tenants import describe_tenants, open_tenants
+from app.assembly.tenants import open_tenants
 from app.config import Settings
+from app.data.database import open_database
 from app.domain.client_limits import ClientLimits
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import DialogState, TurnRules
@@ -29,7 +31,6 @@ from app.domain.tenant import Tenant
 from app.domain.trusted_proxies import parse_networks
 from app.policy.routes_file import LocalRoute, RouteTable, read_routes
 from app.runtime.admission import Admission
-from app.runtime.authentication import OpenAuthenticator, TenantKeys
 from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.metrics import ServiceMetrics
@@ -51,7 +52,9 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         tenants = await stack.enter_async_context(open_tenants(settings.tenants))
         metrics = ServiceMetrics()
         tables = await to_thread.run_sync(read_routes, settings.routes)
-        routes, policy = await stack.enter_async_context(open_policy(settings, tables, metrics.registry))
+        database = await stack.enter_async_context(open_database(settings.database_url))
+        authentication = await stack.enter_async_context(open_authentication(settings, database, tenants))
+        routes, policy = await stack.enter_async_context(open_policy(settings, database, tables, metrics.registry))
         drafts = await stack.enter_async_context(open_whisper(settings, drafts_model(settings), 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
@@ -97,9 +100,10 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             client_limits=client_limits(settings),
             trusted_proxies=parse_networks(settings.trusted_proxies),
             allowed_origins=settings.allowed_origins,
-            server_names=server_names(settings, needs_key=tenants is not None),
+            server_names=server_names(settings, needs_key=authentication.needs_key),
             tenants=tenants,
-            authenticator=OpenAuthenticator() if tenants is None else TenantKeys(tenants),
+            authenticator=authentication.authenticator,
+            keys=authentication.keys,
             decoder=audio_decoder(settings),
             source=source,
             uploads=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
@@ -114,7 +118,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("replies", describe_replies(settings, provider)),
                 ("voice", describe_voice(settings)),
                 ("audio goes to", archive_place(settings)),
-                ("authentication", describe_tenants(tenants)),
+                ("authentication", authentication.description),
             ),
             speech_capacity=speech,
             policy=policy,

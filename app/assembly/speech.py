@@ -8,6 +8,7 @@ from typing import Any
 from anyio import to_thread
 
 from app import registry
+from app.assembly.authentication import worker_authenticator
 from app.config import Settings
 from app.domain.capacity import capacity
 from app.domain.errors import SettingsError
@@ -43,7 +44,8 @@ async def open_batch_transcriber(settings: Settings) -> AsyncGenerator[BatchTran
 
 @asynccontextmanager
 async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int) -> AsyncGenerator[Worker, None]:
-    """The engines and the bounded queue of `parley worker`."""
+    """The engines, the bounded queue and the key of `parley worker`. Raises SettingsError."""
+    authenticator = worker_authenticator(settings)
     model = finals_model(settings)
     async with (
         open_whisper(settings, model, settings.beam_size) as transcriber,
@@ -58,6 +60,7 @@ async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int)
             queue,
             settings.language or None,
             decoder=audio_decoder(settings),
+            authenticator=authenticator,
         )
 
 

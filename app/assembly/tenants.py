@@ -14,15 +14,10 @@ from app.runtime.supervision import run_in_background
 
 @asynccontextmanager
 async def open_tenants(path: Path | None) -> AsyncGenerator[Callable[[], Sequence[Tenant]] | None, None]:
-    """A function that returns the current tenants; None without a file: no authentication. Raises SettingsError."""
+    """A function that returns the current tenants; None without a file. Raises SettingsError."""
     if path is None:
         yield None
         return
     tenants = await open_reloading_file(path, read_tenants)
     async with run_in_background({"tenants_file": partial(tenants.reload_loop, SystemClock())}):
         yield lambda: tenants.value
-
-
-def describe_tenants(tenants: Callable[[], Sequence[Tenant]] | None) -> str:
-    """One line for the start-up log."""
-    return "none" if tenants is None else f"API keys of {', '.join(t.name for t in tenants())}"

@@ -6,6 +6,7 @@ import click
 
 from app.cli.bundle import bundle
 from app.cli.doctor import doctor
+from app.cli.keys import keys
 from app.cli.models import models
 from app.cli.policy import policy
 from app.cli.retranscribe import retranscribe
@@ -28,7 +29,7 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, retranscribe, worker, policy, sessions, tenants, models, doctor, bundle):
+for command in (serve, talk, transcribe, retranscribe, worker, policy, keys, sessions, tenants, models, doctor, bundle):
     parley.add_command(command)
 
 

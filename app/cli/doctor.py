@@ -67,7 +67,7 @@ async def _check_all(settings: Settings, aws: bool) -> list[CheckResult]:
 
 async def _tenants(settings: Settings) -> str:
     if settings.tenants is None:
-        return "no authentication"
+        return "no tenants file"
     tenants = await to_thread.run_sync(read_tenants, settings.tenants)
     return f"{', '.join(tenant.name for tenant in tenants)}"
 

@@ -1,9 +1,8 @@
 """`parley tenants`: API keys of tenants."""
 
-import secrets
-
 import click
 
+from app.data.api_keys import new_secret
 from app.domain.tenant import fingerprint
 
 
@@ -16,11 +15,6 @@ def tenants() -> None:
 @click.argument("name", default="default")
 def key(name: str) -> None:
     """Create a key for the tenant NAME. It is shown once; the file holds its fingerprint only."""
-    fresh = new_key()
+    fresh = new_secret()
     click.echo(f"{fresh}\n\nThis is the key. Add to the file that PARLEY_TENANTS names:\n")
     click.echo(f'[{name}]\nkeys = ["{fingerprint(fresh)}"]')
-
-
-def new_key() -> str:
-    """256 random bits after a prefix that secret scanners can search for."""
-    return f"parley_{secrets.token_urlsafe(32)}"

@@ -205,13 +205,19 @@ class DecisionLog:
 @asynccontextmanager
 async def open_decisions(url: str) -> AsyncIterator[DecisionLog]:
     """The log in this database. What is queued at the end is written. Raises SettingsError."""
-    async with open_database(url) as engine:
-        decisions = DecisionLog(engine)
-        try:
-            yield decisions
-        finally:
-            with anyio.CancelScope(shield=True):
-                await decisions.close()
+    async with open_database(url) as engine, decisions_in(engine) as decisions:
+        yield decisions
+
+
+@asynccontextmanager
+async def decisions_in(engine: AsyncEngine) -> AsyncIterator[DecisionLog]:
+    """The log in this open database. What is queued at the end is written."""
+    decisions = DecisionLog(engine)
+    try:
+        yield decisions
+    finally:
+        with anyio.CancelScope(shield=True):
+            await decisions.close()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Tables of the database: decisions and expenses."""
+"""Tables of the database: decisions, expenses, API keys and the secrets that sign session tokens."""
 
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -43,3 +43,33 @@ class ExpenseRow(Table):
     tenant: Mapped[str]
     uid: Mapped[str | None]
     """Makes an insert repeatable; rows of older releases have none."""
+
+
+class ApiKeyRow(Table):
+    """An API key; its secret is not stored."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """The beginning of the fingerprint."""
+    fingerprint: Mapped[str] = mapped_column(unique=True)
+    """SHA-256 of the secret: one round, without salt, because the secret is 256 random bits (`app.domain.tenant`)."""
+    name: Mapped[str]
+    tenant: Mapped[str]
+    scopes: Mapped[str]
+    """Separated by spaces."""
+    created: Mapped[str] = mapped_column(MOMENT)
+    expires: Mapped[str | None] = mapped_column(MOMENT)
+    revoked: Mapped[str | None] = mapped_column(MOMENT)
+    last_used: Mapped[str | None] = mapped_column(MOMENT)
+
+
+class SigningSecretRow(Table):
+    """A secret that signs session tokens; the newest signs, each of them verifies."""
+
+    __tablename__ = "signing_secrets"
+
+    kid: Mapped[str] = mapped_column(primary_key=True)
+    secret: Mapped[str]
+    """32 random bytes, in hex."""
+    created: Mapped[str] = mapped_column(MOMENT)

@@ -45,6 +45,7 @@ class ClientFault(StrEnum):
     HOST_REFUSED = "host_refused"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
     TIMED_OUT = "client_timed_out"
     ENDED_BY_ADMIN = "session_ended_by_admin"
     SESSION_IDLE = "session_idle"
@@ -61,6 +62,14 @@ class ClientError(ParleyError):
         super().__init__(message)
         self.code = code
         self.fatal = fatal
+
+
+class TooManyAttempts(ClientError):
+    """This address has presented too many wrong keys."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(ClientFault.TOO_MANY_ATTEMPTS, "too many wrong keys from this address; wait before the next")
+        self.retry_after_s = retry_after_s
 
 
 class ProviderError(ParleyError):

@@ -41,6 +41,11 @@ def fingerprint(key: str) -> str:
     return f"sha256:{sha256(key.encode()).hexdigest()}"
 
 
+def key_id_of(key_fingerprint: str) -> str:
+    """The first twelve hex digits of a fingerprint: they name a key in lists and logs, and are no secret."""
+    return key_fingerprint.removeprefix("sha256:")[:12]
+
+
 def identify(key: str, tenants: Iterable[Tenant]) -> Tenant | None:
     """The tenant whose key this is, compared in constant time for a given number of keys; None: an unknown key."""
     presented, found = fingerprint(key), None

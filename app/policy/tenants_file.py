@@ -51,6 +51,4 @@ def _tenants(document: TomlDocument) -> tuple[Tenant, ...]:
                 raise SettingsError(f"{source}: {name}.keys: {key[:15]}... is a key of {owners[key]} already")
             owners[key] = name
         tenants.append(tenant)
-    if not owners:
-        raise SettingsError(f"PARLEY_TENANTS: {source} has no key, so no client could authenticate")
     return tuple(tenants)

@@ -2,11 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from hmac import compare_digest
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
+from app.data.api_keys import KeyStore
+from app.domain.api_key import ApiKey
 from app.domain.principal import TENANT_SCOPES, Principal, Scope
-from app.domain.tenant import Tenant, fingerprint, identify
+from app.domain.tenant import DEFAULT_TENANT, Tenant, fingerprint, identify, key_id_of
+
+STRANGER_SCOPES = frozenset({Scope.SPEAK, Scope.TRANSCRIBE, Scope.CHAT})
+"""Of whoever presents no key to a server that asks for none: they share one tenant, so none reads its recordings."""
+
+Tenants = Callable[[], Sequence[Tenant]]
+"""The tenants of the file, as it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,35 +69,128 @@ class Authenticator(Protocol):
         ...
 
 
+class KeyAuthenticator(Authenticator, Protocol):
+    """One source of keys."""
+
+    def principal_of(self, key_id: str) -> Principal | None:
+        """The principal of the key with this id; None where it is not here, or no longer valid."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OpenAuthenticator:
-    """No key is asked for. Who connects from this machine itself is an administrator, everyone else is not."""
+    """No key is asked for. Who connects from this machine itself is an administrator, everyone else a stranger."""
 
     async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because no credential is asked for
-        return Principal(scopes=frozenset(Scope) if peer.is_local else TENANT_SCOPES)
+        return Principal(scopes=frozenset(Scope) if peer.is_local else STRANGER_SCOPES)
 
-    async def is_valid(self, principal: Principal) -> bool:  # noqa: ARG002 because there is nothing to revoke
-        return True
+    async def is_valid(self, principal: Principal) -> bool:
+        return not principal.key_id
+
+
+@dataclass(frozen=True, slots=True)
+class FixedKey:
+    """One key that a setting holds: PARLEY_ADMIN_KEY, PARLEY_WORKER_KEY."""
+
+    key_fingerprint: str
+    name: str
+    scopes: frozenset[Scope]
+
+    async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because a key is good from everywhere
+        if credential is None or not compare_digest(fingerprint(credential), self.key_fingerprint):
+            return None
+        return self.principal_of(key_id_of(self.key_fingerprint))
+
+    async def is_valid(self, principal: Principal) -> bool:
+        return self.principal_of(principal.key_id) is not None
+
+    def principal_of(self, key_id: str) -> Principal | None:
+        own = key_id_of(self.key_fingerprint)
+        return Principal(DEFAULT_TENANT, self.scopes, key_id=own, name=self.name) if key_id == own else None
 
 
 @dataclass(frozen=True, slots=True)
 class TenantKeys:
     """Keys whose fingerprints the tenants file has: every scope of a tenant; `admin` as well for an operator."""
 
-    tenants: Callable[[], Sequence[Tenant]]
+    tenants: Tenants
 
     async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because a key is good from everywhere
         tenant = identify(credential, self.tenants()) if credential else None
         if tenant is None or credential is None:
             return None
-        scopes = frozenset(Scope) if tenant.operator else TENANT_SCOPES
-        return Principal(tenant, scopes, key_id=_key_id(fingerprint(credential)), name=tenant.name)
+        return _of_tenant(tenant, key_id_of(fingerprint(credential)))
 
     async def is_valid(self, principal: Principal) -> bool:
-        own = next((t for t in self.tenants() if t.name == principal.tenant.name), None)
-        return own is not None and principal.key_id in map(_key_id, own.keys)
+        own = self.principal_of(principal.key_id)
+        return own is not None and own.tenant.name == principal.tenant.name
+
+    def principal_of(self, key_id: str) -> Principal | None:
+        return next(
+            (_of_tenant(tenant, key_id) for tenant in self.tenants() if key_id in map(key_id_of, tenant.keys)), None
+        )
 
 
-def _key_id(key_fingerprint: str) -> str:
-    """The beginning of a fingerprint: names a key in lists and logs, and is no secret."""
-    return key_fingerprint[:19]
+@dataclass(frozen=True, slots=True)
+class DatabaseKeys:
+    """Keys of the database. Limits of their tenants are those of the tenants file."""
+
+    store: KeyStore
+    tenants: Tenants | None = None
+    """None: there is no file, and each tenant has the limits of the service."""
+
+    async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because a key is good from everywhere
+        key = self.store.find(fingerprint(credential)) if credential else None
+        principal = self._principal(key)
+        if key is not None and principal is not None:
+            self.store.mark_used(key, datetime.now(UTC))
+        return principal
+
+    async def is_valid(self, principal: Principal) -> bool:
+        own = self.principal_of(principal.key_id)
+        return own is not None and own.tenant.name == principal.tenant.name
+
+    def principal_of(self, key_id: str) -> Principal | None:
+        return self._principal(self.store.find_by_id(key_id)) if key_id else None
+
+    def _principal(self, key: ApiKey | None) -> Principal | None:
+        if key is None or not key.is_active(datetime.now(UTC)):
+            return None
+        tenant = find_tenant(key.tenant, self.tenants)
+        return None if tenant is None else Principal(tenant, key.scopes, key_id=key.id, name=key.name)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """The first of several authenticators that knows the client."""
+
+    authenticators: Sequence[Authenticator]
+
+    async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:
+        for authenticator in self.authenticators:
+            if (principal := await authenticator.authenticate(credential, peer)) is not None:
+                return principal
+        return None
+
+    async def is_valid(self, principal: Principal) -> bool:
+        for authenticator in self.authenticators:
+            if await authenticator.is_valid(principal):
+                return True
+        return False
+
+
+def find_tenant(name: str, tenants: Tenants | None) -> Tenant | None:
+    """The tenant of this name with its limits; None where the tenants file does not have it.
+
+    A tenant that was removed from the file is locked out, rather than served without its limits. `default` is there
+    always, and without a file so is every other.
+    """
+    if tenants is None:
+        return Tenant(name)
+    found = next((tenant for tenant in tenants() if tenant.name == name), None)
+    return DEFAULT_TENANT if found is None and name == DEFAULT_TENANT.name else found
+
+
+def _of_tenant(tenant: Tenant, key_id: str) -> Principal:
+    scopes = frozenset(Scope) if tenant.operator else TENANT_SCOPES
+    return Principal(tenant, scopes, key_id=key_id, name=tenant.name)

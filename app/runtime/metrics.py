@@ -36,6 +36,7 @@ class ServiceMetrics:
     ttfs: Histogram = field(init=False)
     voice_to_voice: Histogram = field(init=False)
     replies: Counter = field(init=False)
+    refused_authentications: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         self.ttfs = Histogram(
@@ -51,6 +52,13 @@ class ServiceMetrics:
             registry=self.registry,
         )
         self.replies = Counter("parley_replies", "Replies that ended.", ["outcome"], registry=self.registry)
+        self.refused_authentications = Counter(
+            "parley_refused_authentications", "Connections refused for their key.", ["reason"], registry=self.registry
+        )
+
+    def count_refused_key(self, reason: str) -> None:
+        """Reasons: no_key, wrong_key, too_many, forbidden."""
+        self.refused_authentications.labels(reason).inc()
 
     def watch(self, admission: Admission, spool: Callable[[], SpoolStatus]) -> None:
         """Export the gauges of the process, read at each scrape."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from app.data.api_keys import KeyStore
 from app.domain.client_limits import ClientLimits
 from app.domain.dialog.state import DialogState
 from app.domain.ports import BlobStore
@@ -75,6 +76,8 @@ class Service:
     """Limits and policies of the tenants; None: there is one tenant, without limits."""
     authenticator: Authenticator = field(default_factory=OpenAuthenticator)
     """Who a client is, by what it presents."""
+    keys: KeyStore | None = None
+    """API keys of the database; None: there is no database."""
     batch_transcriber: BatchTranscriber | None = None
     """Transcribes uploaded recordings, on this machine; None: no uploads are accepted."""
     decoder: AudioDecoder = field(default_factory=AudioDecoder)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from app.domain.ports import SpeechDetector, Transcriber
 from app.runtime.admission_queue import AdmissionQueue
+from app.runtime.authentication import Authenticator, OpenAuthenticator
 from app.runtime.jobs.audio_decoder import AudioDecoder
 
 
@@ -22,3 +23,5 @@ class Worker:
     language: str | None = None
     """Of requests that do not say; None: the model detects it."""
     decoder: AudioDecoder = field(default_factory=AudioDecoder)
+    authenticator: Authenticator = field(default_factory=OpenAuthenticator)
+    """Who may use it."""

@@ -27,6 +27,7 @@ from app.domain.errors import (
     RequestRefused,
     SessionNotRunning,
     SessionStillLive,
+    TooManyAttempts,
     flatten,
 )
 from app.runtime.supervision import report_defect
@@ -114,6 +115,8 @@ def _openai_response(reply: ErrorReply) -> Response[Any]:
 
 def _row(error: BaseException) -> ErrorReply:
     match error:
+        case TooManyAttempts(retry_after_s=retry_after_s):
+            return ErrorReply(429, POLICY_VIOLATION, error.code, str(error), {"retry-after": str(retry_after_s)})
         case ClientError(code=fault):
             headers = _CLIENT_HEADERS.get(fault, {})
             close_code = _CLIENT_CLOSE_CODE.get(fault, POLICY_VIOLATION)

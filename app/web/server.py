@@ -4,6 +4,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 
 from app.runtime.service import Service
+from app.web.admin.api_keys import router as keys
 from app.web.admin.sessions import router as admin
 from app.web.auth.middleware import AuthMiddleware
 from app.web.browser.headers import add_response_headers
@@ -19,9 +20,14 @@ from app.web.recordings.router import router as recordings
 def create_app(service: Service) -> Litestar:
     """The application over a service that its caller opens and closes."""
     return Litestar(
-        [transcribe, raw, health, recordings, decisions, summary, explain, metrics, admin, create_page()],
+        [transcribe, raw, health, recordings, decisions, summary, explain, metrics, admin, keys, create_page()],
         state=State({"service": service}),
-        middleware=[BrowserMiddleware(refuse), AuthMiddleware(refuse)],
+        middleware=[
+            BrowserMiddleware(refuse),
+            AuthMiddleware(
+                lambda: service.authenticator, refuse_socket=refuse, count_refusal=service.metrics.count_refused_key
+            ),
+        ],
         before_send=[add_response_headers],
         exception_handlers={Exception: handle_http_error},
         after_exception=[report_socket_defect],

@@ -40,6 +40,9 @@ chown -R 10001:10001 "$home/own"
 chmod -R a+rX "$home/models"
 [ -e "$home/certificates/fullchain.pem" ] || sh "$here/certificate.sh" "$host" "$home/certificates"
 [ -e "$home/.env" ] || printf 'PARLEY_HOME=%s\nSERVER_NAME=%s\n' "$home" "$host" > "$home/.env"
+chmod 600 "$home/.env"
+grep -q '^PARLEY_ADMIN_KEY=' "$home/.env" \
+  || printf 'PARLEY_ADMIN_KEY=%s\n' "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >> "$home/.env"
 
 if [ -d /run/systemd/system ] && [ "$home" = /opt/parley ]; then
   cp "$here/parley.service" /etc/systemd/system/parley.service
@@ -48,4 +51,4 @@ if [ -d /run/systemd/system ] && [ "$home" = /opt/parley ]; then
 else
   docker compose --file "$home/compose.yaml" up --detach --wait --no-build --pull never
 fi
-say "talk to it at https://$host/"
+say "talk to it at https://$host/ with the key PARLEY_ADMIN_KEY in $home/.env"

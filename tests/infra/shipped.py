@@ -66,11 +66,15 @@ def tool(name: str) -> str:
     return found
 
 
+KEYS = ("PARLEY_ADMIN_KEY", "PARLEY_WORKER_KEY")
+"""Variables that compose requires, besides the database's password."""
+
+
 def compose(file: Path) -> dict[str, Any]:
     """The services of a compose file, every profile, resolved by compose itself."""
     done = subprocess.run(
         [tool("docker-compose"), "-f", str(file), "--profile", "*", "config", "--format", "json"],
-        env={**os.environ, "POSTGRES_PASSWORD": "secret"},
+        env={**os.environ, "POSTGRES_PASSWORD": "secret", **dict.fromkeys(KEYS, "k" * 32)},
         capture_output=True,
         text=True,
         check=False,

@@ -229,7 +229,7 @@ def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
     hidden = {path for each in rule["condition"] for one in each["path_pattern"] for path in one["values"]}
     conf = (DOCKER / "nginx" / "parley.conf.template").read_text()
     refused = re.findall(r"location (?:= )?(/\S+) +\{ return 404; \}", conf)
-    public = {"/", "/health", "/ws/transcribe", "/ws/raw"}
+    public = {"/", "/health", "/ws/transcribe", "/ws/raw", "/auth/session-tokens"}
 
     for route in _routes() - public:
         if route.startswith("/{"):

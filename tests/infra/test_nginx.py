@@ -104,7 +104,7 @@ async def test_nginx_serves_health_and_page_over_tls(tmp_path):
     assert b"<html" in page.lower()
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/policy/decisions", "/recordings"])
+@pytest.mark.parametrize("path", ["/metrics", "/policy/decisions", "/recordings", "/admin/keys"])
 async def test_nginx_hides_operator_paths(tmp_path, path):
     """From outside there is no such page."""
     async with behind_nginx(tmp_path) as (front, _):

@@ -46,6 +46,8 @@ def test_help_names_every_command():
     [
         ({"PARLEY_PORT": "eighty"}, "PORT"),
         ({"PARLEY_PORT": "1", "PARLEY_HOST": "192.0.2.1"}, "PORT: cannot listen on 192.0.2.1:1"),
+        ({"PARLEY_HOST": "0.0.0.0"}, "parley keys create NAME"),
+        ({"PARLEY_AUTH": "keys"}, "parley keys create NAME"),
         ({"PARLEY_MODELS_DIR": "/nowhere"}, "parley models pull"),
         ({"PARLEY_REPLY_PROVIDER": "openai", "OPENAI_API_KEY": ""}, "OPENAI_API_KEY"),
         ({"PARLEY_AUDIO_STORAGE_DIR": "/proc/nowhere"}, "/proc/nowhere"),

@@ -65,7 +65,6 @@ def test_tenants_file_is_parsed():
         ("[Acme]", r"tenants.toml: Acme: a tenant's name has"),
         ("[probes]", r"tenants.toml: probes: a tenant's name has"),
         (f'[a]\nkeys = ["{ACME}"]\n[b]\nkeys = ["{ACME}"]', r"tenants.toml: b.keys: sha256:........... is a key of a"),
-        ("[acme]", r"PARLEY_TENANTS: tenants.toml has no key, so no client could authenticate"),
         ("x = = 2", r"tenants.toml: invalid value"),
     ],
 )
@@ -82,7 +81,7 @@ async def test_changed_tenants_file_is_reloaded_and_an_invalid_one_is_not(tmp_pa
     path.write_text(FILE)
     tenants = await open_reloading_file(path, read_tenants)
 
-    for text, names in [("[acme]", ["acme", "ops"]), (FILE.replace("[ops]", "[boss]"), ["acme", "boss"])]:
+    for text, names in [("[acme", ["acme", "ops"]), (FILE.replace("[ops]", "[boss]"), ["acme", "boss"])]:
         path.write_text(text)
         os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
         await tenants.reload_if_changed()

@@ -1,6 +1,8 @@
 """Authentication and authorization of every connection, deny by default: a route's `opt` names the scope it needs."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from litestar import WebSocket
@@ -10,14 +12,19 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Send
 from litestar.types import Scope as ASGIScope
 
-from app.domain.errors import ClientError, ClientFault
+from app.domain.errors import ClientError, ClientFault, ParleyError, ProviderError, TooManyAttempts
 from app.domain.principal import Principal, Scope
 from app.domain.trusted_proxies import client_address
-from app.runtime.authentication import Peer
+from app.runtime.authentication import Authenticator, Peer
 from app.runtime.service import Service
+from app.web.auth.failures import FailedAttempts
 
 ANYONE = {"access": "anyone"}
 """`opt` of a route that needs no authentication."""
+
+
+ANY_KEY = {"access": "any key"}
+"""`opt` of a route for whoever presented a key, whatever its scopes."""
 
 
 def requires(scope: Scope) -> dict[str, Scope]:
@@ -25,33 +32,71 @@ def requires(scope: Scope) -> dict[str, Scope]:
     return {"access": scope}
 
 
+NO_KEY, WRONG_KEY, TOO_MANY, FORBIDDEN = "no_key", "wrong_key", "too_many", "forbidden"
+REFUSALS = (NO_KEY, WRONG_KEY, TOO_MANY, FORBIDDEN)
+"""Why a connection is refused, as the metric counts it."""
+
 PROTOCOL, KEY_PREFIX = "parley", "parley-key."
 """A browser cannot set a header on its WebSocket, so it offers two subprotocols: `parley`, and the prefix with
 its key behind it. In the address the key would lie in every log on the way."""
 
 
-RefuseSocket: TypeAlias = Callable[[WebSocket[Any, Any, Any], ClientError], Awaitable[None]]
+RefuseSocket: TypeAlias = Callable[[WebSocket[Any, Any, Any], Exception], Awaitable[None]]
 """Accepts and closes a socket with this error, in the socket's own protocol."""
 
 
 class AuthMiddleware(ASGIMiddleware):
     """Sets the connection's `user` to its principal (None: unknown), or refuses the connection."""
 
-    def __init__(self, refuse_socket: RefuseSocket) -> None:
+    def __init__(
+        self,
+        authenticator: Callable[[], Authenticator],
+        *,
+        refuse_socket: RefuseSocket | None = None,
+        count_refusal: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`count_refusal` is called with the reason of each refused authentication, one of REFUSALS."""
+        self._authenticator = authenticator
         self._refuse_socket = refuse_socket
+        self._count_refusal = count_refusal
+        self._failures = FailedAttempts(time.monotonic)
 
     async def handle(self, scope: ASGIScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
-        service: Service = connection.app.state.service
-        principal = await service.authenticator.authenticate(presented_key(connection), peer_of(connection))
-        scope["user"] = principal
-        error = _authorization_error(principal, connection.route_handler.opt.get("access"))
-        if error is None:
-            await next_app(scope, receive, send)
-        elif str(scope["type"]) == ScopeType.WEBSOCKET:
+        try:
+            scope["user"] = await self._authorized(connection)
+        except ParleyError as error:
+            if str(scope["type"]) != ScopeType.WEBSOCKET or self._refuse_socket is None:
+                raise
             await self._refuse_socket(WebSocket(scope, receive, send), error)
         else:
+            await next_app(scope, receive, send)
+
+    async def _authorized(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal | None:
+        """The principal, where it may use this route. Raises ClientError, or a ProviderError."""
+        access = connection.route_handler.opt.get("access")
+        credential, peer = presented_key(connection), peer_of(connection)
+        if access == ANYONE["access"]:
+            with suppress(ProviderError):  # because such a route is served whether or not keys can be checked
+                return await self._authenticator().authenticate(credential, peer)
+            return None
+        principal = await self._authenticator().authenticate(credential, peer)
+        if principal is None:
+            raise self._refusal(credential, peer)
+        if error := _authorization_error(principal, access):
+            self._count_refusal(FORBIDDEN)
             raise error
+        return principal
+
+    def _refusal(self, credential: str | None, peer: Peer) -> ClientError:
+        if not credential:
+            self._count_refusal(NO_KEY)
+            return ClientError(ClientFault.UNAUTHORIZED, "this server asks for a key")
+        if retry_after_s := self._failures.retry_after_s(peer):
+            self._count_refusal(TOO_MANY)
+            return TooManyAttempts(retry_after_s)
+        self._count_refusal(WRONG_KEY)
+        return ClientError(ClientFault.UNAUTHORIZED, "this key is unknown, expired or revoked")
 
 
 def presented_key(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
@@ -64,10 +109,11 @@ def presented_key(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
 
 def peer_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Peer:
     """Where this connection comes from, as far as trusted proxies say it."""
-    service: Service = connection.app.state.service
+    service: Service | None = connection.app.state.get("service")
+    trusted = service.trusted_proxies if service else ()  # a worker is asked by gateways, which are its peers
     forwarded = connection.headers.getall("x-forwarded-for", [])
     host = connection.client.host if connection.client else ""
-    address = client_address(host, forwarded, service.trusted_proxies)
+    address = client_address(host, forwarded, trusted)
     return Peer(address, is_forwarded=bool(forwarded) or "forwarded" in connection.headers)
 
 
@@ -81,13 +127,13 @@ def _subprotocols(connection: ASGIConnection[Any, Any, Any, Any]) -> Sequence[st
     return scope.get("subprotocols") or []
 
 
-def _authorization_error(principal: Principal | None, access: Scope | str | None) -> ClientError | None:
-    if access == "anyone":
-        return None
-    if principal is None:
-        return ClientError(ClientFault.UNAUTHORIZED, "this server asks for a key, and this is none of its keys")
+def _authorization_error(principal: Principal, access: Scope | str | None) -> ClientError | None:
+    if access == ANY_KEY["access"]:
+        if principal.key_id:
+            return None
+        return ClientError(ClientFault.FORBIDDEN, "this needs a key")
     if not isinstance(access, Scope):
         return ClientError(ClientFault.FORBIDDEN, "nobody may use this")
     if not principal.may(access):
-        return ClientError(ClientFault.FORBIDDEN, f"this needs the scope {access}, which this key does not have")
+        return ClientError(ClientFault.FORBIDDEN, f"this needs the scope {access}")
     return None

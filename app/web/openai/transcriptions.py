@@ -18,11 +18,13 @@ from litestar.exceptions import HTTPException
 
 from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds
 from app.domain.errors import ClientError, ClientFault
+from app.domain.principal import Scope
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.domain.transcript import Hypothesis
 from app.runtime.first_final import first_final
 from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.worker import Worker
+from app.web.auth.middleware import ANYONE, AuthMiddleware, requires
 from app.web.errors import handle_http_error
 
 MAX_UPLOAD_BYTES = 25 << 20
@@ -47,7 +49,11 @@ class TranscriptionForm(msgspec.Struct, frozen=True):
     response_format: ResponseFormat = "json"
 
 
-@post("/v1/audio/transcriptions", request_max_body_size=MAX_UPLOAD_BYTES + (64 << 10))
+@post(
+    "/v1/audio/transcriptions",
+    request_max_body_size=MAX_UPLOAD_BYTES + (64 << 10),
+    opt=requires(Scope.TRANSCRIBE),
+)
 async def transcriptions(request: Request[Any, Any, Any], state: State) -> Response[Any]:
     """The transcript of an audio file of any format FFmpeg reads. Answers 503 where the queue is full."""
     worker: Worker = state.worker
@@ -163,14 +169,14 @@ def _render(
             )
 
 
-@get("/v1/models")
+@get("/v1/models", opt=requires(Scope.TRANSCRIBE))
 async def models(state: State) -> dict[str, Any]:
     """The one model, as OpenAI's clients list it."""
     worker: Worker = state.worker
     return {"object": "list", "data": [{"id": worker.model, "object": "model", "owned_by": "parley"}]}
 
 
-@get("/health")
+@get("/health", opt=ANYONE)
 async def health(state: State) -> dict[str, Any]:
     """The load of this worker, for a balancer and for gateways that rank it."""
     worker: Worker = state.worker
@@ -190,6 +196,7 @@ def create_worker(worker: Worker) -> Litestar:
     return Litestar(
         [transcriptions, models, health],
         state=State({"worker": worker}),
+        middleware=[AuthMiddleware(lambda: worker.authenticator)],
         openapi_config=None,
         logging_config=None,
         exception_handlers={Exception: handle_http_error},

@@ -8,7 +8,6 @@ import structlog
 from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
-from app.domain.errors import ClientError
 from app.domain.principal import Scope
 from app.runtime.service import Service, new_session_id
 from app.runtime.session_registry import RunningSession
@@ -36,7 +35,7 @@ async def raw(socket: WebSocket[Any, Any, Any], state: State) -> None:
     await _serve(socket, state.service, raw=True)
 
 
-async def refuse(socket: WebSocket[Any, Any, Any], error: ClientError) -> None:
+async def refuse(socket: WebSocket[Any, Any, Any], error: Exception) -> None:
     """Accept, say why, and close: a browser tells its page nothing of a handshake that failed."""
     client = SocketClient(socket, raw=False)
     with suppress(ClientGone):

@@ -55,9 +55,14 @@ variable "settings" {
 }
 
 variable "secrets" {
-  description = "Settings of the gateway kept in Secrets Manager: ARN of the secret, by variable name."
+  description = "Settings of the gateway kept in Secrets Manager: ARN of the secret, by variable name; `PARLEY_ADMIN_KEY` at least, 32 random characters or more."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = contains(keys(var.secrets), "PARLEY_ADMIN_KEY") || lookup(var.settings, "PARLEY_AUTH", "auto") == "none"
+    error_message = "secrets has no PARLEY_ADMIN_KEY, so that nobody could connect; PARLEY_AUTH = \"none\" in settings serves everybody."
+  }
 }
 
 variable "alarm_email" {

@@ -251,7 +251,7 @@ resource "aws_lb_listener" "https" {
   }
 }
 
-# What is for operators is asked inside the network, at the tasks themselves: nothing there asks who one is.
+# What is for operators is asked inside the network, at the tasks themselves.
 resource "aws_lb_listener_rule" "operators" {
   listener_arn = aws_lb_listener.https.arn
   priority     = 10
@@ -268,7 +268,7 @@ resource "aws_lb_listener_rule" "operators" {
 
   condition {
     path_pattern {
-      values = ["/metrics", "/policy/*", "/recordings", "/recordings/*"]
+      values = ["/admin/*", "/metrics", "/policy/*", "/recordings", "/recordings/*"]
     }
   }
 }

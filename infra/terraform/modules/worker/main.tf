@@ -10,8 +10,9 @@ locals {
   models = "/var/lib/parley/models"
   own    = "/var/lib/parley/own"
 
+  # Without a key, because the security group lets the gateways in and nobody else.
   environment = merge(
-    { PARLEY_TRANSCRIPTION_MODEL_ID = "whisper-large-v3-turbo" },
+    { PARLEY_AUTH = "none", PARLEY_TRANSCRIPTION_MODEL_ID = "whisper-large-v3-turbo" },
     var.environment,
     {
       PARLEY_DEVICE     = "cuda"
