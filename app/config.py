@@ -241,7 +241,7 @@ class ArchiveSettings(_Group):
         True, description="Whether a session is recorded where the client does not say (`configure`, `archive`)."
     )
     archive_format: Literal["flac", "opus"] = Field("flac", description="flac is lossless, opus a tenth of its size.")
-    archive_keep_days: int = Field(0, ge=0, description="Days after which a recording is deleted; 0 keeps all.")
+    archive_keep_days: int = Field(30, ge=0, description="Days after which a recording is deleted; 0 keeps all.")
     archive_key: SecretStr | None = Field(
         None, description="32 bytes in base64: encrypts recordings, in the spool and in the store."
     )

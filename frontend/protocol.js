@@ -20,7 +20,7 @@ export const say = (text) => JSON.stringify({ type: "say", text });
  * A field whose default is null may be absent for good.
  */
 export const MESSAGES = Object.freeze({
-  session: { id: "" },
+  session: { id: "", archive: null, keepDays: null },
   ack: { seconds: 0 },
   realtime: { text: "", stable: "", utterance: 0, turn: 0 },
   fullSentence: { text: "", utterance: 0, turn: 0, start: null, end: null, route: null, ttfsMs: null },

@@ -68,6 +68,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         )
         max_sessions = settings.max_sessions or speech.capacity
         uploader = await stack.enter_async_context(open_archive(settings, tenants))
+        routes.is_recorded = uploader.is_recorded
 
         @asynccontextmanager
         async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:

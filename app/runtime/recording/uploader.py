@@ -83,6 +83,8 @@ class Uploader:
     _queue: UploadQueue = field(default_factory=UploadQueue)
     _uploads: dict[str, SessionUpload] = field(default_factory=dict)
     """Of live sessions."""
+    _recorders: dict[str, Recorder] = field(default_factory=dict)
+    """The same."""
     _failures: int = 0
     """Of the store, in a row."""
 
@@ -117,6 +119,19 @@ class Uploader:
             error=self.error.code if self.error else None,
         )
 
+    def records(self, tenant: Tenant) -> bool:
+        """Whether a session of this tenant is recorded where its client does not say."""
+        return self.archive_by_default if tenant.archive is None else tenant.archive
+
+    def days_kept(self, tenant: Tenant) -> int:
+        """Days after which a recording of this tenant is deleted; 0: it is kept."""
+        return self.tenant_keep_days().get(tenant.name, self.keep_days)
+
+    def is_recorded(self, session: str) -> bool:
+        """False for a live session whose client, tenant or service does not want it recorded."""
+        recorder = self._recorders.get(session)
+        return recorder is None or recorder.enabled
+
     @asynccontextmanager
     async def record_session(
         self,
@@ -132,7 +147,7 @@ class Uploader:
         recorder = Recorder(
             self.session_log,
             jr.SessionOpened(session, _iso(self.now()), self.audio, tenant.name),
-            enabled=self.archive_by_default if tenant.archive is None else tenant.archive,
+            enabled=self.records(tenant),
             chunk_ms=self.chunk_ms,
             write_interval_s=self.write_interval_s,
             disk_timeout_s=self.disk_timeout_s,
@@ -140,6 +155,7 @@ class Uploader:
             on_chunk_closed=lambda: self._queue.schedule(session),
         )
         self.live_sessions.add(session)
+        self._recorders[session] = recorder
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(recorder.run)
@@ -151,6 +167,7 @@ class Uploader:
                     tasks.cancel_scope.cancel()
         finally:
             self.live_sessions.remove(session)
+            del self._recorders[session]
             if recorder.durable_samples:
                 self._queue.schedule(session)
 

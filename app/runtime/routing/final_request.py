@@ -287,7 +287,7 @@ class FinalRequest:
         return DecisionRecord(
             id=uuid4().hex,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            session=self.session,
+            session=self.routes.stored_session(self.session),
             tenant=self.tenant.name,
             utterance=self.utterance,
             rules=self.routes.rules().name,

@@ -54,6 +54,8 @@ class Routes:
     ledger: SpendLedger = field(default_factory=SpendLedger)
     record_decision: Callable[[DecisionRecord], None] = lambda _: None
     record_expense: Callable[[Expense], None] = lambda _: None
+    is_recorded: Callable[[str], bool] = lambda _: True
+    """Whether decisions and expenses may name this session."""
     states: dict[str, RouteState] = field(default_factory=dict)
     hedge_budget: HedgeBudget = HedgeBudget()
     last_used: dict[str, float] = field(default_factory=dict)
@@ -141,7 +143,11 @@ class Routes:
     def expense(self, name: str, kind: ExpenseKind, usd: float, session: str, tenant: str) -> None:
         """Record money that is in the ledger already."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.record_expense(Expense(uuid4().hex, at, name, kind, usd, session, tenant))
+        self.record_expense(Expense(uuid4().hex, at, name, kind, usd, self.stored_session(session), tenant))
+
+    def stored_session(self, session: str) -> str:
+        """The session's id as decisions and expenses have it; empty where the session is not recorded."""
+        return session if self.is_recorded(session) else ""
 
     # -- maintenance --------------------------------------------------------------
 

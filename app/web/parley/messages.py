@@ -88,6 +88,10 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
 
 class SessionStarted(_Message, frozen=True, tag="session"):
     id: str
+    archive: bool
+    """Whether it is recorded where `configure` does not say."""
+    keep_days: int | None = None
+    """Days after which its recording is deleted; None: it is kept."""
 
 
 class Acknowledgement(_Message, frozen=True, tag="ack"):

@@ -9,6 +9,7 @@ from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
 from app.domain.principal import Scope
+from app.domain.tenant import Tenant
 from app.runtime.service import Service, new_session_id
 from app.runtime.session_registry import RunningSession
 from app.runtime.supervision import report_defect
@@ -51,7 +52,7 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
         await client.accept()
         peer, user_agent = peer_of(socket), socket.headers.get("user-agent", "")
         with service.running_sessions.registered(session, socket.user, peer=peer, user_agent=user_agent) as running:
-            await client.send(SessionStarted(session))
+            await client.send(_greeting(service, session, socket.user.tenant))
             await _run_session(client, service, running)
         client.raise_for_fault()
     except ClientGone:
@@ -59,6 +60,11 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
     except Exception as error:  # noqa: BLE001 because a defect in one session must not reach the others unseen
         _report(session, error)
         await client.close_for(error)
+
+
+def _greeting(service: Service, session: str, tenant: Tenant) -> SessionStarted:
+    """Tells the client whether what it will say is recorded, and for how long it is kept."""
+    return SessionStarted(session, service.uploader.records(tenant), service.uploader.days_kept(tenant) or None)
 
 
 async def _run_session(client: SocketClient, service: Service, session: RunningSession) -> None:
