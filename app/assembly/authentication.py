@@ -25,6 +25,7 @@ from app.runtime.authentication import (
     OpenAuthenticator,
     TenantKeys,
 )
+from app.runtime.session_tokens import SessionTokens
 from app.runtime.supervision import run_in_background
 
 _log = structlog.get_logger("parley.authentication")
@@ -36,6 +37,7 @@ class Authentication:
 
     authenticator: Authenticator
     keys: KeyStore
+    session_tokens: SessionTokens
     needs_key: bool
     """Whether a client without a key is refused."""
     description: str
@@ -90,11 +92,14 @@ async def open_authentication(
     sources.append(DatabaseKeys(keys, tenants))  # the last, because it alone may be unavailable
     known = _key_sources(settings, keys, tenants)
     needs_key = asks_for_keys(settings.auth, settings.host, known, advice=SERVER_ADVICE)
-    authenticators: list[Authenticator] = [*sources]
+    session_tokens = SessionTokens(lambda: keys.signing_secrets, sources)
+    authenticators: list[Authenticator] = [*sources, session_tokens]
     if not needs_key:
         authenticators.append(OpenAuthenticator())
     async with run_in_background({"keys": keys.refresh_loop}):
-        yield Authentication(AnyOf(authenticators), keys, needs_key, _description(settings, needs_key=needs_key))
+        yield Authentication(
+            AnyOf(authenticators), keys, session_tokens, needs_key, _description(settings, needs_key=needs_key)
+        )
 
 
 def worker_authenticator(settings: Settings) -> Authenticator:

@@ -105,6 +105,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             tenants=tenants,
             authenticator=authentication.authenticator,
             keys=authentication.keys,
+            session_tokens=authentication.session_tokens,
             decoder=audio_decoder(settings),
             source=source,
             uploads=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),

@@ -34,6 +34,8 @@ class Principal:
     """Of the key that it presented, or that its token was made with; empty where there is none."""
     name: str = ""
     """The key's name, for people and for the audit log."""
+    by_token: bool = False
+    """It presented a session token that was made with the key, and may not make others."""
 
     @property
     def is_admin(self) -> bool:

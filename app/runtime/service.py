@@ -33,6 +33,7 @@ from app.runtime.recording.uploader import Uploader
 from app.runtime.request_limits import RequestLimits
 from app.runtime.routing.routes import Routes
 from app.runtime.session_registry import RunningSession, SessionRegistry
+from app.runtime.session_tokens import SessionTokens
 from app.runtime.speech_capacity import SpeechCapacity
 from app.runtime.supervision import run_in_background
 
@@ -78,6 +79,8 @@ class Service:
     """Who a client is, by what it presents."""
     keys: KeyStore | None = None
     """API keys of the database; None: there is no database."""
+    session_tokens: SessionTokens | None = None
+    """Makes short-lived tokens for browsers; None: not offered."""
     batch_transcriber: BatchTranscriber | None = None
     """Transcribes uploaded recordings, on this machine; None: no uploads are accepted."""
     decoder: AudioDecoder = field(default_factory=AudioDecoder)

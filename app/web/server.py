@@ -15,12 +15,26 @@ from app.web.page import create_page
 from app.web.parley.sockets import raw, refuse, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.recordings.router import router as recordings
+from app.web.session_tokens import create_session_token
 
 
 def create_app(service: Service) -> Litestar:
     """The application over a service that its caller opens and closes."""
     return Litestar(
-        [transcribe, raw, health, recordings, decisions, summary, explain, metrics, admin, keys, create_page()],
+        [
+            transcribe,
+            raw,
+            health,
+            recordings,
+            decisions,
+            summary,
+            explain,
+            metrics,
+            admin,
+            keys,
+            create_session_token,
+            create_page(),
+        ],
         state=State({"service": service}),
         middleware=[
             BrowserMiddleware(refuse),

@@ -1,0 +1,38 @@
+"""`POST /auth/session-tokens`: a short-lived token for one browser or device."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
+
+from app.domain.errors import ClientError, ClientFault
+from app.domain.principal import Principal, Scope
+from app.runtime.service import Service
+from app.runtime.session_tokens import MAX_LIFETIME_S
+from app.web.auth.middleware import ANY_KEY
+
+
+class NewSessionToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a request for a token."""
+
+    scopes: Annotated[frozenset[Scope], msgspec.Meta(min_length=1)]
+    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIFETIME_S)] = 600
+    name: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+
+@post("/auth/session-tokens", opt=ANY_KEY)
+async def create_session_token(request: Request[Principal, Any, Any], state: State) -> Response[dict[str, str]]:
+    """A token for the key's tenant, with some of the key's scopes. It is used wherever the key is."""
+    service: Service = state.service
+    if service.session_tokens is None:
+        raise NotFoundException("this service makes no session tokens")
+    try:
+        wanted = msgspec.json.decode(await request.body(), type=NewSessionToken)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ClientError(ClientFault.BAD_MESSAGE, f"the token cannot be made: {error}") from error
+    token, expires = service.session_tokens.issue(request.user, wanted.scopes, wanted.ttl_s, wanted.name)
+    return Response(
+        {"token": token, "expiresAt": expires.isoformat()}, status_code=201, headers={"cache-control": "no-store"}
+    )
