@@ -1,7 +1,7 @@
 """Opens the routes of finals, the rules over them, and the decision log."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import SystemRandom
@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app import registry
 from app.assembly.speech import finals_model, open_whisper, spoken_clip
 from app.config import Settings
-from app.data.decisions import decisions_in
+from app.data.decisions import DecisionLog, decisions_in
+from app.data.spend import SpendTable
+from app.domain.errors import ProviderBusy
 from app.domain.ports import DraftTranscriber, Metered, Reporting, Transcriber
 from app.domain.residency import Place
 from app.domain.routing.decision import DecisionRecord, Expense
@@ -24,8 +26,12 @@ from app.runtime.clock import SystemClock
 from app.runtime.routing.metering import EngineMeter
 from app.runtime.routing.route_metrics import RoutingMetrics
 from app.runtime.routing.routes import Routes
+from app.runtime.routing.spend_sync import SpendSync
 from app.runtime.service import RoutingPolicy
 from app.runtime.supervision import report_defect, run_in_background
+
+EARLIER = "earlier"
+"""Process of the rows that stand for spending recorded before there was a shared table."""
 
 
 @asynccontextmanager
@@ -51,8 +57,9 @@ async def open_policy(
             reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
             clip=clip,
         )
-        today = routes.ledger.today()
-        routes.ledger.read_others(today, await decisions.spent_on(today))
+        spend = SpendSync(routes.ledger, await _open_spend(decisions, routes.ledger.today()), clock)
+        await spend.sync()
+        stack.push_async_callback(spend.close)
         metrics = RoutingMetrics(routes, registry, lambda: decisions.dropped)
 
         def record_decision(decision: DecisionRecord) -> None:
@@ -67,6 +74,7 @@ async def open_policy(
         await stack.enter_async_context(
             run_in_background(
                 {
+                    "spend_sync": spend.sync_loop,
                     "decision_writer": decisions.write_loop,
                     "decision_pruning": partial(decisions.prune_loop, settings.decisions_keep_days),
                     "route_probes": routes.maintain,
@@ -75,6 +83,15 @@ async def open_policy(
             )
         )
         yield routes, RoutingPolicy(routes, decisions, lambda: rules.error)
+
+
+async def _open_spend(decisions: DecisionLog, today: str) -> SpendTable:
+    """The shared spending; on a day without any, that of a release which recorded decisions alone."""
+    table, earlier = SpendTable(decisions.engine), SpendTable(decisions.engine, EARLIER)
+    with suppress(ProviderBusy):  # because a database that is locked for a moment must not prevent the start
+        if not await table.spent_by_others(today) and (spent := await decisions.spent_on(today)):
+            await earlier.publish({(today, tenant): usd for tenant, usd in spent.items()})
+    return table
 
 
 class _WithLeftContext(Protocol):

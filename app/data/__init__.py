@@ -1,1 +1,1 @@
-"""Database (SQLite or PostgreSQL): routing decisions and expenses. Begin with `decisions.py`."""
+"""Database (SQLite or PostgreSQL): routing decisions, expenses and spending. Begin with `decisions.py`."""

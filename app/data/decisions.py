@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.data.database import DATABASE_ERRORS, is_fault_of_row, is_locked, open_database, reopen, transaction
 from app.data.decision_json import decode_decision, encode_decision
-from app.data.tables import DecisionRow, ExpenseRow
+from app.data.tables import DecisionRow, ExpenseRow, SpendRow
 from app.domain.errors import ProviderBusy
 from app.domain.routing.decision import DecisionFilter, DecisionRecord, Expense
 from app.domain.routing.summary import RouteSummary, summarise
@@ -117,23 +117,29 @@ class DecisionLog:
         return await to_thread.run_sync(summarise, await self.find(criteria))
 
     async def spent_on(self, day: str) -> dict[str, float]:
-        """US dollars per tenant on this day, like `2026-01-31`; the service's own under the empty name."""
+        """US dollars per tenant on this day, like `2026-01-31`; the service's own under the empty name.
+
+        Raises ProviderBusy.
+        """
         spent: defaultdict[str, float] = defaultdict(float)
         next_day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-        async with transaction(self.engine) as connection:
-            for row in (DecisionRow, ExpenseRow):
-                query = (
-                    select(row.tenant, func.sum(row.usd).label("usd"))
-                    .where(row.at >= day, row.at < next_day)
-                    .group_by(row.tenant)
-                )
-                for line in await connection.execute(query):
-                    spent[line.tenant] += line.usd
+        with _as_busy():
+            async with transaction(self.engine) as connection:
+                for row in (DecisionRow, ExpenseRow):
+                    query = (
+                        select(row.tenant, func.sum(row.usd).label("usd"))
+                        .where(row.at >= day, row.at < next_day)
+                        .group_by(row.tenant)
+                    )
+                    for line in await connection.execute(query):
+                        spent[line.tenant] += line.usd
         return spent
 
     async def prune(self, before: datetime) -> None:
-        """Delete decisions and expenses older than this. Raises ProviderBusy."""
+        """Delete decisions, expenses and the spending of days older than this. Raises ProviderBusy."""
         with _as_busy():
+            async with transaction(self.engine) as connection:
+                await connection.execute(delete(SpendRow).where(SpendRow.day < _moment(before)[:10]))
             for row in (DecisionRow, ExpenseRow):
                 async with transaction(self.engine) as connection:
                     await connection.execute(delete(row).where(row.at < _moment(before)))

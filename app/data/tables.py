@@ -1,4 +1,4 @@
-"""Tables of the database: decisions, expenses, API keys and the secrets that sign session tokens."""
+"""Tables of the database: decisions, expenses, spending, API keys and the secrets that sign session tokens."""
 
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -73,3 +73,16 @@ class SigningSecretRow(Table):
     secret: Mapped[str]
     """32 random bytes, in hex."""
     created: Mapped[str] = mapped_column(MOMENT)
+
+
+class SpendRow(Table):
+    """What one process spent for one tenant on one day, money reserved for work in flight included."""
+
+    __tablename__ = "spend"
+
+    day: Mapped[str] = mapped_column(MOMENT, primary_key=True)
+    """Like 2026-01-31, UTC."""
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    """Empty where it is the service's own."""
+    process: Mapped[str] = mapped_column(primary_key=True)
+    usd: Mapped[float]

@@ -72,6 +72,14 @@ class SpendLedger:
         self.own[day][tenant] += usd
         self.unpublished.add((day, tenant))
 
+    def changes(self) -> dict[tuple[str, str], float]:
+        """Sums of this process, by day and tenant, that are to be published."""
+        return {(day, tenant): self.own[day][tenant] for day, tenant in self.unpublished if day in self.own}
+
+    def published(self, spent: Mapping[tuple[str, str], float]) -> None:
+        """These sums are published; one that has changed since, or whose day is gone, is not."""
+        self.unpublished = {key for key, usd in self.changes().items() if spent.get(key) != usd}
+
     def read_others(self, day: str, spent: Mapping[str, float]) -> None:
         """Replace what is known of the other processes' spending on this day."""
         self.others[day] = spent
