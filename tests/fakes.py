@@ -204,6 +204,11 @@ class MemoryBlobStore:
     blobs: dict[str, bytes] = field(default_factory=dict)
     error: ParleyError | None = None
 
+    @property
+    def recorded(self) -> dict[str, bytes]:
+        """All but the tombstones of deleted sessions."""
+        return {key: blob for key, blob in self.blobs.items() if not key.startswith("tombstones/")}
+
     async def put(self, key: str, data: bytes, *, content_type: str) -> None:
         if self.error:
             raise self.error

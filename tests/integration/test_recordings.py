@@ -195,7 +195,7 @@ async def test_recording_with_an_unreadable_manifest_can_be_deleted(http, servic
     answer = await http.delete(f"/recordings/{session}")
 
     assert answer.status_code == 204
-    assert service.store.blobs == {}
+    assert service.store.recorded == {}
 
 
 async def test_manifest_of_a_later_format_is_unreadable(http, service):
@@ -247,7 +247,7 @@ async def test_deleted_recording_is_gone(http, service):
     again = await http.delete(f"/recordings/{session}")
 
     assert (first.status_code, again.status_code) == (204, 404)
-    assert not [key for key in service.store.blobs if session in key]
+    assert not [key for key in service.store.recorded if session in key]
     assert [r["id"] for r in (await http.get("/recordings")).json()["recordings"]] == [other]
 
 
@@ -302,7 +302,7 @@ async def test_upload_longer_than_the_limit_is_refused_and_not_kept(http, servic
     await wait_until_uploaded(service)
 
     assert (answer.status_code, answer.json()["code"]) == (415, "bad_audio")
-    assert service.store.blobs == {}
+    assert service.store.recorded == {}
 
 
 async def test_recording_is_fetched_from_google_drive(http, service):

@@ -181,9 +181,9 @@ async def test_recordings_are_visible_to_their_tenant_and_to_operators(http, add
 
     gone = [(await http.delete(f"/recordings/{mine}", headers=bearer(f"{who}-key"))).status_code for who in WHO[1::-1]]
     assert gone == [404, 204]
-    assert not [key for key in service.store.blobs if mine in key]
+    assert not [key for key in service.store.recorded if mine in key]
     assert (await http.delete(f"/recordings/{other}", headers=bearer("ops-key"))).status_code == 204
-    assert service.store.blobs == {}
+    assert service.store.recorded == {}
 
 
 WHO = ("acme", "globex", "ops")

@@ -426,7 +426,7 @@ async def test_retention_continues_after_a_recording_that_cannot_be_deleted():
     deleted = await quick(MemorySessionLog(), store, keep_days=30).retention.delete_expired()
 
     assert deleted == 2
-    assert {key.split("/")[2] for key in store.blobs} == {"old0"}
+    assert {key.split("/")[2] for key in store.recorded} == {"old0"}
 
 
 async def test_opus_keeps_positions_exact():
@@ -476,7 +476,7 @@ async def test_retention_deletes_expired_recordings_only():
     gone = await uploader.retention.delete_expired()
 
     assert gone == 2
-    left = {key.split("/")[2] for key in store.blobs}
+    left = {key.split("/")[2] for key in store.recorded}
     assert left == {"old0", "old29", "old30"}
 
 
@@ -524,7 +524,7 @@ async def test_crash_recovery_keeps_the_tenant():
     assert [found.tenant async for found in survivor.recordings.list_refs()] == ["acme"]
     assert await survivor.owner("one") == "acme"
     assert await survivor.delete("one", "acme")
-    assert store.blobs == {}
+    assert store.recorded == {}
 
 
 async def test_recording_without_a_tenant_belongs_to_the_default_tenant():
@@ -559,7 +559,7 @@ async def test_delete_removes_blobs_and_session_log():
     assert await uploader.delete("spooled", "default")
     assert not await uploader.delete("never", "default")
 
-    assert {key.split("/")[2] for key in store.blobs} == {"other"}
+    assert {key.split("/")[2] for key in store.recorded} == {"other"}
     assert session_log.records == {}
     with pytest.raises(BlobNotFound):
         await uploader.recordings.manifest("one")

@@ -23,6 +23,20 @@ def manifest_key(folder: str) -> str:
     return f"{folder}/manifest.json"
 
 
+TOMBSTONE_DAYS = "tombstones/days/"
+"""Prefix of the tombstones by the day of the deletion."""
+
+
+def tombstone_key(session: str) -> str:
+    """Of the mark that the session was deleted."""
+    return f"tombstones/sessions/{session}"
+
+
+def tombstone_day_key(session: str, day: str) -> str:
+    """The same, by the day of the deletion (ISO 8601)."""
+    return f"{TOMBSTONE_DAYS}{day}/{session}"
+
+
 def index_prefix(tenant: str) -> str:
     """Where a tenant's sessions are listed; the default tenant's are where all were before there were tenants."""
     return "index/" if tenant == DEFAULT_TENANT.name else f"tenants/{tenant}/"

@@ -52,7 +52,7 @@ async def create_recording(
         async with uploader.record_session(session, tenant) as recorder:
             return await _transcribe(file, decoder, recorder, batch_transcriber, language)
     except Exception as error:
-        await uploader.delete(session, tenant.name)
+        await uploader.discard(session, tenant.name)
         if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
             raise known from error  # without the task group's wrapping
         raise

@@ -58,6 +58,7 @@ class Recorder:
     _pcm: bytearray = field(default_factory=bytearray)
     _entries: list[bytes] = field(default_factory=list)
     _replies: ReplyBuffer = field(default_factory=lambda: ReplyBuffer(MAX_REPLY_BYTES))
+    _is_stopped: bool = False
     _is_opened: bool = False
     """Whether `opened` is in the log."""
     _pending: anyio.Event = field(default_factory=anyio.Event)
@@ -72,6 +73,11 @@ class Recorder:
         self.enabled = enabled
         return True
 
+    def stop(self) -> None:
+        """Record nothing more, and do not write what is buffered, because the recording was deleted."""
+        self.enabled, self._is_stopped = False, True
+        self._drained.set()
+
     async def write_audio(self, chunk: AudioChunk) -> None:
         """Buffer a chunk of the user's audio; waits while too much of it is not on the disk."""
         self.received_samples += chunk.samples
@@ -79,7 +85,7 @@ class Recorder:
             return
         self._pcm += chunk.pcm
         self._pending.set()
-        while len(self._pcm) > MAX_BUFFERED_BYTES:
+        while len(self._pcm) > MAX_BUFFERED_BYTES and not self._is_stopped:
             self._drained = anyio.Event()
             self._overfull.set()
             await self._drained.wait()
@@ -150,7 +156,7 @@ class Recorder:
     async def _write(self) -> None:
         """What is buffered now. After an error what is not yet written stays buffered."""
         async with self._writing:
-            if not self.received_samples:
+            if not self.received_samples or self._is_stopped:
                 return  # a session without audio leaves nothing
             if not self._is_opened:
                 await self._append(jr.JOURNAL, jr.encode(self.opened))

@@ -19,6 +19,7 @@ from app.domain.recording.session_id import date_of, parse_session_id
 from app.domain.tenant import DEFAULT_TENANT
 from app.media.decode import decode_exactly
 from app.runtime.recording.session_upload import encode_manifest
+from app.runtime.recording.tombstones import Tombstones, delete_blobs
 
 _manifest = msgspec.json.Decoder(Manifest)
 _log = structlog.get_logger("parley.archive")
@@ -45,6 +46,10 @@ class RecordingStore:
     store: BlobStore
     threads: anyio.CapacityLimiter | None = None
     """For decoding; None: the default limiter."""
+
+    @property
+    def tombstones(self) -> Tombstones:
+        return Tombstones(self.store)
 
     async def list_refs(self, *, tenant: str | None = None, date: str = "") -> AsyncGenerator[RecordingRef, None]:
         """Sessions of a tenant, or of all, and of a day, or of all; each tenant's in the order of their days."""
@@ -102,10 +107,18 @@ class RecordingStore:
         return manifest
 
     async def put_manifest(self, manifest: Manifest) -> None:
-        """Replace the manifest of a session that is over. Raises BlobNotFound where there is none."""
-        key = manifest_key(await self.folder(manifest.session))
-        blob = await to_thread.run_sync(encode_manifest, manifest, limiter=self.threads)
-        await self.store.put(key, blob, content_type="application/json")
+        """Replace the manifest of a session that is over. Raises BlobNotFound where the session was deleted.
+
+        Then nothing is left of it: this manifest, and what was stored for it before, are deleted.
+        """
+        folder = session_folder(manifest.session, manifest.started)
+        if not await self.tombstones.exists(manifest.session):
+            blob = await to_thread.run_sync(encode_manifest, manifest, limiter=self.threads)
+            await self.store.put(manifest_key(folder), blob, content_type="application/json")
+            if not await self.tombstones.exists(manifest.session):
+                return
+        await delete_blobs(self.store, folder, manifest.tenant)
+        raise BlobNotFound(manifest.session)
 
     async def read_pcm(
         self,
@@ -153,18 +166,13 @@ class RecordingStore:
         except ClientError as error:
             raise BlobUnreadable("archive", f"{key} is damaged") from error
 
-    async def delete(self, session: str, tenant: str) -> bool:
-        """Delete every blob of this tenant's session, the manifest and the index last; False where there is none."""
+    async def delete(self, session: str, tenant: str) -> int:
+        """Delete every blob of this tenant's session, the manifest and the index last. How many there were."""
         try:
             folder = await self.folder(session)
         except BlobNotFound:
-            return False
-        async with aclosing(self.store.keys(f"{folder}/")) as keys:
-            blobs = sorted([key async for key in keys], key=lambda key: key.endswith("/manifest.json"))
-        for key in blobs:
-            await self.store.delete(key)
-        await self.store.delete(index_key(folder, tenant))
-        return bool(blobs)
+            return 0
+        return await delete_blobs(self.store, folder, tenant)
 
 
 def _verified_pcm(blob: bytes, samples: int, checksum: str | None) -> bytes:

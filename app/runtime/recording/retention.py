@@ -1,6 +1,6 @@
 """Retention: deletes recordings that are older than their tenant keeps them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,9 +19,10 @@ _log = structlog.get_logger("parley.archive")
 @dataclass(frozen=True, slots=True)
 class Retention:
     recordings: RecordingStore
-    delete: Callable[[str, str], Awaitable[bool]]
+    delete: Callable[[str, str], Awaitable[object]]
     """Deletes every trace of a session (id, tenant)."""
-    is_live: Callable[[str], bool]
+    live_sessions: Callable[[], Awaitable[Container[str]]]
+    """Of every process."""
     now: Callable[[], datetime]
     keep_days: int
     """0: for ever."""
@@ -39,15 +40,17 @@ class Retention:
 
     async def delete_expired(self) -> int:
         """How many were deleted. One that cannot be deleted is logged; a store that is down raises a ProviderError."""
+        today = self.now()
+        await self.recordings.tombstones.prune(today)
         own = self.tenant_keep_days()
         if not self.keep_days and not any(own.values()):
             return 0
-        today = self.now()
+        live = await self.live_sessions()
         async with aclosing(self.recordings.list_refs()) as refs:
             expired = [
                 ref
                 async for ref in refs
-                if is_expired(ref.day, today, own.get(ref.tenant, self.keep_days)) and not self.is_live(ref.session)
+                if is_expired(ref.day, today, own.get(ref.tenant, self.keep_days)) and ref.session not in live
             ]
         deleted = 0
         for ref in expired:

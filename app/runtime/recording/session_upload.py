@@ -22,6 +22,7 @@ from app.runtime.recording import journal as jr
 from app.runtime.recording.audio_log import assemble
 from app.runtime.recording.journal import JournalReader, SessionJournal
 from app.runtime.recording.session_log import SessionLog
+from app.runtime.recording.tombstones import Tombstones, delete_blobs
 
 CHUNKS_PER_MANIFEST = 6
 """Chunks between two manifests of a live session; the last one is written when the session is over."""
@@ -39,17 +40,31 @@ class SessionUpload:
     on_stored: Callable[[], None] = lambda: None
     """Called after each blob."""
 
-    async def run(self, *, is_live: bool) -> None:
+    async def run(self, *, is_live: bool) -> bool:
         """Upload what will not grow any more; all there is where the session is not live, and then remove its logs.
 
-        Raises a ProviderError; what was uploaded by then is not uploaded again.
+        False where the session was deleted: then nothing of it is kept, neither in the store nor in its logs. Raises a
+        ProviderError; what was uploaded by then is not uploaded again.
         """
         journal = await self.reader.refresh()
-        if journal.opened is None:  # the process died before the session's first record
+        if journal.opened is None:  # the process died before the session's first record, or the session was deleted
             if not is_live:
                 await self.session_log.remove_session(self.reader.session)
-            return
+            return True
         folder = session_folder(self.reader.session, journal.opened.started)
+        tombstones = Tombstones(self.store)
+        if not await tombstones.exists(self.reader.session):
+            await self._upload(journal, folder, is_live=is_live)
+            if not await tombstones.exists(self.reader.session):
+                if not is_live:
+                    await self.session_log.remove_session(self.reader.session)
+                return True
+        await delete_blobs(self.store, folder, journal.opened.tenant)
+        await self.session_log.remove_session(self.reader.session)
+        return False
+
+    async def _upload(self, journal: SessionJournal, folder: str, *, is_live: bool) -> None:
+        assert journal.opened is not None
         if not journal.chunks:
             await self.store.put(index_key(folder, journal.opened.tenant), b"{}", content_type="application/json")
         had = len(journal.chunks)
@@ -58,8 +73,6 @@ class SessionUpload:
         await self._upload_replies(names, journal.opened.audio, folder, is_live=is_live)
         if not is_live or _manifests(had) < _manifests(len(journal.chunks)):
             await self._upload_manifest(journal, folder, is_live=is_live)
-        if not is_live:
-            await self.session_log.remove_session(self.reader.session)
 
     async def _upload_audio(self, names: list[str], audio: str, folder: str, *, is_live: bool) -> None:
         logs = [name for name in names if name.startswith(jr.AUDIO)]

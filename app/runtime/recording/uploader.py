@@ -1,21 +1,24 @@
 """Uploads sessions from the session log to the blob store: behind the sessions, through every failure of the store."""
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import anyio
 import structlog
 
 from app.domain.errors import BlobNotFound, BlobUnreadable, ProviderError
 from app.domain.ports import BlobStore
+from app.domain.recording.deletion import DeletionReceipt
 from app.domain.recording.session_id import parse_session_id
 from app.domain.tenant import DEFAULT_TENANT, Tenant
 from app.runtime.recording import journal as jr
 from app.runtime.recording.journal import JournalReader, read_journal
+from app.runtime.recording.live_sessions import LiveSessions, OwnSessionsAlone
 from app.runtime.recording.recorder import WRITE_INTERVAL_S, Recorder, ignore_acknowledgement
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.recording.retention import Retention
@@ -30,7 +33,18 @@ DRAIN_TIMEOUT_S = 10.0
 READ_THREADS, ENCODING_THREADS = 8, 4
 """Limiters of their own, because finals need the threads of the default one."""
 
+ANNOUNCE_EVERY_S = 5.0
+"""How often the live sessions are announced to the other processes, besides when one begins or ends."""
+
 _log = structlog.get_logger("parley.archive")
+
+
+class SessionEraser(Protocol):
+    """Something beside the archive that keeps data of sessions."""
+
+    async def erase_session(self, session: str) -> Mapping[str, int]:
+        """Delete or anonymise what belongs to the session: how many of each kind. Raises a ProviderError."""
+        ...
 
 
 def utc_now() -> datetime:
@@ -78,6 +92,10 @@ class Uploader:
     encoding_threads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(ENCODING_THREADS))
     """For encoding what is uploaded."""
     live_sessions: set[str] = field(default_factory=set)
+    """In this process."""
+    all_live_sessions: LiveSessions = field(default_factory=OwnSessionsAlone)
+    erasers: Sequence[SessionEraser] = ()
+    """What else a deletion must reach."""
     error: ProviderError | None = None
     """The store's last failure, until it works again."""
     _queue: UploadQueue = field(default_factory=UploadQueue)
@@ -85,6 +103,7 @@ class Uploader:
     """Of live sessions."""
     _recorders: dict[str, Recorder] = field(default_factory=dict)
     """The same."""
+    _live_changed: anyio.Event = field(default_factory=anyio.Event)
     _failures: int = 0
     """Of the store, in a row."""
 
@@ -102,7 +121,7 @@ class Uploader:
         return Retention(
             self.recordings,
             self.delete,
-            self.live_sessions.__contains__,
+            self.live_everywhere,
             self.now,
             self.keep_days,
             self.tenant_keep_days,
@@ -156,6 +175,7 @@ class Uploader:
         )
         self.live_sessions.add(session)
         self._recorders[session] = recorder
+        self._live_changed.set()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(recorder.run)
@@ -168,6 +188,7 @@ class Uploader:
         finally:
             self.live_sessions.remove(session)
             del self._recorders[session]
+            self._live_changed.set()
             if recorder.durable_samples:
                 self._queue.schedule(session)
 
@@ -176,8 +197,10 @@ class Uploader:
         """Upload what an earlier process left, then what this one records; until the end of the context."""
         for session, age_s in await self.session_log.sessions():
             self._queue.schedule(session, anyio.current_time() - age_s)
+        tasks: dict[str, Callable[[], Awaitable[None]]]
         tasks = {f"upload {number}": self._upload_loop for number in range(self.concurrent_uploads)}
-        async with run_in_background({**tasks, "retention": self.retention.run}):
+        tasks |= {"retention": self.retention.run, "live_sessions": self._announce_loop}
+        async with run_in_background(tasks):
             try:
                 yield
             finally:
@@ -207,13 +230,58 @@ class Uploader:
         except BlobNotFound:
             return None
 
-    async def delete(self, session: str, tenant: str) -> bool:
-        """Delete every trace of a tenant's session that is over; False where there was none. Raises a ProviderError."""
+    async def live_everywhere(self) -> frozenset[str]:
+        """Sessions that are live in any process. Raises ProviderBusy where the others cannot be asked."""
+        return await self.all_live_sessions.everywhere() | self.live_sessions
+
+    async def delete(self, session: str, tenant: str) -> DeletionReceipt | None:
+        """Delete every trace of a tenant's session, for good; None where there was no recording.
+
+        The tombstone comes first: a process that stores some of it later deletes that again. Raises a ProviderError;
+        what was not deleted by then, the next attempt deletes.
+        """
+        now = self.now()
+        await self.recordings.tombstones.write(session, now)
+        deleted = Counter[str]()
+        for eraser in self.erasers:
+            deleted.update(await eraser.erase_session(session))
+        deleted["spoolLogs"] = await self._remove_logs(session)
+        deleted["blobs"] = await self.recordings.delete(session, tenant)
+        if not deleted["spoolLogs"] and not deleted["blobs"]:
+            return None
+        return DeletionReceipt(session, tenant, _iso(now), dict(deleted))
+
+    async def discard(self, session: str, tenant: str) -> None:
+        """Remove what this process has recorded of a session that failed; under its id one may be recorded again.
+
+        Raises a ProviderError.
+        """
+        await self._remove_logs(session)
+        await self.recordings.delete(session, tenant)
+
+    async def _remove_logs(self, session: str) -> int:
+        """Remove the session from the queue and from the session log. How many logs there were."""
         await self._queue.remove(session)
         self._uploads.pop(session, None)
         logs = await self.session_log.log_names(session)
         await self.session_log.remove_session(session)
-        return await self.recordings.delete(session, tenant) or bool(logs)
+        return len(logs)
+
+    async def _announce_loop(self) -> None:
+        """Announce the live sessions of this process, as long as there are any and once more after them."""
+        announced = frozenset[str]()
+        while True:
+            with anyio.move_on_after(ANNOUNCE_EVERY_S):
+                await self._live_changed.wait()
+            self._live_changed = anyio.Event()
+            live = frozenset(self.live_sessions)
+            if live or announced:
+                try:
+                    await self.all_live_sessions.announce(live)
+                except ProviderError as error:
+                    _log.warning("live sessions cannot be announced", message=str(error))
+                else:
+                    announced = live
 
     async def _upload_loop(self) -> None:
         while True:
@@ -252,7 +320,11 @@ class Uploader:
             session, SessionUpload(self.session_log, self.store, reader, self.encoding_threads, self._store_works)
         )
         try:
-            await upload.run(is_live=is_live)
+            if not await upload.run(is_live=is_live):
+                _log.info("deleted session is no longer recorded", session=session)
+                self._uploads.pop(session, None)
+                if recorder := self._recorders.get(session):
+                    recorder.stop()
         finally:
             if not is_live:  # because what waits for a store that is down waits on the disk, not in memory
                 self._uploads.pop(session, None)
