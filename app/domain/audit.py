@@ -32,8 +32,8 @@ class AuditAction(StrEnum):
     """The rules file."""
     TENANTS_CHANGED = "tenants_changed"
     """The tenants file."""
-    ADMIN_READ = "admin_read"
-    """Decisions, metrics or the audit log itself."""
+    ADMIN_ACCESS = "admin_access"
+    """Any other request that needs the scope `admin`: decisions, sessions, the audit log itself."""
 
 
 class AuditOutcome(StrEnum):

@@ -10,6 +10,7 @@ from app.runtime.metrics import CONTENT_TYPE
 from app.runtime.recording.uploader import UploaderStatus
 from app.runtime.service import Service
 from app.runtime.speech_capacity import SpeechCapacity
+from app.web.auth.audit import NOT_AUDITED
 from app.web.auth.middleware import ANYONE, requires
 
 
@@ -31,7 +32,7 @@ async def health(request: Request[Principal | None, Any, Any], state: State) -> 
     }
 
 
-@get("/metrics", opt=requires(Scope.ADMIN))
+@get("/metrics", opt={**requires(Scope.ADMIN), **NOT_AUDITED})
 async def metrics(state: State) -> Response[bytes]:
     """Every metric of the service, in Prometheus's text format."""
     service: Service = state.service

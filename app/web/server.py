@@ -6,6 +6,7 @@ from litestar.datastructures import State
 from app.runtime.service import Service
 from app.web.admin.api_keys import router as keys
 from app.web.admin.sessions import router as admin
+from app.web.auth.audit import AuditMiddleware
 from app.web.auth.middleware import AuthMiddleware
 from app.web.browser.headers import add_response_headers
 from app.web.browser.middleware import BrowserMiddleware
@@ -38,6 +39,7 @@ def create_app(service: Service) -> Litestar:
         state=State({"service": service}),
         middleware=[
             BrowserMiddleware(refuse),
+            AuditMiddleware(),
             AuthMiddleware(
                 lambda: service.authenticator, refuse_socket=refuse, count_refusal=service.metrics.count_refused_key
             ),

@@ -13,6 +13,7 @@ from app.domain.tenant import Tenant
 from app.runtime.service import Service, new_session_id
 from app.runtime.session_registry import RunningSession
 from app.runtime.supervision import report_defect
+from app.web.auth.audit import audited_session
 from app.web.auth.middleware import peer_of, requires
 from app.web.errors import INTERNAL_ERROR, error_reply, has_defect
 from app.web.parley.messages import SessionStarted
@@ -51,7 +52,10 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
     try:
         await client.accept()
         peer, user_agent = peer_of(socket), socket.headers.get("user-agent", "")
-        with service.running_sessions.registered(session, socket.user, peer=peer, user_agent=user_agent) as running:
+        with (
+            service.running_sessions.registered(session, socket.user, peer=peer, user_agent=user_agent) as running,
+            audited_session(socket, session),
+        ):
             await client.send(_greeting(service, session, socket.user.tenant))
             await _run_session(client, service, running)
         client.raise_for_fault()

@@ -1,5 +1,8 @@
 """Access to recordings: the tenant's own alone."""
 
+from typing import Any
+
+from litestar import Request
 from litestar.datastructures import State
 
 from app.domain.errors import BlobNotFound
@@ -8,6 +11,7 @@ from app.domain.recording.manifest import Manifest
 from app.domain.recording.session_id import date_of
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.service import Service
+from app.web.auth.audit import set_owner
 
 
 def service_of(state: State) -> Service:
@@ -19,12 +23,14 @@ def recordings_of(state: State) -> RecordingStore:
     return service_of(state).uploader.recordings
 
 
-async def manifest_for(principal: Principal, state: State, session: str) -> Manifest:
+async def manifest_for(request: Request[Principal, Any, Any], session: str) -> Manifest:
     """The manifest of the session. Raises BlobUnreadable, ProviderBusy; BlobNotFound also for another tenant's."""
     require_session_id(session)
+    state = request.app.state
     async with service_of(state).limits.reads.slot():
         manifest = await recordings_of(state).manifest(session)
-    if not principal.may_see(manifest.tenant):
+    set_owner(request, manifest.tenant)
+    if not request.user.may_see(manifest.tenant):
         raise BlobNotFound(session)
     return manifest
 

@@ -11,11 +11,13 @@ from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
 from litestar.params import FromQuery
 
+from app.domain.audit import AuditAction
 from app.domain.disk_errors import translate_disk_errors
 from app.domain.errors import ClientError, ClientFault, ProviderRefused
 from app.domain.principal import Principal, Scope
 from app.domain.recording.subtitles import as_json
 from app.runtime.service import Service
+from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
 from app.web.recordings.job import UploadJob, reserve_slot
@@ -49,6 +51,7 @@ async def create(
             file = resources.enter_context(tempfile.TemporaryFile())
         async with aclosing(_body(service, request, source)) as pieces:
             await _receive(pieces, file, service.max_recording_bytes)
+        audit(request, AuditAction.RECORDING_CREATED, target=session)
         job = UploadJob(service, session, request.user.tenant, file, language, resources.pop_all())
     if not wait:
         return Response({"id": session}, status_code=202, background=BackgroundTask(job.run_unattended))

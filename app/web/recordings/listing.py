@@ -11,10 +11,12 @@ from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 
 from app.domain.audio import seconds
+from app.domain.audit import AuditAction
 from app.domain.errors import BlobNotFound, BlobUnreadable
 from app.domain.principal import Principal, Scope
 from app.domain.recording.manifest import Manifest
 from app.runtime.recording.recording_store import RecordingRef
+from app.web.auth.audit import audited
 from app.web.auth.middleware import requires
 from app.web.recordings.access import recordings_of, service_of
 
@@ -24,7 +26,7 @@ MAX_READ_PER_ITEM = 4
 _log = structlog.get_logger("parley.recordings")
 
 
-@get("/", opt=requires(Scope.RECORDINGS_READ))
+@get("/", opt={**requires(Scope.RECORDINGS_READ), **audited(AuditAction.RECORDINGS_LISTED)})
 async def list_recordings(
     state: State,
     request: Request[Principal, Any, Any],

@@ -8,9 +8,11 @@ from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
 from litestar.params import FromPath
 
+from app.domain.audit import AuditAction
 from app.domain.errors import BlobNotFound, ClientError, ClientFault, ProviderBusy
 from app.domain.principal import Principal, Scope
 from app.runtime.recording.resumable_uploads import ResumableUploads
+from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
 from app.web.recordings.job import UploadJob, reserve_slot
@@ -51,6 +53,7 @@ async def append_to_upload(state: State, request: Request[Principal, Any, Any], 
     with ExitStack() as resources:
         session = reserve_slot(service, request.user.tenant, resources, advice=", then send an empty PATCH")
         file = resources.enter_context(await uploads.take(name))
+        audit(request, AuditAction.RECORDING_CREATED, target=session)
         job = UploadJob(service, session, request.user.tenant, file, None, resources.pop_all())
     return Response(
         None, headers={**headers, "parley-recording": session}, background=BackgroundTask(job.run_unattended)
