@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from app.client import open_session
+from app.data.api_keys import KeyStore
+from app.data.database import open_database
 from app.domain.audit import AuditAction, AuditEntry
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.audit import AuditLog
@@ -168,3 +170,19 @@ def test_refusals_of_many_peers_take_bounded_memory():
 
     assert throttle.repeated(str(2 * MAX_PEERS - 1)) is None
     assert throttle.repeated("0") == 0
+
+
+async def test_created_and_revoked_keys_are_in_the_audit_log(http, service, store, tmp_path):
+    """The id of the key and its tenant; never its secret."""
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/keys.db") as database:
+        service.keys = KeyStore(database)
+        wanted = {"name": "front desk", "tenant": "acme", "scopes": ["speak"]}
+        made = (await http.post("/admin/keys", json=wanted, headers=bearer("ops-key"))).json()
+        await http.delete(f"/admin/keys/{made['id']}", headers=bearer("ops-key"))
+
+    assert [(e.action, e.outcome, e.key_name, e.target) for e in store.entries] == [
+        ("key_created", "done", "ops", made["id"]),
+        ("key_revoked", "done", "ops", made["id"]),
+    ]
+    assert store.entries[0].tenant == "acme"
+    assert made["key"] not in str(store.entries)

@@ -11,10 +11,12 @@ from litestar.params import FromPath
 
 from app.data.api_keys import KeyStore
 from app.domain.api_key import key_fields
+from app.domain.audit import AuditAction
 from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Principal, Scope
 from app.runtime.authentication import find_tenant
 from app.runtime.service import Service
+from app.web.auth.audit import audited, set_owner, set_target
 from app.web.auth.middleware import requires
 
 
@@ -28,13 +30,15 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """ISO 8601 with an offset."""
 
 
-@post("/", opt=requires(Scope.ADMIN))
+@post("/", opt={**requires(Scope.ADMIN), **audited(AuditAction.KEY_CREATED)})
 async def create_key(request: Request[Principal, Any, Any], state: State) -> Response[dict[str, Any]]:
     """A new key. The answer alone has its secret, as `key`."""
     wanted = _read(await request.body())
     if find_tenant(wanted.tenant, state.service.tenants) is None:
         raise ClientError(ClientFault.BAD_MESSAGE, f"the tenants file has no tenant {wanted.tenant}")
     secret, key = await _keys(state).create(wanted.name, wanted.tenant, wanted.scopes, wanted.expires)
+    set_target(request, key.id)
+    set_owner(request, key.tenant)
     return Response(
         {"key": secret, **key_fields(key, datetime.now(UTC))}, status_code=201, headers={"cache-control": "no-store"}
     )
@@ -47,7 +51,7 @@ async def list_keys(state: State) -> dict[str, Any]:
     return {"keys": [key_fields(key, now) for key in _keys(state).all_keys()]}
 
 
-@delete("/{key_id:str}", status_code=204, opt=requires(Scope.ADMIN))
+@delete("/{key_id:str}", status_code=204, opt={**requires(Scope.ADMIN), **audited(AuditAction.KEY_REVOKED)})
 async def revoke_key(state: State, key_id: FromPath[str]) -> None:
     """Revoke a key for good; within two seconds it is refused by every process on this database."""
     if not await _keys(state).revoke(key_id):

@@ -26,7 +26,8 @@ from app.web.errors import error_reply
 REPEAT_AFTER_S = 60.0
 """Refusals of one peer are recorded once in this time, so that nobody fills the log by asking."""
 MAX_PEERS = 4096
-_OWNER = "audit_owner"
+_OWNER, _TARGET = "audit_owner", "audit_target"
+_REFUSED_KEY = frozenset({ClientFault.UNAUTHORIZED, ClientFault.TOO_MANY_ATTEMPTS})
 
 NOT_AUDITED: dict[str, AuditAction | None] = {"audit": None}
 """`opt` of a route for administrators that machines read every few seconds."""
@@ -40,6 +41,11 @@ def audited(action: AuditAction) -> dict[str, AuditAction]:
 def set_owner(connection: ASGIConnection[Any, Any, Any, Any], tenant: str) -> None:
     """Whose object this request is about, for its audit entry."""
     connection.scope["state"][_OWNER] = tenant
+
+
+def set_target(connection: ASGIConnection[Any, Any, Any, Any], target: str) -> None:
+    """The object of this request, where its path does not name it."""
+    connection.scope["state"][_TARGET] = target
 
 
 def audit(
@@ -113,7 +119,7 @@ class AuditMiddleware(ASGIMiddleware):
         try:
             await next_app(scope, receive, observed_send)
         except Exception as error:
-            if isinstance(error, ClientError) and error.code is ClientFault.UNAUTHORIZED:
+            if isinstance(error, ClientError) and error.code in _REFUSED_KEY:
                 self._record_refused_key(connection)
             else:
                 _record(connection, error_reply(error).status)
@@ -137,12 +143,12 @@ def _record(connection: ASGIConnection[Any, Any, Any, Any], status: int) -> None
     action = opt.get("audit", AuditAction.ADMIN_ACCESS if opt.get("access") is Scope.ADMIN else None)
     if action is None:
         return
-    path = connection.scope["path"]
+    path, state, parameters = connection.scope["path"], connection.scope["state"], connection.path_params
     audit(
         connection,
         action,
-        target=str(connection.path_params.get("session") or path),
-        tenant=connection.scope["state"].get(_OWNER),
+        target=str(state.get(_TARGET) or parameters.get("session") or parameters.get("key_id") or path),
+        tenant=state.get(_OWNER),
         outcome=_outcome(status),
         status=status,
         method=str(connection.scope.get("method")),

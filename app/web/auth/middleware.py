@@ -81,6 +81,7 @@ class AuthMiddleware(ASGIMiddleware):
                 return await self._authenticator().authenticate(credential, peer)
             return None
         principal = await self._authenticator().authenticate(credential, peer)
+        connection.scope["user"] = principal  # also where it is refused, for the audit log
         if principal is None:
             raise self._refusal(credential, peer)
         if error := _authorization_error(principal, access):
