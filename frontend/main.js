@@ -1,13 +1,14 @@
 /** The page: wires microphone, session, playback and views together. */
 
 import { isOtherServer, socketAddress } from "./address.js";
+import { recordingState, retention } from "./consent.js";
 import { ConversationView } from "./conversation-view.js";
 import { isValidKey, loadKey, saveKey, subprotocols } from "./key.js";
 import { bindShortcuts } from "./keyboard.js";
 import { Microphone } from "./microphone.js";
 import { decode, encode, level } from "./pcm.js";
 import { Playback } from "./playback.js";
-import { closeProblem, droppedSpeechNotice, isSlow, keyProblem } from "./problems.js";
+import { closeProblem, droppedSpeechNotice, foreignServerProblem, isSlow, keyProblem } from "./problems.js";
 import { cancel, end, pack } from "./protocol.js";
 import { ReplyRecordings } from "./recordings.js";
 import { Session } from "./session.js";
@@ -18,7 +19,7 @@ import { View } from "./view.js";
 
 const REPLY_SAMPLE_RATE = 16_000; // the server's usual rate; each packet names its own
 
-const address = socketAddress(location.href, document.querySelector("meta[name=parley-ws]")?.content);
+const { address, refused } = socketAddress(location.href, document.querySelector("meta[name=parley-ws]")?.content);
 const view = new View(document);
 const conversation = new ConversationView(document, toggleReplay);
 const playback = new Playback(onPlaying);
@@ -44,13 +45,14 @@ let isNetworkSlow = false;
 let playingKey = null; // the turn whose reply is playing, or is about to
 let isPlaying = false;
 const silenced = new Set(); // turns whose further audio is dropped
-const problems = { microphone: null, server: null, connection: null, dropped: null };
+const problems = { link: refused && foreignServerProblem(refused), microphone: null, server: null, connection: null, dropped: null };
+let greeting = null; // the server's `session` message, while connected
 
 // The user's speech
 
 function toggleMicrophone() {
   if (microphone.state !== "off") return microphone.stop();
-  for (const kind of Object.keys(problems)) problems[kind] = null;
+  for (const kind of Object.keys(problems)) if (kind !== "link") problems[kind] = null;
   playback.open(REPLY_SAMPLE_RATE);
   session.configure(settings);
   microphone.start();
@@ -89,13 +91,14 @@ function onState(state, closeCode) {
   if (state === "ready") problems.connection = keyLabel = null;
   if (state === "waiting" || state === "refused") problems.connection = closeProblem(closeCode);
   if (["waiting", "refused", "closed"].includes(state)) transcript = disconnect(transcript);
+  if (state !== "ready") greeting = null;
   if (state === "refused") microphone.stop();
   draw();
 }
 
 function onMessage(message) {
   transcript = receive(transcript, message);
-  if (message.type === "session") silenced.clear();
+  if (message.type === "session") greet(message);
   if (message.type === "fullSentence") view.announce(message.text);
   if (message.type === "server_response") {
     view.announce(message.message);
@@ -106,6 +109,12 @@ function onMessage(message) {
   if (message.type === "error" && message.code === "unauthorized") keyLabel = keyProblem(key);
   else if (message.type === "error" && !EXPECTED_ERRORS.has(message.code)) problems.server = message.message;
   draw();
+}
+
+function greet(message) {
+  greeting = message;
+  silenced.clear();
+  drawArchiveSwitch(message);
 }
 
 /** Connect with the key that was typed, and switch the microphone on. */
@@ -180,6 +189,7 @@ function draw() {
     isDrawing = false;
     view.draw({
       connection: session.state,
+      recording: recordingState(greeting, settings.archive),
       otherServer: isOtherServer(address, location.href) ? address.host : null,
       microphone: microphone.state,
       canStopReply: isPlaying || transcript.turns.some((turn) => isInProgress(turn.reply)),
@@ -196,7 +206,7 @@ function report(kind, sentence) {
 }
 
 function notices() {
-  const dismissible = ["microphone", "server", "dropped"]
+  const dismissible = ["link", "microphone", "server", "dropped"]
     .filter((kind) => problems[kind])
     .map((kind) => ({ text: problems[kind], action: "Dismiss", onAction: () => report(kind, null) }));
   const retry = session.state === "waiting" ? { action: "Try now", onAction: () => session.open() } : {};
@@ -214,6 +224,23 @@ function changeSetting(name, value) {
   if (name === "speak" && !value) playback.flush();
 }
 
+/** Consent holds for a whole session: what is said from now on belongs to a new one. */
+function changeConsent(archive) {
+  settings = { ...settings, archive };
+  save(localStorage, settings);
+  transcript = disconnect(transcript);
+  playback.flush();
+  session.restart(settings);
+  draw();
+}
+
+/** @param {?{archive: ?boolean, keepDays: ?number}} message what the server does, where it has said so */
+function drawArchiveSwitch(message) {
+  view.get("archive").checked = settings.archive ?? message?.archive ?? true;
+  const kept = message ? `What is recorded is ${retention(message.keepDays)}. ` : "";
+  view.get("archive-note").textContent = `${kept}Off: nothing is kept from then on. A change begins a new session.`;
+}
+
 const drawer = view.get("settings");
 const talkButton = view.get("talk");
 talkButton.onclick = toggleMicrophone;
@@ -228,6 +255,8 @@ for (const name of ["reply", "speak"]) {
   view.get(name).checked = settings[name];
   view.get(name).onchange = ({ target }) => changeSetting(name, target.checked);
 }
+drawArchiveSwitch(null);
+view.get("archive").onchange = ({ target }) => changeConsent(target.checked);
 bindShortcuts(document, { talkButton, isBusy: () => drawer.open, toggleMicrophone, endTurn, stopReply });
 bindTooltips(view.get("scroll"), view.get("tooltip"));
 window.addEventListener("pagehide", () => {

@@ -25,6 +25,7 @@ export class Session {
   #attempt = 0;
   #timer = null;
   #queue = [];
+  #isRestarting = false;
 
   /**
    * @param {URL} address
@@ -63,6 +64,18 @@ export class Session {
   configure(settings) {
     this.#settings = settings;
     if (this.#canSend) this.#socket.send(configure(settings));
+  }
+
+  /**
+   * Begin a new session with these settings, for those that hold for a whole session. What is sent
+   * meanwhile is queued for it.
+   */
+  restart(settings) {
+    this.#settings = settings;
+    if (this.#socket === null) return;
+    this.#isRestarting = true;
+    this.#setState("connecting");
+    this.#socket.close(CloseCode.NORMAL);
   }
 
   /**
@@ -137,6 +150,9 @@ export class Session {
   #handleClose(code) {
     this.#socket = null;
     const isNeeded = this.#shouldReconnect || this.#queue.length > 0;
+    const isRestarting = this.#isRestarting;
+    this.#isRestarting = false;
+    if (isRestarting && isNeeded) return this.#connect();
     const delay = retryAfterMs(code, this.#attempt, this.#random());
     if (delay === null) {
       this.#queue = [];

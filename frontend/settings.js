@@ -3,7 +3,12 @@
 const KEY = "parley-settings";
 const DEFAULTS = { reply: true, speak: true };
 
-/** @param {Storage} storage @returns {{reply: boolean, speak: boolean}} */
+/**
+ * `archive` is absent until the user has decided: then the server does.
+ * @typedef {{reply: boolean, speak: boolean, archive?: boolean}} Settings
+ */
+
+/** @param {Storage} storage @returns {Settings} */
 export function load(storage) {
   try {
     return { ...DEFAULTS, ...JSON.parse(storage.getItem(KEY)) };
@@ -12,7 +17,7 @@ export function load(storage) {
   }
 }
 
-/** @param {Storage} storage @param {{reply: boolean, speak: boolean}} settings */
+/** @param {Storage} storage @param {Settings} settings */
 export function save(storage, settings) {
   try {
     storage.setItem(KEY, JSON.stringify(settings));

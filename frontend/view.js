@@ -30,13 +30,14 @@ export class View {
   }
 
   /**
-   * @param {{connection: string, otherServer: ?string, microphone: "off" | "asking" | "on",
+   * @param {{connection: string, otherServer: ?string, recording: ?{isRecorded: boolean, label: string}, microphone: "off" | "asking" | "on",
    *          canStopReply: boolean, keyLabel: ?string, notices: {text: string, action?: string, onAction?: () => void}[]}} state
    */
-  draw({ connection, otherServer, microphone, canStopReply, keyLabel, notices }) {
+  draw({ connection, otherServer, recording, microphone, canStopReply, keyLabel, notices }) {
     const status = this.get("connection");
     status.dataset.state = connection;
     write(status, otherServer ? `${CONNECTION[connection]} · ${otherServer}` : CONNECTION[connection]);
+    this.#drawRecording(recording);
     this.#document.body.dataset.microphone = microphone;
     this.get("talk").setAttribute("aria-pressed", String(microphone === "on"));
     write(this.get("talk-label"), MICROPHONE[microphone].label);
@@ -73,6 +74,13 @@ export class View {
     const middle = METER_BARS / 2;
     this.#bars[middle + distance].style.setProperty("--level", level);
     this.#bars[middle - 1 - distance].style.setProperty("--level", level);
+  }
+
+  #drawRecording(recording) {
+    const light = this.get("recording");
+    light.hidden = recording === null;
+    light.dataset.on = String(recording?.isRecorded ?? false);
+    if (recording !== null) write(light, recording.label);
   }
 
   #drawKey(label) {

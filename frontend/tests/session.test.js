@@ -200,3 +200,28 @@ test("after stop nothing reconnects", () => {
   assert.equal(sockets.length, 1);
   assert.equal(session.state, "closed");
 });
+
+test("a restart begins a new session with the new settings, and queues what is said meanwhile for it", () => {
+  session.open();
+  sockets[0].serve(GREETING);
+  sockets[0].close = () => {}; // a closing handshake takes a moment
+
+  session.restart({ archive: false });
+  session.send("said meanwhile", 40);
+  sockets[0].onclose({ code: 1000 });
+  sockets[1].serve(GREETING);
+
+  assert.deepEqual(sockets[0].sent, [CONFIGURED]);
+  assert.deepEqual(sockets[1].sent, ['{"type":"configure","archive":false}', "said meanwhile"]);
+  assert.deepEqual(events.states.slice(-2), ["connecting", "ready"]);
+});
+
+test("a restart without a session only sets what the next one begins with", () => {
+  session.restart({ archive: false });
+  assert.equal(sockets.length, 0);
+
+  session.open();
+  sockets[0].serve(GREETING);
+
+  assert.deepEqual(sockets[0].sent, ['{"type":"configure","archive":false}']);
+});

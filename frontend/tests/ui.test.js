@@ -2,30 +2,79 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { isOtherServer, socketAddress } from "../address.js";
+import { recordingState } from "../consent.js";
 import { endLabel, formatDuration, routeBadge } from "../labels.js";
-import { closeProblem, isSlow, keyProblem, microphoneProblem, retryAfterMs, unsupportedReason } from "../problems.js";
+import { closeProblem, foreignServerProblem, isSlow, keyProblem, microphoneProblem, retryAfterMs, unsupportedReason } from "../problems.js";
 import { isValidKey, loadKey, saveKey, subprotocols } from "../key.js";
 import { load, save } from "../settings.js";
 import { placeTooltip } from "../tooltip.js";
 
 test("the socket is on the page's own server, below the page's own path", () => {
-  assert.equal(socketAddress("http://box:8000/").href, "ws://box:8000/ws/transcribe");
-  assert.equal(socketAddress("https://a.example/voice/#top").href, "wss://a.example/voice/ws/transcribe");
+  assert.equal(socketAddress("http://box:8000/").address.href, "ws://box:8000/ws/transcribe");
+  assert.equal(socketAddress("https://a.example/voice/#top").address.href, "wss://a.example/voice/ws/transcribe");
 });
 
-test("a page may be built for another server, and its address may ask for a third", () => {
-  const built = "wss://voice.example/ws/transcribe";
+test("a page may be built for other servers: the first is used, and a link may ask for any of them", () => {
+  const built = "wss://voice.example/ws/transcribe wss://second.example:8443/ws/raw";
+  const used = (page) => socketAddress(page, built).address.href;
 
-  assert.equal(socketAddress("https://a.example/", built).href, built);
-  assert.equal(socketAddress("https://a.example/?ws=https://b.example/ws", built).href, "wss://b.example/ws");
-  assert.throws(() => socketAddress("https://a.example/?ws=javascript:alert(1)"), RangeError);
+  assert.equal(used("https://a.example/"), "wss://voice.example/ws/transcribe");
+  assert.equal(used("https://a.example/?ws=wss://second.example:8443/ws/other"), "wss://second.example:8443/ws/other");
+  assert.equal(used("https://a.example/?ws=ws/raw"), "wss://a.example/ws/raw");
+  assert.throws(() => socketAddress("https://a.example/", "javascript:alert(1)"), RangeError);
+});
+
+test("a link cannot send a visitor's voice to a server that the page does not know", () => {
+  const own = "wss://voice.example.org/ws/transcribe";
+  const asked = {
+    "wss://evil.example/": "evil.example",
+    "https://evil.example/ws": "evil.example",
+    "//evil.example/ws": "evil.example",
+    "wss://voice.example.org:8443/": "voice.example.org:8443",
+    "ws://voice.example.org/ws/transcribe": "voice.example.org",
+    "wss://voice.example.org.evil.example/": "voice.example.org.evil.example",
+    "wss://voice.example.org@evil.example/": "evil.example",
+    "ws://localhost:8000/": "localhost:8000",
+    "javascript:alert(1)": "javascript:alert(1)",
+    "http://[": "http://[",
+  };
+
+  for (const [link, refused] of Object.entries(asked)) {
+    const answer = socketAddress(`https://voice.example.org/?ws=${encodeURIComponent(link)}`);
+    assert.deepEqual([answer.address.href, answer.refused], [own, refused]);
+  }
+  assert.equal(socketAddress("http://localhost:8000/?ws=wss://evil.example/").refused, "evil.example");
+});
+
+test("a page of this machine may use any server of this machine", () => {
+  const { address, refused } = socketAddress("http://localhost:8000/?ws=ws://127.0.0.1:9000/ws/raw");
+
+  assert.deepEqual([address.href, refused], ["ws://127.0.0.1:9000/ws/raw", null]);
+});
+
+test("the sentence about a link names the server that is not used", () => {
+  assert.match(foreignServerProblem("evil.example"), /evil\.example.*does not know/);
 });
 
 test("a page knows when its audio goes to another server", () => {
-  const page = "https://a.example/?ws=wss://b.example/ws";
+  const isOther = (page, built) => isOtherServer(socketAddress(page, built).address, page);
 
-  assert.equal(isOtherServer(socketAddress(page), page), true);
-  assert.equal(isOtherServer(socketAddress("https://a.example/"), "https://a.example/"), false);
+  assert.equal(isOther("https://a.example/", "wss://b.example/ws"), true);
+  assert.equal(isOther("https://a.example/"), false);
+});
+
+test("the page says whether the session is recorded, and for how long it is kept", () => {
+  const session = { archive: true, keepDays: 30 };
+
+  assert.deepEqual(recordingState(session, undefined), { isRecorded: true, label: "Recorded \u00b7 kept 30 days" });
+  assert.deepEqual(recordingState(session, false), { isRecorded: false, label: "Not recorded" });
+  assert.equal(recordingState({ archive: false, keepDays: 1 }, true).label, "Recorded \u00b7 kept 1 day");
+  assert.equal(recordingState({ archive: true, keepDays: null }).label, "Recorded \u00b7 kept until it is deleted");
+});
+
+test("before the server has said what it does, the page says nothing of recording", () => {
+  assert.equal(recordingState(null, true), null);
+  assert.equal(recordingState({ archive: null, keepDays: null }, undefined), null); // an older server
 });
 
 test("an insecure page and an old browser are explained before permission is asked for", () => {

@@ -13,6 +13,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from app.web.browser.content_security import content_security_policy
+
 FRONTEND = Path(__file__).parents[2] / "frontend"
 CONTENT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -31,6 +33,9 @@ class PageServer:
         self.sessions = 0
         self.refuse_with: int | None = None
         """A close code for the next connection, instead of a greeting."""
+
+        self.greeting: dict[str, object] = {"archive": True, "keepDays": 30}
+        """Of each session, besides its id."""
 
         self._socket: ServerConnection | None = None
         self._changed = anyio.Condition()
@@ -78,7 +83,7 @@ class PageServer:
             await socket.close(self.refuse_with)
             return
         self._socket = socket
-        await self.send(type="session", id=f"session-{self.sessions + 1}")
+        await self.send(type="session", id=f"session-{self.sessions + 1}", **self.greeting)
         async with self._changed:
             self.sessions += 1
             self._changed.notify_all()
@@ -111,6 +116,7 @@ class PageServer:
         body = file.read_bytes()
         kind = CONTENT_TYPES.get(file.suffix, "application/octet-stream")
         headers = Headers({"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"})
+        headers["Content-Security-Policy"] = content_security_policy(request.headers.get("Host"))
         return Response(HTTPStatus.OK, "OK", headers, body)
 
 

