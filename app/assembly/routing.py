@@ -60,7 +60,7 @@ async def open_policy(
         spend = SpendSync(routes.ledger, await _open_spend(decisions, routes.ledger.today()), clock)
         await spend.sync()
         stack.push_async_callback(spend.close)
-        metrics = RoutingMetrics(routes, registry, lambda: decisions.dropped)
+        metrics = RoutingMetrics(routes, registry, lambda: decisions.dropped, lambda: spend.age_s)
 
         def record_decision(decision: DecisionRecord) -> None:
             decisions.record(decision)
@@ -82,7 +82,7 @@ async def open_policy(
                 }
             )
         )
-        yield routes, RoutingPolicy(routes, decisions, lambda: rules.error)
+        yield routes, RoutingPolicy(routes, decisions, lambda: rules.error, lambda: spend.age_s)
 
 
 async def _open_spend(decisions: DecisionLog, today: str) -> SpendTable:

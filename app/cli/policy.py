@@ -1,4 +1,4 @@
-"""`parley policy`: explain, replay and simulate the routing policy."""
+"""`parley policy`: explain, summarise, replay and simulate the routing policy."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ TIMEOUT_S = 10.0
 
 @click.group()
 def policy() -> None:
-    """Explain, replay and simulate the routing policy."""
+    """Explain, summarise, replay and simulate the routing policy."""
 
 
 @policy.command()
@@ -47,6 +47,19 @@ def explain(url: str, seconds: float, language: str | None, place: str, tenant: 
         table.add_row(str(at), choice["name"], choice["place"], choice["why"], *times, f"{choice['usd']:.4f}")
     for rejected in answer["rejected"]:
         table.add_row("-", rejected["name"], "", rejected["why"], style="dim")
+    Console().print(table)
+
+
+@policy.command()
+@click.option("--url", default="http://localhost:8000", show_default=True, help="A running server.")
+@click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="An operator's key, where the server asks for one.")
+def summary(url: str, key: str | None) -> None:
+    """What a running server and those on its database spent today, against the budgets."""
+    spend = _get(f"{url.rstrip('/')}/policy/summary", {}, key)["spend"]
+    table = Table("tenant", "spent, US$", "budget, US$", "left, US$", title=spend["day"], title_justify="left")
+    for line in spend["tenants"]:
+        table.add_row(line["tenant"], *map(_usd, (line["usd"], line["budgetUsd"], line["remainingUsd"])))
+    table.add_row("all", *map(_usd, (spend["usd"], spend["budgetUsd"], spend["remainingUsd"])), style="bold")
     Console().print(table)
 
 
@@ -119,6 +132,10 @@ def _results_table(results: Sequence[SimulationResult]) -> Table:
         hedged = f"{t.hedged / total:.1%}"
         table.add_row(t.rules, str(total), str(t.lost), *times, f"{t.usd:.2f}", hedged, str(t.violations), shares)
     return table
+
+
+def _usd(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _ms(value: float | None) -> str:

@@ -1,11 +1,11 @@
-"""Prices of replies and speech, and what a spent budget means for each of them."""
+"""Prices of replies and speech, what a spent budget means for each of them, and the spending of the day."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from app.domain.dialog.conversation import Message
-from app.domain.routing.cost import BudgetScope
+from app.domain.routing.cost import Budgets, BudgetScope
 
 CHARACTERS_PER_TOKEN = 4
 """Average in English, as OpenAI states it; used where a server does not report its count."""
@@ -86,3 +86,35 @@ _BUDGETS = {
 def budget_sentence(scope: BudgetScope, consequence: str) -> str:
     """For the client: which budget is spent, and what follows from it."""
     return f"{_BUDGETS[scope]} is spent: {consequence}"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSpending:
+    """What one tenant has spent today, and may spend."""
+
+    tenant: str
+    usd: float
+    budget_usd: float | None
+    """None: no limit of its own."""
+
+    @property
+    def remaining_usd(self) -> float | None:
+        return remaining(self.usd, self.budget_usd)
+
+
+def remaining(usd: float, budget_usd: float | None) -> float | None:
+    """What is left of a budget, never less than nothing; None where there is no limit."""
+    return None if budget_usd is None else max(0.0, budget_usd - usd)
+
+
+def spending_by_tenant(
+    spent: Mapping[str, float], budgets: Budgets, own_budgets: Mapping[str, float | None]
+) -> tuple[TenantSpending, ...]:
+    """Every tenant that is configured or has spent, the one that spent most first.
+
+    `spent` has the service's own spending under the empty name; it has no tenant's budget, and is left out.
+    """
+    names = sorted((own_budgets.keys() | spent.keys()) - {""}, key=lambda name: (-spent.get(name, 0.0), name))
+    return tuple(
+        TenantSpending(name, spent.get(name, 0.0), budgets.for_tenant(own_budgets.get(name)).tenant) for name in names
+    )

@@ -54,6 +54,8 @@ class RoutingPolicy:
     decisions: DecisionStore
     refused_change: Callable[[], str]
     """Why the newest rules file is not in force; empty where it is."""
+    spend_age_s: Callable[[], float | None] = lambda: None
+    """Seconds since the spending of other processes was read; None where it never was."""
 
 
 @dataclass(slots=True)

@@ -9,11 +9,13 @@ from app.domain.routing.cost import Budgets, BudgetScope, Spent
 from app.domain.spending import (
     CharacterPrice,
     EngineChoice,
+    TenantSpending,
     TokenPrice,
     TokenUsage,
     budget_sentence,
     choose_engine,
     estimate_usage,
+    spending_by_tenant,
 )
 from app.runtime.routing.ledger import SpendLedger
 
@@ -120,6 +122,19 @@ def test_a_tenants_own_budget_replaces_that_of_the_rules():
     """The others stay."""
     assert Budgets(1, 2, 3).for_tenant(9) == Budgets(1, 9, 3)
     assert Budgets(1, 2, 3).for_tenant(None) == Budgets(1, 2, 3)
+
+
+def test_spending_of_each_tenant_against_its_budget():
+    """Own budget or that of the rules; whoever spent most comes first; the service's own spending has no line."""
+    lines = spending_by_tenant({"u": 3.0, "t": 1.0, "": 9.0}, Budgets(tenant=2.0, day=99.0), {"t": 5.0, "idle": None})
+
+    assert lines == (
+        TenantSpending("u", 3.0, 2.0),
+        TenantSpending("t", 1.0, 5.0),
+        TenantSpending("idle", 0.0, 2.0),
+    )
+    assert [line.remaining_usd for line in lines] == [0.0, 4.0, 2.0]
+    assert TenantSpending("t", 1.0, None).remaining_usd is None
 
 
 # -- ledger ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the routes: finals, attempts, dollars, hedges, latency, load, breakers."""
+"""Prometheus metrics of the routes and of spending: finals, attempts, dollars, hedges, latency, load, breakers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,9 +7,14 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from app.domain.routing.circuit_breaker import BreakerState
-from app.domain.routing.decision import DecisionRecord, Expense
+from app.domain.routing.cost import BudgetScope
+from app.domain.routing.decision import DecisionRecord, Expense, ExpenseKind
+from app.domain.spending import remaining
 from app.runtime.metrics import LATENCY_BUCKETS_S
 from app.runtime.routing.routes import Routes
+
+_NOT_OF_ROUTES = (ExpenseKind.REPLY, ExpenseKind.REPLY_ESTIMATE, ExpenseKind.SPEECH)
+"""Expenses whose `route` is a provider of replies or speech."""
 
 
 @dataclass(slots=True)
@@ -20,9 +25,12 @@ class RoutingMetrics:
     registry: CollectorRegistry
     dropped: Callable[[], int] = lambda: 0
     """Decisions and expenses that could not be stored so far."""
+    spend_age_s: Callable[[], float | None] = lambda: None
+    """Seconds since the spending of other processes was read; None where it never was."""
     finals: Counter = field(init=False)
     asked: Counter = field(init=False)
     usd: Counter = field(init=False)
+    spend: Counter = field(init=False)
     hedges: Counter = field(init=False)
     latency: Histogram = field(init=False)
 
@@ -31,6 +39,12 @@ class RoutingMetrics:
         self.finals = Counter("parley_finals", "Finals delivered.", ["route", "place"], registry=on)
         self.asked = Counter("parley_route_asked", "Times a route was asked.", ["route", "outcome"], registry=on)
         self.usd = Counter("parley_route_usd", "US dollars spent.", ["route"], registry=on)
+        self.spend = Counter(
+            "parley_spend_usd",
+            "US dollars spent by this process, by what they bought and who charges them.",
+            ["kind", "route"],
+            registry=on,
+        )
         self.hedges = Counter("parley_hedges", "Finals for which a second route was started.", registry=on)
         self.latency = Histogram(
             "parley_final_seconds",
@@ -41,6 +55,7 @@ class RoutingMetrics:
         )
         on.register(_RouteGauges(self.routes))
         on.register(_DroppedRows(self.dropped))
+        on.register(_BudgetGauges(self.routes, self.spend_age_s))
 
     def record_decision(self, record: DecisionRecord) -> None:
         chosen = record.chosen or "draft"
@@ -50,11 +65,14 @@ class RoutingMetrics:
         for attempt in record.attempts:
             self.asked.labels(attempt.name, attempt.outcome).inc()
             self.usd.labels(attempt.name).inc(attempt.usd)
+            self.spend.labels("final", attempt.name).inc(attempt.usd)
         if record.hedged:
             self.hedges.inc()
 
     def record_expense(self, expense: Expense) -> None:
-        self.usd.labels(expense.route).inc(expense.usd)
+        self.spend.labels(expense.kind, expense.route).inc(expense.usd)
+        if expense.kind not in _NOT_OF_ROUTES:
+            self.usd.labels(expense.route).inc(expense.usd)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -76,6 +94,30 @@ class _RouteGauges:
             tripped.add_metric([name], float(candidate.breaker_state is not BreakerState.CLOSED))
             p95.add_metric([name], candidate.p95_ms / 1000)
         return [in_flight, tripped, p95]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _BudgetGauges:
+    """The day's spending and its budget. Those of the tenants are in `/policy/summary`."""
+
+    routes: Routes
+    age_s: Callable[[], float | None]
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        usd = self.routes.ledger.spent("", "").day
+        left, age_s = remaining(usd, self.routes.rules().budgets.day), self.age_s()
+        spent = GaugeMetricFamily(
+            "parley_spend_today_usd", "US dollars that all processes spent and reserved today (UTC).", usd
+        )
+        budget = GaugeMetricFamily("parley_budget_remaining_usd", "US dollars left of a budget.", labels=["scope"])
+        if left is not None:
+            budget.add_metric([BudgetScope.DAY], left)
+        age = GaugeMetricFamily(
+            "parley_spend_sync_age_seconds", "Seconds since the spending of other processes was read.", labels=[]
+        )
+        if age_s is not None:
+            age.add_metric([], age_s)
+        return [spent, budget, age]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

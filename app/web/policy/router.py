@@ -16,6 +16,7 @@ from app.domain.principal import Scope
 from app.domain.residency import Residency
 from app.domain.routing.decision import DecisionFilter
 from app.domain.routing.request import RouteRequest
+from app.domain.spending import remaining, spending_by_tenant
 from app.runtime.service import RoutingPolicy, Service
 from app.web.auth.middleware import requires
 
@@ -63,10 +64,15 @@ async def decisions(request: Request[Any, Any, Any], state: State) -> Response[b
 
 @get("/policy/summary", opt=requires(Scope.ADMIN))
 async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
-    """Share, latency, cost, failures and agreement of each route, over the newest decisions."""
+    """Share, latency, cost, failures and agreement of each route, over the newest decisions; today's spending."""
     policy = _policy(state)
     routes = await policy.decisions.summary(_filter(_query(request, DecisionQuery), MAX_DECISIONS))
-    return {"rules": policy.routes.rules().name, "refusedChange": policy.refused_change(), "routes": list(routes)}
+    return {
+        "rules": policy.routes.rules().name,
+        "refusedChange": policy.refused_change(),
+        "routes": list(routes),
+        "spend": _spend(policy, state.service),
+    }
 
 
 @get("/policy/explain", opt=requires(Scope.ADMIN))
@@ -90,6 +96,25 @@ async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, An
         "choices": [asdict(choice) for choice in ranking.choices],
         "rejected": [{"name": rejection.name, "why": rejection.why} for rejection in ranking.rejected],
         "fleet": [candidate_fields(candidate) for candidate in routes.fleet(query.language)],
+    }
+
+
+def _spend(policy: RoutingPolicy, service: Service) -> dict[str, Any]:
+    """Today's spending by all processes, reservations included, against the budgets; US dollars."""
+    ledger, budgets = policy.routes.ledger, policy.routes.rules().budgets
+    day, spent = ledger.today(), ledger.spent_by_tenant()
+    usd = sum(spent.values())
+    own_budgets = {tenant.name: tenant.budget_usd_per_day for tenant in (service.tenants or tuple)()}
+    return {
+        "day": day,
+        "usd": usd,
+        "budgetUsd": budgets.day,
+        "remainingUsd": remaining(usd, budgets.day),
+        "ageS": policy.spend_age_s(),
+        "tenants": [
+            {"tenant": line.tenant, "usd": line.usd, "budgetUsd": line.budget_usd, "remainingUsd": line.remaining_usd}
+            for line in spending_by_tenant(spent, budgets, own_budgets)
+        ],
     }
 
 
