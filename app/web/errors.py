@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from litestar import Request, Response
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -16,6 +17,7 @@ from litestar.types import Scope
 
 from app.domain.errors import (
     BlobNotFound,
+    BlobUnreadable,
     BudgetExhausted,
     ClientError,
     ClientFault,
@@ -39,6 +41,8 @@ TIMED_OUT = 3008
 OPENAI_PREFIX = "/v1/"
 """Paths below it are OpenAI's API, where errors have OpenAI's shape."""
 
+_log = structlog.get_logger("parley.http")
+
 _CLIENT_STATUS = {
     ClientFault.BAD_PACKET: 409,
     ClientFault.BAD_AUDIO: 415,
@@ -60,6 +64,9 @@ _CLIENT_HEADERS = {
     ClientFault.BODY_TOO_SLOW: {"connection": "close"},
 }
 _HTTP_CODE = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+_NOT_FOUND = "there is no such recording, upload or file"
+"""The same for what is absent and for what is another tenant's."""
+_STORES = frozenset({"azure", "filesystem", "s3", "session log"})
 _RETRY_AFTER_S = 1
 """For a busy engine that does not say itself when it will have room."""
 
@@ -93,6 +100,8 @@ def handle_http_error(request: Request[Any, Any, Any], error: Exception) -> Resp
     reply, path = error_reply(error), request.scope["path"]
     if has_defect(error):
         report_defect("http", error, method=request.method, path=path)
+    if isinstance(error, ProviderError) and reply.message != str(error):
+        _log.warning("store failed", path=path, code=reply.code, message=str(error))
     if path.startswith(OPENAI_PREFIX):
         return _openai_response(reply)
     return Response(
@@ -133,16 +142,16 @@ def _row(error: BaseException) -> ErrorReply:
         case NoCapacity():
             return ErrorReply(503, TRY_AGAIN_LATER, error.code, str(error), {"retry-after": str(_RETRY_AFTER_S)})
         case BlobNotFound():
-            return ErrorReply(404, POLICY_VIOLATION, "not_found", f"there is no recording {error}")
+            return ErrorReply(404, POLICY_VIOLATION, "not_found", _NOT_FOUND)
         case SessionStillLive():
             return ErrorReply(409, POLICY_VIOLATION, "still_live", "the session is not over")
         case SessionNotRunning():
             return ErrorReply(404, POLICY_VIOLATION, "not_found", f"no session {error} runs in this process")
         case ProviderBusy():
             headers = {"retry-after": str(error.retry_after_s or _RETRY_AFTER_S)}
-            return ErrorReply(503, INTERNAL_ERROR, error.code, str(error), headers)
+            return ErrorReply(503, INTERNAL_ERROR, error.code, _public_message(error), headers)
         case ProviderError():
-            return ErrorReply(503 if error.retryable else 502, INTERNAL_ERROR, error.code, str(error))
+            return ErrorReply(503 if error.retryable else 502, INTERNAL_ERROR, error.code, _public_message(error))
         case HTTPException(status_code=status) if status < 500:
             code = _HTTP_CODE.get(status, "invalid_request")
             return ErrorReply(status, POLICY_VIOLATION, code, _sentence(error), error.headers or {})
@@ -150,6 +159,15 @@ def _row(error: BaseException) -> ErrorReply:
             return ErrorReply(
                 500, INTERNAL_ERROR, "internal_error", "something went wrong on the server", is_defect=True
             )
+
+
+def _public_message(error: ProviderError) -> str:
+    """What a client is told. Keys, paths and a store's own words are for the operator, in the log."""
+    if isinstance(error, BlobUnreadable):
+        return "this recording cannot be read: it is damaged, or encrypted with another key"
+    if error.provider in _STORES:
+        return f"the store of recordings {'cannot be used now' if error.retryable else 'refuses this service'}"
+    return str(error)
 
 
 def _sentence(error: HTTPException) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
+import structlog
 from anyio import to_thread
 
 from app.client import open_session
@@ -171,18 +172,20 @@ async def test_recordings_list_pages_and_filters(http, service):
 
 @pytest.mark.parametrize("damage", [b"", b'{"x":', b'{"format":99,"session":"x"}', b"\xff\xfe"])
 async def test_recordings_list_skips_and_counts_an_unreadable_manifest(http, service, damage):
-    """It is left out and counted; its own page says what is wrong with it."""
+    """It is left out and counted; its own page says that it is there, and the log where."""
     good, bad = await recorded_turn(http, service), await recorded_turn(http, service)
     (key,) = [key for key in service.store.blobs if key.endswith(f"{bad}/manifest.json")]
     service.store.blobs[key] = damage
 
     found = (await http.get("/recordings")).json()
-    page = await http.get(f"/recordings/{bad}/manifest")
+    with structlog.testing.capture_logs() as lines:
+        page = await http.get(f"/recordings/{bad}/manifest")
 
     assert [recording["id"] for recording in found["recordings"]] == [good]
     assert found["unreadable"] == 1
     assert (page.status_code, page.json()["code"]) == (502, "unreadable")
-    assert key in page.json()["message"]
+    assert "manifest" not in page.json()["message"]
+    assert any(line["event"] == "store failed" and key in line["message"] for line in lines)
 
 
 async def test_recording_with_an_unreadable_manifest_can_be_deleted(http, service):

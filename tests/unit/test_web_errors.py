@@ -5,6 +5,7 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 
 from app.domain.errors import (
     BlobNotFound,
+    BlobUnreadable,
     ClientError,
     ClientFault,
     NoCapacity,
@@ -62,3 +63,28 @@ def test_in_an_exception_group_the_first_known_error_answers_and_a_defect_is_sti
 def test_busy_engine_reply_has_retry_after():
     assert error_reply(ProviderBusy("worker", "full", retry_after_s=7)).headers == {"retry-after": "7"}
     assert error_reply(ProviderBusy("worker", "full")).headers == {"retry-after": "1"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BlobUnreadable("archive", "sessions/2026-01-01/secret/manifest.json is damaged"),
+        BlobUnreadable("session log", "/var/lib/secret is encrypted, and PARLEY_ARCHIVE_KEY is not set"),
+        ProviderRefused("filesystem", "cannot use /var/lib/secret: Permission denied"),
+        ProviderDown("s3", "the store answered 500 from secret-bucket"),
+        ProviderBusy("azure", "secret-account asks to slow down"),
+        BlobNotFound("sessions/2026-01-01/secret/manifest.json"),
+    ],
+)
+def test_no_path_key_or_word_of_a_store_reaches_a_client(error):
+    message = error_reply(error).message
+
+    assert "secret" not in message
+    assert "/" not in message
+    assert message
+
+
+def test_absent_and_foreign_recordings_and_uploads_are_the_same_sentence():
+    messages = {error_reply(BlobNotFound(key)).message for key in ("01JD", "sessions/d/01JD/manifest.json", "upload")}
+
+    assert len(messages) == 1

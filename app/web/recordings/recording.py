@@ -7,6 +7,7 @@ import msgspec
 from anyio import to_thread
 from litestar import MediaType, Request, Response, delete, get
 from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from app.domain.audio import SAMPLE_RATE
@@ -81,7 +82,7 @@ async def get_reply_audio(
     """The audio of the session's first, second, ... reply, as WAV."""
     manifest = await manifest_for(request, session)
     if not 0 < number <= len(manifest.replies) or (key := manifest.replies[number - 1].key) is None:
-        raise BlobNotFound(f"{session} has no spoken reply {number}")
+        raise NotFoundException(f"the recording has no spoken reply {number}")
     reply = manifest.replies[number - 1]
     samples = reply.samples
     pcm = await recordings_of(state).read_audio_blob(key, samples, reply.sha256)
@@ -137,4 +138,4 @@ def _utterance(manifest: Manifest, number: int) -> ArchivedFinal:
     try:
         return next(final for final in manifest.finals if final.utterance == number)
     except StopIteration:
-        raise BlobNotFound(f"{manifest.session} has no utterance {number}") from None
+        raise NotFoundException(f"the recording has no utterance {number}") from None
