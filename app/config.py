@@ -290,7 +290,9 @@ class LimitSettings(_Group):
     session_standby_s: float = Field(
         10, ge=0, description="A session without audio for so many seconds releases its place, until audio comes again."
     )
-    max_connections: int = Field(1000, ge=0, description="Sessions connected at once, with a place or without.")
+    max_connections: int = Field(
+        1000, ge=0, description="Sessions connected at once, with a place or without; twice as many connections in all."
+    )
     max_connections_per_address: int = Field(
         100, ge=0, description="The same from one address (IPv6: one /64 network); this machine's own is not counted."
     )
@@ -300,6 +302,12 @@ class LimitSettings(_Group):
     )
     max_messages_per_s: float = Field(
         20, ge=0, description="Text frames of one session in a second, on average; a session that sends more ends."
+    )
+    max_requests_per_s: float = Field(
+        50,
+        ge=0,
+        description="HTTP requests and handshakes in a second of one address, and of one key, on average; more are "
+        "answered with 429. This machine's own are not counted by address.",
     )
     trusted_proxies: str = Field(
         "private",

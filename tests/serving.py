@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import msgspec
@@ -17,7 +18,7 @@ from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
 from app.runtime.service import Service
-from app.web.listener import PING_SECONDS, GracefulServer, bound_socket
+from app.web.listener import GracefulServer, bound_socket
 from app.web.server import create_app
 from tests.fakes import (
     MemoryBlobStore,
@@ -61,22 +62,17 @@ def scripted_service(**changes) -> Service:
 
 
 @asynccontextmanager
-async def served(
-    service: Service, *, ping_seconds: float = PING_SECONDS, drain_seconds: int = 5
-) -> AsyncGenerator[str, None]:
-    """The server's address, like `127.0.0.1:4711`."""
-    app = create_app(service)
-    async with service.running(), serving(app, ping_seconds=ping_seconds, drain_seconds=drain_seconds) as address:
+async def served(service: Service, **options: Any) -> AsyncGenerator[str, None]:
+    """The server's address, like `127.0.0.1:4711`; options as GracefulServer has them."""
+    async with service.running(), serving(create_app(service), **options) as address:
         yield address
 
 
 @asynccontextmanager
-async def serving(
-    app: Litestar, *, ping_seconds: float = PING_SECONDS, drain_seconds: int = 5
-) -> AsyncGenerator[str, None]:
+async def serving(app: Litestar, **options: Any) -> AsyncGenerator[str, None]:
     """The address of any application."""
     with bound_socket("127.0.0.1", 0) as listening:
-        listener = GracefulServer(app, drain_seconds=drain_seconds, ping_seconds=ping_seconds)
+        listener = GracefulServer(app, **{"drain_seconds": 5, **options})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             with anyio.fail_after(60):

@@ -140,6 +140,7 @@ def client_limits(settings: Settings) -> ClientLimits:
         session_max_s=settings.session_max_s,
         audio_speed=settings.max_audio_speed,
         messages_per_s=settings.max_messages_per_s,
+        requests_per_s=settings.max_requests_per_s,
     )
 
 

@@ -43,7 +43,8 @@ async def _serve(settings: Settings, emits_metrics: bool) -> None:
             async with anyio.create_task_group() as tasks:
                 if emits_metrics:
                     tasks.start_soon(emit_metrics, service.admission)
-                await GracefulServer(create_app(service)).serve([listening])
+                server = GracefulServer(create_app(service), max_connections=2 * settings.max_connections)
+                await server.serve([listening])
                 tasks.cancel_scope.cancel()
 
 

@@ -84,4 +84,4 @@ def _audio_bucket(limits: ClientLimits, now: float) -> TokenBucket | None:
 
 def _message_bucket(limits: ClientLimits, now: float) -> TokenBucket | None:
     rate = limits.messages_per_s
-    return TokenBucket(rate, rate * BURST_S, now) if rate else None
+    return TokenBucket(rate, max(1.0, rate * BURST_S), now) if rate else None

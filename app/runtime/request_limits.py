@@ -8,6 +8,7 @@ from app.runtime.clock import SystemClock
 RENDERINGS, WAITING_RENDERINGS = 4, 64
 READS, WAITING_READS = 16, 128
 LISTINGS, WAITING_LISTINGS = 2, 16
+UPLOADS = 32
 
 
 def _queue(concurrency: int, max_waiting: int) -> AdmissionQueue:
@@ -24,3 +25,5 @@ class RequestLimits:
     """Manifests of one recording."""
     listings: AdmissionQueue = field(default_factory=lambda: _queue(LISTINGS, WAITING_LISTINGS))
     """Pages of the list of recordings; each reads a whole index."""
+    uploads: AdmissionQueue = field(default_factory=lambda: _queue(UPLOADS, 0))
+    """Files whose bytes are being received."""

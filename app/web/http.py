@@ -1,11 +1,13 @@
-"""HTTP behaviour that both applications share: HEAD for whatever has GET, and faults behind the response's start."""
+"""HTTP behaviour that both applications share: HEAD for whatever has GET, late faults, deadlines of bodies."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import anyio
 import structlog
 
+from app.domain.errors import ClientError, ClientFault
 from app.runtime.supervision import report_defect
 from app.web.errors import error_reply, has_defect
 
@@ -15,6 +17,11 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """ASGI as its specification has it; each framework has narrower types of its own."""
+
+BODY_TIMEOUT_S = 30.0
+"""How long a request may be waited for, all in all, before its body has come; more for a body that is coming."""
+LEAST_BODY_RATE = 4096
+"""Bytes per second of a body that is coming: what earns it another second."""
 
 _log = structlog.get_logger("parley.http")
 
@@ -80,3 +87,40 @@ def report_late_faults(app: App) -> App:
                 _log.warning("response cut off", path=path, code=error_reply(fault).code)
 
     return answer
+
+
+def limit_body_time(app: App, timeout_s: float = BODY_TIMEOUT_S, least_rate: float = LEAST_BODY_RATE) -> App:
+    """A body that does not come, or too slowly, is a ClientError (408). Only the time of waiting for it counts."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await app(scope, _BodyDeadline(receive, timeout_s, least_rate).receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
+
+
+@dataclass(slots=True)
+class _BodyDeadline:
+    """The receiving side of one request."""
+
+    wrapped: Receive
+    remaining_s: float
+    least_rate: float
+    is_whole: bool = False
+
+    async def receive(self) -> Message:
+        """Raises ClientError."""
+        if self.is_whole:  # what comes now is the disconnect, and may take as long as the response
+            return await self.wrapped()
+        began = anyio.current_time()
+        try:
+            with anyio.fail_after(max(0.0, self.remaining_s)):
+                message = await self.wrapped()
+        except TimeoutError:
+            reason = "the body of the request came too slowly; large files can be sent in parts, to /recordings/uploads"
+            raise ClientError(ClientFault.BODY_TOO_SLOW, reason) from None
+        self.remaining_s += len(message.get("body", b"")) / self.least_rate - (anyio.current_time() - began)
+        self.is_whole = not message.get("more_body", False)
+        return message

@@ -5,11 +5,18 @@ from asyncio.transports import BaseTransport
 
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 
+from app.domain.token_bucket import TokenBucket
 from app.web.errors import TIMED_OUT
 
 ABORT_AFTER_S = 30.0
 """After a timeout the session has so long to end; and after a session its peer, to read what was written to it."""
+
+PINGS_PER_S, PING_BURST = 10, 100
+"""Pings of one peer that are answered; a peer that sends more is cut off."""
+MAX_FRAGMENTS = 1000
+"""Of one message."""
 
 
 class KeepaliveProtocol(WebSocketsSansIOProtocol):
@@ -25,6 +32,7 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
     _abort_timer: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
+        self._pings = TokenBucket(PINGS_PER_S, PING_BURST, self.loop.time())
         self._received_at = self._resumed_at = self.loop.time()
         super().connection_made(transport)
 
@@ -32,6 +40,22 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         super().connection_lost(exc)
+
+    def handle_ping(self) -> None:
+        """A pong for a peer that does not read is dropped, and a peer that floods the server with pings as well."""
+        output = self.conn.data_to_send()
+        if self._pings.take(self.loop.time()):
+            self.transport.abort()
+        elif self.writable.is_set():
+            self.transport.write(b"".join(output))
+
+    def handle_cont(self, event: Frame) -> None:
+        """A message in more fragments than any client makes, such as empty ones without end, is too big."""
+        if len(self.frames) < MAX_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "too many fragments")
+            self.handle_parser_exception()
 
     def data_received(self, data: bytes) -> None:
         self._received_at = self.loop.time()

@@ -5,14 +5,18 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import anyio
 import uvicorn
 from litestar import Litestar
 
 from app.domain.errors import SettingsError
-from app.web.http import answer_head, report_late_faults
+from app.web.http import BODY_TIMEOUT_S, answer_head, limit_body_time, report_late_faults
+from app.web.http_protocol import HEAD_TIMEOUT_S, LINGER_S, DeadlineHttpProtocol
 from app.web.keepalive import KeepaliveProtocol
+from app.web.parley.packets import MAX_METADATA_BYTES, MAX_PCM_BYTES
 
 DRAIN_SECONDS = 20
 """How long sessions have to finish after SIGTERM or SIGINT."""
@@ -23,7 +27,7 @@ PING_SECONDS = 20
 KEEP_ALIVE_SECONDS = 130
 """How long an idle HTTP connection is kept: longer than a load balancer keeps it, or its next request is lost."""
 
-MAX_MESSAGE_BYTES = 16 << 20
+MAX_MESSAGE_BYTES = MAX_PCM_BYTES + MAX_METADATA_BYTES + (64 << 10)
 """Transport limit per WebSocket message. One above packets.MAX_PCM_BYTES and below this is answered with the error
 `frame_too_large`; one above this closes the socket with 1009."""
 
@@ -32,19 +36,31 @@ class GracefulServer(uvicorn.Server):
     """SIGINT and SIGTERM close the sockets with 1012, and `serve` returns when their sessions have ended."""
 
     def __init__(
-        self, app: Litestar, *, drain_seconds: int = DRAIN_SECONDS, ping_seconds: float = PING_SECONDS
+        self,
+        app: Litestar,
+        *,
+        drain_seconds: int = DRAIN_SECONDS,
+        ping_seconds: float = PING_SECONDS,
+        head_timeout_s: float = HEAD_TIMEOUT_S,
+        body_timeout_s: float = BODY_TIMEOUT_S,
+        max_connections: int = 0,
     ) -> None:
+        """`max_connections`: sockets and HTTP connections; one more request is answered with 503. 0: no limit."""
+        linger_s = min(LINGER_S, body_timeout_s)
+        protocol = partial(DeadlineHttpProtocol, head_timeout_s=head_timeout_s, linger_s=linger_s)
         super().__init__(
             uvicorn.Config(
-                report_late_faults(answer_head(app)),
+                report_late_faults(limit_body_time(answer_head(app), body_timeout_s)),
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,  # because app.domain.trusted_proxies reads them
+                http=cast(type[asyncio.Protocol], protocol),  # uvicorn calls it, and does nothing else with it
                 ws=KeepaliveProtocol,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_per_message_deflate=False,
                 ws_ping_interval=ping_seconds,
                 ws_ping_timeout=ping_seconds,
+                limit_concurrency=max_connections or None,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=drain_seconds,
             )

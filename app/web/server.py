@@ -2,12 +2,14 @@
 
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.middleware import ASGIMiddleware
 
 from app.runtime.service import Service
 from app.web.admin.api_keys import router as keys
 from app.web.admin.sessions import router as admin
 from app.web.auth.audit import AuditMiddleware
 from app.web.auth.middleware import AuthMiddleware
+from app.web.auth.rate_limit import RateLimitMiddleware, key_of, network_of
 from app.web.browser.headers import add_response_headers
 from app.web.browser.middleware import BrowserMiddleware
 from app.web.errors import handle_http_error, report_socket_defect
@@ -37,16 +39,22 @@ def create_app(service: Service) -> Litestar:
             create_page(),
         ],
         state=State({"service": service}),
-        middleware=[
-            BrowserMiddleware(refuse),
-            AuditMiddleware(),
-            AuthMiddleware(
-                lambda: service.authenticator, refuse_socket=refuse, count_refusal=service.metrics.count_refused_key
-            ),
-        ],
+        middleware=_middleware(service),
         before_send=[add_response_headers],
         exception_handlers={Exception: handle_http_error},
         after_exception=[report_socket_defect],
         openapi_config=None,
         logging_config=None,
     )
+
+
+def _middleware(service: Service) -> list[ASGIMiddleware]:
+    """In the order of a request: an address is counted before its key is checked, a key after it."""
+    auth = AuthMiddleware(
+        lambda: service.authenticator, refuse_socket=refuse, count_refusal=service.metrics.count_refused_key
+    )
+    checks = [BrowserMiddleware(refuse), AuditMiddleware(), auth]
+    rate = service.client_limits.requests_per_s
+    if not rate:
+        return checks
+    return [RateLimitMiddleware(rate, network_of, refuse), *checks, RateLimitMiddleware(rate, key_of, refuse)]

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from app.web.listener import GracefulServer, bound_socket
-from app.web.parley.packets import pack
+from app.web.parley.packets import MAX_PCM_BYTES, pack
 from app.web.server import create_app
 from tests.fakes import SILENCE, SPEECH
 from tests.infra.nginx import fronted, nginx_command, write_configuration
@@ -119,10 +119,10 @@ async def test_nginx_hides_operator_paths(tmp_path, path):
 
 
 async def test_nginx_passes_large_frames(tmp_path):
-    """Ten megabytes reach the gateway, whose answer it is that they are too many; eight hundred kilobytes are heard."""
+    """A frame above the limit reaches the gateway, which refuses it; eight hundred kilobytes are transcribed."""
     async with behind_nginx(tmp_path) as (front, _), speaking(front) as socket:
         await socket.recv()
-        await socket.send(pack(b'{"sampleRate":16000}', bytes(10_000_000)))
+        await socket.send(pack(b'{"sampleRate":16000}', bytes(MAX_PCM_BYTES + 2)))
         error = msgspec.json.decode(await socket.recv())
         await socket.send(pack(b'{"sampleRate":16000}', SPEECH * 400 + bytes(410_000)))
         with anyio.fail_after(20):

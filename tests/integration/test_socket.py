@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from app.client import open_session
 from app.runtime.supervision import defects, report_defect
-from app.web.parley.packets import pack
+from app.web.listener import MAX_MESSAGE_BYTES
+from app.web.parley.packets import MAX_METADATA_BYTES, MAX_PCM_BYTES, pack
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served, stored_manifest
 
@@ -80,8 +81,8 @@ BAD = {
     "sampleRate huge": (pack(b'{"sampleRate":1e30}', SPEECH), "bad_sample_rate"),
     "sampleRate broken": (pack(b'{"sampleRate":16000.5}', SPEECH), "bad_sample_rate"),
     "odd bytes": (pack(RATE, SPEECH + b"\1"), "odd_pcm"),
-    "ten megabytes": (pack(RATE, bytes(10_000_000)), "frame_too_large"),
-    "ten megabytes of metadata": (pack(b" " * 10_000_000, b""), "frame_too_large"),
+    "a sample too many": (pack(RATE, bytes(MAX_PCM_BYTES + 2)), "frame_too_large"),
+    "a megabyte of metadata": (pack(b" " * (MAX_PCM_BYTES + MAX_METADATA_BYTES + 1), b""), "frame_too_large"),
     "metadata nested 1000 deep": (pack(b'{"x":' + b"[" * 1000 + b"]" * 1000 + b"}", b""), "bad_metadata"),
     "text nested 1000 deep": ('{"type":"say","text":' + "[" * 1000 + "]" * 1000 + "}", "bad_message"),
     "text that is no JSON": ("hello", "bad_message"),
@@ -121,11 +122,12 @@ async def test_client_with_too_many_bad_frames_is_closed_with_1008(address):
     assert talk.messages("error")[-1].message["fatal"]
 
 
-async def test_frame_above_the_transport_limit_closes_that_socket_alone(address):
+@pytest.mark.parametrize("size", [MAX_MESSAGE_BYTES + 1, 40 << 20])
+async def test_frame_above_the_transport_limit_closes_that_socket_alone(address, size):
     """1009; the server accepts further sessions."""
     async with connect(f"ws://{address}/ws/transcribe", max_size=None) as socket:
         with pytest.raises(ConnectionClosed):
-            await socket.send(bytes(40 << 20))
+            await socket.send(bytes(size))
             while True:
                 await socket.recv()
     async with open_session(f"ws://{address}/ws/transcribe") as talk:

@@ -20,7 +20,7 @@ from app.runtime.service import Service
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
-from app.web.recordings.job import UploadJob, reserve_slot
+from app.web.recordings.job import UploadJob, require_slot, reserve_slot
 
 _FORM = "multipart/form-data"
 
@@ -45,12 +45,13 @@ async def create(
         raise ClientError(
             ClientFault.BAD_AUDIO, "the body must be the bytes of the file, not a form: curl --data-binary @FILE"
         )
+    require_slot(service, request.user.tenant)
     with ExitStack() as resources:
-        session = reserve_slot(service, request.user.tenant, resources)
-        with translate_disk_errors("recordings"):
-            file = resources.enter_context(tempfile.TemporaryFile())
-        async with aclosing(_body(service, request, source)) as pieces:
+        async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:
+            with translate_disk_errors("recordings"):
+                file = resources.enter_context(tempfile.TemporaryFile())
             await _receive(pieces, file, service.max_recording_bytes)
+        session = reserve_slot(service, request.user.tenant, resources)
         audit(request, AuditAction.RECORDING_CREATED, target=session)
         job = UploadJob(service, session, request.user.tenant, file, language, resources.pop_all())
     if not wait:

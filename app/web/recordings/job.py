@@ -15,6 +15,12 @@ from app.runtime.supervision import report_defect
 _log = structlog.get_logger("parley.recordings")
 
 
+def require_slot(service: Service, tenant: Tenant) -> None:
+    """Raises ProviderBusy where a file would be refused now: before its bytes are received, which take no slot."""
+    with ExitStack() as resources:
+        reserve_slot(service, tenant, resources)
+
+
 def reserve_slot(service: Service, tenant: Tenant, resources: ExitStack, *, advice: str = "") -> str:
     """The id of a new session, whose slot is taken until `resources` are released.
 
