@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Request
 from litestar.datastructures import State
 
-from app.domain.errors import BlobNotFound
+from app.domain.errors import BlobNotFound, BlobUnreadable
 from app.domain.principal import Principal
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.session_id import date_of
@@ -26,11 +26,18 @@ def recordings_of(state: State) -> RecordingStore:
 async def manifest_for(request: Request[Principal, Any, Any], session: str) -> Manifest:
     """The manifest of the session. Raises BlobUnreadable, ProviderBusy; BlobNotFound also for another tenant's."""
     require_session_id(session)
-    state = request.app.state
-    async with service_of(state).limits.reads.slot():
-        manifest = await recordings_of(state).manifest(session)
+    principal, recordings = request.user, recordings_of(request.app.state)
+    async with service_of(request.app.state).limits.reads.slot():
+        try:
+            manifest = await recordings.manifest(session)
+        except BlobNotFound as error:
+            raise BlobNotFound(session) from error  # in the words that another tenant's is refused with
+        except BlobUnreadable as error:
+            if principal.is_admin or await recordings.is_listed(session, principal.tenant.name):
+                raise
+            raise BlobNotFound(session) from error
     set_owner(request, manifest.tenant)
-    if not request.user.may_see(manifest.tenant):
+    if not principal.may_see(manifest.tenant):
         raise BlobNotFound(session)
     return manifest
 

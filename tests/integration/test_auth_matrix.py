@@ -1,0 +1,325 @@
+"""Every route and socket of the running application x every kind of credential x every spelling of its path.
+
+A route that is added needs a rule in RULES: without one the first test fails.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import httpx
+import jwt
+import pytest
+from litestar.routes import WebSocketRoute
+from websockets.asyncio.client import connect
+
+from app.data.api_keys import KeyStore
+from app.data.database import open_database
+from app.domain.principal import TENANT_SCOPES, Scope
+from app.runtime.authentication import AnyOf, DatabaseKeys
+from app.runtime.recording.resumable_uploads import ResumableUploads
+from app.runtime.service import Service
+from app.runtime.session_tokens import AUDIENCE, ISSUER, TYPE, SessionTokens
+from app.web.server import create_app
+from tests.clips import HANDS
+from tests.serving import scripted_service, served
+
+pytestmark = pytest.mark.anyio
+
+ANYONE, ANY_KEY = "anyone", "any key"
+RULES = {
+    ("WEBSOCKET", "/ws/transcribe"): Scope.SPEAK,
+    ("WEBSOCKET", "/ws/raw"): Scope.SPEAK,
+    ("GET", "/"): ANYONE,
+    ("GET", "/{file_path:path}"): ANYONE,
+    ("HEAD", "/{file_path:path}"): ANYONE,
+    ("GET", "/health"): ANYONE,
+    ("GET", "/metrics"): Scope.ADMIN,
+    ("GET", "/policy/decisions"): Scope.ADMIN,
+    ("GET", "/policy/explain"): Scope.ADMIN,
+    ("GET", "/policy/summary"): Scope.ADMIN,
+    ("DELETE", "/admin/drain"): Scope.ADMIN,
+    ("POST", "/admin/drain"): Scope.ADMIN,
+    ("GET", "/admin/keys"): Scope.ADMIN,
+    ("POST", "/admin/keys"): Scope.ADMIN,
+    ("DELETE", "/admin/keys/{key_id:str}"): Scope.ADMIN,
+    ("DELETE", "/admin/sessions"): Scope.ADMIN,
+    ("GET", "/admin/sessions"): Scope.ADMIN,
+    ("DELETE", "/admin/sessions/{session:str}"): Scope.ADMIN,
+    ("POST", "/auth/session-tokens"): ANY_KEY,
+    ("GET", "/recordings"): Scope.RECORDINGS_READ,
+    ("POST", "/recordings"): Scope.TRANSCRIBE,
+    ("DELETE", "/recordings/{session:str}"): Scope.RECORDINGS_DELETE,
+    ("GET", "/recordings/{session:str}/audio"): Scope.RECORDINGS_READ,
+    ("GET", "/recordings/{session:str}/links"): Scope.RECORDINGS_READ,
+    ("GET", "/recordings/{session:str}/manifest"): Scope.RECORDINGS_READ,
+    ("GET", "/recordings/{session:str}/replies/{number:int}/audio"): Scope.RECORDINGS_READ,
+    ("GET", "/recordings/{session:str}/utterances/{number:int}"): Scope.RECORDINGS_READ,
+    ("GET", "/recordings/{session:str}/utterances/{number:int}/audio"): Scope.RECORDINGS_READ,
+    ("POST", "/recordings/uploads"): Scope.TRANSCRIBE,
+    ("DELETE", "/recordings/uploads/{name:str}"): Scope.TRANSCRIBE,
+    ("HEAD", "/recordings/uploads/{name:str}"): Scope.TRANSCRIBE,
+    ("PATCH", "/recordings/uploads/{name:str}"): Scope.TRANSCRIBE,
+}
+
+SPELLINGS = {
+    "as it is": lambda path: path,
+    "trailing slash": lambda path: f"{path}/",
+    "doubled slash": lambda path: f"/{path}",
+    "percent-encoded letter": lambda path: f"/%{ord(path[1]):02x}{path[2:]}" if path[1:] else "/%2e",
+}
+
+UNKNOWN = ("no key", "no bearer", "wrong key", "expired key", "revoked key", "expired token", "forged token")
+"""Credentials of nobody."""
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    template: str
+
+    @property
+    def path(self) -> str:
+        """An address of this kind; no object has this id."""
+        parts = self.template.split("/")
+        return "/".join(part if "{" not in part else "1" if ":int" in part else "7" for part in parts)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server, its store of keys, and one credential of each kind that does not depend on the route."""
+
+    address: str
+    service: Service
+    keys: KeyStore
+    tokens: SessionTokens
+    unknown: dict[str, str]
+
+    async def key(self, *scopes: Scope, tenant: str = "acme") -> str:
+        secret, _ = await self.keys.create("matrix", tenant, frozenset(scopes), None)
+        return bearer(secret)
+
+
+@pytest.fixture(scope="module")
+async def site(tmp_path_factory) -> AsyncIterator[Site]:
+    folder = tmp_path_factory.mktemp("matrix")
+    async with open_database(f"sqlite+aiosqlite:///{folder}/parley.db") as engine:
+        keys = KeyStore(engine)
+        await keys.load_signing_secrets()
+        await keys.refresh()
+        known = DatabaseKeys(keys)
+        tokens = SessionTokens(lambda: keys.signing_secrets, [known])
+        service = scripted_service(
+            authenticator=AnyOf([known, tokens]),
+            keys=keys,
+            session_tokens=tokens,
+            uploads=ResumableUploads(folder, 1 << 20),
+            max_sessions=100,
+        )
+        async with served(service) as address:
+            yield Site(address, service, keys, tokens, await credentials_of_nobody(keys))
+
+
+async def credentials_of_nobody(keys: KeyStore) -> dict[str, str]:
+    expired, _ = await keys.create("old", "acme", frozenset(Scope), datetime.now(UTC) - timedelta(seconds=1))
+    revoked, key = await keys.create("gone", "acme", frozenset(Scope), None)
+    await keys.revoke(key.id)
+    _, own = await keys.create("own", "acme", TENANT_SCOPES, None)
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": own.id, "tenant": "acme", "scope": " ".join(TENANT_SCOPES)}
+    headers = {"kid": "1", "typ": TYPE}
+    old_token = jwt.encode(
+        {**claims, "exp": int(time.time()) - 60}, keys.signing_secrets["1"], "HS256", headers=headers
+    )
+    forged = jwt.encode({**claims, "exp": int(time.time()) + 60}, "f" * 32, "HS256", headers=headers)
+    made = (expired, revoked, old_token, forged)
+    return dict(zip(UNKNOWN, ("", "Basic eDp5", "Bearer wrong", *map(bearer, made)), strict=True))
+
+
+def bearer(credential: str) -> str:
+    return f"Bearer {credential}"
+
+
+def routes() -> list[Route]:
+    """Of the application, but for the answers to OPTIONS that the framework adds to each."""
+    found = []
+    for route in create_app(scripted_service()).routes:
+        methods = ["WEBSOCKET"] if isinstance(route, WebSocketRoute) else sorted(route.methods)
+        found += [Route(method, route.path) for method in methods]
+    return found
+
+
+CLOSED = [Route(*known) for known, rule in RULES.items() if rule != ANYONE]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    """401 and 403 for the refusals of a socket, 200 for a session."""
+    body: str = ""
+
+
+async def ask(site: Site, route: Route, authorization: str, *, spelling: str = "as it is") -> Answer:
+    """Of the path exactly as it is spelt."""
+    path = SPELLINGS[spelling](route.path)
+    headers = {"authorization": authorization} if authorization else {}
+    if route.method == "WEBSOCKET":
+        async with connect(f"ws://{site.address}{path}", additional_headers=headers) as socket:
+            first = json.loads(await socket.recv())
+        return Answer({"unauthorized": 401, "forbidden": 403}.get(first.get("code"), 200), json.dumps(first))
+    lines = [f"{route.method} {path} HTTP/1.1", f"host: {site.address}", "connection: close", "content-length: 0"]
+    request = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""])
+    host, port = site.address.split(":")
+    received = b""
+    with anyio.fail_after(20):
+        async with await anyio.connect_tcp(host, int(port)) as stream:
+            await stream.send(request.encode())
+            async for piece in stream:
+                received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    return Answer(int(head.split()[1]), body.decode(errors="replace"))
+
+
+# -- The matrix -------------------------------------------------------------------------------------
+
+
+def test_every_route_has_a_rule():
+    """Whoever adds a route says here who may use it."""
+    found = {(route.method, route.template) for route in routes() if route.method != "OPTIONS"}
+
+    assert found - set(RULES) == set(), "add a rule for each to RULES"
+    assert set(RULES) - found == set(), "these routes are gone: remove their rules"
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("credential", UNKNOWN)
+async def test_credential_of_nobody_opens_no_closed_route(site, credential, spelling):
+    for route in CLOSED:
+        answer = await ask(site, route, site.unknown[credential], spelling=spelling)
+
+        assert answer.status == 401, (route, answer)
+        assert route.method == "HEAD" or '"unauthorized"' in answer.body, (route, answer)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("scope", [*Scope])
+async def test_key_without_the_scope_of_a_route_is_403(site, scope, spelling):
+    """It has every other scope that a tenant can have."""
+    everything_else = await site.key(*(TENANT_SCOPES - {scope}))
+    for route in [route for route in CLOSED if RULES[route.method, route.template] is scope]:
+        answer = await ask(site, route, everything_else, spelling=spelling)
+
+        assert answer.status == 403, (route, answer)
+        assert route.method == "HEAD" or '"forbidden"' in answer.body, (route, answer)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("scope", [*Scope])
+async def test_key_with_no_other_scope_opens_its_routes(site, scope, spelling):
+    """So does an administrator's, and where it is not for administrators a token with that scope."""
+    right, admin = await site.key(scope), await site.key(Scope.ADMIN)
+    allowed = [right, admin]
+    if scope is not Scope.ADMIN:
+        principal = await DatabaseKeys(site.keys).authenticate(right.removeprefix("Bearer "), None)
+        allowed.append(bearer(site.tokens.issue(principal, frozenset({scope}), 60, "visitor")[0]))
+    for route in [route for route in CLOSED if RULES[route.method, route.template] in (scope, ANY_KEY)]:
+        for credential in allowed:
+            answer = await ask(site, route, credential, spelling=spelling)
+
+            site.service.admission.is_draining = False  # one of the routes has that effect
+            assert answer.status not in (401, 403), (route, answer)
+            assert route.method != "WEBSOCKET" or '"session"' in answer.body, (route, answer)
+
+
+@pytest.mark.parametrize("credential", ["no key", "wrong key", "revoked key"])
+async def test_public_routes_are_open_to_everybody(site, credential):
+    for route in [Route(*known) for known, rule in RULES.items() if rule == ANYONE]:
+        answer = await ask(site, route, site.unknown[credential])
+
+        assert answer.status in (200, 404), (route, answer)
+
+
+async def test_options_of_a_closed_route_says_nothing_without_a_key(site):
+    for route in CLOSED:
+        if route.method != "WEBSOCKET":
+            answer = await ask(site, replace(route, method="OPTIONS"), "")
+
+            assert answer.status == 401, (route, answer)
+
+
+async def test_unknown_path_is_404_in_every_spelling(site):
+    for spelling in SPELLINGS:
+        for path in ("/nothing", "/recordings/7/nothing/at/all", "/admin", "/admin/nothing"):
+            answer = await ask(site, Route("GET", path), "", spelling=spelling)
+
+            assert answer.status == 404, (path, spelling, answer)
+
+
+# -- Another tenant's ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def recording(site) -> str:
+    """The id of one that belongs to `acme`."""
+    headers = {"authorization": await site.key(Scope.TRANSCRIBE)}
+    async with httpx.AsyncClient(base_url=f"http://{site.address}", headers=headers, timeout=60) as http:
+        answer = await http.post("/recordings", content=HANDS.path.read_bytes())
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+@pytest.fixture(scope="module")
+async def upload(site) -> str:
+    """The name of one that belongs to `acme`."""
+    headers = {"authorization": await site.key(Scope.TRANSCRIBE), "upload-length": "1000"}
+    async with httpx.AsyncClient(base_url=f"http://{site.address}", headers=headers) as http:
+        answer = await http.post("/recordings/uploads")
+    assert answer.status_code == 201, answer.text
+    return answer.headers["location"].rpartition("/")[2]
+
+
+async def test_what_another_tenant_has_is_answered_like_what_nobody_has(site, recording, upload):
+    """The same status and the same sentence, but for the id that was asked for."""
+    stranger = await site.key(*TENANT_SCOPES, tenant="globex")
+    absent = {recording: f"{recording[:-4]}0000", upload: f"{'0' * 32}{upload[32:]}"}
+    for route in [route for route in CLOSED if route.template.startswith(("/recordings/{", "/recordings/uploads/{"))]:
+        own = upload if "{name" in route.template else recording
+        template = route.template.replace("{session:str}", "{id}").replace("{name:str}", "{id}")
+        template = template.replace("{number:int}", "1")
+
+        foreign, nothing = [
+            await ask(site, Route(route.method, template.replace("{id}", name)), stranger)
+            for name in (own, absent[own])
+        ]
+
+        assert foreign.status == 404, (route, foreign)
+        assert foreign.body.replace(own, "ID") == nothing.body.replace(absent[own], "ID"), route
+        assert foreign.status == nothing.status
+
+
+async def test_damaged_recording_of_another_tenant_is_answered_like_what_nobody_has(site, recording):
+    """Its owner is told that it is damaged."""
+    blobs = site.service.store.blobs
+    (key,) = [key for key in blobs if recording in key and key.endswith("manifest.json")]
+    whole, blobs[key] = blobs[key], b"damaged"
+    route = Route("GET", f"/recordings/{recording}/manifest")
+
+    own = await ask(site, route, await site.key(Scope.RECORDINGS_READ))
+    foreign = await ask(site, route, await site.key(Scope.RECORDINGS_READ, tenant="globex"))
+
+    blobs[key] = whole
+    assert own.status == 502
+    assert (foreign.status, foreign.body) == (
+        404,
+        f'{{"code":"not_found","message":"there is no recording {recording}"}}',
+    )
+
+
+async def test_tenant_sees_its_own_recording(site, recording):
+    """So the test above compares with something that is there."""
+    for scope, method, path in [(Scope.RECORDINGS_READ, "GET", "manifest"), (Scope.RECORDINGS_READ, "GET", "audio")]:
+        answer = await ask(site, Route(method, f"/recordings/{recording}/{path}"), await site.key(scope))
+
+        assert answer.status == 200, (path, answer)
