@@ -7,10 +7,12 @@ from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 
+from app.domain.audit import AuditAction
 from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Principal, Scope
 from app.runtime.service import Service
 from app.runtime.session_tokens import MAX_LIFETIME_S
+from app.web.auth.audit import audited
 from app.web.auth.middleware import ANY_KEY
 
 
@@ -22,7 +24,7 @@ class NewSessionToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
-@post("/auth/session-tokens", opt=ANY_KEY)
+@post("/auth/session-tokens", opt={**ANY_KEY, **audited(AuditAction.TOKEN_ISSUED)})
 async def create_session_token(request: Request[Principal, Any, Any], state: State) -> Response[dict[str, str]]:
     """A token for the key's tenant, with some of the key's scopes. It is used wherever the key is."""
     service: Service = state.service
