@@ -245,6 +245,14 @@ class ArchiveSettings(_Group):
     archive_key: SecretStr | None = Field(
         None, description="32 bytes in base64: encrypts recordings, in the spool and in the store."
     )
+    archive_old_keys: SecretStr | None = Field(
+        None, description="Further keys, comma-separated: they decrypt recordings, but encrypt none."
+    )
+    archive_key_file: Path | None = Field(
+        None,
+        description="File with these keys in place of the two variables: the key in the first line, "
+        "further keys in lines of their own.",
+    )
     blob_store: Literal["filesystem", "s3", "azure"] = Field("filesystem", description="Where recordings are stored.")
     blob_prefix: str = Field("", description="Prefix of every blob name in s3 and azure.")
     audio_storage_dir: Path = Field(

@@ -58,10 +58,12 @@ SESSION_LOGS: EngineTable = {
     "disk": EngineEntry("storage.session_log:open_session_log"),
 }
 CIPHERS: EngineTable = {
-    "aes": EngineEntry("storage.aes:cipher_from_key", "encryption"),
+    "aes": EngineEntry("storage.aes:cipher_from_keys", "encryption"),
     "store": EngineEntry("storage.encrypted:EncryptedBlobStore", "encryption"),
+    "checked_store": EngineEntry("storage.key_check:CheckedBlobStore"),
+    "require_plain": EngineEntry("storage.key_check:require_plain"),
 }
-"""Encryption: of bytes, and of a store's blobs."""
+"""Encryption: of bytes, and of a store's blobs; the check that a store's blobs are encrypted with these keys."""
 PROBES: EngineTable = {
     "aws": EngineEntry("providers.aws.check:check", "aws"),
     "chat_model": EngineEntry("providers.openai.models:model_problem", "openai"),

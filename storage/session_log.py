@@ -1,28 +1,27 @@
 """The write-ahead log on the local disk: append-only logs of checksummed records, a folder of them for each session.
 
-A record is `mark | length | CRC-32 | payload`, integers little-endian. A write that a crash
-or a full disk cuts short leaves a torn end, which readers pass over and the next writer cuts
-off; nothing before it is touched. One process at a time has the folder (`flock`).
+A write that a crash or a full disk cuts short leaves a torn end, which readers pass over and the next
+writer cuts off; nothing before it is touched. One process at a time has the folder (`flock`).
 """
 
 import fcntl
 import os
 import shutil
-import struct
 import time
-import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 import anyio
+import structlog
 from anyio import to_thread
 
 from app.domain.disk_errors import translate_disk_errors
-from app.domain.errors import BlobUnreadable, ProviderRefused
+from app.domain.errors import ProviderMisbehaved, ProviderRefused
 from storage.fsync import fsync_folder
+from storage.log_records import Cipher, LogRecord, pack, whole_records
 
 Fsync = Literal["always", "never"]
 PROVIDER = "session log"
@@ -33,17 +32,10 @@ RESERVE_BYTES = 64 << 20
 FULL_FOR_S = 10.0
 """After an append that found the disk or a quota full, no session begins for so long, whatever the free space."""
 
-_PLAIN, _ENCRYPTED = b"PLYr", b"PLYs"
-_HEAD = struct.Struct("<4sII")
-_DELETED = ".gone-"
+_DELETED, _REENCRYPTED = ".gone-", ".reencrypted"
 T = TypeVar("T")
 
-
-class Cipher(Protocol):
-    """Encryption of a message under its name."""
-
-    def encrypt(self, message: bytes, name: str) -> bytes: ...
-    def decrypt(self, ciphertext: bytes, name: str) -> bytes: ...
+_log = structlog.get_logger("parley.archive")
 
 
 class DiskSessionLog:
@@ -107,6 +99,14 @@ class DiskSessionLog:
     async def remove_session(self, session: str) -> None:
         await self._in_thread(lambda: self._remove_session(session))
 
+    async def reencrypt(self, session: str, log: str, *, dry_run: bool = False) -> bool:
+        """Rewrite a log whose records are not all encrypted under the active key; False where there is nothing to do.
+
+        The log is replaced at once, or not at all. With `dry_run` nothing is written. Raises BlobUnreadable where a
+        record does not decrypt; the log stays then.
+        """
+        return await self._in_thread(lambda: self._reencrypt(session, log, dry_run=dry_run))
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         with translate_disk_errors(PROVIDER):
             return await to_thread.run_sync(work, limiter=self._threads)
@@ -114,16 +114,14 @@ class DiskSessionLog:
     # -- in a thread ---------------------------------------------------------------
 
     def _append(self, session: str, log: str, records: Sequence[bytes]) -> None:
-        path = self._folder / session / log
-        packed = b"".join(self._pack(record, f"{session}/{log}") for record in records)
         try:
-            self._append_packed(path, packed)
+            self._append_records(self._folder / session / log, f"{session}/{log}", records)
         except OSError:
             self._full_until = self._now() + FULL_FOR_S
             raise
         self._full_until = 0.0
 
-    def _append_packed(self, path: Path, packed: bytes) -> None:
+    def _append_records(self, path: Path, name: str, records: Sequence[bytes]) -> None:
         new_folder = False
         if new := path not in self._ends:
             new_folder = not path.parent.is_dir()
@@ -133,6 +131,7 @@ class DiskSessionLog:
             if new:
                 self._ends[path] = self._cut_torn_end(file)
             end = self._ends[path]
+            packed = pack(records, name, end, self._cipher)
             try:
                 _write_all(file, packed, end)
                 if self._fsync:
@@ -152,18 +151,42 @@ class DiskSessionLog:
     def _cut_torn_end(self, file: int) -> int:
         """Where the log's whole records end; what is torn behind them is cut off."""
         length = os.fstat(file).st_size
-        whole = max((end for _, _, end in _records(os.pread(file, length, 0))), default=0)
+        whole = max((record.end for record in whole_records(os.pread(file, length, 0))), default=0)
         os.ftruncate(file, whole)
         self._grow(whole - length)
         return whole
 
     def _read(self, session: str, log: str, offset: int) -> tuple[list[bytes], int]:
-        records = []
-        end = offset
-        for mark, payload, behind in _records(_read_bytes(self._folder / session / log, offset)):
-            records.append(self._unpack(mark, payload, f"{session}/{log}"))
-            end = offset + behind
-        return records, end
+        found = list(whole_records(_read_bytes(self._folder / session / log, offset), offset))
+        if lost := _bytes_between(found, offset):
+            _log.warning("session log is damaged", session=session, log=log, lost_bytes=lost)
+        messages = [record.message(f"{session}/{log}", self._cipher) for record in found]
+        return messages, found[-1].end if found else offset
+
+    def _reencrypt(self, session: str, log: str, *, dry_run: bool) -> bool:
+        path, name = self._folder / session / log, f"{session}/{log}"
+        before = _read_bytes(path, 0)
+        found = list(whole_records(before))
+        if self._cipher is None or all(record.is_current(self._cipher) for record in found):
+            return False
+        messages = [record.message(name, self._cipher) for record in found]
+        if dry_run:
+            return True
+        packed = pack(messages, name, 0, self._cipher)
+        if [record.message(name, self._cipher) for record in whole_records(packed)] != messages:
+            raise ProviderMisbehaved(PROVIDER, f"{name} does not decrypt to what was encrypted, and stays as it is")
+        replacement = self._folder / _REENCRYPTED
+        file = os.open(replacement, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            _write_all(file, packed, 0)
+            os.fsync(file)
+        finally:
+            os.close(file)
+        replacement.replace(path)
+        fsync_folder(path.parent)
+        self._ends.pop(path, None)
+        self._grow(len(packed) - len(before))
+        return True
 
     def _sessions(self) -> list[tuple[str, float]]:
         now = time.time()
@@ -198,33 +221,10 @@ class DiskSessionLog:
             shutil.rmtree(deleted)
         self.size_bytes = sum(_size(self._folder / name) for name in _names(self._folder) if not name.startswith("."))
 
-    # -- records -------------------------------------------------------------------
 
-    def _pack(self, record: bytes, name: str) -> bytes:
-        mark = _ENCRYPTED if self._cipher else _PLAIN
-        payload = self._cipher.encrypt(record, name) if self._cipher else record
-        return _HEAD.pack(mark, len(payload), zlib.crc32(payload)) + payload
-
-    def _unpack(self, mark: bytes, payload: bytes, name: str) -> bytes:
-        if mark == _PLAIN:
-            return payload
-        if self._cipher is None:
-            raise BlobUnreadable(PROVIDER, f"{name} is encrypted, and PARLEY_ARCHIVE_KEY is not set")
-        return self._cipher.decrypt(payload, name)
-
-
-def _records(blob: bytes) -> Iterator[tuple[bytes, bytes, int]]:
-    """Mark, payload and end of every whole record; damaged bytes between them are passed over."""
-    at = 0
-    while at + _HEAD.size <= len(blob):
-        mark, length, checksum = _HEAD.unpack_from(blob, at)
-        payload = blob[at + _HEAD.size : at + _HEAD.size + length]
-        if mark in (_PLAIN, _ENCRYPTED) and len(payload) == length and zlib.crc32(payload) == checksum:
-            at += _HEAD.size + length
-            yield mark, payload, at
-        else:
-            next_marks = [found for m in (_PLAIN, _ENCRYPTED) if (found := blob.find(m, at + 1)) >= 0]
-            at = min(next_marks, default=len(blob))
+def _bytes_between(records: Sequence[LogRecord], offset: int) -> int:
+    """Damaged bytes before the last of these records; what is torn behind it is no damage."""
+    return records[-1].end - offset - sum(record.end - record.start for record in records) if records else 0
 
 
 def _write_all(file: int, packed: bytes, at: int) -> None:

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from app.cli.archive import archive
 from app.cli.bundle import bundle
 from app.cli.doctor import doctor
 from app.cli.keys import keys
@@ -29,7 +30,21 @@ def parley() -> None:
     """
 
 
-for command in (serve, talk, transcribe, retranscribe, worker, policy, keys, sessions, tenants, models, doctor, bundle):
+for command in (
+    serve,
+    talk,
+    transcribe,
+    retranscribe,
+    archive,
+    worker,
+    policy,
+    keys,
+    sessions,
+    tenants,
+    models,
+    doctor,
+    bundle,
+):
     parley.add_command(command)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import registry
-from app.assembly.archive import archive_place, open_store
+from app.assembly.archive import archive_place, describe_encryption, open_store
 from app.assembly.replies import reply_provider
 from app.assembly.speech import drafts_model, finals_model, model_folder, turn_model_file, whisper_folder
 from app.config import Settings, read_settings
@@ -59,6 +59,7 @@ async def _check_all(settings: Settings, aws: bool) -> list[CheckResult]:
         await _check("replies", lambda: _replies(settings)),
         await _check("voice", lambda: _voice(settings)),
         await _check("archive", lambda: _archive(settings)),
+        await _check("encryption", lambda: describe_encryption(settings)),
     ]
     if aws or settings.speech_provider == "polly":
         results += [result async for result in _amazon(settings)]
@@ -134,7 +135,7 @@ async def _voice(settings: Settings) -> str:
 
 
 async def _archive(settings: Settings) -> str:
-    async with open_store(settings) as store:
+    async with open_store(settings, writes=False) as store:
         await store.put("doctor/hello", b"hello", content_type="text/plain")
         await store.get("doctor/hello")
         await store.delete("doctor/hello")

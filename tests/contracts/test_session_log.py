@@ -5,10 +5,12 @@ import zlib
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from structlog.testing import capture_logs
 
-from app.domain.errors import ProviderBusy, ProviderRefused, SettingsError
-from storage.aes import AesCipher, cipher_from_key
+from app.domain.errors import BlobUnreadable, ProviderBusy, ProviderRefused, SettingsError
+from storage.aes import AesCipher, cipher_from_keys
 from storage.session_log import FULL_FOR_S, DiskSessionLog, open_session_log
+from tests.earlier_formats import record_without_key_id
 
 pytestmark = pytest.mark.anyio
 CIPHER = AesCipher(bytes(range(32)))
@@ -49,7 +51,7 @@ async def test_torn_tail_is_skipped_and_truncated(tmp_path, cipher):
     async with opened(tmp_path, cipher) as session_log:
         await session_log.append("one", "log", [b"first", b"second"])
     whole = (tmp_path / "one/log").read_bytes()
-    second = len(whole) // 2 if cipher is None else whole.index(b"PLYs", 4)
+    second = len(whole) // 2 if cipher is None else whole.index(b"PLYk", 4)
     second = whole.index(b"PLYr", 4) if cipher is None else second
     for cut in range(second + 1, len(whole)):
         (tmp_path / "one/log").write_bytes(whole[:cut])
@@ -123,11 +125,141 @@ async def test_unencrypted_log_is_readable_after_a_key_is_set(tmp_path):
         assert await session_log.read("one", "journal") == [b"open", b"closed"]
 
 
+def swap(first: bytes, second: bytes, third: bytes) -> bytes:
+    return second + first + third
+
+
+def repeat(first: bytes, second: bytes, third: bytes) -> bytes:
+    return first + second + second + third
+
+
+def drop(first: bytes, second: bytes, third: bytes) -> bytes:
+    return first + third
+
+
+def drop_first(first: bytes, second: bytes, third: bytes) -> bytes:
+    return second + third
+
+
+@pytest.mark.parametrize("change", [swap, repeat, drop, drop_first])
+async def test_encrypted_records_that_were_reordered_repeated_or_dropped_are_refused(tmp_path, change):
+    """An encrypted record is bound to its position in its log."""
+    async with opened(tmp_path, CIPHER) as session_log:
+        await session_log.append("one", "journal", [b"first", b"again"])
+        await session_log.append("one", "journal", [b"third"])
+    whole = (tmp_path / "one/journal").read_bytes()
+    length = len(whole) // 3
+    (tmp_path / "one/journal").write_bytes(change(whole[:length], whole[length : 2 * length], whole[2 * length :]))
+
+    async with opened(tmp_path, CIPHER) as session_log:
+        with pytest.raises(BlobUnreadable, match="one/journal"):
+            await session_log.read("one", "journal")
+
+
+async def test_encrypted_record_of_another_log_is_refused(tmp_path):
+    """A record is bound to its session and its log."""
+    async with opened(tmp_path, CIPHER) as session_log:
+        await session_log.append("one", "journal", [b"first"])
+        await session_log.append("two", "journal", [b"other"])
+    (tmp_path / "one/journal").write_bytes((tmp_path / "two/journal").read_bytes())
+
+    async with opened(tmp_path, CIPHER) as session_log:
+        with pytest.raises(BlobUnreadable):
+            await session_log.read("one", "journal")
+
+
+async def test_every_altered_byte_of_an_encrypted_log_loses_or_refuses_its_record(tmp_path):
+    """No record ever comes back as another one, also where the checksum was made to fit."""
+    async with opened(tmp_path, CIPHER) as session_log:
+        await session_log.append("one", "log", [b"first", b"again"])
+    path, whole = tmp_path / "one/log", (tmp_path / "one/log").read_bytes()
+    length = len(whole) // 2
+    for at in range(length):
+        record = bytearray(whole[:length])
+        record[at] ^= 1
+        if at >= 12:
+            record[8:12] = zlib.crc32(record[12:]).to_bytes(4, "little")
+        path.write_bytes(bytes(record) + whole[length:])
+        async with opened(tmp_path, CIPHER) as session_log:
+            if at >= 12:
+                with pytest.raises(BlobUnreadable):
+                    await session_log.read("one", "log")
+            else:
+                assert await session_log.read("one", "log") == [b"again"]
+
+
+async def test_damage_in_the_middle_is_logged(tmp_path):
+    """With the number of lost bytes; a torn end is none."""
+    async with opened(tmp_path, CIPHER) as session_log:
+        await session_log.append("one", "log", [b"first", b"again", b"third"])
+        path, whole = tmp_path / "one/log", (tmp_path / "one/log").read_bytes()
+        length = len(whole) // 3
+        path.write_bytes(whole[:-1])
+        with capture_logs() as silent:
+            torn = await session_log.read("one", "log")
+        path.write_bytes(whole[:length] + bytes(length) + whole[2 * length :])
+        with capture_logs() as logged:
+            damaged = await session_log.read("one", "log")
+
+    assert (torn, damaged) == ([b"first", b"again"], [b"first", b"third"])
+    assert silent == []
+    assert [(line["event"], line["lost_bytes"]) for line in logged] == [("session log is damaged", length)]
+
+
+async def test_log_from_before_key_ids_is_read_and_appended_to(tmp_path):
+    """Also under a key that is not the active one any more."""
+    old = bytes(range(32))
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/log").write_bytes(record_without_key_id(old, b"before", "one/log"))
+
+    async with opened(tmp_path, AesCipher(bytes(32), old)) as session_log:
+        await session_log.append("one", "log", [b"since"])
+
+        assert await session_log.read("one", "log") == [b"before", b"since"]
+
+
+async def test_reencrypted_log_needs_the_active_key_alone(tmp_path):
+    """Plain records, those from before key ids and those of an old key; once done there is nothing to do."""
+    old, active = bytes(range(32)), bytes(32)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/log").write_bytes(record_without_key_id(old, b"before", "one/log"))
+    async with opened(tmp_path) as session_log:
+        await session_log.append("one", "log", [b"plain"])
+    async with opened(tmp_path, AesCipher(old)) as session_log:
+        await session_log.append("one", "log", [b"old"])
+    before = (tmp_path / "one/log").read_bytes()
+
+    async with opened(tmp_path, AesCipher(active, old)) as session_log:
+        would = await session_log.reencrypt("one", "log", dry_run=True)
+        untouched = (tmp_path / "one/log").read_bytes()
+        done = [await session_log.reencrypt("one", "log") for _ in range(2)]
+        await session_log.append("one", "log", [b"since"])
+        size = session_log.size_bytes
+
+    assert (would, untouched, done, size) == (True, before, [True, False], (tmp_path / "one/log").stat().st_size)
+    async with opened(tmp_path, AesCipher(active)) as session_log:
+        assert await session_log.read("one", "log") == [b"before", b"plain", b"old", b"since"]
+        assert await session_log.log_names("one") == ["log"]
+
+
+async def test_log_under_an_unknown_key_is_not_reencrypted(tmp_path):
+    """It stays as it is."""
+    async with opened(tmp_path, CIPHER) as session_log:
+        await session_log.append("one", "log", [b"first"])
+    before = (tmp_path / "one/log").read_bytes()
+
+    async with opened(tmp_path, AesCipher(bytes(32))) as session_log:
+        with pytest.raises(BlobUnreadable):
+            await session_log.reencrypt("one", "log")
+
+    assert (tmp_path / "one/log").read_bytes() == before
+
+
 @pytest.mark.parametrize("key", ["", "short", "AAAA", "!" * 44])
 def test_invalid_encryption_key_is_refused(key):
     """It must be 32 bytes in base64."""
     with pytest.raises(SettingsError, match="PARLEY_ARCHIVE_KEY"):
-        cipher_from_key(key)
+        cipher_from_keys(key)
 
 
 async def test_append_on_a_full_disk_is_all_or_nothing(small_disk):

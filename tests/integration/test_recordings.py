@@ -226,6 +226,20 @@ async def test_recordings_list_skips_what_another_key_encrypted(http, service):
     assert (await http.get(f"/recordings/{old}/audio")).json()["code"] == "unreadable"
 
 
+async def test_planted_unencrypted_manifest_is_unreadable(http, service):
+    """Who can write to the store but has no key cannot forge what was said."""
+    plain = service.store
+    service.uploader.store = EncryptedBlobStore(plain, AesCipher(bytes(32)))
+    session = await recorded_turn(http, service)
+    (key,) = [key for key in plain.blobs if key.endswith("manifest.json")]
+    plain.blobs[key] = (await service.uploader.store.get(key)).replace(b'"text": "', b'"text": "forged ')
+
+    answer = await http.get(f"/recordings/{session}/manifest")
+
+    assert (answer.status_code, answer.json()["code"]) == (502, "unreadable")
+    assert (await http.get("/recordings")).json()["unreadable"] == 1
+
+
 async def test_concurrent_flac_downloads_do_not_deadlock(http, service):
     """More than the process has threads: none of them waits for a thread that waits for it."""
     session = await recorded_turn(http, service)

@@ -1,7 +1,12 @@
 """Names of a session's blobs in the store; the stored layout, so old recordings depend on it."""
 
-from app.domain.recording.session_id import date_of
+from datetime import UTC, datetime, time
+
+from app.domain.recording.session_id import date_of, started_at
 from app.domain.tenant import DEFAULT_TENANT
+
+RECORDING_PREFIXES = ("index/", "sessions/", "tenants/")
+"""Of every blob of a recording."""
 
 
 def session_folder(session: str, started: str) -> str:
@@ -45,3 +50,19 @@ def index_prefix(tenant: str) -> str:
 def index_key(folder: str, tenant: str) -> str:
     """An empty entry for each session, so that a tenant's are listed without chunks and without other tenants'."""
     return folder.replace("sessions/", index_prefix(tenant), 1)
+
+
+def began_before(key: str, moment: datetime) -> bool:
+    """Whether the key names a recording that certainly began before this moment (with a time zone).
+
+    By the moment in the session's id; by the whole day in the key where the id has none. False for every other key.
+    """
+    match key.split("/"):
+        case ["sessions", day, session, _, *_] | ["index", day, session] | ["tenants", _, day, session]:
+            started = started_at(session)
+        case _:
+            return False
+    try:
+        return (started or datetime.combine(datetime.fromisoformat(day).date(), time.max, UTC)) < moment
+    except ValueError:
+        return False

@@ -1,4 +1,4 @@
-"""Session ids: what one may look like, and the day it names."""
+"""Session ids: what one may look like, and the moment it names."""
 
 import re
 from datetime import UTC, datetime
@@ -19,12 +19,18 @@ def parse_session_id(text: str) -> str:
     return text
 
 
-def date_of(session: str) -> str | None:
-    """The day (ISO 8601, UTC) in an id that is a UUID of version 7; None for every other id."""
+def started_at(session: str) -> datetime | None:
+    """The moment in an id that is a UUID of version 7; None for every other id."""
     match = _UUID7.fullmatch(session)
     if match is None:
         return None
     try:
-        return datetime.fromtimestamp(int(match[1], 16) / 1000, UTC).date().isoformat()
+        return datetime.fromtimestamp(int(match[1], 16) / 1000, UTC)
     except (ValueError, OverflowError, OSError):  # because 48 bits of milliseconds reach beyond the year 9999
         return None
+
+
+def date_of(session: str) -> str | None:
+    """The day (ISO 8601, UTC) of that moment."""
+    started = started_at(session)
+    return started.date().isoformat() if started else None
