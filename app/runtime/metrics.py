@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.runtime.admission import Admission
+from app.runtime.session_registry import SessionRegistry
 from app.runtime.supervision import defects
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -37,6 +37,7 @@ class ServiceMetrics:
     voice_to_voice: Histogram = field(init=False)
     replies: Counter = field(init=False)
     refused_authentications: Counter = field(init=False)
+    closed_sessions: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         self.ttfs = Histogram(
@@ -55,14 +56,17 @@ class ServiceMetrics:
         self.refused_authentications = Counter(
             "parley_refused_authentications", "Connections refused for their key.", ["reason"], registry=self.registry
         )
+        self.closed_sessions = Counter(
+            "parley_closed_sessions", "Sessions refused or ended by the server.", ["code"], registry=self.registry
+        )
 
     def count_refused_key(self, reason: str) -> None:
         """Reasons: no_key, wrong_key, too_many, forbidden."""
         self.refused_authentications.labels(reason).inc()
 
-    def watch(self, admission: Admission, spool: Callable[[], SpoolStatus]) -> None:
+    def watch(self, running: SessionRegistry, spool: Callable[[], SpoolStatus]) -> None:
         """Export the gauges of the process, read at each scrape."""
-        self.registry.register(_ProcessCollector(admission, spool))
+        self.registry.register(_ProcessCollector(running, spool))
 
     def exposition(self) -> bytes:
         """Every metric of the service in Prometheus's text format, of the type CONTENT_TYPE."""
@@ -71,13 +75,14 @@ class ServiceMetrics:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _ProcessCollector(Collector):
-    admission: Admission
+    running: SessionRegistry
     spool: Callable[[], SpoolStatus]
 
     def collect(self) -> Iterable[Metric]:
-        spool = self.spool()
-        yield GaugeMetricFamily("parley_sessions", "Sessions that have a place.", len(self.admission.sessions))
-        yield GaugeMetricFamily("parley_sessions_most", "Places for sessions.", self.admission.max_sessions)
+        spool, admission, connected = self.spool(), self.running.admission, len(self.running.sessions)
+        yield GaugeMetricFamily("parley_sessions", "Sessions that have a place.", len(admission.sessions))
+        yield GaugeMetricFamily("parley_sessions_most", "Places for sessions.", admission.max_sessions)
+        yield GaugeMetricFamily("parley_connected_sessions", "Sessions, with a place or without.", connected)
         yield GaugeMetricFamily("parley_spool_sessions", "Sessions not whole in the store yet.", spool.waiting)
         yield GaugeMetricFamily("parley_spool_bytes", "Bytes in the spool.", spool.bytes)
         yield GaugeMetricFamily("parley_spool_oldest_seconds", "Age of the oldest of them.", spool.oldest_s)

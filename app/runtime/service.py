@@ -108,7 +108,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.running_sessions = SessionRegistry(self.admission, self.client_limits)
-        self.metrics.watch(self.admission, self.uploader.status)
+        self.metrics.watch(self.running_sessions, self.uploader.status)
 
     def tenant(self, name: str) -> Tenant:
         """The tenant of this name; one without limits where the name is not known."""

@@ -89,10 +89,13 @@ async def test_admin_ends_one_session_and_its_audio_is_archived(address, http, s
         await other.send_audio(TURN, pace=0)
         assert await other.wait_until(lambda t: t.messages("fullSentence"), timeout_s=5)
         again = await http.delete(f"/admin/sessions/{session}")
+        metrics = (await http.get("/metrics")).text
 
     assert (answer.status_code, answer.json()) == (200, {"ended": [session]})
     assert [(f["start"], f["end"], f["text"]) for f in manifest["finals"]] == [(0, 20 * 480, "hello")]
     assert (again.status_code, again.json()["code"]) == (404, "not_found")
+    assert 'parley_closed_sessions_total{code="session_ended_by_admin"} 1.0' in metrics
+    assert "parley_connected_sessions 1.0" in metrics
 
 
 async def test_admin_ends_every_session_of_a_tenant(address, http, service):

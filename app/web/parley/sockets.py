@@ -63,7 +63,7 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
         return  # it left while we were writing: the session has noticed, or never began
     except Exception as error:  # noqa: BLE001 because a defect in one session must not reach the others unseen
         _report(session, error)
-        await client.close_for(error)
+        await _close(client, service, error)
 
 
 def _greeting(service: Service, session: str, tenant: Tenant) -> SessionStarted:
@@ -74,12 +74,14 @@ def _greeting(service: Service, session: str, tenant: Tenant) -> SessionStarted:
 async def _run_session(client: SocketClient, service: Service, session: RunningSession) -> None:
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as run:
-            tasks.start_soon(_write_until_ended, client, session, run)
+            tasks.start_soon(_write_until_ended, client, service, session, run)
             await service.run_session(session, client)
         tasks.cancel_scope.cancel()
 
 
-async def _write_until_ended(client: SocketClient, session: RunningSession, run: anyio.CancelScope) -> None:
+async def _write_until_ended(
+    client: SocketClient, service: Service, session: RunningSession, run: anyio.CancelScope
+) -> None:
     """Write what is shown. Where the server ends the session, say why and close; its run ends by itself, or is ended.
 
     The run sees the closed socket as a client that has left, so that the last audio is transcribed and recorded.
@@ -88,9 +90,14 @@ async def _write_until_ended(client: SocketClient, session: RunningSession, run:
         writing.start_soon(_write, client)
         error = await session.ended()
         writing.cancel_scope.cancel()
-    await client.close_for(error)
+    await _close(client, service, error)
     await anyio.sleep(WIND_DOWN_S)
     run.cancel()
+
+
+async def _close(client: SocketClient, service: Service, error: Exception) -> None:
+    service.metrics.closed_sessions.labels(error_reply(error).code).inc()
+    await client.close_for(error)
 
 
 async def _write(client: SocketClient) -> None:
