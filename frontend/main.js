@@ -3,7 +3,7 @@
 import { isOtherServer, socketAddress } from "./address.js";
 import { recordingState, retention } from "./consent.js";
 import { ConversationView } from "./conversation-view.js";
-import { isValidKey, loadKey, saveKey, subprotocols } from "./key.js";
+import { Credentials, subprotocols } from "./credentials.js";
 import { bindShortcuts } from "./keyboard.js";
 import { Microphone } from "./microphone.js";
 import { decode, encode, level } from "./pcm.js";
@@ -24,10 +24,11 @@ const view = new View(document);
 const conversation = new ConversationView(document, toggleReplay);
 const playback = new Playback(onPlaying);
 const recordings = new ReplyRecordings();
+const credentials = new Credentials(address, { storage: browserStorage(), fetch: (...request) => fetch(...request) });
 const session = new Session(
   address,
   { onState, onMessage, onAudio, onDropped },
-  { openSocket: (url) => new WebSocket(url, subprotocols(key)) },
+  { openSocket: (url) => new WebSocket(url, subprotocols(credentials.current)) },
 );
 const microphone = new Microphone({
   onState: onMicrophoneState,
@@ -36,7 +37,6 @@ const microphone = new Microphone({
 });
 
 let settings = load(localStorage);
-let key = loadKey(sessionStorage, address.host);
 let keyLabel = null; // the label of the key field, while the server requires a key
 let transcript = EMPTY;
 /** Codes that need no notice: a session without audio ends, and Talk begins the next. */
@@ -106,7 +106,7 @@ function onMessage(message) {
   }
   if (message.type === "replyStart") silenced.delete(keyOf(message.turn));
   if (["replyCancelled", "replyInterrupted"].includes(message.type)) silence(keyOf(message.turn));
-  if (message.type === "error" && message.code === "unauthorized") keyLabel = keyProblem(key);
+  if (message.type === "error" && message.code === "unauthorized") askForKey();
   else if (message.type === "error" && !EXPECTED_ERRORS.has(message.code)) problems.server = message.message;
   draw();
 }
@@ -117,19 +117,31 @@ function greet(message) {
   drawArchiveSwitch(message);
 }
 
-/** Connect with the key that was typed, and switch the microphone on. */
-function submitKey(event) {
+/** The server accepts neither what was kept nor what was typed, or there was nothing yet. */
+function askForKey() {
+  keyLabel = keyProblem(credentials.typedKey);
+  credentials.forget();
+}
+
+/** Exchange the key that was typed for a token, and switch the microphone on. */
+async function submitKey(event) {
   event.preventDefault();
-  const typed = view.get("key").value.trim();
-  if (isValidKey(typed)) {
-    key = typed;
-    saveKey(sessionStorage, address.host, key);
-    keyLabel = null;
+  const field = view.get("key");
+  keyLabel = await credentials.signIn(field.value.trim());
+  if (keyLabel === null) {
+    field.value = ""; // it is in memory alone from here on
     toggleMicrophone();
-  } else {
-    keyLabel = keyProblem(typed);
   }
   draw();
+}
+
+/** Undefined where the browser forbids it. */
+function browserStorage() {
+  try {
+    return sessionStorage;
+  } catch {
+    return undefined;
+  }
 }
 
 function onDropped() {

@@ -43,6 +43,9 @@ export function closeProblem(code) {
 /** The label of the key field. @param {string} rejected the key that the server did not accept, if any */
 export const keyProblem = (rejected) => (rejected ? "This is not a key of this server." : "This server asks for a key.");
 
+/** The label of the key field where nobody could be asked. */
+export const unreachableProblem = () => "The server cannot be reached. Please try again.";
+
 /** The notice that the page's address names a server it must not use. @param {string} server */
 export const foreignServerProblem = (server) =>
   `The link to this page asks to send your voice to ${server}. This page does not know that server, and uses its own.`;

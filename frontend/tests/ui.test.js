@@ -5,7 +5,7 @@ import { isOtherServer, socketAddress } from "../address.js";
 import { recordingState } from "../consent.js";
 import { endLabel, formatDuration, routeBadge } from "../labels.js";
 import { closeProblem, foreignServerProblem, isSlow, keyProblem, microphoneProblem, retryAfterMs, unsupportedReason } from "../problems.js";
-import { isValidKey, loadKey, saveKey, subprotocols } from "../key.js";
+import { isValidKey, subprotocols } from "../credentials.js";
 import { load, save } from "../settings.js";
 import { placeTooltip } from "../tooltip.js";
 
@@ -87,16 +87,6 @@ test("every microphone problem ends in what to do", () => {
   for (const name of ["NotAllowedError", "NotFoundError", "NotReadableError", "OverconstrainedError"]) {
     assert.match(microphoneProblem({ name }), /press talk/i);
   }
-});
-
-test("a key is remembered for the server it is for, and for no other", () => {
-  const stored = new Map();
-  const storage = { getItem: (name) => stored.get(name) ?? null, setItem: (name, value) => stored.set(name, value) };
-
-  saveKey(storage, "box:8000", "parley_abc");
-
-  assert.equal(loadKey(storage, "box:8000"), "parley_abc");
-  assert.equal(loadKey(storage, "evil.example"), "");
 });
 
 test("a key is offered as a subprotocol, and without a key none is", () => {

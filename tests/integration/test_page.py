@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from app.domain.tenant import Tenant, fingerprint
+from app.runtime.authentication import AnyOf, TenantKeys
+from app.runtime.session_tokens import SessionTokens
 from tests.browser import LEAD_SECONDS, Browser, Page, expect, open_browser, write_microphone
 from tests.emulators.page_server import PageServer, open_page_server
 from tests.serving import scripted_service, served
@@ -329,11 +331,14 @@ async def test_page_explains_no_capacity(page: Page, server: PageServer) -> None
 
 
 async def test_page_asks_for_an_api_key(browser: Browser) -> None:
-    """The page asks, says when a key is wrong, and knows the right one after a reload; a new tab asks anew."""
+    """The page asks, says when a key is wrong, and keeps a token for a reload, never the key; a new tab asks anew."""
     acme = Tenant("acme", (fingerprint("parley_good-key"),))
+    keys = TenantKeys(lambda: (acme,))
+    tokens = SessionTokens(lambda: {"one": b"s" * 64}, [keys])
+    service = scripted_service(authenticator=AnyOf([keys, tokens]), session_tokens=tokens)
     context = await browser.new_context(permissions=["microphone"])
     page = await context.new_page()
-    async with served(scripted_service(tenants=lambda: (acme,))) as address:
+    async with served(service) as address:
         await page.goto(f"http://{address}/")
         await expect(page.locator("#key-form")).to_be_hidden()
         await page.get_by_role("button", name="Talk").click()
@@ -356,7 +361,9 @@ async def test_page_asks_for_an_api_key(browser: Browser) -> None:
         await page.get_by_role("button", name="Talk").click()
         await expect(page.locator("#connection")).to_have_text("Connected")
         await expect(page.locator("#key-form")).to_be_hidden()
-        assert "parley_good-key" not in page.url
+        kept = await page.evaluate("JSON.stringify([sessionStorage, localStorage, document.cookie, location.href])")
+        assert "parley-token" in kept
+        assert "good-key" not in kept
 
         other = await context.new_page()
         await other.goto(f"http://{address}/")
