@@ -2,8 +2,6 @@
 
 from urllib.parse import urlsplit
 
-import structlog
-
 from app.config import Settings
 from app.domain.spending import CharacterPrice, TokenPrice
 
@@ -23,10 +21,10 @@ OPENAI_MODELS = {
 }
 """US dollars per million tokens, prompt and generated (https://openai.com/api/pricing)."""
 
+HIGHEST = max(OPENAI_MODELS.values(), key=lambda price: price.usd_per_million_generated)
+
 POLLY_ENGINES = {"neural": CharacterPrice(16.00), "standard": CharacterPrice(4.00)}
 """US dollars per million characters (https://aws.amazon.com/polly/pricing)."""
-
-_log = structlog.get_logger("parley.prices")
 
 
 def reply_price(settings: Settings, provider: str) -> TokenPrice:
@@ -39,16 +37,25 @@ def reply_price(settings: Settings, provider: str) -> TokenPrice:
         return TokenPrice()
     prompt, generated = settings.reply_usd_per_million_prompt_tokens, settings.reply_usd_per_million_generated_tokens
     listed = TokenPrice()
-    if urlsplit(settings.openai_base_url).hostname == "api.openai.com" and None in (prompt, generated):
-        listed = listed_price(settings.openai_model) or max(
-            OPENAI_MODELS.values(), key=lambda price: price.usd_per_million_generated
-        )
-        if listed_price(settings.openai_model) is None:
-            _log.warning("no price is known for this model, the highest one counts", model=settings.openai_model)
+    if _is_openai(settings):
+        listed = listed_price(settings.openai_model) or HIGHEST
     return TokenPrice(
         listed.usd_per_million_prompt if prompt is None else prompt,
         listed.usd_per_million_generated if generated is None else generated,
     )
+
+
+def is_price_assumed(settings: Settings, provider: str) -> bool:
+    """Whether replies are counted at the highest price of the list, because nothing says what their model costs."""
+    given = (settings.reply_usd_per_million_prompt_tokens, settings.reply_usd_per_million_generated_tokens)
+    return (
+        provider == "openai" and _is_openai(settings) and None in given and listed_price(settings.openai_model) is None
+    )
+
+
+def _is_openai(settings: Settings) -> bool:
+    """Whether replies come from OpenAI itself, and not from a server with the same API."""
+    return urlsplit(settings.openai_base_url).hostname == "api.openai.com"
 
 
 def listed_price(model: str) -> TokenPrice | None:

@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+import structlog
+
 from app import registry
-from app.assembly.prices import reply_price, speech_price
+from app.assembly.prices import is_price_assumed, reply_price, speech_price
 from app.assembly.speech import model_folder
 from app.config import Settings
 from app.domain.errors import ParleyError, SettingsError
@@ -16,6 +18,8 @@ from app.domain.tenant import Tenant
 from app.runtime.routing.budgeted_engines import BudgetedReplies, BudgetedSpeech
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_budget import SessionBudget
+
+_log = structlog.get_logger("parley.replies")
 
 _OLLAMA_TIMEOUT_S = 2.0
 """A server that answers no sooner, while others load their models, is taken for none."""
@@ -126,6 +130,8 @@ class ReplyEngines:
 @asynccontextmanager
 async def open_reply_engines(settings: Settings, provider: str, routes: Routes) -> AsyncGenerator[ReplyEngines, None]:
     """What the settings name; a free engine for a spent budget only where the first one costs money."""
+    if is_price_assumed(settings, provider):
+        _log.warning("no price is known for this model, the highest one counts", model=settings.openai_model)
     of_replies, of_speech = reply_price(settings, provider), speech_price(settings)
     free_replies = "none" if of_replies.is_free else settings.reply_provider_over_budget
     free_speech = "none" if of_speech.is_free else settings.speech_provider_over_budget
@@ -149,12 +155,20 @@ async def open_reply_engines(settings: Settings, provider: str, routes: Routes) 
         )
 
 
+def replies_here(settings: Settings, provider: str) -> bool:
+    """Whether a reply or its speech may be computed in this process, over budget at the latest."""
+    generators = {provider, settings.reply_provider_over_budget}
+    return "embedded" in generators or "piper" in (settings.speech_provider, settings.speech_provider_over_budget)
+
+
 def describe_replies(settings: Settings, provider: str) -> str:
     match provider:
         case "openai":
             price = reply_price(settings, provider)
-            usd = f", ${price.usd_per_million_prompt:g} and ${price.usd_per_million_generated:g} per million tokens"
-            return f"{settings.openai_model} at {settings.openai_base_url}{'' if price.is_free else usd}"
+            assumed = " (assumed)" if is_price_assumed(settings, provider) else ""
+            prompt, generated = price.usd_per_million_prompt, price.usd_per_million_generated
+            usd = "" if price.is_free else f", ${prompt:g} and ${generated:g} per million tokens{assumed}"
+            return f"{settings.openai_model} at {settings.openai_base_url}{usd}"
         case "ollama":
             return f"{settings.ollama_model} at {settings.ollama_base_url}"
         case "embedded":

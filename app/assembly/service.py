@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from app.assembly.archive import archive_place, open_archive, open_source, spool_folder
 from app.assembly.authentication import open_authentication
-from app.assembly.replies import describe_replies, describe_voice, open_reply_engines, reply_provider
+from app.assembly.replies import describe_replies, describe_voice, open_reply_engines, replies_here, reply_provider
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
     audio_decoder,
@@ -64,7 +64,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             settings,
             drafts=drafts,
             finals=_local(routes.engines, tables),
-            replies_here=provider == "embedded" or settings.speech_provider == "piper",
+            replies_here=replies_here(settings, provider),
         )
         max_sessions = settings.max_sessions or speech.capacity
         uploader = await stack.enter_async_context(open_archive(settings, tenants))

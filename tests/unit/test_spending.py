@@ -3,6 +3,7 @@
 import pytest
 
 from app.assembly.prices import OPENAI_MODELS, listed_price, reply_price, speech_price
+from app.assembly.replies import describe_replies
 from app.config import Settings
 from app.domain.dialog.conversation import Message, Role
 from app.domain.routing.cost import Budgets, BudgetScope, Spent
@@ -84,6 +85,19 @@ def test_list_price_of_a_model_of_openai(model, price):
 def test_price_of_replies(given, provider, price):
     """A setting wins; an unknown model of OpenAI costs the highest price; other servers and local models are free."""
     assert reply_price(Settings(**given), provider) == price
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "gpt-4o-mini at https://api.openai.com/v1, $0.15 and $0.6 per million tokens"),
+        ({"openai_model": "gpt-9"}, "gpt-9 at https://api.openai.com/v1, $15 and $120 per million tokens (assumed)"),
+        ({"openai_base_url": "http://10.0.0.7/v1"}, "gpt-4o-mini at http://10.0.0.7/v1"),
+    ],
+)
+def test_the_price_in_force_is_shown(given, words):
+    """At the start and in `/health`; one that is assumed says so."""
+    assert describe_replies(Settings(**given), "openai") == words
 
 
 def test_price_of_speech():

@@ -18,6 +18,9 @@ from app.runtime.routing.ledger import SpendLedger
 SYNC_EVERY_S = 1.0
 """So a process knows within two seconds, its own and the other's, what the others reserved or spent."""
 
+CLOSE_TIMEOUT_S = 5.0
+"""How long the end of the service waits for a database that does not answer, after the transaction in progress."""
+
 REPORTED_AFTER = 3
 """Failures in a row after which the log says that budgets are not shared: a lock is often held for a moment."""
 
@@ -53,8 +56,8 @@ class SpendSync:
             await self.clock.sleep_until(self.clock.now() + SYNC_EVERY_S)
 
     async def close(self) -> None:
-        """Publish what is left; not cancelled."""
-        with anyio.CancelScope(shield=True):
+        """Publish what is left, where the database answers in time; not cancelled from outside."""
+        with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
             await self.sync()
 
     async def sync(self) -> None:
