@@ -278,10 +278,16 @@ class ArchiveSettings(_Group):
     spool_fsync: Literal["always", "never"] = Field(
         "always", description="`always` survives a power cut, `never` the death of the process only."
     )
-    recording_max_mb: int = Field(512, ge=1, description="Largest file POST /recordings takes.")
+    recording_max_mb: int = Field(
+        512, ge=1, description="Largest uploaded file; never more than half of PARLEY_SPOOL_MAX_MB."
+    )
     recording_max_hours: float = Field(
         4, gt=0, le=1000, description="Longest audio of one file that is transcribed; a longer file is refused."
     )
+    uploads_per_tenant: int = Field(
+        16, ge=1, description="Uploaded files of one tenant that are not transcribed yet; one more is refused."
+    )
+    uploads_per_tenant_mb: int = Field(1024, ge=1, description="The same, in megabytes.")
     google_drive_service_account: Path | None = Field(
         None, description="Key file of the service account that fetches recordings from Google Drive."
     )

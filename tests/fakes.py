@@ -265,7 +265,7 @@ class MemorySessionLog:
         return [(session, 0.0) for session in self.records]
 
     async def remove_log(self, session: str, log: str) -> None:
-        self.records[session].pop(log, None)
+        self.records.get(session, {}).pop(log, None)
 
     async def remove_session(self, session: str) -> None:
         self.records.pop(session, None)

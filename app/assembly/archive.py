@@ -17,6 +17,7 @@ from app.domain.ports import BlobStore
 from app.domain.tenant import Tenant
 from app.environment import variable
 from app.runtime.jobs.upload import RecordingSource
+from app.runtime.recording.file_uploads import FileUploads, UploadLimits
 from app.runtime.recording.uploader import Uploader
 
 KEY_CHECK_TIMEOUT_S = 5.0
@@ -39,6 +40,17 @@ async def open_archive(
             keep_days=settings.archive_keep_days,
             tenant_keep_days=lambda: {t.name: t.keep_days for t in (tenants or tuple)() if t.keep_days is not None},
         )
+
+
+def file_uploads(settings: Settings, uploader: Uploader) -> FileUploads:
+    """The uploaded files, in the session log; at most half of what it may hold."""
+    limits = UploadLimits(
+        max_bytes=settings.recording_max_mb << 20,
+        total_bytes=settings.spool_max_mb << 19,
+        per_tenant=settings.uploads_per_tenant,
+        per_tenant_bytes=settings.uploads_per_tenant_mb << 20,
+    )
+    return FileUploads(uploader, limits, scratch=spool_folder(settings))
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from anyio import to_thread
 
-from app.assembly.archive import archive_place, open_archive, open_source, spool_folder
+from app.assembly.archive import archive_place, file_uploads, open_archive, open_source
 from app.assembly.authentication import open_authentication
 from app.assembly.replies import describe_replies, describe_voice, open_reply_engines, replies_here, reply_provider
 from app.assembly.routing import open_policy, open_session_engines
@@ -34,7 +34,6 @@ from app.runtime.admission import Admission
 from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.metrics import ServiceMetrics
-from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import Service
 
@@ -108,8 +107,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             session_tokens=authentication.session_tokens,
             decoder=audio_decoder(settings),
             source=source,
-            uploads=ResumableUploads(spool_folder(settings) / ".uploads", settings.recording_max_mb << 20),
-            max_recording_bytes=settings.recording_max_mb << 20,
+            uploads=file_uploads(settings, uploader),
             components=(
                 ("drafts", drafts_model(settings)),
                 ("finals", f"{', '.join(routes.states)}; policy {routes.rules().name}"),

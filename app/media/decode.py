@@ -1,9 +1,11 @@
 """Audio files as the service's own PCM: 16 kHz mono PCM16."""
 
 import io
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,6 +72,9 @@ def _real_file(file: Path | BinaryIO) -> BinaryIO:
     """The file with a descriptor that a child process can inherit; to be closed by the caller."""
     if isinstance(file, Path):
         return file.open("rb")
+    with suppress(OSError):  # what only looks like a file has no descriptor
+        file.seek(0)
+        return os.fdopen(os.dup(file.fileno()), "rb")
     copied = tempfile.TemporaryFile()  # noqa: SIM115 because the caller closes it
     file.seek(0)
     shutil.copyfileobj(file, copied)

@@ -11,7 +11,9 @@ from typing import Protocol
 from app.data.api_keys import KeyStore
 from app.domain.client_limits import ClientLimits
 from app.domain.dialog.state import DialogState
+from app.domain.errors import ProviderRefused
 from app.domain.ports import BlobStore
+from app.domain.recording.subtitles import Segment
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.domain.routing.summary import RouteSummary
 from app.domain.tenant import Tenant
@@ -25,10 +27,12 @@ from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
-from app.runtime.jobs.upload import RecordingSource
+from app.runtime.jobs.upload import RecordingSource, transcribe_upload
+from app.runtime.jobs.upload_jobs import UploadJobs
 from app.runtime.limited_client import LimitedClient
 from app.runtime.metrics import ServiceMetrics
-from app.runtime.recording.resumable_uploads import ResumableUploads
+from app.runtime.recording.file_upload import FileUpload
+from app.runtime.recording.file_uploads import FileUploads
 from app.runtime.recording.uploader import Uploader
 from app.runtime.request_limits import RequestLimits
 from app.runtime.routing.routes import Routes
@@ -89,10 +93,6 @@ class Service:
     """Decodes uploaded recordings."""
     source: RecordingSource | None = None
     """Where recordings can be fetched from by a link."""
-    uploads: ResumableUploads | None = None
-    """Resumable uploads in progress; None: not offered."""
-    max_recording_bytes: int = 512 << 20
-    """Largest uploaded file, in bytes."""
     components: tuple[tuple[str, str], ...] = ()
     """Name and one sentence for each component, for `/health` and the start-up log."""
     speech_capacity: SpeechCapacity | None = None
@@ -101,12 +101,15 @@ class Service:
     """None where finals always come from one engine."""
     limits: RequestLimits = field(default_factory=RequestLimits)
     """What requests to the archive may occupy at once."""
+    uploads: FileUploads = None  # type: ignore[assignment]  # because __post_init__ makes it where none is given
+    """Files on their way to a recording."""
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
     audit: AuditLog = field(default_factory=AuditLog)
     """Who did what."""
     running_sessions: SessionRegistry = field(init=False)
 
     def __post_init__(self) -> None:
+        self.uploads = self.uploads or FileUploads(self.uploader)
         self.running_sessions = SessionRegistry(self.admission, self.client_limits)
         self.metrics.watch(self.running_sessions, self.uploader.status)
 
@@ -122,8 +125,23 @@ class Service:
     async def running(self) -> AsyncGenerator[None, None]:
         """Run the background work of the archive and of the sessions' limits for the lifetime of the context."""
         watch = partial(self.running_sessions.watch, lambda: self.authenticator)
-        async with self.uploader.running(), run_in_background({"session_limits": watch}):
+        jobs = UploadJobs(self.uploads, self.admission, self.tenant, self.transcribe_upload)
+        await self.uploads.load()
+        async with self.uploader.running(), run_in_background({**jobs.tasks(), "session_limits": watch}):
             yield
+
+    async def transcribe_upload(self, upload: FileUpload, tenant: Tenant, warnings: list[str]) -> list[Segment]:
+        """One attempt to make a recording of a whole file, with the engines of this service; see `jobs/upload.py`."""
+        if self.batch_transcriber is None:
+            raise ProviderRefused("recordings", "this service transcribes no recordings")
+        return await transcribe_upload(
+            upload,
+            self.uploads,
+            tenant=tenant,
+            decoder=self.decoder,
+            batch_transcriber=self.batch_transcriber,
+            warnings=warnings,
+        )
 
     async def run_session(self, running: RunningSession, client: SessionClient) -> None:
         """Serve one admitted client until it has left, or the server ends it, and its audio is on the disk."""

@@ -13,7 +13,6 @@ from app.data.database import open_database
 from app.domain.audit import AuditAction, AuditEntry
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.audit import AuditLog
-from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.web.auth.audit import MAX_PEERS, REPEAT_AFTER_S, RefusalThrottle
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
@@ -42,10 +41,8 @@ def store() -> MemoryAuditStore:
 
 
 @pytest.fixture
-async def service(store, tmp_path):
-    return scripted_service(
-        tenants=lambda: (ACME, GLOBEX, OPS), audit=AuditLog(store), uploads=ResumableUploads(tmp_path, 1 << 20)
-    )
+async def service(store):
+    return scripted_service(tenants=lambda: (ACME, GLOBEX, OPS), audit=AuditLog(store))
 
 
 @pytest.fixture

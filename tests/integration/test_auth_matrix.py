@@ -20,7 +20,6 @@ from app.data.api_keys import KeyStore
 from app.data.database import open_database
 from app.domain.principal import TENANT_SCOPES, Scope
 from app.runtime.authentication import AnyOf, DatabaseKeys
-from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.service import Service
 from app.runtime.session_tokens import AUDIENCE, ISSUER, TYPE, SessionTokens
 from app.web.server import create_app
@@ -54,6 +53,7 @@ RULES = {
     ("POST", "/recordings"): Scope.TRANSCRIBE,
     ("DELETE", "/recordings/{session:str}"): Scope.RECORDINGS_DELETE,
     ("GET", "/recordings/{session:str}/audio"): Scope.RECORDINGS_READ,
+    ("GET", "/recordings/jobs/{session:str}"): Scope.TRANSCRIBE,
     ("GET", "/recordings/{session:str}/links"): Scope.RECORDINGS_READ,
     ("GET", "/recordings/{session:str}/manifest"): Scope.RECORDINGS_READ,
     ("GET", "/recordings/{session:str}/replies/{number:int}/audio"): Scope.RECORDINGS_READ,
@@ -116,7 +116,6 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
             authenticator=AnyOf([known, tokens]),
             keys=keys,
             session_tokens=tokens,
-            uploads=ResumableUploads(folder, 1 << 20),
             max_sessions=100,
         )
         async with served(service) as address:
@@ -284,7 +283,11 @@ async def test_what_another_tenant_has_is_answered_like_what_nobody_has(site, re
     """The same status and the same sentence, but for the id that was asked for."""
     stranger = await site.key(*TENANT_SCOPES, tenant="globex")
     absent = {recording: f"{recording[:-4]}0000", upload: f"{'0' * 32}{upload[32:]}"}
-    for route in [route for route in CLOSED if route.template.startswith(("/recordings/{", "/recordings/uploads/{"))]:
+    for route in [
+        route
+        for route in CLOSED
+        if route.template.startswith(("/recordings/{", "/recordings/jobs/{", "/recordings/uploads/{"))
+    ]:
         own = upload if "{name" in route.template else recording
         template = route.template.replace("{session:str}", "{id}").replace("{name:str}", "{id}")
         template = template.replace("{number:int}", "1")

@@ -14,7 +14,6 @@ from app.domain.routing.rules import RoutingRules
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
-from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.runtime.recording.uploader import Uploader
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import SessionFinals
@@ -50,7 +49,6 @@ async def keeping_everything_in(folder: Path):
         service = scripted_service(
             session_engines=session_engines,
             uploader=uploader,
-            uploads=ResumableUploads(folder / "uploads", 1 << 20),
             initial_state=DialogState(TurnRules(reply=False)),
         )
         async with served(service) as address:

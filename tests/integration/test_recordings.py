@@ -16,6 +16,7 @@ from app.domain.recording.wav import wav_header
 from app.media.decode import decode_trusted
 from app.media.sandbox import DecodingLimits
 from app.runtime.jobs.audio_decoder import AudioDecoder
+from app.runtime.recording.file_uploads import UploadLimits
 from app.runtime.recording.uploader import Uploader
 from app.runtime.supervision import defects
 from storage.aes import AesCipher
@@ -348,7 +349,7 @@ async def test_upload_without_wait_is_accepted_at_once(http, service):
 async def test_upload_of_no_audio_or_too_much_is_refused_and_not_kept(http, service):
     """415 for nonsense, 413 for too much, and nothing is left of either."""
     nonsense = await http.post("/recordings", content=b"this is no sound" * 1000)
-    service.max_recording_bytes = 1000
+    service.uploads.limits = UploadLimits(max_bytes=1000)
     too_much = await http.post("/recordings", content=HANDS.path.read_bytes())
 
     assert (nonsense.status_code, nonsense.json()["code"]) == (415, "bad_audio")
@@ -365,14 +366,15 @@ async def test_multipart_upload_is_refused_with_a_hint(http, service):
     assert service.admission.sessions == {}
 
 
-async def test_disk_full_during_an_upload_is_provider_busy(http, service, small_disk, monkeypatch):
-    """503 in our own form, and the session slot is released."""
-    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+async def test_disk_full_during_an_upload_is_provider_busy(small_disk):
+    """503 in our own form, and nothing of the file stays."""
+    async with open_session_log(folder=small_disk / "log", reserve=0) as session_log:
+        service = scripted_service(uploader=Uploader(session_log, MemoryBlobStore()))
+        async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+            answer = await client.post("/recordings", content=bytes(3_000_000))
 
-    answer = await http.post("/recordings", content=bytes(3_000_000))
-
-    assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
-    assert service.admission.sessions == {}
+        assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
+        assert (service.admission.sessions, await session_log.sessions()) == ({}, [])
 
 
 async def test_latin_1_tag_does_not_matter(http, service):
@@ -389,11 +391,15 @@ async def test_defect_in_a_transcription_job_is_reported_and_releases_the_slot(h
     before = defects.total()
 
     answer = await http.post(f"/recordings{query}", content=wav_header(48_000) + SPEECH * 40 + SILENCE * 60)
-    await wait_until_uploaded(service)
+    with anyio.fail_after(5):
+        while any(upload.failure is None for upload in service.uploads.files.values()):  # noqa: ASYNC110 because nobody can tell us
+            await anyio.sleep(0.005)
 
     assert answer.status_code == (202 if query else 500)
-    assert defects.total() == before + 1
     assert (service.admission.sessions, service.store.blobs) == ({}, {})
+    assert defects.total() == before + 1
+    kept = [list(logs) for logs in service.uploader.session_log.records.values()]
+    assert kept == ([["upload"]] if query else [])
 
 
 async def test_full_disk_shows_in_health_and_refuses_sessions_until_there_is_room(small_disk):

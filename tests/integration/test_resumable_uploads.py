@@ -4,8 +4,11 @@ import anyio
 import httpx
 import pytest
 
-from app.runtime.recording.resumable_uploads import ResumableUploads
+from app.runtime.recording.file_uploads import UploadLimits
+from app.runtime.recording.uploader import Uploader
+from storage.session_log import open_session_log
 from tests.clips import HANDS
+from tests.fakes import MemoryBlobStore
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -13,8 +16,10 @@ FILE = HANDS.path.read_bytes()
 
 
 @pytest.fixture
-async def service(tmp_path):
-    return scripted_service(uploads=ResumableUploads(tmp_path / "uploads", 1 << 20))
+async def service():
+    service = scripted_service()
+    service.uploads.limits = UploadLimits(max_bytes=1 << 20)
+    return service
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ async def test_resumable_upload_in_pieces_is_one_recording(http, service):
         while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
     assert (await http.get(f"/recordings/{session}/audio")).content[44:] == HANDS.pcm
-    assert list(service.uploads.folder.iterdir()) == []
+    assert (service.uploads.files, service.uploader.session_log.records) == ({}, {})
 
 
 async def test_resumable_upload_resumes_after_a_broken_connection(http, service):
@@ -60,7 +65,7 @@ async def test_resumable_upload_resumes_after_a_broken_connection(http, service)
     with pytest.raises(ConnectionResetError):
         await patch(http, where, 0, breaking())
     with anyio.fail_after(5):
-        while service.uploads._busy:  # noqa: ASYNC110 because the server tells nobody
+        while any(upload.is_receiving for upload in service.uploads.files.values()):  # noqa: ASYNC110 because the server tells nobody
             await anyio.sleep(0.005)
 
     here = int((await http.head(where)).headers["upload-offset"])
@@ -81,7 +86,7 @@ async def test_resumable_upload_refuses_wrong_offset_length_and_name(http):
     assert too_large.status_code == 413
     assert (await http.post("/recordings/uploads")).status_code == 400
     assert (await http.head("/recordings/uploads/..%2F..%2Fetc")).status_code == 404
-    assert (await http.head(f"/recordings/uploads/{'0' * 32}-5")).status_code == 404
+    assert (await http.head(f"/recordings/uploads/{'0' * 32}")).status_code == 404
 
 
 async def test_resumable_upload_can_be_deleted(http, service):
@@ -90,19 +95,20 @@ async def test_resumable_upload_can_be_deleted(http, service):
     await patch(http, where, 0, FILE[:1000])
 
     assert (await http.delete(where)).status_code == 204
-    assert list(service.uploads.folder.iterdir()) == []
+    assert (service.uploads.files, service.uploader.session_log.records) == ({}, {})
 
 
 async def test_resumable_upload_completed_twice_is_one_recording(http, service):
-    """Two empty PATCHes at the end, at the same time: one of them begins the transcription."""
-    service.admission.max_sessions = 0
+    """Two empty PATCHes at the end, at the same time: one of them is accepted."""
     where = await create_upload(http)
+    service.uploader.session_log.has_space = False
     full = await patch(http, where, 0, FILE)
-    service.admission.max_sessions = 4
+    service.uploader.session_log.has_space = True
+    await patch(http, where, 0, FILE[:-1])
     answers = []
 
     async def finish() -> None:
-        answers.append(await patch(http, where, len(FILE), b""))
+        answers.append(await patch(http, where, len(FILE) - 1, FILE[-1:]))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
@@ -113,6 +119,23 @@ async def test_resumable_upload_completed_twice_is_one_recording(http, service):
     assert sorted(answer.status_code for answer in answers) in ([204, 404], [204, 409])
     assert sum("parley-recording" in answer.headers for answer in answers) == 1
     assert service.admission.sessions == {}
+
+
+async def test_resumable_upload_on_a_full_server_waits_for_a_slot(http, service):
+    """It is accepted, and transcribed when a session has ended."""
+    service.admission.max_sessions = 0
+    where = await create_upload(http)
+    answer = await patch(http, where, 0, FILE)
+    job = f"/recordings/jobs/{answer.headers['parley-recording']}"
+    queued = (await http.get(job)).json()
+    head = await http.head(where)
+    service.admission.max_sessions = 4
+    await wait_until_uploaded(service)
+
+    assert answer.status_code == 204
+    assert queued["state"] == "queued"
+    assert (head.headers["upload-offset"], head.headers["parley-recording"]) == (str(len(FILE)), queued["id"])
+    assert (await http.get(job)).json() == {"id": queued["id"], "state": "done", "warnings": []}
 
 
 async def test_resumable_upload_deleted_while_it_is_sent_is_not_found(http, service):
@@ -127,21 +150,25 @@ async def test_resumable_upload_deleted_while_it_is_sent_is_not_found(http, serv
     answer = await patch(http, where, 0, deleted_on_the_way())
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
-    assert list(service.uploads.folder.iterdir()) == []
+    assert (service.uploads.files, service.uploader.session_log.records) == ({}, {})
     assert service.admission.sessions == {}
 
 
-async def test_resumable_upload_on_a_full_disk_is_provider_busy(http, service, small_disk):
+async def test_resumable_upload_on_a_full_disk_is_provider_busy(small_disk):
     """503 in our own form; what arrived before is kept, and the upload goes on when there is room."""
-    service.uploads = ResumableUploads(small_disk / "uploads", 8 << 20)
-    where = await create_upload(http, 3_000_000)
-    await patch(http, where, 0, bytes(100_000))
-    answer = await patch(http, where, 100_000, bytes(2_000_000))
-    offset = int((await http.head(where)).headers["upload-offset"])
+    async with open_session_log(folder=small_disk / "log", reserve=0) as session_log:
+        service = scripted_service(uploader=Uploader(session_log, MemoryBlobStore()))
+        async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+            where = await create_upload(http, 3_000_000)
+            await patch(http, where, 0, bytes(100_000))
+            answer = await patch(http, where, 100_000, bytes(2_000_000))
+            offset = int((await http.head(where)).headers["upload-offset"])
+            session_log._full_until = 0.0
+            more = await patch(http, where, offset, b"x")
 
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
     assert 100_000 <= offset < 1_100_000
-    assert (await patch(http, where, offset, b"x")).status_code in (204, 503)
+    assert more.status_code in (204, 503)
 
 
 async def test_resumable_upload_does_not_take_the_reserve_of_the_disk(http, service):

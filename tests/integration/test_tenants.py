@@ -11,7 +11,6 @@ from websockets.exceptions import ConnectionClosed
 
 from app.client import open_session
 from app.domain.tenant import Tenant, fingerprint
-from app.runtime.recording.resumable_uploads import ResumableUploads
 from app.web.server import create_app
 from tests.clips import HANDS
 from tests.fakes import SILENCE, SPEECH
@@ -204,9 +203,8 @@ async def test_live_session_cannot_be_deleted_and_is_404_for_other_tenants(http,
     assert answers == [409, 404, 409]
 
 
-async def test_uploads_belong_to_the_tenant_that_sent_them(http, service, tmp_path):
+async def test_uploads_belong_to_the_tenant_that_sent_them(http, service):
     """At once or resumable; no other tenant can continue an upload or ask for its offset."""
-    service.uploads = ResumableUploads(tmp_path, 1 << 20)
     file = HANDS.path.read_bytes()
     brought = (await http.post("/recordings", content=file, headers=bearer("acme-key"))).json()["id"]
     begun = await http.post("/recordings/uploads", headers={**bearer("acme-key"), "Upload-Length": str(len(file))})
@@ -222,6 +220,27 @@ async def test_uploads_belong_to_the_tenant_that_sent_them(http, service, tmp_pa
     assert [answer.status_code for answer in tried] == [404, 404, 404]
     assert await listed(http, "acme-key") == {brought, whole.headers["parley-recording"]}
     assert await listed(http, "globex-key") == set()
+
+
+async def test_job_of_an_upload_is_its_tenants_alone(http, service):
+    """Queued, failed or done: for another tenant there is no such job; an operator sees it."""
+    service.admission.max_sessions = 0
+    sent = await http.post("/recordings?wait=false", content=b"no audio", headers=bearer("acme-key"))
+    path = f"/recordings/jobs/{sent.json()['id']}"
+
+    answers = [(await http.get(path, headers=bearer(f"{who}-key"))).status_code for who in WHO]
+
+    assert answers == [200, 404, 200]
+
+
+async def test_upload_that_nobody_waits_for_is_refused_where_nothing_is_archived(http, service):
+    """Its result would be nowhere."""
+    service.tenants = lambda: (Tenant("acme", ACME.keys, archive=False),)
+
+    at_once = await http.post("/recordings?wait=false", content=b"x", headers=bearer("acme-key"))
+    resumable = await http.post("/recordings/uploads", headers=bearer("acme-key") | {"Upload-Length": "1"})
+
+    assert [(a.status_code, a.json()["code"]) for a in (at_once, resumable)] == [(400, "bad_message")] * 2
 
 
 async def test_recording_from_a_link_is_for_operators_alone(http):

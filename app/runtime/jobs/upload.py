@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from app.domain.audio import AudioChunk
@@ -15,8 +14,9 @@ from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis
 from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
+from app.runtime.recording.file_upload import FileUpload, is_file_log
+from app.runtime.recording.file_uploads import FileUploads
 from app.runtime.recording.recorder import Recorder
-from app.runtime.recording.uploader import Uploader
 
 
 class RecordingSource(Protocol):
@@ -27,35 +27,35 @@ class RecordingSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TranscribedFile:
-    segments: list[Segment]
-    warnings: list[str]
-    """What of the file could not be decoded, one sentence each."""
-
-
-async def create_recording(
-    file: BinaryIO,
+async def transcribe_upload(
+    upload: FileUpload,
+    files: FileUploads,
     *,
-    session: str,
     tenant: Tenant,
-    uploader: Uploader,
     decoder: AudioDecoder,
     batch_transcriber: BatchTranscriber,
-    language: str | None,
-) -> TranscribedFile:
-    """Transcribe and archive a file of any audio format, under this session's id.
+    warnings: list[str],
+) -> list[Segment]:
+    """Transcribe and archive a whole file, of any audio format; what an interrupted attempt has left is replaced.
 
-    Raises ClientError where it is no audio, or a ProviderError. After any failure nothing of it is kept.
+    `warnings` gets a sentence for each thing in the file that could not be decoded. Raises ClientError where it is no
+    audio, or a ProviderError. After any error, and when it is cancelled, the file is still there, and `files` holds
+    the unfinished recording back.
     """
-    try:
-        async with uploader.record_session(session, tenant) as recorder:
-            return await _transcribe(file, decoder, recorder, batch_transcriber, language)
-    except Exception as error:
-        await uploader.discard(session, tenant.name)
-        if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
-            raise known from error  # without the task group's wrapping
-        raise
+    await files.uploader.clear_logs(upload.session, keep=is_file_log)
+    with await files.open_file(upload) as file:
+        try:
+            async with files.uploader.record_session(upload.session, tenant) as recorder:
+                segments = await _transcribe(
+                    file, decoder, recorder, batch_transcriber, upload.opened.language, warnings
+                )
+                recorder.warnings = tuple(warnings)
+        except Exception as error:
+            if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
+                raise known from error  # without the task group's wrapping
+            raise
+    await files.complete(upload)
+    return segments
 
 
 async def _transcribe(
@@ -64,9 +64,9 @@ async def _transcribe(
     recorder: Recorder,
     batch_transcriber: BatchTranscriber,
     language: str | None,
-) -> TranscribedFile:
+    warnings: list[str],
+) -> list[Segment]:
     segments: list[Segment] = []
-    warnings: list[str] = []
     async with (
         aclosing(decoder.decode(file, on_warning=warnings.append)) as chunks,
         aclosing(_recorded(chunks, recorder)) as audio,
@@ -77,7 +77,7 @@ async def _transcribe(
             recorder.record(_final(segment, len(segments)), None)
     if not recorder.received_samples:
         raise ClientError(ClientFault.BAD_AUDIO, "there is no audio in the file")
-    return TranscribedFile(segments, warnings)
+    return segments
 
 
 async def _recorded(chunks: AsyncIterable[AudioChunk], recorder: Recorder) -> AsyncGenerator[AudioChunk, None]:

@@ -41,6 +41,8 @@ class ReplyLogged(msgspec.Struct, frozen=True, tag="replied"):
 
 class SessionEnded(msgspec.Struct, frozen=True, tag="ended"):
     at: str
+    warnings: tuple[str, ...] = ()
+    """Of a recording made of a file: what of it could not be decoded."""
 
 
 class ChunkStored(msgspec.Struct, frozen=True, tag="chunk"):
@@ -65,6 +67,7 @@ class SessionJournal:
 
     opened: SessionOpened | None = None
     ended: str | None = None
+    warnings: tuple[str, ...] = ()
     finals: list[ArchivedFinal] = field(default_factory=list)
     replies: dict[int, ArchivedReply] = field(default_factory=dict)
     """Replies that are over, by number."""
@@ -82,8 +85,8 @@ class SessionJournal:
                 self.finals.append(final)
             case ReplyLogged(number, reply):
                 self.replies[number] = reply
-            case SessionEnded(at):
-                self.ended = at
+            case SessionEnded(at, warnings):
+                self.ended, self.warnings = at, warnings
             case ChunkStored(chunk):
                 self.chunks[chunk.start] = chunk
             case ReplyStored(number):
@@ -108,6 +111,7 @@ class SessionJournal:
             replies=tuple(self._reply(number) for number in numbers),
             audio=self.opened.audio,
             tenant=self.opened.tenant,
+            warnings=self.warnings,
         )
 
     def _reply(self, number: int) -> ArchivedReply:

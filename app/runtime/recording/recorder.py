@@ -53,6 +53,8 @@ class Recorder:
     """Called with the number of samples, from the session's first, that are durable."""
     on_chunk_closed: Callable[[], None] = lambda: None
     """Called when one more chunk can be uploaded."""
+    warnings: tuple[str, ...] = ()
+    """What of the audio could not be decoded, where it comes from a file."""
     received_samples: int = 0
     durable_samples: int = 0
     _pcm: bytearray = field(default_factory=bytearray)
@@ -132,7 +134,7 @@ class Recorder:
         """Write everything that is left. Raises ProviderBusy or ProviderDown where that fails; it is unacknowledged."""
         if self.received_samples and self.enabled:
             self._cancel_reply(SESSION_ENDED)
-            self._log_entry(jr.SessionEnded(ended))
+            self._log_entry(jr.SessionEnded(ended, self.warnings))
             try:
                 await self._write_with_retries(min(FINAL_DISK_TIMEOUT_S, self.disk_timeout_s))
             except ProviderError:

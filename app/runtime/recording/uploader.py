@@ -96,6 +96,8 @@ class Uploader:
     all_live_sessions: LiveSessions = field(default_factory=OwnSessionsAlone)
     erasers: Sequence[SessionEraser] = ()
     """What else a deletion must reach."""
+    held_sessions: set[str] = field(default_factory=set)
+    """Sessions whose logs stay, because their recording is made of a file that is there too (FileUploads)."""
     error: ProviderError | None = None
     """The store's last failure, until it works again."""
     _queue: UploadQueue = field(default_factory=UploadQueue)
@@ -121,11 +123,15 @@ class Uploader:
         return Retention(
             self.recordings,
             self.delete,
-            self.live_everywhere,
+            self.incomplete_everywhere,
             self.now,
             self.keep_days,
             self.tenant_keep_days,
         )
+
+    def is_incomplete(self, session: str) -> bool:
+        """Whether the session is live, or its recording is still being made of a file."""
+        return session in self.live_sessions or session in self.held_sessions
 
     def status(self) -> UploaderStatus:
         waiting = self._queue.waiting
@@ -196,7 +202,8 @@ class Uploader:
     async def running(self) -> AsyncGenerator[None, None]:
         """Upload what an earlier process left, then what this one records; until the end of the context."""
         for session, age_s in await self.session_log.sessions():
-            self._queue.schedule(session, anyio.current_time() - age_s)
+            if session not in self.held_sessions:
+                self._queue.schedule(session, anyio.current_time() - age_s)
         tasks: dict[str, Callable[[], Awaitable[None]]]
         tasks = {f"upload {number}": self._upload_loop for number in range(self.concurrent_uploads)}
         tasks |= {"retention": self.retention.run, "live_sessions": self._announce_loop}
@@ -233,6 +240,10 @@ class Uploader:
     async def live_everywhere(self) -> frozenset[str]:
         """Sessions that are live in any process. Raises ProviderBusy where the others cannot be asked."""
         return await self.all_live_sessions.everywhere() | self.live_sessions
+
+    async def incomplete_everywhere(self) -> frozenset[str]:
+        """The same, with those whose recording is still being made of a file."""
+        return await self.live_everywhere() | self.held_sessions
 
     async def delete(self, session: str, tenant: str) -> DeletionReceipt | None:
         """Delete every trace of a tenant's session, for good; None where there was no recording.
@@ -283,6 +294,18 @@ class Uploader:
                 else:
                     announced = live
 
+    def schedule(self, session: str) -> None:
+        """Upload the session, whose recording is complete now."""
+        self._queue.schedule(session)
+
+    async def clear_logs(self, session: str, *, keep: Callable[[str], bool]) -> None:
+        """Remove what is in the session log of a session that is not live, apart from the logs to keep, by name."""
+        await self._queue.remove(session)
+        self._uploads.pop(session, None)
+        for log in await self.session_log.log_names(session):
+            if not keep(log):
+                await self.session_log.remove_log(session, log)
+
     async def _upload_loop(self) -> None:
         while True:
             session = await self._queue.take()
@@ -314,7 +337,7 @@ class Uploader:
         return UploadOutcome.DONE
 
     async def _upload(self, session: str) -> None:
-        is_live = session in self.live_sessions
+        is_live = self.is_incomplete(session)
         reader = JournalReader(self.session_log, session)
         upload = self._uploads.setdefault(
             session, SessionUpload(self.session_log, self.store, reader, self.encoding_threads, self._store_works)

@@ -1,28 +1,28 @@
 """`POST /recordings`: transcribe and archive a file that is the request's body, or that a link leads to."""
 
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import ExitStack, aclosing
-from typing import Any, BinaryIO
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any
 
-from anyio import to_thread
+import anyio
 from litestar import Request, Response, post
-from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
 from litestar.params import FromQuery
 
 from app.domain.audit import AuditAction
-from app.domain.disk_errors import translate_disk_errors
-from app.domain.errors import ClientError, ClientFault, ProviderRefused
+from app.domain.errors import ClientError, ClientFault, NoCapacity, ParleyError, ProviderBusy, ProviderRefused
 from app.domain.principal import Principal, Scope
 from app.domain.recording.subtitles import as_json
+from app.domain.tenant import Tenant
+from app.runtime.recording.file_upload import FileUpload
 from app.runtime.service import Service
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
-from app.web.recordings.access import service_of
-from app.web.recordings.job import UploadJob, require_slot, reserve_slot
+from app.web.recordings.receiving import open_upload, require_archive, require_uploads
 
 _FORM = "multipart/form-data"
+DISCARD_TIMEOUT_S = 5.0
+"""How long the end of a request waits for the store to delete; what stays then is deleted by the next sweep."""
 
 
 @post("/", request_max_body_size=None, status_code=201, opt=requires(Scope.TRANSCRIBE))
@@ -35,50 +35,59 @@ async def create(
 ) -> Response[dict[str, Any]]:
     """The body is a file of any audio format: it is transcribed and archived like a session.
 
-    With `source`, a link to a file in Google Drive, it is fetched from there. With
-    `wait=false` the answer comes as soon as the file is here.
+    With `source`, a link to a file in Google Drive, it is fetched from there. With `wait=false` the answer comes as
+    soon as the file is on the disk; `GET /recordings/jobs/ID` tells what becomes of it. No session slot is taken
+    before the file is here.
     """
-    service = service_of(state)
+    service = require_uploads(state)
     if source is not None and not request.user.is_admin:
         raise ClientError(ClientFault.FORBIDDEN, "only operators may fetch with the service's own account")
     if source is None and request.content_type[0] == _FORM:
         raise ClientError(
             ClientFault.BAD_AUDIO, "the body must be the bytes of the file, not a form: curl --data-binary @FILE"
         )
-    require_slot(service, request.user.tenant)
-    with ExitStack() as resources:
-        async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:
-            with translate_disk_errors("recordings"):
-                file = resources.enter_context(tempfile.TemporaryFile())
-            await _receive(pieces, file, service.max_recording_bytes)
-        session = reserve_slot(service, request.user.tenant, resources)
-        audit(request, AuditAction.RECORDING_CREATED, target=session)
-        job = UploadJob(service, session, request.user.tenant, file, language, resources.pop_all())
     if not wait:
-        return Response({"id": session}, status_code=202, background=BackgroundTask(job.run_unattended))
-    transcribed = await job.run()
-    return Response({"id": session, **as_json(transcribed.segments), "warnings": transcribed.warnings})
+        require_archive(service, request)
+    elif refusal := service.admission.refusal(request.user.tenant):
+        raise ProviderBusy("recordings", refusal)
+    upload = await open_upload(service, request, length=None, language=language)
+    try:
+        async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:
+            await service.uploads.append(upload, 0, pieces)
+        audit(request, AuditAction.RECORDING_CREATED, target=upload.session)
+        if not wait:
+            await service.uploads.accept(upload)
+            where = f"/recordings/jobs/{upload.session}"
+            return Response({"id": upload.session}, status_code=202, headers={"location": where})
+        return Response(await _transcribe(service, upload, request.user.tenant))
+    except BaseException:  # because nobody was promised anything
+        with anyio.move_on_after(DISCARD_TIMEOUT_S, shield=True), suppress(ParleyError):
+            await service.uploads.discard(upload)
+        raise
+
+
+async def _transcribe(service: Service, upload: FileUpload, tenant: Tenant) -> dict[str, Any]:
+    """Raises ProviderBusy where the tenant has no session slot, and what transcribe_upload() raises."""
+    warnings: list[str] = []
+    try:
+        with service.admission.admitted(upload.session, tenant):
+            upload.is_running = True
+            segments = await service.transcribe_upload(upload, tenant, warnings)
+    except NoCapacity as error:
+        raise ProviderBusy("recordings", str(error)) from error
+    finally:
+        upload.is_running = False
+    return {"id": upload.session, **as_json(segments), "warnings": warnings}
 
 
 async def _body(service: Service, request: Request[Any, Any, Any], source: str | None) -> AsyncGenerator[bytes, None]:
+    pieces: AsyncIterator[bytes]
     if source is None:
-        async for piece in request.stream():
-            yield piece
+        pieces = request.stream()
     elif service.source is None:
         raise ProviderRefused("google_drive", "no account for Google Drive is set")
     else:
-        async with aclosing(service.source.read(source)) as pieces:
-            async for piece in pieces:
-                yield piece
-
-
-async def _receive(pieces: AsyncIterable[bytes], file: BinaryIO, max_bytes: int) -> None:
-    size = 0
-    async for piece in pieces:
-        size += len(piece)
-        if size > max_bytes:
-            raise ClientError(ClientFault.FRAME_TOO_LARGE, f"the file is larger than {max_bytes >> 20} MB")
-        with translate_disk_errors("recordings"):
-            await to_thread.run_sync(file.write, piece)
-    with translate_disk_errors("recordings"):  # what was buffered is written now
-        await to_thread.run_sync(file.seek, 0)
+        pieces = service.source.read(source)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield piece

@@ -116,14 +116,17 @@ async def remove(
     service, uploader = service_of(state), service_of(state).uploader
     require_session_id(session)
     own = None if request.user.is_admin else request.user.tenant.name
+    upload = service.uploads.job(session)
     async with service.limits.reads.slot():
-        owner = service.running_sessions.owner(session) or await uploader.owner(session, tenant=own)
+        owner = service.running_sessions.owner(session) or (
+            upload.opened.tenant if upload else await uploader.owner(session, tenant=own)
+        )
     if owner is None or not request.user.may_see(owner):
         raise BlobNotFound(session[:64])
     set_owner(request, owner)
-    if session in await uploader.live_everywhere():
+    if (upload and upload.is_running) or session in await uploader.live_everywhere():
         raise SessionStillLive(session)
-    deletion = await uploader.delete(session, owner)
+    deletion = await (service.uploads.delete(upload) if upload else uploader.delete(session, owner))
     if deletion is None:
         raise BlobNotFound(session)
     return Response(asdict(deletion)) if receipt else Response(None, status_code=204)

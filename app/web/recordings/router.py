@@ -3,6 +3,7 @@
 from litestar import Router
 
 from app.web.recordings.create import create
+from app.web.recordings.jobs import get_job
 from app.web.recordings.listing import list_recordings
 from app.web.recordings.recording import (
     get_audio,
@@ -28,6 +29,7 @@ router = Router(
         get_links,
         remove,
         create,
+        get_job,
         uploads,
     ],
 )

@@ -1,85 +1,81 @@
 """Resumable uploads: the core of tus 1.0 with its creation and termination extensions, so that tus clients work."""
 
-from contextlib import ExitStack
 from typing import Any
 
 from litestar import Request, Response, delete, patch, post, route
-from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import State
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from app.domain.audit import AuditAction
-from app.domain.errors import BlobNotFound, ClientError, ClientFault, ProviderBusy
+from app.domain.errors import BlobNotFound, ClientError, ClientFault
 from app.domain.principal import Principal, Scope
-from app.runtime.recording.resumable_uploads import ResumableUploads
+from app.runtime.recording.file_upload import FileUpload
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
-from app.web.recordings.job import UploadJob, reserve_slot
+from app.web.recordings.receiving import open_upload, require_archive, require_uploads
 
 VERSION = {"tus-resumable": "1.0.0"}
 _MAX_DIGITS = 15
 
 
 @post("/", status_code=201, opt=requires(Scope.TRANSCRIBE))
-async def create_upload(state: State, request: Request[Principal, Any, Any]) -> Response[None]:
+async def create_upload(
+    state: State, request: Request[Principal, Any, Any], language: FromQuery[str | None] = None
+) -> Response[None]:
     """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
-    _require_disk_space(state)
-    name = await _uploads(state).create(_byte_count(request, "upload-length"), request.user.tenant.name)
-    return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{name}"})
+    length = _byte_count(request, "upload-length")
+    service = require_uploads(state)
+    require_archive(service, request)
+    upload = await open_upload(service, request, length=length, language=language)
+    return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{upload.session}"})
 
 
 @route("/{name:str}", http_method="HEAD", status_code=200, opt=requires(Scope.TRANSCRIBE))
 async def upload_offset(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> Response[None]:
-    """How many bytes of it are here (`Upload-Offset`)."""
-    offset, length = await _uploads(state, request.user, name).offset(name)
-    headers = {"upload-offset": str(offset), "upload-length": str(length), "cache-control": "no-store"}
-    return Response(None, headers={**VERSION, **headers})
+    """How many bytes of it are here (`Upload-Offset`); `Parley-Recording` where it is complete."""
+    upload = service_of(state).uploads.get(name, request.user.tenant.name)
+    if upload.opened.length is None or upload.failure is not None:
+        raise BlobNotFound(name)
+    headers = {**_offset(upload), "upload-length": str(upload.opened.length), "cache-control": "no-store"}
+    return Response(None, headers=headers | ({"parley-recording": name} if upload.is_accepted else {}))
 
 
 @patch("/{name:str}", status_code=204, request_max_body_size=None, opt=requires(Scope.TRANSCRIBE))
 async def append_to_upload(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> Response[None]:
-    """The bytes from `Upload-Offset` on. With the last one the transcription begins.
+    """The bytes from `Upload-Offset` on. With the last one the file waits to be transcribed.
 
-    The recording's id comes back as `Parley-Recording`.
+    The recording's id comes back as `Parley-Recording`; `GET /recordings/jobs/ID` tells what becomes of it.
     """
-    service, uploads = service_of(state), _uploads(state, request.user, name)
-    _require_disk_space(state)
-    is_whole = await uploads.append(name, _byte_count(request, "upload-offset"), request.stream())
-    offset, _ = await uploads.offset(name)
-    headers = {**VERSION, "upload-offset": str(offset)}
+    service, upload = require_uploads(state), _resumable(state, request, name)
+    offset = _byte_count(request, "upload-offset")
+    async with service.limits.uploads.slot():
+        is_whole = await service.uploads.append(upload, offset, request.stream())
     if not is_whole:
-        return Response(None, headers=headers)
-    with ExitStack() as resources:
-        session = reserve_slot(service, request.user.tenant, resources, advice=", then send an empty PATCH")
-        file = resources.enter_context(await uploads.take(name))
-        audit(request, AuditAction.RECORDING_CREATED, target=session)
-        job = UploadJob(service, session, request.user.tenant, file, None, resources.pop_all())
-    return Response(
-        None, headers={**headers, "parley-recording": session}, background=BackgroundTask(job.run_unattended)
-    )
+        return Response(None, headers=_offset(upload))
+    await service.uploads.accept(upload)
+    audit(request, AuditAction.RECORDING_CREATED, target=upload.session)
+    return Response(None, headers={**_offset(upload), "parley-recording": upload.session})
 
 
 @delete("/{name:str}", status_code=204, opt=requires(Scope.TRANSCRIBE))
 async def delete_upload(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> None:
-    """Discard an unfinished upload (tus termination)."""
-    await _uploads(state, request.user, name).delete(name)
+    """Discard an unfinished upload (tus termination); one that is complete is deleted as a recording."""
+    await service_of(state).uploads.discard(_resumable(state, request, name))
 
 
-def _uploads(state: State, user: Principal | None = None, name: str = "") -> ResumableUploads:
-    """Raises BlobNotFound where the upload of this name is not this user's."""
-    uploads = service_of(state).uploads
-    if uploads is None:
-        raise ProviderBusy("recordings", "this service takes no resumable uploads")
-    if user and uploads.owner(name) != user.tenant.name:
+def _resumable(state: State, request: Request[Principal, Any, Any], name: str) -> FileUpload:
+    """This user's unfinished upload. Raises BlobNotFound; ClientError where it is complete."""
+    upload = service_of(state).uploads.get(name, request.user.tenant.name)
+    if upload.is_accepted:
+        raise ClientError(ClientFault.BAD_PACKET, "the upload is complete")
+    if not upload.is_resumable:
         raise BlobNotFound(name)
-    return uploads
+    return upload
 
 
-def _require_disk_space(state: State) -> None:
-    """Unfinished uploads share the disk with the audio of live sessions, and must not take its reserve."""
-    if not service_of(state).uploader.has_space:
-        raise ProviderBusy("recordings", "the disk is full")
+def _offset(upload: FileUpload) -> dict[str, str]:
+    return {**VERSION, "upload-offset": str(upload.received)}
 
 
 def _byte_count(request: Request[Any, Any, Any], header: str) -> int:

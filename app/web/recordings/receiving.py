@@ -1,0 +1,35 @@
+"""What every way of uploading shares: who may upload now."""
+
+from litestar import Request
+from litestar.datastructures import State
+
+from app.domain.errors import ClientError, ClientFault, Draining, ProviderBusy
+from app.domain.principal import Principal
+from app.runtime.recording.file_upload import FileUpload
+from app.runtime.service import Service, new_session_id
+from app.web.recordings.access import service_of
+
+
+def require_uploads(state: State) -> Service:
+    """The service. Raises ProviderBusy or Draining where it takes no files now."""
+    service = service_of(state)
+    if service.batch_transcriber is None:
+        raise ProviderBusy("recordings", "this service transcribes no recordings")
+    if service.admission.is_draining:
+        raise Draining("this server takes no new uploads, because it is about to stop; send it again")
+    return service
+
+
+def require_archive(service: Service, request: Request[Principal, object, State]) -> None:
+    """Whoever does not wait for the transcript finds it in the archive alone. Raises ClientError."""
+    if not service.uploader.records(request.user.tenant):
+        raise ClientError(ClientFault.BAD_MESSAGE, "nothing is archived for you, so only wait=true has a result")
+
+
+async def open_upload(
+    service: Service, request: Request[Principal, object, State], *, length: int | None, language: str | None
+) -> FileUpload:
+    """Raises what FileUploads.open() raises."""
+    return await service.uploads.open(
+        new_session_id(), request.user.tenant.name, length=length, language=language or None
+    )
