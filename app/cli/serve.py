@@ -17,6 +17,7 @@ from structlog.typing import Processor
 from app.assembly.service import open_service
 from app.cli.embedded_metrics import emit_metrics
 from app.config import Settings, read_settings
+from app.runtime.open_files import raise_open_files_limit
 from app.runtime.service import Service
 from app.web.listener import GracefulServer, bound_socket, http_url
 from app.web.server import create_app
@@ -33,6 +34,7 @@ def serve(host: str | None, port: int | None, *, emits_metrics: bool) -> None:
     overrides: dict[str, Any] = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     settings = read_settings(**overrides)
     set_up_log(settings.log_level)
+    raise_open_files_limit()
     anyio.run(_serve, settings, emits_metrics)
 
 
