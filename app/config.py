@@ -96,6 +96,13 @@ class AuthenticationSettings(_Group):
         description='Key that `parley worker` asks for; a gateway sends it to routes with `place = "on_prem"` that '
         "name no `api_key`.",
     )
+    jwt_jwks_url: str = Field(
+        "", description="Where an outside issuer of JWTs serves its public keys (JWKS); empty: none is trusted."
+    )
+    jwt_issuer: str = Field("", description="Claim `iss` of its tokens; required with PARLEY_JWT_JWKS_URL.")
+    jwt_audience: str = Field("", description="Claim `aud` that they must have; required with PARLEY_JWT_JWKS_URL.")
+    jwt_tenant_claim: str = Field("tenant", description="Claim that names the tenant.")
+    jwt_scope_claim: str = Field("scope", description="Claim with the scopes, as a text with spaces or a list.")
 
 
 class ModelSettings(_Group):

@@ -1,9 +1,10 @@
 """Opens the authenticators that the settings name, and refuses to serve strangers by accident."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import SecretStr
@@ -14,7 +15,7 @@ from app.data.api_keys import KeyStore
 from app.data.database import DATABASE_ERRORS
 from app.domain.errors import SettingsError
 from app.domain.principal import Scope
-from app.domain.tenant import Tenant, fingerprint
+from app.domain.tenant import fingerprint
 from app.proxies import is_loopback
 from app.runtime.authentication import (
     AnyOf,
@@ -24,7 +25,10 @@ from app.runtime.authentication import (
     KeyAuthenticator,
     OpenAuthenticator,
     TenantKeys,
+    Tenants,
 )
+from app.runtime.issuer_tokens import IssuerTokens
+from app.runtime.jwks import open_jwks
 from app.runtime.session_tokens import SessionTokens
 from app.runtime.supervision import run_in_background
 
@@ -80,7 +84,7 @@ WORKER_ADVICE = (
 
 @asynccontextmanager
 async def open_authentication(
-    settings: Settings, database: AsyncEngine, tenants: Callable[[], Sequence[Tenant]] | None
+    settings: Settings, database: AsyncEngine, tenants: Tenants | None
 ) -> AsyncGenerator[Authentication, None]:
     """The authenticator in force, and the store of its keys. Raises SettingsError."""
     keys = await open_key_store(database)
@@ -94,11 +98,36 @@ async def open_authentication(
     needs_key = asks_for_keys(settings.auth, settings.host, known, advice=SERVER_ADVICE)
     session_tokens = SessionTokens(lambda: keys.signing_secrets, sources)
     authenticators: list[Authenticator] = [*sources, session_tokens]
-    if not needs_key:
-        authenticators.append(OpenAuthenticator())
-    async with run_in_background({"keys": keys.refresh_loop}):
+    async with run_in_background({"keys": keys.refresh_loop}), _open_issuer(settings, tenants) as issuer:
+        if issuer is not None:
+            authenticators.append(issuer)
+        if not needs_key:
+            authenticators.append(OpenAuthenticator())
         yield Authentication(
             AnyOf(authenticators), keys, session_tokens, needs_key, _description(settings, needs_key=needs_key)
+        )
+
+
+@asynccontextmanager
+async def _open_issuer(settings: Settings, tenants: Tenants | None) -> AsyncGenerator[IssuerTokens | None, None]:
+    """JWTs of the outside issuer; None where none is configured. Raises SettingsError."""
+    url = settings.jwt_jwks_url
+    if not url:
+        yield None
+        return
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        raise SettingsError(f"PARLEY_JWT_JWKS_URL: {url} is no https address; whoever changes the keys signs tokens")
+    if not settings.jwt_issuer or not settings.jwt_audience:
+        raise SettingsError("PARLEY_JWT_JWKS_URL: PARLEY_JWT_ISSUER and PARLEY_JWT_AUDIENCE are required with it")
+    async with open_jwks(url) as jwks:
+        yield IssuerTokens(
+            jwks,
+            settings.jwt_issuer,
+            settings.jwt_audience,
+            settings.jwt_tenant_claim,
+            settings.jwt_scope_claim,
+            tenants,
         )
 
 
@@ -129,12 +158,13 @@ def fixed_key(secret: SecretStr, name: str, scopes: frozenset[Scope]) -> FixedKe
     return FixedKey(fingerprint(secret.get_secret_value()), name, scopes)
 
 
-def _key_sources(settings: Settings, keys: KeyStore, tenants: Callable[[], Sequence[Tenant]] | None) -> KeySources:
+def _key_sources(settings: Settings, keys: KeyStore, tenants: Tenants | None) -> KeySources:
     now = datetime.now(UTC)
     in_database = keys.all_keys()
+    by_setting = settings.admin_key is not None or bool(settings.jwt_jwks_url)
     return KeySources(
-        is_configured=settings.admin_key is not None or tenants is not None or bool(in_database),
-        has_key=settings.admin_key is not None
+        is_configured=by_setting or tenants is not None or bool(in_database),
+        has_key=by_setting
         or any(tenant.keys for tenant in (tenants or tuple)())
         or any(key.is_active(now) for key in in_database),
     )

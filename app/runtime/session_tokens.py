@@ -31,7 +31,7 @@ class SessionTokens:
 
     def issue(self, principal: Principal, scopes: frozenset[Scope], lifetime_s: int, name: str) -> tuple[str, datetime]:
         """A token and when it expires. Raises ClientError where the principal may not give these scopes away."""
-        if principal.by_token:
+        if principal.by_token or self._key(principal.key_id) is None:
             raise ClientError(ClientFault.FORBIDDEN, "a session token is made with a key, not with another token")
         if Scope.ADMIN in scopes or not all(map(principal.may, scopes)):
             raise ClientError(ClientFault.FORBIDDEN, "a session token has scopes of its key, and never admin")
