@@ -276,6 +276,7 @@ def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_p
             "replies",
         ),
         ({"PARLEY_VOICE_MODEL_ID": "/nonexistent"}, "voice"),
+        ({"PARLEY_ARCHIVE_KEY": "short"}, "encryption"),
     ],
     ids=str,
 )

@@ -1,6 +1,7 @@
 """Encryption: ciphers with several keys, the strictness of encrypted stores, keys from the settings."""
 
 import base64
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from app.assembly.archive import open_store, read_cipher
+from app.assembly.archive import describe_encryption, open_store, read_cipher
 from app.config import Settings
 from app.domain.errors import BlobUnreadable, SettingsError
 from app.domain.recording.blob_keys import began_before
@@ -245,3 +246,35 @@ async def test_start_of_encryption_is_logged_once_without_the_key(tmp_path):
     (line,) = logged
     assert (line["event"], line["key"]) == ("archive is encrypted from now on", key_id(ACTIVE))
     assert base64_of(ACTIVE) not in f"{line} {settings!r}"
+
+
+async def test_doctor_describes_the_keys_and_what_may_be_unencrypted(tmp_path):
+    """By their ids; a key that is not the archive's is an error; nothing is written."""
+
+    def settings(**keys) -> Settings:
+        return Settings(audio_storage_dir=tmp_path, **keys)
+
+    both = settings(archive_key=base64_of(ACTIVE), archive_old_keys=base64_of(OLD))
+    plain, new = await describe_encryption(settings()), await describe_encryption(both)
+    written = list(tmp_path.iterdir())
+    async with open_store(settings(archive_key=base64_of(OLD))):
+        pass
+
+    assert plain == "none"
+    assert new == f"key {key_id(ACTIVE)}, old keys {key_id(OLD)}; unencrypted: none"
+    assert written == []
+    assert await describe_encryption(both) == new
+    for wrong in (settings(), settings(archive_key=base64_of(ACTIVE))):
+        with pytest.raises(SettingsError, match=key_id(OLD)):
+            await describe_encryption(wrong)
+
+
+async def test_doctor_says_since_when_every_recording_is_encrypted(tmp_path):
+    """Where there were recordings before."""
+    (tmp_path / "sessions/2026-11-25/one").mkdir(parents=True)
+    (tmp_path / "sessions/2026-11-25/one/manifest.json").write_bytes(b"{}")
+    given = Settings(audio_storage_dir=tmp_path, archive_key=base64_of(ACTIVE))
+    async with open_store(given):
+        pass
+
+    assert re.search(r"unencrypted: recordings before 20\d\d-\d\d-\d\d \d\d:\d\d UTC", await describe_encryption(given))
