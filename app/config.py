@@ -239,6 +239,9 @@ class RoutingSettings(_Group):
     decisions_keep_days: int = Field(
         30, ge=0, description="Days after which decisions and expenses are deleted from the database; 0 keeps all."
     )
+    audit_keep_days: int = Field(
+        365, ge=0, description="Days after which entries of the audit log are deleted from the database; 0 keeps all."
+    )
 
 
 class ArchiveSettings(_Group):

@@ -1,6 +1,6 @@
 """Opens the routes of finals, the rules over them, and the decision log."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,10 +36,18 @@ EARLIER = "earlier"
 
 @asynccontextmanager
 async def open_policy(
-    settings: Settings, database: AsyncEngine, tables: Mapping[str, RouteTable], registry: CollectorRegistry
+    settings: Settings,
+    database: AsyncEngine,
+    tables: Mapping[str, RouteTable],
+    registry: CollectorRegistry,
+    on_change: Callable[[str], None] = lambda _: None,
 ) -> AsyncGenerator[tuple[Routes, RoutingPolicy], None]:
-    """These routes with open engines and their maintenance running, and the log of their decisions."""
+    """These routes with open engines and their maintenance running, and the log of their decisions.
+
+    `on_change` is called as ReloadingFile calls it, for the rules file.
+    """
     rules = await open_reloading_file(rules_path(settings.policy), read_rules)
+    rules.on_change = on_change
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         decisions = await stack.enter_async_context(decisions_in(database))

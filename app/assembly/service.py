@@ -7,6 +7,7 @@ from typing import Any, cast
 from anyio import to_thread
 
 from app.assembly.archive import archive_place, file_uploads, open_archive, open_source
+from app.assembly.audit import change_recorder, open_audit
 from app.assembly.authentication import open_authentication
 from app.assembly.replies import describe_replies, describe_voice, open_reply_engines, replies_here, reply_provider
 from app.assembly.routing import open_policy, open_session_engines
@@ -23,6 +24,8 @@ from app.assembly.speech import (
 from app.assembly.tenants import open_tenants
 from app.config import Settings
 from app.data.database import open_database
+from app.data.live_sessions import LiveSessionTable
+from app.domain.audit import AuditAction
 from app.domain.client_limits import ClientLimits
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import DialogState, TurnRules
@@ -48,12 +51,17 @@ CHARACTERS_A_TOKEN = 8
 async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
     """The open service, models loaded and warmed. Raises SettingsError, ModelUnavailable or a ProviderError."""
     async with AsyncExitStack() as stack:
-        tenants = await stack.enter_async_context(open_tenants(settings.tenants))
         metrics = ServiceMetrics()
         tables = await to_thread.run_sync(read_routes, settings.routes)
         database = await stack.enter_async_context(open_database(settings.database_url))
+        audit = await stack.enter_async_context(open_audit(settings, database, metrics.registry))
+        tenants_changed = change_recorder(audit, AuditAction.TENANTS_CHANGED, settings.tenants)
+        tenants = await stack.enter_async_context(open_tenants(settings.tenants, tenants_changed))
         authentication = await stack.enter_async_context(open_authentication(settings, database, tenants))
-        routes, policy = await stack.enter_async_context(open_policy(settings, database, tables, metrics.registry))
+        policy_changed = change_recorder(audit, AuditAction.POLICY_CHANGED, settings.policy)
+        routes, policy = await stack.enter_async_context(
+            open_policy(settings, database, tables, metrics.registry, policy_changed)
+        )
         drafts = await stack.enter_async_context(open_whisper(settings, drafts_model(settings), 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
@@ -68,6 +76,8 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         max_sessions = settings.max_sessions or speech.capacity
         uploader = await stack.enter_async_context(open_archive(settings, tenants))
         routes.is_recorded = uploader.is_recorded
+        uploader.all_live_sessions = LiveSessionTable(database)
+        uploader.erasers = (policy.decisions,)
 
         @asynccontextmanager
         async def session_engines(session: str, tenant: Tenant) -> AsyncGenerator[Engines, None]:
@@ -123,6 +133,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             speech_capacity=speech,
             policy=policy,
             metrics=metrics,
+            audit=audit,
         )
 
 

@@ -5,6 +5,7 @@ import sys
 import click
 
 from app.cli.archive import archive
+from app.cli.audit import audit
 from app.cli.bundle import bundle
 from app.cli.doctor import doctor
 from app.cli.keys import keys
@@ -42,6 +43,7 @@ for command in (
     sessions,
     tenants,
     models,
+    audit,
     doctor,
     bundle,
 ):

@@ -2,8 +2,9 @@
 
 import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.data.tables import ExpenseRow, Table
-from app.domain.errors import SettingsError
+from app.domain.errors import ProviderBusy, SettingsError
 
 TIMEOUT_S = 15.0
 """How long a database may take for one transaction."""
@@ -86,6 +87,20 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with anyio.fail_after(TIMEOUT_S, shield=True):
         async with engine.begin() as connection:
             yield connection
+
+
+@contextmanager
+def as_busy(name: str) -> Iterator[None]:
+    """A database that is unavailable is ProviderBusy, in the name of what is stored in it."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        raise ProviderBusy(name, "the database is unavailable; try again in a moment") from error
+
+
+def stored_moment(at: datetime) -> str:
+    """As it is stored; a time without an offset is UTC."""
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def is_fault_of_row(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""Tables of the database: decisions, expenses, spending, API keys and the secrets that sign session tokens."""
+"""Tables: decisions, expenses, spending, audit log, live sessions, API keys, secrets that sign session tokens."""
 
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -86,3 +86,34 @@ class SpendRow(Table):
     """Empty where it is the service's own."""
     process: Mapped[str] = mapped_column(primary_key=True)
     usd: Mapped[float]
+
+
+class AuditRow(Table):
+    """One entry of the audit log."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("audit_at", "at"), Index("audit_target", "target"))
+
+    id: Mapped[str] = mapped_column(MOMENT, primary_key=True)
+    """It begins with the time, so that it sorts like the entries do."""
+    at: Mapped[str] = mapped_column(MOMENT)
+    key_id: Mapped[str]
+    key_name: Mapped[str]
+    tenant: Mapped[str]
+    peer: Mapped[str]
+    action: Mapped[str]
+    target: Mapped[str]
+    outcome: Mapped[str]
+    details: Mapped[str] = mapped_column(Text)
+    """A JSON object."""
+
+
+class LiveProcessRow(Table):
+    """What one process announces: the sessions that it records now."""
+
+    __tablename__ = "live_processes"
+
+    process: Mapped[str] = mapped_column(primary_key=True)
+    seen: Mapped[str] = mapped_column(MOMENT)
+    sessions: Mapped[str] = mapped_column(Text)
+    """A JSON array of ids."""

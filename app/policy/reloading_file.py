@@ -27,6 +27,8 @@ class ReloadingFile(Generic[T]):
     read: Callable[[Path], T]
     """Blocking. Raises SettingsError."""
     value: T
+    on_change: Callable[[str], None] = lambda _: None
+    """Called when a changed file is in force, with an empty text, or is refused, with the reason."""
     error: str = ""
     """Why the newest file is not in force; empty where it is."""
     _stamp: tuple[int, int] | None = field(default=None)
@@ -56,6 +58,7 @@ class ReloadingFile(Generic[T]):
             return
         if value != self.value:
             _log.info("changed file in force", file=self.path.name)
+            self.on_change("")
         self.value, self.error, self._stamp = value, "", stamp
 
     def _refuse(self, reason: str) -> None:
@@ -64,6 +67,7 @@ class ReloadingFile(Generic[T]):
         if reason != self.error:
             self.error = reason
             _log.error("changed file refused, the value before stays in force", reason=reason)
+            self.on_change(reason)
 
 
 async def open_reloading_file(path: Path, read: Callable[[Path], T]) -> ReloadingFile[T]:

@@ -2,12 +2,15 @@
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app.domain.audit import AuditAction, AuditEntry, AuditFilter, AuditOutcome, Detail
 from app.domain.principal import Principal
@@ -90,3 +93,18 @@ class AuditLog:
 def _entry_id() -> str:
     """It begins with the time, so that ids sort like the entries they name."""
     return f"{time.time_ns():016x}{secrets.token_hex(8)}"
+
+
+def watch_dropped_entries(registry: CollectorRegistry, dropped: Callable[[], int]) -> None:
+    """Export how many entries could not be stored, read at each scrape."""
+    registry.register(_DroppedEntries(dropped))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _DroppedEntries(Collector):
+    dropped: Callable[[], int]
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            "parley_audit_dropped", "Audit entries that could not be stored.", value=self.dropped()
+        )

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,6 +48,10 @@ class DecisionStore(Protocol):
     async def find(self, criteria: DecisionFilter) -> list[DecisionRecord]: ...
 
     async def summary(self, criteria: DecisionFilter) -> Sequence[RouteSummary]: ...
+
+    async def erase_session(self, session: str) -> Mapping[str, int]:
+        """Anonymise what belongs to a session: how many of each kind."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from litestar.middleware import ASGIMiddleware
 
 from app.runtime.service import Service
 from app.web.admin.api_keys import router as keys
+from app.web.admin.audit import audit_log
 from app.web.admin.sessions import router as admin
 from app.web.auth.audit import AuditMiddleware
 from app.web.auth.middleware import AuthMiddleware
@@ -35,6 +36,7 @@ def create_app(service: Service) -> Litestar:
             metrics,
             admin,
             keys,
+            audit_log,
             create_session_token,
             create_page(),
         ],

@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 
 from app.data.database import transaction
 from app.data.decision_json import decode_decision, encode_decision
-from app.data.decisions import QUEUE_LENGTH, DecisionLog, open_decisions
+from app.data.decisions import DecisionLog, open_decisions
+from app.data.row_log import QUEUE_LENGTH
 from app.domain.errors import ProviderBusy, SettingsError
 from app.domain.residency import Place, Residency
 from app.domain.routing.circuit_breaker import BreakerState
