@@ -1,1 +1,1 @@
-"""Database (SQLite or PostgreSQL): routing decisions, expenses and spending. Begin with `decisions.py`."""
+"""Database (SQLite or PostgreSQL): decisions, expenses, spending, API keys, audit log. Begin with `decisions.py`."""
