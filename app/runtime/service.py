@@ -121,6 +121,10 @@ class Service:
         """The tenant of this name; one without limits where the name is not known."""
         return next((t for t in (self.tenants or tuple)() if t.name == name), Tenant(name))
 
+    def spent_usd(self, session: RunningSession) -> float:
+        """What it spent, money reserved for work in flight included; without a policy, on the finals shown."""
+        return self.policy.routes.ledger.sessions.get(session.id, 0.0) if self.policy else session.cost_usd
+
     @property
     def store(self) -> BlobStore:
         return self.uploader.store

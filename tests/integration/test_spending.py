@@ -148,6 +148,7 @@ async def test_decisions_and_expenses_add_up_to_the_bill_of_a_conversation(tmp_p
             await converse(client_session)
             await client_session.send_message(type="say", text="Goodbye.")
             assert await client_session.wait_until(lambda t: len(t.messages("server_response")) == 2, timeout_s=20)
+            (listed,) = (await server.http.get("/admin/sessions")).json()["sessions"]
         spent = server.routes.ledger.spent_by_tenant()
         metrics = (await server.http.get("/metrics")).text
 
@@ -158,6 +159,7 @@ async def test_decisions_and_expenses_add_up_to_the_bill_of_a_conversation(tmp_p
     ]
     assert server.bill == pytest.approx(0.006 + 0.17 + 0.10 + 0.08)
     assert spent == {"default": pytest.approx(server.bill)}
+    assert listed["costUsd"] == pytest.approx(server.bill)
     values = [float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("parley_spend_usd_total{")]
     assert sum(values) == pytest.approx(server.bill)
     assert 'parley_spend_usd_total{kind="reply",route="openai"} 0.17' in metrics

@@ -22,7 +22,7 @@ async def list_sessions(state: State, tenant: FromQuery[str | None] = None) -> d
     registry = _registry(state)
     return {
         "draining": registry.admission.is_draining,
-        "sessions": [_described(registry, session) for session in registry.of_tenant(tenant)],
+        "sessions": [_described(state.service, session) for session in registry.of_tenant(tenant)],
     }
 
 
@@ -83,7 +83,7 @@ def _set_draining(state: State, admin: Principal, *, is_draining: bool) -> dict[
     return {"draining": is_draining, "sessions": len(registry.sessions)}
 
 
-def _described(registry: SessionRegistry, session: RunningSession) -> dict[str, Any]:
+def _described(service: Service, session: RunningSession) -> dict[str, Any]:
     return {
         "id": session.id,
         "tenant": session.principal.tenant.name,
@@ -93,6 +93,6 @@ def _described(registry: SessionRegistry, session: RunningSession) -> dict[str, 
         "userAgent": session.user_agent,
         "started": session.started.isoformat(timespec="milliseconds"),
         "audioSeconds": round(session.audio_s, 3),
-        "costUsd": round(session.cost_usd, 6),
-        "state": registry.state(session),
+        "costUsd": round(service.spent_usd(session), 6),
+        "state": service.running_sessions.state(session),
     }
