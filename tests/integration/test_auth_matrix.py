@@ -40,6 +40,7 @@ RULES = {
     ("GET", "/policy/decisions"): Scope.ADMIN,
     ("GET", "/policy/explain"): Scope.ADMIN,
     ("GET", "/policy/summary"): Scope.ADMIN,
+    ("GET", "/admin/audit"): Scope.ADMIN,
     ("DELETE", "/admin/drain"): Scope.ADMIN,
     ("POST", "/admin/drain"): Scope.ADMIN,
     ("GET", "/admin/keys"): Scope.ADMIN,
