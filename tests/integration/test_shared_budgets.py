@@ -127,11 +127,12 @@ async def test_a_database_that_another_process_locks_costs_nothing_but_time(tmp_
 
 
 async def test_a_database_file_that_was_deleted_is_begun_anew(tmp_path):
-    """A sum that changes is written whole."""
+    """Every sum is written again, those that have not changed since too."""
     path = tmp_path / "parley.db"
     async with open_decisions(f"sqlite+aiosqlite:///{path}") as decisions:
         sync = SpendSync(SpendLedger(lambda: DAY), SpendTable(decisions.engine), SystemClock())
         sync.ledger.add("", "t", 1.0)
+        sync.ledger.add("", "u", 4.0)
         await sync.sync()
         await decisions.engine.dispose()
         path.unlink()
@@ -140,4 +141,4 @@ async def test_a_database_file_that_was_deleted_is_begun_anew(tmp_path):
         for _ in range(2):
             await sync.sync()
 
-        assert await SpendTable(decisions.engine).spent_by_others(DAY) == {"t": 3.0}
+        assert await SpendTable(decisions.engine).spent_by_others(DAY) == {"t": 3.0, "u": 4.0}

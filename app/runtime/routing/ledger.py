@@ -35,8 +35,14 @@ class SpendLedger:
 
     def spent(self, session: str, tenant: str) -> Spent:
         """Today's, by all processes."""
-        tenants = self.spent_by_tenant()
-        return Spent(self.sessions.get(session, 0.0), tenants.get(tenant, 0.0), sum(tenants.values()))
+        day = self.today()
+        own: Mapping[str, float] = self.own.get(day, {})
+        others = self.others.get(day, {})
+        return Spent(
+            self.sessions.get(session, 0.0),
+            own.get(tenant, 0.0) + others.get(tenant, 0.0),
+            sum(own.values()) + sum(others.values()),
+        )
 
     def spent_by_tenant(self) -> dict[str, float]:
         """Today's, by all processes; the service's own under the empty name."""
@@ -75,6 +81,10 @@ class SpendLedger:
     def changes(self) -> dict[tuple[str, str], float]:
         """Sums of this process, by day and tenant, that are to be published."""
         return {(day, tenant): self.own[day][tenant] for day, tenant in self.unpublished if day in self.own}
+
+    def publish_again(self) -> None:
+        """Let every sum be published: what was published may be lost."""
+        self.unpublished = {(day, tenant) for day, tenants in self.own.items() for tenant in tenants}
 
     def published(self, spent: Mapping[tuple[str, str], float]) -> None:
         """These sums are published; one that has changed since, or whose day is gone, is not."""

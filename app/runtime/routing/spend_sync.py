@@ -69,6 +69,7 @@ class SpendSync:
                 self.ledger.published(changes)
             self.ledger.read_others(day, await self.store.spent_by_others(day))
         except ProviderBusy as error:
+            self.ledger.publish_again()  # because the database may come back empty
             self._failures += 1
             if self._failures == REPORTED_AFTER:
                 _log.error("budgets are not shared with other processes now", reason=str(error))
