@@ -79,9 +79,12 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(self._head_timeout_s, self._refuse, 408)
 
     def _refuse(self, status: int) -> None:
-        """With this status, unless a response is being written; then by closing alone."""
+        """Close; with this status first, where nothing else is being written and a request has begun.
+
+        A browser opens connections ahead of its requests, and would take the 408 for the answer to its next one.
+        """
         self._cancel_timer()
-        if self.cycle is None or self.cycle.response_complete:
+        if self._head_bytes and (self.cycle is None or self.cycle.response_complete):
             self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
 
