@@ -241,6 +241,20 @@ async def test_planted_unencrypted_manifest_is_unreadable(http, service):
     assert (await http.get("/recordings")).json()["unreadable"] == 1
 
 
+async def test_manifest_that_names_blobs_of_another_recording_is_unreadable(http, service):
+    """Else a forged manifest of one tenant would give it the audio of another."""
+    victim, own = await recorded_turn(http, service), await recorded_turn(http, service)
+    (key,) = [key for key in service.store.blobs if key.endswith("manifest.json") and own in key]
+    folder = key.removesuffix("/manifest.json")
+    service.store.blobs[key] = service.store.blobs[key].replace(
+        f"{folder}/0".encode(), f"{folder.replace(own, victim)}/0".encode()
+    )
+
+    for path in ("manifest", "audio"):
+        assert (await http.get(f"/recordings/{own}/{path}")).json()["code"] == "unreadable"
+    assert (await http.get("/recordings")).json()["unreadable"] == 1
+
+
 async def test_concurrent_flac_downloads_do_not_deadlock(http, service):
     """More than the process has threads: none of them waits for a thread that waits for it."""
     session = await recorded_turn(http, service)

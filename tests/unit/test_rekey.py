@@ -227,7 +227,7 @@ async def test_check_names_what_is_missing_damaged_or_of_another_recording():
     assert {key: problem.split(":")[0] for key, problem in report.problems.items()} == {
         chunk_of("one"): "is missing, and the manifest names it",
         chunk_of("two"): "differs from its SHA-256 in the manifest",
-        manifest_of("three"): "names a blob of another recording",
+        manifest_of("three"): "names blobs of another recording",
         manifest_of("five"): "is no manifest",
     }
 

@@ -91,6 +91,12 @@ class Manifest:
     def is_live(self) -> bool:
         return self.ended is None and not self.recovered
 
+    @property
+    def blob_keys(self) -> tuple[str, ...]:
+        """Of every blob that it names."""
+        replies = (reply.key for reply in self.replies if reply.key)
+        return (*(chunk.key for chunk in self.chunks), *replies, *(transcript.key for transcript in self.transcripts))
+
 
 def tile(finals: Iterable[ArchivedFinal], samples: int) -> tuple[ArchivedFinal, ...]:
     """Finals in the order of their audio, covering [0, samples) exactly."""

@@ -84,15 +84,16 @@ class ArchiveCheck:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self.report.problems[manifest_key(folder)] = f"is no manifest: {error}"
             return
+        if any(not key.startswith(f"{folder}/") for key in manifest.blob_keys):
+            self.report.problems[manifest_key(folder)] = "names blobs of another recording"
+            return
         expected = {chunk.key: chunk.sha256 for chunk in manifest.chunks}
         expected |= {reply.key: reply.sha256 for reply in manifest.replies if reply.key and reply.sha256}
         for key, checksum in expected.items():
             if key in self.report.problems:
                 continue
             found = checksums.get(key) or await self._late_checksum(key)
-            if not key.startswith(f"{folder}/"):
-                self.report.problems[manifest_key(folder)] = f"names a blob of another recording: {key}"
-            elif found is None:
+            if found is None:
                 self.report.problems[key] = "is missing, and the manifest names it"
             elif found != checksum:
                 self.report.problems[key] = "differs from its SHA-256 in the manifest"

@@ -104,6 +104,8 @@ class RecordingStore:
             raise BlobUnreadable("archive", f"{key} is no manifest: {error}") from error
         if manifest.format > FORMAT:
             raise BlobUnreadable("archive", f"{key} has format {manifest.format}; this version reads {FORMAT}")
+        if any(not each.startswith(f"{folder}/") for each in manifest.blob_keys):
+            raise BlobUnreadable("archive", f"{key} names blobs of another recording")  # whose tenant may be another
         return manifest
 
     async def put_manifest(self, manifest: Manifest) -> None:
