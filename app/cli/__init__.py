@@ -8,6 +8,7 @@ from app.cli.archive import archive
 from app.cli.audit import audit
 from app.cli.bundle import bundle
 from app.cli.doctor import doctor
+from app.cli.export import export
 from app.cli.keys import keys
 from app.cli.models import models
 from app.cli.policy import policy
@@ -44,6 +45,7 @@ for command in (
     tenants,
     models,
     audit,
+    export,
     doctor,
     bundle,
 ):

@@ -7,6 +7,7 @@ from app.web.recordings.jobs import get_job
 from app.web.recordings.listing import list_recordings
 from app.web.recordings.recording import (
     get_audio,
+    get_export,
     get_links,
     get_manifest,
     get_reply_audio,
@@ -27,6 +28,7 @@ router = Router(
         get_utterance_audio,
         get_reply_audio,
         get_links,
+        get_export,
         remove,
         create,
         get_job,
