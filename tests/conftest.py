@@ -8,6 +8,8 @@ from hypothesis import settings
 
 from tests.strict import missing
 
+pytest_plugins = ["tests.integration.aws_fixtures", "tests.integration.database_fixtures"]
+
 settings.register_profile("ci", derandomize=True)  # a landing does not hang on the day's luck; laptops look further
 if os.environ.get("CI"):
     settings.load_profile("ci")

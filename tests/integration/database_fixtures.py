@@ -7,7 +7,7 @@ import pytest
 from tests.postgres import new_database, running_postgres
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     with running_postgres() as server:
         yield server

@@ -16,7 +16,6 @@ from app.domain.errors import ProviderDown
 from app.domain.principal import Scope
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.authentication import DatabaseKeys, Peer
-from tests.integration.database_fixtures import postgres, url  # noqa: F401
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +41,7 @@ async def opened(engine) -> KeyStore:
     return store
 
 
-async def test_created_key_authenticates_and_only_its_fingerprint_is_stored(url):  # noqa: F811
+async def test_created_key_authenticates_and_only_its_fingerprint_is_stored(url):
     async with open_database(url) as engine:
         store = await opened(engine)
 
@@ -63,7 +62,7 @@ async def test_created_key_authenticates_and_only_its_fingerprint_is_stored(url)
     assert secret not in rows
 
 
-async def test_key_made_and_revoked_by_another_process_is_seen_after_one_refresh(url):  # noqa: F811
+async def test_key_made_and_revoked_by_another_process_is_seen_after_one_refresh(url):
     """Two stores on one database, each with its own connections."""
     async with open_database(url) as here, open_database(url) as there:
         store, other = await opened(here), await opened(there)
@@ -161,7 +160,7 @@ async def test_unavailable_database_keeps_the_snapshot_and_the_loop_alive(store,
     assert during is not None
 
 
-async def test_time_of_last_use_is_stored(url):  # noqa: F811
+async def test_time_of_last_use_is_stored(url):
     async with open_database(url) as engine:
         store = await opened(engine)
         secret, key = await store.create("web", "acme", SPEAK, None)
@@ -174,7 +173,7 @@ async def test_time_of_last_use_is_stored(url):  # noqa: F811
     assert abs(datetime.now(UTC) - used) < timedelta(minutes=1)
 
 
-async def test_signing_secret_is_made_once_for_all_processes(url):  # noqa: F811
+async def test_signing_secret_is_made_once_for_all_processes(url):
     async with open_database(url) as here, open_database(url) as there:
         first, second = KeyStore(here), KeyStore(there)
 

@@ -31,7 +31,6 @@ from tests.integration.test_decision_log import EXPENSE, RECORD
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
-pytest_plugins = ["tests.integration.database_fixtures"]
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 KEY = Principal(Tenant("acme"), key_id="k1", name="front desk")
 OPS = Tenant("ops", (fingerprint("ops-key"),), operator=True)

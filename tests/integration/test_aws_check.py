@@ -12,7 +12,6 @@ from tests.emulators.polly import Error, PollyEmulator
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.transcribe_script import HttpError, Script
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 

@@ -26,7 +26,6 @@ from tests.emulators.transcribe_script import Fault, GoAway, NoAnswer, Script, S
 from tests.emulators.utterances import SOUND, utterance
 from tests.integration.transcripts import eventually, hypotheses_of
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 PACKET = SOUND * 1600

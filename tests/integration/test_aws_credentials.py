@@ -21,7 +21,6 @@ from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.utterances import utterance
 from tests.integration.transcripts import final_text, hypotheses_of
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 

@@ -32,7 +32,6 @@ from tests.emulators.transcribe_script import (
 from tests.emulators.utterances import utterance
 from tests.integration.transcripts import final_text, hypotheses_of
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 NO_SUCH_LANGUAGE = (

@@ -12,7 +12,6 @@ from tests.emulators.account import aws_account
 from tests.emulators.polly import Cut, Error, Hang, PollyEmulator, PollyFault
 from tests.integration.transcripts import eventually
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 

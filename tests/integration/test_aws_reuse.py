@@ -14,7 +14,6 @@ from tests.emulators.transcribe_script import Script, Stall, TcpReset
 from tests.emulators.utterances import SILENCE, utterance
 from tests.integration.transcripts import eventually, final_text, hypotheses_of
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 

@@ -20,7 +20,6 @@ from tests.integration.transcripts import hypotheses_of
 from tests.models import model
 from tests.strict import missing
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.models]
 
 SLOW = FinalizationTimeouts(flush_after_s=10, final_within_s=60)

@@ -19,7 +19,6 @@ from tests.models import MODELS_DIR, model
 from tests.serving import served
 from tests.strict import missing
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(300)]
 
 ROUTES = """

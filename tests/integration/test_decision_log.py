@@ -35,7 +35,6 @@ from tests.eventually import until
 from tests.postgres import cut_off, new_database
 from tests.routes import LOCAL
 
-pytest_plugins = ["tests.integration.database_fixtures"]
 pytestmark = pytest.mark.anyio
 
 RECORD = DecisionRecord(

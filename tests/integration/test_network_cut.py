@@ -27,7 +27,6 @@ from tests.eventually import until
 from tests.models import model
 from tests.routes import LOCAL
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.slow]
 
 PRICE = Price(0.024, 15)

@@ -28,7 +28,6 @@ from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
 from tests.routes import AWS, LOCAL
 from tests.serving import scripted_service, served
 
-pytest_plugins = ["tests.integration.database_fixtures"]
 pytestmark = pytest.mark.anyio
 
 

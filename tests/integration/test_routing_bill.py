@@ -27,7 +27,6 @@ from tests.emulators.utterances import SILENCE, utterance
 from tests.fakes import ScriptedTranscriber
 from tests.routes import LOCAL
 
-pytest_plugins = ["tests.integration.aws_fixtures"]
 pytestmark = pytest.mark.anyio
 
 PRICE = Price(0.024, 15)

@@ -23,7 +23,6 @@ from app.runtime.routing.session_budget import SessionBudget
 from app.runtime.routing.spend_sync import SpendSync
 from tests.eventually import until
 
-pytest_plugins = ["tests.integration.database_fixtures"]
 pytestmark = pytest.mark.anyio
 
 DAY, NEXT_DAY = "2026-01-02", "2026-01-03"
