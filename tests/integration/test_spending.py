@@ -1,7 +1,7 @@
 """Spending of whole conversations: the bill, the metrics, the summary over HTTP and on the command line."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -9,12 +9,14 @@ import pytest
 from anyio import to_thread
 from click.testing import CliRunner, Result
 
-from app.assembly.replies import ReplyEngines
+from app.assembly.replies import ReplyEngines, open_reply_engines
 from app.cli import parley
 from app.client import open_session
+from app.config import Settings
 from app.data.database import open_database
 from app.data.decisions import decisions_in
 from app.data.spend import SpendTable
+from app.domain.dialog.conversation import Message, Role
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.residency import Place
 from app.domain.routing.cost import Budgets
@@ -31,9 +33,10 @@ from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.routing.spend_sync import SpendSync
 from app.runtime.service import RoutingPolicy
 from app.runtime.supervision import run_in_background
+from tests.emulators.openai import Script, serve_openai
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedGenerator, ScriptedSynthesizer, ScriptedTranscriber
-from tests.routes import AWS, LOCAL
+from tests.routes import AWS, LOCAL, scripted_routes
 from tests.serving import scripted_service, served
 from tests.unit.test_budgeted_engines import CountingGenerator
 
@@ -258,3 +261,47 @@ async def test_summary_shows_the_spending_of_each_tenant_against_its_budget(tmp_
     assert float(gauges['parley_budget_remaining_usd{scope="day"}']) == pytest.approx(9.7)
     assert float(gauges["parley_spend_today_usd"]) == pytest.approx(0.3)
     assert float(gauges["parley_spend_sync_age_seconds"]) >= 0
+
+
+@pytest.mark.parametrize("budget", [None, 0.0], ids=["within budget", "over budget"])
+async def test_settings_give_the_price_and_the_engine_over_budget(budget):
+    """A server with a price is asked for its count; over budget Ollama replies, and nothing is recorded."""
+    expenses = list[Expense]()
+    routes = scripted_routes(LOCAL, rules=RoutingRules(budgets=Budgets(day=budget))).routes
+    routes.record_expense = expenses.append
+    with serve_openai(script=Script(("Paid.",), usage=(1000, 500))) as paid, serve_openai() as free:
+        settings = Settings(
+            openai_api_key="sk-test",
+            openai_base_url=paid.base_url,
+            ollama_base_url=free.base_url,
+            reply_usd_per_million_prompt_tokens=1.0,
+            reply_usd_per_million_generated_tokens=4.0,
+            reply_provider_over_budget="ollama",
+            speech_provider="none",
+        )
+        async with open_reply_engines(settings, "openai", routes) as engines:
+            own = engines.for_session("s", Tenant("t"))
+            async with aclosing(own.generator.reply((Message(Role.USER, "Free."),))) as deltas:
+                text = "".join([delta async for delta in deltas])
+
+    booked = [(e.route, e.kind, e.usd) for e in expenses]
+    if budget is None:
+        assert (text, booked) == ("Paid.", [("openai", "reply", pytest.approx(0.003))])
+        assert paid.requests[0]["stream_options"] == {"include_usage": True}
+    else:
+        assert (text, booked) == ("Free.", [])
+        assert "stream_options" not in free.requests[0]
+    assert own.synthesizer is None
+
+
+async def test_engines_without_a_price_are_taken_as_they_are():
+    """Nothing is wrapped, so nothing is refused."""
+    routes = scripted_routes(LOCAL, rules=RoutingRules(budgets=Budgets(day=0))).routes
+    with serve_openai() as server:
+        settings = Settings(ollama_base_url=server.base_url, speech_provider="none")
+        async with open_reply_engines(settings, "ollama", routes) as engines:
+            own = engines.for_session("s", Tenant("t"))
+
+    assert own.generator is engines.generator
+    assert engines.free_generator is None
+    assert own.refuse_speech() is None
