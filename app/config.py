@@ -57,7 +57,10 @@ class ServerSettings(_Group):
         "addresses always work; empty: nothing else does, unless a key is required.",
     )
     max_sessions: int = Field(
-        0, ge=0, description="Sessions at once; one more is refused with close code 1013. 0: what the self-test allows."
+        0,
+        ge=0,
+        description="Sessions at once, those on standby not counted; one more is refused with close code 1013. "
+        "0: what the self-test allows.",
     )
 
     @field_validator("allowed_origins", "server_names", mode="before")
