@@ -60,10 +60,10 @@ async def test_session_without_audio_is_warned_and_ended_and_its_place_is_free(l
 
 async def test_idle_session_is_kept_by_audio():
     """Each packet of audio begins the time anew, silence as well."""
-    service = limited(limits={"session_idle_s": 0.5})
+    service = limited(limits={"session_idle_s": 1})
     async with served(service) as address, open_session(f"ws://{address}/ws/transcribe") as talk:
         await started(talk)
-        for _ in range(20):
+        for _ in range(30):
             await talk.send_audio(SILENCE, pace=0)
             await anyio.sleep(0.05)
 
@@ -114,7 +114,7 @@ async def test_idle_sockets_hold_no_place_and_take_one_again_with_the_next_audio
 
 
 async def test_session_on_standby_is_refused_with_1013_where_its_place_was_given_away():
-    service = limited(limits={"session_standby_s": 0.2}, max_sessions=1)
+    service = limited(limits={"session_standby_s": 1}, max_sessions=1)
     async with served(service) as address, open_session(f"ws://{address}/ws/transcribe") as waiting:
         await started(waiting)
         await until(lambda: holds(service.admission.sessions == {}))
