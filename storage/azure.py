@@ -1,6 +1,6 @@
 """Blobs in a container of Azure Blob Storage."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +35,7 @@ CONCURRENT_BLOCKS = 4
 SIGNED_FOR = timedelta(hours=1)
 MIN_BYTES_PER_S = 64_000
 """A slower transfer counts as a lost connection."""
+KEPT_BLOBS = "deleted blobs, where soft delete is on, for as long as it is set to: these credentials may not ask"
 CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -101,6 +102,16 @@ class AzureBlobStore:
             expiry=now + SIGNED_FOR,
         )
         return f"{blob.url}?{signature}"
+
+    async def purge_versions(self, prefix: str) -> Sequence[str]:
+        """Azure lets nobody delete what soft delete keeps: it says how long that is."""
+        try:
+            with self._request(prefix):
+                properties = await self._service.get_service_properties()
+        except ProviderRefused:
+            return (KEPT_BLOBS,)
+        policy = properties.get("delete_retention_policy")
+        return (f"deleted blobs, for {policy.days} days by soft delete",) if policy and policy.enabled else ()
 
     @contextmanager
     def _request(self, key: str, size: int = 0) -> Iterator[None]:

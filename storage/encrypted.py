@@ -3,7 +3,7 @@
 A blob is `mark | ciphertext`; its key in the store is the associated data, so a blob that was moved does not decrypt.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Literal
@@ -64,6 +64,9 @@ class EncryptedBlobStore:
 
     async def url(self, key: str) -> str | None:  # noqa: ARG002 because whoever followed it could not read it
         return None
+
+    async def purge_versions(self, prefix: str) -> Sequence[str]:
+        return await self._store.purge_versions(prefix)
 
     async def reencrypt(self, key: str, *, dry_run: bool = False) -> Literal["current", "replaced", "foreign"]:
         """Replace a blob that is not under the active key, in the latest format, by one that is.

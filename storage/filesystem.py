@@ -1,7 +1,7 @@
 """Blob store in a local folder: each blob is a file, written atomically."""
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -55,6 +55,9 @@ class FilesystemBlobStore:
 
     async def url(self, key: str) -> str | None:
         return self._path(key).as_uri()
+
+    async def purge_versions(self, prefix: str) -> Sequence[str]:  # noqa: ARG002 because a folder has none
+        return ()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await to_thread.run_sync(work, limiter=self._threads)

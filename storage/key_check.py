@@ -120,6 +120,9 @@ class CheckedBlobStore:
     async def url(self, key: str) -> str | None:
         return await self._store.url(key)
 
+    async def purge_versions(self, prefix: str) -> Sequence[str]:
+        return await self._store.purge_versions(prefix)
+
     async def _check_before_use(self) -> None:
         if self._checked:
             return

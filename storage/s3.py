@@ -1,6 +1,6 @@
 """Blobs in a bucket of Amazon S3, or of any service with its protocol."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -18,6 +18,11 @@ CONCURRENT_PARTS = 4
 SIGNED_FOR_S = 3600
 MIN_BYTES_PER_S = 64_000
 """A slower transfer counts as a lost connection."""
+
+KEPT_VERSIONS = (
+    "earlier versions, where the bucket has versioning, until its lifecycle rule deletes them: "
+    "these credentials may not (s3:ListBucketVersions, s3:DeleteObjectVersion)"
+)
 
 _BUSY = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 _MISSING = {"NoSuchKey", "404"}
@@ -69,6 +74,25 @@ class S3BlobStore:
                 "get_object", Params={"Bucket": self._bucket, "Key": self._prefix + key}, ExpiresIn=SIGNED_FOR_S
             )
         return signed
+
+    async def purge_versions(self, prefix: str) -> Sequence[str]:
+        """Needs `s3:ListBucketVersions` and `s3:DeleteObjectVersion`; without them the lifecycle rule has to do it."""
+        where: dict[str, str] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+        try:
+            while True:
+                with self._request(prefix):
+                    page = await self._client.list_object_versions(**where)
+                for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    if not (entry["IsLatest"] and "Size" in entry):  # the current version of another blob stays
+                        version = {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+                        with self._request(prefix):
+                            await self._client.delete_object(Bucket=self._bucket, **version)
+                if not page.get("IsTruncated"):
+                    return ()
+                where["KeyMarker"] = page["NextKeyMarker"]
+                where["VersionIdMarker"] = page["NextVersionIdMarker"]
+        except ProviderRefused:
+            return (KEPT_VERSIONS,)
 
     @contextmanager
     def _request(self, key: str, size: int = 0) -> Iterator[None]:

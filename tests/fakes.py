@@ -231,6 +231,9 @@ class MemoryBlobStore:
     async def url(self, key: str) -> str | None:
         return None
 
+    async def purge_versions(self, prefix: str) -> Sequence[str]:
+        return ()
+
 
 @dataclass
 class MemorySessionLog:

@@ -139,6 +139,13 @@ class BlobStore(Protocol):
         """A signed URL of this blob; None where the store cannot sign one."""
         ...
 
+    async def purge_versions(self, prefix: str) -> Sequence[str]:
+        """Delete the earlier versions of blobs with this prefix, deleted ones included.
+
+        A sentence for whatever the store keeps all the same, and until when; none where nothing is left.
+        """
+        ...
+
 
 class Clock(Protocol):
     """Monotonic time in seconds, from an arbitrary origin."""

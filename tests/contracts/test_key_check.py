@@ -1,6 +1,6 @@
 """Contract of the key checks and of re-encryption, over every blob store."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 
@@ -54,6 +54,9 @@ class Subfolder:
 
     async def url(self, key: str) -> str | None:
         return None
+
+    async def purge_versions(self, prefix: str) -> Sequence[str]:
+        return await self._store.purge_versions(self._folder + prefix)
 
 
 @pytest.fixture

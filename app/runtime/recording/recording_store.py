@@ -19,7 +19,7 @@ from app.domain.recording.session_id import date_of, parse_session_id
 from app.domain.tenant import DEFAULT_TENANT
 from app.media.decode import decode_exactly
 from app.runtime.recording.session_upload import encode_manifest
-from app.runtime.recording.tombstones import Tombstones, delete_blobs
+from app.runtime.recording.tombstones import DeletedBlobs, Tombstones, delete_blobs
 
 _manifest = msgspec.json.Decoder(Manifest)
 _log = structlog.get_logger("parley.archive")
@@ -168,12 +168,12 @@ class RecordingStore:
         except ClientError as error:
             raise BlobUnreadable("archive", f"{key} is damaged") from error
 
-    async def delete(self, session: str, tenant: str) -> int:
-        """Delete every blob of this tenant's session, the manifest and the index last. How many there were."""
+    async def delete(self, session: str, tenant: str) -> DeletedBlobs:
+        """Delete every blob of this tenant's session, the manifest and the index last."""
         try:
             folder = await self.folder(session)
         except BlobNotFound:
-            return 0
+            return DeletedBlobs()
         return await delete_blobs(self.store, folder, tenant)
 
 

@@ -47,11 +47,20 @@ class Tombstones:
             await self.store.delete(key)
 
 
-async def delete_blobs(store: BlobStore, folder: str, tenant: str) -> int:
-    """Delete every blob of a session: audio first, then the manifest, the index last. How many there were."""
+@dataclass(frozen=True, slots=True)
+class DeletedBlobs:
+    count: int = 0
+    remaining: tuple[str, ...] = ()
+    """What the store keeps all the same, and until when; a sentence each."""
+
+
+async def delete_blobs(store: BlobStore, folder: str, tenant: str) -> DeletedBlobs:
+    """Delete every blob of a session with its earlier versions: audio first, then the manifest, the index last."""
     async with aclosing(store.keys(f"{folder}/")) as keys:
         blobs = sorted([key async for key in keys], key=lambda key: key.endswith("/manifest.json"))
     for key in blobs:
         await store.delete(key)
+    remaining = await store.purge_versions(f"{folder}/")
     await store.delete(index_key(folder, tenant))
-    return len(blobs)
+    await store.purge_versions(index_key(folder, tenant))
+    return DeletedBlobs(len(blobs), tuple(remaining))

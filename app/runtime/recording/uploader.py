@@ -257,10 +257,11 @@ class Uploader:
         for eraser in self.erasers:
             deleted.update(await eraser.erase_session(session))
         deleted["spoolLogs"] = await self._remove_logs(session)
-        deleted["blobs"] = await self.recordings.delete(session, tenant)
+        blobs = await self.recordings.delete(session, tenant)
+        deleted["blobs"] = blobs.count
         if not deleted["spoolLogs"] and not deleted["blobs"]:
             return None
-        return DeletionReceipt(session, tenant, _iso(now), dict(deleted))
+        return DeletionReceipt(session, tenant, _iso(now), dict(deleted), blobs.remaining)
 
     async def discard(self, session: str, tenant: str) -> None:
         """Remove what this process has recorded of a session that failed; under its id one may be recorded again.
