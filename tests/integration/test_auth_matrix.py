@@ -151,27 +151,33 @@ def routes() -> list[Route]:
     return found
 
 
+SOCKET_STATUS = {"unauthorized": 401, "forbidden": 403, "origin_refused": 403, "host_refused": 400}
+
 CLOSED = [Route(*known) for known, rule in RULES.items() if rule != ANYONE]
 
 
 @dataclass(frozen=True)
 class Answer:
     status: int
-    """401 and 403 for the refusals of a socket, 200 for a session."""
+    """Of a socket that of its refusal, 200 for a session."""
     body: str = ""
 
 
-async def ask(site: Site, route: Route, authorization: str, *, spelling: str = "as it is") -> Answer:
-    """Of the path exactly as it is spelt."""
-    path = SPELLINGS[spelling](route.path)
+async def ask(
+    site: Site, route: Route, authorization: str, *, spelling: str = "as it is", named: str = "", page: str = ""
+) -> Answer:
+    """Of the path exactly as it is spelt, the server `named` as it is in a browser on this `page`, if there is one."""
+    path, (host, port) = SPELLINGS[spelling](route.path), site.address.split(":")
     headers = {"authorization": authorization} if authorization else {}
+    headers |= {"origin": page} if page else {}
     if route.method == "WEBSOCKET":
-        async with connect(f"ws://{site.address}{path}", additional_headers=headers) as socket:
+        url = f"ws://{named or site.address}{path}"
+        async with connect(url, host=host, port=int(port), additional_headers=headers) as socket:
             first = json.loads(await socket.recv())
-        return Answer({"unauthorized": 401, "forbidden": 403}.get(first.get("code"), 200), json.dumps(first))
-    lines = [f"{route.method} {path} HTTP/1.1", f"host: {site.address}", "connection: close", "content-length: 0"]
-    request = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", ""])
-    host, port = site.address.split(":")
+        return Answer(SOCKET_STATUS.get(first.get("code"), 200), json.dumps(first))
+    headers |= {"host": named or site.address, "connection": "close", "content-length": "0"}
+    lines = [f"{route.method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    request = "\r\n".join([*lines, "", ""])
     received = b""
     with anyio.fail_after(20):
         async with await anyio.connect_tcp(host, int(port)) as stream:
@@ -239,6 +245,36 @@ async def test_public_routes_are_open_to_everybody(site, credential):
         answer = await ask(site, route, site.unknown[credential])
 
         assert answer.status in (200, 404), (route, answer)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+async def test_no_route_answers_to_a_foreign_host_name_whatever_the_key(site, spelling):
+    """A name that was rebound to this address; the page and `/health` are no exceptions."""
+    admin = await site.key(Scope.ADMIN)
+    for route in [Route(*known) for known in RULES]:
+        answer = await ask(site, route, admin, spelling=spelling, named="evil.example", page="http://evil.example")
+
+        assert answer.status == 400, (route, answer)
+        assert route.method == "HEAD" or '"host_refused"' in answer.body, (route, answer)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("page", ["https://evil.example", "null", "https of our own"])
+async def test_no_closed_route_answers_to_a_foreign_page_whatever_the_key(site, page, spelling):
+    """Nor to a page of our own address under the other scheme."""
+    admin, origin = await site.key(Scope.ADMIN), f"https://{site.address}" if " " in page else page
+    for route in CLOSED:
+        answer = await ask(site, route, admin, spelling=spelling, page=origin)
+
+        assert answer.status == 403, (route, answer)
+        assert route.method == "HEAD" or '"origin_refused"' in answer.body, (route, answer)
+
+
+async def test_our_own_page_is_asked_for_a_key_like_everybody(site):
+    for route in CLOSED:
+        answer = await ask(site, route, "", page=f"http://{site.address}")
+
+        assert answer.status == 401, (route, answer)
 
 
 async def test_options_of_a_closed_route_says_nothing_without_a_key(site):
