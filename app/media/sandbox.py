@@ -1,6 +1,7 @@
 """Decode untrusted audio in a child process with limits: no new file descriptors, bounded memory, CPU and length."""
 
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def decode_sandboxed(
         "memory": limits.memory,
         "cpu_s": limits.cpu_s,
     }
-    file.seek(0)
+    os.lseek(file.fileno(), 0, os.SEEK_SET)  # because seek() only moves within what is buffered here
     try:
         child = subprocess.Popen(  # noqa: S603 because program and arguments are ours
             [sys.executable, "-I", str(_PROGRAM), json.dumps(options)],

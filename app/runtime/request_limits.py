@@ -1,7 +1,10 @@
 """RequestLimits: what requests to the archive may occupy at once, so that none of them delays a session."""
 
 from dataclasses import dataclass, field
+from typing import BinaryIO
+from weakref import WeakSet
 
+from app.domain.errors import ProviderBusy
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 
@@ -9,6 +12,7 @@ RENDERINGS, WAITING_RENDERINGS = 4, 64
 READS, WAITING_READS = 16, 128
 LISTINGS, WAITING_LISTINGS = 2, 16
 UPLOADS = 32
+RENDERED_FILES = 64
 
 
 def _queue(concurrency: int, max_waiting: int) -> AdmissionQueue:
@@ -21,9 +25,17 @@ class RequestLimits:
 
     renderings: AdmissionQueue = field(default_factory=lambda: _queue(RENDERINGS, WAITING_RENDERINGS))
     """Recordings encoded as FLAC or MP3."""
+    rendered_files: WeakSet[BinaryIO] = field(default_factory=WeakSet)
+    """Temporary files of renderings that are being sent, as slowly as their clients read; closed ones do not count."""
     reads: AdmissionQueue = field(default_factory=lambda: _queue(READS, WAITING_READS))
     """Manifests of one recording."""
     listings: AdmissionQueue = field(default_factory=lambda: _queue(LISTINGS, WAITING_LISTINGS))
     """Pages of the list of recordings; each reads a whole index."""
     uploads: AdmissionQueue = field(default_factory=lambda: _queue(UPLOADS, 0))
     """Files whose bytes are being received."""
+
+    def track_rendered_file(self, file: BinaryIO) -> None:
+        """Count this file until it is closed. Raises ProviderBusy where too many are being sent."""
+        if sum(not other.closed for other in self.rendered_files) >= RENDERED_FILES:
+            raise ProviderBusy("archive", "too many recordings are being downloaded; try again in a moment")
+        self.rendered_files.add(file)

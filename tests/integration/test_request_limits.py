@@ -1,6 +1,7 @@
 """Requests to the archive: bounded, and never in the way of sessions."""
 
 import io
+import tempfile
 from contextlib import asynccontextmanager, suppress
 
 import anyio
@@ -11,7 +12,7 @@ from anyio import to_thread
 from app.client import open_session
 from app.media.decode import decode_trusted
 from app.media.encode import encode
-from app.runtime.request_limits import RENDERINGS, WAITING_RENDERINGS
+from app.runtime.request_limits import RENDERED_FILES, RENDERINGS, WAITING_RENDERINGS
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
@@ -99,6 +100,23 @@ async def test_renderings_beyond_the_queue_are_refused_with_retry_after():
     assert (refused.status_code, refused.json()["code"]) == (503, "provider_busy")
     assert int(refused.headers["retry-after"]) >= 1
     assert wav.status_code == 200
+
+
+async def test_renderings_that_nobody_reads_are_bounded():
+    """Each is a file on the disk for as long as its client likes; one that is closed makes room."""
+    async with recorded() as (service, http, session):
+        unread = [tempfile.TemporaryFile() for _ in range(RENDERED_FILES)]  # noqa: SIM115 because they are closed below
+        for file in unread:
+            service.limits.track_rendered_file(file)
+
+        refused = await http.get(f"/recordings/{session}/audio?format=mp3")
+        for file in unread:
+            file.close()
+        answers = [(await http.get(f"/recordings/{session}/audio?format=mp3")).status_code for _ in range(2)]
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "provider_busy")
+    assert answers == [200, 200]
+    assert [file for file in service.limits.rendered_files if not file.closed] == []
 
 
 async def test_server_ends_while_renderings_wait():

@@ -107,3 +107,13 @@ def test_a_wav_that_announces_more_than_it_has_gives_what_it_has():
     data[40:44] = (0xFFFFFFFF).to_bytes(4, "little")
 
     assert b"".join(read_plain_wav(io.BytesIO(data)) or ()) == HANDS.pcm
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_chained_ogg_is_decoded_whole(opened):
+    """The decoder's process begins at the file's first byte, wherever this one has read before."""
+    path = INPUTS / "ogg-opus-chained-mono-then-stereo.ogg"
+
+    pcm = b"".join(decode(io.BytesIO(path.read_bytes()) if opened else path))
+
+    assert len(pcm) / 32_000 == pytest.approx(14.54, abs=0.05)

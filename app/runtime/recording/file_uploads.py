@@ -57,7 +57,7 @@ class FileUploads:
     uploader: Uploader
     limits: UploadLimits = UploadLimits()
     scratch: Path | None = None
-    """Folder for the copy that is decoded, which has no name; None: the system's."""
+    """Folder for temporary files without a name, such as the copy that is decoded; None: the system's."""
     now: Callable[[], float] = time.monotonic
     files: dict[str, FileUpload] = field(default_factory=dict)
     """By session, in the order of their first byte."""

@@ -18,7 +18,7 @@ from app.runtime.recording.file_upload import FileUpload
 from app.runtime.service import Service
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
-from app.web.recordings.receiving import open_upload, require_archive, require_uploads
+from app.web.recordings.receiving import body_of, open_upload, require_archive, require_uploads
 
 _FORM = "multipart/form-data"
 DISCARD_TIMEOUT_S = 5.0
@@ -83,7 +83,7 @@ async def _transcribe(service: Service, upload: FileUpload, tenant: Tenant) -> d
 async def _body(service: Service, request: Request[Any, Any, Any], source: str | None) -> AsyncGenerator[bytes, None]:
     pieces: AsyncIterator[bytes]
     if source is None:
-        pieces = request.stream()
+        pieces = body_of(request)
     elif service.source is None:
         raise ProviderRefused("google_drive", "no account for Google Drive is set")
     else:

@@ -13,7 +13,7 @@ from app.runtime.recording.file_upload import FileUpload
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
-from app.web.recordings.receiving import open_upload, require_archive, require_uploads
+from app.web.recordings.receiving import body_of, open_upload, require_archive, require_uploads
 
 VERSION = {"tus-resumable": "1.0.0"}
 _MAX_DIGITS = 15
@@ -50,7 +50,7 @@ async def append_to_upload(state: State, request: Request[Principal, Any, Any], 
     service, upload = require_uploads(state), _resumable(state, request, name)
     offset = _byte_count(request, "upload-offset")
     async with service.limits.uploads.slot():
-        is_whole = await service.uploads.append(upload, offset, request.stream())
+        is_whole = await service.uploads.append(upload, offset, body_of(request))
     if not is_whole:
         return Response(None, headers=_offset(upload))
     await service.uploads.accept(upload)
