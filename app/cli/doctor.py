@@ -13,9 +13,12 @@ from rich.table import Table
 
 from app import registry
 from app.assembly.archive import archive_place, describe_encryption, open_store
+from app.assembly.authentication import open_authentication
 from app.assembly.replies import reply_provider
 from app.assembly.speech import drafts_model, finals_model, model_folder, turn_model_file, whisper_folder
+from app.assembly.tenants import open_tenants
 from app.config import Settings, read_settings
+from app.data.database import open_database
 from app.data.decisions import open_decisions
 from app.domain.errors import ParleyError, SettingsError
 from app.policy.routes_file import LocalRoute, read_routes
@@ -50,6 +53,7 @@ def doctor(aws: bool) -> None:
 async def _check_all(settings: Settings, aws: bool) -> list[CheckResult]:
     results = [
         await _check("tenants", lambda: _tenants(settings)),
+        await _check("authentication", lambda: _authentication(settings)),
         await _check("routing", lambda: _routing(settings)),
         await _check("database", lambda: _database(settings)),
         await _check("drafts", lambda: _whisper(settings, drafts_model(settings))),
@@ -71,6 +75,15 @@ async def _tenants(settings: Settings) -> str:
         return "no tenants file"
     tenants = await to_thread.run_sync(read_tenants, settings.tenants)
     return f"{', '.join(tenant.name for tenant in tenants)}"
+
+
+async def _authentication(settings: Settings) -> str:
+    async with (
+        open_tenants(settings.tenants) as tenants,
+        open_database(settings.database_url) as database,
+        open_authentication(settings, database, tenants) as authentication,
+    ):
+        return authentication.description
 
 
 async def _routing(settings: Settings) -> str:

@@ -263,6 +263,7 @@ def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_p
     ("variables", "check"),
     [
         ({"PARLEY_TENANTS": "/nonexistent.toml"}, "tenants"),
+        ({"PARLEY_HOST": "0.0.0.0"}, "authentication"),
         ({"PARLEY_ROUTES": "/nonexistent.toml"}, "routing"),
         ({"PARLEY_POLICY": "cheapest"}, "routing"),
         ({"PARLEY_DATABASE_URL": "sqlite+aiosqlite:////nonexistent/parley.db"}, "database"),
