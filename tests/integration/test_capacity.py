@@ -83,5 +83,5 @@ async def test_self_test_sets_the_session_limit(tmp_path):
     assert set(health["capacity"]["models"]) == {"drafts", "finals"}
     assert all(0 < one["rtf"] < 2 for one in health["capacity"]["models"].values())
     assert dict(service.components)["sessions"].startswith(
-        f"{service.admission.max_sessions} at most: what the self-test"
+        f"{service.admission.max_sessions} at most: the capacity by self-test"
     )
