@@ -10,7 +10,7 @@ LOCK := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.1
   --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format bench models lock clean
+.PHONY: help serve test check format fuzz bench models lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ check: $(DEV)  ## format, lint, types, architecture, the frontend's pure tests
 format: $(DEV)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+fuzz: $(DEV)  ## search for hostile input a hundred times longer than `make test`, and run the nightly tests
+	$(BIN)/python -m pytest -m nightly $(ARGS)
 
 bench: $(DEV) models  ## measure latency, accuracy and load (needs the speech corpus, see docs/benchmarks.md)
 	$(BIN)/python -m bench $(ARGS)

@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from app.domain.errors import SettingsError
+from app.domain.tenant import MAX_KEEP_DAYS
 from app.domain.trusted_proxies import parse_networks
 from app.environment import given_settings, variable
 
@@ -240,7 +241,10 @@ class RoutingSettings(_Group):
         "sqlite+aiosqlite:///parley.db", description="Where decisions are kept: SQLite, or postgresql+asyncpg://...."
     )
     decisions_keep_days: int = Field(
-        30, ge=0, description="Days after which decisions and expenses are deleted from the database; 0 keeps all."
+        30,
+        ge=0,
+        le=MAX_KEEP_DAYS,
+        description="Days after which decisions and expenses are deleted from the database; 0 keeps all.",
     )
     audit_keep_days: int = Field(
         365, ge=0, description="Days after which entries of the audit log are deleted from the database; 0 keeps all."
@@ -254,7 +258,9 @@ class ArchiveSettings(_Group):
         True, description="Whether a session is recorded where the client does not say (`configure`, `archive`)."
     )
     archive_format: Literal["flac", "opus"] = Field("flac", description="flac is lossless, opus a tenth of its size.")
-    archive_keep_days: int = Field(30, ge=0, description="Days after which a recording is deleted; 0 keeps all.")
+    archive_keep_days: int = Field(
+        30, ge=0, le=MAX_KEEP_DAYS, description="Days after which a recording is deleted; 0 keeps all."
+    )
     archive_key: SecretStr | None = Field(
         None, description="32 bytes in base64: encrypts recordings, in the spool and in the store."
     )

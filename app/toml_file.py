@@ -62,7 +62,9 @@ def parse_document(text: str, source: str) -> TomlDocument:
     """Raises SettingsError."""
     try:
         return TomlDocument(text, source, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise SettingsError(f"{source}: it is nested too deep") from error
+    except ValueError as error:  # TOMLDecodeError, and numbers of more digits than Python converts
         raise SettingsError(f"{source}: {_uncapitalized(str(error))}") from error
 
 

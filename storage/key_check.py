@@ -16,6 +16,7 @@ from anyio import Lock
 
 from app.domain.errors import BlobNotFound, BlobUnreadable, ProviderRefused, SettingsError
 from app.domain.ports import BlobStore
+from app.json_input import decode_json
 
 KEY_CHECKS = "key-check/"
 """Of the keys of these blobs."""
@@ -151,7 +152,7 @@ async def _read(store: BlobStore, cipher: KeyedCipher, each: str) -> KeyCheck | 
     """None where another process has just deleted it."""
     key = KEY_CHECKS + each
     try:
-        return msgspec.json.decode(cipher.decrypt(await store.get(key), key), type=KeyCheck)
+        return decode_json(cipher.decrypt(await store.get(key), key), msgspec.json.Decoder(KeyCheck))
     except BlobNotFound:
         return None
     except (BlobUnreadable, msgspec.DecodeError) as error:

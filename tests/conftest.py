@@ -28,3 +28,11 @@ def small_disk(tmp_path):
         missing("the right to mount a tmpfs")
     yield tmp_path
     subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    """What is marked `nightly` runs only where `-m` names it."""
+    if "nightly" not in config.option.markexpr:
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in nightly]

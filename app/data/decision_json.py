@@ -11,9 +11,12 @@ import msgspec
 
 from app.domain.routing.decision import DecisionRecord
 from app.domain.routing.request import Candidate
+from app.json_input import decode_json
 
 REQUEST = {"residency": "allowed"}
 CANDIDATE = {"breaker_state": "health", "failure_rate": "badness", "in_flight": "waiting"}
+
+_any, _list = msgspec.json.Decoder(Any), msgspec.json.Decoder(list[Any])
 
 
 def encode_decision(record: DecisionRecord) -> bytes:
@@ -28,12 +31,12 @@ def encode_decisions(records: list[DecisionRecord]) -> bytes:
 
 def decode_decision(text: str | bytes) -> DecisionRecord:
     """Raises msgspec.DecodeError."""
-    return _record(msgspec.json.decode(text))
+    return _record(decode_json(text, _any))
 
 
 def decode_decisions(text: bytes) -> list[DecisionRecord]:
     """From a JSON array. Raises msgspec.DecodeError."""
-    return [_record(item) for item in msgspec.json.decode(text, type=list[Any])]
+    return [_record(item) for item in decode_json(text, _list)]
 
 
 def candidate_fields(candidate: Candidate) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from hmac import compare_digest
 
 from app.domain.residency import Residency
 
+MAX_KEEP_DAYS = 36_500
+"""The longest retention that can be asked for; a date that many days ago still is a date."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tenant:

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from app.domain.errors import SettingsError
 from app.domain.residency import Residency
-from app.domain.tenant import Tenant
+from app.domain.tenant import MAX_KEEP_DAYS, Tenant
 from app.policy.rules_file import Amount
 from app.toml_file import TomlDocument, given, parse_document, read_document
 
@@ -25,7 +25,7 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
     max_sessions: Count | None = None
     budget_usd_per_day: Amount | None = None
     archive: bool | None = None
-    keep_days: Annotated[int, Meta(ge=0)] | None = None
+    keep_days: Annotated[int, Meta(ge=0, le=MAX_KEEP_DAYS)] | None = None
     place: Residency = Residency.CLOUD_OK
 
 

@@ -10,6 +10,7 @@ import jwt
 import msgspec
 
 from app.domain.errors import ProviderDown, ProviderError, ProviderMisbehaved
+from app.json_input import decode_json
 from app.proxies import proxy_of
 
 ALGORITHMS = ("RS256", "ES256")
@@ -73,8 +74,8 @@ class JwksCache:
 def _parse(body: bytes) -> Mapping[str, jwt.PyJWK]:
     """The keys that may verify a token, by id. What else the set has is left out. Raises ProviderMisbehaved."""
     try:
-        key_set = msgspec.json.decode(body, type=_KeySet)
-    except (msgspec.DecodeError, RecursionError) as error:
+        key_set = decode_json(body, msgspec.json.Decoder(_KeySet))
+    except msgspec.DecodeError as error:
         raise ProviderMisbehaved("jwks", "the issuer's answer is no set of keys") from error
     keys = dict[str, jwt.PyJWK]()
     for each in key_set.keys:

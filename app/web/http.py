@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import anyio
 import structlog
@@ -23,7 +24,25 @@ BODY_TIMEOUT_S = 30.0
 LEAST_BODY_RATE = 4096
 """Bytes per second of a body that is coming: what earns it another second."""
 
+_ASCII = "".join(map(chr, range(128)))
 _log = structlog.get_logger("parley.http")
+
+
+def served_app(app: App, body_timeout_s: float = BODY_TIMEOUT_S) -> App:
+    """The application as the server runs it."""
+    return report_late_faults(limit_body_time(answer_head(percent_encode_query(app)), body_timeout_s))
+
+
+def percent_encode_query(app: App) -> App:
+    """Bytes that no URL may have are percent-encoded in the query: the framework reads it as UTF-8, or fails."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope.get("query_string", b"")
+        if not query.isascii():
+            scope = {**scope, "query_string": quote(query, safe=_ASCII).encode()}
+        await app(scope, receive, send)
+
+    return answer
 
 
 def answer_head(app: App) -> App:

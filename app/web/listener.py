@@ -13,7 +13,7 @@ import uvicorn
 from litestar import Litestar
 
 from app.domain.errors import SettingsError
-from app.web.http import BODY_TIMEOUT_S, answer_head, limit_body_time, report_late_faults
+from app.web.http import BODY_TIMEOUT_S, served_app
 from app.web.http_protocol import HEAD_TIMEOUT_S, LINGER_S, DeadlineHttpProtocol
 from app.web.keepalive import KeepaliveProtocol
 from app.web.parley.packets import MAX_METADATA_BYTES, MAX_PCM_BYTES
@@ -50,7 +50,7 @@ class GracefulServer(uvicorn.Server):
         protocol = partial(DeadlineHttpProtocol, head_timeout_s=head_timeout_s, linger_s=linger_s)
         super().__init__(
             uvicorn.Config(
-                report_late_faults(limit_body_time(answer_head(app), body_timeout_s)),
+                served_app(app, body_timeout_s),
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,  # because app.domain.trusted_proxies reads them

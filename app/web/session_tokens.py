@@ -10,6 +10,7 @@ from litestar.exceptions import NotFoundException
 from app.domain.audit import AuditAction
 from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Principal, Scope
+from app.json_input import decode_json
 from app.runtime.service import Service
 from app.runtime.session_tokens import MAX_LIFETIME_S
 from app.web.auth.audit import audited
@@ -24,6 +25,9 @@ class NewSessionToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=100)] = ""
 
 
+_wanted = msgspec.json.Decoder(NewSessionToken)
+
+
 @post("/auth/session-tokens", opt={**ANY_KEY, **audited(AuditAction.TOKEN_ISSUED)})
 async def create_session_token(request: Request[Principal, Any, Any], state: State) -> Response[dict[str, str]]:
     """A token for the key's tenant, with some of the key's scopes. It is used wherever the key is."""
@@ -31,8 +35,8 @@ async def create_session_token(request: Request[Principal, Any, Any], state: Sta
     if service.session_tokens is None:
         raise NotFoundException("this service makes no session tokens")
     try:
-        wanted = msgspec.json.decode(await request.body(), type=NewSessionToken)
-    except (msgspec.DecodeError, RecursionError) as error:
+        wanted = decode_json(await request.body(), _wanted)
+    except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"the token cannot be made: {error}") from error
     token, expires = service.session_tokens.issue(request.user, wanted.scopes, wanted.ttl_s, wanted.name)
     return Response(

@@ -236,3 +236,26 @@ def test_an_invalid_key_is_named_as_the_file_has_it(tmp_path):
         read_routes(path)
     with pytest.raises(SettingsError, match=r"mine\.toml, line 1: patience_ms: "):
         parse_rules('patience_ms = "long"', "mine", "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("deadline_ms = " + "[" * 3000, "nested too deep"),
+        ("objective = " + "{a=" * 3000, "nested too deep"),
+        ("deadline_ms = " + "9" * 5000, "digits"),
+    ],
+    ids=["arrays", "tables", "digits"],
+)
+def test_hostile_toml_is_a_settings_error_that_names_the_file(text, words):
+    with pytest.raises(SettingsError, match=f"rules.toml: .*{words}"):
+        parse_rules(text, "rules", "rules.toml")
+
+
+def test_retention_beyond_any_date_is_refused(tmp_path):
+    """Such a number would stop the deletion for all tenants."""
+    path = tmp_path / "tenants.toml"
+    path.write_text("[acme]\nkeep_days = 1000000\n")
+
+    with pytest.raises(SettingsError, match=r"line 2: acme.keep_days: "):
+        read_tenants(path)

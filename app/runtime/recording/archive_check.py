@@ -13,6 +13,7 @@ from app.domain.errors import BlobNotFound, BlobUnreadable, ParleyError, flatten
 from app.domain.ports import BlobStore
 from app.domain.recording.blob_keys import RECORDING_PREFIXES, manifest_key
 from app.domain.recording.manifest import Manifest
+from app.json_input import decode_json
 from app.runtime.recording.session_log import SessionLog
 
 CONCURRENT_BLOBS = 8
@@ -80,8 +81,8 @@ class ArchiveCheck:
 
     async def _check_recording(self, folder: str, blob: bytes, checksums: dict[str, str]) -> None:
         try:
-            manifest = _manifest.decode(blob)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            manifest = decode_json(blob, _manifest)
+        except msgspec.DecodeError as error:
             self.report.problems[manifest_key(folder)] = f"is no manifest: {error}"
             return
         if any(not key.startswith(f"{folder}/") for key in manifest.blob_keys):

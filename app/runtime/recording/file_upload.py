@@ -13,6 +13,8 @@ from typing import TypeAlias, assert_never
 import anyio
 import msgspec
 
+from app.json_input import decode_json
+
 JOURNAL = "upload"
 """Name of the log with the entries. Without it the session is a recording like any other."""
 SEGMENT = "upload-"
@@ -55,7 +57,12 @@ class FileFailed(msgspec.Struct, frozen=True, tag="failed"):
 
 Entry: TypeAlias = FileOpened | FileAccepted | AttemptStarted | AttemptInterrupted | FileFailed
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Entry).decode
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def decode(record: bytes) -> Entry:
+    """Raises msgspec.DecodeError for what is no entry of this version."""
+    return decode_json(record, _decoder)
 
 
 class JobState(StrEnum):

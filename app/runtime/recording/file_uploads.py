@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import anyio
+import msgspec
 import structlog
 from anyio import to_thread
 
@@ -259,7 +260,12 @@ class FileUploads:
             names = await session_log.log_names(session)
             if fu.JOURNAL not in names:
                 continue
-            entries = [fu.decode(record) for record in await session_log.read(session, fu.JOURNAL)]
+            try:
+                entries = [fu.decode(record) for record in await session_log.read(session, fu.JOURNAL)]
+            except (msgspec.DecodeError, BlobUnreadable) as error:  # it stays on the disk for a version that reads it
+                _log.error("journal of an upload cannot be read", session=session, message=str(error))
+                self.uploader.held_sessions.add(session)
+                continue
             opened = next((entry for entry in entries if isinstance(entry, fu.FileOpened)), None)
             if opened is None:  # the process died before the first entry
                 await session_log.remove_session(session)

@@ -11,8 +11,10 @@ from typing import TypeAlias, assert_never
 import msgspec
 from anyio import to_thread
 
+from app.domain.errors import BlobUnreadable
 from app.domain.recording.manifest import ArchivedChunk, ArchivedFinal, ArchivedReply, Manifest, tile
 from app.domain.tenant import DEFAULT_TENANT
+from app.json_input import decode_json
 from app.runtime.recording.session_log import SessionLog
 
 JOURNAL, STORED = "journal", "stored"
@@ -136,10 +138,10 @@ class JournalReader:
     _has_stored: bool = False
 
     async def refresh(self) -> SessionJournal:
-        """The journal up to now. Raises a ProviderError, or msgspec.DecodeError for what is no entry."""
+        """The journal up to now. Raises a ProviderError; BlobUnreadable for what is no entry of this version."""
         records, offset = await self.session_log.read_from(self.session, JOURNAL, self._offset)
         stored = [] if self._has_stored else await self.session_log.read(self.session, STORED)
-        for entry in await to_thread.run_sync(_decode, [*records, *stored]):
+        for entry in await to_thread.run_sync(_decode, self.session, [*records, *stored]):
             self.journal.apply(entry)
         self._offset, self._has_stored = offset, True
         return self.journal
@@ -150,8 +152,11 @@ class JournalReader:
         self.journal.apply(entry)
 
 
-def _decode(records: Sequence[bytes]) -> list[Entry]:
-    return [_decoder.decode(record) for record in records]
+def _decode(session: str, records: Sequence[bytes]) -> list[Entry]:
+    try:
+        return [decode_json(record, _decoder) for record in records]
+    except msgspec.DecodeError as error:
+        raise BlobUnreadable("session log", f"{session}: an entry cannot be read: {error}") from error
 
 
 async def read_journal(session_log: SessionLog, session: str) -> SessionJournal:

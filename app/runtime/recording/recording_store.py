@@ -17,6 +17,7 @@ from app.domain.recording.blob_keys import index_key, index_prefix, manifest_key
 from app.domain.recording.manifest import FORMAT, Manifest
 from app.domain.recording.session_id import date_of, parse_session_id
 from app.domain.tenant import DEFAULT_TENANT
+from app.json_input import decode_json
 from app.media.decode import decode_exactly
 from app.runtime.recording.session_upload import encode_manifest
 from app.runtime.recording.tombstones import DeletedBlobs, Tombstones, delete_blobs
@@ -99,8 +100,8 @@ class RecordingStore:
         key = manifest_key(folder)
         blob = await self.store.get(key)
         try:
-            manifest = await to_thread.run_sync(_manifest.decode, blob, limiter=self.threads)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            manifest = await to_thread.run_sync(decode_json, blob, _manifest, limiter=self.threads)
+        except msgspec.DecodeError as error:
             raise BlobUnreadable("archive", f"{key} is no manifest: {error}") from error
         if manifest.format > FORMAT:
             raise BlobUnreadable("archive", f"{key} has format {manifest.format}; this version reads {FORMAT}")

@@ -14,6 +14,7 @@ from app.domain.api_key import key_fields
 from app.domain.audit import AuditAction
 from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Principal, Scope
+from app.json_input import decode_json
 from app.runtime.authentication import find_tenant
 from app.runtime.service import Service
 from app.web.auth.audit import audited, set_owner, set_target
@@ -28,6 +29,9 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: Annotated[str, msgspec.Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")] = "default"
     expires: datetime | None = None
     """ISO 8601 with an offset."""
+
+
+_wanted = msgspec.json.Decoder(NewKey)
 
 
 @post("/", opt={**requires(Scope.ADMIN), **audited(AuditAction.KEY_CREATED)})
@@ -63,8 +67,8 @@ router = Router("/admin/keys", route_handlers=[create_key, list_keys, revoke_key
 
 def _read(body: bytes) -> NewKey:
     try:
-        wanted = msgspec.json.decode(body, type=NewKey)
-    except (msgspec.DecodeError, RecursionError) as error:
+        wanted = decode_json(body, _wanted)
+    except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"the key cannot be made: {error}") from error
     if wanted.expires is not None and (wanted.expires.tzinfo is None or wanted.expires <= datetime.now(UTC)):
         raise ClientError(ClientFault.BAD_MESSAGE, "expires is a time in the future, with its offset from UTC")

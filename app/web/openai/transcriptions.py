@@ -70,10 +70,10 @@ async def _read_form(request: Request[Any, Any, Any]) -> tuple[bytes, Transcript
         raise
     except (ValueError, LookupError) as error:  # parts in an encoding that is not theirs, or that nobody knows
         raise ClientError(ClientFault.BAD_MESSAGE, "the form cannot be read: its fields must be UTF-8") from error
-    upload = form.get("file")
-    if not isinstance(upload, UploadFile):
-        raise ClientError(ClientFault.BAD_MESSAGE, "the form needs a part `file` with a file name")
     try:
+        upload = form.get("file")
+        if not isinstance(upload, UploadFile):
+            raise ClientError(ClientFault.BAD_MESSAGE, "the form needs a part `file` with a file name")
         fields = msgspec.convert({k: v for k, v in form.items() if isinstance(v, str)}, TranscriptionForm)
         return await upload.read(), fields
     except msgspec.ValidationError as error:

@@ -11,6 +11,7 @@ from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.json_input import decode_json
 from app.web.errors import error_reply
 
 
@@ -58,11 +59,11 @@ MAX_SAY_CHARACTERS = 4000
 def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientCancelled | ev.ClientRequestedSpeech:
     """The order in this text frame. Raises ClientError."""
     try:
-        tag = _tag.decode(text).type
+        tag = decode_json(text, _tag).type
         if tag not in _TAGS:
             raise ClientError(ClientFault.UNKNOWN_MESSAGE, f"unknown message {tag[:40]!r}; there are {sorted(_TAGS)}")
-        message = _control.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        message = decode_json(text, _control)
+    except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
         case ConfigureMessage(language, reply, speak, place, archive, deadline):

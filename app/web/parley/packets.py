@@ -6,6 +6,7 @@ import msgspec
 
 from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.errors import ClientError, ClientFault
+from app.json_input import decode_json
 
 MAX_PCM_BYTES = 1 << 20
 """In one packet; ten seconds at 48 kHz fit."""
@@ -56,8 +57,8 @@ def unpack(frame: bytes) -> Packet:
             ClientFault.BAD_PACKET, f"the length field says {length}; {len(frame) - _LENGTH_BYTES} bytes follow it"
         )
     try:
-        rate = _metadata.decode(frame[_LENGTH_BYTES : _LENGTH_BYTES + length]).sample_rate
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        rate = decode_json(frame[_LENGTH_BYTES : _LENGTH_BYTES + length], _metadata).sample_rate
+    except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_METADATA, 'metadata must be JSON like {"sampleRate": 48000}') from error
     if not MIN_RATE <= rate <= MAX_RATE or rate != int(rate):
         raise ClientError(

@@ -1,5 +1,6 @@
 """Resumable uploads: the core of tus 1.0 with its creation and termination extensions, so that tus clients work."""
 
+from contextlib import aclosing
 from typing import Any
 
 from litestar import Request, Response, delete, patch, post, route
@@ -49,8 +50,8 @@ async def append_to_upload(state: State, request: Request[Principal, Any, Any], 
     """
     service, upload = require_uploads(state), _resumable(state, request, name)
     offset = _byte_count(request, "upload-offset")
-    async with service.limits.uploads.slot():
-        is_whole = await service.uploads.append(upload, offset, body_of(request))
+    async with service.limits.uploads.slot(), aclosing(body_of(request)) as pieces:
+        is_whole = await service.uploads.append(upload, offset, pieces)
     if not is_whole:
         return Response(None, headers=_offset(upload))
     await service.uploads.accept(upload)

@@ -1,0 +1,1 @@
+"""Generated hostile input for everything that reads bytes from outside. `make fuzz` searches a hundred times longer."""
