@@ -64,9 +64,9 @@ MANIFEST = msgspec.json.encode(
         "2026-11-14T10:00:00.000+00:00",
         "2026-11-14T10:01:00.000+00:00",
         samples=960,
-        chunks=(ArchivedChunk("k", 0, 960, "0" * 64, ((10, 20),)),),
+        chunks=(ArchivedChunk(f"{FOLDER}/{SESSION}/k", 0, 960, "0" * 64, ((10, 20),)),),
         finals=(ArchivedFinal(0, 960, "hello", 1, 1, (0, 900), "local", "en", 200),),
-        replies=(ArchivedReply(1, "yes", key="r", samples=10, sha256="0" * 64),),
+        replies=(ArchivedReply(1, "yes", key=f"{FOLDER}/{SESSION}/r", samples=10, sha256="0" * 64),),
     )
 )
 

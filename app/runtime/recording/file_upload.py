@@ -57,7 +57,7 @@ class FileFailed(msgspec.Struct, frozen=True, tag="failed"):
 
 Entry: TypeAlias = FileOpened | FileAccepted | AttemptStarted | AttemptInterrupted | FileFailed
 encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Entry)
+_decoder: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 
 
 def decode(record: bytes) -> Entry:
