@@ -1,6 +1,7 @@
 """What every way of uploading shares: who may upload now."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from litestar import Request
@@ -17,8 +18,9 @@ from app.web.recordings.access import service_of
 async def body_of(request: Request[Any, Any, Any]) -> AsyncGenerator[bytes, None]:
     """The body as it comes. Raises ClientError where the connection breaks off, which nobody reads but the log."""
     try:
-        async for piece in request.stream():
-            yield piece
+        async with aclosing(request.stream()) as pieces:
+            async for piece in pieces:
+                yield piece
     except InternalServerException as error:
         raise ClientError(ClientFault.BAD_MESSAGE, "the connection broke off in the middle of the body") from error
 
