@@ -2,13 +2,17 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.strict import missing
 
 pytest_plugins = ["tests.integration.aws_fixtures", "tests.integration.database_fixtures"]
+
+structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # as every command logs
 
 settings.register_profile("ci", derandomize=True)  # a landing does not hang on the day's luck; laptops look further
 if os.environ.get("CI"):

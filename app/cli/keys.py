@@ -1,5 +1,6 @@
 """`parley keys`: creates, lists and revokes API keys, in the configured database or at a running server."""
 
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,11 +18,14 @@ from app.assembly.authentication import open_key_store
 from app.assembly.tenants import open_tenants
 from app.config import read_settings
 from app.data.api_keys import KeyStore
+from app.data.audit import audit_in
 from app.data.database import open_database
 from app.domain.api_key import key_fields
+from app.domain.audit import AuditAction
 from app.domain.errors import ParleyError
 from app.domain.principal import Scope
 from app.proxies import proxy_of
+from app.runtime.audit import AuditLog
 from app.runtime.authentication import Tenants, find_tenant
 
 TIMEOUT_S = 20.0
@@ -134,14 +138,16 @@ async def _with_administration(
 
 
 class _InDatabase:
-    def __init__(self, store: KeyStore, tenants: Tenants | None) -> None:
+    def __init__(self, store: KeyStore, tenants: Tenants | None, audit: AuditLog) -> None:
         self._store = store
         self._tenants = tenants
+        self._audit = audit
 
     async def create(self, name: str, tenant: str, scopes: Sequence[str], expires: datetime | None) -> dict[str, Any]:
         if find_tenant(tenant, self._tenants) is None:
             raise KeysFailed(f"the tenants file has no tenant {tenant}")
         secret, key = await self._store.create(name, tenant, frozenset(map(Scope, scopes)), expires)
+        self._audit.record(AuditAction.KEY_CREATED, target=key.id, tenant=tenant, user=os.environ.get("USER"))
         return {"key": secret, **key_fields(key, datetime.now(UTC))}
 
     async def listed(self) -> Sequence[dict[str, Any]]:
@@ -150,13 +156,18 @@ class _InDatabase:
 
     async def revoke(self, key_id: str) -> None:
         await self._store.revoke(key_id)
+        self._audit.record(AuditAction.KEY_REVOKED, target=key_id, user=os.environ.get("USER"))
 
 
 @asynccontextmanager
 async def _local() -> AsyncIterator[KeyAdministration]:
     settings = read_settings()
-    async with open_tenants(settings.tenants) as tenants, open_database(settings.database_url) as database:
-        yield _InDatabase(await open_key_store(database), tenants)
+    async with (
+        open_tenants(settings.tenants) as tenants,
+        open_database(settings.database_url) as database,
+        audit_in(database) as table,
+    ):
+        yield _InDatabase(await open_key_store(database), tenants, AuditLog(table))
 
 
 class _AtServer:

@@ -11,6 +11,7 @@ from app.client import open_session
 from app.data.api_keys import KeyStore
 from app.data.database import open_database
 from app.domain.audit import AuditAction, AuditEntry
+from app.domain.principal import Principal, Scope
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.audit import AuditLog
 from app.web.auth.audit import MAX_PEERS, REPEAT_AFTER_S, RefusalThrottle
@@ -183,3 +184,21 @@ async def test_created_and_revoked_keys_are_in_the_audit_log(http, service, stor
     ]
     assert store.entries[0].tenant == "acme"
     assert made["key"] not in str(store.entries)
+
+
+async def test_a_socket_without_the_scope_is_in_the_audit_log(http, service, store):
+    """With the key that was presented."""
+
+    class ListenersAlone:
+        async def authenticate(self, credential, peer):
+            return Principal(ACME, frozenset({Scope.RECORDINGS_READ}), key_id="k1", name="archive reader")
+
+        async def is_valid(self, principal):
+            return True
+
+    service.authenticator = ListenersAlone()
+    async with open_session(f"ws://{http.base_url.netloc.decode()}/ws/transcribe", key="good") as talk:
+        await talk.wait_until(lambda t: t.messages("error"), timeout_s=5)
+
+    (entry,) = store.entries
+    assert (entry.action, entry.outcome, entry.key_name) == ("session_started", "refused", "archive reader")

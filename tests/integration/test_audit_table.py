@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from app.assembly.audit import change_recorder, open_audit
 from app.assembly.tenants import open_tenants
 from app.cli.audit import audit
+from app.cli.keys import keys
 from app.config import Settings
 from app.data.audit import AuditTable, audit_in
 from app.data.database import open_database
@@ -219,3 +220,17 @@ async def test_a_decision_that_is_still_queued_is_anonymised_too(url):
 
         assert await decisions.find(DecisionFilter(session="mine")) == []
         assert len(await decisions.find(DecisionFilter())) == 1
+
+
+async def test_keys_made_and_revoked_by_the_command_are_in_the_audit_log(tmp_path, monkeypatch):
+    """Directly in the database, without a server."""
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["create", "front-desk", "--scope", "speak"], ["revoke", "front-desk"]):
+        result = await to_thread.run_sync(CliRunner().invoke, keys, arguments)
+        assert result.exit_code == 0, result.output
+
+    async with open_database("sqlite+aiosqlite:///parley.db") as database, audit_in(database) as table:
+        revoked, created = await table.find(AuditFilter())
+
+    assert (created.action, revoked.action) == ("key_created", "key_revoked")
+    assert created.target == revoked.target

@@ -105,8 +105,12 @@ class AuditMiddleware(ASGIMiddleware):
         connection: ASGIConnection[Any, Any, Any, Any] = ASGIConnection(scope)
         if str(scope["type"]) == ScopeType.WEBSOCKET:
             await next_app(scope, receive, send)
-            if scope.get("user") is None:
+            user, access = scope.get("user"), connection.route_handler.opt.get("access")
+            if user is None:
                 self._record_refused_key(connection)
+            elif isinstance(access, Scope) and not user.may(access):
+                path = connection.scope["path"]
+                audit(connection, AuditAction.SESSION_STARTED, target=path, outcome=AuditOutcome.REFUSED)
             return
         status = 0
 
