@@ -286,6 +286,19 @@ async def test_file_is_encrypted_with_the_archive_key_and_readable_by_its_owner_
     assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()} == {0o600}
 
 
+async def test_upload_under_another_key_stays_until_its_key_is_back(tmp_path):
+    """It keeps no service from starting, and is transcribed when it can be read again."""
+    async with server(folder=tmp_path, cipher=AesCipher(bytes(32)), max_sessions=0) as (service, http):
+        session = await send(http, "wait=false")
+    async with server(folder=tmp_path, cipher=AesCipher(b"1" * 32)) as (service, http):
+        health = (await http.get("/health")).status_code
+        unreadable = dict(service.uploads.files)
+    async with server(folder=tmp_path, cipher=AesCipher(bytes(32))) as (service, http):
+        await assert_recorded_whole(service, http, session)
+
+    assert (health, unreadable) == (200, {})
+
+
 async def test_uploads_of_a_tenant_are_limited_in_number_and_size():
     """503 with a sentence; what is transcribed or deleted makes room."""
     async with server(max_sessions=0) as (service, http):

@@ -255,34 +255,37 @@ class FileUploads:
         """Take up what an earlier process has left; before the uploader runs."""
         if self.scratch is not None:  # where earlier versions kept unfinished uploads, not encrypted
             await to_thread.run_sync(lambda: shutil.rmtree(f"{self.scratch}/.uploads", ignore_errors=True))
-        session_log = self.uploader.session_log
-        for session, age_s in await session_log.sessions():
-            names = await session_log.log_names(session)
+        for session, age_s in await self.uploader.session_log.sessions():
+            names = await self.uploader.session_log.log_names(session)
             if fu.JOURNAL not in names:
                 continue
-            try:
-                entries = [fu.decode(record) for record in await session_log.read(session, fu.JOURNAL)]
-            except (msgspec.DecodeError, BlobUnreadable) as error:  # it stays on the disk for a version that reads it
-                _log.error("journal of an upload cannot be read", session=session, message=str(error))
-                self.uploader.held_sessions.add(session)
-                continue
-            opened = next((entry for entry in entries if isinstance(entry, fu.FileOpened)), None)
-            if opened is None:  # the process died before the first entry
-                await session_log.remove_session(session)
-                continue
-            upload = FileUpload(session, opened, touched=self.now() - age_s)
-            segments = [name for name in names if name.startswith(fu.SEGMENT)]
-            if segments:
-                newest = await session_log.read(session, segments[-1])
-                upload.received = int(segments[-1].removeprefix(fu.SEGMENT)) + sum(map(len, newest))
-            upload.apply(entries)
-            upload.has_remains = upload.failure is not None
-            self.files[session] = upload
             self.uploader.held_sessions.add(session)
+            try:
+                await self._load(session, names, age_s)
+            except (BlobUnreadable, msgspec.DecodeError) as error:  # another key, or a later version: it stays
+                _log.error("upload cannot be read", session=session, message=str(error))
         for upload in list(self.files.values()):
             if upload.opened.length is None and not upload.is_accepted and upload.failure is None:
-                await self.fail(upload, INTERRUPTED, "the service stopped before the file was whole or transcribed")
+                with suppress(ParleyError):  # a disk that is full keeps no service from starting
+                    await self.fail(upload, INTERRUPTED, "the service stopped before the file was transcribed")
         self._notify()
+
+    async def _load(self, session: str, names: list[str], age_s: float) -> None:
+        session_log = self.uploader.session_log
+        entries = [fu.decode(record) for record in await session_log.read(session, fu.JOURNAL)]
+        opened = next((entry for entry in entries if isinstance(entry, fu.FileOpened)), None)
+        if opened is None:  # the process died before the first entry
+            await session_log.remove_session(session)
+            self._forget(session)
+            return
+        upload = FileUpload(session, opened, touched=self.now() - age_s)
+        segments = [name for name in names if name.startswith(fu.SEGMENT)]
+        if segments:
+            newest = await session_log.read(session, segments[-1])
+            upload.received = int(segments[-1].removeprefix(fu.SEGMENT)) + sum(map(len, newest))
+        upload.apply(entries)
+        upload.has_remains = upload.failure is not None
+        self.files[session] = upload
 
     async def sweep(self) -> None:
         """Delete what has expired."""
