@@ -24,6 +24,7 @@ from app.runtime.service import Service
 from app.runtime.session_tokens import AUDIENCE, ISSUER, TYPE, SessionTokens
 from app.web.server import create_app
 from tests.clips import HANDS
+from tests.eventually import until
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -304,6 +305,11 @@ async def recording(site) -> str:
     async with httpx.AsyncClient(base_url=f"http://{site.address}", headers=headers, timeout=60) as http:
         answer = await http.post("/recordings", content=HANDS.path.read_bytes())
     assert answer.status_code == 201, answer.text
+
+    async def is_stored() -> bool:
+        return answer.json()["id"] not in site.service.uploader.session_log.records
+
+    await until(is_stored, seconds=20)
     return answer.json()["id"]
 
 
