@@ -315,7 +315,7 @@ class ArchiveSettings(_Group):
 class LimitSettings(_Group):
     """Limits of clients; 0 is no limit."""
 
-    session_idle_s: float = Field(60, ge=0, description="A session without audio for so many seconds ends.")
+    session_idle_s: float = Field(600, ge=0, description="A session without audio for so many seconds ends.")
     session_silent_s: float = Field(
         1800, ge=0, description="A session with audio, and no word in it for so many seconds, ends."
     )

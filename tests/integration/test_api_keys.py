@@ -8,6 +8,7 @@ import pytest
 from anyio import to_thread
 from click.testing import CliRunner
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from app.cli import parley
 from app.data.api_keys import MAX_AGE_S, KeyStore
@@ -312,7 +313,8 @@ async def test_keys_command_lists_and_revokes_by_name(monkeypatch, tmp_path):
 async def test_keys_command_at_a_running_server(admin, address):
     where = ("--url", f"http://{address}", "--key", admin.headers["authorization"].removeprefix("Bearer "))
 
-    made = await to_thread.run_sync(lambda: run("keys", "create", "web", "--scope", "recordings:read", *where))
+    with capture_logs():  # the server of this process has no log on standard error as `parley serve` has
+        made = await to_thread.run_sync(lambda: run("keys", "create", "web", "--scope", "recordings:read", *where))
     bearer = {"authorization": f"Bearer {made.stdout.strip()}"}
     before = (await admin.get("/recordings", headers=bearer)).status_code
     revoked = await to_thread.run_sync(lambda: run("keys", "revoke", "web", *where))
