@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SERVE := $(VENV)/.serve
 DEV := $(VENV)/.dev
+AUDIT := $(VENV)/audit
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format fuzz bench models lock clean
+.PHONY: help serve test check format fuzz audit bench models lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ format: $(DEV)  ## format the code
 fuzz: $(DEV)  ## search for hostile input a hundred times longer than `make test`, and run the nightly tests
 	$(BIN)/python -m pytest -m nightly $(ARGS)
 
+audit: $(AUDIT)/.done  ## list the pinned dependencies as an SBOM (CycloneDX), and look for known vulnerabilities
+	@$(AUDIT)/bin/python infra/audit.py
+
 bench: $(DEV) models  ## measure latency, accuracy and load (needs the speech corpus, see docs/benchmarks.md)
 	$(BIN)/python -m bench $(ARGS)
 
@@ -45,6 +49,7 @@ models: $(SERVE)  ## fetch and verify the models
 lock: $(DEV)  ## pin the dependencies anew
 	$(LOCK) --extra local --extra piper --extra openai --extra aws --extra azure --extra drive --extra encryption --extra postgres --extra build -o requirements/serve.txt
 	$(LOCK) --all-extras -c requirements/serve.txt -o requirements/dev.txt
+	$(LOCK) --group audit -o requirements/audit.txt
 
 clean:  ## remove what was installed; models and recordings stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -63,4 +68,9 @@ $(SERVE): requirements/serve.txt pyproject.toml
 $(DEV): requirements/dev.txt $(SERVE)
 	@echo "Installing the tools for tests and checks ..."
 	@$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(AUDIT)/.done: requirements/audit.txt
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/audit.txt
 	@touch $@
