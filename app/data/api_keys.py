@@ -12,7 +12,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.data.database import DATABASE_ERRORS, transaction
+from app.data.database import DATABASE_ERRORS, stored_moment, transaction
 from app.data.tables import ApiKeyRow, SigningSecretRow
 from app.domain.api_key import ApiKey, new_api_key
 from app.domain.errors import ProviderBusy, ProviderDown
@@ -91,7 +91,7 @@ class KeyStore:
         query = update(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.revoked.is_(None))
         try:
             async with transaction(self.engine) as connection:
-                await connection.execute(query.values(revoked=_moment(datetime.now(UTC))))
+                await connection.execute(query.values(revoked=stored_moment(datetime.now(UTC))))
             await self.refresh(force=True)
         except DATABASE_ERRORS as error:
             raise _unavailable() from error
@@ -133,7 +133,7 @@ class KeyStore:
         async with transaction(self.engine) as connection:
             for key_id, moment in used.items():
                 query = update(ApiKeyRow).where(ApiKeyRow.id == key_id)
-                await connection.execute(query.values(last_used=_moment(moment)))
+                await connection.execute(query.values(last_used=stored_moment(moment)))
         for key_id, moment in used.items():
             if self._used.get(key_id) == moment:
                 del self._used[key_id]
@@ -141,7 +141,7 @@ class KeyStore:
     async def load_signing_secrets(self) -> None:
         """Read the secrets that sign session tokens; make the first one where there is none. Raises DATABASE_ERRORS."""
         upsert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
-        first = {"kid": _FIRST_KID, "secret": secrets.token_hex(32), "created": _moment(datetime.now(UTC))}
+        first = {"kid": _FIRST_KID, "secret": secrets.token_hex(32), "created": stored_moment(datetime.now(UTC))}
         async with transaction(self.engine) as connection:
             if not (await connection.execute(select(func.count()).select_from(SigningSecretRow))).scalar_one():
                 await connection.execute(upsert(SigningSecretRow).on_conflict_do_nothing(), [first])
@@ -169,10 +169,10 @@ def _row(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "tenant": key.tenant,
         "scopes": " ".join(sorted(key.scopes)),
-        "created": _moment(key.created),
-        "expires": key.expires and _moment(key.expires),
-        "revoked": key.revoked and _moment(key.revoked),
-        "last_used": key.last_used and _moment(key.last_used),
+        "created": stored_moment(key.created),
+        "expires": key.expires and stored_moment(key.expires),
+        "revoked": key.revoked and stored_moment(key.revoked),
+        "last_used": key.last_used and stored_moment(key.last_used),
     }
 
 
@@ -190,7 +190,3 @@ def _key(row: Any) -> ApiKey:
         row.revoked and datetime.fromisoformat(row.revoked),
         row.last_used and datetime.fromisoformat(row.last_used),
     )
-
-
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds")

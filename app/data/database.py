@@ -99,8 +99,12 @@ def as_busy(name: str) -> Iterator[None]:
 
 
 def stored_moment(at: datetime) -> str:
-    """As it is stored; a time without an offset is UTC."""
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
+    """As it is stored; a time without an offset is UTC. What lies outside the years 1 to 9999 in UTC is their end."""
+    try:
+        moment = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        moment = datetime.min.replace(tzinfo=UTC) if at.year == 1 else datetime.max.replace(tzinfo=UTC)
+    return moment.isoformat(timespec="milliseconds")
 
 
 def is_fault_of_row(error: Exception) -> bool:

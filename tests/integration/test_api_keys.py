@@ -256,6 +256,20 @@ async def test_key_that_cannot_be_made_is_400_with_a_sentence(admin, body):
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_message")
 
 
+async def test_key_may_expire_at_the_end_of_the_calendar(admin):
+    body = {"name": "x", "scopes": ["speak"], "expires": "9999-12-31T23:59:59-23:59"}
+
+    made = await admin.post("/admin/keys", json=body)
+
+    assert (made.status_code, made.json()["state"]) == (201, "active")
+
+
+async def test_key_that_is_not_utf8_is_400(admin):
+    answer = await admin.post("/admin/keys", content=b'{"name":"\xff","scopes":["speak"]}')
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_message")
+
+
 async def test_wrong_keys_are_counted_in_a_metric(admin):
     await admin.get("/recordings", headers={"authorization": "Bearer wrong"})
 
