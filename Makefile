@@ -49,7 +49,7 @@ models: $(SERVE)  ## fetch and verify the models
 lock: $(DEV)  ## pin the dependencies anew
 	$(LOCK) --extra local --extra piper --extra openai --extra aws --extra azure --extra drive --extra encryption --extra postgres --extra build -o requirements/serve.txt
 	$(LOCK) --all-extras -c requirements/serve.txt -o requirements/dev.txt
-	$(LOCK) --group audit -o requirements/audit.txt
+	$(subst pyproject.toml,,$(LOCK)) --group audit -o requirements/audit.txt
 
 clean:  ## remove what was installed; models and recordings stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
