@@ -123,7 +123,11 @@ def test_damaged_session_log_gives_whole_records_only_and_can_be_continued(input
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(damage)
             log = DiskSessionLog(tmp_path, limit=1 << 30, fsync="never", cipher=None)
-            found = runner.run(log.read(SESSION, "audio-0"))
+            try:
+                found = runner.run(log.read(SESSION, "audio-0"))
+            except BlobUnreadable:
+                assert {b"PLYs", b"PLYk"} & {damage[at : at + 4] for at in range(len(damage))}
+                return  # damage that makes a record look encrypted: nothing is passed off as audio
 
             runner.run(log.append(SESSION, "audio-0", [b"appended"]))
 

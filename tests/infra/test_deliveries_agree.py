@@ -289,6 +289,7 @@ def test_failed_sessions_alarm_matches_the_logged_line(cloud):
 S3_ACTIONS = {
     "CompleteMultipartUpload": "PutObject",
     "CreateMultipartUpload": "PutObject",
+    "ListObjectVersions": "ListBucketVersions",
     "ListObjectsV2": "ListBucket",
     "UploadPart": "PutObject",
 }
@@ -307,6 +308,7 @@ def test_iam_grants_exactly_what_the_code_calls(cloud):
     needed = _called("providers/aws") | {"transcribe:StartStreamTranscription"}
     if archive_in_s3:
         needed |= _called("storage") | {"kms:Decrypt", "kms:GenerateDataKey"}
+        needed |= {"s3:DeleteObjectVersion"}  # for a DeleteObject that names a version
     else:
         needed |= {"sts:GetWebIdentityToken"}
 

@@ -31,7 +31,7 @@ data "aws_iam_policy_document" "gateway" {
 
     content {
       sid       = "OwnAudio"
-      actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+      actions   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject", "s3:PutObject"]
       resources = ["${statement.value.bucket_arn}/${statement.value.prefix}*"]
     }
   }
@@ -41,7 +41,7 @@ data "aws_iam_policy_document" "gateway" {
 
     content {
       sid       = "ListOwnAudio"
-      actions   = ["s3:ListBucket"]
+      actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
       resources = [statement.value.bucket_arn]
 
       condition {
