@@ -22,11 +22,12 @@ serve: models  ## start Parley on http://localhost:8000
 test: $(DEV) models  ## run the tests, with the real models (the slow ones too with PARLEY_STRICT=1)
 	$(BIN)/python -m pytest $(if $(PARLEY_STRICT),,-m "not slow") $(ARGS)
 
-check: $(DEV)  ## format, lint, types, architecture, the frontend's pure tests
+check: $(DEV)  ## format, lint, types, import contracts, names against the glossary, the frontend's pure tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/unit/test_glossary.py tests/unit/test_architecture_page.py
 	@if command -v node >/dev/null; then node --test frontend/tests/*.test.js; \
 	else echo "node is not installed: the frontend's tests are skipped"; fi
 
