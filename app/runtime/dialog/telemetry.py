@@ -50,9 +50,9 @@ class TurnTelemetry:
                 self.turn["ttfs_ms"] = ttfs_ms
                 self.metrics.ttfs.observe(ttfs_ms / 1000)
                 return ttfs_ms
-            case do.ShowReplyDelta():
+            case do.ShowReplyDelta() if self._answers_speech:
                 self.turn.setdefault("first_word_ms", self._since_speech_ms())
-            case do.PlayAudio() if "voice_to_voice_ms" not in self.turn:
+            case do.PlayAudio() if self._answers_speech and "voice_to_voice_ms" not in self.turn:
                 self.turn["voice_to_voice_ms"] = voice_to_voice_ms = self._since_speech_ms()
                 self.metrics.voice_to_voice.observe(voice_to_voice_ms / 1000)
             case do.ShowReply(turn):
@@ -68,6 +68,11 @@ class TurnTelemetry:
             case _:
                 pass
         return None
+
+    @property
+    def _answers_speech(self) -> bool:
+        """Whether this turn had speech; a text that the client had spoken follows none."""
+        return "finals" in self.turn
 
     def _since_speech_ms(self) -> int:
         ended_at = self.received_at - (self.audio_end - self.speech_end) / SAMPLE_RATE
