@@ -105,6 +105,45 @@ async def test_recording_audio_between_two_times(http, service):
     assert beyond.content[HEAD:] == b""
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("start=2&end=1", "start: 2 is after end, 1"),
+        ("start=Infinity&end=1", "start: inf is after end, 1"),
+        ("start=nan", "start: "),
+        ("start=-1", "start: "),
+        ("end=nan", "end: "),
+        ("format=ogg", "format: "),
+    ],
+)
+async def test_recording_audio_refuses_a_wrong_query(http, service, query, words):
+    """400, and the sentence names the parameter as the client wrote it."""
+    session = await recorded_turn(http, service)
+
+    answer = await http.get(f"/recordings/{session}/audio?{query}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert words in answer.json()["message"]
+
+
+async def test_utterance_audio_names_the_parameter_format_where_it_is_wrong(http, service):
+    """The same as for the whole recording."""
+    session = await recorded_turn(http, service)
+
+    answer = await http.get(f"/recordings/{session}/utterances/1/audio?format=ogg")
+
+    assert answer.status_code == 400
+    assert "format: " in answer.json()["message"]
+
+
+async def test_recording_audio_from_a_time_to_the_same_time_is_empty(http, service):
+    session = await recorded_turn(http, service)
+
+    answer = await http.get(f"/recordings/{session}/audio?start=1&end=1")
+
+    assert (answer.status_code, answer.content[HEAD:]) == (200, b"")
+
+
 async def test_recording_audio_byte_ranges(http, service):
     """Any range of the wav is that range of the whole."""
     session = await recorded_turn(http, service)
@@ -489,10 +528,16 @@ async def test_delete_of_an_unknown_recording_is_not_found(tmp_path, session):
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=9999", "since=yesterday", "kind=dead"])
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=9999", "since=yesterday", "since=2026-13-45", "until=2026-02-30", "since=2026-1-1", "kind=dead"],
+)
 async def test_recordings_list_refuses_a_wrong_filter(http, query):
-    """400, not an empty list."""
-    assert (await http.get(f"/recordings?{query}")).status_code == 400
+    """400, not an empty list, and the sentence names the parameter."""
+    answer = await http.get(f"/recordings?{query}")
+
+    assert answer.status_code == 400
+    assert f"{query.split('=')[0]}: " in answer.json()["message"]
 
 
 async def test_recordings_refuse_a_foreign_origin(http):

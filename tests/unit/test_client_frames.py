@@ -63,6 +63,22 @@ def test_hostile_json_in_an_order_is_a_bad_message(text):
     assert client_error_or_none(read_control, text).code == "bad_message"
 
 
+@pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\x1f", "\x7f", "\x85"])
+def test_say_with_a_control_character_is_a_bad_message(character):
+    """No synthesizer can speak it, and databases and subtitles cannot hold every one."""
+    text = json.dumps({"type": "say", "text": f"Hello{character}there."})
+
+    error = client_error_or_none(read_control, text)
+
+    assert (error.code, str(error)) == ("bad_message", "say needs a text without control characters, such as NUL")
+
+
+def test_say_may_have_several_lines():
+    text = json.dumps({"type": "say", "text": "Hello.\r\n\tHow are you?"})
+
+    assert read_control(text).text == "Hello.\r\n\tHow are you?"
+
+
 @pytest.mark.parametrize(
     ("metadata", "code"),
     [

@@ -1,6 +1,7 @@
 """The JSON messages on the socket, both ways. `frontend/PROTOCOL.md` defines them."""
 
 import base64
+import unicodedata
 from typing import Annotated, TypeAlias, assert_never
 
 import msgspec
@@ -79,6 +80,8 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
         case SayMessage(text=say):
             if not say.strip() or len(say) > MAX_SAY_CHARACTERS:
                 raise ClientError(ClientFault.BAD_MESSAGE, f"say needs a text of 1 to {MAX_SAY_CHARACTERS} characters")
+            if any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in say):
+                raise ClientError(ClientFault.BAD_MESSAGE, "say needs a text without control characters, such as NUL")
             return ev.ClientRequestedSpeech(say)
         case _:
             assert_never(message)

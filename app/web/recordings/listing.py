@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable
 from contextlib import aclosing
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -32,8 +33,8 @@ async def list_recordings(
     request: Request[Principal, Any, Any],
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     before: FromQuery[str | None] = None,
-    since: Annotated[str | None, QueryParameter(pattern=r"^\d{4}-\d\d-\d\d$")] = None,
-    until: Annotated[str | None, QueryParameter(pattern=r"^\d{4}-\d\d-\d\d$")] = None,
+    since: FromQuery[date | None] = None,
+    until: FromQuery[date | None] = None,
     text: FromQuery[str | None] = None,
     route: FromQuery[str | None] = None,
     kind: FromQuery[Literal["live", "ended", "recovered"] | None] = None,
@@ -45,7 +46,14 @@ async def list_recordings(
     recording whose manifest cannot be read is left out and counted in `unreadable`.
     """
     async with service_of(state).limits.listings.slot():
-        known = await _visible(state, request.user, tenant, (since or "", until or "9999"), before, limit)
+        known = await _visible(
+            state,
+            request.user,
+            tenant,
+            (since.isoformat() if since else "", until.isoformat() if until else "9999"),
+            before,
+            limit,
+        )
         return await _page(state, known, limit, lambda manifest: _matches(manifest, text, route, kind))
 
 
