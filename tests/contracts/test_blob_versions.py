@@ -18,6 +18,8 @@ from tests.fakes import MemoryBlobStore
 pytestmark = pytest.mark.anyio
 OCTETS = "application/octet-stream"
 FOLDER = "sessions/2026-01-02/one"
+BUCKET = "with-versions"
+"""moto's buckets are those of the process, so this one is no other test's."""
 
 
 @asynccontextmanager
@@ -26,15 +28,16 @@ async def versioned_bucket():
     async with (
         served_by_moto() as url,
         aioboto3.Session().client("s3", endpoint_url=url, region_name="us-east-1") as client,
-        open_s3(bucket="archive", prefix="parley/", endpoint_url=url, region="us-east-1") as store,
+        open_s3(bucket=BUCKET, prefix="parley/", endpoint_url=url, region="us-east-1") as store,
     ):
-        await client.put_bucket_versioning(Bucket="archive", VersioningConfiguration={"Status": "Enabled"})
+        await client.create_bucket(Bucket=BUCKET)
+        await client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
         yield store, client
 
 
 async def versions(client: Any) -> list[str]:
     """Keys of all versions and delete markers."""
-    page = await client.list_object_versions(Bucket="archive")
+    page = await client.list_object_versions(Bucket=BUCKET)
     return [entry["Key"] for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))]
 
 

@@ -35,7 +35,10 @@ async def worker(transcriber, *, batch=None, concurrency=1, max_waiting=1, decod
     ready = Worker(
         "tiny", transcriber, batch or transcriber, ScriptedDetector(), queue, "en", decoder=decoder or AudioDecoder()
     )
-    async with serving(create_worker(ready)) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
+    async with (
+        serving(create_worker(ready)) as address,
+        httpx.AsyncClient(base_url=f"http://{address}", timeout=120) as client,
+    ):
         yield client
 
 
