@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import anyio
 import click
 from anyio import to_thread
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from app import registry
 from app.assembly.archive import archive_place, describe_encryption, open_store
@@ -17,6 +17,7 @@ from app.assembly.authentication import open_authentication
 from app.assembly.replies import reply_provider
 from app.assembly.speech import drafts_model, finals_model, model_folder, turn_model_file, whisper_folder
 from app.assembly.tenants import open_tenants
+from app.cli.tables import print_table
 from app.config import Settings, read_settings
 from app.data.database import open_database
 from app.data.decisions import open_decisions
@@ -44,9 +45,9 @@ def doctor(aws: bool) -> None:
     results = anyio.run(_check_all, read_settings(), aws)
     table = Table("", "what", "finding", box=None)
     for result in results:
-        mark = "[green]ok[/green]" if result.works else "[red]!![/red]"
+        mark = Text("ok", "green") if result.works else Text("!!", "red")
         table.add_row(mark, result.what, result.detail)
-    Console().print(table)
+    print_table(table)
     sys.exit(0 if all(result.works for result in results) else 1)
 
 

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import anyio
 import click
 import httpx
-from rich.console import Console
 from rich.table import Table
 
 from app.assembly.authentication import open_key_store
 from app.assembly.tenants import open_tenants
+from app.cli.tables import print_table, whole
 from app.config import read_settings
 from app.data.api_keys import KeyStore
 from app.data.audit import audit_in
@@ -96,11 +96,11 @@ def create(
 @_key
 def list_(url: str | None, key: str | None) -> None:
     """List the keys, without their secrets."""
-    table = Table("id", "name", "tenant", "scopes", "state", "expires", "last used")
+    table = Table(whole("id"), whole("name"), whole("tenant"), "scopes", "state", "expires", "last used")
     for each in _run(url, key, lambda where: where.listed()):
         scopes, times = " ".join(each["scopes"]), (each["expires"] or "never", each["lastUsed"] or "never")
         table.add_row(each["id"], each["name"], each["tenant"], scopes, each["state"], *times)
-    Console().print(table)
+    print_table(table)
 
 
 @keys.command()

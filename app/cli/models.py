@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 from msgspec.structs import replace
-from rich.console import Console
 from rich.table import Table
 
 from app.cli.model_progress import shown_progress
+from app.cli.tables import print_table, whole
 from app.config import read_settings
 from app.domain.errors import ParleyError
 from app.models.catalogue import BUILT_IN, Catalogue, Folder, Model, load_catalogue
@@ -72,10 +72,10 @@ def list_models(folders: ModelFolders) -> None:
         for row in rows:
             click.echo("\t".join(row))
         return
-    table = Table(*head, box=None, pad_edge=False)
+    table = Table(whole(head[0]), *head[1:], box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    print_table(table)
 
 
 @models.command()

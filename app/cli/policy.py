@@ -7,9 +7,9 @@ from typing import Any
 import click
 import httpx
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from app.cli.tables import print_table, whole
 from app.data.decision_json import decode_decision, decode_decisions
 from app.domain.errors import SettingsError
 from app.domain.routing.decision import DecisionRecord
@@ -40,14 +40,14 @@ def explain(url: str, seconds: float, language: str | None, place: str, tenant: 
     query = {"seconds": str(seconds), "place": place, "tenant": tenant} | ({"language": language} if language else {})
     answer = _get(f"{url.rstrip('/')}/policy/explain", query, key)
     table = Table(
-        "", "route", "place", "why", "p50", "p95", "US$", title=f"rules: {answer['rules']}", title_justify="left"
+        "", whole("route"), "place", "why", "p50", "p95", "US$", title=f"rules: {answer['rules']}", title_justify="left"
     )
     for at, choice in enumerate(answer["choices"], 1):
         times = f"{choice['expected_ms']:.0f} ms", f"{choice['tail_ms']:.0f} ms"
         table.add_row(str(at), choice["name"], choice["place"], choice["why"], *times, f"{choice['usd']:.4f}")
     for rejected in answer["rejected"]:
         table.add_row("-", rejected["name"], "", rejected["why"], style="dim")
-    Console().print(table)
+    print_table(table)
 
 
 @policy.command()
@@ -56,11 +56,11 @@ def explain(url: str, seconds: float, language: str | None, place: str, tenant: 
 def summary(url: str, key: str | None) -> None:
     """What a running server and those on its database spent today, against the budgets."""
     spend = _get(f"{url.rstrip('/')}/policy/summary", {}, key)["spend"]
-    table = Table("tenant", "spent, US$", "budget, US$", "left, US$", title=spend["day"], title_justify="left")
+    table = Table(whole("tenant"), "spent, US$", "budget, US$", "left, US$", title=spend["day"], title_justify="left")
     for line in spend["tenants"]:
         table.add_row(line["tenant"], *map(_usd, (line["usd"], line["budgetUsd"], line["remainingUsd"])))
     table.add_row("all", *map(_usd, (spend["usd"], spend["budgetUsd"], spend["remainingUsd"])), style="bold")
-    Console().print(table)
+    print_table(table)
 
 
 @policy.command("replay")
@@ -73,7 +73,7 @@ def replay_(trace: Path, names: tuple[str, ...]) -> None:
     """
     records = read_trace(trace)
     columns = [as_it_was(records), *(replay(records, read_rules(rules_path(name))) for name in names)]
-    Console().print(_comparison_table(columns))
+    print_table(_comparison_table(columns))
 
 
 @policy.command("simulate")
@@ -84,7 +84,7 @@ def simulate_(scenario: Path, names: tuple[str, ...], picture: Path | None) -> N
     """Simulate SCENARIO (generated load, outages and price changes) under each policy."""
     parsed = read_scenario(scenario)
     results = [simulate(parsed, read_rules(rules_path(name))) for name in names or parsed.policies]
-    Console().print(_results_table(results))
+    print_table(_results_table(results))
     if picture:
         try:
             picture.write_text(plot(results, parsed.seconds))
@@ -107,7 +107,7 @@ def read_trace(path: Path) -> list[DecisionRecord]:
 
 
 def _comparison_table(columns: Sequence[Counterfactual]) -> Table:
-    table = Table("", *(f"{c.rules}{' (as it was)' if at == 0 else ''}" for at, c in enumerate(columns)))
+    table = Table("", *(whole(f"{c.rules}{' (as it was)' if at == 0 else ''}") for at, c in enumerate(columns)))
     rows: list[tuple[str, list[str]]] = [
         ("utterances", [str(c.finals) for c in columns]),
         ("covered", [f"{c.covered:.1%}" for c in columns]),
@@ -124,7 +124,7 @@ def _comparison_table(columns: Sequence[Counterfactual]) -> Table:
 
 
 def _results_table(results: Sequence[SimulationResult]) -> Table:
-    table = Table("rules", "finals", "lost", "p50", "p95", "p99", "US$", "hedged", "violations", "routes")
+    table = Table(whole("rules"), "finals", "lost", "p50", "p95", "p99", "US$", "hedged", "violations", "routes")
     for t in results:
         total = max(1, t.finals.total())
         shares = ", ".join(f"{name} {number / total:.0%}" for name, number in t.finals.most_common())

@@ -5,9 +5,9 @@ from typing import Any
 import click
 import httpx
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
+from app.cli.tables import print_table, whole
 from app.domain.errors import ProviderDown, ProviderRefused, SettingsError
 from app.proxies import proxy_of
 
@@ -37,14 +37,16 @@ def sessions() -> None:
 def list_(url: str, key: str | None, tenant: str | None) -> None:
     """The running sessions, the oldest first."""
     answer = _ask("GET", url, "/admin/sessions", key, {"tenant": tenant} if tenant else {})
-    table = Table("session", "tenant", "key", "address", "since", "audio", "US$", "state", "client")
+    table = Table(
+        whole("session"), whole("tenant"), whole("key"), whole("address"), "since", "audio", "US$", "state", "client"
+    )
     for each in answer["sessions"]:
         key_name = each["keyName"] or each["keyId"]
         spent = f"{each['costUsd']:.4f}"
         audio = f"{each['audioSeconds']:.0f} s"
         columns = each["id"], each["tenant"], key_name, each["address"], each["started"], audio, spent, each["state"]
         table.add_row(*columns, each["userAgent"][:40])
-    Console().print(table)
+    print_table(table)
     if answer["draining"]:
         click.echo("The server is draining: no new session begins.")
 
