@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -37,6 +37,7 @@ def _is_long(secret: SecretStr) -> SecretStr:
 MIN_KEY_LENGTH = 32
 
 Key: TypeAlias = Annotated[SecretStr, AfterValidator(_is_ascii)]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 
 class _Group(BaseModel):
@@ -48,7 +49,9 @@ class ServerSettings(_Group):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every one.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    log_level: LogLevel = Field(
+        "info", description="How much is logged: `debug`, `info`, `warning` or `error`, in any case."
+    )
     allowed_origins: tuple[str, ...] = Field(
         (), description="Other web origins that may connect, comma-separated; `*` for all. Its own page always may."
     )
@@ -68,6 +71,11 @@ class ServerSettings(_Group):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("server_names")
     @classmethod
@@ -126,7 +134,7 @@ class ModelSettings(_Group):
         description="End-of-turn model: a name or a folder; `none`: the words alone decide.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the speech models run.")
-    compute_type: str = Field("auto", description="Precision: `auto` is int8 on a CPU, float16 on CUDA.")
+    compute_type: str = Field("auto", description="Precision: `auto` is int8 on a CPU, int8_float16 on CUDA.")
     cpu_threads: int = Field(0, ge=0, description="Threads per model; 0 chooses by the number of cores.")
     beam_size: int = Field(
         1,
@@ -391,7 +399,7 @@ def read_settings(**overrides: Any) -> Settings:
 
 def settings_from(environment: Mapping[str, str], env_file: Path, overrides: Mapping[str, Any]) -> Settings:
     """The same, from these. Raises SettingsError that names each wrong variable; logs each that is not used."""
-    given = given_settings(Settings.model_fields, environment, _read_env_file(env_file), is_host=_is_host)
+    given = given_settings(Settings.model_fields, environment, _read_env_file(env_file), complaints=_ALIAS_COMPLAINTS)
     for warning in given.warnings:
         _log.warning("%s", warning)
     try:
@@ -418,13 +426,21 @@ def _read_env_file(path: Path) -> dict[str, str]:
         raise SettingsError(f"{path} cannot be read: {error}") from error
 
 
-def _is_host(name: str) -> bool:
-    """Whether it is an address, or a name that has one."""
+def _host_complaint(name: str) -> str | None:
+    """None where it is an address, or a name that has one."""
     try:
         ip_address(name)
     except ValueError:
         try:
-            return bool(socket.getaddrinfo(name, None))
+            socket.getaddrinfo(name, None)
         except (OSError, UnicodeError):
-            return False
-    return True
+            return "no address of this machine"
+    return None
+
+
+def _log_level_complaint(level: str) -> str | None:
+    return None if level.lower() in get_args(LogLevel) else "no log level of Parley's"
+
+
+_ALIAS_COMPLAINTS = {"HOST": _host_complaint, "LOG_LEVEL": _log_level_complaint}
+"""Aliases that other programs set for themselves."""

@@ -84,12 +84,12 @@ def given_settings(
     environment: Mapping[str, str],
     env_file: Mapping[str, str],
     *,
-    is_host: Callable[[str], bool],
+    complaints: Mapping[str, Callable[[str], str | None]],
 ) -> GivenSettings:
     """The settings in these two. A prefixed name wins over an alias, the environment over the file.
 
-    `is_host` says whether a name or an address can be listened on: `HOST`, which compilers set, is left alone
-    where it cannot. Raises SettingsError where a variable has our prefix and no setting has its name.
+    `complaints` says, by alias, what is wrong with a value: `HOST` or `LOG_LEVEL` of another program is left alone
+    where it is of no use here. Raises SettingsError where a variable has our prefix and no setting has its name.
     """
     sources = _own(environment), _own(env_file)
     _refuse_unknown(fields, sources)
@@ -99,8 +99,8 @@ def given_settings(
         value = _first(sources, name, or_empty=field in EMPTY_MEANS_SOMETHING)
         if value is None or field in values:
             continue
-        if name == "HOST" and not is_host(value):
-            warnings.append(f"HOST is {value!r}, which is no address of this machine, and is ignored; see PARLEY_HOST")
+        if name in complaints and (complaint := complaints[name](value)):
+            warnings.append(f"{name} is {value!r}, which is {complaint}, and is ignored; see {variable(field)}")
             continue
         values[field], names[field] = value, name
     return GivenSettings(values, names, tuple(warnings))

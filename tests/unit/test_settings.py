@@ -87,7 +87,7 @@ def test_every_prefixed_variable_of_the_repository_is_known():
         ("PARLEY_PORT", "eighty"),
         ("PORT", "eighty"),
         ("PARLEY_PORT", "70000"),
-        ("LOG_LEVEL", "loud"),
+        ("PARLEY_LOG_LEVEL", "loud"),
         ("PARLEY_REPLY_PROVIDER", "oracle"),
         ("PARLEY_LANGUAGE", "English"),
         ("PARLEY_MAX_SESSIONS", "-1"),
@@ -163,6 +163,24 @@ def test_a_host_of_the_systems_that_is_no_address_is_ignored(read, warnings, hos
 
     assert settings.host == "127.0.0.1"
     assert [host in warning and "PARLEY_HOST" in warning for warning in warnings()] == [True]
+
+
+@pytest.mark.parametrize("name", ["LOG_LEVEL", "PARLEY_LOG_LEVEL"])
+@pytest.mark.parametrize("level", ["DEBUG", "Debug", "debug"])
+def test_log_level_has_any_case(read, warnings, name, level):
+    settings = read(**{name: level})
+
+    assert (settings.log_level, warnings()) == ("debug", [])
+
+
+def test_log_level_of_another_program_is_ignored_with_a_warning(read, warnings):
+    """Go and Node programs know levels that Parley has not; a wrong PARLEY_LOG_LEVEL is an error."""
+    settings = read(LOG_LEVEL="TRACE")
+
+    assert settings.log_level == "info"
+    assert warnings() == [
+        "LOG_LEVEL is 'TRACE', which is no log level of Parley's, and is ignored; see PARLEY_LOG_LEVEL"
+    ]
 
 
 def test_what_kubernetes_sets_for_a_service_named_parley_is_ignored(read):
