@@ -91,8 +91,10 @@ class AuthenticationSettings(_Group):
 
     auth: Literal["auto", "keys", "none"] = Field(
         "auto",
-        description="`keys`: every client needs a key. `auto`: so it is, but on a loopback address only once there is "
-        "a key or a tenants file. `none`: nobody needs one.",
+        description="`keys`: every client needs a key. `auto`: the same, except that a server on a loopback address "
+        "needs none as long as it has neither a key nor a tenants file. `none`: no client needs a key; without one, a "
+        "client on another machine may speak, transcribe files and chat, but not list, read or delete recordings, and "
+        "nothing that is for administrators.",
     )
     tenants: Path | None = Field(
         None,
