@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from app.cli import parley
+from app.domain.recording.session_id import date_of
 from tests.source import ROOT
 
 PAGES = sorted(
@@ -76,6 +78,46 @@ def test_named_commands_exist(page):
     unknown = {call for call in called if not is_command(parley, call)}
 
     assert unknown == set()
+
+
+@pytest.mark.parametrize("page", [*PAGES, Path("frontend/PROTOCOL.md")], ids=str)
+def test_session_ids_in_examples_are_such_as_the_server_gives(page):
+    """32 hexadecimal digits: a UUID of version 7 without dashes."""
+    text = (ROOT / page).read_text("utf-8")
+    ids = re.findall(r"(?<![\w:])01[0-9a-zA-Z]{6,}", text) + re.findall(r'"(?:id|session)": "([^"]*)"', text)
+
+    assert [session for session in ids if date_of(session) is None] == []
+
+
+def test_each_decision_has_a_number_of_its_own_and_one_line_in_the_list():
+    folder = ROOT / "docs" / "decisions"
+    files = sorted(path.name for path in folder.glob("0*.md"))
+
+    listed = re.findall(r"^\| \[(\d{4})\]\(([^)]+)\) \|", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
+
+    assert [name for _, name in listed] == files
+    assert [int(number) for number, _ in listed] == list(range(1, len(files) + 1))
+    assert all(name.startswith(f"{number}-") for number, name in listed)
+    for number, name in listed:
+        assert (folder / name).read_text("utf-8").startswith(f"# {int(number)}. ")
+
+
+def test_each_unusual_audio_file_is_described():
+    folder = ROOT / "tests" / "inputs"
+
+    described = re.findall(r"^\| `([^`]+)` \|", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
+
+    assert described == sorted(path.name for path in folder.iterdir() if path.name != "README.md")
+
+
+def test_readme_names_every_target_of_the_makefile():
+    targets = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (rest,) = re.findall(r"^`make help` lists .*$", readme, re.MULTILINE)
+
+    named = set(re.findall(r"`([a-z]+)`", rest)) | set(re.findall(r"^make ([a-z]+) ", readme, re.MULTILINE)) | {"help"}
+
+    assert named == targets
 
 
 def is_command(group: click.Group, words: tuple[str, ...]) -> bool:
