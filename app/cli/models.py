@@ -108,7 +108,9 @@ def verify(folders: ModelFolders, names: tuple[str, ...]) -> None:
     with _readable_errors(), translate_disk_errors(folders.models_dir):
         chosen = folders.named(names) if names else folders.installed()
         if not chosen:
-            raise click.ClickException(f"There is no model in {folders.models_dir}: run `parley models pull`.")
+            raise click.ClickException(
+                f"There is no model in {folders.models_dir.absolute()}: run `parley models pull`."
+            )
         for model in chosen:
             with shown_progress(model.name) as progress:
                 faults = verify_model(model, folders.models_dir / model.name, progress)

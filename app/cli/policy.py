@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from rich.table import Table
 
+from app.cli.server_address import url_option
 from app.cli.tables import print_table, whole
 from app.data.decision_json import decode_decision, decode_decisions
 from app.domain.errors import SettingsError
@@ -29,7 +30,7 @@ def policy() -> None:
 
 
 @policy.command()
-@click.option("--url", default="http://localhost:8000", show_default=True, help="A running server.")
+@url_option()
 @click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of the utterance.")
 @click.option("--language", help="Two letters.")
 @click.option("--place", type=click.Choice(["on_prem_only", "cloud_ok"]), default="cloud_ok", show_default=True)
@@ -51,7 +52,7 @@ def explain(url: str, seconds: float, language: str | None, place: str, tenant: 
 
 
 @policy.command()
-@click.option("--url", default="http://localhost:8000", show_default=True, help="A running server.")
+@url_option()
 @click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="An operator's key, where the server asks for one.")
 def summary(url: str, key: str | None) -> None:
     """What a running server and those on its database spent today, against the budgets."""

@@ -7,6 +7,7 @@ import httpx
 import msgspec
 from rich.table import Table
 
+from app.cli.server_address import url_option
 from app.cli.tables import print_table, whole
 from app.domain.errors import ProviderDown, ProviderRefused, SettingsError
 from app.proxies import proxy_of
@@ -19,7 +20,7 @@ _HINTS = {
     404: "no such session runs there, or what answers is no Parley server",
 }
 
-_url = click.option("--url", default="http://localhost:8000", show_default=True, help="A running server.")
+_url = url_option()
 _key = click.option(
     "--key", envvar="PARLEY_KEY", show_envvar=True, help="An administrator's key, where the server asks for one."
 )

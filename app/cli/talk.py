@@ -9,19 +9,20 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from app.cli.server_address import url_option
 from app.client import ReceivedMessage, StreamingClient, open_session
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
+from app.domain.errors import ClientFault
 from app.media.decode import decode
 
+_KEY_HINT = " (give a key with --key, or in PARLEY_KEY)"
 TRAILING_SILENCE_S = 2.0
 """Sent after the speech, as an open microphone would."""
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--url", default="ws://localhost:8000/ws/transcribe", show_default=True, help="Address of the server's WebSocket."
-)
+@url_option(scheme="ws", path="/ws/transcribe", purpose="Address of the server's WebSocket.")
 @click.option("--pace", type=float, default=1.0, show_default=True, help="Multiple of real time; 0 sends at once.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File for the reply's MP3.")
 @click.option("--no-reply", is_flag=True, help="Transcribe only.")
@@ -82,7 +83,7 @@ def _answered(session: StreamingClient) -> bool:
 
 def _print(console: Console, received: ReceivedMessage) -> None:
     message = received.message
-    stamp = f"[dim]{received.at_s:6.2f} s[/dim] "
+    stamp = f"[dim]{received.at_s:6.2f} s[/dim] " if received.at_s >= 0 else ""  # negative: before any audio
     match message["type"]:
         case "realtime":
             line = Text(message["text"], style="grey50")
@@ -99,7 +100,9 @@ def _print(console: Console, received: ReceivedMessage) -> None:
         case "replyCancelled" | "replyInterrupted":
             console.print(stamp, f"[yellow]reply stopped: {message['reason']}[/yellow]", sep="", soft_wrap=True)
         case "error":
-            console.print(stamp, f"[red]{message['code']}: {message['message']}[/red]", sep="", soft_wrap=True)
+            hint = _KEY_HINT if message["code"] == ClientFault.UNAUTHORIZED else ""
+            sentence = Text(f"{message['code']}: {message['message']}{hint}", style="red")
+            console.print(stamp, sentence, sep="", soft_wrap=True)
         case _:
             pass
 

@@ -49,8 +49,8 @@ def _resolve_name(name: str, models_dir: Path, catalogue: Catalogue) -> Path:
                 return folder
             case ModelState.ABSENT:
                 raise ModelUnavailable(
-                    f"The model {name} is not in {models_dir}: run `parley models pull {name}`, "
-                    "or copy its folder there from another machine."
+                    f"The model {name} is not in {models_dir.absolute()} (PARLEY_MODELS_DIR): "
+                    f"run `parley models pull {name}`, or copy its folder there from another machine."
                 )
             case ModelState.INCOMPLETE | ModelState.UNVERIFIED:
                 faults = verify(model, folder)

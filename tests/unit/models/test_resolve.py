@@ -63,6 +63,18 @@ def test_missing_model_error_names_the_pull_command(tmp_path: Path, catalogue: C
         resolve("echo", tmp_path, catalogue)
 
 
+def test_missing_model_error_names_the_absolute_folder_and_its_setting(
+    tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default folder is relative: a command that is run elsewhere looks elsewhere."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ModelUnavailable) as refused:
+        resolve("echo", Path("models"), catalogue)
+
+    assert f"is not in {tmp_path / 'models'} (PARLEY_MODELS_DIR)" in str(refused.value)
+
+
 @pytest.mark.parametrize("content", [b"half", WEIGHTS[::-1]])
 def test_corrupted_model_error_names_the_pull_command(tmp_path: Path, catalogue: Catalogue, content: bytes) -> None:
     """Wrong in size or wrong in checksum."""
