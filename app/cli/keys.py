@@ -120,7 +120,9 @@ async def _revoke(where: KeyAdministration, id_or_name: str) -> str:
         each["id"] for each in listed if each["name"] == id_or_name and each["state"] == "active"
     ]
     if len(ids) != 1:
-        problem = f"several keys have the name {id_or_name}: {', '.join(ids)}" if ids else f"no key is {id_or_name}"
+        problem = (
+            f"several keys have the name {id_or_name}: {', '.join(ids)}" if ids else f"there is no key {id_or_name}"
+        )
         raise KeysFailed(problem)
     await where.revoke(ids[0])
     return str(ids[0])

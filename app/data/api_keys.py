@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.data.database import DATABASE_ERRORS, stored_moment, transaction
 from app.data.tables import ApiKeyRow, SigningSecretRow
 from app.domain.api_key import ApiKey, new_api_key
-from app.domain.errors import ProviderBusy, ProviderDown
+from app.domain.errors import KeyNameTaken, ProviderBusy, ProviderDown
 from app.domain.principal import Scope
 
 REFRESH_EVERY_S = 1.0
@@ -75,11 +75,16 @@ class KeyStore:
     async def create(
         self, name: str, tenant: str, scopes: frozenset[Scope], expires: datetime | None
     ) -> tuple[str, ApiKey]:
-        """A new key: its secret, which is not stored, and what is. Raises ProviderBusy."""
-        secret = new_secret()
-        key = new_api_key(secret, name, tenant, scopes, datetime.now(UTC), expires)
+        """A new key: its secret, which is not stored, and what is. Raises KeyNameTaken or ProviderBusy."""
+        secret, now = new_secret(), datetime.now(UTC)
+        key = new_api_key(secret, name, tenant, scopes, now, expires)
+        same_name = select(ApiKeyRow.__table__).where(ApiKeyRow.name == name, ApiKeyRow.tenant == tenant)
         try:
             async with transaction(self.engine) as connection:
+                if taken := [row.id for row in await connection.execute(same_name) if _key(row).is_active(now)]:
+                    raise KeyNameTaken(
+                        f"the tenant {tenant} has an active key {name} ({taken[0]}): revoke it or choose another name"
+                    )
                 await connection.execute(insert(ApiKeyRow), [_row(key)])
             await self.refresh(force=True)
         except DATABASE_ERRORS as error:

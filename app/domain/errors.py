@@ -167,6 +167,10 @@ class SettingsError(ParleyError):
     """A setting has a value that cannot work. The message names the variable."""
 
 
+class KeyNameTaken(ParleyError):
+    """The tenant has an active API key of this name. The message says what to do."""
+
+
 class BlobNotFound(ParleyError):
     """No blob has this key."""
 

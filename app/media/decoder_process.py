@@ -267,7 +267,8 @@ def main() -> None:
         if not decoder.written:
             send(b"E", b"nothing in it could be decoded")
         elif decoder.faults:
-            send(b"W", f"{decoder.faults} damaged pieces were skipped".encode())
+            number = decoder.faults
+            send(b"W", f"{number} damaged {'piece was' if number == 1 else 'pieces were'} skipped".encode())
         send(b"Z")
     out.flush()
 

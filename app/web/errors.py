@@ -22,6 +22,7 @@ from app.domain.errors import (
     ClientError,
     ClientFault,
     Draining,
+    KeyNameTaken,
     NoCapacity,
     ProviderBusy,
     ProviderError,
@@ -145,6 +146,8 @@ def _row(error: BaseException) -> ErrorReply:
             return ErrorReply(404, POLICY_VIOLATION, "not_found", _NOT_FOUND)
         case SessionStillLive():
             return ErrorReply(409, POLICY_VIOLATION, "still_live", "the session is not over")
+        case KeyNameTaken():
+            return ErrorReply(409, POLICY_VIOLATION, "key_name_taken", str(error))
         case SessionNotRunning():
             return ErrorReply(404, POLICY_VIOLATION, "not_found", f"no session {error} runs in this process")
         case ProviderBusy():

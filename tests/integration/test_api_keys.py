@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from app.cli import parley
 from app.data.api_keys import MAX_AGE_S, KeyStore
 from app.data.database import open_database
-from app.domain.errors import ProviderDown
+from app.domain.errors import KeyNameTaken, ProviderDown
 from app.domain.principal import Scope
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.authentication import DatabaseKeys, Peer
@@ -112,6 +112,30 @@ async def test_expired_key_is_refused(store):
     assert principal is not None
     assert await keys.authenticate(secret, ANYWHERE) is None
     assert await keys.is_valid(principal) is False
+
+
+async def test_name_of_an_active_key_is_taken_within_its_tenant_in_every_process(url):
+    async with open_database(url) as here, open_database(url) as there:
+        store, other = await opened(here), await opened(there)
+        _, key = await store.create("web", "acme", SPEAK, None)
+
+        await other.create("web", "globex", SPEAK, None)
+        with pytest.raises(KeyNameTaken, match=f"the tenant acme has an active key web .{key.id}.: revoke it"):
+            await other.create("web", "acme", SPEAK, None)
+
+        assert len(store.all_keys()) == 1
+        await other.refresh()
+        assert sorted(each.tenant for each in other.all_keys()) == ["acme", "globex"]
+
+
+async def test_name_of_a_revoked_or_expired_key_is_free(store):
+    _, revoked = await store.create("web", "acme", SPEAK, None)
+    await store.revoke(revoked.id)
+    await store.create("web", "acme", SPEAK, datetime.now(UTC) - timedelta(seconds=1))
+
+    _, key = await store.create("web", "acme", SPEAK, None)
+
+    assert store.find_by_id(key.id).is_active(datetime.now(UTC))
 
 
 async def test_key_has_the_limits_of_its_tenant_and_none_without_the_tenants_table(store):
@@ -229,6 +253,16 @@ async def test_admin_creates_lists_and_revokes_a_key(admin):
     assert fingerprint(key["key"]) not in listed.text
 
 
+async def test_second_active_key_of_one_name_is_409(admin):
+    body = {"name": "web", "tenant": "acme", "scopes": ["speak"]}
+    first = await admin.post("/admin/keys", json=body)
+
+    second = await admin.post("/admin/keys", json=body)
+
+    assert (first.status_code, second.status_code, second.json()["code"]) == (201, 409, "key_name_taken")
+    assert "revoke it or choose another name" in second.json()["message"]
+
+
 async def test_absent_key_cannot_be_revoked(admin):
     answer = await admin.delete("/admin/keys/000000000000")
 
@@ -322,6 +356,27 @@ async def test_keys_command_lists_and_revokes_by_name(monkeypatch, tmp_path):
     assert "web" in listed
     assert "revoked" in listed
     assert secret not in listed
+
+
+async def test_keys_command_refuses_a_second_active_key_of_one_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("PARLEY_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/parley.db")
+    create = ("keys", "create", "alice", "--scope", "speak")
+    first = await to_thread.run_sync(lambda: run(*create))
+
+    second = await to_thread.run_sync(lambda: run(*create))
+
+    await to_thread.run_sync(lambda: run("keys", "revoke", "alice"))
+    third = await to_thread.run_sync(lambda: run(*create))
+    assert (first.exit_code, second.exit_code, second.stdout, third.exit_code) == (0, 1, "", 0)
+    assert "revoke it or choose another name" in str(second.exception)
+
+
+async def test_keys_command_says_that_there_is_no_key_of_an_unknown_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("PARLEY_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/parley.db")
+
+    result = await to_thread.run_sync(lambda: run("keys", "revoke", "nobody"))
+
+    assert str(result.exception) == "there is no key nobody"
 
 
 async def test_keys_command_at_a_running_server(admin, address):

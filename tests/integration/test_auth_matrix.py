@@ -102,7 +102,7 @@ class Site:
     unknown: dict[str, str]
 
     async def key(self, *scopes: Scope, tenant: str = "acme") -> str:
-        secret, _ = await self.keys.create("matrix", tenant, frozenset(scopes), None)
+        secret, _ = await self.keys.create(f"matrix {len(self.keys.all_keys())}", tenant, frozenset(scopes), None)
         return bearer(secret)
 
 

@@ -354,7 +354,7 @@ async def test_damaged_upload_is_transcribed_with_a_warning(http, service):
     intact = await http.post("/recordings", content=HANDS.path.read_bytes())
 
     assert answer.status_code == 201
-    assert answer.json()["warnings"] == ["1 damaged pieces were skipped"]
+    assert answer.json()["warnings"] == ["1 damaged piece was skipped"]
     assert intact.json()["warnings"] == []
 
 

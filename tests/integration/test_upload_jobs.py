@@ -138,7 +138,7 @@ async def test_warnings_of_a_damaged_upload_are_in_its_job_and_manifest():
         after = await job(http, session, "done")
         manifest = (await http.get(f"/recordings/{session}/manifest")).json()
 
-    assert before["warnings"] == after["warnings"] == manifest["warnings"] == ["1 damaged pieces were skipped"]
+    assert before["warnings"] == after["warnings"] == manifest["warnings"] == ["1 damaged piece was skipped"]
 
 
 @pytest.mark.parametrize("how", ["wait=false", "resumable"])

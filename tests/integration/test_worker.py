@@ -259,7 +259,7 @@ async def test_damaged_file_is_transcribed_with_a_warning():
         intact = (await send(client, response_format="verbose_json")).json()
 
     assert full["text"] == "hello"
-    assert full["warnings"] == ["1 damaged pieces were skipped"]
+    assert full["warnings"] == ["1 damaged piece was skipped"]
     assert intact["warnings"] == []
 
 

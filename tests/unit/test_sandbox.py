@@ -52,7 +52,17 @@ def test_damage_is_skipped_with_a_warning_and_the_audio_around_it_is_kept(name, 
     kept = seconds(name, on_warning=warnings.append)
 
     assert kept >= at_least
-    assert warnings == ["1 damaged pieces were skipped"]
+    assert warnings == ["1 damaged piece was skipped"]
+
+
+def test_several_damaged_pieces_are_one_warning_with_their_number(tmp_path):
+    damaged = (INPUTS / "mp3-300-random-bytes-in-the-middle.mp3").read_bytes()
+    (tmp_path / "twice.mp3").write_bytes(damaged + damaged)
+    warnings: list[str] = []
+
+    seconds(tmp_path / "twice.mp3", on_warning=warnings.append)
+
+    assert warnings == ["3 damaged pieces were skipped"]
 
 
 @pytest.mark.parametrize("name", ["mp3-id3v1-latin1.mp3", "wav-latin1-tag.wav"])
