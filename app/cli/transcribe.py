@@ -30,13 +30,19 @@ SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--format", "form", type=click.Choice(sorted(FORMATS)), default="text", show_default=True)
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for one result per file.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for one result per file; required for several files, except as text.",
+)
 @click.option("--language", help="Spoken language (setting PARLEY_LANGUAGE).")
 def transcribe(files: tuple[Path, ...], form: str, output: Path | None, language: str | None) -> None:
     """Transcribe FILES, of any audio format, with the model for finals.
 
     A file that cannot be read as audio is named and passed over; the exit status is 1 then.
     """
+    if output is None and len(files) > 1 and form != "text":
+        raise click.UsageError(f"several results in {form} are no valid {form} file: name a folder with --output")
     results = [None] * len(files) if output is None else result_paths(files, output, SUFFIX[form])
     if output is not None:
         with _writing_to(output):

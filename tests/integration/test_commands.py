@@ -97,6 +97,25 @@ def test_transcribe_writes_one_json_per_file_to_the_output_folder(tmp_path):
     assert (tmp_path / "arctic-aew-a0003.flac.json").exists()
 
 
+@pytest.mark.parametrize("form", ["srt", "vtt", "json"])
+def test_transcribe_refuses_several_results_of_a_format_on_standard_output(form):
+    """One after the other they are no valid file; nothing is transcribed."""
+    done = parley("transcribe", HANDS.path, COUNTRY.path, "--format", form)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"no valid {form} file: name a folder with --output" in done.stderr
+
+
+@pytest.mark.models
+def test_transcribe_prints_several_files_as_text(tmp_path):
+    model("whisper-base")
+
+    done = parley("transcribe", HANDS.path, COUNTRY.path)
+
+    assert done.returncode == 0, done.stderr
+    assert word_error_rate(f"{HANDS.words} {COUNTRY.words}", done.stdout) <= 0.2
+
+
 def test_transcribe_names_a_file_that_is_no_audio(tmp_path):
     """One sentence says which file."""
     model("whisper-base")
