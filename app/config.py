@@ -39,6 +39,8 @@ MIN_KEY_LENGTH = 32
 Key: TypeAlias = Annotated[SecretStr, AfterValidator(_is_ascii)]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
+DEFAULT_REGION = "us-east-1"
+
 
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -229,7 +231,7 @@ class SpeechSettings(_Group):
 class AwsSettings(_Group):
     """Amazon; credentials come from the SDK's own chain: variables, profile, container role."""
 
-    aws_region: str = Field("us-east-1", description="Region of Transcribe and Polly.")
+    aws_region: str = Field(DEFAULT_REGION, description="Region of Transcribe and Polly, and of the S3 bucket.")
     aws_endpoint_url_transcribe_streaming: str | None = Field(
         None,
         description="Another address for Transcribe streaming (the SDK itself reads AWS_ENDPOINT_URL_POLLY).",

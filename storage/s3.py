@@ -150,6 +150,10 @@ def _translate(error: ClientError, key: str) -> ProviderError | BlobNotFound:
     return ProviderRefused("s3", f"the store refused with {status} {code}".rstrip())
 
 
+_ONLY = "when_required"
+"""Other services than AWS refuse requests with the checksum headers that the SDK sends by default."""
+
+
 @asynccontextmanager
 async def open_s3(
     *,
@@ -166,6 +170,7 @@ async def open_s3(
         max_pool_connections=50,
         retries={"total_max_attempts": 1},  # because the uploader has the only retry loop
         signature_version="s3v4",
+        **({"request_checksum_calculation": _ONLY, "response_checksum_validation": _ONLY} if endpoint_url else {}),
     )
     try:
         async with aioboto3.Session().client(

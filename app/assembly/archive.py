@@ -11,7 +11,7 @@ import structlog
 from pydantic import SecretStr
 
 from app import registry
-from app.config import Settings
+from app.config import DEFAULT_REGION, Settings
 from app.domain.errors import ProviderError, SettingsError
 from app.domain.ports import BlobStore
 from app.domain.tenant import Tenant
@@ -95,7 +95,11 @@ async def _open_unencrypted(settings: Settings) -> AsyncGenerator[BlobStore, Non
     match settings.blob_store:
         case "s3":
             _require(settings, "s3_bucket")
-            options = {"bucket": settings.s3_bucket, "endpoint_url": settings.s3_endpoint_url or None}
+            options = {
+                "bucket": settings.s3_bucket,
+                "endpoint_url": settings.s3_endpoint_url or None,
+                "region": settings.aws_region if settings.aws_region != DEFAULT_REGION else None,  # else the SDK's own
+            }
         case "azure":
             _require(settings, "azure_container")
             options = {
