@@ -15,7 +15,7 @@ pytest_plugins = ["tests.integration.aws_fixtures", "tests.integration.database_
 structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # as every command logs
 
 settings.register_profile("ci", derandomize=True)  # a landing does not hang on the day's luck; laptops look further
-if os.environ.get("CI"):
+if os.environ.get("CI") or os.environ.get("PARLEY_STRICT"):
     settings.load_profile("ci")
 
 

@@ -16,7 +16,19 @@ def test_localhost_and_addresses_are_always_allowed_hosts(host):
 
 
 REBOUND = ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.nip.io", "evillocalhost"]
-UNREADABLE = ["", ":8000", "[", "[::1", "a:b", "box:99999999", "x@localhost", "localhost/evil", "localhost?x", "a b\\c"]
+UNREADABLE = [
+    "",
+    ":8000",
+    "[",
+    "[::1",
+    "a:b",
+    "box:99999999",
+    "x@localhost",
+    "[::1]8000.evil",
+    "localhost/evil",
+    "localhost?x",
+    "a b\\c",
+]
 
 
 @pytest.mark.parametrize("host", [*REBOUND, *UNREADABLE])
@@ -79,6 +91,11 @@ def test_a_page_of_another_origin_is_refused(origin):
 
 def test_an_origin_is_allowed_by_its_name():
     assert is_allowed_origin("https://app.example", "http://box", ("https://app.example",))
+
+
+@pytest.mark.parametrize("origin", ["http://[::1]8000.evil.example", "http://[::1].evil.example", "http://a@[::1]"])
+def test_an_address_with_something_behind_it_is_not_that_address(origin):
+    assert not is_allowed_origin(origin, "http://[::1]", ())
 
 
 def test_a_request_without_host_has_no_origin_of_its_own():

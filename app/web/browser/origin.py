@@ -5,12 +5,15 @@ this server; nor may a foreign name that resolves to this server's address (DNS 
 origin. A host that is an IP address cannot be rebound: a page of that origin came from that address.
 """
 
+import re
 from collections.abc import Collection
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 ANY = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_NETLOC = re.compile(r"([^@\[\]:]+|\[[^\[\]]+\])(:[0-9]*)?")
+"""A host with or without a port. `urlsplit` alone reads `[::1].example.org` as the address `::1`."""
 
 
 def is_allowed_host(host: str | None, names: Collection[str]) -> bool:
@@ -30,7 +33,7 @@ def is_loopback_host(host: str | None) -> bool:
 def host_name(host: str) -> str | None:
     """The name in a `Host` header, in lower case and without its port; None where it cannot be read."""
     url = _split(f"//{host}")
-    if url is None or url.netloc != host or "@" in host or not url.hostname:
+    if url is None or url.netloc != host or not url.hostname:
         return None
     return url.hostname.removesuffix(".")
 
@@ -51,13 +54,13 @@ def _parts(origin: str) -> tuple[str, str, int] | None:
 
 
 def _split(url: str) -> SplitResult | None:
-    """None for what is no URL, such as `http://[` or a port that is no number."""
+    """None for what is no URL, such as `http://[`, user information, or a port that is no number."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 because reading it raises the ValueError
     except ValueError:
         return None
-    return parts
+    return parts if _NETLOC.fullmatch(parts.netloc) else None
 
 
 def _is_localhost(name: str) -> bool:
