@@ -41,12 +41,12 @@ def _is_in(address: str, networks: Sequence[Network]) -> bool:
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    """With or without a port; an IPv4 address in IPv6 form as IPv4."""
+    """With or without a port; an IPv4 address in IPv6 form as IPv4; without an IPv6 zone, which may be any text."""
     host = text[1:].partition("]")[0] if text.startswith("[") else text
     if host.count(":") == 1:
         host = host.partition(":")[0]
     try:
-        address = ip_address(host)
+        address = ip_address(host.partition("%")[0])
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address

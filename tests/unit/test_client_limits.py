@@ -92,6 +92,11 @@ def test_nobody_is_trusted_with_none():
     assert client_address(PROXY, [CLIENT], parse_networks("none")) == PROXY
 
 
+def test_an_ipv6_zone_is_no_part_of_the_address():
+    """A zone may be any text: with it, every request would come from another address."""
+    assert client_address(PROXY, ["2001:db8::9%a\r\nb"], PRIVATE) == "2001:db8::9"
+
+
 @pytest.mark.parametrize("text", ["", "10.0.0.0/33", "example.com", "10.0.0.1/8"])
 def test_what_is_no_network_is_refused(text):
     with pytest.raises(ValueError, match=r"network|host bits"):
