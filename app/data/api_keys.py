@@ -49,7 +49,8 @@ class KeyStore:
     _read_at: float = float("-inf")
     _used: dict[str, datetime] = field(default_factory=dict)
     """Times of last use that are not written yet; at most one for each key."""
-    _is_available: bool = True
+    is_available: bool = True
+    """Whether the database answered the last refresh."""
 
     def find(self, key_fingerprint: str) -> ApiKey | None:
         """The key with this fingerprint, active or not. Raises ProviderDown where the snapshot is too old.
@@ -115,7 +116,7 @@ class KeyStore:
                 self._by_id = {key.id: key for key in keys}
                 self._by_fingerprint = {key.fingerprint: key for key in keys}
                 self._stamp, self._read_at = stamp, now
-        self._fresh_at, self._is_available = now, True
+        self._fresh_at, self.is_available = now, True
 
     async def refresh_loop(self) -> None:
         """Refresh every second, and write times of last use every minute, for ever."""
@@ -128,9 +129,9 @@ class KeyStore:
                     written_at = anyio.current_time()
                     await self.write_last_used()
             except DATABASE_ERRORS as error:
-                if self._is_available:
+                if self.is_available:
                     _log.error("keys cannot be refreshed now", kind=type(error).__name__)
-                self._is_available = False
+                self.is_available = False
 
     async def write_last_used(self) -> None:
         """Raises DATABASE_ERRORS; then the times stay to be written."""

@@ -1,4 +1,4 @@
-"""`/health` for balancers and operators, `/metrics` for Prometheus."""
+"""`/health` for operators, `/health/ready` for balancers, `/metrics` for Prometheus."""
 
 from typing import Any
 
@@ -28,8 +28,16 @@ async def health(request: Request[Principal | None, Any, Any], state: State) -> 
         "maxSessions": service.admission.max_sessions,
         "capacity": _capacity(service.speech_capacity),
         "archive": _archive(service.uploader.status()),
+        "database": _database(service),
         "runs": dict(service.components),
     }
+
+
+@get("/health/ready", opt=ANYONE)
+async def ready(state: State) -> Response[dict[str, str]]:
+    """200 where a session may begin here, 503 while this process is full or draining: send new clients elsewhere."""
+    status = _status(state.service)
+    return Response({"status": status}, status_code=200 if status == "ok" else 503)
 
 
 @get("/metrics", opt={**requires(Scope.ADMIN), **NOT_AUDITED})
@@ -43,6 +51,13 @@ def _status(service: Service) -> str:
     if service.admission.is_draining:
         return "draining"
     return "full" if service.admission.is_full else "ok"
+
+
+def _database(service: Service) -> str | None:
+    """None: there is none."""
+    if service.keys is None:
+        return None
+    return "ok" if service.keys.is_available else "unavailable"
 
 
 def _capacity(speech: SpeechCapacity | None) -> dict[str, Any] | None:

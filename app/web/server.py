@@ -14,7 +14,8 @@ from app.web.auth.rate_limit import RateLimitMiddleware, key_of, network_of
 from app.web.browser.headers import add_response_headers
 from app.web.browser.middleware import BrowserMiddleware
 from app.web.errors import handle_http_error, report_socket_defect
-from app.web.health import health, metrics
+from app.web.health import health, metrics, ready
+from app.web.liveness import live
 from app.web.page import create_page
 from app.web.parley.sockets import raw, refuse, transcribe
 from app.web.policy.router import decisions, explain, summary
@@ -29,6 +30,8 @@ def create_app(service: Service) -> Litestar:
             transcribe,
             raw,
             health,
+            ready,
+            live,
             recordings,
             decisions,
             summary,

@@ -92,6 +92,7 @@ PATHS = [
     b"/policy/decisions",
     b"/metrics",
     b"/health",
+    b"/health/ready",
     b"/",
     b"/ws/transcribe",
 ]

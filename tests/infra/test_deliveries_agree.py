@@ -195,7 +195,7 @@ def test_image_health_check_matches_the_server(cloud):
     script = (DOCKER / "health.py").read_text()
     text = (DOCKER / "Dockerfile").read_text()
 
-    assert re.search(r"\}(/\w+)\"", script)[1] in _routes()
+    assert re.search(r"\}(/[\w/]+)\"", script)[1] in _routes()
     assert "HEALTHCHECK" in text
     assert 'CMD ["parley-health"]' in text
     assert "infra/docker/health.py /usr/local/bin/parley-health" in text
@@ -229,7 +229,7 @@ def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
     hidden = {path for each in rule["condition"] for one in each["path_pattern"] for path in one["values"]}
     conf = (DOCKER / "nginx" / "parley.conf.template").read_text()
     refused = re.findall(r"location (?:= )?(/\S+) +\{ return 404; \}", conf)
-    public = {"/", "/health", "/ws/transcribe", "/ws/raw", "/auth/session-tokens"}
+    public = {"/", "/health", "/health/live", "/health/ready", "/ws/transcribe", "/ws/raw", "/auth/session-tokens"}
 
     for route in _routes() - public:
         if route.startswith("/{"):

@@ -126,7 +126,7 @@ AGREEMENT = {
         "test_terraform_sets_only_variables_that_the_code_reads",
     ),
     "a health check at the wrong door": (
-        PlantedError("modules/gateway/main.tf", '"/health"', '"/healthz"', ""),
+        PlantedError("modules/gateway/main.tf", '"/health/live"', '"/healthz"', ""),
         "test_terraform_ports_and_health_check_match_the_gateway",
     ),
     "a container on another port": (

@@ -172,13 +172,13 @@ async def test_unavailable_database_keeps_the_snapshot_and_the_loop_alive(store,
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(store.refresh_loop)
         with anyio.fail_after(30):
-            while store._is_available:  # noqa: ASYNC110 because the store tells nobody
+            while store.is_available:  # noqa: ASYNC110 because the store tells nobody
                 await anyio.sleep(0.05)
         during = await DatabaseKeys(store).authenticate(secret, ANYWHERE)
         async with database.begin() as connection:
             await connection.execute(text("alter table elsewhere rename to api_keys"))
         with anyio.fail_after(30):
-            while not store._is_available:  # noqa: ASYNC110 because the store tells nobody
+            while not store.is_available:  # noqa: ASYNC110 because the store tells nobody
                 await anyio.sleep(0.05)
         tasks.cancel_scope.cancel()
 

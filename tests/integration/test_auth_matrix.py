@@ -37,6 +37,8 @@ RULES = {
     ("GET", "/{file_path:path}"): ANYONE,
     ("HEAD", "/{file_path:path}"): ANYONE,
     ("GET", "/health"): ANYONE,
+    ("GET", "/health/live"): ANYONE,
+    ("GET", "/health/ready"): ANYONE,
     ("GET", "/metrics"): Scope.ADMIN,
     ("GET", "/policy/decisions"): Scope.ADMIN,
     ("GET", "/policy/explain"): Scope.ADMIN,

@@ -135,6 +135,7 @@ async def test_draining_server_refuses_new_sessions_with_1012_and_keeps_running_
             assert await closed(refused) == (1012, "draining")
         upload = await http.post("/recordings", content=b"", headers=AS_OPS)
         health = (await http.get("/health")).json()
+        ready, live = [(await http.get(f"/health/{each}")).status_code for each in ("ready", "live")]
         await running.send_audio(TURN, pace=0)
         assert await running.wait_until(lambda t: t.messages("fullSentence"), timeout_s=5)
         await http.delete("/admin/drain")
@@ -142,6 +143,7 @@ async def test_draining_server_refuses_new_sessions_with_1012_and_keeps_running_
             await started(admitted)
 
     assert (drained, health["status"], upload.status_code) == ({"draining": True, "sessions": 1}, "draining", 503)
+    assert (ready, live) == (503, 200)
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/admin/drain"), ("GET", "/admin/sessions")])

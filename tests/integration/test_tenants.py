@@ -22,7 +22,7 @@ ACME = Tenant("acme", (fingerprint("acme-key"),), max_sessions=2)
 GLOBEX = Tenant("globex", (fingerprint("globex-key"),))
 OPS = Tenant("ops", (fingerprint("ops-key"),), operator=True)
 
-OPEN = {"/health", "/", "/{file_path:path}"}
+OPEN = {"/health", "/health/live", "/health/ready", "/", "/{file_path:path}"}
 """Routes without a key: health and the page."""
 OPERATORS = {"/metrics", "/policy/decisions", "/policy/summary", "/policy/explain", "/admin/sessions"}
 

@@ -50,7 +50,7 @@ async def test_worker_refuses_a_file_without_its_key_and_transcribes_it_with_the
 
 
 async def test_health_of_a_worker_needs_no_key(client):
-    assert (await client.get("/health")).status_code == 200
+    assert [(await client.get(path)).status_code for path in ("/health", "/health/live")] == [200, 200]
 
 
 def test_worker_without_a_key_starts_on_loopback_alone():

@@ -26,6 +26,7 @@ from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.worker import Worker
 from app.web.auth.middleware import ANYONE, AuthMiddleware, requires
 from app.web.errors import handle_http_error
+from app.web.liveness import live
 
 MAX_UPLOAD_BYTES = 25 << 20
 """OpenAI's own limit."""
@@ -194,7 +195,7 @@ async def health(state: State) -> dict[str, Any]:
 def create_worker(worker: Worker) -> Litestar:
     """The application of an open worker."""
     return Litestar(
-        [transcriptions, models, health],
+        [transcriptions, models, health, live],
         state=State({"worker": worker}),
         middleware=[AuthMiddleware(lambda: worker.authenticator)],
         openapi_config=None,

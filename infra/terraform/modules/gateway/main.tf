@@ -227,9 +227,9 @@ resource "aws_lb_target_group" "this" {
   deregistration_delay          = var.talk_on_seconds
   load_balancing_algorithm_type = "least_outstanding_requests"
 
-  # A full task answers as well: it must not be stopped for being in demand.
+  # Liveness, not readiness: a full task must not be stopped for being in demand.
   health_check {
-    path                = "/health"
+    path                = "/health/live"
     matcher             = "200"
     interval            = 10
     timeout             = 5
