@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import Settings
 from app.data.api_keys import KeyStore
-from app.data.database import DATABASE_ERRORS
+from app.data.database import DATABASE_ERRORS, is_unreachable
 from app.domain.errors import SettingsError
 from app.domain.principal import Scope
 from app.domain.tenant import fingerprint
@@ -55,7 +55,7 @@ class KeySources:
     is_configured: bool
     """There is a tenants file, a key in a setting, an issuer, or a key in the database, be it revoked or expired."""
     has_key: bool
-    """Somebody can authenticate."""
+    """Somebody can authenticate. A database that cannot be read yet counts as one with keys."""
 
 
 def asks_for_keys(mode: str, host: str, sources: KeySources, *, advice: str) -> bool:
@@ -87,7 +87,7 @@ async def open_authentication(
     settings: Settings, database: AsyncEngine, tenants: Tenants | None
 ) -> AsyncGenerator[Authentication, None]:
     """The authenticator in force, and the store of its keys. Raises SettingsError."""
-    keys = await open_key_store(database)
+    keys = await open_key_store(database, is_required=False)
     sources = list[KeyAuthenticator]()
     if settings.admin_key is not None:
         sources.append(fixed_key(settings.admin_key, "PARLEY_ADMIN_KEY", frozenset(Scope)))
@@ -142,13 +142,14 @@ def worker_authenticator(settings: Settings) -> Authenticator:
     return fixed_key(key, "PARLEY_WORKER_KEY", frozenset({Scope.TRANSCRIBE}))
 
 
-async def open_key_store(database: AsyncEngine) -> KeyStore:
-    """The keys of this database. Raises SettingsError."""
+async def open_key_store(database: AsyncEngine, *, is_required: bool = True) -> KeyStore:
+    """The keys of this database; where it is not required and unreachable, none are known yet. Raises SettingsError."""
     keys = KeyStore(database)
     try:
-        await keys.load_signing_secrets()
-        await keys.refresh()
+        await keys.load()
     except DATABASE_ERRORS as error:
+        if not is_required and is_unreachable(error):
+            return keys
         raise SettingsError(f"PARLEY_DATABASE_URL: the keys cannot be read: {error}") from error
     return keys
 
@@ -161,7 +162,7 @@ def fixed_key(secret: SecretStr, name: str, scopes: frozenset[Scope]) -> FixedKe
 def _key_sources(settings: Settings, keys: KeyStore, tenants: Tenants | None) -> KeySources:
     now = datetime.now(UTC)
     in_database = keys.all_keys()
-    by_setting = settings.admin_key is not None or bool(settings.jwt_jwks_url)
+    by_setting = settings.admin_key is not None or bool(settings.jwt_jwks_url) or not keys.is_loaded
     return KeySources(
         is_configured=by_setting or tenants is not None or bool(in_database),
         has_key=by_setting

@@ -53,7 +53,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
     async with AsyncExitStack() as stack:
         metrics = ServiceMetrics()
         tables = await to_thread.run_sync(read_routes, settings.routes)
-        database = await stack.enter_async_context(open_database(settings.database_url))
+        database = await stack.enter_async_context(open_database(settings.database_url, is_required=False))
         audit = await stack.enter_async_context(open_audit(settings, database, metrics.registry))
         tenants_changed = change_recorder(audit, AuditAction.TENANTS_CHANGED, settings.tenants)
         tenants = await stack.enter_async_context(open_tenants(settings.tenants, tenants_changed))

@@ -12,7 +12,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.data.database import DATABASE_ERRORS, stored_moment, transaction
+from app.data.database import DATABASE_ERRORS, make_tables, stored_moment, transaction
 from app.data.tables import ApiKeyRow, SigningSecretRow
 from app.domain.api_key import ApiKey, new_api_key
 from app.domain.errors import KeyNameTaken, ProviderBusy, ProviderDown
@@ -103,6 +103,21 @@ class KeyStore:
             raise _unavailable() from error
         return key_id in self._by_id
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the database was ever read. Until then no key and no session token is accepted, and none made."""
+        return bool(self.signing_secrets)
+
+    async def load(self) -> None:
+        """Make missing tables, and read keys and signing secrets for the first time. Raises DATABASE_ERRORS."""
+        try:
+            await make_tables(self.engine)
+            await self.refresh(force=True)
+            await self.load_signing_secrets()
+        except DATABASE_ERRORS:
+            self.is_available = False
+            raise
+
     async def refresh(self, *, force: bool = False) -> None:
         """Take over what has changed in the database. Raises DATABASE_ERRORS."""
         now = anyio.current_time()
@@ -124,6 +139,8 @@ class KeyStore:
         while True:
             await anyio.sleep(REFRESH_EVERY_S)
             try:
+                if not self.is_loaded:
+                    await self.load()
                 await self.refresh()
                 if anyio.current_time() - written_at >= FULL_READ_EVERY_S:
                     written_at = anyio.current_time()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from socket import EAI_AGAIN, gaierror
 from typing import Any
 
 import anyio
@@ -40,8 +41,13 @@ _log = structlog.get_logger("parley.database")
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
-    """The database at this URL, its tables made where they are missing. Raises SettingsError."""
+async def open_database(url: str, *, is_required: bool = True) -> AsyncIterator[AsyncEngine]:
+    """The database at this URL, its tables made where they are missing. Raises SettingsError.
+
+    Where it is not required, a database server that does not answer now is logged, and the tables are made later: by
+    `reopen`, or by what uses them first. What no waiting mends (an unknown database, a wrong password, a file that
+    cannot be opened) is an error always.
+    """
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
         arguments: dict[str, Any] = {"timeout": LOCK_TIMEOUT_S} if is_sqlite else {}
@@ -53,7 +59,9 @@ async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
             await to_thread.run_sync(_open_file_once, engine.url)
             await make_tables(engine)
         except DATABASE_ERRORS as error:
-            raise SettingsError(f"PARLEY_DATABASE_URL: the database cannot be opened: {error}") from error
+            if is_required or is_sqlite or not is_unreachable(error):
+                raise SettingsError(f"PARLEY_DATABASE_URL: the database cannot be opened: {error}") from error
+            _log.error("the database does not answer; starting without it", kind=type(error).__name__)
         yield engine
     finally:
         with anyio.CancelScope(shield=True):
@@ -121,6 +129,15 @@ def is_fault_of_row(error: Exception) -> bool:
 def is_locked(error: Exception) -> bool:
     """Whether another process holds SQLite's lock."""
     return isinstance(error, DBAPIError) and _sqlite_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether a database server does not answer now, as in a failover, as opposed to one that refuses this client."""
+    if isinstance(error, gaierror):
+        return error.errno == EAI_AGAIN
+    if isinstance(error, DBAPIError):  # PostgreSQL: connection lost, too many connections, starting up or shutting down
+        return str(getattr(error.orig, "sqlstate", None) or "")[:2] in ("08", "53", "57")
+    return isinstance(error, OSError | TimeoutError)
 
 
 async def make_tables(engine: AsyncEngine) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import jwt
 
-from app.domain.errors import ClientError, ClientFault
+from app.domain.errors import ClientError, ClientFault, ProviderDown
 from app.domain.principal import TENANT_SCOPES, Principal, Scope
 from app.runtime.authentication import KeyAuthenticator, Peer
 
@@ -30,11 +30,16 @@ class SessionTokens:
     """Where the key of a token is looked up."""
 
     def issue(self, principal: Principal, scopes: frozenset[Scope], lifetime_s: int, name: str) -> tuple[str, datetime]:
-        """A token and when it expires. Raises ClientError where the principal may not give these scopes away."""
+        """A token and when it expires. Raises ClientError where the principal may not give these scopes away.
+
+        Raises ProviderDown where the secrets could not be read from the database yet.
+        """
         if principal.by_token or self._key(principal.key_id) is None:
             raise ClientError(ClientFault.FORBIDDEN, "a session token is made with a key, not with another token")
         if Scope.ADMIN in scopes or not all(map(principal.may, scopes)):
             raise ClientError(ClientFault.FORBIDDEN, "a session token has scopes of its key, and never admin")
+        if not (signing_secrets := self.signing_secrets()):
+            raise ProviderDown("keys", "the database is unavailable; try again in a moment")
         now = datetime.now(UTC)
         expires = now + timedelta(seconds=lifetime_s)
         claims = {
@@ -48,7 +53,7 @@ class SessionTokens:
             "exp": int(expires.timestamp()),
             "jti": secrets.token_hex(8),
         }
-        kid, secret = list(self.signing_secrets().items())[-1]
+        kid, secret = list(signing_secrets.items())[-1]
         return jwt.encode(claims, secret, ALGORITHM, headers={"kid": kid, "typ": TYPE}), expires.replace(microsecond=0)
 
     async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because a token is good from everywhere
