@@ -12,7 +12,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.data.database import DATABASE_ERRORS, make_tables, stored_moment, transaction
+from app.data.database import DATABASE_ERRORS, reopen, stored_moment, transaction
 from app.data.tables import ApiKeyRow, SigningSecretRow
 from app.domain.api_key import ApiKey, new_api_key
 from app.domain.errors import KeyNameTaken, ProviderBusy, ProviderDown
@@ -49,7 +49,7 @@ class KeyStore:
     _read_at: float = float("-inf")
     _used: dict[str, datetime] = field(default_factory=dict)
     """Times of last use that are not written yet; at most one for each key."""
-    is_available: bool = True
+    is_available: bool = False
     """Whether the database answered the last refresh."""
 
     def find(self, key_fingerprint: str) -> ApiKey | None:
@@ -109,14 +109,9 @@ class KeyStore:
         return bool(self.signing_secrets)
 
     async def load(self) -> None:
-        """Make missing tables, and read keys and signing secrets for the first time. Raises DATABASE_ERRORS."""
-        try:
-            await make_tables(self.engine)
-            await self.refresh(force=True)
-            await self.load_signing_secrets()
-        except DATABASE_ERRORS:
-            self.is_available = False
-            raise
+        """Read keys and signing secrets for the first time. Raises DATABASE_ERRORS."""
+        await self.refresh()  # first, so that what is loaded has its keys
+        await self.load_signing_secrets()
 
     async def refresh(self, *, force: bool = False) -> None:
         """Take over what has changed in the database. Raises DATABASE_ERRORS."""
@@ -139,9 +134,11 @@ class KeyStore:
         while True:
             await anyio.sleep(REFRESH_EVERY_S)
             try:
-                if not self.is_loaded:
+                if self.is_loaded:
+                    await self.refresh()
+                else:  # the service started without the database: its tables may be missing
+                    await reopen(self.engine)
                     await self.load()
-                await self.refresh()
                 if anyio.current_time() - written_at >= FULL_READ_EVERY_S:
                     written_at = anyio.current_time()
                     await self.write_last_used()

@@ -44,8 +44,8 @@ _log = structlog.get_logger("parley.database")
 async def open_database(url: str, *, is_required: bool = True) -> AsyncIterator[AsyncEngine]:
     """The database at this URL, its tables made where they are missing. Raises SettingsError.
 
-    Where it is not required, a database server that does not answer now is logged, and the tables are made later: by
-    `reopen`, or by what uses them first. What no waiting mends (an unknown database, a wrong password, a file that
+    Where it is not required, a database server that does not answer now is logged, and the tables are made by
+    `reopen`. What no waiting mends (an unknown database, a wrong password, a file that
     cannot be opened) is an error always.
     """
     try:
@@ -122,7 +122,7 @@ def is_fault_of_row(error: Exception) -> bool:
     if isinstance(error, DBAPIError) and "Error binding parameter" in str(error.orig):  # SQLite: a value of no SQL type
         return True
     if isinstance(error, DBAPIError):  # PostgreSQL: classes "data exception" and "integrity constraint violation"
-        return str(getattr(error.orig, "sqlstate", None) or "")[:2] in ("22", "23")
+        return _sqlstate_class(error) in ("22", "23")
     return isinstance(error, StatementError | ValueError | TypeError)
 
 
@@ -136,8 +136,8 @@ def is_unreachable(error: Exception) -> bool:
     if isinstance(error, gaierror):
         return error.errno == EAI_AGAIN
     if isinstance(error, DBAPIError):  # PostgreSQL: connection lost, too many connections, starting up or shutting down
-        return str(getattr(error.orig, "sqlstate", None) or "")[:2] in ("08", "53", "57")
-    return isinstance(error, OSError | TimeoutError)
+        return _sqlstate_class(error) in ("08", "53", "57")
+    return isinstance(error, OSError)
 
 
 async def make_tables(engine: AsyncEngine) -> None:
@@ -171,6 +171,11 @@ def _open_file_once(url: URL) -> None:
 
 def _is_damaged(error: DBAPIError | sqlite3.Error) -> bool:
     return _sqlite_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _sqlstate_class(error: DBAPIError) -> str:
+    """The first two characters of PostgreSQL's error code; empty where there is none."""
+    return str(getattr(error.orig, "sqlstate", None) or "")[:2]
 
 
 def _sqlite_code(error: DBAPIError | sqlite3.Error) -> int | None:

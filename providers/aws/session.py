@@ -102,7 +102,7 @@ class TranscribeSession:
                         tasks.start_soon(keepalive, stream, self._pool.settings.limits)
                         await send_utterance(audio, stream, utterance)
                         tasks.cancel_scope.cancel()
-            except Exception:
+            except Exception:  # because who waits for this utterance is told, whatever happened
                 utterance.fail(ProviderMisbehaved(PROVIDER, "the stream failed unexpectedly"))
                 raise
             finally:

@@ -37,8 +37,7 @@ async def store(database):
 
 async def opened(engine) -> KeyStore:
     store = KeyStore(engine)
-    await store.load_signing_secrets()
-    await store.refresh()
+    await store.load()
     return store
 
 

@@ -113,8 +113,7 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("matrix")
     async with open_database(f"sqlite+aiosqlite:///{folder}/parley.db") as engine:
         keys = KeyStore(engine)
-        await keys.load_signing_secrets()
-        await keys.refresh()
+        await keys.load()
         known = DatabaseKeys(keys)
         tokens = SessionTokens(lambda: keys.signing_secrets, [known])
         service = scripted_service(

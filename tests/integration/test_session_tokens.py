@@ -28,8 +28,7 @@ SECRET = b"s" * 64
 async def store(tmp_path):
     async with open_database(f"sqlite+aiosqlite:///{tmp_path}/parley.db") as engine:
         store = KeyStore(engine)
-        await store.load_signing_secrets()
-        await store.refresh()
+        await store.load()
         yield store
 
 
