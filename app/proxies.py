@@ -4,11 +4,11 @@ Decided here for every client, because httpx opens all proxies of the environmen
 use, and raises what it likes where it cannot.
 """
 
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from app.domain.errors import SettingsError
+from app.domain.loopback import is_loopback
 
 _HTTP_SCHEME = {"ws": "http", "wss": "https"}
 
@@ -34,14 +34,6 @@ def proxy_of(url: str) -> str | None:
             f"set {scheme.upper()}_PROXY, or put {host} into NO_PROXY"
         )
     return proxy
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name or address alone."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _is_usable(proxy: str) -> bool:

@@ -14,9 +14,9 @@ from app.config import Settings
 from app.data.api_keys import KeyStore
 from app.data.database import DATABASE_ERRORS, is_unreachable
 from app.domain.errors import SettingsError
+from app.domain.loopback import is_loopback
 from app.domain.principal import Scope
 from app.domain.tenant import fingerprint
-from app.proxies import is_loopback
 from app.runtime.authentication import (
     AnyOf,
     Authenticator,

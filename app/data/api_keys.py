@@ -12,10 +12,10 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.data.database import DATABASE_ERRORS, reopen, stored_moment, transaction
+from app.data.database import DATABASE_ERRORS, UNAVAILABLE, as_busy, reopen, stored_moment, transaction
 from app.data.tables import ApiKeyRow, SigningSecretRow
 from app.domain.api_key import ApiKey, new_api_key
-from app.domain.errors import KeyNameTaken, ProviderBusy, ProviderDown
+from app.domain.errors import KeyNameTaken, ProviderDown
 from app.domain.principal import Scope
 
 REFRESH_EVERY_S = 1.0
@@ -80,7 +80,7 @@ class KeyStore:
         secret, now = new_secret(), datetime.now(UTC)
         key = new_api_key(secret, name, tenant, scopes, now, expires)
         same_name = select(ApiKeyRow.__table__).where(ApiKeyRow.name == name, ApiKeyRow.tenant == tenant)
-        try:
+        with as_busy("keys"):
             async with transaction(self.engine) as connection:
                 if taken := [row.id for row in await connection.execute(same_name) if _key(row).is_active(now)]:
                     raise KeyNameTaken(
@@ -88,19 +88,15 @@ class KeyStore:
                     )
                 await connection.execute(insert(ApiKeyRow), [_row(key)])
             await self.refresh(force=True)
-        except DATABASE_ERRORS as error:
-            raise _unavailable() from error
         return secret, key
 
     async def revoke(self, key_id: str) -> bool:
         """Whether there is such a key; it is revoked for good. Raises ProviderBusy."""
         query = update(ApiKeyRow).where(ApiKeyRow.id == key_id, ApiKeyRow.revoked.is_(None))
-        try:
+        with as_busy("keys"):
             async with transaction(self.engine) as connection:
                 await connection.execute(query.values(revoked=stored_moment(datetime.now(UTC))))
             await self.refresh(force=True)
-        except DATABASE_ERRORS as error:
-            raise _unavailable() from error
         return key_id in self._by_id
 
     @property
@@ -170,16 +166,12 @@ class KeyStore:
 
     def _require_fresh(self) -> None:
         if anyio.current_time() - self._fresh_at > MAX_AGE_S:
-            raise ProviderDown("keys", "the database is unavailable; try again in a moment")
+            raise ProviderDown("keys", UNAVAILABLE)
 
 
 def new_secret() -> str:
     """256 random bits after a prefix that secret scanners can search for."""
     return f"parley_{secrets.token_urlsafe(32)}"
-
-
-def _unavailable() -> ProviderBusy:
-    return ProviderBusy("keys", "the database is unavailable; try again in a moment")
 
 
 def _row(key: ApiKey) -> dict[str, Any]:

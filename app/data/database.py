@@ -35,6 +35,9 @@ TIMEOUT_S = 15.0
 LOCK_TIMEOUT_S = 1.0
 """How long SQLite waits for a lock of another process."""
 
+UNAVAILABLE = "the database is unavailable; try again in a moment"
+"""What a client is told."""
+
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
 
 _log = structlog.get_logger("parley.database")
@@ -103,7 +106,7 @@ def as_busy(name: str) -> Iterator[None]:
     try:
         yield
     except DATABASE_ERRORS as error:
-        raise ProviderBusy(name, "the database is unavailable; try again in a moment") from error
+        raise ProviderBusy(name, UNAVAILABLE) from error
 
 
 def stored_moment(at: datetime) -> str:

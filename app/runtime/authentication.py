@@ -9,6 +9,7 @@ from typing import Protocol
 
 from app.data.api_keys import KeyStore
 from app.domain.api_key import ApiKey
+from app.domain.loopback import is_loopback
 from app.domain.principal import TENANT_SCOPES, Principal, Scope
 from app.domain.tenant import DEFAULT_TENANT, Tenant, fingerprint, identify, key_id_of
 
@@ -31,10 +32,7 @@ class Peer:
     @property
     def is_local(self) -> bool:
         """Whether it comes from this machine, by no proxy."""
-        try:
-            return not self.is_forwarded and ip_address(self.address).is_loopback
-        except ValueError:
-            return False
+        return not self.is_forwarded and is_loopback(self.address)
 
     @property
     def is_limited(self) -> bool:

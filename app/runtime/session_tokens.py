@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 
+from app.data.database import UNAVAILABLE
 from app.domain.errors import ClientError, ClientFault, ProviderDown
 from app.domain.principal import TENANT_SCOPES, Principal, Scope
 from app.runtime.authentication import KeyAuthenticator, Peer
@@ -39,7 +40,7 @@ class SessionTokens:
         if Scope.ADMIN in scopes or not all(map(principal.may, scopes)):
             raise ClientError(ClientFault.FORBIDDEN, "a session token has scopes of its key, and never admin")
         if not (signing_secrets := self.signing_secrets()):
-            raise ProviderDown("keys", "the database is unavailable; try again in a moment")
+            raise ProviderDown("keys", UNAVAILABLE)
         now = datetime.now(UTC)
         expires = now + timedelta(seconds=lifetime_s)
         claims = {

@@ -35,3 +35,14 @@ async def test_without_keys_every_principal_stays_valid():
     authenticator = OpenAuthenticator()
 
     assert await authenticator.is_valid(await authenticator.authenticate(None, ANYWHERE))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+async def test_without_keys_this_machine_is_an_administrator_and_a_forwarded_request_is_not(address):
+    """A server that listens on `::` sees its IPv4 clients at addresses in IPv6 form."""
+    authenticator = OpenAuthenticator()
+
+    own = await authenticator.authenticate(None, Peer(address))
+    forwarded = await authenticator.authenticate(None, Peer(address, is_forwarded=True))
+
+    assert (own.is_admin, forwarded.is_admin) == (True, False)

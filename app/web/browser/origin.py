@@ -10,6 +10,8 @@ from collections.abc import Collection
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+from app.domain.loopback import is_loopback
+
 ANY = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NETLOC = re.compile(r"([^@\[\]:]+|\[[^\[\]]+\])(:[0-9]*)?")
@@ -21,13 +23,13 @@ def is_allowed_host(host: str | None, names: Collection[str]) -> bool:
     if host is None or ANY in names:
         return True
     name = host_name(host)
-    return name is not None and (_is_localhost(name) or _is_address(name) or name in names)
+    return name is not None and (is_loopback(name) or _is_address(name) or name in names)
 
 
 def is_loopback_host(host: str | None) -> bool:
     """Whether this `Host` header names the browser's own machine."""
     name = host_name(host) if host else None
-    return name is not None and (_is_localhost(name) or (_is_address(name) and ip_address(name).is_loopback))
+    return name is not None and is_loopback(name)
 
 
 def host_name(host: str) -> str | None:
@@ -61,10 +63,6 @@ def _split(url: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if _NETLOC.fullmatch(parts.netloc) else None
-
-
-def _is_localhost(name: str) -> bool:
-    return name == "localhost" or name.endswith(".localhost")  # RFC 6761: never another machine
 
 
 def _is_address(name: str) -> bool:
