@@ -181,15 +181,19 @@ class DialogSettings(_Group):
     draft_every_ms: int = Field(300, ge=100, le=5000, description="New speech between two drafts.")
     speculative_finals: bool = Field(True, description="Begin the final in the pause, before the endpoint is certain.")
     eager_replies: Literal["auto", "on", "off"] = Field(
-        "auto", description="Begin the reply before the end of turn is certain; `auto`: where it costs no money."
+        "auto",
+        description="Begin the reply before the end of turn is certain; `auto`: where it costs no money, and no "
+        "receiver is asked in vain.",
     )
 
 
 class ReplySettings(_Group):
     """Replies."""
 
-    reply_provider: Literal["auto", "openai", "ollama", "embedded", "none"] = Field(
-        "auto", description="`auto`: OpenAI where a key is set, else Ollama where it answers, else embedded."
+    reply_provider: Literal["auto", "openai", "ollama", "embedded", "receiver", "none"] = Field(
+        "auto",
+        description="`auto`: OpenAI where a key is set, else Ollama where it answers, else embedded. `receiver`: the "
+        "program at PARLEY_RECEIVER_HOST.",
     )
     reply_provider_over_budget: Literal["none", "ollama", "embedded"] = Field(
         "none", description="What replies once a budget is spent; `none`: an error says so and there is no reply."
@@ -211,6 +215,21 @@ class ReplySettings(_Group):
     ollama_base_url: str = Field("http://localhost:11434/v1", description="Ollama's OpenAI-compatible endpoint.")
     ollama_model: str = Field("llama3.2", description="Model that replies there.")
     reply_model_id: str = Field("smollm2-135m-instruct", description="Embedded model: a name or a folder.")
+    receiver_host: str = Field("localhost", min_length=1, description="Where the receiver listens; not encrypted.")
+    receiver_port: int = Field(5001, ge=1, le=65535, description="Its TCP port.")
+    receiver_framing: Literal["pickle", "json"] = Field(
+        "pickle", description="How texts are written; earlier receivers read `pickle`. No pickle is ever loaded here."
+    )
+    receiver_connections: int = Field(
+        1, ge=1, le=1000, description="Replies it can work on at once; four more wait, the next is refused as busy."
+    )
+    receiver_connect_timeout_s: float = Field(3, gt=0, le=60, description="Longest time for connecting to it.")
+    receiver_first_byte_timeout_s: float = Field(
+        15, gt=0, le=300, description="Longest time from the question to the first byte of its answer."
+    )
+    receiver_idle_timeout_s: float = Field(
+        5, gt=0, le=60, description="Longest pause within its answer, which is never longer than 30 s and 64 KiB."
+    )
 
 
 class SpeechSettings(_Group):

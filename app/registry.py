@@ -40,6 +40,7 @@ REPLY_GENERATORS: EngineTable = {
     "embedded": EngineEntry("providers.local.llm.embedded:open_embedded", "local"),
     "ollama": EngineEntry("providers.openai.chat:open_chat", "openai"),
     "openai": EngineEntry("providers.openai.chat:open_chat", "openai"),
+    "receiver": EngineEntry("providers.local.receiver.replies:open_receiver"),
 }
 SYNTHESIZERS: EngineTable = {
     "piper": EngineEntry("providers.local.tts.piper:open_piper", "piper"),
@@ -69,6 +70,7 @@ PROBES: EngineTable = {
     "chat_model": EngineEntry("providers.openai.models:model_problem", "openai"),
     "device": EngineEntry("providers.local.asr.whisper_model:choose_device", "local"),
     "languages": EngineEntry("providers.local.asr.languages:supported_languages"),
+    "receiver": EngineEntry("providers.local.receiver.connection:receiver_problem"),
 }
 """Checks of a provider that is not opened."""
 

@@ -28,7 +28,7 @@ POLLY_ENGINES = {"neural": CharacterPrice(16.00), "standard": CharacterPrice(4.0
 
 
 def reply_price(settings: Settings, provider: str) -> TokenPrice:
-    """What replies of this provider cost. Models in this process and on Ollama cost nothing.
+    """What replies of this provider cost. Models in this process, Ollama's and a receiver cost nothing.
 
     A model that OpenAI has and the list has not counts as the most expensive of the list. Any other server costs
     nothing unless the settings give a price.

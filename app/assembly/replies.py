@@ -50,6 +50,8 @@ async def open_generator(settings: Settings, provider: str) -> AsyncGenerator[Re
             return
         case "embedded":
             options = {"model": model_folder(settings, settings.reply_model_id)}
+        case "receiver":
+            options = receiver_options(settings)
         case "openai":
             assert settings.openai_api_key is not None
             options = {
@@ -66,9 +68,22 @@ async def open_generator(settings: Settings, provider: str) -> AsyncGenerator[Re
                 "api_key": "",
                 "model": settings.ollama_model,
             }
-    options["max_tokens"] = settings.reply_max_tokens
+    if provider != "receiver":  # which cannot be told of a limit
+        options["max_tokens"] = settings.reply_max_tokens
     async with registry.opened(registry.REPLY_GENERATORS, provider, **options) as generator:
         yield generator
+
+
+def receiver_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.receiver_host,
+        "port": settings.receiver_port,
+        "framing": settings.receiver_framing,
+        "connections": settings.receiver_connections,
+        "connect_timeout_s": settings.receiver_connect_timeout_s,
+        "first_byte_timeout_s": settings.receiver_first_byte_timeout_s,
+        "idle_timeout_s": settings.receiver_idle_timeout_s,
+    }
 
 
 @asynccontextmanager
@@ -173,6 +188,8 @@ def describe_replies(settings: Settings, provider: str) -> str:
             return f"{settings.ollama_model} at {settings.ollama_base_url}"
         case "embedded":
             return f"{settings.reply_model_id}, in this process"
+        case "receiver":
+            return f"the receiver at {settings.receiver_host}:{settings.receiver_port}"
         case _:
             return "none"
 

@@ -184,7 +184,8 @@ def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable])
 
 def initial_state(settings: Settings, provider: str) -> DialogState:
     """Initial dialog state of every session, from the settings."""
-    eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and provider != "openai")
+    can_be_undone = provider not in ("openai", "receiver")  # one takes money, the other may act on what it is asked
+    eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and can_be_undone)
     has_turn_model, end = settings.turn_model_id != "none", settings.end_after_ms
     complete = end * 7 // 8
     return DialogState(

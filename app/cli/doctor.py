@@ -14,7 +14,7 @@ from rich.text import Text
 from app import registry
 from app.assembly.archive import archive_place, describe_encryption, open_store
 from app.assembly.authentication import open_authentication
-from app.assembly.replies import reply_provider
+from app.assembly.replies import describe_replies, reply_provider
 from app.assembly.speech import drafts_model, finals_model, model_folder, turn_model_file, whisper_folder
 from app.assembly.tenants import open_tenants
 from app.cli.tables import print_table
@@ -129,6 +129,8 @@ async def _replies(settings: Settings) -> str:
     registry.load(registry.REPLY_GENERATORS, provider)
     if provider == "embedded":
         return f"embedded: {await to_thread.run_sync(model_folder, settings, settings.reply_model_id)}"
+    if provider == "receiver":
+        return await _receiver(settings)
     url, model, key = settings.ollama_base_url, settings.ollama_model, ""
     if provider == "openai":
         url, model = settings.openai_base_url, settings.openai_model
@@ -137,6 +139,14 @@ async def _replies(settings: Settings) -> str:
     if problem := await model_problem(url, model, api_key=key, timeout_s=_MODEL_LIST_TIMEOUT_S):
         raise SettingsError(problem)
     return f"{provider}: {model} at {url}"
+
+
+async def _receiver(settings: Settings) -> str:
+    problem_of = registry.load(registry.PROBES, "receiver")
+    timeout_s = settings.receiver_connect_timeout_s
+    if problem := await problem_of(settings.receiver_host, settings.receiver_port, timeout_s=timeout_s):
+        raise SettingsError(problem)
+    return describe_replies(settings, "receiver")
 
 
 async def _voice(settings: Settings) -> str:

@@ -5,8 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from app.domain.ports import ReplyGenerator
 from providers.local.llm.embedded import open_embedded
+from providers.local.receiver.replies import open_receiver
 from providers.openai.chat import open_chat
 from tests.emulators.openai import serve_openai
+from tests.emulators.receiver import serve_receiver
 from tests.models import model
 
 
@@ -32,10 +34,17 @@ async def ollama() -> AsyncIterator[ReplyGenerator]:
             yield engine
 
 
+@asynccontextmanager
+async def receiver() -> AsyncIterator[ReplyGenerator]:
+    async with serve_receiver() as server, open_receiver(host="127.0.0.1", port=server.port) as engine:
+        yield engine
+
+
 REPLY_CASES: dict[str, Callable[[], AbstractAsyncContextManager[ReplyGenerator]]] = {
     "embedded": embedded,
     "ollama": ollama,
     "openai": openai,
+    "receiver": receiver,
 }
 
 NEEDS_MODELS = frozenset({"embedded"})

@@ -1,6 +1,8 @@
 """Whatever bytes a parser reads, its answer is a value or the one error that it promises."""
 
 import asyncio
+import json
+import pickle
 from pathlib import Path
 
 import msgspec
@@ -22,6 +24,7 @@ from app.runtime.recording.recording_store import RecordingStore
 from app.web.browser.origin import is_allowed_host, is_allowed_origin, is_loopback_host
 from app.web.parley.messages import read_control
 from app.web.parley.packets import pack, unpack
+from providers.local.receiver.frames import FRAMINGS, HEADER_BYTES, UnreadableAnswer, answer, missing_bytes
 from storage.session_log import DiskSessionLog
 from tests.fakes import MemoryBlobStore, MemorySessionLog
 from tests.fuzz.generate import JSON, SNIPPETS, damaged, effort, try_inputs
@@ -56,6 +59,21 @@ def test_control_message_is_read_or_a_client_error(inputs):
     try_inputs(
         inputs, messages, lambda raw: accept(read_control, ClientError, raw.decode("utf-8", errors="surrogateescape"))
     )
+
+
+@effort
+@pytest.mark.parametrize("name", FRAMINGS)
+def test_answer_of_a_receiver_is_a_text_or_unreadable(inputs, name):
+    def read(body: bytes) -> None:
+        received = len(body).to_bytes(HEADER_BYTES, "big") + body
+        assert missing_bytes(received) == 0
+        text = answer(FRAMINGS[name], received)
+        assert text.encode().decode() == text
+
+    bodies = [json.dumps("hello \ud83d\ude00").encode(), json.dumps({"text": "hello"}).encode()]
+    if name == "pickle":
+        bodies = [pickle.dumps(each, protocol=p) for p in range(6) for each in ("hello \u20ac", ["hello"], b"hello")]
+    try_inputs(inputs, damaged(*bodies), lambda body: accept(read, UnreadableAnswer, body))
 
 
 MANIFEST = msgspec.json.encode(

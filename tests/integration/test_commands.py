@@ -16,6 +16,7 @@ from app.client import open_session
 from app.domain.tenant import Tenant, fingerprint
 from tests.clips import COUNTRY, HANDS, HOUR, silence, word_error_rate
 from tests.emulators.openai import serve_openai
+from tests.emulators.receiver import serve_receiver
 from tests.models import MODELS_DIR, model
 from tests.serving import scripted_service, served
 
@@ -297,6 +298,7 @@ def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_p
             {"PARLEY_REPLY_PROVIDER": "openai", "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
             "replies",
         ),
+        ({"PARLEY_REPLY_PROVIDER": "receiver", "PARLEY_RECEIVER_PORT": "9"}, "replies"),
         ({"PARLEY_VOICE_MODEL_ID": "/nonexistent"}, "voice"),
         ({"PARLEY_ARCHIVE_KEY": "short"}, "encryption"),
     ],
@@ -321,6 +323,28 @@ async def test_doctor_fails_where_ollama_lacks_the_model(doctor):
 
     assert (done.returncode, wrong(done)) == (1, ["replies"])
     assert "has no model 'llama3.2'" in " ".join(done.stdout.split())
+
+
+async def test_doctor_names_the_address_of_a_receiver(tmp_path):
+    """Of one that listens, and of one that does not."""
+    variables = {
+        "PARLEY_REPLY_PROVIDER": "receiver",
+        "PARLEY_RECEIVER_HOST": "127.0.0.1",
+        "PARLEY_AUDIO_STORAGE_DIR": str(tmp_path),
+        "PARLEY_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/parley.db",
+    }
+
+    def doctor(port: int) -> subprocess.CompletedProcess[str]:
+        return parley("doctor", **variables, PARLEY_RECEIVER_PORT=str(port))
+
+    async with serve_receiver() as server:
+        up = await to_thread.run_sync(doctor, server.port)
+    down = await to_thread.run_sync(doctor, server.port)
+
+    assert "replies" not in wrong(up)
+    assert "replies" in wrong(down)
+    assert f"the receiver at 127.0.0.1:{server.port} (" in " ".join(up.stdout.split())
+    assert f"the receiver at 127.0.0.1:{server.port} cannot be reached" in " ".join(down.stdout.split())
 
 
 @pytest.mark.models
