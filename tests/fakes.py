@@ -139,9 +139,11 @@ class ScriptedGenerator:
 
 @dataclass
 class ScriptedSynthesizer:
-    """Speaks 100 ms for each piece; or for ever."""
+    """Speaks 100 ms for each piece, or for ever; or raises its error behind so many pieces."""
 
     forever: bool = False
+    error: ParleyError | None = None
+    fails_after: int = 0
     spoken: list[str] = field(default_factory=list)
     closed: int = 0
 
@@ -151,6 +153,8 @@ class ScriptedSynthesizer:
         at = 0
         try:
             async for piece in text:
+                if self.error and len(self.spoken) >= self.fails_after:
+                    raise self.error
                 self.spoken.append(piece)
                 yield (chunk := AudioChunk(b"\2\0" * ms(100), at))
                 at = chunk.end

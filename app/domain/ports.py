@@ -111,7 +111,8 @@ class SpeechSynthesizer(Protocol):
     def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncGenerator[AudioChunk, None]:
         """Synthesize each piece of text as it arrives, at 16 kHz; positions count from the first sample of the reply.
 
-        Raises a ProviderError; closed, it stops computing.
+        A piece is taken when all audio of the piece before it has been yielded. Raises a ProviderError;
+        closed, it stops computing.
         """
         ...
 

@@ -59,6 +59,14 @@ def pieces_of(*deltas: str, chunker: SentenceChunker | None = None) -> list[str]
         ("Great! 😀 Go on. 🎉", ["Great!", "Go on."]),
         ("| a | b |\n|---|---|\n| 1 | 2 |", ["a b", "1 2"]),
         ("... — !!!", []),
+        (
+            "Three things:<br><ul><li><b>Milk</b></li><li>Tom &amp; Jerry&nbsp;mugs</li></ul>",
+            ["Three things:", "Milk", "Tom & Jerry mugs"],
+        ),
+        ('<p style="color: red; size: 4">Hello there, you.</p>Bye.', ["Hello there,", "you.", "Bye."]),
+        ("Use <a href='https://x.org/a, b'>this page</a> now. Yes.", ["Use this page now.", "Yes."]),
+        ("If a < b and c > d, R&D wins; x &lt; y.", ["If a < b and c > d,", "R&D wins; x < y."]),
+        (r"Then \(x^2\) is \[\frac{a}{b}\]. Or $$2 \times \pi$$ for \$5.", ["Then x² is a/b.", r"Or 2 × π for \$5."]),  # noqa: RUF001 because this sign is meant
     ],
 )
 def test_sentence_chunks_of_a_reply(text: str, pieces: list[str]):
@@ -110,6 +118,7 @@ SIGNS = st.sampled_from(
 SPACES = st.sampled_from(
     [" ", " ", " ", "\n", "\n\n", "\n# ", "\n- ", "\n1. ", "\t", ", ", ". ", " Dr. ", " 3.14 ", "。"]
 )
+MARKUP = st.sampled_from(["<br>", "</li>", "<b>", '<a href="x, y">', "&amp;", r"\(", r"\frac{a}{b}", "<"])
 REPLIES = st.lists(WORDS | SIGNS | SPACES, max_size=60).map("".join)
 
 
@@ -118,8 +127,8 @@ def letters(text: str) -> str:
 
 
 @st.composite
-def split_replies(draw: st.DrawFn) -> list[str]:
-    text = draw(REPLIES)
+def split_replies(draw: st.DrawFn, replies: st.SearchStrategy[str] = REPLIES) -> list[str]:
+    text = draw(replies)
     places = sorted(draw(st.lists(st.integers(0, len(text)), max_size=20)))
     return [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
 
@@ -140,7 +149,7 @@ def test_sentence_chunks_split_no_word(deltas: list[str]):
     assert words == re.findall(r"\w+", speakable("".join(deltas)).replace("_", " "))
 
 
-@given(split_replies(), st.integers(5, 60))
+@given(split_replies(st.lists(WORDS | SIGNS | SPACES | MARKUP, max_size=60).map("".join)), st.integers(5, 60))
 def test_sentence_chunks_do_not_depend_on_the_deltas(deltas: list[str], longest: int):
     """However the model splits its deltas, the voice says the same pieces."""
     chunker = SentenceChunker(max_characters=longest)

@@ -156,6 +156,28 @@ async def test_a_failed_reply_is_reported_and_cancelled():
     assert isinstance(browser.got(do.ShowError)[0].error, ProviderBusy)
 
 
+async def test_a_reply_that_breaks_off_is_recorded_as_failed():
+    """As far as it was sent, in the manifest as in what the client was told."""
+    session = SessionUnderTest(generator=ScriptedGenerator(("Well, ", "I "), ProviderDown("openai", "asked to fail")))
+
+    await session.run(Browser(*TURN, do.ShowReplyCancelled))
+
+    (reply,) = session.manifest["replies"]
+    assert (reply["text"], reply["cancelled"]) == ("Well, I", "failed")
+
+
+async def test_a_reply_whose_voice_fails_goes_on_as_text():
+    """The error is shown; no word of the text is lost."""
+    voice = ScriptedSynthesizer(error=ProviderDown("polly", "asked to fail"), fails_after=1)
+    session = SessionUnderTest(synthesizer=voice)
+
+    browser = await session.run(Browser(*TURN, do.ShowReply))
+
+    assert browser.got(do.ShowReply) == [do.ShowReply(1, "You said it. Well done.")]
+    assert [shown.error for shown in browser.got(do.ShowError)] == [voice.error]
+    assert voice.spoken == ["You said it."]
+
+
 SCORED = TurnRules(score_end_of_turn=True)
 
 

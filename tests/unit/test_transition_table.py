@@ -95,6 +95,7 @@ EVENTS = {
     "FinalReceived": lambda p: ev.FinalReceived(p.state.utterance_count, 0, Hypothesis("Hello.", is_final=True), LOCAL),
     "FinalFailed": lambda p: ev.FinalFailed(p.state.utterance_count, 0, GONE),
     "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.state.reply_count, "Hi."),
+    "ReplyPieceBegun": lambda p: ev.ReplyPieceBegun(p.state.reply_count, "Hi."),
     "ReplyAudioReceived": lambda p: ev.ReplyAudioReceived(p.state.reply_count, CHUNK),
     "ReplySpeechRefused": lambda p: ev.ReplySpeechRefused(p.state.reply_count, GONE),
     "ReplyFinished": lambda p: ev.ReplyFinished(p.state.reply_count),

@@ -5,7 +5,7 @@ import pytest
 from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.dialog.conversation import Role
+from app.domain.dialog.conversation import Message, Role
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
 from app.domain.errors import BudgetExhausted, ClientError, ProviderDown
@@ -503,6 +503,76 @@ def test_barge_in_while_a_complete_reply_plays_stops_the_playback_alone(interrup
     assert play.new(do.StopPlayback) == [do.StopPlayback(1, reason)]
     assert play.every(do.ShowReplyCancelled) == []
     assert [m.text for m in play.state.history] == ["Hello there.", "Good day."]
+
+
+def speak_pieces(play: Play, *pieces: tuple[str, int]) -> None:
+    """The voice begins with each piece, and its audio comes, in milliseconds."""
+    for text, length_ms in pieces:
+        play.happen(ev.ReplyPieceBegun(1, text), ev.ReplyAudioReceived(1, AudioChunk(bytes(2 * ms(length_ms)), 0)))
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_the_history_of_an_interrupted_reply_ends_where_the_user_stopped_hearing_it(is_complete):
+    """Three seconds into it: the first sentence, and half the words of the second."""
+    play = answered()
+    speak_pieces(play, ("It begins here.", 2000), ("And then two more words.", 2000), ("The pineapple.", 2000))
+    if is_complete:
+        play.happen(ev.ReplyFinished(1))
+    play.silence(3000)
+
+    play.happen(ev.ClientCancelled())
+
+    assert play.state.history[1:] == (Message(Role.ASSISTANT, "It begins here. And then", is_cut_off=True),)
+
+
+def test_a_reply_of_which_nothing_was_heard_is_not_in_the_history():
+    """Its text was generated, and the user interrupted before its audio came."""
+    play = answered()
+    play.happen(ev.ReplyPieceBegun(1, "Good day."), ev.ClientCancelled())
+
+    assert [m.text for m in play.state.history] == ["Hello there."]
+
+
+def test_a_reply_that_was_heard_to_its_end_is_in_the_history_as_it_was_written():
+    """Also where the client stops it before the timer of its playback."""
+    play = answered()
+    speak_pieces(play, ("Good day", 900))
+    play.happen(ev.ReplyFinished(1))
+    play.silence(900)
+
+    play.happen(ev.ClientCancelled())
+
+    assert play.state.history[1:] == (Message(Role.ASSISTANT, "Good day."),)
+
+
+def test_a_reply_whose_voice_failed_was_read():
+    """From there on it is text, so its whole text counts."""
+    play = answered()
+    speak_pieces(play, ("Good day", 900))
+    play.happen(ev.ReplySpeechRefused(1, GONE), ev.ReplyDeltaReceived(1, " And more."), ev.ClientCancelled())
+
+    assert play.state.history[1:] == (Message(Role.ASSISTANT, "Good day. And more.", is_cut_off=True),)
+
+
+def test_a_failed_reply_is_cut_off_in_the_history():
+    """Its engine went away behind the first words: they are kept, marked, and the client is told."""
+    play = answered()
+
+    play.happen(ev.ReplyFailed(1, GONE))
+
+    assert play.new(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "failed")]
+    assert play.state.history[1:] == (Message(Role.ASSISTANT, "Good day.", is_cut_off=True),)
+
+
+def test_a_voice_that_failed_is_reported_again_only_after_it_has_spoken():
+    """One error for an outage, not one a reply."""
+    play = answered()
+    refused = ev.ReplySpeechRefused(1, GONE)
+
+    assert play.happen(refused) == [do.ShowError(GONE)]
+    assert play.happen(refused) == []
+    speak_pieces(play, ("Good day.", 90))
+    assert play.happen(refused) == [do.ShowError(GONE)]
 
 
 def test_an_utterance_split_in_a_pause_drops_the_speculative_final():

@@ -75,6 +75,14 @@ class ReplyDeltaReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyPieceBegun:
+    """The voice has taken this piece of the text; the audio behind this event is of it."""
+
+    reply: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyAudioReceived:
     reply: int
     chunk: AudioChunk
@@ -180,6 +188,7 @@ Event: TypeAlias = (
     | FinalReceived
     | FinalFailed
     | ReplyDeltaReceived
+    | ReplyPieceBegun
     | ReplyAudioReceived
     | ReplySpeechRefused
     | ReplyFinished

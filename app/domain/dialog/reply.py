@@ -8,7 +8,8 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.conversation import Message, Role, prompt
-from app.domain.dialog.state import DialogState, Idle, Reply, Replying, UserSpeaking
+from app.domain.dialog.playback import played_samples, played_text
+from app.domain.dialog.state import DialogState, Idle, Reply, Replying, SpokenPiece, UserSpeaking
 from app.domain.errors import ClientError, ClientFault
 
 SAY_REFUSED = "the user is speaking, or their words are not final yet: say it again after the next fullSentence"
@@ -56,7 +57,12 @@ def start_speaking_text(state: DialogState, text: str) -> Transition:
 
 def accept_reply_event(
     state: DialogState,
-    event: ev.ReplyDeltaReceived | ev.ReplyAudioReceived | ev.ReplySpeechRefused | ev.ReplyFinished | ev.ReplyFailed,
+    event: ev.ReplyDeltaReceived
+    | ev.ReplyPieceBegun
+    | ev.ReplyAudioReceived
+    | ev.ReplySpeechRefused
+    | ev.ReplyFinished
+    | ev.ReplyFailed,
 ) -> Transition:
     """The next event of the reply; one of an older reply changes nothing."""
     reply = state.reply
@@ -66,17 +72,21 @@ def accept_reply_event(
         case ev.ReplyDeltaReceived(_, text):
             grown = replace(reply, text=reply.text + text)
             return replace(state, reply=grown), (do.ShowReplyDelta(reply.turn, text),)
+        case ev.ReplyPieceBegun(_, text):
+            pieces = (*reply.pieces, SpokenPiece(text, reply.audio_sent))
+            return replace(state, reply=replace(reply, pieces=pieces)), ()
         case ev.ReplyAudioReceived(_, chunk):
             began = state.audio_end if reply.audio_sent == 0 else reply.audio_sent_from
             grown = replace(reply, audio_sent=reply.audio_sent + chunk.samples, audio_sent_from=began)
-            return replace(state, reply=grown), (do.PlayAudio(reply.turn, chunk),)
+            return replace(state, reply=grown, text_only_reported=False), (do.PlayAudio(reply.turn, chunk),)
         case ev.ReplySpeechRefused(_, error):
-            if state.text_only_reported:
-                return state, ()
-            return replace(state, text_only_reported=True), (do.ShowError(error),)
+            shown = () if state.text_only_reported else (do.ShowError(error),)
+            return replace(state, reply=replace(reply, pieces=()), text_only_reported=True), shown
         case ev.ReplyFinished():
-            unplayed = max(0, reply.audio_sent - (state.audio_end - reply.audio_sent_from))
-            finished = replace(state, reply=replace(reply, finished=True), history=_with_reply(state, reply))
+            unplayed = reply.audio_sent - played_samples(reply, state.audio_end)
+            finished = replace(
+                state, reply=replace(reply, finished=True), history=_with_reply(state.history, reply.text)
+            )
             return finished, (
                 do.ShowReply(reply.turn, reply.text.strip()),
                 do.StartTimer(unplayed * 1000 // SAMPLE_RATE, ev.PlaybackFinished(reply.number)),
@@ -98,10 +108,9 @@ def cancel_reply(state: DialogState, reason: do.CancelReason) -> Transition:
     reply = state.reply
     if reply is None:
         return state, ()
-    stopped = replace(state, reply=None)
+    stopped = replace(state, reply=None, history=_interrupted_history(state, reply))
     if reply.finished:
         return stopped, () if reason == "disconnected" else (do.StopPlayback(reply.turn, reason),)
-    stopped = replace(stopped, history=_with_reply(state, reply))
     if not reply.released:
         return stopped, (do.CancelReply(reply.number),)
     if reason == "disconnected":
@@ -116,7 +125,17 @@ def abandon_reply(state: DialogState) -> Transition:
     return replace(state, phase=Idle(), turn_transcript=()), ()
 
 
-def _with_reply(state: DialogState, reply: Reply) -> tuple[Message, ...]:
-    """The history with the reply's text so far, where it has any."""
-    text = reply.text.strip()
-    return (*state.history, Message(Role.ASSISTANT, text)) if text else state.history
+def _interrupted_history(state: DialogState, reply: Reply) -> tuple[Message, ...]:
+    """The history with what the user has got of the reply: the model must not believe that it said the rest."""
+    whole, played = reply.text.strip(), played_text(reply, state.audio_end)
+    if not reply.finished:
+        return _with_reply(state.history, played, is_cut_off=True)
+    if not whole or played == whole:
+        return state.history
+    return _with_reply(state.history[:-1], played, is_cut_off=True)
+
+
+def _with_reply(history: tuple[Message, ...], text: str, *, is_cut_off: bool = False) -> tuple[Message, ...]:
+    """The history with this text of the assistant, where it is not empty."""
+    text = text.strip()
+    return (*history, Message(Role.ASSISTANT, text, is_cut_off=is_cut_off)) if text else history

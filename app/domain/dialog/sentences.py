@@ -1,10 +1,11 @@
-"""Splits a streamed reply into pieces for the synthesizer, and removes markdown from them.
+"""Splits a streamed reply into pieces for the synthesizer, and removes markdown, HTML and TeX's commands from them.
 
 The first piece may end at a comma, so that synthesis starts early; later pieces are whole
 sentences. Where the pieces end depends on the text alone, never on how it was split into deltas.
-Only the spoken text loses its markdown; the shown text is unchanged.
+Only the spoken text loses its markup; the shown text is unchanged.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ _CLOSERS = "\"'”’»)\\]」』）*_`~"  # noqa: RUF001 because these signs ar
 _BREAK = re.compile(
     rf"""(?P<wide>[。！？]+[{_CLOSERS}]*)            # ends a sentence, no space needed
       | (?P<stop>[.!?…]+(?P<closers>[{_CLOSERS}]*))  # ends a sentence where a space follows
-      | (?P<line>\n)
+      | (?P<line>\n|(?i:<br\s*/?>|</(?:li|p|div|h[1-6]|tr)>))
       | (?P<wide_clause>[，、；：])
       | (?P<clause>[,;:—–]+[{_CLOSERS}]*)            # ends a clause where a space follows""",  # noqa: RUF001 likewise
     re.VERBOSE,
@@ -34,6 +35,7 @@ _LAST_WORDS = re.compile(r"(?:(\S+)\s+)?(\S+)$")
 _INITIAL = re.compile(r"[A-HJ-Z](\.[A-Z])*")
 _NUMERAL = re.compile(r"\n[ \t>*_]*(\d{1,3}|[A-Za-z])$")
 _OPEN_BRACKET = re.compile(r"\[[^\[\]\n]*$")
+_OPEN_TAG = re.compile(r"<[A-Za-z][A-Za-z0-9]*\s[^<>\n]*=[^<>\n]*$")
 _NEXT_BRACKET = re.compile(r"[^\[\]\n]*([\[\]\n].?|$)", re.DOTALL)
 
 _MARKDOWN = (
@@ -46,12 +48,31 @@ _MARKDOWN = (
     (re.compile(r"\|"), " "),
 )
 
+_HTML = (
+    (re.compile(r"(?i)</?(?:br|p|div|[uo]l|li|h[1-6]|t[rdh]|table|hr)\b[^<>]*>"), " "),
+    (re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?:\s[^<>]*)?/?>"), ""),
+)
+_ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});")
+
+_TEX = (
+    (re.compile(r"\\[()\[\]]|\$\$"), ""),
+    (re.compile(r"\\(?:text|mathrm|mathbf|mathit|boxed)\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}"), r"\1/\2"),
+    (re.compile(r"\\sqrt\{([^{}]*)\}"), r"√\1"),
+    (re.compile(r"\\(?:times|cdot)(?![A-Za-z])"), "×"),  # noqa: RUF001 because a voice reads this sign in its language
+    (re.compile(r"\\pi(?![A-Za-z])"), "π"),
+    (re.compile(r"(?<=\w)\^\{?2\}?(?!\d)"), "²"),
+    (re.compile(r"(?<=\w)\^\{?3\}?(?!\d)"), "³"),
+)
+"""TeX's commands become signs, which a voice reads in its own language."""
+
 
 def speakable(text: str, before: str = "\n") -> str:
-    """The spoken form of a text in markdown; `before` is the character in front of it."""
+    """The spoken form of a text in markdown, HTML and TeX; `before` is the character in front of it."""
     spoken = before + text
-    for pattern, replacement in _MARKDOWN:
+    for pattern, replacement in (*_HTML, *_TEX, *_MARKDOWN):
         spoken = pattern.sub(replacement, spoken)
+    spoken = _ENTITY.sub(lambda entity: html.unescape(entity[0]), spoken)
     return " ".join("".join(filter(_is_spoken, spoken.removeprefix(before))).split())
 
 
@@ -125,6 +146,8 @@ def _breaks(chunker: SentenceChunker, window: str) -> Iterator[tuple[int, bool |
         following = window[end:]
         if found["line"]:
             yield end, True
+        elif _OPEN_TAG.search(preceding):
+            yield end, False
         elif (in_link := _is_in_link(preceding + found[0], following)) is not False:
             yield end, None if in_link is None else False
         elif found["wide"]:

@@ -84,6 +84,15 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenPiece:
+    """A piece of a reply's text that the voice has begun."""
+
+    text: str
+    start: int
+    """Its first sample in the reply's audio."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A reply being generated or played."""
 
@@ -101,6 +110,8 @@ class Reply:
     """Samples of its audio sent so far."""
     audio_sent_from: int = 0
     """Where the session's audio was when the first of them was sent."""
+    pieces: tuple[SpokenPiece, ...] = ()
+    """Empty where it has no voice."""
 
 
 @dataclass(frozen=True, slots=True)

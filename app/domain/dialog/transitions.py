@@ -59,7 +59,7 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return accept_final(state, event)
         case ev.FinalFailed():
             return accept_failure(state, event)
-        case ev.ReplyDeltaReceived() | ev.ReplyAudioReceived() | ev.ReplySpeechRefused():
+        case ev.ReplyDeltaReceived() | ev.ReplyPieceBegun() | ev.ReplyAudioReceived() | ev.ReplySpeechRefused():
             return accept_reply_event(state, event)
         case ev.ReplyFinished() | ev.ReplyFailed():
             return accept_reply_event(state, event)

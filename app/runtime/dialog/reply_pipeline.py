@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from app.domain.dialog import events as ev
 from app.domain.dialog.sentences import SentenceChunker
-from app.domain.errors import BudgetExhausted, ParleyError, flatten
+from app.domain.errors import ParleyError, flatten
 from app.domain.ports import SpeechSynthesizer
 
 EVENTS_AHEAD = 512
@@ -121,11 +121,17 @@ async def _speak(
     text: MemoryObjectReceiveStream[str],
     made: MemoryObjectSendStream[ev.Event],
 ) -> None:
-    """Synthesize the pieces; where the budget is spent the reply stays text."""
+    """Synthesize the pieces; where no voice can, or the budget is spent, the reply goes on as text."""
+
+    async def pieces() -> AsyncGenerator[str, None]:
+        async for piece in text:
+            await made.send(ev.ReplyPieceBegun(number, piece))
+            yield piece
+
     with text:
         try:
-            async with aclosing(voice.synthesize(text)) as speech:
+            async with aclosing(pieces()) as begun, aclosing(voice.synthesize(begun)) as speech:
                 async for chunk in speech:
                     await made.send(ev.ReplyAudioReceived(number, chunk))
-        except BudgetExhausted as error:
+        except ParleyError as error:
             await made.send(ev.ReplySpeechRefused(number, error))
