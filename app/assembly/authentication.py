@@ -84,10 +84,13 @@ WORKER_ADVICE = (
 
 @asynccontextmanager
 async def open_authentication(
-    settings: Settings, database: AsyncEngine, tenants: Tenants | None
+    settings: Settings, database: AsyncEngine, tenants: Tenants | None, *, database_answers: bool = True
 ) -> AsyncGenerator[Authentication, None]:
-    """The authenticator in force, and the store of its keys. Raises SettingsError."""
-    keys = await open_key_store(database, is_required=False)
+    """The authenticator in force, and the store of its keys. Raises SettingsError.
+
+    Where the database does not answer, it is asked again in the background alone.
+    """
+    keys = await open_key_store(database, is_required=False) if database_answers else KeyStore(database)
     sources = list[KeyAuthenticator]()
     if settings.admin_key is not None:
         sources.append(fixed_key(settings.admin_key, "PARLEY_ADMIN_KEY", frozenset(Scope)))

@@ -41,10 +41,13 @@ async def open_policy(
     tables: Mapping[str, RouteTable],
     registry: CollectorRegistry,
     on_change: Callable[[str], None] = lambda _: None,
+    *,
+    database_answers: bool = True,
 ) -> AsyncGenerator[tuple[Routes, RoutingPolicy], None]:
     """These routes with open engines and their maintenance running, and the log of their decisions.
 
-    `on_change` is called as ReloadingFile calls it, for the rules file.
+    `on_change` is called as ReloadingFile calls it, for the rules file. Where the database does not answer, spending is
+    shared once it does.
     """
     rules = await open_reloading_file(rules_path(settings.policy), read_rules)
     rules.on_change = on_change
@@ -65,8 +68,10 @@ async def open_policy(
             reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
             clip=clip,
         )
-        spend = SpendSync(routes.ledger, await _open_spend(decisions, routes.ledger.today()), clock)
-        await spend.sync()
+        spend = SpendSync(routes.ledger, SpendTable(database), clock)
+        if database_answers:
+            await _carry_over_spend(decisions, routes.ledger.today())
+            await spend.sync()
         stack.push_async_callback(spend.close)
         metrics = RoutingMetrics(routes, registry, lambda: decisions.dropped, lambda: spend.age_s)
 
@@ -93,13 +98,12 @@ async def open_policy(
         yield routes, RoutingPolicy(routes, decisions, lambda: rules.error, lambda: spend.age_s)
 
 
-async def _open_spend(decisions: DecisionLog, today: str) -> SpendTable:
-    """The shared spending; on a day without any, that of a release which recorded decisions alone."""
-    table, earlier = SpendTable(decisions.engine), SpendTable(decisions.engine, EARLIER)
+async def _carry_over_spend(decisions: DecisionLog, today: str) -> None:
+    """On a day without shared spending, share that of a release which recorded decisions alone."""
+    earlier = SpendTable(decisions.engine, EARLIER)
     with suppress(ProviderBusy):  # because a database that is locked for a moment must not prevent the start
-        if not await table.spent_by_others(today) and (spent := await decisions.spent_on(today)):
+        if not await SpendTable(decisions.engine).spent_by_others(today) and (spent := await decisions.spent_on(today)):
             await earlier.publish({(today, tenant): usd for tenant, usd in spent.items()})
-    return table
 
 
 class _WithLeftContext(Protocol):

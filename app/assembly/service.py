@@ -23,7 +23,7 @@ from app.assembly.speech import (
 )
 from app.assembly.tenants import open_tenants
 from app.config import Settings
-from app.data.database import open_database
+from app.data.database import open_engine, prepare
 from app.data.live_sessions import LiveSessionTable
 from app.domain.audit import AuditAction
 from app.domain.client_limits import ClientLimits
@@ -53,14 +53,24 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
     async with AsyncExitStack() as stack:
         metrics = ServiceMetrics()
         tables = await to_thread.run_sync(read_routes, settings.routes)
-        database = await stack.enter_async_context(open_database(settings.database_url, is_required=False))
+        database = await stack.enter_async_context(open_engine(settings.database_url))
+        answers = await prepare(database, is_required=False)
         audit = await stack.enter_async_context(open_audit(settings, database, metrics.registry))
         tenants_changed = change_recorder(audit, AuditAction.TENANTS_CHANGED, settings.tenants)
         tenants = await stack.enter_async_context(open_tenants(settings.tenants, tenants_changed))
-        authentication = await stack.enter_async_context(open_authentication(settings, database, tenants))
+        authentication = await stack.enter_async_context(
+            open_authentication(settings, database, tenants, database_answers=answers)
+        )
         policy_changed = change_recorder(audit, AuditAction.POLICY_CHANGED, settings.policy)
         routes, policy = await stack.enter_async_context(
-            open_policy(settings, database, tables, metrics.registry, policy_changed)
+            open_policy(
+                settings,
+                database,
+                tables,
+                metrics.registry,
+                policy_changed,
+                database_answers=authentication.keys.is_loaded,
+            )
         )
         drafts = await stack.enter_async_context(open_whisper(settings, drafts_model(settings), 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))

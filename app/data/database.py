@@ -44,13 +44,16 @@ _log = structlog.get_logger("parley.database")
 
 
 @asynccontextmanager
-async def open_database(url: str, *, is_required: bool = True) -> AsyncIterator[AsyncEngine]:
-    """The database at this URL, its tables made where they are missing. Raises SettingsError.
+async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
+    """The database at this URL, its tables made where they are missing. Raises SettingsError."""
+    async with open_engine(url) as engine:
+        await prepare(engine)
+        yield engine
 
-    Where it is not required, a database server that does not answer now is logged, and the tables are made by
-    `reopen`. What no waiting mends (an unknown database, a wrong password, a file that
-    cannot be opened) is an error always.
-    """
+
+@asynccontextmanager
+async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
+    """The engine for this URL; nothing is asked of the database yet. Raises SettingsError."""
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
         arguments: dict[str, Any] = {"timeout": LOCK_TIMEOUT_S} if is_sqlite else {}
@@ -58,17 +61,29 @@ async def open_database(url: str, *, is_required: bool = True) -> AsyncIterator[
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise SettingsError(f"PARLEY_DATABASE_URL: {error}") from error
     try:
-        try:
-            await to_thread.run_sync(_open_file_once, engine.url)
-            await make_tables(engine)
-        except DATABASE_ERRORS as error:
-            if is_required or is_sqlite or not is_unreachable(error):
-                raise SettingsError(f"PARLEY_DATABASE_URL: the database cannot be opened: {error}") from error
-            _log.error("the database does not answer; starting without it", kind=type(error).__name__)
         yield engine
     finally:
         with anyio.CancelScope(shield=True):
             await engine.dispose()
+
+
+async def prepare(engine: AsyncEngine, *, is_required: bool = True) -> bool:
+    """Make missing tables: whether the database answers. Raises SettingsError.
+
+    False, within TIMEOUT_S, only where it is not required and is a server that does not answer now; `reopen` makes the
+    tables then. What no waiting mends (an unknown database, a wrong password, a file that cannot be opened) is an
+    error always.
+    """
+    try:
+        await to_thread.run_sync(_open_file_once, engine.url)
+        await make_tables(engine)
+    except DATABASE_ERRORS as error:
+        if is_required or engine.dialect.name == "sqlite" or not is_unreachable(error):
+            reason = str(error) or f"it does not answer within {TIMEOUT_S:g} s"
+            raise SettingsError(f"PARLEY_DATABASE_URL: the database cannot be opened: {reason}") from error
+        _log.error("the database does not answer; starting without it", kind=type(error).__name__)
+        return False
+    return True
 
 
 async def reopen(engine: AsyncEngine) -> None:
