@@ -53,17 +53,15 @@ class KeyStore:
     """Whether the database answered the last refresh."""
 
     def find(self, key_fingerprint: str) -> ApiKey | None:
-        """The key with this fingerprint, active or not. Raises ProviderDown where the snapshot is too old.
+        """The key with this fingerprint, active or not. Raises ProviderDown where the snapshot is too old to say.
 
         The lookup is by SHA-256 of what was presented: its time says nothing about a stored key's secret.
         """
-        self._require_fresh()
-        return self._by_fingerprint.get(key_fingerprint)
+        return self._certain(self._by_fingerprint.get(key_fingerprint))
 
     def find_by_id(self, key_id: str) -> ApiKey | None:
-        """The key with this id, active or not. Raises ProviderDown where the snapshot is too old."""
-        self._require_fresh()
-        return self._by_id.get(key_id)
+        """The key with this id, active or not. Raises ProviderDown where the snapshot is too old to say."""
+        return self._certain(self._by_id.get(key_id))
 
     def all_keys(self) -> Sequence[ApiKey]:
         """Every key of the snapshot, expired and revoked ones too, the oldest first."""
@@ -164,9 +162,12 @@ class KeyStore:
             query = select(SigningSecretRow.kid, SigningSecretRow.secret).order_by(SigningSecretRow.created)
             self.signing_secrets = {row.kid: bytes.fromhex(row.secret) for row in await connection.execute(query)}
 
-    def _require_fresh(self) -> None:
-        if anyio.current_time() - self._fresh_at > MAX_AGE_S:
+    def _certain(self, key: ApiKey | None) -> ApiKey | None:
+        """What the snapshot has; a key that was revoked or has expired stays so, however old the snapshot is."""
+        may_differ = key is None or key.is_active(datetime.now(UTC))
+        if may_differ and anyio.current_time() - self._fresh_at > MAX_AGE_S:
             raise ProviderDown("keys", UNAVAILABLE)
+        return key
 
 
 def new_secret() -> str:

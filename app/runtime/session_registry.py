@@ -18,6 +18,7 @@ from app.runtime.authentication import UNKNOWN_PEER, Authenticator, Peer
 CHECK_EVERY_S = 0.5
 """Between two checks of every session. A tenants file is read every second, so a removed key ends its sessions
 within two."""
+KEY_ENDED = "the key of this session was revoked or has expired"
 WARN_BEFORE_S = 30.0
 """How long before its deadline a session is warned, and never in the first three quarters of the time it has."""
 
@@ -141,13 +142,23 @@ class SessionRegistry:
             session.enforce(self.limits, now)
 
     async def end_invalid(self, authenticator: Authenticator) -> None:
-        """End the sessions of principals whose key or token is not valid any more. Raises a ProviderError."""
+        """End the sessions of principals whose key is not valid any more. Raises a ProviderError.
+
+        It is raised when all have been asked about: a key that cannot be checked now keeps no other one in force.
+        """
+        unchecked: ProviderError | None = None
         for principal, sessions in _by_principal(list(self.sessions.values())):
-            if await authenticator.is_valid(principal):
+            try:
+                if await authenticator.is_valid(principal):
+                    continue
+            except ProviderError as error:
+                unchecked = error
                 continue
             for session in sessions:
                 _log.warning("session ended: its key is not valid any more", session=session.id, key=principal.key_id)
-                session.end(ClientError(ClientFault.UNAUTHORIZED, "the key of this session was revoked", fatal=True))
+                session.end(ClientError(ClientFault.UNAUTHORIZED, KEY_ENDED, fatal=True))
+        if unchecked is not None:
+            raise unchecked
 
     async def watch(self, authenticator: Callable[[], Authenticator]) -> None:
         """Check every session again and again, for ever."""

@@ -23,7 +23,10 @@ MAX_TOKEN_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class SessionTokens:
-    """Makes and checks session tokens. A token is as good as its key: where that is revoked, the token is invalid."""
+    """Makes and checks session tokens.
+
+    A token is a ticket to begin: a session outlives it, and ends with its key, when that is revoked or has expired.
+    """
 
     signing_secrets: Callable[[], Mapping[str, bytes]]
     """By key id (`kid`), the newest last: that one signs, each of them verifies."""
@@ -67,7 +70,7 @@ class SessionTokens:
         return replace(own, scopes=scopes, name=str(claims.get("name", "")), by_token=True)
 
     async def is_valid(self, principal: Principal) -> bool:
-        """A session may outlive the token that it began with, and not its key."""
+        """Whether the key that made the token is in force."""
         own = self._key(principal.key_id) if principal.by_token else None
         return own is not None and own.tenant.name == principal.tenant.name
 
