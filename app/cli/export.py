@@ -1,7 +1,9 @@
-"""`parley export`: everything that is kept of a session or of a tenant, as one ZIP file."""
+"""`parley export`: everything that is kept of a session, a person or a tenant, as one ZIP file."""
 
 import os
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
@@ -14,35 +16,70 @@ from app.config import read_settings
 from app.data.audit import audit_in
 from app.data.database import open_database
 from app.data.decisions import decisions_in
-from app.domain.audit import AuditAction
-from app.domain.errors import BlobNotFound, SettingsError
+from app.domain.audit import AuditAction, person_target
+from app.domain.errors import BlobNotFound, ClientError, SettingsError
+from app.domain.person import parse_person
+from app.domain.tenant import DEFAULT_TENANT
 from app.runtime.audit import AuditLog
-from app.runtime.recording.export import RecordingExport
+from app.runtime.recording.export import ExportReport, RecordingExport
+from app.runtime.recording.person_search import find_person
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.recording.uploader import utc_now
 
 
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What to export; of these one is given, or person and tenant."""
+
+    session: str | None = None
+    person: str | None = None
+    tenant: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        wanted = [name for name in ("session", "person", "tenant") if getattr(self, name) is not None]
+        if len(wanted) != 1 and wanted != ["person", "tenant"]:
+            raise click.UsageError("one of --session, --person and --tenant is needed; --person may have a --tenant")
+        if self.person is not None:
+            try:
+                parse_person(self.person)
+            except ClientError as error:
+                raise click.UsageError(str(error)) from error
+
+    @property
+    def target(self) -> str:
+        """As the audit log names it."""
+        return person_target(self.person) if self.person is not None else self.session or self.tenant or ""
+
+
 @click.command()
 @click.option("--session", help="Id of a recording.")
+@click.option("--person", help="All recordings of this person, who belongs to the tenant (default: `default`).")
 @click.option("--tenant", help="All recordings of this tenant.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="ZIP file to write.")
-def export(session: str | None, tenant: str | None, output: Path) -> None:
-    """Write audio, manifest, transcripts, decisions and audit entries of a session or of a tenant to one ZIP file."""
-    if (session is None) == (tenant is None):
-        raise click.UsageError("either --session or --tenant is needed")
+def export(session: str | None, person: str | None, tenant: str | None, output: Path) -> None:
+    """Write audio, manifests, transcripts, decisions and audit entries of a session, person or tenant to one ZIP file.
+
+    Prints the id of each session that is in the file.
+    """
+    request = ExportRequest(session, person, tenant)
     try:
         with NamedTemporaryFile(dir=output.parent, prefix=".parley-", delete=False) as file:
             try:
-                anyio.run(_export, session, tenant, file)
+                report = anyio.run(_export, request, file)
                 Path(file.name).replace(output)
             except BaseException:  # because no half-written archive stays, whatever happened
                 Path(file.name).unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {error}") from error
+    for exported in report.sessions:
+        click.echo(exported)
+    for name in report.unreadable:
+        click.echo(f"left out, because it cannot be read: {name}", err=True)
 
 
-async def _export(session: str | None, tenant: str | None, file: IO[bytes]) -> None:
+async def _export(request: ExportRequest, file: IO[bytes]) -> ExportReport:
     settings = read_settings()
     async with (
         open_store(settings) as store,
@@ -52,16 +89,28 @@ async def _export(session: str | None, tenant: str | None, file: IO[bytes]) -> N
     ):
         recordings, log = RecordingStore(store), AuditLog(table)
         made = RecordingExport(recordings, utc_now(), decisions.find, log.find)
-        if session is not None:
-            try:
-                manifest = await recordings.manifest(session)
-            except BlobNotFound as error:
-                raise click.ClickException(f"there is no recording {session}") from error
-            owner, pieces = manifest.tenant, made.session(manifest)
-        else:
-            owner = tenant or ""
-            pieces = made.tenant(owner)
+        owner, pieces = await _pieces(request, recordings, made)
         async with aclosing(pieces):
             async for piece in pieces:
                 file.write(piece)
-        log.record(AuditAction.RECORDING_EXPORTED, target=session or owner, tenant=owner, user=os.environ.get("USER"))
+        log.record(AuditAction.RECORDING_EXPORTED, target=request.target, tenant=owner, user=os.environ.get("USER"))
+        return made.report
+
+
+async def _pieces(
+    request: ExportRequest, recordings: RecordingStore, made: RecordingExport
+) -> tuple[str, AsyncGenerator[bytes, None]]:
+    """Whose it is, and the archive. Raises ClickException where there is nothing."""
+    tenant = request.tenant or DEFAULT_TENANT.name
+    if request.session is not None:
+        try:
+            manifest = await recordings.manifest(request.session)
+        except BlobNotFound as error:
+            raise click.ClickException(f"there is no recording {request.session}") from error
+        return manifest.tenant, made.session(manifest)
+    if request.person is not None:
+        found = await find_person(recordings, tenant, request.person)
+        if not found.found and not found.unreadable:
+            raise click.ClickException(f"there is no recording of this person in the tenant {tenant}")
+        return tenant, made.person(found)
+    return tenant, made.tenant(tenant)

@@ -36,6 +36,11 @@ class AuditAction(StrEnum):
     """Any other request that needs the scope `admin`: decisions, sessions, the audit log itself."""
 
 
+def person_target(person: str) -> str:
+    """The target of what is done with all recordings of a person; no session's id looks like it."""
+    return f"person:{person}"
+
+
 class AuditOutcome(StrEnum):
     DONE = "done"
     REFUSED = "refused"

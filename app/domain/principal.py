@@ -36,6 +36,8 @@ class Principal:
     """The key's name, for people and for the audit log."""
     by_token: bool = False
     """It presented a session token that was made with the key, and may not make others."""
+    person: str | None = None
+    """Who speaks, as its token says; None: it has no token, or one that does not say."""
 
     @property
     def is_admin(self) -> bool:

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
+import structlog
 
+from app.domain.errors import ClientError
+from app.domain.person import MAX_CHARACTERS, parse_person
 from app.domain.principal import Principal, Scope
 from app.domain.tenant import DEFAULT_TENANT, Tenant
 from app.runtime.authentication import Peer, Tenants, find_tenant
@@ -16,6 +19,8 @@ MAX_NAME = 100
 LEEWAY_S = 30
 """By which the issuer's clock may differ from ours."""
 KEY_ID_PREFIX = "jwt:"
+
+_log = structlog.get_logger("parley.authentication")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +34,23 @@ class IssuerTokens:
     tenants: Tenants | None = None
 
     async def authenticate(self, credential: str | None, peer: Peer) -> Principal | None:  # noqa: ARG002 because a token is good from everywhere
-        """None also where the tenant is unknown. Raises a ProviderError where the issuer's keys cannot be fetched."""
+        """None also where the tenant is unknown, or `sub` identifies no person.
+
+        Raises a ProviderError where the issuer's keys cannot be fetched.
+        """
         kid = self._kid(credential or "")
         key = await self.jwks.key(kid) if kid else None
         claims = self._verified(credential, key) if credential and key else None
         tenant = self._tenant(claims.get(self.tenant_claim)) if claims else None
         if claims is None or tenant is None:
             return None
-        subject = str(claims["sub"])[:MAX_NAME]
-        return Principal(tenant, self._scopes(claims), key_id=f"{KEY_ID_PREFIX}{subject}", name=subject)
+        try:
+            person = parse_person(str(claims["sub"]))
+        except ClientError:
+            _log.warning("token refused: its sub identifies no person", max_characters=MAX_CHARACTERS)
+            return None
+        name = person[:MAX_NAME]
+        return Principal(tenant, self._scopes(claims), key_id=f"{KEY_ID_PREFIX}{name}", name=name, person=person)
 
     async def is_valid(self, principal: Principal) -> bool:
         """A session may outlive the token that it began with; its tenant must still be there."""

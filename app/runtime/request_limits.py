@@ -11,6 +11,7 @@ from app.runtime.clock import SystemClock
 RENDERINGS, WAITING_RENDERINGS = 4, 64
 READS, WAITING_READS = 16, 128
 LISTINGS, WAITING_LISTINGS = 2, 16
+PERSON_SEARCHES, WAITING_PERSON_SEARCHES = 2, 4
 UPLOADS = 32
 RENDERED_FILES = 64
 
@@ -31,6 +32,8 @@ class RequestLimits:
     """Manifests of one recording."""
     listings: AdmissionQueue = field(default_factory=lambda: _queue(LISTINGS, WAITING_LISTINGS))
     """Pages of the list of recordings; each reads a whole index."""
+    person_searches: AdmissionQueue = field(default_factory=lambda: _queue(PERSON_SEARCHES, WAITING_PERSON_SEARCHES))
+    """Exports of a person that are looking for its recordings; each reads every manifest of a tenant."""
     uploads: AdmissionQueue = field(default_factory=lambda: _queue(UPLOADS, 0))
     """Files whose bytes are being received."""
 

@@ -154,9 +154,10 @@ class Service:
     async def run_session(self, running: RunningSession, client: SessionClient) -> None:
         """Serve one admitted client until it has left, or the server ends it, and its audio is on the disk."""
         session, tenant, clock = running.id, running.principal.tenant, SystemClock()
+        person = running.principal.person
         client = LimitedClient(client, running, self.running_sessions)
         async with (
-            self.uploader.record_session(session, tenant, acknowledge=client.acknowledge) as recorder,
+            self.uploader.record_session(session, tenant, person=person, acknowledge=client.acknowledge) as recorder,
             self.session_engines(session, tenant) as engines,
         ):
             telemetry = TurnTelemetry(session, clock, self.metrics)

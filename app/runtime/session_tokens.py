@@ -10,6 +10,7 @@ import jwt
 
 from app.data.database import UNAVAILABLE
 from app.domain.errors import ClientError, ClientFault, ProviderDown
+from app.domain.person import parse_person
 from app.domain.principal import TENANT_SCOPES, Principal, Scope
 from app.runtime.authentication import KeyAuthenticator, Peer
 
@@ -18,7 +19,7 @@ TYPE = "parley-session+jwt"
 """The header `typ`: no other token, whoever signed it, is taken for one of these."""
 ISSUER = AUDIENCE = "parley"
 MAX_LIFETIME_S = 3600
-MAX_TOKEN_BYTES = 4096
+MAX_TOKEN_BYTES = 6 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,17 @@ class SessionTokens:
     keys: Sequence[KeyAuthenticator]
     """Where the key of a token is looked up."""
 
-    def issue(self, principal: Principal, scopes: frozenset[Scope], lifetime_s: int, name: str) -> tuple[str, datetime]:
-        """A token and when it expires. Raises ClientError where the principal may not give these scopes away.
+    def issue(
+        self,
+        principal: Principal,
+        scopes: frozenset[Scope],
+        lifetime_s: int,
+        name: str,
+        person: str | None = None,
+    ) -> tuple[str, datetime]:
+        """A token and when it expires; `person`: who speaks with it, which its bearer cannot change.
 
+        Raises ClientError where the principal may not give these scopes away, and for what identifies no person.
         Raises ProviderDown where the secrets could not be read from the database yet.
         """
         if principal.by_token or self._key(principal.key_id) is None:
@@ -57,6 +66,8 @@ class SessionTokens:
             "exp": int(expires.timestamp()),
             "jti": secrets.token_hex(8),
         }
+        if person is not None:
+            claims["person"] = parse_person(person)
         kid, secret = list(signing_secrets.items())[-1]
         return jwt.encode(claims, secret, ALGORITHM, headers={"kid": kid, "typ": TYPE}), expires.replace(microsecond=0)
 
@@ -67,7 +78,8 @@ class SessionTokens:
             return None
         granted = str(claims.get("scope", "")).split()
         scopes = frozenset(scope for scope in TENANT_SCOPES if scope in granted and own.may(scope))
-        return replace(own, scopes=scopes, name=str(claims.get("name", "")), by_token=True)
+        name, person = str(claims.get("name", "")), claims.get("person")
+        return replace(own, scopes=scopes, name=name, by_token=True, person=None if person is None else str(person))
 
     async def is_valid(self, principal: Principal) -> bool:
         """Whether the key that made the token is in force."""

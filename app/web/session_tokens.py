@@ -23,6 +23,8 @@ class NewSessionToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scopes: Annotated[frozenset[Scope], msgspec.Meta(min_length=1)]
     ttl_s: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIFETIME_S)] = 600
     name: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    person: str | None = None
+    """Who speaks with it."""
 
 
 _wanted = msgspec.json.Decoder(NewSessionToken)
@@ -38,7 +40,7 @@ async def create_session_token(request: Request[Principal, Any, Any], state: Sta
         wanted = decode_json(await request.body(), _wanted)
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"the token cannot be made: {error}") from error
-    token, expires = service.session_tokens.issue(request.user, wanted.scopes, wanted.ttl_s, wanted.name)
+    token, expires = service.session_tokens.issue(request.user, wanted.scopes, wanted.ttl_s, wanted.name, wanted.person)
     return Response(
         {"token": token, "expiresAt": expires.isoformat()}, status_code=201, headers={"cache-control": "no-store"}
     )

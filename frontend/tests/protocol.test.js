@@ -63,6 +63,7 @@ test("the client's messages are those of the reference", () => {
     configure({ language: null }),
     configure({ place: "on_prem_only" }),
     configure({ archive: false }),
+    configure({ person: "visitor-17" }),
     configure({ deadlineMs: 1500 }),
     end(),
     cancel(),

@@ -51,7 +51,7 @@ def test_packet_is_read_or_a_client_error(inputs):
 @effort
 def test_control_message_is_read_or_a_client_error(inputs):
     messages = damaged(
-        b'{"type":"configure","language":"en","reply":true,"speak":true,"archive":false,"deadlineMs":3000}',
+        b'{"type":"configure","language":"en","reply":true,"speak":true,"archive":false,"deadlineMs":3000,"person":"7"}',
         b'{"type":"say","text":"hello \\ud83d\\ude00"}',
         b'{"type":"end"}',
     )
@@ -85,6 +85,7 @@ MANIFEST = msgspec.json.encode(
         chunks=(ArchivedChunk(f"{FOLDER}/{SESSION}/k", 0, 960, "0" * 64, ((10, 20),)),),
         finals=(ArchivedFinal(0, 960, "hello", 1, 1, (0, 900), "local", "en", 200),),
         replies=(ArchivedReply(1, "yes", key=f"{FOLDER}/{SESSION}/r", samples=10, sha256="0" * 64),),
+        person="visitor 17",
     )
 )
 

@@ -58,6 +58,7 @@ RULES = {
     ("DELETE", "/recordings/{session:str}"): Scope.RECORDINGS_DELETE,
     ("GET", "/recordings/{session:str}/audio"): Scope.RECORDINGS_READ,
     ("GET", "/recordings/jobs/{session:str}"): Scope.TRANSCRIBE,
+    ("GET", "/recordings/export"): Scope.RECORDINGS_READ,
     ("GET", "/recordings/{session:str}/export"): Scope.RECORDINGS_READ,
     ("GET", "/recordings/{session:str}/links"): Scope.RECORDINGS_READ,
     ("GET", "/recordings/{session:str}/manifest"): Scope.RECORDINGS_READ,

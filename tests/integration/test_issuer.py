@@ -5,6 +5,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx
 import jwt
 import pytest
@@ -16,6 +17,7 @@ from app.assembly.authentication import open_authentication
 from app.config import Settings
 from app.data.database import open_database
 from app.domain.errors import SettingsError
+from tests.clips import HANDS
 from tests.serving import scripted_service, served, serving
 
 pytestmark = pytest.mark.anyio
@@ -63,6 +65,24 @@ async def test_token_of_the_issuer_opens_what_its_scopes_allow(tmp_path):
 
     assert answers == [200, 403, 401, 401]
     assert token.status_code == 403
+
+
+async def test_recording_made_with_a_token_of_the_issuer_is_of_the_person_that_it_was_issued_to(tmp_path):
+    """Who holds such a token names nobody else."""
+    async with (
+        serving(Litestar([jwks], openapi_config=None)) as issuer,
+        server(tmp_path, f"http://{issuer}/jwks.json") as http,
+    ):
+        headers, file = bearer(sub="auth0|17", scope="transcribe recordings:read"), HANDS.path.read_bytes()
+        refused = await http.post("/recordings?person=anna", content=file, headers=headers)
+        made = await http.post("/recordings", content=file, headers=headers, timeout=30)
+        manifest = httpx.Response(404)
+        with anyio.fail_after(20):
+            while manifest.status_code == 404:
+                manifest = await http.get(f"/recordings/{made.json()['id']}/manifest", headers=headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert manifest.json()["person"] == "auth0|17"
 
 
 async def test_issuer_that_is_down_is_503_and_not_401(tmp_path):

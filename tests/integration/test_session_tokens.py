@@ -183,6 +183,18 @@ async def test_right_token_is_accepted_and_never_for_admin(tokens):
     assert (principal.tenant, principal.scopes) == (FILE, {Scope.SPEAK})
 
 
+async def test_token_with_the_longest_person_name_and_tenant_is_accepted():
+    """A character may take twelve bytes in it."""
+    tenant = Tenant("t" * 63, (fingerprint("key"),))
+    keys = TenantKeys(lambda: (tenant,))
+    tokens = SessionTokens(lambda: {"1": SECRET}, [keys])
+    principal = await keys.authenticate("key", ANYWHERE)
+
+    made, _ = tokens.issue(principal, principal.scopes, 3600, "💬" * 100, "💬" * 128)
+
+    assert (await tokens.authenticate(made, ANYWHERE)).person == "💬" * 128
+
+
 @pytest.mark.parametrize(
     "credential",
     [

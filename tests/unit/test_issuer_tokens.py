@@ -80,7 +80,8 @@ async def test_token_of_the_issuer_is_accepted(tokens, key, algorithm, kid):
     """Scopes that are not Parley's are ignored."""
     principal = await tokens.authenticate(signed(key, algorithm, kid), ANYWHERE)
 
-    assert principal == Principal(ACME, frozenset({Scope.SPEAK, Scope.CHAT}), key_id="jwt:anna", name="anna")
+    scopes = frozenset({Scope.SPEAK, Scope.CHAT})
+    assert principal == Principal(ACME, scopes, key_id="jwt:anna", name="anna", person="anna")
     assert await tokens.is_valid(principal)
 
 
@@ -118,6 +119,9 @@ def with_public_key_as_secret() -> str:
         signed(exp=int(time.time()) - 120),
         signed(exp=None),
         signed(sub=None),
+        signed(sub=""),
+        signed(sub="a" * 129),
+        signed(sub="anna\nbert"),
         signed(tenant=None),
         signed(tenant="nobody"),
         signed(tenant=["acme"]),

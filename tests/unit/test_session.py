@@ -327,6 +327,17 @@ async def test_consent_cannot_be_changed_after_the_first_audio():
     assert session.manifest["samples"] == 61 * 480
 
 
+async def test_person_is_recorded_and_cannot_be_changed_after_the_first_audio():
+    """The same person again is no error."""
+    session = SessionUnderTest()
+    named = [ev.ClientConfigured(person=person) for person in ("anna", "anna", "bert")]
+
+    browser = await session.run(Browser(named[0], SPEECH, *named[1:], *TURN, do.ShowFinal))
+
+    assert [shown.error.code for shown in browser.got(do.ShowError)] == ["bad_message"]
+    assert session.manifest["person"] == "anna"
+
+
 async def test_a_barge_in_while_a_complete_reply_plays_is_recorded_once():
     """One reply of the turn in the manifest, one line in the log, and the client is told to stop its sound."""
     session = SessionUnderTest()

@@ -120,6 +120,8 @@ class ClientConfigured:
     """Whether the session is recorded."""
     deadline_ms: int | None = None
     """From the end of an utterance to the best available text; 0: the routing rules' own."""
+    person: str | None = None
+    """Who speaks, for the recording."""
 
 
 @dataclass(frozen=True, slots=True)

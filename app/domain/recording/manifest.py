@@ -82,6 +82,8 @@ class Manifest:
     audio: str = "flac"
     tenant: str = DEFAULT_TENANT.name
     """The tenant it belongs to; manifests from before there were tenants do not say."""
+    person: str | None = None
+    """Who speaks, by the tenant's own identifier; None where nobody said so."""
     warnings: tuple[str, ...] = ()
     """Of a recording made of a file: what of it could not be decoded; one sentence each."""
     format: int = FORMAT

@@ -35,6 +35,7 @@ SAY_BURST = 5.0
 
 SAY_TOO_OFTEN = f"say: {SAY_BURST:.0f} texts at once, and {SAY_PER_S:.0f} a second; this one is not spoken"
 TOO_LATE = "archive must be set before the first audio; DELETE /recordings/ID removes what is kept"
+PERSON_TOO_LATE = "person must be set before the first audio"
 
 Incoming: TypeAlias = (
     AudioChunk
@@ -145,6 +146,8 @@ class _ClientInput:
                     return
                 case ev.ClientConfigured(archive=bool() as keeps) if not self.recorder.consent(keeps):
                     await self.inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, TOO_LATE)))
+                case ev.ClientConfigured(person=str() as person) if not self.recorder.name_person(person):
+                    await self.inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, PERSON_TOO_LATE)))
                 case ev.ClientRequestedSpeech() if (refusal := self.speech_requests.refusal()) is not None:
                     await self.inbox.send(ev.ClientErrorDetected(refusal))
                 case _:

@@ -45,7 +45,7 @@ async def transcribe_upload(
     await files.uploader.clear_logs(upload.session, keep=is_file_log)
     with await files.open_file(upload) as file:
         try:
-            async with files.uploader.record_session(upload.session, tenant) as recorder:
+            async with files.uploader.record_session(upload.session, tenant, person=upload.opened.person) as recorder:
                 segments = await _transcribe(
                     file, decoder, recorder, batch_transcriber, upload.opened.language, warnings
                 )

@@ -10,13 +10,14 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 import msgspec
 
 from app.data.decision_json import encode_decisions
-from app.domain.audit import AuditEntry, AuditFilter
+from app.domain.audit import AuditEntry, AuditFilter, person_target
 from app.domain.errors import BlobNotFound, BlobUnreadable
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.subtitles import Segment, as_srt, as_text, as_vtt
 from app.domain.recording.wav import wav_header
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
-from app.runtime.recording.recording_store import RecordingStore
+from app.runtime.recording.person_search import PersonRecordings
+from app.runtime.recording.recording_store import RecordingRef, RecordingStore
 from app.runtime.recording.session_upload import encode_manifest
 
 MAX_DECISIONS = 100_000
@@ -45,12 +46,13 @@ class RecordingExport:
     """None: they are left out."""
     audit: Callable[[AuditFilter], Awaitable[Sequence[AuditEntry]]] | None = None
     """None: its entries are left out."""
+    report: ExportReport = field(init=False)
+    """Of what was put into the archive by now."""
     _zip: "_ZipStream" = field(init=False)
-    _report: ExportReport = field(init=False)
 
     def __post_init__(self) -> None:
         self._zip = _ZipStream(self.now)
-        self._report = ExportReport(self.now.isoformat(timespec="milliseconds"))
+        self.report = ExportReport(self.now.isoformat(timespec="milliseconds"))
 
     async def session(self, manifest: Manifest) -> AsyncGenerator[bytes, None]:
         """The archive of one session. Raises a ProviderError, in the middle too."""
@@ -66,14 +68,7 @@ class RecordingExport:
         """
         async with aclosing(self.recordings.list_refs(tenant=tenant)) as refs:
             async for ref in refs:
-                try:
-                    manifest = await self.recordings.manifest_at(ref)
-                except BlobNotFound:
-                    continue  # begun, and nothing of it is stored yet
-                except BlobUnreadable:
-                    self._report.unreadable.append(ref.session)
-                    continue
-                async with aclosing(self._session(manifest)) as pieces:
+                async with aclosing(self._recording(ref)) as pieces:
                     async for piece in pieces:
                         yield piece
         async with aclosing(self._audit("audit.jsonl", AuditFilter(tenant=tenant))) as pieces:
@@ -81,9 +76,39 @@ class RecordingExport:
                 yield piece
         yield self._finish()
 
+    async def person(self, recordings: PersonRecordings) -> AsyncGenerator[bytes, None]:
+        """The archive of the recordings of one person, and of the audit entries of such exports.
+
+        Every session that may be the person's, because its manifest cannot be read, is named in the report. Raises a
+        ProviderError, in the middle too.
+        """
+        self.report.unreadable += [ref.session for ref in recordings.unreadable]
+        for ref in recordings.found:
+            async with aclosing(self._recording(ref)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        exports = AuditFilter(tenant=recordings.tenant, target=person_target(recordings.person))
+        async with aclosing(self._audit("audit.jsonl", exports)) as pieces:
+            async for piece in pieces:
+                yield piece
+        yield self._finish()
+
+    async def _recording(self, ref: RecordingRef) -> AsyncGenerator[bytes, None]:
+        """Nothing, where its manifest cannot be read."""
+        try:
+            manifest = await self.recordings.manifest_at(ref)
+        except BlobNotFound:
+            return  # begun, and nothing of it is stored yet; or deleted since it was listed
+        except BlobUnreadable:
+            self.report.unreadable.append(ref.session)
+            return
+        async with aclosing(self._session(manifest)) as pieces:
+            async for piece in pieces:
+                yield piece
+
     async def _session(self, manifest: Manifest) -> AsyncGenerator[bytes, None]:
         folder = manifest.session
-        self._report.sessions.append(manifest.session)
+        self.report.sessions.append(manifest.session)
         yield self._zip.file(f"{folder}/manifest.json", encode_manifest(manifest))
         for name, text in _transcripts(manifest).items():
             yield self._zip.file(f"{folder}/{name}", text.encode())
@@ -96,14 +121,14 @@ class RecordingExport:
                     file.write(pcm)
                     yield self._zip.taken()
         if silence:
-            self._report.silence[manifest.session] = silence
+            self.report.silence[manifest.session] = silence
         for number, reply in enumerate(manifest.replies, 1):
             if reply.key is not None:
                 name = f"{folder}/replies/{number:04d}.wav"
                 try:
                     pcm = await self.recordings.read_audio_blob(reply.key, reply.samples, reply.sha256)
                 except (BlobNotFound, BlobUnreadable):
-                    self._report.unreadable.append(name)
+                    self.report.unreadable.append(name)
                 else:
                     yield self._zip.file(name, wav_header(reply.samples) + pcm, compress=False)
         for transcript in manifest.transcripts:
@@ -111,7 +136,7 @@ class RecordingExport:
             try:
                 yield self._zip.file(name, await self.recordings.store.get(transcript.key))
             except (BlobNotFound, BlobUnreadable):
-                self._report.unreadable.append(name)
+                self.report.unreadable.append(name)
         if self.decisions is not None:
             criteria = DecisionFilter(session=manifest.session, limit=MAX_DECISIONS)
             yield self._zip.file(f"{folder}/decisions.json", encode_decisions(await self.decisions(criteria)))
@@ -134,7 +159,7 @@ class RecordingExport:
                 before = entries[-1].id
 
     def _finish(self) -> bytes:
-        report = self._zip.file("export.json", msgspec.json.format(msgspec.json.encode(self._report)))
+        report = self._zip.file("export.json", msgspec.json.format(msgspec.json.encode(self.report)))
         return report + self._zip.close()
 
 

@@ -29,6 +29,7 @@ class FileOpened(msgspec.Struct, frozen=True, tag="opened"):
     length: int | None = None
     """Bytes announced, for an upload that can be resumed; None: it is one request's body."""
     language: str | None = None
+    person: str | None = None
 
 
 class FileAccepted(msgspec.Struct, frozen=True, tag="accepted"):

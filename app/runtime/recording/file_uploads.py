@@ -67,12 +67,15 @@ class FileUploads:
 
     # -- receiving -------------------------------------------------------------------
 
-    async def open(self, session: str, tenant: str, *, length: int | None, language: str | None) -> FileUpload:
+    async def open(
+        self, session: str, tenant: str, *, length: int | None, language: str | None, person: str | None = None
+    ) -> FileUpload:
         """A new upload. Raises ClientError where it is too large; ProviderBusy beyond the limits of the tenant."""
         if (length or 0) > min(self.limits.max_bytes, self.limits.total_bytes):
             raise self._too_large()
         self._require_quota(tenant, length or 0)
-        upload = FileUpload(session, fu.FileOpened(tenant, self._timestamp(), length, language), touched=self.now())
+        opened = fu.FileOpened(tenant, self._timestamp(), length, language, person)
+        upload = FileUpload(session, opened, touched=self.now())
         self.files[session] = upload
         self.uploader.held_sessions.add(session)
         try:

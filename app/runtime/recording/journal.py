@@ -30,6 +30,7 @@ class SessionOpened(msgspec.Struct, frozen=True, tag="opened"):
     started: str
     audio: str
     tenant: str = DEFAULT_TENANT.name
+    person: str | None = None
 
 
 class FinalLogged(msgspec.Struct, frozen=True, tag="final"):
@@ -113,6 +114,7 @@ class SessionJournal:
             replies=tuple(self._reply(number) for number in numbers),
             audio=self.opened.audio,
             tenant=self.opened.tenant,
+            person=self.opened.person,
             warnings=self.warnings,
         )
 

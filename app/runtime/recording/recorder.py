@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
+import msgspec
 import structlog
 
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
@@ -73,6 +74,13 @@ class Recorder:
         if self.received_samples and enabled != self.enabled:
             return False
         self.enabled = enabled
+        return True
+
+    def name_person(self, person: str) -> bool:
+        """Set who speaks. After the first audio nothing changes, and False is returned."""
+        if self.received_samples and person != self.opened.person:
+            return False
+        self.opened = msgspec.structs.replace(self.opened, person=person)
         return True
 
     def stop(self) -> None:

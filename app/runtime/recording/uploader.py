@@ -163,6 +163,7 @@ class Uploader:
         session: str,
         tenant: Tenant = DEFAULT_TENANT,
         *,
+        person: str | None = None,
         acknowledge: Callable[[int], None] = ignore_acknowledgement,
     ) -> AsyncGenerator[Recorder, None]:
         """Record a session; what is left at the end is written even when the session is cancelled.
@@ -171,7 +172,7 @@ class Uploader:
         """
         recorder = Recorder(
             self.session_log,
-            jr.SessionOpened(session, _iso(self.now()), self.audio, tenant.name),
+            jr.SessionOpened(session, _iso(self.now()), self.audio, tenant.name, person),
             enabled=self.records(tenant),
             chunk_ms=self.chunk_ms,
             write_interval_s=self.write_interval_s,

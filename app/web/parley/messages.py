@@ -10,6 +10,7 @@ from app.domain.audio import SAMPLE_RATE, seconds
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
+from app.domain.person import parse_person
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.json_input import decode_json
@@ -30,6 +31,7 @@ class ConfigureMessage(_Message, frozen=True, tag="configure"):
     place: Residency | None = None
     archive: bool | None = None
     deadline_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)] | msgspec.UnsetType | None = msgspec.UNSET
+    person: str | None = None
 
 
 class EndMessage(_Message, frozen=True, tag="end"):
@@ -67,12 +69,13 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
-        case ConfigureMessage(language, reply, speak, place, archive, deadline):
+        case ConfigureMessage(language, reply, speak, place, archive, deadline, person):
             code = None if language is msgspec.UNSET else (language or "")
             if code and not (len(code) in (2, 3) and code.isascii() and code.islower()):
                 raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {code[:20]!r}")
             deadline_ms = None if deadline is msgspec.UNSET else (deadline or 0)
-            return ev.ClientConfigured(code, reply, speak, place, archive, deadline_ms)
+            named = None if person is None else parse_person(person)
+            return ev.ClientConfigured(code, reply, speak, place, archive, deadline_ms, named)
         case EndMessage():
             return ev.ClientEnded()
         case CancelMessage():

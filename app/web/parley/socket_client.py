@@ -14,6 +14,7 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
+from app.domain.person import speaking_person
 from app.domain.token_bucket import TokenBucket
 from app.media.encode import encode_mp3
 from app.runtime.dialog.outbox import AudioAcknowledged, OutboundMessage, Outbox
@@ -143,6 +144,8 @@ class SocketClient:
             packet = Packet(SAMPLE_RATE, check_pcm(data)) if self.raw else unpack(data)
             return list(self._resampler.push(packet.pcm, packet.sample_rate))
         message = messages.read_control(frame.get("text") or "")
+        if isinstance(message, ev.ClientConfigured) and message.person is not None:
+            speaking_person(self.socket.user, message.person)
         return [*self._resampler.flush(), message] if isinstance(message, ev.ClientEnded) else [message]
 
 

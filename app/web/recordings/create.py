@@ -32,6 +32,7 @@ async def create(
     language: FromQuery[str | None] = None,
     wait: FromQuery[bool] = True,
     source: FromQuery[str | None] = None,
+    person: FromQuery[str | None] = None,
 ) -> Response[dict[str, Any]]:
     """The body is a file of any audio format: it is transcribed and archived like a session.
 
@@ -50,7 +51,7 @@ async def create(
         require_archive(service, request)
     elif refusal := service.admission.refusal(request.user.tenant):
         raise ProviderBusy("recordings", refusal)
-    upload = await open_upload(service, request, length=None, language=language)
+    upload = await open_upload(service, request, length=None, language=language, person=person)
     try:
         async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:
             await service.uploads.append(upload, 0, pieces)

@@ -39,6 +39,7 @@ async def list_recordings(
     route: FromQuery[str | None] = None,
     kind: FromQuery[Literal["live", "ended", "recovered"] | None] = None,
     tenant: FromQuery[str | None] = None,
+    person: FromQuery[str | None] = None,
 ) -> dict[str, Any]:
     """The newest first. `next` is the `before` of the next page; a page may hold fewer than asked for.
 
@@ -54,7 +55,7 @@ async def list_recordings(
             before,
             limit,
         )
-        return await _page(state, known, limit, lambda manifest: _matches(manifest, text, route, kind))
+        return await _page(state, known, limit, lambda manifest: _matches(manifest, text, route, kind, person))
 
 
 async def _page(
@@ -99,11 +100,12 @@ async def _visible(
     return sorted(newest, reverse=True)
 
 
-def _matches(manifest: Manifest, text: str | None, route: str | None, kind: str | None) -> bool:
+def _matches(manifest: Manifest, text: str | None, route: str | None, kind: str | None, person: str | None) -> bool:
     return (
         (text is None or any(text.casefold() in final.text.casefold() for final in manifest.finals))
         and (route is None or any(final.route == route for final in manifest.finals))
         and (kind is None or kind == _kind(manifest))
+        and (person is None or person == manifest.person)
     )
 
 
@@ -115,6 +117,7 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
     return {
         "id": manifest.session,
         "tenant": manifest.tenant,
+        "person": manifest.person,
         "started": manifest.started,
         "ended": manifest.ended,
         "kind": _kind(manifest),

@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
 from app.domain.errors import ClientError, ClientFault, Draining, ProviderBusy
+from app.domain.person import speaking_person
 from app.domain.principal import Principal
 from app.runtime.recording.file_upload import FileUpload
 from app.runtime.service import Service, new_session_id
@@ -42,9 +43,18 @@ def require_archive(service: Service, request: Request[Principal, object, State]
 
 
 async def open_upload(
-    service: Service, request: Request[Principal, object, State], *, length: int | None, language: str | None
+    service: Service,
+    request: Request[Principal, object, State],
+    *,
+    length: int | None,
+    language: str | None,
+    person: str | None,
 ) -> FileUpload:
-    """Raises what FileUploads.open() raises."""
+    """Raises ClientError where this client may not name the person, and what FileUploads.open() raises."""
     return await service.uploads.open(
-        new_session_id(), request.user.tenant.name, length=length, language=language or None
+        new_session_id(),
+        request.user.tenant.name,
+        length=length,
+        language=language or None,
+        person=speaking_person(request.user, person),
     )

@@ -9,7 +9,6 @@ from litestar import MediaType, Request, Response, delete, get
 from litestar.datastructures import State
 from litestar.exceptions import ClientException, NotFoundException
 from litestar.params import FromPath, FromQuery, QueryParameter
-from litestar.response import Stream
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.audit import AuditAction
@@ -18,7 +17,6 @@ from app.domain.principal import Principal, Scope
 from app.domain.recording.manifest import ArchivedFinal, Manifest
 from app.domain.recording.wav import wav_header
 from app.media.encode import CONTENT_TYPE
-from app.runtime.recording.export import RecordingExport
 from app.runtime.recording.session_upload import encode_manifest
 from app.web.auth.audit import audited, set_owner
 from app.web.auth.middleware import requires
@@ -103,21 +101,6 @@ async def get_links(
     store = service_of(state).store
     urls = {key: await store.url(key) for key in keys}
     return {key: url if url and url.startswith("http") else None for key, url in urls.items()}
-
-
-@get("/{session:str}/export", opt={**READ, **audited(AuditAction.RECORDING_EXPORTED)})
-async def get_export(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> Stream:
-    """Everything that is kept of the session, as a ZIP archive; for an administrator with decisions and audit entries.
-
-    Those show the load of the service and who else asked for the recording, which is not for a tenant to know.
-    """
-    manifest, service = await manifest_for(request, session), service_of(state)
-    export = RecordingExport(service.uploader.recordings, service.uploader.now())
-    if request.user.is_admin:
-        export.audit = service.audit.find
-        export.decisions = service.policy.decisions.find if service.policy else None
-    headers = {"content-disposition": f'attachment; filename="{session}.zip"'}
-    return Stream(export.session(manifest), media_type="application/zip", headers=headers)
 
 
 @delete(

@@ -3,11 +3,11 @@
 from litestar import Router
 
 from app.web.recordings.create import create
+from app.web.recordings.export import get_export, get_person_export
 from app.web.recordings.jobs import get_job
 from app.web.recordings.listing import list_recordings
 from app.web.recordings.recording import (
     get_audio,
-    get_export,
     get_links,
     get_manifest,
     get_reply_audio,
@@ -29,6 +29,7 @@ router = Router(
         get_reply_audio,
         get_links,
         get_export,
+        get_person_export,
         remove,
         create,
         get_job,

@@ -22,13 +22,16 @@ _MAX_DIGITS = 15
 
 @post("/", status_code=201, opt=requires(Scope.TRANSCRIBE))
 async def create_upload(
-    state: State, request: Request[Principal, Any, Any], language: FromQuery[str | None] = None
+    state: State,
+    request: Request[Principal, Any, Any],
+    language: FromQuery[str | None] = None,
+    person: FromQuery[str | None] = None,
 ) -> Response[None]:
     """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
     length = _byte_count(request, "upload-length")
     service = require_uploads(state)
     require_archive(service, request)
-    upload = await open_upload(service, request, length=length, language=language)
+    upload = await open_upload(service, request, length=length, language=language, person=person)
     return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{upload.session}"})
 
 
