@@ -7,6 +7,7 @@ import click
 from app.cli.archive import archive
 from app.cli.audit import audit
 from app.cli.bundle import bundle
+from app.cli.db import db
 from app.cli.doctor import doctor
 from app.cli.export import export
 from app.cli.keys import keys
@@ -46,6 +47,7 @@ for command in (
     models,
     audit,
     export,
+    db,
     doctor,
     bundle,
 ):

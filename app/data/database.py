@@ -1,11 +1,11 @@
-"""Opens the database, makes its tables, and says what an error of it means."""
+"""Opens the database with the schema that this program needs, and says what an error of it means."""
 
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache
 from pathlib import Path
 from socket import EAI_AGAIN, gaierror
 from typing import Any
@@ -13,20 +13,18 @@ from typing import Any
 import anyio
 import structlog
 from anyio import to_thread
-from sqlalchemy import URL, Connection, inspect, make_url, text
-from sqlalchemy import Table as SqlTable
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
-    OperationalError,
-    ProgrammingError,
     SQLAlchemyError,
     StatementError,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.data.tables import ExpenseRow, Table
+from app.data.schema import SchemaStep, WrongSchema, next_step, read_schema
+from app.data.schema_change import make_or_upgrade, upgrades_itself
 from app.domain.errors import ProviderBusy, SettingsError
 
 TIMEOUT_S = 15.0
@@ -38,14 +36,14 @@ LOCK_TIMEOUT_S = 1.0
 UNAVAILABLE = "the database is unavailable; try again in a moment"
 """What a client is told."""
 
-DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError, WrongSchema)
 
 _log = structlog.get_logger("parley.database")
 
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
-    """The database at this URL, its tables made where they are missing. Raises SettingsError."""
+    """The database at this URL, with the schema that this program needs. Raises SettingsError."""
     async with open_engine(url) as engine:
         await prepare(engine)
         yield engine
@@ -60,6 +58,8 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
         engine = create_async_engine(url, pool_pre_ping=True, connect_args=arguments)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise SettingsError(f"PARLEY_DATABASE_URL: {error}") from error
+    if is_sqlite and engine.url.database in {None, "", ":memory:"}:
+        raise SettingsError("PARLEY_DATABASE_URL: SQLite needs the name of a file")
     try:
         yield engine
     finally:
@@ -68,15 +68,17 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
 
 
 async def prepare(engine: AsyncEngine, *, is_required: bool = True) -> bool:
-    """Make missing tables: whether the database answers. Raises SettingsError.
+    """Make the tables of an empty database, upgrade an older SQLite file: whether the database answers.
 
-    False, within TIMEOUT_S, only where it is not required and is a server that does not answer now; `reopen` makes the
-    tables then. What no waiting mends (an unknown database, a wrong password, a file that cannot be opened) is an
-    error always.
+    Raises SettingsError. False, within TIMEOUT_S, only where it is not required and is a server that does not answer
+    now; `reopen` makes the tables then. What no waiting mends (an unknown database, a wrong password, another schema,
+    a file that cannot be opened) is an error always.
     """
     try:
         await to_thread.run_sync(_open_file_once, engine.url)
-        await make_tables(engine)
+        await _make_or_upgrade_schema(engine)
+    except WrongSchema:
+        raise
     except DATABASE_ERRORS as error:
         if is_required or engine.dialect.name == "sqlite" or not is_unreachable(error):
             reason = str(error) or f"it does not answer within {TIMEOUT_S:g} s"
@@ -94,14 +96,17 @@ async def reopen(engine: AsyncEngine) -> None:
     await engine.dispose()
     try:
         await to_thread.run_sync(_open_file_once, engine.url)
-        await make_tables(engine)
+        await _make_or_upgrade_schema(engine)
+    except WrongSchema as error:
+        _log_once(str(error))
+        raise
     except (DBAPIError, sqlite3.Error) as error:
         if not _is_damaged(error):
             raise
         await engine.dispose()
         await to_thread.run_sync(_move_aside, Path(engine.url.database or ""))
         await to_thread.run_sync(_open_file_once, engine.url)
-        await make_tables(engine)
+        await _make_or_upgrade_schema(engine)
 
 
 @asynccontextmanager
@@ -158,27 +163,25 @@ def is_unreachable(error: Exception) -> bool:
     return isinstance(error, OSError)
 
 
-async def make_tables(engine: AsyncEngine) -> None:
-    """One after the other: another process may be making the same ones, and may be ahead with any of them."""
-    for table in Table.metadata.tables.values():
-        try:
-            await _make(engine, table)
-        except (IntegrityError, OperationalError, ProgrammingError):  # another process has made it just before
-            await _make(engine, table)
+@cache
+def _log_once(problem: str) -> None:
+    """Once in this process, however often the database is opened anew."""
+    _log.error(problem)
 
 
-async def _make(engine: AsyncEngine, table: SqlTable) -> None:
-    async with transaction(engine) as connection:
-        await connection.run_sync(partial(Table.metadata.create_all, tables=[table]))
-        if table is ExpenseRow.__table__:
-            await connection.run_sync(_add_uid)
-
-
-def _add_uid(connection: Connection) -> None:
-    """The expenses of releases before 1.0 had no `uid`."""
-    if not any(column["name"] == "uid" for column in inspect(connection).get_columns("expenses")):
-        connection.execute(text("ALTER TABLE expenses ADD COLUMN uid VARCHAR"))
-        connection.execute(text("CREATE UNIQUE INDEX IF NOT EXISTS expenses_uid ON expenses (uid)"))
+async def _make_or_upgrade_schema(engine: AsyncEngine) -> None:
+    """Where that is due; else it is one query. Raises WrongSchema and DATABASE_ERRORS."""
+    try:
+        async with transaction(engine) as connection:
+            found = await connection.run_sync(read_schema)
+    except DBAPIError as error:
+        if not is_locked(error):
+            raise
+    else:
+        if next_step(found, upgrades_itself=upgrades_itself(engine.url)) is SchemaStep.KEEP:
+            return
+    await make_or_upgrade(engine.url)  # which waits for the process that holds the lock
+    await engine.dispose()  # because a connection remembers the tables of before
 
 
 def _open_file_once(url: URL) -> None:

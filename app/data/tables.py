@@ -1,6 +1,8 @@
 """Tables: decisions, expenses, spending, audit log, live sessions, API keys, secrets that sign session tokens."""
 
-from sqlalchemy import Index, String, Text
+from typing import ClassVar
+
+from sqlalchemy import Float, Index, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 MOMENT = String().with_variant(String(collation="C"), "postgresql")
@@ -8,7 +10,8 @@ MOMENT = String().with_variant(String(collation="C"), "postgresql")
 
 
 class Table(DeclarativeBase):
-    pass
+    type_annotation_map: ClassVar = {float: Float()}
+    """Named, because it is DOUBLE in SQLAlchemy 2.1 and FLOAT in 2.0; either has 64 bits."""
 
 
 class DecisionRow(Table):

@@ -1,0 +1,1 @@
+"""Migrations of the database's schema, one file a version; `docs/database.md` says how to add one."""

@@ -1,0 +1,25 @@
+"""Backup of an SQLite file, beside it."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+
+def back_up(database: Path, version: str) -> Path:
+    """Copy the database before it becomes this version: `NAME.before-VERSION`, instead of an earlier copy of that name.
+
+    By SQLite's own means, so that what is still in the write-ahead log is in the copy. The copy appears when it is
+    complete, with the permissions of the database. Raises sqlite3.Error and OSError.
+    """
+    kept = database.with_name(f"{database.name}.before-{version}")
+    partial = kept.with_name(f"{kept.name}.part")
+    partial.unlink(missing_ok=True)
+    try:
+        partial.touch(mode=0o600, exist_ok=False)
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(partial)) as copy:
+            source.backup(copy)
+        shutil.copymode(database, partial)
+        return partial.replace(kept)
+    finally:
+        partial.unlink(missing_ok=True)
