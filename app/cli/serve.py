@@ -1,21 +1,17 @@
 """`parley serve`: the server."""
 
-import logging
 import socket
-import sys
-from collections.abc import Sequence
 from typing import Any
 
 import anyio
 import click
-import structlog
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from structlog.typing import Processor
 
 from app.assembly.service import open_service
 from app.cli.embedded_metrics import emit_metrics
+from app.cli.log import set_up_log
 from app.config import Settings, read_settings
 from app.runtime.open_files import raise_open_files_limit
 from app.runtime.service import Service
@@ -63,25 +59,3 @@ def _print_components(url: str, service: Service) -> None:
     console.print(f"\n[bold]Parley[/bold] listens on {escape(url)}\n")
     console.print(table)
     console.print()
-
-
-def set_up_log(level: str) -> None:
-    """One event a line on standard error, an exception's traceback in the same line; in colour on a terminal."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *_renderers(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-def _renderers() -> Sequence[Processor]:
-    if sys.stderr.isatty():
-        return (structlog.dev.ConsoleRenderer(),)
-    return (structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer())

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.assembly.speech import open_worker
-from app.cli.serve import set_up_log
+from app.cli.log import set_up_log
 from app.config import Settings, read_settings
 from app.web.listener import GracefulServer, bound_socket, http_url
 from app.web.openai.transcriptions import create_worker

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import botocore.session
+import click
 import pytest
 from botocore import xform_name
 
@@ -92,8 +93,9 @@ def test_container_commands_exist_with_their_options(cloud, host):
     commands = [each["command"] for name, each in cloud.containers().items() if name in OURS]
     commands += [each["command"] for name, each in host.items() if name in (*OURS, "models")]
     for name, *words in commands:
-        options = {option for each in parley.commands[name].params for option in each.opts}
-        subcommands = getattr(parley.commands[name], "commands", {}).keys()
+        command = parley.get_command(click.Context(parley), name)
+        options = {option for each in command.params for option in each.opts}
+        subcommands = getattr(command, "commands", {}).keys()
         assert set(words) <= options | subcommands
 
 

@@ -122,7 +122,7 @@ def test_readme_names_every_target_of_the_makefile():
 
 def is_command(group: click.Group, words: tuple[str, ...]) -> bool:
     """True where the first word is a command, and the second one too where the first is a group."""
-    command = group.commands.get(words[0])
+    command = group.get_command(click.Context(group), words[0])
     if isinstance(command, click.Group) and len(words) > 1:
         return words[1] in command.commands
     return command is not None
