@@ -3,6 +3,7 @@
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.middleware import ASGIMiddleware
+from litestar.types import ControllerRouterHandler
 
 from app.runtime.service import Service
 from app.web.admin.api_keys import router as keys
@@ -20,35 +21,34 @@ from app.web.page import create_page
 from app.web.parley.sockets import raw, refuse, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.recordings.router import router as recordings
+from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
 
 
 def create_app(service: Service) -> Litestar:
     """The application over a service that its caller opens and closes."""
+    api: list[ControllerRouterHandler] = [
+        health,
+        ready,
+        live,
+        recordings,
+        decisions,
+        summary,
+        explain,
+        metrics,
+        admin,
+        keys,
+        audit_log,
+        create_session_token,
+    ]
     return Litestar(
-        [
-            transcribe,
-            raw,
-            health,
-            ready,
-            live,
-            recordings,
-            decisions,
-            summary,
-            explain,
-            metrics,
-            admin,
-            keys,
-            audit_log,
-            create_session_token,
-            create_page(),
-        ],
+        [transcribe, raw, *api, create_schema_router(api), create_page()],
         state=State({"service": service}),
         middleware=_middleware(service),
         before_send=[add_response_headers],
         exception_handlers={Exception: handle_http_error},
         after_exception=[report_socket_defect],
-        openapi_config=None,
+        openapi_config=None,  # because its pages load scripts from elsewhere; see app/web/schema
         logging_config=None,
     )
 

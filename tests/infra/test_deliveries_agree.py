@@ -232,6 +232,7 @@ def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
     conf = (DOCKER / "nginx" / "parley.conf.template").read_text()
     refused = re.findall(r"location (?:= )?(/\S+) +\{ return 404; \}", conf)
     public = {"/", "/health", "/health/live", "/health/ready", "/ws/transcribe", "/ws/raw", "/auth/session-tokens"}
+    public |= {"/schema", "/schema/openapi.json"}
 
     for route in _routes() - public:
         if route.startswith("/{"):

@@ -39,6 +39,8 @@ RULES = {
     ("GET", "/health"): ANYONE,
     ("GET", "/health/live"): ANYONE,
     ("GET", "/health/ready"): ANYONE,
+    ("GET", "/schema"): ANYONE,
+    ("GET", "/schema/openapi.json"): ANYONE,
     ("GET", "/metrics"): Scope.ADMIN,
     ("GET", "/policy/decisions"): Scope.ADMIN,
     ("GET", "/policy/explain"): Scope.ADMIN,

@@ -170,8 +170,10 @@ async def test_the_page_is_served_without_its_tests_and_package_file(http):
     assert {(await http.get(path)).status_code for path in page_paths()} == {200}
 
 
-def test_the_files_that_are_served_are_those_that_the_page_uses():
-    assert page_paths() == {"/", "/index.html"} | _used_by(Path("index.html"))
+def test_the_files_that_are_served_are_those_that_the_pages_use():
+    pages = [Path("index.html"), Path("schema.html")]
+
+    assert page_paths() == {"/", *(f"/{page}" for page in pages)}.union(*map(_used_by, pages))
 
 
 def _used_by(file: Path) -> set[str]:

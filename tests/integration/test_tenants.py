@@ -22,8 +22,8 @@ ACME = Tenant("acme", (fingerprint("acme-key"),), max_sessions=2)
 GLOBEX = Tenant("globex", (fingerprint("globex-key"),))
 OPS = Tenant("ops", (fingerprint("ops-key"),), operator=True)
 
-OPEN = {"/health", "/health/live", "/health/ready", "/", "/{file_path:path}"}
-"""Routes without a key: health and the page."""
+OPEN = {"/health", "/health/live", "/health/ready", "/schema", "/schema/openapi.json", "/", "/{file_path:path}"}
+"""Routes without a key: health, the reference of the API and the page."""
 OPERATORS = {"/metrics", "/policy/decisions", "/policy/summary", "/policy/explain", "/admin/sessions"}
 
 

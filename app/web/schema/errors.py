@@ -1,0 +1,103 @@
+"""Errors of the HTTP API: their stable codes, and the responses that carry them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from litestar.exceptions import ClientException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+
+from app.domain.errors import (
+    BlobNotFound,
+    BlobUnreadable,
+    ClientError,
+    ClientFault,
+    Draining,
+    KeyNameTaken,
+    ProviderBusy,
+    ProviderDown,
+    ProviderMisbehaved,
+    ProviderRefused,
+    RateLimited,
+    RequestRefused,
+    SessionStillLive,
+    TooManyAttempts,
+)
+from app.web.errors import ErrorReply, error_reply
+from app.web.schema.operation import JSON
+
+EVERY_ROUTE = ("host_refused", "rate_limited", "internal_error")
+EVERY_CLOSED_ROUTE = ("unauthorized", "forbidden", "origin_refused", "too_many_attempts", "provider_down")
+EVERY_READER_OF_THE_ARCHIVE = ("not_found", "provider_busy", "provider_down", "provider_refused", "unreadable")
+
+_SAMPLES: Mapping[str, Exception] = {
+    "bad_audio": ClientError(ClientFault.BAD_AUDIO, "there is no audio in the file"),
+    "bad_message": ClientError(ClientFault.BAD_MESSAGE, "Object missing required field `scopes`"),
+    "bad_metadata": ClientError(ClientFault.BAD_METADATA, "the header upload-length must be a number of bytes"),
+    "bad_packet": ClientError(ClientFault.BAD_PACKET, "the next byte is number 524288"),
+    "body_too_slow": ClientError(ClientFault.BODY_TOO_SLOW, "the body of the request came too slowly"),
+    "draining": Draining("this server takes no new uploads, because it is about to stop; send it again"),
+    "forbidden": ClientError(ClientFault.FORBIDDEN, "this needs the scope recordings:read"),
+    "frame_too_large": ClientError(ClientFault.FRAME_TOO_LARGE, "the file is larger than 512 MB"),
+    "host_refused": ClientError(ClientFault.HOST_REFUSED, "this server has another name; see PARLEY_SERVER_NAMES"),
+    "internal_error": RuntimeError(),
+    "invalid_request": ClientException("limit: Expected `int` >= 1"),
+    "key_name_taken": KeyNameTaken(
+        "the tenant acme has an active key kiosk (2a158c59a51b): revoke it or choose another"
+    ),
+    "not_found": BlobNotFound(),
+    "origin_refused": ClientError(
+        ClientFault.ORIGIN_REFUSED, "this web origin may not connect; see PARLEY_ALLOWED_ORIGINS"
+    ),
+    "provider_busy": ProviderBusy("recordings", "every session slot is taken"),
+    "provider_down": ProviderDown("keys", "the database does not answer"),
+    "provider_misbehaved": ProviderMisbehaved("local", "the model failed on this audio"),
+    "provider_refused": ProviderRefused("s3", "refused"),
+    "rate_limited": RateLimited("too many requests from this address", retry_after_s=1),
+    "request_refused": RequestRefused("local", "does not know the language xx"),
+    "request_too_large": RequestEntityTooLarge(),
+    "still_live": SessionStillLive(),
+    "too_many_attempts": TooManyAttempts(30),
+    "unauthorized": ClientError(ClientFault.UNAUTHORIZED, "this server asks for a key"),
+    "unreadable": BlobUnreadable("archive", "damaged"),
+}
+"""An exception of each code. Status, headers and body of the examples come from the table that answers with them."""
+
+_REPLIES = {code: error_reply(error) for code, error in _SAMPLES.items()}
+ERROR_EXAMPLES = {code: {"value": {"code": each.code, "message": each.message}} for code, each in _REPLIES.items()}
+
+ERROR_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "description": "Every error. Programs go by `code`, which does not change; `message` is a sentence for people.",
+    "required": ["code", "message"],
+    "properties": {"code": {"type": "string", "enum": sorted(_SAMPLES)}, "message": {"type": "string"}},
+}
+
+_HEADERS = {"retry-after": "Retry-After", "www-authenticate": "WWW-Authenticate"}
+
+
+def error_responses(codes: Collection[str]) -> dict[str, Any]:
+    """By status, the responses with these codes."""
+    by_status: dict[int, dict[str, ErrorReply]] = defaultdict(dict)
+    for code in sorted(codes):
+        by_status[_REPLIES[code].status][code] = _REPLIES[code]
+    return {str(status): _response(replies) for status, replies in sorted(by_status.items())}
+
+
+def _response(replies: Mapping[str, ErrorReply]) -> dict[str, Any]:
+    headers = {_HEADERS[name] for reply in replies.values() for name in reply.headers if name in _HEADERS}
+    response: dict[str, Any] = {
+        "description": " or ".join(f"`{code}`" for code in replies),
+        "content": {
+            JSON: {
+                "schema": {
+                    "allOf": [{"$ref": "#/components/schemas/Error"}],
+                    "properties": {"code": {"enum": list(replies)}},
+                },
+                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in replies},
+            }
+        },
+    }
+    if headers:
+        response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(headers)}
+    return response
