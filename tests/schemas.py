@@ -82,11 +82,11 @@ def rows_of(connection: Connection) -> dict[str, list[dict[str, Any]]]:
 
 
 def shape(connection: Connection) -> dict[str, Any]:
-    """Columns, keys and indexes of every table, in words that compare."""
+    """Columns, keys and indexes of every table, in words that compare; the order of columns does not count."""
     inspector = sa.inspect(connection)
     return {
         name: {
-            "columns": [_column(connection, column) for column in inspector.get_columns(name)],
+            "columns": sorted(_column(connection, column) for column in inspector.get_columns(name)),
             "primary key": inspector.get_pk_constraint(name)["constrained_columns"],
             "unique": sorted(unique["column_names"] for unique in inspector.get_unique_constraints(name)),
             "foreign keys": sorted(map(repr, inspector.get_foreign_keys(name))),
@@ -99,7 +99,7 @@ def shape(connection: Connection) -> dict[str, Any]:
 
 def _column(connection: Connection, column: dict[str, Any]) -> Sequence[Any]:
     type_ = column["type"].compile(dialect=connection.dialect)
-    return column["name"], type_, column["nullable"], column["default"], column.get("autoincrement") is True
+    return column["name"], type_, column["nullable"], str(column["default"]), column.get("autoincrement") is True
 
 
 def _value(column: sa.Column[Any], number: int) -> Any:
