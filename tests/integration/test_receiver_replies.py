@@ -10,12 +10,18 @@ from structlog.testing import capture_logs
 
 from app.assembly.replies import describe_replies, open_generator
 from app.assembly.service import initial_state
+from app.client import open_session
 from app.config import Settings
 from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved
+from app.domain.residency import Place
+from app.domain.routing.route import Route
+from app.runtime.dialog.engines import Engines
 from providers.local.receiver.replies import MAX_WAITING, open_receiver
 from tests.emulators.receiver import Fault, serve_receiver
 from tests.eventually import until
+from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
+from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
 
@@ -199,6 +205,48 @@ async def test_replies_beyond_the_receivers_queue_are_refused_as_busy():
 
     assert "receiver: went silent for 1 s" in errors
     assert errors.count("receiver: still answers others") >= MAX_WAITING - 1
+
+
+@asynccontextmanager
+async def conversation(engine):
+    """A session of a server whose replies this engine makes; one turn has been spoken."""
+
+    @asynccontextmanager
+    async def session_engines(session, tenant):
+        finals = SingleRouteFinals(Route("local", Place.ON_PREM), ScriptedTranscriber("where is the switch"))
+        yield Engines(ScriptedDetector(), finals, ScriptedTranscriber("where"), engine, ScriptedSynthesizer())
+
+    async with (
+        served(scripted_service(session_engines=session_engines)) as address,
+        open_session(f"ws://{address}/ws/transcribe") as client,
+    ):
+        await client.send_audio(SPEECH * 30 + SILENCE * 80, pace=0)
+        yield client
+
+
+async def test_conversation_is_answered_by_the_receiver():
+    """From speech to the reply's text and audio; the receiver has got the words of the turn."""
+    async with serve_receiver() as server, opened(server) as engine, conversation(engine) as client:
+        assert await client.wait_until(lambda heard: heard.messages("server_response"), timeout_s=20)
+        (answered,) = client.messages("server_response")
+
+    assert answered.message["message"] == "Generated Response to: where is the switch"
+    assert len(client.messages("replyDelta")) > 1
+    assert client.messages("replyAudio")
+    assert [items[-1]["text"] for items in server.questions] == ["where is the switch"]
+
+
+async def test_conversation_goes_on_where_the_receiver_is_down():
+    """The client is told so, and neither host nor port."""
+    async with serve_receiver() as server:
+        pass
+    async with opened(server) as engine, conversation(engine) as client:
+        assert await client.wait_until(lambda heard: heard.messages("error"), timeout_s=20)
+        (error,) = client.messages("error")
+
+    assert (error.message["code"], error.message["fatal"]) == ("provider_down", False)
+    assert error.message["message"] == "receiver: cannot be reached"
+    assert client.messages("fullSentence")[0].message["text"] == "where is the switch"
 
 
 async def test_settings_name_the_receiver():
