@@ -38,11 +38,15 @@ class AdmissionQueue:
         """When a slot is likely to be free, at least one second."""
         return max(1, round((self.latencies.percentile(0.5) or 1000) * self.pending / self.concurrency / 1000))
 
+    def require_room(self) -> None:
+        """Raises ProviderBusy where too many wait already."""
+        if self.is_full:
+            raise ProviderBusy(self.name, "has no room", retry_after_s=self.retry_after_s)
+
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[None, None]:
         """Wait for a slot, in the order of arrival, and hold it. Raises ProviderBusy where too many wait already."""
-        if self.is_full:
-            raise ProviderBusy(self.name, "has no room", retry_after_s=self.retry_after_s)
+        self.require_room()
         self.pending += 1
         began = self.clock.now()
         try:

@@ -213,9 +213,6 @@ FORM = b"".join(
 )
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*SpooledTemporaryFile:pytest.PytestUnraisableExceptionWarning"
-)  # the framework's own
 @effort
 def test_multipart_form_is_answered(inputs):
     engine, queue = ScriptedTranscriber(), AdmissionQueue("worker", SystemClock(), 1, 1)

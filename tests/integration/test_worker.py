@@ -197,10 +197,9 @@ FILE = part('name="file"; filename="a.flac"', HANDS.path.read_bytes())
 HOSTILE_FORMS = {
     "a file part without a file name": part('name="file"', HANDS.path.read_bytes()),
     "a file part with an empty file name": part('name="file"; filename=""', HANDS.path.read_bytes()),
-    "a prompt in Latin-1": part('name="prompt"', b"Caf\xe9") + FILE,
     "a language in Latin-1": part('name="language"', b"fran\xe7ais") + FILE,
     "a file name in Latin-1": part('name="file"; filename="Caf\xe9.flac"', HANDS.path.read_bytes()),
-    "a charset nobody knows": part('name="prompt"\r\nContent-Type: text/plain; charset=klingon', b"Hi") + FILE,
+    "a charset nobody knows": part('name="language"\r\nContent-Type: text/plain; charset=klingon', b"en") + FILE,
     "no parts at all": b"",
     "no boundary": b"not a form",
 }

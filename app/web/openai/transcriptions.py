@@ -7,17 +7,14 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import anyio
-import msgspec
 from litestar import Litestar, Request, Response, get, post
-from litestar.datastructures import State, UploadFile
+from litestar.datastructures import State
 from litestar.enums import MediaType
-from litestar.exceptions import HTTPException
 
 from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds
-from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Scope
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
 from app.domain.transcript import Hypothesis
@@ -27,6 +24,7 @@ from app.runtime.worker import Worker
 from app.web.auth.middleware import ANYONE, AuthMiddleware, requires
 from app.web.errors import handle_http_error
 from app.web.liveness import live
+from app.web.openai.form import ResponseFormat, TranscriptionForm, read_form
 
 MAX_UPLOAD_BYTES = 25 << 20
 """OpenAI's own limit."""
@@ -39,15 +37,7 @@ CLIENT_CLOSED_REQUEST = 499
 
 _CHUNK_SAMPLES = ms(90)
 
-ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 T = TypeVar("T")
-
-
-class TranscriptionForm(msgspec.Struct, frozen=True):
-    """The fields of OpenAI's form that this endpoint uses; it ignores the others."""
-
-    language: str = ""
-    response_format: ResponseFormat = "json"
 
 
 @post(
@@ -58,39 +48,20 @@ class TranscriptionForm(msgspec.Struct, frozen=True):
 async def transcriptions(request: Request[Any, Any, Any], state: State) -> Response[Any]:
     """The transcript of an audio file of any format FFmpeg reads. Answers 503 where the queue is full."""
     worker: Worker = state.worker
-    file, form = await _read_form(request)
+    worker.queue.require_room()  # before megabytes are read that nobody will listen to
+    file, form = await read_form(request)
     response = await _cancel_on_disconnect(request, lambda: _transcribe(worker, file, form))
     return response or Response(None, status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _read_form(request: Request[Any, Any, Any]) -> tuple[bytes, TranscriptionForm]:
-    """The uploaded file and the fields. Raises ClientError or HTTPException where the form is not as it should be."""
-    try:
-        form = await request.form()
-    except HTTPException:
-        raise
-    except (ValueError, LookupError) as error:  # parts in an encoding that is not theirs, or that nobody knows
-        raise ClientError(ClientFault.BAD_MESSAGE, "the form cannot be read: its fields must be UTF-8") from error
-    try:
-        upload = form.get("file")
-        if not isinstance(upload, UploadFile):
-            raise ClientError(ClientFault.BAD_MESSAGE, "the form needs a part `file` with a file name")
-        fields = msgspec.convert({k: v for k, v in form.items() if isinstance(v, str)}, TranscriptionForm)
-        return await upload.read(), fields
-    except msgspec.ValidationError as error:
-        raise ClientError(ClientFault.BAD_MESSAGE, f"the form cannot be used: {error}") from error
-    finally:
-        await form.close()
-
-
-async def _transcribe(worker: Worker, file: bytes, form: TranscriptionForm) -> Response[Any]:
+async def _transcribe(worker: Worker, file: BytesIO, form: TranscriptionForm) -> Response[Any]:
     """Decode and transcribe in one slot of the queue, piece by piece: of long audio one segment is in memory."""
     language = form.language or worker.language
     confidence: float | None = None
     warnings: list[str] = []
     async with (
         worker.queue.slot(),
-        aclosing(worker.decoder.decode(BytesIO(file), on_warning=warnings.append)) as decoded,
+        aclosing(worker.decoder.decode(file, on_warning=warnings.append)) as decoded,
         aclosing(_split(decoded)) as chunks,
     ):
         audio = _Counted(chunks)

@@ -18,7 +18,8 @@ from app.runtime.recording.file_upload import FileUpload
 from app.runtime.service import Service
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
-from app.web.recordings.receiving import body_of, open_upload, require_archive, require_uploads
+from app.web.recordings.receiving import open_upload, require_archive, require_uploads
+from app.web.request_body import body_of
 
 _FORM = "multipart/form-data"
 DISCARD_TIMEOUT_S = 5.0

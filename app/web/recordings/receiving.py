@@ -1,12 +1,7 @@
 """What every way of uploading shares: who may upload now."""
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any
-
 from litestar import Request
 from litestar.datastructures import State
-from litestar.exceptions import InternalServerException
 
 from app.domain.errors import ClientError, ClientFault, Draining, ProviderBusy
 from app.domain.person import speaking_person
@@ -14,16 +9,6 @@ from app.domain.principal import Principal
 from app.runtime.recording.file_upload import FileUpload
 from app.runtime.service import Service, new_session_id
 from app.web.recordings.access import service_of
-
-
-async def body_of(request: Request[Any, Any, Any]) -> AsyncGenerator[bytes, None]:
-    """The body as it comes. Raises ClientError where the connection breaks off, which nobody reads but the log."""
-    try:
-        async with aclosing(request.stream()) as pieces:
-            async for piece in pieces:
-                yield piece
-    except InternalServerException as error:
-        raise ClientError(ClientFault.BAD_MESSAGE, "the connection broke off in the middle of the body") from error
 
 
 def require_uploads(state: State) -> Service:

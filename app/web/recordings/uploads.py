@@ -14,7 +14,8 @@ from app.runtime.recording.file_upload import FileUpload
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
-from app.web.recordings.receiving import body_of, open_upload, require_archive, require_uploads
+from app.web.recordings.receiving import open_upload, require_archive, require_uploads
+from app.web.request_body import body_of
 
 VERSION = {"tus-resumable": "1.0.0"}
 _MAX_DIGITS = 15

@@ -1,0 +1,103 @@
+"""OpenAI's form of a transcription, read as it comes: one file and a few short fields.
+
+The framework's reader keeps every part, and leaves the temporary file of a large one open where a later part cannot be
+read. This one keeps what is used, in memory and within the limit of the body.
+"""
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, Literal
+
+import msgspec
+from litestar import Request
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
+
+from app.domain.errors import ClientError, ClientFault
+from app.web.request_body import body_of
+
+MAX_PARTS = 1000
+MAX_FIELD_BYTES = 100
+FILE = "file"
+_NO_FILE = "the form needs a part `file` with a file name"
+
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+
+
+class TranscriptionForm(msgspec.Struct, frozen=True):
+    """The fields of OpenAI's form that this endpoint uses; it passes over the others."""
+
+    language: str = ""
+    response_format: ResponseFormat = "json"
+
+
+FIELDS = TranscriptionForm.__struct_fields__
+
+
+async def read_form(request: Request[Any, Any, Any]) -> tuple[BytesIO, TranscriptionForm]:
+    """The file and the fields. Raises ClientError, or HTTPException (413)."""
+    kind, options = request.content_type
+    if kind != "multipart/form-data" or not options.get("boundary"):
+        raise _refusal("the body must be multipart/form-data with a boundary")
+    parts = _Parts()
+    try:
+        with PushMultipartParser(options["boundary"].encode("latin-1"), max_segment_count=MAX_PARTS) as parser:
+            async with aclosing(body_of(request)) as body:
+                async for piece in body:
+                    for event in parser.parse(piece):
+                        parts.take(event)
+    except MultipartError as error:
+        raise _refusal(f"the form cannot be read: {error.args[0]}") from error
+    if parts.file is None:
+        raise _refusal(_NO_FILE)
+    try:
+        return parts.file, msgspec.convert(parts.fields, TranscriptionForm)
+    except msgspec.ValidationError as error:
+        raise _refusal(f"the form cannot be used: {error}") from error
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What is kept of the parts that have come."""
+
+    file: BytesIO | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+    _name: str = ""
+    """Of the part that is coming."""
+    _charset: str = "utf-8"
+    _text: bytearray = field(default_factory=bytearray)
+
+    def take(self, event: MultipartSegment | bytes | None) -> None:
+        """The beginning of a part, a piece of it, or its end. Raises ClientError."""
+        if isinstance(event, MultipartSegment):
+            self._begin(event)
+        elif event is None:
+            self._end()
+        elif self._name == FILE and self.file is not None:
+            self.file.write(event)
+        elif self._name in FIELDS:
+            self._text += event
+            if len(self._text) > MAX_FIELD_BYTES:
+                raise _refusal(f"the field `{self._name}` is longer than {MAX_FIELD_BYTES} bytes")
+
+    def _begin(self, part: MultipartSegment) -> None:
+        self._name, self._charset, self._text = part.name, part.charset or "utf-8", bytearray()
+        if self._name in self.fields or (self._name == FILE and self.file is not None):
+            raise _refusal(f"the form has two parts `{self._name}`")
+        if self._name == FILE:
+            if not part.filename:
+                raise _refusal(_NO_FILE)
+            self.file = BytesIO()
+        elif self._name in FIELDS and part.filename:
+            raise _refusal(f"the part `{self._name}` must be text, not a file")
+
+    def _end(self) -> None:
+        if self._name in FIELDS:
+            try:
+                self.fields[self._name] = self._text.decode(self._charset)
+            except (ValueError, LookupError) as error:  # an encoding that is not the text's, or that nobody knows
+                raise _refusal(f"the field `{self._name}` cannot be read: it must be UTF-8") from error
+
+
+def _refusal(reason: str) -> ClientError:
+    return ClientError(ClientFault.BAD_MESSAGE, reason)
