@@ -176,6 +176,23 @@ async def test_newer_or_unknown_schema_is_refused_and_left_alone(url, version, r
     assert (await run_in(url, read_schema)).version == version
 
 
+async def test_upgrade_that_fails_changes_nothing(url):
+    """The first steps of 0001 succeed here, the index on a column that is missing does not."""
+    await execute(url, "CREATE TABLE decisions (id VARCHAR PRIMARY KEY, at VARCHAR)")
+    before = await run_in(url, shape)
+
+    with pytest.raises(DATABASE_ERRORS, match="session"):
+        await upgrade(make_url(url))
+
+    assert await run_in(url, shape) == before
+
+
+async def test_sqlite_in_memory_is_refused():
+    """Each connection would have a database of its own."""
+    with pytest.raises(SettingsError, match="SQLite needs the name of a file"):
+        await opened("sqlite+aiosqlite://")
+
+
 async def test_start_makes_a_table_that_is_missing(url):
     await opened(url)
     await execute(url, "DROP TABLE spend")
