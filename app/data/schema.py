@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, inspect, select
 from sqlalchemy import Table as SqlTable
 
+import app.data.recording_search  # noqa: F401 because its tables belong to the metadata, too
 from app.data.tables import Table
 from app.domain.errors import SettingsError
 
