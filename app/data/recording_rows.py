@@ -11,23 +11,25 @@ from app.domain.recording.text_search import indexed_words
 
 def recording_row(manifest: Manifest, written: str) -> Mapping[str, Any]:
     texts = [final.text for final in manifest.finals if final.text]
-    return {
-        "session": manifest.session,
-        "day": day_of(manifest),
-        "tenant": manifest.tenant,
-        "person": getattr(manifest, "person", None),
-        "started": manifest.started,
-        "ended": manifest.ended,
-        "state": state_of(manifest),
-        "samples": manifest.samples,
-        "seconds": round(seconds(manifest.samples), 3),
-        "utterances": len(texts),
-        "languages": " ".join(sorted({final.language for final in manifest.finals if final.language})),
-        "format": manifest.format,
-        "text": " ".join(texts)[:PREVIEW_LENGTH],
-        "words": indexed_words(texts),
-        "written": written,
-    }
+    return _storable(
+        {
+            "session": manifest.session,
+            "day": day_of(manifest),
+            "tenant": manifest.tenant,
+            "person": getattr(manifest, "person", None),
+            "started": manifest.started,
+            "ended": manifest.ended,
+            "state": state_of(manifest),
+            "samples": manifest.samples,
+            "seconds": round(seconds(manifest.samples), 3),
+            "utterances": len(texts),
+            "languages": " ".join(sorted({final.language for final in manifest.finals if final.language})),
+            "format": manifest.format,
+            "text": " ".join(texts)[:PREVIEW_LENGTH],
+            "words": indexed_words(texts),
+            "written": written,
+        }
+    )
 
 
 def empty_row(ref: RecordingRef, state: RecordingState, written: str) -> Mapping[str, Any]:
@@ -53,16 +55,26 @@ def empty_row(ref: RecordingRef, state: RecordingState, written: str) -> Mapping
 
 def utterance_rows(manifest: Manifest) -> Sequence[Mapping[str, Any]]:
     return [
-        {
-            "session": manifest.session,
-            "position": position,
-            "start_sample": final.start,
-            "end_sample": final.end,
-            "text": final.text,
-            "route": final.route,
-            "language": final.language,
-            "ttfs_ms": final.ttfs_ms,
-        }
+        _storable(
+            {
+                "session": manifest.session,
+                "position": position,
+                "start_sample": final.start,
+                "end_sample": final.end,
+                "text": final.text,
+                "route": final.route,
+                "language": final.language,
+                "ttfs_ms": final.ttfs_ms,
+            }
+        )
         for position, final in enumerate(manifest.finals)
         if final.text
     ]
+
+
+def _storable(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without what no database has in a text: NUL, and halves of surrogate pairs."""
+    return {
+        name: value.replace("\0", "").encode(errors="replace").decode() if isinstance(value, str) else value
+        for name, value in row.items()
+    }

@@ -19,6 +19,8 @@ from app.runtime.recording.session_log import SessionLog
 
 JOURNAL, STORED = "journal", "stored"
 """Names of the two event logs."""
+WHOLE = "whole"
+"""Name of the log that says that all of the session is in the blob store, and its row in the index may be missing."""
 AUDIO, REPLY = "audio-", "reply-"
 """Prefixes of the logs of audio: of the user by first sample, of the replies by number."""
 UNFINISHED = "unfinished"

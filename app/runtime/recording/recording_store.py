@@ -14,11 +14,12 @@ from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.errors import BlobNotFound, BlobUnreadable, ClientError, ClientFault
 from app.domain.ports import BlobStore
 from app.domain.recording.blob_keys import index_key, index_prefix, manifest_key, session_folder
+from app.domain.recording.listing import RecordingRef
 from app.domain.recording.manifest import FORMAT, Manifest
 from app.domain.recording.session_id import date_of, parse_session_id
-from app.domain.tenant import DEFAULT_TENANT
 from app.json_input import decode_json
 from app.media.decode import decode_exactly
+from app.runtime.recording.recording_index import RecordingIndex
 from app.runtime.recording.session_upload import encode_manifest
 from app.runtime.recording.tombstones import DeletedBlobs, Tombstones, delete_blobs
 
@@ -30,16 +31,6 @@ def ignore_loss(_start: int, _end: int) -> None:
     """For callers that do not tell anyone which samples are silence."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class RecordingRef:
-    """A session in the index of the store."""
-
-    day: str
-    """ISO 8601."""
-    session: str
-    tenant: str = DEFAULT_TENANT.name
-
-
 @dataclass(frozen=True, slots=True)
 class RecordingStore:
     """Every method raises what the blob store raises: ProviderErrors, and BlobNotFound where it is said."""
@@ -47,6 +38,8 @@ class RecordingStore:
     store: BlobStore
     threads: anyio.CapacityLimiter | None = None
     """For decoding; None: the default limiter."""
+    index: RecordingIndex | None = None
+    """None: there is no database, and recordings are found in the store alone."""
 
     @property
     def tombstones(self) -> Tombstones:
@@ -170,12 +163,14 @@ class RecordingStore:
             raise BlobUnreadable("archive", f"{key} is damaged") from error
 
     async def delete(self, session: str, tenant: str) -> DeletedBlobs:
-        """Delete every blob of this tenant's session, the manifest and the index last."""
+        """Delete every blob of this tenant's session, the manifest and the store's index last; and its row."""
         try:
-            folder = await self.folder(session)
+            deleted = await delete_blobs(self.store, await self.folder(session), tenant)
         except BlobNotFound:
-            return DeletedBlobs()
-        return await delete_blobs(self.store, folder, tenant)
+            deleted = DeletedBlobs()
+        if self.index is not None:
+            await self.index.remove(session)
+        return deleted
 
 
 def _verified_pcm(blob: bytes, samples: int, checksum: str | None) -> bytes:

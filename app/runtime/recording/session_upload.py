@@ -39,9 +39,11 @@ class SessionUpload:
     """For encoding."""
     on_stored: Callable[[], None] = lambda: None
     """Called after each blob."""
+    on_live_manifest: Callable[[], None] = lambda: None
+    """Called after each manifest of a session that is live."""
 
     async def run(self, *, is_live: bool) -> bool:
-        """Upload what will not grow any more; all there is where the session is not live, and then remove its logs.
+        """Upload what will not grow any more; all there is where the session is not live, and then mark it WHOLE.
 
         False where the session was deleted: then nothing of it is kept, neither in the store nor in its logs. Raises a
         ProviderError; what was uploaded by then is not uploaded again.
@@ -54,10 +56,12 @@ class SessionUpload:
         folder = session_folder(self.reader.session, journal.opened.started)
         tombstones = Tombstones(self.store)
         if not await tombstones.exists(self.reader.session):
+            if jr.WHOLE in await self.session_log.log_names(self.reader.session):
+                return True  # stored by an earlier process; the manifest may have been rewritten since
             await self._upload(journal, folder, is_live=is_live)
             if not await tombstones.exists(self.reader.session):
                 if not is_live:
-                    await self.session_log.remove_session(self.reader.session)
+                    await self.session_log.append(self.reader.session, jr.WHOLE, [b"{}"])
                 return True
         await delete_blobs(self.store, folder, journal.opened.tenant)
         await self.session_log.remove_session(self.reader.session)
@@ -116,6 +120,8 @@ class SessionUpload:
             lambda: encode_manifest(journal.manifest(is_live=is_live)), limiter=self.threads
         )
         await self.store.put(manifest_key(folder), blob, content_type="application/json")
+        if is_live:
+            self.on_live_manifest()
 
 
 def _manifests(chunks: int) -> int:

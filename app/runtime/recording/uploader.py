@@ -17,9 +17,11 @@ from app.domain.recording.deletion import DeletionReceipt
 from app.domain.recording.session_id import parse_session_id
 from app.domain.tenant import DEFAULT_TENANT, Tenant
 from app.runtime.recording import journal as jr
+from app.runtime.recording.index_writer import IndexWriter
 from app.runtime.recording.journal import JournalReader, read_journal
 from app.runtime.recording.live_sessions import LiveSessions, OwnSessionsAlone
 from app.runtime.recording.recorder import WRITE_INTERVAL_S, Recorder, ignore_acknowledgement
+from app.runtime.recording.recording_index import RecordingIndex
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.recording.retention import Retention
 from app.runtime.recording.session_log import SessionLog
@@ -94,12 +96,16 @@ class Uploader:
     live_sessions: set[str] = field(default_factory=set)
     """In this process."""
     all_live_sessions: LiveSessions = field(default_factory=OwnSessionsAlone)
+    index: RecordingIndex | None = None
+    """None: there is no database, and recordings are not listed."""
     erasers: Sequence[SessionEraser] = ()
     """What else a deletion must reach."""
     held_sessions: set[str] = field(default_factory=set)
     """Sessions whose logs stay, because their recording is made of a file that is there too (FileUploads)."""
     error: ProviderError | None = None
     """The store's last failure, until it works again."""
+    index_writer: IndexWriter = field(init=False)
+    """Writes what is stored into the index."""
     _queue: UploadQueue = field(default_factory=UploadQueue)
     _uploads: dict[str, SessionUpload] = field(default_factory=dict)
     """Of live sessions."""
@@ -109,6 +115,11 @@ class Uploader:
     _failures: int = 0
     """Of the store, in a row."""
 
+    def __post_init__(self) -> None:
+        self.index_writer = IndexWriter(
+            self.session_log, lambda: self.recordings, self.first_pause_s, self.longest_pause_s, self.jitter
+        )
+
     @property
     def has_space(self) -> bool:
         """Whether one more session may begin."""
@@ -116,7 +127,7 @@ class Uploader:
 
     @property
     def recordings(self) -> RecordingStore:
-        return RecordingStore(self.store, self.read_threads)
+        return RecordingStore(self.store, self.read_threads, self.index)
 
     @property
     def retention(self) -> Retention:
@@ -207,7 +218,11 @@ class Uploader:
                 self._queue.schedule(session, anyio.current_time() - age_s)
         tasks: dict[str, Callable[[], Awaitable[None]]]
         tasks = {f"upload {number}": self._upload_loop for number in range(self.concurrent_uploads)}
-        tasks |= {"retention": self.retention.run, "live_sessions": self._announce_loop}
+        tasks |= {
+            "retention": self.retention.run,
+            "live_sessions": self._announce_loop,
+            "index_writer": self.index_writer.run,
+        }
         async with run_in_background(tasks):
             try:
                 yield
@@ -216,9 +231,11 @@ class Uploader:
                     await self.wait_until_idle()
 
     async def wait_until_idle(self) -> None:
-        """Return when everything that is due is uploaded, or the store fails."""
+        """Return when everything that is due is uploaded and in the index, or the store or the database fails."""
         while not self._queue.is_idle and not self.error:
             await self._queue.wait_for_change()
+        while not self.index_writer.queue.is_idle and not self.index_writer.is_failing:
+            await self.index_writer.queue.wait_for_change()
 
     async def owner(self, session: str, *, tenant: str | None = None) -> str | None:
         """The name of the tenant a session belongs to; None where there is no such session. Raises a ProviderError.
@@ -255,11 +272,15 @@ class Uploader:
         now = self.now()
         await self.recordings.tombstones.write(session, now)
         deleted = Counter[str]()
+        if self.index is not None:
+            deleted["indexRows"] = await self.index.begin_deletion(session, tenant, now)
         for eraser in self.erasers:
             deleted.update(await eraser.erase_session(session))
         deleted["spoolLogs"] = await self._remove_logs(session)
         blobs = await self.recordings.delete(session, tenant)
         deleted["blobs"] = blobs.count
+        if self.index is not None:
+            await self.index.finish_deletion(session)
         if not deleted["spoolLogs"] and not deleted["blobs"]:
             return None
         return DeletionReceipt(session, tenant, _iso(now), dict(deleted), blobs.remaining)
@@ -273,9 +294,8 @@ class Uploader:
         await self.recordings.delete(session, tenant)
 
     async def _remove_logs(self, session: str) -> int:
-        """Remove the session from the queue and from the session log. How many logs there were."""
-        await self._queue.remove(session)
-        self._uploads.pop(session, None)
+        """Remove the session from the queues and from the session log. How many logs there were."""
+        await self._leave_queues(session)
         logs = await self.session_log.log_names(session)
         await self.session_log.remove_session(session)
         return len(logs)
@@ -302,11 +322,15 @@ class Uploader:
 
     async def clear_logs(self, session: str, *, keep: Callable[[str], bool]) -> None:
         """Remove what is in the session log of a session that is not live, apart from the logs to keep, by name."""
-        await self._queue.remove(session)
-        self._uploads.pop(session, None)
+        await self._leave_queues(session)
         for log in await self.session_log.log_names(session):
             if not keep(log):
                 await self.session_log.remove_log(session, log)
+
+    async def _leave_queues(self, session: str) -> None:
+        await self._queue.remove(session)
+        await self.index_writer.queue.remove(session)
+        self._uploads.pop(session, None)
 
     async def _upload_loop(self) -> None:
         while True:
@@ -342,14 +366,25 @@ class Uploader:
         is_live = self.is_incomplete(session)
         reader = JournalReader(self.session_log, session)
         upload = self._uploads.setdefault(
-            session, SessionUpload(self.session_log, self.store, reader, self.encoding_threads, self._store_works)
+            session,
+            SessionUpload(
+                self.session_log,
+                self.store,
+                reader,
+                self.encoding_threads,
+                self._store_works,
+                lambda: self.index_writer.queue.schedule(session),
+            ),
         )
         try:
-            if not await upload.run(is_live=is_live):
+            is_kept = await upload.run(is_live=is_live)
+            if not is_kept:
                 _log.info("deleted session is no longer recorded", session=session)
                 self._uploads.pop(session, None)
                 if recorder := self._recorders.get(session):
                     recorder.stop()
+            if not (is_kept and is_live):
+                self.index_writer.queue.schedule(session)
         finally:
             if not is_live:  # because what waits for a store that is down waits on the disk, not in memory
                 self._uploads.pop(session, None)
