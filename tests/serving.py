@@ -1,13 +1,17 @@
 """A real server on a free loopback port, inside the test's event loop."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
 import msgspec
 from litestar import Litestar
 
+from app.data.database import open_database
+from app.data.leases import LeaseTable
+from app.data.recording_index import RecordingIndexTable
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.residency import Place
 from app.domain.routing.route import Route
@@ -63,9 +67,22 @@ def scripted_service(**changes) -> Service:
 
 @asynccontextmanager
 async def served(service: Service, **options: Any) -> AsyncGenerator[str, None]:
-    """The server's address, like `127.0.0.1:4711`; options as GracefulServer has them."""
-    async with service.running(), serving(create_app(service), **options) as address:
-        yield address
+    """The server's address, like `127.0.0.1:4711`; options as GracefulServer has them.
+
+    A service without a recordings index gets one, in a database of its own.
+    """
+    async with AsyncExitStack() as stack:
+        if service.uploader.index is None:
+            folder = stack.enter_context(TemporaryDirectory())
+            await index_in(f"sqlite+aiosqlite:///{folder}/parley.db", service.uploader, stack)
+        await stack.enter_async_context(service.running())
+        yield await stack.enter_async_context(serving(create_app(service), **options))
+
+
+async def index_in(url: str, uploader: Uploader, stack: AsyncExitStack) -> None:
+    """Give the uploader a recordings index in the database at this URL, which stays open as long as the stack."""
+    database = await stack.enter_async_context(open_database(url))
+    uploader.index, uploader.leases = RecordingIndexTable(database), LeaseTable(database)
 
 
 @asynccontextmanager

@@ -24,7 +24,9 @@ from app.assembly.speech import (
 from app.assembly.tenants import open_tenants
 from app.config import Settings
 from app.data.database import open_engine, prepare
+from app.data.leases import LeaseTable
 from app.data.live_sessions import LiveSessionTable
+from app.data.recording_index import RecordingIndexTable
 from app.domain.audit import AuditAction
 from app.domain.client_limits import ClientLimits
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
@@ -87,6 +89,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         uploader = await stack.enter_async_context(open_archive(settings, tenants))
         routes.is_recorded = uploader.is_recorded
         uploader.all_live_sessions = LiveSessionTable(database)
+        uploader.index, uploader.leases = RecordingIndexTable(database), LeaseTable(database)
         uploader.erasers = (policy.decisions,)
 
         @asynccontextmanager

@@ -16,7 +16,7 @@ def recording_row(manifest: Manifest, written: str) -> Mapping[str, Any]:
             "session": manifest.session,
             "day": day_of(manifest),
             "tenant": manifest.tenant,
-            "person": getattr(manifest, "person", None),
+            "person": manifest.person,
             "started": manifest.started,
             "ended": manifest.ended,
             "state": state_of(manifest),

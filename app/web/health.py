@@ -29,6 +29,7 @@ async def health(request: Request[Principal | None, Any, Any], state: State) -> 
         "capacity": _capacity(service.speech_capacity),
         "archive": _archive(service.uploader.status()),
         "database": _database(service),
+        "index": _index(service),
         "runs": dict(service.components),
     }
 
@@ -58,6 +59,18 @@ def _database(service: Service) -> str | None:
     if service.keys is None:
         return None
     return "ok" if service.keys.is_available else "unavailable"
+
+
+def _index(service: Service) -> dict[str, Any] | None:
+    """The recordings index; None: there is none."""
+    first = service.uploader.first_indexing
+    if service.uploader.index is None or first is None:
+        return None
+    return {
+        "status": "complete" if first.is_complete else "indexing",
+        "indexed": first.progress,
+        "waiting": len(service.uploader.index_writer.queue.waiting),
+    }
 
 
 def _capacity(speech: SpeechCapacity | None) -> dict[str, Any] | None:

@@ -12,12 +12,13 @@ import msgspec
 from app.data.decision_json import encode_decisions
 from app.domain.audit import AuditEntry, AuditFilter, person_target
 from app.domain.errors import BlobNotFound, BlobUnreadable
+from app.domain.recording.listing import RecordingRef
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.subtitles import Segment, as_srt, as_text, as_vtt
 from app.domain.recording.wav import wav_header
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.runtime.recording.person_search import PersonRecordings
-from app.runtime.recording.recording_store import RecordingRef, RecordingStore
+from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.recording.session_upload import encode_manifest
 
 MAX_DECISIONS = 100_000

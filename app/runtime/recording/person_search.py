@@ -4,7 +4,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from app.domain.errors import BlobNotFound, BlobUnreadable
-from app.runtime.recording.recording_store import RecordingRef, RecordingStore
+from app.domain.recording.listing import RecordingRef
+from app.runtime.recording.recording_store import RecordingStore
 
 
 @dataclass(slots=True)

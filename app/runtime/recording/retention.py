@@ -1,7 +1,6 @@
 """Retention: deletes recordings that are older than their tenant keeps them."""
 
-from collections.abc import Awaitable, Callable, Container, Mapping
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,16 +8,24 @@ import anyio
 import structlog
 
 from app.domain.errors import ParleyError, ProviderError
-from app.runtime.recording.recording_store import RecordingStore
+from app.domain.recording.listing import RecordingRef
+from app.runtime.leases import RETENTION, Leases
+from app.runtime.recording.recording_index import RecordingIndex
+from app.runtime.recording.tombstones import KEEP_DAYS, Tombstones
 
 RUN_EVERY_S = 3600.0
+LEASE_S = 600.0
+"""How long a process that died keeps the others from deleting what has expired."""
+BATCH = 200
 
 _log = structlog.get_logger("parley.archive")
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    recordings: RecordingStore
+    tombstones: Tombstones
+    index: RecordingIndex
+    leases: Leases
     delete: Callable[[str, str], Awaitable[object]]
     """Deletes every trace of a session (id, tenant)."""
     live_sessions: Callable[[], Awaitable[Container[str]]]
@@ -30,30 +37,41 @@ class Retention:
     """The same, for tenants that have their own."""
 
     async def run(self) -> None:
-        """Delete what has expired, every hour, for ever; where the store fails it is tried again an hour later."""
+        """Delete what has expired, every hour, for ever; one process does so at a time.
+
+        Where the store or the database fails it is tried again an hour later.
+        """
         while True:
             try:
-                await self.delete_expired()
+                if await self.leases.take(RETENTION, LEASE_S):
+                    await self.delete_expired()
+                    await self.leases.release(RETENTION, completed=True)
             except ParleyError as error:
                 _log.warning("expired recordings stay", message=str(error))
             await anyio.sleep(RUN_EVERY_S)
 
     async def delete_expired(self) -> int:
-        """How many were deleted. One that cannot be deleted is logged; a store that is down raises a ProviderError."""
+        """How many were deleted. One that cannot be deleted is logged; a store that is down raises a ProviderError.
+
+        Deletions that failed half-way are finished.
+        """
         today = self.now()
-        await self.recordings.tombstones.prune(today)
-        own = self.tenant_keep_days()
-        if not self.keep_days and not any(own.values()):
-            return 0
+        await self.tombstones.prune(today)
+        await self.index.forget_deleted(today - timedelta(days=KEEP_DAYS))
+        deleted = await self._delete(await self.index.half_deleted())
+        default, own = expired_before(today, self.keep_days), self.tenant_keep_days()
+        days = {tenant: expired_before(today, keep_days) for tenant, keep_days in own.items()}
         live = await self.live_sessions()
-        async with aclosing(self.recordings.list_refs()) as refs:
-            expired = [
-                ref
-                async for ref in refs
-                if is_expired(ref.day, today, own.get(ref.tenant, self.keep_days)) and ref.session not in live
-            ]
+        newest: RecordingRef | None = None
+        while expired := await self.index.expired(default, days, newest, BATCH):
+            await self.leases.take(RETENTION, LEASE_S)
+            deleted += await self._delete([ref for ref in expired if ref.session not in live])
+            newest = expired[-1]
+        return deleted
+
+    async def _delete(self, refs: Sequence[RecordingRef]) -> int:
         deleted = 0
-        for ref in expired:
+        for ref in refs:
             try:
                 await self.delete(ref.session, ref.tenant)
             except ProviderError as error:
@@ -65,6 +83,6 @@ class Retention:
         return deleted
 
 
-def is_expired(day: str, today: datetime, keep_days: int) -> bool:
-    """Whether a recording of this day (ISO 8601) is older than `keep_days`; with 0 days none is."""
-    return keep_days > 0 and day < (today - timedelta(days=keep_days)).date().isoformat()
+def expired_before(today: datetime, keep_days: int) -> str:
+    """The first day (ISO 8601) that is kept; empty where every day is."""
+    return (today - timedelta(days=keep_days)).date().isoformat() if keep_days > 0 else ""

@@ -16,7 +16,9 @@ from app.domain.ports import BlobStore
 from app.domain.recording.deletion import DeletionReceipt
 from app.domain.recording.session_id import parse_session_id
 from app.domain.tenant import DEFAULT_TENANT, Tenant
+from app.runtime.leases import Leases
 from app.runtime.recording import journal as jr
+from app.runtime.recording.first_indexing import FirstIndexing
 from app.runtime.recording.index_writer import IndexWriter
 from app.runtime.recording.journal import JournalReader, read_journal
 from app.runtime.recording.live_sessions import LiveSessions, OwnSessionsAlone
@@ -98,6 +100,8 @@ class Uploader:
     all_live_sessions: LiveSessions = field(default_factory=OwnSessionsAlone)
     index: RecordingIndex | None = None
     """None: there is no database, and recordings are not listed."""
+    leases: Leases | None = None
+    """The same: there are no other processes."""
     erasers: Sequence[SessionEraser] = ()
     """What else a deletion must reach."""
     held_sessions: set[str] = field(default_factory=set)
@@ -106,6 +110,8 @@ class Uploader:
     """The store's last failure, until it works again."""
     index_writer: IndexWriter = field(init=False)
     """Writes what is stored into the index."""
+    first_indexing: FirstIndexing | None = field(default=None, init=False)
+    """None: there is no index, or the uploader is not running yet."""
     _queue: UploadQueue = field(default_factory=UploadQueue)
     _uploads: dict[str, SessionUpload] = field(default_factory=dict)
     """Of live sessions."""
@@ -130,9 +136,14 @@ class Uploader:
         return RecordingStore(self.store, self.read_threads, self.index)
 
     @property
-    def retention(self) -> Retention:
+    def retention(self) -> Retention | None:
+        """None: there is no database that says what has expired."""
+        if self.index is None or self.leases is None:
+            return None
         return Retention(
-            self.recordings,
+            self.recordings.tombstones,
+            self.index,
+            self.leases,
             self.delete,
             self.incomplete_everywhere,
             self.now,
@@ -218,11 +229,12 @@ class Uploader:
                 self._queue.schedule(session, anyio.current_time() - age_s)
         tasks: dict[str, Callable[[], Awaitable[None]]]
         tasks = {f"upload {number}": self._upload_loop for number in range(self.concurrent_uploads)}
-        tasks |= {
-            "retention": self.retention.run,
-            "live_sessions": self._announce_loop,
-            "index_writer": self.index_writer.run,
-        }
+        tasks |= {"live_sessions": self._announce_loop, "index_writer": self.index_writer.run}
+        if self.retention is not None:
+            tasks["retention"] = self.retention.run
+        if self.leases is not None:
+            self.first_indexing = FirstIndexing(lambda: self.recordings, self.leases)
+            tasks["first_indexing"] = self.first_indexing.run
         async with run_in_background(tasks):
             try:
                 yield

@@ -1,30 +1,20 @@
-"""`GET /recordings`: the list, page by page, with filters."""
+"""`GET /recordings`: the list, page by page, with filters and full-text search."""
 
-import heapq
-from collections.abc import Callable
-from contextlib import aclosing
 from datetime import date
 from typing import Annotated, Any, Literal
 
-import structlog
 from litestar import Request, get
 from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 
-from app.domain.audio import seconds
 from app.domain.audit import AuditAction
-from app.domain.errors import BlobNotFound, BlobUnreadable
+from app.domain.errors import ProviderBusy
 from app.domain.principal import Principal, Scope
-from app.domain.recording.manifest import Manifest
-from app.runtime.recording.recording_store import RecordingRef
+from app.domain.recording.listing import IndexedRecording, RecordingFilter, RecordingPage
+from app.domain.recording.text_search import parse_search
 from app.web.auth.audit import audited
 from app.web.auth.middleware import requires
-from app.web.recordings.access import recordings_of, service_of
-
-MAX_READ_PER_ITEM = 4
-"""Manifests read for a page, per item of its length; what matches less often comes with the next page."""
-
-_log = structlog.get_logger("parley.recordings")
+from app.web.recordings.access import service_of
 
 
 @get("/", opt={**requires(Scope.RECORDINGS_READ), **audited(AuditAction.RECORDINGS_LISTED)})
@@ -41,87 +31,52 @@ async def list_recordings(
     tenant: FromQuery[str | None] = None,
     person: FromQuery[str | None] = None,
 ) -> dict[str, Any]:
-    """The newest first. `next` is the `before` of the next page; a page may hold fewer than asked for.
+    """The newest first. `next` is the `before` of the next page; `text` has words, `"phrases"` and `prefixes*`.
 
-    An operator sees those of all tenants, or of the one it names; everyone else its own. A
-    recording whose manifest cannot be read is left out and counted in `unreadable`.
+    An operator sees those of all tenants, or of the one it names; everyone else its own. A recording whose manifest
+    cannot be read is left out and counted in `unreadable`. `indexing`: older recordings are still being added. Raises
+    ProviderBusy where the database is away.
     """
-    async with service_of(state).limits.listings.slot():
-        known = await _visible(
-            state,
-            request.user,
-            tenant,
-            (since.isoformat() if since else "", until.isoformat() if until else "9999"),
-            before,
-            limit,
-        )
-        return await _page(state, known, limit, lambda manifest: _matches(manifest, text, route, kind, person))
-
-
-async def _page(
-    state: State, known: list[RecordingRef], limit: int, matches: Callable[[Manifest], bool]
-) -> dict[str, Any]:
-    page: list[dict[str, Any]] = []
-    read = unreadable = 0
-    for read, ref in enumerate(known[: MAX_READ_PER_ITEM * limit], 1):  # noqa: B007 because it is needed behind the loop
-        try:
-            manifest = await recordings_of(state).manifest_at(ref)
-        except BlobNotFound:
-            continue  # begun, and nothing of it is stored yet
-        except BlobUnreadable as error:
-            unreadable += 1
-            _log.warning("manifest cannot be read", session=ref.session, message=str(error))
-            continue
-        if matches(manifest):
-            page.append(_summary(manifest))
-        if len(page) == limit:
-            break
-    last = known[read - 1] if read < len(known) else None
-    return {"recordings": page, "next": last and f"{last.day}/{last.session}", "unreadable": unreadable}
-
-
-async def _visible(
-    state: State, user: Principal, asked: str | None, days: tuple[str, str], before: str | None, limit: int
-) -> list[RecordingRef]:
-    """The newest of what this user may see of what it asks for, as many as a page may read and one more."""
-    if not user.is_admin and asked not in (None, user.tenant.name):
-        return []
-    owner = asked if user.is_admin else user.tenant.name
-    since, until = days
-    cursor = tuple(before.split("/", 1)) if before else None
-    newest: list[RecordingRef] = []  # a heap, oldest first, so that the index is never whole in memory
-    async with aclosing(recordings_of(state).list_refs(tenant=owner, date=since if since == until else "")) as refs:
-        async for ref in refs:
-            if since <= ref.day <= until and (cursor is None or (ref.day, ref.session) < cursor):
-                if len(newest) > MAX_READ_PER_ITEM * limit:
-                    heapq.heappushpop(newest, ref)
-                else:
-                    heapq.heappush(newest, ref)
-    return sorted(newest, reverse=True)
-
-
-def _matches(manifest: Manifest, text: str | None, route: str | None, kind: str | None, person: str | None) -> bool:
-    return (
-        (text is None or any(text.casefold() in final.text.casefold() for final in manifest.finals))
-        and (route is None or any(final.route == route for final in manifest.finals))
-        and (kind is None or kind == _kind(manifest))
-        and (person is None or person == manifest.person)
+    user, index = request.user, service_of(state).uploader.index
+    if index is None:
+        raise ProviderBusy("recordings", "this service has no database, which lists them")
+    if not user.is_admin and tenant not in (None, user.tenant.name):
+        return _answer(RecordingPage())
+    day, _, session = (before or "").partition("/")
+    criteria = RecordingFilter(
+        tenant=tenant if user.is_admin else user.tenant.name,
+        person=person,
+        since=since.isoformat() if since else None,
+        until=until.isoformat() if until else None,
+        terms=parse_search(text) if text else None,
+        route=route,
+        kind=kind,
+        before=(day, session) if before else None,
+        limit=limit,
     )
+    async with service_of(state).limits.listings.slot():
+        return _answer(await index.find(criteria))
 
 
-def _kind(manifest: Manifest) -> str:
-    return "live" if manifest.is_live else "recovered" if manifest.recovered else "ended"
-
-
-def _summary(manifest: Manifest) -> dict[str, Any]:
+def _answer(page: RecordingPage) -> dict[str, Any]:
     return {
-        "id": manifest.session,
-        "tenant": manifest.tenant,
-        "person": manifest.person,
-        "started": manifest.started,
-        "ended": manifest.ended,
-        "kind": _kind(manifest),
-        "seconds": round(seconds(manifest.samples), 3),
-        "utterances": sum(1 for final in manifest.finals if final.text),
-        "text": " ".join(final.text for final in manifest.finals if final.text)[:200],
+        "recordings": [_summary(each) for each in page.recordings],
+        "next": page.next and "/".join(page.next),
+        "unreadable": page.unreadable,
+        "indexing": page.is_indexing,
+    }
+
+
+def _summary(recording: IndexedRecording) -> dict[str, Any]:
+    return {
+        "id": recording.session,
+        "tenant": recording.tenant,
+        "person": recording.person,
+        "started": recording.started,
+        "ended": recording.ended,
+        "kind": recording.state,
+        "seconds": recording.seconds,
+        "utterances": recording.utterances,
+        "languages": recording.languages,
+        "text": recording.text,
     }
