@@ -15,7 +15,7 @@ MOMENT = "2026-01-02T10:00:00.000+00:00"
 TEXTS = {"record": "{}", "details": "{}", "sessions": "[]", "scopes": "speak", "secret": "00" * 32, "day": "2026-01-02"}
 """Of columns whose text must have a form, by the column's name; moments are known by theirs."""
 
-MOMENTS = frozenset({"at", "created", "expires", "revoked", "last_used", "seen"})
+MOMENTS = frozenset({"at", "created", "expires", "revoked", "last_used", "seen", "started", "ended", "written"})
 
 ROWS = 3
 """How many each table gets."""
@@ -59,17 +59,25 @@ async def open_connection(url: str):
 def reflected(connection: Connection) -> MetaData:
     metadata = MetaData()
     metadata.reflect(connection)
-    version_table = metadata.tables.get("alembic_version")
-    if version_table is not None:
-        metadata.remove(version_table)
+    for table in list(metadata.tables.values()):
+        if table.name == "alembic_version" or is_of_text_search(table.name, "table"):
+            metadata.remove(table)
     return metadata
+
+
+def is_of_text_search(name: str, kind: str) -> bool:
+    """Whether the database fills it by itself: the tables of FTS5, or the generated column and its index."""
+    if kind == "table":
+        return name.startswith("recording_words")
+    return (kind, name) in {("column", "search"), ("index", "recordings_search")}
 
 
 def fill(connection: Connection) -> None:
     """Rows for every table that is there, each value of a column another; foreign keys refer to rows."""
     for table in reflected(connection).sorted_tables:
+        columns = [column for column in table.c if column.computed is None]
         connection.execute(
-            table.insert(), [{column.name: _value(column, number) for column in table.c} for number in range(ROWS)]
+            table.insert(), [{column.name: _value(column, number) for column in columns} for number in range(ROWS)]
         )
 
 
@@ -85,16 +93,28 @@ def shape(connection: Connection) -> dict[str, Any]:
     """Columns, keys and indexes of every table, in words that compare; the order of columns does not count."""
     inspector = sa.inspect(connection)
     return {
-        name: {
-            "columns": sorted(_column(connection, column) for column in inspector.get_columns(name)),
-            "primary key": inspector.get_pk_constraint(name)["constrained_columns"],
-            "unique": sorted(unique["column_names"] for unique in inspector.get_unique_constraints(name)),
-            "foreign keys": sorted(map(repr, inspector.get_foreign_keys(name))),
-            "checks": sorted(map(repr, inspector.get_check_constraints(name))),
-            "indexes": sorted(map(repr, inspector.get_indexes(name))),
-        }
-        for name in inspector.get_table_names()
+        "text search": _text_search(connection),
+        **{
+            name: {
+                "columns": sorted(_column(connection, column) for column in inspector.get_columns(name)),
+                "primary key": inspector.get_pk_constraint(name)["constrained_columns"],
+                "unique": sorted(unique["column_names"] for unique in inspector.get_unique_constraints(name)),
+                "foreign keys": sorted(map(repr, inspector.get_foreign_keys(name))),
+                "checks": sorted(map(repr, inspector.get_check_constraints(name))),
+                "indexes": sorted(map(repr, inspector.get_indexes(name))),
+            }
+            for name in inspector.get_table_names()
+            if not is_of_text_search(name, "table")
+        },
     }
+
+
+def _text_search(connection: Connection) -> Sequence[str]:
+    """How SQLite's tables and triggers of it were made."""
+    if connection.dialect.name != "sqlite":
+        return ()
+    made = "SELECT sql FROM sqlite_master WHERE name LIKE 'recording_words%' ORDER BY name"
+    return connection.scalars(sa.text(made)).all()
 
 
 def _column(connection: Connection, column: dict[str, Any]) -> Sequence[Any]:

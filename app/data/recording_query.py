@@ -7,10 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.data.recording_search import containing, using_route
 from app.data.recording_tables import LeaseRow, RecordingRow
+from app.domain.lease import INDEXING
 from app.domain.recording.listing import IndexedRecording, RecordingFilter, RecordingPage, RecordingState
-
-INDEXING = "recordings_indexing"
-"""The lease of the work that adds older recordings."""
 
 _READABLE = (RecordingState.LIVE, RecordingState.ENDED, RecordingState.RECOVERED)
 _COLUMNS = (

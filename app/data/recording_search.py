@@ -22,8 +22,8 @@ COMMON = 2000
 
 SQLITE = (
     (
-        "CREATE VIRTUAL TABLE IF NOT EXISTS recording_words USING fts5("
-        "words, content='recordings', content_rowid='id', tokenize=\"unicode61 remove_diacritics 2 categories 'L* N* M* Co'\")"
+        "CREATE VIRTUAL TABLE IF NOT EXISTS recording_words USING fts5(words, content='recordings', "
+        "content_rowid='id', tokenize=\"unicode61 remove_diacritics 2 categories 'L* N* M* Co'\")"
     ),
     (
         "CREATE TRIGGER IF NOT EXISTS recording_words_insert AFTER INSERT ON recordings BEGIN "

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+INDEXING, RETENTION = "recordings_indexing", "recordings_retention"
+"""Names of such work."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseStatus:

@@ -4,9 +4,6 @@ from typing import Protocol
 
 from app.domain.lease import LeaseStatus
 
-INDEXING, RETENTION = "recordings_indexing", "recordings_retention"
-"""Names of such work."""
-
 
 class Leases(Protocol):
     """Every method raises ProviderBusy where the database is unavailable."""

@@ -9,7 +9,8 @@ import anyio
 import structlog
 
 from app.domain.errors import ProviderError
-from app.runtime.leases import INDEXING, Leases
+from app.domain.lease import INDEXING
+from app.runtime.leases import Leases
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.recording.reindexing import Reindexing, ReindexReport
 from app.runtime.supervision import run_in_background

@@ -8,8 +8,9 @@ import anyio
 import structlog
 
 from app.domain.errors import ParleyError, ProviderError
+from app.domain.lease import RETENTION
 from app.domain.recording.listing import RecordingRef
-from app.runtime.leases import RETENTION, Leases
+from app.runtime.leases import Leases
 from app.runtime.recording.recording_index import RecordingIndex
 from app.runtime.recording.tombstones import KEEP_DAYS, Tombstones
 
