@@ -17,6 +17,7 @@ from app.media.decode import decode_trusted
 from app.media.sandbox import DecodingLimits
 from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.recording.file_uploads import UploadLimits
+from app.runtime.recording.reindexing import Reindexing
 from app.runtime.recording.uploader import Uploader
 from app.runtime.supervision import defects
 from storage.aes import AesCipher
@@ -60,6 +61,11 @@ async def wait_until_uploaded(service) -> None:
     with anyio.fail_after(5):
         while service.admission.sessions or service.uploader.session_log.records:  # noqa: ASYNC110 because the store tells nobody
             await anyio.sleep(0.005)
+
+
+async def reindex(service) -> None:
+    """As `parley recordings reindex` does."""
+    await Reindexing(service.uploader.recordings, service.uploader.index).run()
 
 
 async def pcm_of(answer: httpx.Response) -> bytes:
@@ -216,6 +222,7 @@ async def test_recordings_list_skips_and_counts_an_unreadable_manifest(http, ser
     good, bad = await recorded_turn(http, service), await recorded_turn(http, service)
     (key,) = [key for key in service.store.blobs if key.endswith(f"{bad}/manifest.json")]
     service.store.blobs[key] = damage
+    await reindex(service)
 
     found = (await http.get("/recordings")).json()
     with structlog.testing.capture_logs() as lines:
@@ -246,6 +253,7 @@ async def test_manifest_of_a_later_format_is_unreadable(http, service):
     session = await recorded_turn(http, service)
     (key,) = [key for key in service.store.blobs if key.endswith("manifest.json")]
     service.store.blobs[key] = service.store.blobs[key].replace(b'"format": 1', b'"format": 2')
+    await reindex(service)
 
     assert (await http.get("/recordings")).json()["unreadable"] == 1
     assert (await http.get(f"/recordings/{session}/manifest")).json()["code"] == "unreadable"
@@ -258,6 +266,7 @@ async def test_recordings_list_skips_what_another_key_encrypted(http, service):
     old = await recorded_turn(http, service)
     service.uploader.store = EncryptedBlobStore(plain, AesCipher(b"1" * 32))
     new = await recorded_turn(http, service)
+    await reindex(service)
 
     found = (await http.get("/recordings")).json()
 
@@ -273,6 +282,7 @@ async def test_planted_unencrypted_manifest_is_unreadable(http, service):
     session = await recorded_turn(http, service)
     (key,) = [key for key in plain.blobs if key.endswith("manifest.json")]
     plain.blobs[key] = (await service.uploader.store.get(key)).replace(b'"text": "', b'"text": "forged ')
+    await reindex(service)
 
     answer = await http.get(f"/recordings/{session}/manifest")
 
@@ -288,6 +298,7 @@ async def test_manifest_that_names_blobs_of_another_recording_is_unreadable(http
     service.store.blobs[key] = service.store.blobs[key].replace(
         f"{folder}/0".encode(), f"{folder.replace(own, victim)}/0".encode()
     )
+    await reindex(service)
 
     for path in ("manifest", "audio"):
         assert (await http.get(f"/recordings/{own}/{path}")).json()["code"] == "unreadable"

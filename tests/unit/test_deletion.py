@@ -5,9 +5,13 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import pytest
 
+from app.data.database import open_database
+from app.data.leases import LeaseTable
+from app.data.recording_index import RecordingIndexTable
 from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.errors import BlobNotFound, BlobUnreadable, ProviderDown
+from app.domain.recording.listing import RecordingFilter
 from app.domain.transcript import Hypothesis
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.jobs.retranscription import retranscribe
@@ -188,21 +192,35 @@ class SharedLiveSessions:
         return self.announced
 
 
-async def test_retention_spares_a_session_that_another_process_records():
+async def test_retention_spares_a_session_that_another_process_records(tmp_path):
     """However old the day in its id is; it is deleted when it is over."""
     store, shared = MemoryBlobStore(), SharedLiveSessions()
-    owner = process(store, now=lambda: NOON - timedelta(days=9), all_live_sessions=shared)
-    other = process(store, keep_days=7, all_live_sessions=shared)
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/parley.db") as database:
+        options = {
+            "all_live_sessions": shared,
+            "index": RecordingIndexTable(database),
+            "leases": LeaseTable(database),
+        }
+        owner = process(store, now=lambda: NOON - timedelta(days=9), **options)
+        other = process(store, keep_days=7, **options)
+        await retention_spares_what_is_live(owner, other, store, shared)
+
+
+async def retention_spares_what_is_live(owner, other, store, shared) -> None:
     async with owner.running():
         async with owner.record_session("one") as recorder:
             await speak(recorder, 3)
-            await until(lambda: has_manifest(store))
+            await until(lambda: is_listed(owner, "one"))
 
             assert await other.retention.delete_expired() == 0
         await until(lambda: is_uploaded(owner))
         await until(lambda: is_announced(shared, 0))
 
     assert await other.retention.delete_expired() == 1
+
+
+async def is_listed(uploader: Uploader, session: str) -> bool:
+    return session in [each.session for each in (await uploader.index.find(RecordingFilter())).recordings]
 
 
 async def is_announced(shared: SharedLiveSessions, count: int) -> bool:

@@ -10,6 +10,9 @@ import anyio
 import msgspec
 import pytest
 
+from app.data.database import open_database
+from app.data.leases import LeaseTable
+from app.data.recording_index import RecordingIndexTable
 from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.errors import (
@@ -50,6 +53,13 @@ def quick(session_log, store, **options) -> Uploader:
         "disk_timeout_s": 0.0,
     }
     return Uploader(session_log, store, **{**given, **options})
+
+
+@pytest.fixture
+async def indexed(tmp_path):
+    """Options of uploaders that share a recordings index."""
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/parley.db") as database:
+        yield {"index": RecordingIndexTable(database), "leases": LeaseTable(database)}
 
 
 async def record(uploader: Uploader, pcm: bytes, session: str = "one", acknowledge=lambda samples: None) -> None:
@@ -408,7 +418,7 @@ async def test_session_log_under_another_encryption_key_is_no_failure_of_the_sto
     await assert_whole(store, noise(0.5), "new")
 
 
-async def test_retention_continues_after_a_recording_that_cannot_be_deleted():
+async def test_retention_continues_after_a_recording_that_cannot_be_deleted(indexed):
     """It stays, and is tried again an hour later."""
 
     class StubbornStore(MemoryBlobStore):
@@ -419,11 +429,11 @@ async def test_retention_continues_after_a_recording_that_cannot_be_deleted():
 
     store = StubbornStore()
     for number in range(3):
-        past = quick(MemorySessionLog(), store, now=lambda: NOON - timedelta(days=40))
+        past = quick(MemorySessionLog(), store, now=lambda: NOON - timedelta(days=40), **indexed)
         async with past.running():
             await record(past, noise(0.2), f"old{number}")
 
-    deleted = await quick(MemorySessionLog(), store, keep_days=30).retention.delete_expired()
+    deleted = await quick(MemorySessionLog(), store, keep_days=30, **indexed).retention.delete_expired()
 
     assert deleted == 2
     assert {key.split("/")[2] for key in store.recorded} == {"old0"}
@@ -464,15 +474,15 @@ async def test_encrypted_blobs_are_unreadable_without_the_key():
         await uploader.store.get(one)
 
 
-async def test_retention_deletes_expired_recordings_only():
+async def test_retention_deletes_expired_recordings_only(indexed):
     """By the day a session began."""
     store = MemoryBlobStore()
     for days in (0, 29, 30, 31, 400):
-        past = quick(MemorySessionLog(), store, now=lambda days=days: NOON - timedelta(days=days))
+        past = quick(MemorySessionLog(), store, now=lambda days=days: NOON - timedelta(days=days), **indexed)
         async with past.running():
             await record(past, noise(0.2), f"old{days}")
 
-    uploader = quick(MemorySessionLog(), store, keep_days=30)
+    uploader = quick(MemorySessionLog(), store, keep_days=30, **indexed)
     gone = await uploader.retention.delete_expired()
 
     assert gone == 2
@@ -481,19 +491,19 @@ async def test_retention_deletes_expired_recordings_only():
 
 
 @pytest.mark.parametrize("everyones", [0, 30])
-async def test_retention_follows_each_tenants_keep_days(tmp_path, everyones):
+async def test_retention_follows_each_tenants_keep_days(tmp_path, everyones, indexed):
     """On a real store: its own days where it has some, everyone's otherwise; 0 keeps all. No manifest is read."""
     ages = (1, 6, 8, 29, 31, 400)
     tenants = {"acme": 7, "globex": 0, "initech": None, "default": None}
-    async with open_filesystem(folder=tmp_path) as store:
+    async with open_filesystem(folder=tmp_path / "store") as store:
         for days in ages:
-            past = quick(MemorySessionLog(), store, now=lambda days=days: NOON - timedelta(days=days))
+            past = quick(MemorySessionLog(), store, now=lambda days=days: NOON - timedelta(days=days), **indexed)
             async with past.running():
                 for name in tenants:
                     async with past.record_session(f"{name}{days}", Tenant(name)) as recorder:
                         await recorder.write_audio(AudioChunk(noise(0.1), 0))
         own = {name: days for name, days in tenants.items() if days is not None}
-        uploader = quick(MemorySessionLog(), store, keep_days=everyones, tenant_keep_days=lambda: own)
+        uploader = quick(MemorySessionLog(), store, keep_days=everyones, tenant_keep_days=lambda: own, **indexed)
         store_read = store.get
         store.get = None
         gone = await uploader.retention.delete_expired()
