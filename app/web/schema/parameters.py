@@ -46,7 +46,10 @@ PARAMETERS = {
     "start": value("From this second.", 2.0),
     "target": value("Of this session, key or file.", SESSION),
     "tenant": value("Of this tenant. Whoever is no administrator sees its own alone.", "acme"),
-    "text": value("With these words in a final, in any case.", "light switch"),
+    "text": value(
+        'With all of these words, `"phrases"` and `prefixes*`; case and diacritics do not count.',
+        '"light switch" kitchen',
+    ),
     "until": value("Up to this day or time (ISO 8601).", "2026-02-28"),
     "wait": value("Whether the answer waits for the transcript.", False),
 }

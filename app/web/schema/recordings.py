@@ -55,6 +55,7 @@ _SUMMARY = {
     "kind": "ended",
     "seconds": 3.54,
     "utterances": 1,
+    "languages": ["en"],
     "text": "Where is the light switch?",
 }
 _TRANSCRIPT = {
@@ -67,7 +68,7 @@ _RECEIPT = {
     "session": SESSION,
     "tenant": "acme",
     "at": "2026-02-28T12:00:00.000+00:00",
-    "deleted": {"blobs": 3, "spoolLogs": 0, "decisions": 1, "expenses": 0},
+    "deleted": {"indexRows": 2, "blobs": 3, "spoolLogs": 0, "decisions": 1, "expenses": 0},
     "remaining": [],
 }
 _FAILED = {
@@ -98,7 +99,12 @@ RECORDINGS: Operations = {
     ("GET", "/recordings"): DocumentedOperation(
         "listRecordings",
         "List recordings",
-        (ok("One page, the newest first.", list={"recordings": [_SUMMARY], "next": None, "unreadable": 0}),),
+        (
+            ok(
+                "One page, the newest first.",
+                list={"recordings": [_SUMMARY], "next": None, "unreadable": 0, "indexing": False},
+            ),
+        ),
         ("provider_busy", "provider_refused"),
     ),
     ("POST", "/recordings"): DocumentedOperation(

@@ -12,6 +12,7 @@ _STATUS = {
     "capacity": None,
     "archive": {"waiting": 0, "bytes": 0, "oldestSeconds": 0.0, "full": False, "error": None},
     "database": "ok",
+    "index": {"status": "complete", "indexed": 12043, "waiting": 0},
     "runs": {"finals": "local; policy private-first"},
 }
 _METRICS = "# TYPE parley_sessions gauge\nparley_sessions 1.0\n"
