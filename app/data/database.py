@@ -30,6 +30,10 @@ from app.domain.errors import ProviderBusy, SettingsError
 TIMEOUT_S = 15.0
 """How long a database may take for one transaction."""
 
+CONNECT_TIMEOUT_S = 5.0
+"""How long PostgreSQL may take to accept a connection: where packets are swallowed, a start waits for so long, and the
+end of the service a few times as long."""
+
 LOCK_TIMEOUT_S = 1.0
 """How long SQLite waits for a lock of another process."""
 
@@ -54,7 +58,7 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
     """The engine for this URL; nothing is asked of the database yet. Raises SettingsError."""
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        arguments: dict[str, Any] = {"timeout": LOCK_TIMEOUT_S} if is_sqlite else {}
+        arguments: dict[str, Any] = {"timeout": LOCK_TIMEOUT_S if is_sqlite else CONNECT_TIMEOUT_S}
         engine = create_async_engine(url, pool_pre_ping=True, connect_args=arguments)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise SettingsError(f"PARLEY_DATABASE_URL: {error}") from error
@@ -81,7 +85,7 @@ async def prepare(engine: AsyncEngine, *, is_required: bool = True) -> bool:
         raise
     except DATABASE_ERRORS as error:
         if is_required or engine.dialect.name == "sqlite" or not is_unreachable(error):
-            reason = str(error) or f"it does not answer within {TIMEOUT_S:g} s"
+            reason = str(error) or "it does not answer in time"
             raise SettingsError(f"PARLEY_DATABASE_URL: the database cannot be opened: {reason}") from error
         _log.error("the database does not answer; starting without it", kind=type(error).__name__)
         return False

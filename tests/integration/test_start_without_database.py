@@ -158,6 +158,7 @@ async def test_commands_require_a_database_that_answers(closed_port):
 @pytest.mark.parametrize("accepts", [True, False], ids=["accepts and is silent", "never accepts"])
 async def test_start_waits_once_for_a_database_that_swallows_packets(monkeypatch, accepts):
     """The first transaction ends by its timeout; keys and spending are left to the background then."""
+    monkeypatch.setattr("app.data.database.CONNECT_TIMEOUT_S", 120.0)
     with anyio.fail_after(60), ExitStack() as network:
         port = network.enter_context(silent_server(accepts=accepts))
         async with open_engine(f"postgresql+asyncpg://parley@127.0.0.1:{port}/parley") as database:
@@ -171,6 +172,15 @@ async def test_start_waits_once_for_a_database_that_swallows_packets(monkeypatch
                 network.close()  # so that what the background asked is over
 
     assert (answers, authentication.keys.is_loaded, policy.spend_age_s()) == (False, False, None)
+
+
+@pytest.mark.parametrize("accepts", [True, False], ids=["accepts and is silent", "never accepts"])
+async def test_connection_that_is_not_accepted_is_given_up_before_a_transaction_is(monkeypatch, accepts):
+    monkeypatch.setattr("app.data.database.CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("app.data.database.TIMEOUT_S", 120.0)
+    with anyio.fail_after(30), silent_server(accepts=accepts) as port:
+        async with open_engine(f"postgresql+asyncpg://parley@127.0.0.1:{port}/parley") as database:
+            assert not await prepare(database, is_required=False)
 
 
 async def test_spending_is_shared_once_the_database_answers(postgres, closed_port):
@@ -198,7 +208,7 @@ async def test_commands_say_that_the_database_does_not_answer_in_time(monkeypatc
     monkeypatch.setattr("app.data.database.TIMEOUT_S", 0.5)
     with (
         silent_server(accepts=True) as port,
-        pytest.raises(SettingsError, match=r"cannot be opened: it does not answer within 0\.5 s"),
+        pytest.raises(SettingsError, match=r"cannot be opened: it does not answer in time"),
     ):
         async with open_database(f"postgresql+asyncpg://parley@127.0.0.1:{port}/parley"):
             pass

@@ -57,6 +57,8 @@ class SpendSync:
 
     async def close(self) -> None:
         """Publish what is left, where the database answers in time; not cancelled from outside."""
+        if not self.ledger.changes():
+            return
         with anyio.move_on_after(CLOSE_TIMEOUT_S, shield=True):
             await self.sync()
 
