@@ -67,8 +67,7 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
     try:
         yield engine
     finally:
-        with anyio.CancelScope(shield=True):
-            await engine.dispose()
+        await _close_connections(engine)
 
 
 async def prepare(engine: AsyncEngine, *, is_required: bool = True) -> bool:
@@ -97,7 +96,7 @@ async def reopen(engine: AsyncEngine) -> None:
 
     So writing resumes after the file was deleted or damaged while the service runs. Raises DATABASE_ERRORS.
     """
-    await engine.dispose()
+    await _close_connections(engine)
     try:
         await to_thread.run_sync(_open_file_once, engine.url)
         await _make_or_upgrade_schema(engine)
@@ -107,7 +106,7 @@ async def reopen(engine: AsyncEngine) -> None:
     except (DBAPIError, sqlite3.Error) as error:
         if not _is_damaged(error):
             raise
-        await engine.dispose()
+        await _close_connections(engine)
         await to_thread.run_sync(_move_aside, Path(engine.url.database or ""))
         await to_thread.run_sync(_open_file_once, engine.url)
         await _make_or_upgrade_schema(engine)
@@ -185,7 +184,13 @@ async def _make_or_upgrade_schema(engine: AsyncEngine) -> None:
         if next_step(found, upgrades_itself=upgrades_itself(engine.url)) is SchemaStep.KEEP:
             return
     await make_or_upgrade(engine.url)  # which waits for the process that holds the lock
-    await engine.dispose()  # because a connection remembers the tables of before
+    await _close_connections(engine)  # because a connection remembers the tables of before
+
+
+async def _close_connections(engine: AsyncEngine) -> None:
+    """Not cancelled from outside, for the reason that `transaction` gives."""
+    with anyio.CancelScope(shield=True):
+        await engine.dispose()
 
 
 def _open_file_once(url: URL) -> None:

@@ -83,8 +83,9 @@ async def current(url: URL) -> SchemaState:
     if upgrades_itself(url) and not await anyio.Path(url.database or "").exists():
         return SchemaState(None, frozenset())
     engine = create_async_engine(url, poolclass=NullPool)
-    async with engine.connect() as connection:
-        return await connection.run_sync(read_schema)
+    with anyio.CancelScope(shield=True):  # for the reason that `app.data.database:transaction` gives
+        async with engine.connect() as connection:
+            return await connection.run_sync(read_schema)
 
 
 def upgrades_itself(url: URL) -> bool:
