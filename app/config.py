@@ -4,10 +4,10 @@ import logging
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -38,8 +38,24 @@ MIN_KEY_LENGTH = 32
 
 Key: TypeAlias = Annotated[SecretStr, AfterValidator(_is_ascii)]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+ReplyProvider: TypeAlias = Literal["auto", "openai", "ollama", "embedded", "receiver", "none"]
+SpeechProvider: TypeAlias = Literal["piper", "polly", "none"]
+Name = TypeVar("Name", bound=str)
 
 DEFAULT_REGION = "us-east-1"
+
+
+def _names_of(value: Any) -> Any:
+    """A text with commas, as a tuple."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _checked_order(names: tuple[Name, ...], *, alone: Collection[str]) -> tuple[Name, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a name is given twice")
+    if len(names) > 1 and (wrong := sorted(set(alone) & set(names))):
+        raise ValueError(f"{wrong[0]} cannot be combined with another")
+    return names
 
 
 class _Group(BaseModel):
@@ -72,7 +88,7 @@ class ServerSettings(_Group):
     @field_validator("allowed_origins", "server_names", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return _names_of(value)
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -190,10 +206,12 @@ class DialogSettings(_Group):
 class ReplySettings(_Group):
     """Replies."""
 
-    reply_provider: Literal["auto", "openai", "ollama", "embedded", "receiver", "none"] = Field(
-        "auto",
-        description="`auto`: OpenAI where a key is set, else Ollama where it answers, else embedded. `receiver`: the "
-        "program at PARLEY_RECEIVER_HOST.",
+    reply_provider: tuple[ReplyProvider, ...] = Field(
+        ("auto",),
+        min_length=1,
+        description="What replies: `openai`, `ollama`, `embedded`, `receiver` (the program at PARLEY_RECEIVER_HOST), "
+        "or several, comma-separated, of which the next is asked where one fails; `none`. `auto`: OpenAI where a key "
+        "is set, else Ollama where it answers, else embedded.",
     )
     reply_provider_over_budget: Literal["none", "ollama", "embedded"] = Field(
         "none", description="What replies once a budget is spent; `none`: an error says so and there is no reply."
@@ -209,6 +227,16 @@ class ReplySettings(_Group):
         description="System prompt of the reply model.",
     )
     reply_max_tokens: int = Field(120, ge=1, le=4096, description="Longest reply, in tokens.")
+    reply_first_token_s: float = Field(
+        15,
+        gt=0,
+        le=600,
+        description="An engine that gives no text for so many seconds, thinking included, has failed; the receiver has "
+        "limits of its own.",
+    )
+    reply_token_s: float = Field(
+        5, gt=0, le=600, description="The same between two pieces of text: the reply ends there, marked as failed."
+    )
     openai_api_key: Key | None = Field(None, description="Key for OpenAI or any compatible service.")
     openai_base_url: str = Field("https://api.openai.com/v1", description="OpenAI or any compatible service.")
     openai_model: str = Field("gpt-4o-mini", description="Model that replies there.")
@@ -231,11 +259,26 @@ class ReplySettings(_Group):
         5, gt=0, le=60, description="Longest pause within its answer, which is never longer than 30 s and 64 KiB."
     )
 
+    @field_validator("reply_provider", mode="before")
+    @classmethod
+    def _split_engines(cls, value: Any) -> Any:
+        return _names_of(value)
+
+    @field_validator("reply_provider")
+    @classmethod
+    def _check_engines(cls, names: tuple[ReplyProvider, ...]) -> tuple[ReplyProvider, ...]:
+        return _checked_order(names, alone={"auto", "none"})
+
 
 class SpeechSettings(_Group):
     """Speech."""
 
-    speech_provider: Literal["piper", "polly", "none"] = Field("piper", description="Speech synthesizer.")
+    speech_provider: tuple[SpeechProvider, ...] = Field(
+        ("piper",),
+        min_length=1,
+        description="Speech synthesizer: `piper`, `polly`, or both, comma-separated, of which the second speaks where "
+        "the first fails; `none`.",
+    )
     speech_provider_over_budget: Literal["none", "piper"] = Field(
         "none", description="What speaks once a budget is spent; `none`: replies are text only."
     )
@@ -245,6 +288,16 @@ class SpeechSettings(_Group):
     voice_model_id: str = Field("piper-en_US-joe-medium", description="Piper voice: a name or a folder.")
     polly_voice: str = Field("Joanna", description="Amazon Polly's voice for English.")
     polly_engine: Literal["neural", "standard"] = Field("neural", description="Amazon Polly's kind of voice.")
+
+    @field_validator("speech_provider", mode="before")
+    @classmethod
+    def _split_voices(cls, value: Any) -> Any:
+        return _names_of(value)
+
+    @field_validator("speech_provider")
+    @classmethod
+    def _check_voices(cls, names: tuple[SpeechProvider, ...]) -> tuple[SpeechProvider, ...]:
+        return _checked_order(names, alone={"none"})
 
 
 class AwsSettings(_Group):

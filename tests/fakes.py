@@ -1,6 +1,6 @@
 """Fakes of the ports, driven by a script."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -12,6 +12,7 @@ from app.domain.errors import BlobNotFound, ParleyError
 from app.domain.ports import Transcriber
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.spending import TokenUsage
 from app.domain.transcript import Hypothesis
 from app.runtime.dialog.session import Incoming
 
@@ -124,7 +125,9 @@ class ScriptedGenerator:
     asked: list[Sequence[Message]] = field(default_factory=list)
     cut_off: int = 0
 
-    async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self, conversation: Sequence[Message], *, report_usage: Callable[[TokenUsage], None] = lambda _: None
+    ) -> AsyncGenerator[str, None]:
         self.asked.append(conversation)
         try:
             for delta in self.deltas:

@@ -66,9 +66,9 @@ def listed_price(model: str) -> TokenPrice | None:
     return OPENAI_MODELS.get(name)
 
 
-def speech_price(settings: Settings) -> CharacterPrice:
-    """What the configured voice costs. Piper costs nothing."""
-    if settings.speech_provider != "polly":
+def speech_price(settings: Settings, provider: str) -> CharacterPrice:
+    """What this voice costs. Piper costs nothing."""
+    if provider != "polly":
         return CharacterPrice()
     if settings.speech_usd_per_million_characters is not None:
         return CharacterPrice(settings.speech_usd_per_million_characters)

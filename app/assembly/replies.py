@@ -1,56 +1,149 @@
-"""Open the reply engine (LLM) and the speech synthesizer (TTS) that the settings name."""
+"""Open the reply engines (LLM) that the settings name, with the voices (TTS) of their replies."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from math import inf
+from typing import Any
 
 import structlog
 
 from app import registry
-from app.assembly.prices import is_price_assumed, reply_price, speech_price
+from app.assembly.prices import is_price_assumed, reply_price
 from app.assembly.speech import model_folder
+from app.assembly.voices import open_voices
 from app.config import Settings
 from app.domain.errors import ParleyError, SettingsError
 from app.domain.ports import ReplyGenerator, SpeechSynthesizer, UsageReporting
-from app.domain.spending import CharacterPrice, TokenPrice
 from app.domain.tenant import Tenant
-from app.runtime.routing.budgeted_engines import BudgetedReplies, BudgetedSpeech
+from app.runtime.routing.engine_health import EngineHealth
+from app.runtime.routing.reply_failover import FailoverReplies, ReplyEngine, ReplyPool, ReplyTimeouts, probe_engine
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_budget import SessionBudget
+from app.runtime.routing.speech_failover import FailoverSpeech, VoicePool
+from app.runtime.supervision import run_in_background
 
 _log = structlog.get_logger("parley.replies")
 
 _OLLAMA_TIMEOUT_S = 2.0
 """A server that answers no sooner, while others load their models, is taken for none."""
+MODEL_LIST_TIMEOUT_S = 5.0
 
 
-async def reply_provider(settings: Settings) -> str:
-    """The configured reply engine; for `auto` the first of OpenAI (key set), Ollama (reachable) and embedded."""
-    if settings.reply_provider != "auto":
-        if settings.reply_provider == "openai" and settings.openai_api_key is None:
-            raise SettingsError("PARLEY_REPLY_PROVIDER is openai, and OPENAI_API_KEY is not set")
-        return settings.reply_provider
+async def reply_providers(settings: Settings) -> Sequence[str]:
+    """The configured reply engines, in their order; empty for none. Raises SettingsError.
+
+    For `auto` the first of OpenAI (key set), Ollama (reachable) and embedded.
+    """
+    names = [name for name in settings.reply_provider if name != "none"]
+    if names != ["auto"]:
+        if "openai" in names and settings.openai_api_key is None:
+            raise SettingsError("PARLEY_REPLY_PROVIDER names openai, and OPENAI_API_KEY is not set")
+        return names
     if settings.openai_api_key is not None:
-        return "openai"
+        return ["openai"]
     try:
-        model_problem = registry.load(registry.PROBES, "chat_model")
+        problem = await server_problem(settings, "ollama", timeout_s=_OLLAMA_TIMEOUT_S)
     except SettingsError:  # because without the extra Ollama could not be used either
-        return "embedded"
-    problem = await model_problem(settings.ollama_base_url, settings.ollama_model, timeout_s=_OLLAMA_TIMEOUT_S)
-    return "embedded" if problem else "ollama"
+        return ["embedded"]
+    return ["embedded" if problem else "ollama"]
+
+
+async def server_problem(settings: Settings, provider: str, *, timeout_s: float = MODEL_LIST_TIMEOUT_S) -> str | None:
+    """Why OpenAI, Ollama or the receiver cannot reply, and what to do; None where nothing is wrong, and for others.
+
+    Raises SettingsError.
+    """
+    match provider:
+        case "ollama":
+            model_problem = registry.load(registry.PROBES, "chat_model")
+            url, model = settings.ollama_base_url, settings.ollama_model
+            problem: str | None = await model_problem(url, model, timeout_s=timeout_s, pull=f"ollama pull {model}")
+        case "openai":
+            model_problem = registry.load(registry.PROBES, "chat_model")
+            key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+            url, model = settings.openai_base_url, settings.openai_model
+            problem = await model_problem(url, model, api_key=key, timeout_s=timeout_s)
+        case "receiver":
+            receiver_problem = registry.load(registry.PROBES, "receiver")
+            timeout_s = settings.receiver_connect_timeout_s
+            problem = await receiver_problem(settings.receiver_host, settings.receiver_port, timeout_s=timeout_s)
+        case _:
+            problem = None
+    return problem
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReplyEngines:
+    """The reply engine and the synthesizer of one session, under its budgets."""
+
+    generator: ReplyGenerator | None
+    synthesizer: SpeechSynthesizer | None
+    refuse_speech: Callable[[], ParleyError | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEngines:
+    """The open reply engines and voices; None where there are none."""
+
+    replies: ReplyPool | None
+    voices: VoicePool | None
+    routes: Routes
+
+    def for_session(self, session: str, tenant: Tenant) -> SessionReplyEngines:
+        budget = SessionBudget(self.routes, session, tenant)
+        generator = FailoverReplies(self.replies, budget) if self.replies else None
+        if self.voices is None:
+            return SessionReplyEngines(generator, None)
+        speech = FailoverSpeech(self.voices, budget)
+        return SessionReplyEngines(generator, speech, speech.error)
 
 
 @asynccontextmanager
-async def open_generator(settings: Settings, provider: str) -> AsyncGenerator[ReplyGenerator | None, None]:
+async def open_reply_engines(
+    settings: Settings, providers: Sequence[str], routes: Routes
+) -> AsyncGenerator[ReplyEngines, None]:
+    """What the settings name, with probes where there are several; a free one for a spent budget where all cost money.
+
+    A server that cannot reply now is a warning in the log.
+    """
+    if "openai" in providers and is_price_assumed(settings, "openai"):
+        _log.warning("no price is known for this model, the highest one counts", model=settings.openai_model)
+    reserve = settings.reply_provider_over_budget
+    needs_reserve = providers and reserve != "none" and not any(reply_price(settings, p).is_free for p in providers)
+    names = (*providers, *([reserve] if needs_reserve else ()))
+    async with AsyncExitStack() as stack:
+        engines = [
+            ReplyEngine(
+                name,
+                await stack.enter_async_context(_open(settings, name)),
+                reply_price(settings, name),
+                _timeouts(settings, name),
+                settings.reply_max_tokens,
+                is_reserve=name not in providers,
+                is_repeatable=name != "receiver",
+            )
+            for name in names
+        ]
+        health = EngineHealth(names, routes.clock, routes.chance)
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {"reply_server_check": partial(_check, settings, names)}
+        if len(engines) > 1:
+            budget = SessionBudget(routes, "", Tenant(""))
+            probes = {engine.name: _probe_of(settings, engine, budget) for engine in engines}
+            tasks["reply_probes"] = partial(health.probe_loop, probes)
+        voices = await stack.enter_async_context(open_voices(settings, routes))
+        await stack.enter_async_context(run_in_background(tasks))
+        yield ReplyEngines(ReplyPool(engines, health) if engines else None, voices, routes)
+
+
+def _open(settings: Settings, provider: str) -> AbstractAsyncContextManager[UsageReporting]:
+    limit = {"max_tokens": settings.reply_max_tokens}
     options: dict[str, Any]
     match provider:
-        case "none":
-            yield None
-            return
         case "embedded":
-            options = {"model": model_folder(settings, settings.reply_model_id)}
-        case "receiver":
+            options = {"model": model_folder(settings, settings.reply_model_id), **limit}
+        case "receiver":  # which cannot be told of a limit
             options = receiver_options(settings)
         case "openai":
             assert settings.openai_api_key is not None
@@ -60,6 +153,7 @@ async def open_generator(settings: Settings, provider: str) -> AsyncGenerator[Re
                 "api_key": settings.openai_api_key.get_secret_value(),
                 "model": settings.openai_model,
                 "include_usage": not reply_price(settings, provider).is_free,
+                **limit,
             }
         case _:
             options = {
@@ -67,11 +161,10 @@ async def open_generator(settings: Settings, provider: str) -> AsyncGenerator[Re
                 "base_url": settings.ollama_base_url,
                 "api_key": "",
                 "model": settings.ollama_model,
+                "include_usage": True,
+                **limit,
             }
-    if provider != "receiver":  # which cannot be told of a limit
-        options["max_tokens"] = settings.reply_max_tokens
-    async with registry.opened(registry.REPLY_GENERATORS, provider, **options) as generator:
-        yield generator
+    return registry.opened(registry.REPLY_GENERATORS, provider, **options)
 
 
 def receiver_options(settings: Settings) -> dict[str, Any]:
@@ -86,97 +179,40 @@ def receiver_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-@asynccontextmanager
-async def open_synthesizer(settings: Settings, provider: str) -> AsyncGenerator[SpeechSynthesizer | None, None]:
-    options: dict[str, Any]
-    match provider:
-        case "none":
-            yield None
-            return
-        case "piper":
-            options = {"model": model_folder(settings, settings.voice_model_id)}
-        case _:
-            options = {"region": settings.aws_region, "voice": settings.polly_voice, "engine": settings.polly_engine}
-    async with registry.opened(registry.SYNTHESIZERS, provider, **options) as synthesizer:
-        yield synthesizer
+def _timeouts(settings: Settings, provider: str) -> ReplyTimeouts:
+    if provider == "receiver":  # because it has limits of its own, for each step
+        return ReplyTimeouts(inf, inf)
+    return ReplyTimeouts(settings.reply_first_token_s, settings.reply_token_s)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionReplyEngines:
-    """The reply engine and the synthesizer of one session, under its budgets."""
+def _probe_of(settings: Settings, engine: ReplyEngine, budget: SessionBudget) -> Callable[[], Awaitable[bool]]:
+    """A receiver is only connected to, because it may act on what it is asked."""
 
-    generator: ReplyGenerator | None
-    synthesizer: SpeechSynthesizer | None
-    refuse_speech: Callable[[], ParleyError | None] = lambda: None
+    async def is_reached() -> bool:
+        return await server_problem(settings, engine.name) is None
 
-
-@dataclass(frozen=True, slots=True)
-class ReplyEngines:
-    """The open reply engines and synthesizers; the free ones serve once a budget is spent."""
-
-    provider: str
-    generator: ReplyGenerator | None
-    reply_price: TokenPrice
-    free_generator: ReplyGenerator | None
-    max_tokens: int
-    speech_provider: str
-    synthesizer: SpeechSynthesizer | None
-    speech_price: CharacterPrice
-    free_synthesizer: SpeechSynthesizer | None
-    routes: Routes
-
-    def for_session(self, session: str, tenant: Tenant) -> SessionReplyEngines:
-        """Engines that cost nothing as they are, the others with the session's budget."""
-        budget = SessionBudget(self.routes, session, tenant)
-        generator = self.generator
-        if generator is not None and not self.reply_price.is_free:
-            paid = cast(UsageReporting, generator)
-            generator = BudgetedReplies(
-                self.provider, paid, self.reply_price, self.max_tokens, budget, self.free_generator
-            )
-        if self.synthesizer is None or self.speech_price.is_free:
-            return SessionReplyEngines(generator, self.synthesizer)
-        speech = BudgetedSpeech(
-            self.speech_provider, self.synthesizer, self.speech_price, budget, self.free_synthesizer
-        )
-        return SessionReplyEngines(generator, speech, speech.error)
+    return partial(probe_engine, engine, budget) if engine.is_repeatable else is_reached
 
 
-@asynccontextmanager
-async def open_reply_engines(settings: Settings, provider: str, routes: Routes) -> AsyncGenerator[ReplyEngines, None]:
-    """What the settings name; a free engine for a spent budget only where the first one costs money."""
-    if is_price_assumed(settings, provider):
-        _log.warning("no price is known for this model, the highest one counts", model=settings.openai_model)
-    of_replies, of_speech = reply_price(settings, provider), speech_price(settings)
-    free_replies = "none" if of_replies.is_free else settings.reply_provider_over_budget
-    free_speech = "none" if of_speech.is_free else settings.speech_provider_over_budget
-    async with (
-        open_generator(settings, provider) as generator,
-        open_generator(settings, free_replies) as free_generator,
-        open_synthesizer(settings, settings.speech_provider) as synthesizer,
-        open_synthesizer(settings, free_speech) as free_synthesizer,
-    ):
-        yield ReplyEngines(
-            provider,
-            generator,
-            of_replies,
-            free_generator,
-            settings.reply_max_tokens,
-            settings.speech_provider,
-            synthesizer,
-            of_speech,
-            free_synthesizer,
-            routes,
-        )
+async def _check(settings: Settings, providers: Sequence[str]) -> None:
+    for name in providers:
+        if name != "receiver" and (problem := await server_problem(settings, name)):  # which says so itself
+            _log.warning("reply engine cannot be used yet", engine=name, problem=problem)
 
 
-def replies_here(settings: Settings, provider: str) -> bool:
+def replies_here(settings: Settings, providers: Sequence[str]) -> bool:
     """Whether a reply or its speech may be computed in this process, over budget at the latest."""
-    generators = {provider, settings.reply_provider_over_budget}
-    return "embedded" in generators or "piper" in (settings.speech_provider, settings.speech_provider_over_budget)
+    return "embedded" in (*providers, settings.reply_provider_over_budget) or "piper" in (
+        *settings.speech_provider,
+        settings.speech_provider_over_budget,
+    )
 
 
-def describe_replies(settings: Settings, provider: str) -> str:
+def describe_replies(settings: Settings, providers: Sequence[str]) -> str:
+    return ", then ".join(_describe(settings, name) for name in providers) or "none"
+
+
+def _describe(settings: Settings, provider: str) -> str:
     match provider:
         case "openai":
             price = reply_price(settings, provider)
@@ -186,21 +222,7 @@ def describe_replies(settings: Settings, provider: str) -> str:
             return f"{settings.openai_model} at {settings.openai_base_url}{usd}"
         case "ollama":
             return f"{settings.ollama_model} at {settings.ollama_base_url}"
-        case "embedded":
-            return f"{settings.reply_model_id}, in this process"
         case "receiver":
             return f"the receiver at {settings.receiver_host}:{settings.receiver_port}"
         case _:
-            return "none"
-
-
-def describe_voice(settings: Settings) -> str:
-    match settings.speech_provider:
-        case "piper":
-            return settings.voice_model_id
-        case "polly":
-            usd = speech_price(settings).usd_per_million
-            voice = f"{settings.polly_voice} ({settings.polly_engine}), Amazon Polly in {settings.aws_region}"
-            return f"{voice}, ${usd:g} per million characters"
-        case "none":
-            return "none"
+            return f"{settings.reply_model_id}, in this process"

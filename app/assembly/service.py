@@ -1,6 +1,6 @@
 """Assemble the service of `parley serve`: open every engine and store, and connect them."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ from anyio import to_thread
 from app.assembly.archive import archive_place, file_uploads, open_archive, open_source
 from app.assembly.audit import change_recorder, open_audit
 from app.assembly.authentication import open_authentication
-from app.assembly.replies import describe_replies, describe_voice, open_reply_engines, replies_here, reply_provider
+from app.assembly.replies import describe_replies, open_reply_engines, replies_here, reply_providers
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
     audio_decoder,
@@ -22,6 +22,7 @@ from app.assembly.speech import (
     speech_capacity,
 )
 from app.assembly.tenants import open_tenants
+from app.assembly.voices import describe_voices, voice_providers
 from app.config import Settings
 from app.data.database import open_engine, prepare
 from app.data.leases import LeaseTable
@@ -77,13 +78,13 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         drafts = await stack.enter_async_context(open_whisper(settings, drafts_model(settings), 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
-        provider = await reply_provider(settings)
-        reply_engines = await stack.enter_async_context(open_reply_engines(settings, provider, routes))
+        providers = await reply_providers(settings)
+        reply_engines = await stack.enter_async_context(open_reply_engines(settings, providers, routes))
         speech = speech_capacity(
             settings,
             drafts=drafts,
             finals=_local(routes.engines, tables),
-            replies_here=replies_here(settings, provider),
+            replies_here=replies_here(settings, providers),
         )
         max_sessions = settings.max_sessions or speech.capacity
         uploader = await stack.enter_async_context(open_archive(settings, tenants))
@@ -118,7 +119,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             session_engines=session_engines,
             uploader=uploader,
             batch_transcriber=local_batch_transcriber(settings, detector, routes.engines, tables),
-            initial_state=initial_state(settings, provider),
+            initial_state=initial_state(settings, providers),
             admission=Admission(max_sessions, lambda: uploader.has_space),
             client_limits=client_limits(settings),
             trusted_proxies=parse_networks(settings.trusted_proxies),
@@ -138,8 +139,8 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("device", " - ".join(filter(None, device(settings)))),
                 ("speech detector", settings.vad),
                 ("turn detector", settings.turn_model_id),
-                ("replies", describe_replies(settings, provider)),
-                ("voice", describe_voice(settings)),
+                ("replies", describe_replies(settings, providers)),
+                ("voice", describe_voices(settings)),
                 ("audio goes to", archive_place(settings)),
                 ("authentication", authentication.description),
             ),
@@ -195,9 +196,11 @@ def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable])
     return next((engines[name] for name, table in tables.items() if isinstance(table, LocalRoute)), None)
 
 
-def initial_state(settings: Settings, provider: str) -> DialogState:
+def initial_state(settings: Settings, providers: Sequence[str]) -> DialogState:
     """Initial dialog state of every session, from the settings."""
-    can_be_undone = provider not in ("openai", "receiver")  # one takes money, the other may act on what it is asked
+    can_be_undone = not {"openai", "receiver"} & set(
+        providers
+    )  # one takes money, the other may act on what it is asked
     eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and can_be_undone)
     has_turn_model, end = settings.turn_model_id != "none", settings.end_after_ms
     complete = end * 7 // 8
@@ -209,8 +212,8 @@ def initial_state(settings: Settings, provider: str) -> DialogState:
             speculative_finals=settings.speculative_finals,
             score_end_of_turn=has_turn_model,
             eager_replies=eager,
-            reply=provider != "none",
-            speak=settings.speech_provider != "none",
+            reply=bool(providers),
+            speak=bool(voice_providers(settings)),
             language=settings.language or None,
             instructions=settings.reply_instructions,
         ),

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import click
@@ -14,9 +15,10 @@ from rich.text import Text
 from app import registry
 from app.assembly.archive import archive_place, describe_encryption, open_store
 from app.assembly.authentication import open_authentication
-from app.assembly.replies import describe_replies, reply_provider
+from app.assembly.replies import describe_replies, reply_providers, server_problem
 from app.assembly.speech import drafts_model, finals_model, model_folder, turn_model_file, whisper_folder
 from app.assembly.tenants import open_tenants
+from app.assembly.voices import voice_providers
 from app.cli.tables import print_table
 from app.config import Settings, read_settings
 from app.data.database import open_database
@@ -25,8 +27,6 @@ from app.domain.errors import ParleyError, SettingsError
 from app.policy.routes_file import LocalRoute, read_routes
 from app.policy.rules_file import read_rules, rules_path
 from app.policy.tenants_file import read_tenants
-
-_MODEL_LIST_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ async def _check_all(settings: Settings, aws: bool) -> list[CheckResult]:
         await _check("finals", lambda: _finals(settings)),
         await _check("speech detector", lambda: _speech_detector(settings)),
         await _check("turn detector", lambda: _turn_detector(settings)),
-        await _check("replies", lambda: _replies(settings)),
-        await _check("voice", lambda: _voice(settings)),
+        *await _reply_engines(settings),
+        *await _voices(settings),
         await _check("archive", lambda: _archive(settings)),
         await _check("encryption", lambda: describe_encryption(settings)),
     ]
-    if aws or settings.speech_provider == "polly":
+    if aws or "polly" in settings.speech_provider:
         results += [result async for result in _amazon(settings)]
     return results
 
@@ -122,38 +122,37 @@ async def _turn_detector(settings: Settings) -> str:
     return str(await to_thread.run_sync(turn_model_file, settings))
 
 
-async def _replies(settings: Settings) -> str:
-    provider = await reply_provider(settings)
-    if provider == "none":
-        return provider
+async def _reply_engines(settings: Settings) -> list[CheckResult]:
+    """One result for each engine, in their order."""
+    try:
+        providers = await reply_providers(settings)
+    except SettingsError as error:
+        return [CheckResult("replies", str(error), works=False)]
+    if not providers:
+        return [CheckResult("replies", "none")]
+    return [await _check("replies", partial(_reply_engine, settings, provider)) for provider in providers]
+
+
+async def _reply_engine(settings: Settings, provider: str) -> str:
     registry.load(registry.REPLY_GENERATORS, provider)
     if provider == "embedded":
         return f"embedded: {await to_thread.run_sync(model_folder, settings, settings.reply_model_id)}"
-    if provider == "receiver":
-        return await _receiver(settings)
-    url, model, key = settings.ollama_base_url, settings.ollama_model, ""
-    if provider == "openai":
-        url, model = settings.openai_base_url, settings.openai_model
-        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
-    model_problem = registry.load(registry.PROBES, "chat_model")
-    if problem := await model_problem(url, model, api_key=key, timeout_s=_MODEL_LIST_TIMEOUT_S):
+    if problem := await server_problem(settings, provider):
         raise SettingsError(problem)
-    return f"{provider}: {model} at {url}"
+    description = describe_replies(settings, [provider])
+    return description if provider == "receiver" else f"{provider}: {description}"
 
 
-async def _receiver(settings: Settings) -> str:
-    problem_of = registry.load(registry.PROBES, "receiver")
-    timeout_s = settings.receiver_connect_timeout_s
-    if problem := await problem_of(settings.receiver_host, settings.receiver_port, timeout_s=timeout_s):
-        raise SettingsError(problem)
-    return describe_replies(settings, "receiver")
+async def _voices(settings: Settings) -> list[CheckResult]:
+    providers = voice_providers(settings)
+    if not providers:
+        return [CheckResult("voice", "none")]
+    return [await _check("voice", partial(_voice, settings, provider)) for provider in providers]
 
 
-async def _voice(settings: Settings) -> str:
-    if settings.speech_provider == "none":
-        return "none"
-    registry.load(registry.SYNTHESIZERS, settings.speech_provider)
-    if settings.speech_provider == "polly":
+async def _voice(settings: Settings, provider: str) -> str:
+    registry.load(registry.SYNTHESIZERS, provider)
+    if provider == "polly":
         return f"polly: {settings.polly_voice}"
     return str(await to_thread.run_sync(model_folder, settings, settings.voice_model_id))
 

@@ -189,6 +189,9 @@ def _expense_row(expense: Expense) -> dict[str, Any]:
         "usd": expense.usd,
         "session": expense.session,
         "tenant": expense.tenant,
+        "prompt_tokens": expense.prompt_tokens,
+        "generated_tokens": expense.generated_tokens,
+        "characters": expense.characters,
     }
 
 

@@ -32,7 +32,7 @@ class DecisionRow(Table):
 
 
 class ExpenseRow(Table):
-    """Money spent on no final."""
+    """Money spent on no final, and what it bought."""
 
     __tablename__ = "expenses"
     __table_args__ = (Index("expenses_at", "at"), Index("expenses_uid", "uid", unique=True))
@@ -46,6 +46,9 @@ class ExpenseRow(Table):
     tenant: Mapped[str]
     uid: Mapped[str | None]
     """Makes an insert repeatable; rows of older releases have none."""
+    prompt_tokens: Mapped[int] = mapped_column(server_default="0")
+    generated_tokens: Mapped[int] = mapped_column(server_default="0")
+    characters: Mapped[int] = mapped_column(server_default="0")
 
 
 class ApiKeyRow(Table):

@@ -12,6 +12,7 @@ ParleyError
 │   └── Draining             this server takes no new sessions, because it is about to stop
 ├── RateLimited              this client sends requests too fast; carries after how many seconds it may go on
 ├── RequestRefused           this engine cannot serve this request: language, content; neither side is at fault
+│   └── AnswerWithheld       the model, or a filter around it, declines to answer
 ├── BudgetExhausted          a budget is spent, and no free engine can do this
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
@@ -129,6 +130,10 @@ class RequestRefused(ParleyError):
     def __init__(self, provider: str, message: str) -> None:
         super().__init__(f"{provider}: {message}")
         self.provider = provider
+
+
+class AnswerWithheld(RequestRefused):
+    """The model, or a filter around it, declines to answer this: that is its answer, and no other engine is asked."""
 
 
 class NoCapacity(ParleyError):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from app.domain.dialog.conversation import Message
 from app.domain.routing.cost import Budgets, BudgetScope
@@ -59,21 +58,6 @@ def estimate_usage(conversation: Sequence[Message], generated_characters: int) -
 
 def _tokens(characters: int) -> int:
     return -(-characters // CHARACTERS_PER_TOKEN)
-
-
-class EngineChoice(StrEnum):
-    """Which engine serves a reply or its speech."""
-
-    PAID = "paid"
-    FREE = "free"
-    NONE = "none"
-
-
-def choose_engine(exhausted: BudgetScope | None, *, has_free: bool) -> EngineChoice:
-    """The paid engine while every budget lasts, then the free one where there is one."""
-    if exhausted is None:
-        return EngineChoice.PAID
-    return EngineChoice.FREE if has_free else EngineChoice.NONE
 
 
 _BUDGETS = {

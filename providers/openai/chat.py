@@ -1,31 +1,58 @@
 """Replies over OpenAI's chat protocol: OpenAI itself, Ollama, or any server that speaks it.
 
-A request that fails before its first delta is retried once; after that delta it is not, because a listener would hear
-the beginning twice. Closing the reply closes the stream.
+One request gives one reply; nothing is retried here, because the router knows which engine to ask next. Closing the
+reply closes the stream.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
 import openai
-import stamina
 
-from app.domain.dialog.conversation import Message
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, RequestRefused
-from app.domain.spending import TokenUsage
+from app.domain.dialog.conversation import Message, alternating
+from app.domain.errors import AnswerWithheld, ProviderDown, ProviderMisbehaved
+from app.domain.spending import TokenUsage, estimate_usage
 from providers.openai.chat_chunks import DONE, ChatChunk, UnreadableChunk, read_chunk
 from providers.openai.client import open_client
 from providers.openai.errors import translate_errors
 from providers.openai.sse import EventDecoder
 
-_MAX_RETRY_AFTER_S = 1.0
-"""A server that asks for a longer pause is not asked again: nobody waits that long for a reply to begin."""
 _DRAIN_TIMEOUT_S = 0.2
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has come of an answer so far."""
+
+    is_begun: bool = False
+    """The server has accepted the request."""
+    characters: int = 0
+    """Generated, thinking included."""
+    has_text: bool = False
+    has_reasoning: bool = False
+    is_refusal: bool = False
+    finish_reason: str = ""
+    is_complete: bool = False
+    usage: TokenUsage | None = None
+
+    def accept(self, chunk: ChatChunk) -> None:
+        self.characters += len(chunk.text) + len(chunk.reasoning)
+        self.has_text |= bool(chunk.text)
+        self.has_reasoning |= bool(chunk.reasoning)
+        self.is_refusal |= chunk.is_refusal
+        self.finish_reason = self.finish_reason or chunk.finish_reason
+        self.usage = chunk.usage or self.usage
+        is_last = chunk.usage is not None and not chunk.has_choice and self.characters > 0
+        if self.finish_reason or is_last:
+            self.is_complete = True
+        elif chunk.text:
+            self.is_complete = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,95 +66,91 @@ class ChatReplies:
     client: openai.AsyncOpenAI
     provider: str
     options: dict[str, Any]
-    first_token_timeout_s: float
-    token_timeout_s: float
-    retry_after_s: float
 
     async def reply(
         self, conversation: Sequence[Message], *, report_usage: Callable[[TokenUsage], None] = lambda _: None
     ) -> AsyncGenerator[str, None]:
-        """Text deltas of the answer. Raises a ProviderError, or RequestRefused where the model declines to answer."""
-        messages = [{"role": str(message.role), "content": message.text} for message in conversation]
-        async with AsyncExitStack() as attempts:
-            async for attempt in stamina.retry_context(
-                on=self._backoff, attempts=2, timeout=None, wait_initial=self.retry_after_s, wait_jitter=0
-            ):
-                with attempt:
-                    deltas = await attempts.enter_async_context(aclosing(self._request(messages, report_usage)))
-                    first = await anext(deltas)
-            yield first
-            async for delta in deltas:
-                yield delta
+        """Text deltas of the answer, none of them empty, and at least one.
 
-    def _backoff(self, error: Exception) -> bool | float:
-        """Whether another attempt is worth while, or the seconds until then where the server names them."""
-        if not isinstance(error, ProviderDown | ProviderBusy):
-            return False
-        match error.__cause__:
-            case TimeoutError() | openai.APITimeoutError() | httpx2.TimeoutException():
-                return False
-            case openai.APIStatusError(response=response) if asked := response.headers.get("retry-after", ""):
-                return float(asked) if asked.isdecimal() and int(asked) <= _MAX_RETRY_AFTER_S else False
-        return True
-
-    async def _request(
-        self, messages: list[dict[str, str]], report_usage: Callable[[TokenUsage], None]
-    ) -> AsyncGenerator[str, None]:
-        """The deltas of one request, none of them empty, and at least one."""
-        with translate_errors(self.provider):
-            async with AsyncExitStack() as stack:
-                with anyio.fail_after(self.first_token_timeout_s):
+        Raises a ProviderError, or AnswerWithheld where the model declines to answer. Once the server has accepted the
+        request its usage is reported, however the reply ends: the server's own count, or an estimate.
+        """
+        messages = [{"role": str(message.role), "content": message.text} for message in alternating(conversation)]
+        answer = _Answer()
+        try:
+            with translate_errors(self.provider):
+                async with AsyncExitStack() as stack:
                     request = self.client.chat.completions.with_streaming_response.create(
                         messages=messages,  # type: ignore[arg-type]  # because the SDK wants a type for each role
                         stream=True,
                         **self.options,
                     )
                     response = await stack.enter_async_context(request)
-                chunks = await stack.enter_async_context(aclosing(self._chunks(response.http_response)))
-                async for delta in self._deltas(chunks, report_usage):
-                    yield delta
+                    answer.is_begun = True
+                    chunks = await stack.enter_async_context(aclosing(self._chunks(response.http_response)))
+                    async for text in self._texts(chunks, answer):
+                        yield text
+            self._check(answer)
+        finally:
+            if answer.is_begun:
+                report_usage(answer.usage or estimate_usage(conversation, answer.characters))
 
-    async def _deltas(
-        self, chunks: AsyncGenerator[ChatChunk, None], report_usage: Callable[[TokenUsage], None]
-    ) -> AsyncGenerator[str, None]:
-        has_text = has_reasoning = is_refusal = False
-        finish_reason, usage = "", None
-        while not finish_reason:
-            with anyio.fail_after(self.token_timeout_s if has_text else self.first_token_timeout_s):
-                chunk = await anext(chunks, None)
+    async def _texts(self, chunks: AsyncGenerator[ChatChunk, None], answer: _Answer) -> AsyncGenerator[str, None]:
+        """The texts up to the end of the stream.
+
+        A connection that was read to its end serves the next request, so a complete answer is read a little further.
+        Whatever comes there, the answer is complete.
+        """
+        ends_at = inf
+        while True:
+            try:
+                with anyio.CancelScope(deadline=ends_at) as reading:
+                    chunk = await anext(chunks, None)
+            except (httpx2.HTTPError, ProviderMisbehaved, UnicodeDecodeError):
+                if answer.is_complete:
+                    return
+                raise
+            if reading.cancelled_caught:
+                return
             if chunk is None:
-                raise ProviderMisbehaved(self.provider, "broke off its answer")
-            finish_reason, usage = chunk.finish_reason, chunk.usage or usage
-            has_reasoning |= chunk.has_reasoning
-            is_refusal |= chunk.is_refusal
-            if chunk.text:
-                has_text = True
+                if not answer.is_complete:
+                    raise ProviderDown(self.provider, "broke off its answer")
+                return
+            was_finished = bool(answer.finish_reason)
+            answer.accept(chunk)
+            if not answer.is_complete:
+                ends_at = inf
+            elif ends_at == inf:
+                ends_at = anyio.current_time() + _DRAIN_TIMEOUT_S
+            if chunk.text and not was_finished:
                 yield chunk.text
-        # A connection that was read to its end serves the next request; the answer is complete either way.
-        with anyio.move_on_after(_DRAIN_TIMEOUT_S), suppress(httpx2.HTTPError, ProviderMisbehaved, UnicodeDecodeError):
-            async for chunk in chunks:
-                usage = chunk.usage or usage
-        if usage:
-            report_usage(usage)
-        if finish_reason == "content_filter" or (is_refusal and not has_text):
-            raise RequestRefused(self.provider, "held back its answer")
-        if not has_text and has_reasoning:
+
+    def _check(self, answer: _Answer) -> None:
+        if answer.finish_reason == "content_filter" or (answer.is_refusal and not answer.has_text):
+            raise AnswerWithheld(self.provider, "held back its answer")
+        if not answer.has_text and answer.has_reasoning:
             raise ProviderMisbehaved(
                 self.provider, "used all its tokens for thinking: allow more, or turn thinking off"
             )
-        if not has_text:
+        if not answer.has_text:
             raise ProviderMisbehaved(self.provider, "answered with nothing")
 
     async def _chunks(self, response: httpx2.Response) -> AsyncGenerator[ChatChunk, None]:
         """Chunks up to the end of the stream; `[DONE]` is a chunk that ends the answer, for it may be the only one."""
-        decoder = EventDecoder()
+        decoder, has_chunk, is_closed = EventDecoder(), False, False
         try:
             async with aclosing(_parts(response)) as parts:
                 async for part in parts:
+                    is_closed = part is None
                     for data in decoder.finish() if part is None else decoder.push(part):
+                        has_chunk = True
                         yield ChatChunk(finish_reason="stop") if data.strip() == DONE else read_chunk(data)
         except UnreadableChunk as error:
+            if is_closed:  # the beginning of an event, whose end did not come
+                raise ProviderDown(self.provider, "broke off its answer") from error
             raise ProviderMisbehaved(self.provider, "sent something that is no answer") from error
+        if decoder.has_foreign_lines and not has_chunk:
+            raise ProviderMisbehaved(self.provider, "sent something that is no answer")
 
 
 async def _parts(response: httpx2.Response) -> AsyncGenerator[bytes | None, None]:
@@ -147,9 +170,6 @@ async def open_chat(
     max_tokens: int = 300,
     temperature: float | None = None,
     connect_timeout_s: float = 3.0,
-    first_token_timeout_s: float = 15.0,
-    token_timeout_s: float = 5.0,
-    retry_after_s: float = 0.2,
     include_usage: bool = False,
 ) -> AsyncIterator[ChatReplies]:
     """A client for one model at one address; a server without keys needs no `api_key`. Raises SettingsError.
@@ -164,4 +184,4 @@ async def open_chat(
     if temperature is not None:
         options["temperature"] = temperature
     async with open_client(provider_name, base_url, api_key, connect_timeout_s=connect_timeout_s) as client:
-        yield ChatReplies(client, provider_name, options, first_token_timeout_s, token_timeout_s, retry_after_s)
+        yield ChatReplies(client, provider_name, options)

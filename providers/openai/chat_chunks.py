@@ -23,12 +23,14 @@ class ChatChunk:
     text: str = ""
     finish_reason: str = ""
     """Why the answer ends with this chunk; empty where it goes on."""
-    has_reasoning: bool = False
-    """The model is thinking; that text is not part of the answer."""
+    reasoning: str = ""
+    """What the model thinks; it is not part of the answer, and is paid for."""
     is_refusal: bool = False
     """The model declines to answer."""
     usage: TokenUsage | None = None
     """The server's count of tokens so far; with the last chunk, of the whole answer."""
+    has_choice: bool = False
+    """A chunk with a count and without a choice is the last one."""
 
 
 def read_chunk(data: str) -> ChatChunk:
@@ -38,7 +40,8 @@ def read_chunk(data: str) -> ChatChunk:
         if chunk.get("error"):
             raise UnreadableChunk("the server sent an error in place of a chunk")
         choices = chunk.get("choices") or ()
-        return replace(_read_choice(choices[0]) if choices else ChatChunk(), usage=_usage(chunk.get("usage")))
+        read = _read_choice(choices[0]) if choices else ChatChunk()
+        return replace(read, usage=_usage(chunk.get("usage")), has_choice=bool(choices))
     except (json.JSONDecodeError, AttributeError, TypeError, LookupError, RecursionError) as error:
         raise UnreadableChunk("the event is no chunk of a chat completion") from error
 
@@ -48,7 +51,7 @@ def _read_choice(choice: dict[str, Any]) -> ChatChunk:
     return ChatChunk(
         text=_text(delta.get("content")),
         finish_reason=str(choice.get("finish_reason") or ""),
-        has_reasoning=bool(delta.get("reasoning") or delta.get("reasoning_content")),
+        reasoning=str(delta.get("reasoning_content") or delta.get("reasoning") or ""),
         is_refusal=bool(delta.get("refusal")),
     )
 

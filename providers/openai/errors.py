@@ -9,6 +9,7 @@ import httpx2
 import openai
 
 from app.domain.errors import (
+    AnswerWithheld,
     ParleyError,
     ProviderBusy,
     ProviderDown,
@@ -17,8 +18,11 @@ from app.domain.errors import (
     RequestRefused,
 )
 
-_REQUEST_CODES = frozenset({"context_length_exceeded", "content_policy_violation", "content_filter", "request_refused"})
+_REQUEST_CODES = frozenset({"context_length_exceeded", "request_refused"})
 """Error codes that blame this request alone; those that speak of a language are recognised by that word."""
+_CONTENT_CODES = frozenset({"content_policy_violation", "content_filter"})
+_LONG_S = 60
+"""Stands for a `Retry-After` that is a date."""
 
 
 @contextmanager
@@ -44,16 +48,28 @@ def _by_status(provider: str, response: httpx2.Response) -> ParleyError:
     if status == 429:
         if code == "insufficient_quota":
             return ProviderRefused(provider, "the account's quota is used up")
-        return ProviderBusy(provider, "has too many requests")
+        return ProviderBusy(provider, "has too many requests", retry_after_s=_retry_after_s(response))
     if status == 503 and "retry-after" in response.headers:
-        return ProviderBusy(provider, "has no room")
+        return ProviderBusy(provider, "has no room", retry_after_s=_retry_after_s(response))
     if status >= 500:
         return ProviderDown(provider, f"failed inside (HTTP {status})")
     if status in {400, 422} and (error.get("param") == "language" or "language" in code):
         return RequestRefused(provider, "does not know this language")
+    if status in {400, 422} and code in _CONTENT_CODES:
+        return AnswerWithheld(provider, f"refused this request ({code})")
     if status in {400, 422} and code in _REQUEST_CODES:
         return RequestRefused(provider, f"refused this request ({code})")
+    if status == 404:
+        return ProviderRefused(provider, "knows no such model, or the address is wrong (HTTP 404)")
     return ProviderRefused(provider, f"refused the request (HTTP {status})")
+
+
+def _retry_after_s(response: httpx2.Response) -> int | None:
+    """What the server asks for; None where it asks for nothing."""
+    asked = response.headers.get("retry-after", "")
+    if not asked:
+        return None
+    return int(asked) if asked.isdecimal() and len(asked) < 9 else _LONG_S
 
 
 def _error_object(response: httpx2.Response) -> Mapping[str, Any]:

@@ -5,12 +5,16 @@ from collections.abc import Iterator
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_OTHER_FIELDS = frozenset({b"", b"event", b"id", b"retry"})
+"""The first is that of a comment."""
 
 
 class EventDecoder:
     """Bytes in, the data of each event out. Comments, other fields and events without data are skipped."""
 
     def __init__(self) -> None:
+        self.has_foreign_lines = False
+        """Something came that is no field of an event stream, such as a page of HTML."""
         self._pending = b""
         self._is_first_line = True
         self._data: list[str] = []
@@ -39,6 +43,8 @@ class EventDecoder:
         name, _, value = line.partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" ").decode())
+        elif name not in _OTHER_FIELDS:
+            self.has_foreign_lines = True
 
 
 def _split(data: bytes) -> list[bytes]:

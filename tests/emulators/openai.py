@@ -71,6 +71,9 @@ class OpenAIEmulator:
             models = [{"id": name, "object": "model"} for name in self.models]
             await respond(send, 200, {"object": "list", "data": models})
             return
+        if not scope["path"].startswith("/v1/"):
+            await respond(send, 404, {"error": "not found"})
+            return
         body = b""
         while (event := await receive())["type"] == "http.request":
             body += event["body"]

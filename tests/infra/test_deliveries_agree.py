@@ -155,8 +155,8 @@ def models_of_a_server(settings: Settings) -> set[str]:
     """The models that `parley serve` opens in its process."""
     finals = "whisper-base" if settings.transcription_model_id == "auto" else settings.transcription_model_id
     models = {drafts_model(settings), finals, settings.turn_model_id}
-    models |= {settings.voice_model_id} if settings.speech_provider == "piper" else set()
-    return models | ({settings.reply_model_id} if settings.reply_provider == "embedded" else set())
+    models |= {settings.voice_model_id} if "piper" in settings.speech_provider else set()
+    return models | ({settings.reply_model_id} if "embedded" in settings.reply_provider else set())
 
 
 # -- Ports, paths, health ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.assembly.replies import reply_provider
+from app.assembly.replies import reply_providers
 from app.config import Settings
 from tests.emulators.openai import serve_openai
 
@@ -22,7 +22,7 @@ async def test_auto_takes_ollama_only_where_it_has_the_model(models, provider):
     with serve_openai(models=models) as server:
         settings = Settings(ollama_base_url=server.base_url, ollama_model="llama3.2")
 
-        assert await reply_provider(settings) == provider
+        assert await reply_providers(settings) == [provider]
 
 
 async def test_auto_takes_the_embedded_model_where_no_ollama_runs():
@@ -30,11 +30,11 @@ async def test_auto_takes_the_embedded_model_where_no_ollama_runs():
     with serve_openai() as gone:
         address = gone.base_url
 
-    assert await reply_provider(Settings(ollama_base_url=address)) == "embedded"
+    assert await reply_providers(Settings(ollama_base_url=address)) == ["embedded"]
 
 
 async def test_auto_takes_openai_where_there_is_a_key():
     """No server is asked."""
     settings = Settings(openai_api_key="sk-test", ollama_base_url="http://127.0.0.1:9/v1")
 
-    assert await reply_provider(settings) == "openai"
+    assert await reply_providers(settings) == ["openai"]

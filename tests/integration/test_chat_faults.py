@@ -7,9 +7,18 @@ import pytest
 from anyio import to_thread
 
 from app.domain.dialog.conversation import Message, Role
-from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused, RequestRefused
+from app.domain.errors import (
+    AnswerWithheld,
+    ProviderBusy,
+    ProviderDown,
+    ProviderMisbehaved,
+    ProviderRefused,
+    RequestRefused,
+)
+from app.runtime.routing.reply_failover import ReplyEngine, ReplyTimeouts
 from providers.openai.chat import open_chat
 from tests.emulators.openai import Script, serve_openai
+from tests.reply_engines import Wallet
 
 pytestmark = pytest.mark.anyio
 
@@ -31,11 +40,8 @@ async def engine(server, anyio_backend):
         api_key="sk-test",
         model="small",
         max_tokens=50,
-        first_token_timeout_s=0.5,
-        token_timeout_s=0.3,
-        retry_after_s=0.01,
     ) as opened:
-        yield opened
+        yield Wallet().replies(ReplyEngine("openai", opened, timeouts=ReplyTimeouts(1.1, 0.3)))
 
 
 async def answer(engine) -> str:
@@ -78,7 +84,7 @@ async def test_the_request_carries_model_limit_key_and_messages(server, engine):
         (Script(deltas=WORDS, stalls_after=0), ProviderDown, 1),
         (Script(deltas=WORDS, stalls_after=2), ProviderDown, 1),
         (Script(deltas=WORDS, first_after_s=5), ProviderDown, 1),
-        (Script(deltas=WORDS, ends_without_finish=True), ProviderMisbehaved, 1),
+        (Script(deltas=WORDS, ends_without_finish=True), ProviderDown, 1),
         (Script(deltas=("",)), ProviderMisbehaved, 1),
         (Script(status=503, retry_after="1"), ProviderBusy, 2),
         (Script(status=503, retry_after="2"), ProviderBusy, 1),
@@ -87,7 +93,12 @@ async def test_the_request_carries_model_limit_key_and_messages(server, engine):
         (Script(raw="data: {not json\n\n"), ProviderMisbehaved, 1),
         (Script(raw='data: {"error": {"message": "model crashed"}}\n\n'), ProviderMisbehaved, 1),
         (Script(raw="data: []\n\n"), ProviderMisbehaved, 1),
-        (Script(raw='data: {"choices": [{}]}\n\n'), ProviderMisbehaved, 1),
+        (Script(raw='data: {"choices": [{}]}\n\n'), ProviderDown, 2),
+        (Script(raw=": nothing else\n\n"), ProviderDown, 2),
+        (Script(raw='data: {"choi'), ProviderDown, 2),
+        (Script(deltas=("<think>", "Hm.")), ProviderMisbehaved, 1),
+        (Script(deltas=("<think>Hm.",), stalls_after=1), ProviderDown, 1),
+        (Script(status=400, error_code="content_filter"), AnswerWithheld, 1),
         (Script(raw='data: {"choices": 7}\n\n'), ProviderMisbehaved, 1),
         (Script(raw='data: "\xff\xfe"\n\n'), ProviderMisbehaved, 1),
         (Script(raw="<html>sign in</html>"), ProviderMisbehaved, 1),
@@ -143,7 +154,7 @@ async def test_a_closed_port_is_provider_down(server, engine):
         address = gone.base_url
     async with open_chat(provider_name="ollama", base_url=address, api_key="", model="small") as lonely:
         with pytest.raises(ProviderDown, match="ollama"):
-            await answer(lonely)
+            await answer(Wallet().replies(ReplyEngine("ollama", lonely)))
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False])

@@ -322,7 +322,7 @@ async def test_doctor_fails_where_ollama_lacks_the_model(doctor):
         )
 
     assert (done.returncode, wrong(done)) == (1, ["replies"])
-    assert "has no model 'llama3.2'" in " ".join(done.stdout.split())
+    assert "has no model 'llama3.2': run `ollama pull llama3.2`" in " ".join(done.stdout.split())
 
 
 async def test_doctor_names_the_address_of_a_receiver(tmp_path):

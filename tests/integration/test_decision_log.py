@@ -234,7 +234,7 @@ def test_decisions_keep_the_field_names_of_their_json():
 
 
 async def test_an_old_database_gets_the_new_column_and_keeps_its_rows(tmp_path):
-    """Expenses had no `uid`: what was spent counts, and new rows are stored once."""
+    """Expenses had no `uid` and no counts: what was spent counts, and new rows are stored once."""
     path = tmp_path / "parley.db"
     old = sqlite3.connect(path)
     old.executescript(
@@ -255,11 +255,18 @@ async def test_an_old_database_gets_the_new_column_and_keeps_its_rows(tmp_path):
 
     for _ in range(2):
         async with open_decisions(f"sqlite+aiosqlite:///{path}") as decisions:
-            decisions.record(EXPENSE)
+            decisions.record(
+                replace(EXPENSE, kind=ExpenseKind.REPLY, prompt_tokens=17, generated_tokens=4, characters=9)
+            )
             assert await ids(decisions) == ["old"]
             await decisions.flush()
 
             assert await decisions.spent_on("2026-01-02") == {"u": 1.0, "": 0.25}
+            async with transaction(decisions.engine) as connection:
+                counts = await connection.execute(
+                    text("SELECT prompt_tokens, generated_tokens, characters FROM expenses ORDER BY id")
+                )
+                assert [tuple(row) for row in counts] == [(0, 0, 0), (17, 4, 9)]
 
 
 async def test_a_row_that_cannot_be_decoded_is_skipped(url):

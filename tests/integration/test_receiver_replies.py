@@ -8,7 +8,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from app.assembly.replies import describe_replies, open_generator
+from app.assembly.replies import describe_replies, open_reply_engines
 from app.assembly.service import initial_state
 from app.client import open_session
 from app.config import Settings
@@ -16,11 +16,13 @@ from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved
 from app.domain.residency import Place
 from app.domain.routing.route import Route
+from app.domain.tenant import Tenant
 from app.runtime.dialog.engines import Engines
 from providers.local.receiver.replies import MAX_WAITING, open_receiver
 from tests.emulators.receiver import Fault, serve_receiver
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
+from tests.routes import LOCAL, scripted_routes
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -256,12 +258,14 @@ async def test_settings_name_the_receiver():
             reply_provider="receiver",
             receiver_host="127.0.0.1",
             receiver_port=server.port,
+            speech_provider="none",
             receiver_framing="json",
             receiver_first_byte_timeout_s=1,
         )
-        async with open_generator(settings, "receiver") as engine:
-            assert await reply(engine) == ANSWER
+        routes = scripted_routes(LOCAL).routes
+        async with open_reply_engines(settings, ["receiver"], routes) as engines:
+            assert await reply(engines.for_session("s", Tenant("t")).generator) == ANSWER
 
-    assert describe_replies(settings, "receiver") == f"the receiver at 127.0.0.1:{server.port}"
-    assert not initial_state(settings, "receiver").rules.eager_replies
-    assert initial_state(settings, "ollama").rules.eager_replies
+    assert describe_replies(settings, ["receiver"]) == f"the receiver at 127.0.0.1:{server.port}"
+    assert not initial_state(settings, ["receiver"]).rules.eager_replies
+    assert initial_state(settings, ["ollama"]).rules.eager_replies

@@ -27,18 +27,21 @@ from app.domain.tenant import Tenant, fingerprint
 from app.runtime.clock import SystemClock
 from app.runtime.dialog.engines import Engines
 from app.runtime.metrics import ServiceMetrics
+from app.runtime.routing.reply_failover import ReplyEngine, ReplyPool
 from app.runtime.routing.route_metrics import RoutingMetrics
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import SessionFinals
+from app.runtime.routing.speech_failover import Voice, VoicePool
 from app.runtime.routing.spend_sync import SpendSync
 from app.runtime.service import RoutingPolicy
 from app.runtime.supervision import run_in_background
 from tests.emulators.openai import Script, serve_openai
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedGenerator, ScriptedSynthesizer, ScriptedTranscriber
+from tests.reply_engines import health_of
 from tests.routes import AWS, LOCAL, scripted_routes
 from tests.serving import scripted_service, served
-from tests.unit.test_budgeted_engines import CountingGenerator
+from tests.unit.test_reply_budgets import CountingGenerator
 
 pytestmark = pytest.mark.anyio
 
@@ -93,17 +96,13 @@ async def paid_service(tmp_path, budgets: Budgets, *tenants: Tenant, free_replie
             metrics.record_expense(expense)
 
         routes.record_decision, routes.record_expense = record_decision, record_expense
+        generator = CountingGenerator(("Well done.",), usage=TokenUsage(14, 3))
+        engines_of_replies = [ReplyEngine("openai", generator, A_CENT_A_TOKEN, max_tokens=20)]
+        if free_replies:
+            engines_of_replies.append(ReplyEngine("ollama", free_replies, is_reserve=True))
+        voices = [Voice("polly", ScriptedSynthesizer(), A_CENT_A_CHARACTER)]
         replies = ReplyEngines(
-            "openai",
-            CountingGenerator(("Well done.",), usage=TokenUsage(14, 3)),
-            A_CENT_A_TOKEN,
-            free_replies,
-            20,
-            "polly",
-            ScriptedSynthesizer(),
-            A_CENT_A_CHARACTER,
-            None,
-            routes,
+            ReplyPool(engines_of_replies, health_of(engines_of_replies)), VoicePool(voices, health_of(voices)), routes
         )
 
         @asynccontextmanager
@@ -166,6 +165,9 @@ async def test_decisions_and_expenses_add_up_to_the_bill_of_a_conversation(tmp_p
     values = [float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("parley_spend_usd_total{")]
     assert sum(values) == pytest.approx(server.bill)
     assert 'parley_spend_usd_total{kind="reply",route="openai"} 0.17' in metrics
+    assert 'parley_reply_tokens_total{direction="prompt",route="openai"} 14.0' in metrics
+    assert 'parley_reply_tokens_total{direction="generated",route="openai"} 3.0' in metrics
+    assert 'parley_speech_characters_total{route="polly"} 18.0' in metrics
     assert 'parley_route_usd_total{route="polly"}' not in metrics
 
 
@@ -265,7 +267,7 @@ async def test_summary_shows_the_spending_of_each_tenant_against_its_budget(tmp_
 
 @pytest.mark.parametrize("budget", [None, 0.0], ids=["within budget", "over budget"])
 async def test_settings_give_the_price_and_the_engine_over_budget(budget):
-    """A server with a price is asked for its count; over budget Ollama replies, and nothing is recorded."""
+    """A server with a price is asked for its count; over budget Ollama replies, and costs nothing."""
     expenses = list[Expense]()
     routes = scripted_routes(LOCAL, rules=RoutingRules(budgets=Budgets(day=budget))).routes
     routes.record_expense = expenses.append
@@ -279,7 +281,7 @@ async def test_settings_give_the_price_and_the_engine_over_budget(budget):
             reply_provider_over_budget="ollama",
             speech_provider="none",
         )
-        async with open_reply_engines(settings, "openai", routes) as engines:
+        async with open_reply_engines(settings, ["openai"], routes) as engines:
             own = engines.for_session("s", Tenant("t"))
             async with aclosing(own.generator.reply((Message(Role.USER, "Free."),))) as deltas:
                 text = "".join([delta async for delta in deltas])
@@ -289,19 +291,21 @@ async def test_settings_give_the_price_and_the_engine_over_budget(budget):
         assert (text, booked) == ("Paid.", [("openai", "reply", pytest.approx(0.003))])
         assert paid.requests[0]["stream_options"] == {"include_usage": True}
     else:
-        assert (text, booked) == ("Free.", [])
-        assert "stream_options" not in free.requests[0]
+        assert (text, booked) == ("Free.", [("ollama", "reply_estimate", 0)])
     assert own.synthesizer is None
 
 
-async def test_engines_without_a_price_are_taken_as_they_are():
-    """Nothing is wrapped, so nothing is refused."""
+async def test_an_engine_without_a_price_replies_whatever_is_spent():
+    """It needs no reserve; its speech is never refused."""
     routes = scripted_routes(LOCAL, rules=RoutingRules(budgets=Budgets(day=0))).routes
     with serve_openai() as server:
-        settings = Settings(ollama_base_url=server.base_url, speech_provider="none")
-        async with open_reply_engines(settings, "ollama", routes) as engines:
+        settings = Settings(
+            ollama_base_url=server.base_url, speech_provider="none", reply_provider_over_budget="embedded"
+        )
+        async with open_reply_engines(settings, ["ollama"], routes) as engines:
             own = engines.for_session("s", Tenant("t"))
+            async with aclosing(own.generator.reply((Message(Role.USER, "Free."),))) as deltas:
+                text = "".join([delta async for delta in deltas])
 
-    assert own.generator is engines.generator
-    assert engines.free_generator is None
+    assert text == "Free."
     assert own.refuse_speech() is None

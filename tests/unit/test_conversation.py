@@ -1,6 +1,6 @@
 """How much of a conversation goes into a prompt."""
 
-from app.domain.dialog.conversation import Message, Role, prompt
+from app.domain.dialog.conversation import Message, Role, alternating, prompt
 
 LONG = [Message(Role.USER, "a" * 60), Message(Role.ASSISTANT, "b" * 60), Message(Role.USER, "c" * 60)]
 
@@ -22,9 +22,10 @@ def test_a_prompt_does_not_begin_with_a_reply_whose_question_is_dropped():
     assert prompt("", LONG, max_characters=130) == (LONG[-1],)
 
 
-def test_user_and_assistant_alternate_in_a_prompt():
+def test_user_and_assistant_alternate_for_a_chat_template():
     """Replies that failed and texts of the client's choice leave messages of one side in a row."""
-    history = (
+    conversation = (
+        Message(Role.SYSTEM, "Be brief."),
         Message(Role.USER, "Hello?"),
         Message(Role.USER, "Anybody?"),
         Message(Role.ASSISTANT, "Yes."),
@@ -32,7 +33,7 @@ def test_user_and_assistant_alternate_in_a_prompt():
         Message(Role.USER, "At last."),
     )
 
-    assert prompt("Be brief.", history, max_characters=1000) == (
+    assert alternating(conversation) == (
         Message(Role.SYSTEM, "Be brief."),
         Message(Role.USER, "Hello?\nAnybody?"),
         Message(Role.ASSISTANT, "Yes.\nWelcome."),
@@ -44,10 +45,11 @@ def test_what_the_assistant_said_first_stands_in_the_instructions():
     """A greeting by `say` has no question in front of it."""
     history = (Message(Role.ASSISTANT, "Which pizza?"), Message(Role.USER, "The large one."))
 
-    system, user = prompt("Be brief.", history, max_characters=1000)
+    system, user = alternating((Message(Role.SYSTEM, "Be brief."), *history))
 
     assert system.text == "Be brief.\n\nYou began the conversation with: Which pizza?"
     assert user == history[1]
+    assert alternating(history)[0] == Message(Role.SYSTEM, "You began the conversation with: Which pizza?")
 
 
 def test_a_reply_that_was_cut_off_is_marked_in_the_prompt():

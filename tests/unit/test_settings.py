@@ -312,6 +312,8 @@ def readme_rows() -> Iterator[str]:
 def shown(default: object) -> str:
     if default is None or default == ():
         return ""
+    if isinstance(default, tuple):
+        return ",".join(default)
     if isinstance(default, bool):
         return str(default).lower()
     return str(default)

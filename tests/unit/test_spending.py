@@ -9,12 +9,10 @@ from app.domain.dialog.conversation import Message, Role
 from app.domain.routing.cost import Budgets, BudgetScope, Spent
 from app.domain.spending import (
     CharacterPrice,
-    EngineChoice,
     TenantSpending,
     TokenPrice,
     TokenUsage,
     budget_sentence,
-    choose_engine,
     estimate_usage,
     spending_by_tenant,
 )
@@ -97,32 +95,15 @@ def test_price_of_replies(given, provider, price):
 )
 def test_the_price_in_force_is_shown(given, words):
     """At the start and in `/health`; one that is assumed says so."""
-    assert describe_replies(Settings(**given), "openai") == words
+    assert describe_replies(Settings(**given), ["openai"]) == words
 
 
 def test_price_of_speech():
     """Piper is free; Polly has a price for each kind of voice, unless it is set."""
-    assert speech_price(Settings()).is_free
-    assert speech_price(Settings(speech_provider="polly")) == CharacterPrice(16)
-    assert speech_price(Settings(speech_provider="polly", polly_engine="standard")) == CharacterPrice(4)
-    assert speech_price(Settings(speech_provider="polly", speech_usd_per_million_characters=9)) == CharacterPrice(9)
-
-
-# -- decisions -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("exhausted", "has_free", "choice"),
-    [
-        (None, False, EngineChoice.PAID),
-        (None, True, EngineChoice.PAID),
-        (BudgetScope.DAY, True, EngineChoice.FREE),
-        (BudgetScope.SESSION, False, EngineChoice.NONE),
-    ],
-)
-def test_engine_is_chosen_by_budget(exhausted, has_free, choice):
-    """The paid one while there is money, then the free one, then none."""
-    assert choose_engine(exhausted, has_free=has_free) is choice
+    assert speech_price(Settings(), "piper").is_free
+    assert speech_price(Settings(), "polly") == CharacterPrice(16)
+    assert speech_price(Settings(polly_engine="standard"), "polly") == CharacterPrice(4)
+    assert speech_price(Settings(speech_usd_per_million_characters=9), "polly") == CharacterPrice(9)
 
 
 def test_the_sentence_names_the_budget_and_the_consequence():

@@ -85,7 +85,10 @@ class ExpenseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expense:
-    """Money that belongs to no decision; decisions and expenses add up to the bill."""
+    """Money that belongs to no decision; decisions and expenses add up to the bill.
+
+    Each call of a reply engine, and the speech of each reply, has one, also where it cost nothing or failed.
+    """
 
     id: str
     at: str
@@ -97,6 +100,11 @@ class Expense:
     session: str = ""
     tenant: str = ""
     """Empty where it is the service's own, such as a probe."""
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    """Thinking included."""
+    characters: int = 0
+    """Of text sent to a voice."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class RoutingMetrics:
     asked: Counter = field(init=False)
     usd: Counter = field(init=False)
     spend: Counter = field(init=False)
+    tokens: Counter = field(init=False)
+    characters: Counter = field(init=False)
     hedges: Counter = field(init=False)
     latency: Histogram = field(init=False)
 
@@ -45,6 +47,10 @@ class RoutingMetrics:
             ["kind", "route"],
             registry=on,
         )
+        self.tokens = Counter(
+            "parley_reply_tokens", "Tokens of replies, thinking included.", ["route", "direction"], registry=on
+        )
+        self.characters = Counter("parley_speech_characters", "Characters spoken.", ["route"], registry=on)
         self.hedges = Counter("parley_hedges", "Finals for which a second route was started.", registry=on)
         self.latency = Histogram(
             "parley_final_seconds",
@@ -71,6 +77,11 @@ class RoutingMetrics:
 
     def record_expense(self, expense: Expense) -> None:
         self.spend.labels(expense.kind, expense.route).inc(expense.usd)
+        if expense.kind in (ExpenseKind.REPLY, ExpenseKind.REPLY_ESTIMATE):
+            self.tokens.labels(expense.route, "prompt").inc(expense.prompt_tokens)
+            self.tokens.labels(expense.route, "generated").inc(expense.generated_tokens)
+        if expense.kind is ExpenseKind.SPEECH:
+            self.characters.labels(expense.route).inc(expense.characters)
         if expense.kind not in _NOT_OF_ROUTES:
             self.usd.labels(expense.route).inc(expense.usd)
 

@@ -140,10 +140,10 @@ class Routes:
             self.ledger.add(session, tenant, usd)
             self.expense(name, kind, usd, session, tenant)
 
-    def expense(self, name: str, kind: ExpenseKind, usd: float, session: str, tenant: str) -> None:
-        """Record money that is in the ledger already."""
+    def expense(self, name: str, kind: ExpenseKind, usd: float, session: str, tenant: str, **counts: int) -> None:
+        """Record money that is in the ledger already; `counts` are an Expense's, of tokens or characters."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.record_expense(Expense(uuid4().hex, at, name, kind, usd, self.stored_session(session), tenant))
+        self.record_expense(Expense(uuid4().hex, at, name, kind, usd, self.stored_session(session), tenant, **counts))
 
     def stored_session(self, session: str) -> str:
         """The session's id as decisions and expenses have it; empty where the session is not recorded."""

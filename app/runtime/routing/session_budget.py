@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from app.domain.errors import BudgetExhausted
 from app.domain.routing.cost import BudgetScope
 from app.domain.routing.decision import ExpenseKind
-from app.domain.spending import budget_sentence
+from app.domain.spending import TokenUsage, budget_sentence
 from app.domain.tenant import Tenant
 from app.runtime.routing.ledger import Reservation
 from app.runtime.routing.routes import Routes
@@ -32,7 +32,16 @@ class SessionBudget:
     def reserve(self, usd: float) -> Reservation:
         return self.routes.ledger.reserve(self.session, self.tenant.name, usd)
 
-    def record(self, provider: str, kind: ExpenseKind, usd: float) -> None:
-        """Record an expense that is in the ledger already."""
-        if usd:
-            self.routes.expense(provider, kind, usd, self.session, self.tenant.name)
+    def record_reply(self, engine: str, usage: TokenUsage, usd: float) -> None:
+        """Record one call of a reply engine; its cost is in the ledger already."""
+        kind = ExpenseKind.REPLY_ESTIMATE if usage.is_estimate else ExpenseKind.REPLY
+        counts = {"prompt_tokens": usage.prompt, "generated_tokens": usage.generated}
+        self.routes.expense(engine, kind, usd, self.session, self.tenant.name, **counts)
+
+    def record_speech(self, voice: str, characters: int, usd: float) -> None:
+        """Record what a voice spoke of one reply; its cost is in the ledger already."""
+        counts = {"characters": characters}
+        self.routes.expense(voice, ExpenseKind.SPEECH, usd, self.session, self.tenant.name, **counts)
+
+    def charge_probe(self, engine: str, usd: float) -> None:
+        self.routes.charge(engine, ExpenseKind.PROBE, usd, self.session, self.tenant.name)

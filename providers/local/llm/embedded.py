@@ -5,10 +5,10 @@ The deltas of a reply go into a stream that holds the longest reply there may be
 model.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -20,6 +20,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from app.domain.dialog.conversation import Message
 from app.domain.errors import ParleyError, ProviderBusy, ProviderDown, ProviderMisbehaved
+from app.domain.spending import TokenUsage
 from providers.local.llm.llama import PROVIDER, Llama
 from providers.local.low_priority import low_priority_threads
 
@@ -30,7 +31,9 @@ class _PendingReply:
 
     conversation: tuple[Message, ...]
     deltas: MemoryObjectSendStream[str]
-    error: ParleyError | None
+    usage: TokenUsage | None = None
+    """Of what has been generated; None before the first token."""
+    error: ParleyError | None = field(default_factory=lambda: ProviderDown(PROVIDER, "was closed"))
     """What the consumer is to be told; None once the model has reached the end of the reply."""
 
     is_cancelled: bool = False
@@ -50,7 +53,9 @@ class EmbeddedReplies:
 
         self._loop = current_token()
 
-    async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self, conversation: Sequence[Message], *, report_usage: Callable[[TokenUsage], None] = lambda _: None
+    ) -> AsyncGenerator[str, None]:
         """Text deltas of the answer to the last message.
 
         Raises ProviderBusy where too many replies are queued, RequestRefused where the newest message does not fit the
@@ -59,7 +64,7 @@ class EmbeddedReplies:
         if len(self._pending) > self._max_waiting:
             raise ProviderBusy(PROVIDER, f"{len(self._pending)} replies are queued already")
         send, receive = anyio.create_memory_object_stream[str](self._llama.max_tokens + 1)
-        pending = _PendingReply(tuple(conversation), send, ProviderDown(PROVIDER, "was closed"))
+        pending = _PendingReply(tuple(conversation), send)
         self._pending.add(pending)
         try:
             self._thread.submit(self._generate, pending)
@@ -70,6 +75,8 @@ class EmbeddedReplies:
                 raise pending.error
         finally:
             self.cancel(pending)
+            if pending.usage is not None:
+                report_usage(pending.usage)
 
     def cancel(self, pending: _PendingReply) -> None:
         """Stop generating this reply, or never begin; no effect on one that is complete."""
@@ -94,6 +101,7 @@ class EmbeddedReplies:
             self._llama.clear_stop()
         try:
             for delta in self._llama.generate(pending.conversation):
+                pending.usage = self._llama.usage
                 from_thread.run_sync(pending.deltas.send_nowait, delta, token=self._loop)
             if not pending.is_cancelled:
                 pending.error = None

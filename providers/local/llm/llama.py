@@ -9,8 +9,9 @@ from pathlib import Path
 
 from cyllama.llama import llama_cpp
 
-from app.domain.dialog.conversation import Message, Role
+from app.domain.dialog.conversation import Message, Role, alternating
 from app.domain.errors import ModelUnavailable, ProviderMisbehaved, RequestRefused
+from app.domain.spending import TokenUsage
 
 PROVIDER = "embedded"
 
@@ -57,6 +58,8 @@ class Llama:
         self._template = self._model.get_default_chat_template()
         self._max_prompt_tokens = context_tokens - max_tokens
         self._cached_tokens: list[int] = []
+        self.usage = TokenUsage(0, 0)
+        """Of the newest reply, so far."""
 
     def close(self) -> None:
         self._context.close()
@@ -90,6 +93,7 @@ class Llama:
             self._evaluate(prompt)
             for token in self._tokens():
                 generated.append(token)
+                self.usage = TokenUsage(len(prompt), len(generated))
                 text: str = self._vocabulary.detokenize(generated)
                 if not text.endswith(_INCOMPLETE_CHARACTER):
                     yield text[len(yielded) :]
@@ -112,8 +116,9 @@ class Llama:
 
     def _prompt(self, conversation: Sequence[Message]) -> list[int]:
         """The conversation as tokens, without its oldest messages where they would not all fit."""
-        system = [message for message in conversation if message.role is Role.SYSTEM]
-        dialog = [message for message in conversation if message.role is not Role.SYSTEM]
+        turns = alternating(conversation)
+        system = [message for message in turns if message.role is Role.SYSTEM]
+        dialog = [message for message in turns if message.role is not Role.SYSTEM]
         while True:
             tokens = self._tokenize([*system, *dialog])
             if len(tokens) <= self._max_prompt_tokens:

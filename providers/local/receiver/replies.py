@@ -16,6 +16,7 @@ import structlog
 
 from app.domain.dialog.conversation import Message
 from app.domain.errors import ProviderBusy, ProviderMisbehaved
+from app.domain.spending import TokenUsage
 from providers.local.receiver.connection import (
     PROVIDER,
     ReceiverTimeouts,
@@ -44,7 +45,12 @@ class ReceiverReplies:
     now: Callable[[], datetime]
     """Local time, which the receiver is told of every text."""
 
-    async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(
+        self,
+        conversation: Sequence[Message],
+        *,
+        report_usage: Callable[[TokenUsage], None] = lambda _: None,  # noqa: ARG002 because it counts no tokens
+    ) -> AsyncGenerator[str, None]:
         """The answer to the last message, word by word. Its whole text has come before the first of them.
 
         Raises ProviderBusy where too many replies wait, ProviderDown where the receiver cannot be reached, goes silent

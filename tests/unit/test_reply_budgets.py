@@ -11,16 +11,12 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import BudgetExhausted, ParleyError, ProviderDown
-from app.domain.routing.cost import Budgets
-from app.domain.routing.decision import Expense
-from app.domain.routing.rules import RoutingRules
 from app.domain.spending import CharacterPrice, TokenPrice, TokenUsage
-from app.domain.tenant import Tenant
 from app.runtime.dialog.session import SAY_BURST
-from app.runtime.routing.budgeted_engines import BudgetedReplies, BudgetedSpeech
-from app.runtime.routing.session_budget import SessionBudget
+from app.runtime.routing.reply_failover import ReplyEngine
+from app.runtime.routing.speech_failover import FailoverSpeech, Voice
 from tests.fakes import Browser, ScriptedGenerator, ScriptedSynthesizer
-from tests.routes import LOCAL, scripted_routes
+from tests.reply_engines import Wallet
 from tests.unit.test_session import TURN, SessionUnderTest
 
 pytestmark = pytest.mark.anyio
@@ -50,28 +46,16 @@ class CountingGenerator:
             raise self.error
 
 
-class Wallet:
-    """A session's budget over scripted routes, and the expenses it recorded."""
+def paid(generator: CountingGenerator) -> ReplyEngine:
+    return ReplyEngine("openai", generator, A_DOLLAR_A_TOKEN, max_tokens=50)
 
-    def __init__(self, usd: float | None = None) -> None:
-        self.expenses: list[Expense] = []
-        self.routes = scripted_routes(LOCAL, rules=RoutingRules(budgets=Budgets(day=usd))).routes
-        self.routes.record_expense = self.expenses.append
-        self.budget = SessionBudget(self.routes, "s", Tenant("t"))
 
-    @property
-    def spent(self) -> float:
-        return self.routes.ledger.spent("s", "t").day
+def free(generator: ScriptedGenerator) -> ReplyEngine:
+    return ReplyEngine("ollama", generator, is_reserve=True)
 
-    @property
-    def booked(self) -> list[tuple[str, str, float, str, str]]:
-        return [(e.route, e.kind, e.usd, e.session, e.tenant) for e in self.expenses]
 
-    def replies(self, paid: CountingGenerator, free: ScriptedGenerator | None = None) -> BudgetedReplies:
-        return BudgetedReplies("openai", paid, A_DOLLAR_A_TOKEN, 50, self.budget, free)
-
-    def speech(self, paid: ScriptedSynthesizer, free: ScriptedSynthesizer | None = None) -> BudgetedSpeech:
-        return BudgetedSpeech("polly", paid, A_DOLLAR_A_CHARACTER, self.budget, free)
+def paid_voice(synthesizer: ScriptedSynthesizer) -> Voice:
+    return Voice("polly", synthesizer, A_DOLLAR_A_CHARACTER)
 
 
 async def pieces(*text: str) -> AsyncGenerator[str, None]:
@@ -79,7 +63,7 @@ async def pieces(*text: str) -> AsyncGenerator[str, None]:
         yield piece
 
 
-async def spoken(speech: BudgetedSpeech, *text: str) -> list[AudioChunk]:
+async def spoken(speech: FailoverSpeech, *text: str) -> list[AudioChunk]:
     async with aclosing(pieces(*text)) as given, aclosing(speech.synthesize(given)) as chunks:
         return [chunk async for chunk in chunks]
 
@@ -91,7 +75,7 @@ async def test_a_reply_costs_what_its_server_counted():
     """The longest reply is reserved while it is generated; the count replaces it, and is an expense."""
     wallet = Wallet()
 
-    async with aclosing(wallet.replies(CountingGenerator(usage=TokenUsage(90, 3))).reply(PROMPT)) as deltas:
+    async with aclosing(wallet.replies(paid(CountingGenerator(usage=TokenUsage(90, 3)))).reply(PROMPT)) as deltas:
         await anext(deltas)
         reserved = wallet.spent
         assert [delta async for delta in deltas] == ["four"]
@@ -105,7 +89,7 @@ async def test_a_reply_without_a_count_is_an_estimate():
     """By the characters of prompt and answer; its expense says that it is one."""
     wallet = Wallet()
 
-    async with aclosing(wallet.replies(CountingGenerator()).reply(PROMPT)) as deltas:
+    async with aclosing(wallet.replies(paid(CountingGenerator())).reply(PROMPT)) as deltas:
         assert [delta async for delta in deltas] == ["Four", "four"]
 
     assert wallet.booked == [("openai", "reply_estimate", 102, "s", "t")]
@@ -116,7 +100,7 @@ async def test_a_reply_that_is_cut_off_is_an_estimate():
     """What was generated until then counts."""
     wallet = Wallet()
 
-    async with aclosing(wallet.replies(CountingGenerator(usage=TokenUsage(90, 3))).reply(PROMPT)) as deltas:
+    async with aclosing(wallet.replies(paid(CountingGenerator(usage=TokenUsage(90, 3)))).reply(PROMPT)) as deltas:
         await anext(deltas)
 
     assert wallet.booked == [("openai", "reply_estimate", 101, "s", "t")]
@@ -129,7 +113,7 @@ async def test_a_reply_that_never_began_costs_nothing():
 
     with pytest.raises(ProviderDown):
         async with aclosing(
-            wallet.replies(CountingGenerator((), error=ProviderDown("openai", "gone"))).reply(PROMPT)
+            wallet.replies(paid(CountingGenerator((), error=ProviderDown("openai", "gone")))).reply(PROMPT)
         ) as deltas:
             await anext(deltas)
 
@@ -139,7 +123,7 @@ async def test_a_reply_that_never_began_costs_nothing():
 async def test_a_spent_budget_refuses_replies():
     """The budget is exceeded by one reply at most: the next one is refused with a sentence."""
     wallet = Wallet(usd=50)
-    replies = wallet.replies(CountingGenerator())
+    replies = wallet.replies(paid(CountingGenerator()))
     async with aclosing(replies.reply(PROMPT)) as deltas:
         assert [delta async for delta in deltas]
 
@@ -153,7 +137,7 @@ async def test_a_spent_budget_refuses_replies():
 async def test_a_reply_in_flight_counts_against_the_budget():
     """Two at once do not both take the last dollar."""
     wallet = Wallet(usd=120)
-    replies = wallet.replies(CountingGenerator())
+    replies = wallet.replies(paid(CountingGenerator()))
 
     async with aclosing(replies.reply(PROMPT)) as first, aclosing(replies.reply(PROMPT)) as second:
         await anext(first)
@@ -163,12 +147,12 @@ async def test_a_reply_in_flight_counts_against_the_budget():
 
 async def test_the_free_engine_replies_once_a_budget_is_spent():
     """Where there is one; it costs nothing."""
-    wallet, free = Wallet(usd=0), ScriptedGenerator(("Free.",))
+    wallet, reserve = Wallet(usd=0), ScriptedGenerator(("Free.",))
 
-    async with aclosing(wallet.replies(CountingGenerator(), free).reply(PROMPT)) as deltas:
+    async with aclosing(wallet.replies(paid(CountingGenerator()), free(reserve)).reply(PROMPT)) as deltas:
         assert [delta async for delta in deltas] == ["Free."]
 
-    assert wallet.booked == []
+    assert wallet.booked == [("ollama", "reply_estimate", 0, "s", "t")]
 
 
 # -- speech ----------------------------------------------------------------------------------
@@ -178,7 +162,7 @@ async def test_speech_costs_its_characters():
     """Each piece as it is synthesized; one expense for the whole."""
     wallet = Wallet()
 
-    chunks = await spoken(wallet.speech(ScriptedSynthesizer()), "Four.", "Six six.")
+    chunks = await spoken(wallet.speech(paid_voice(ScriptedSynthesizer())), "Four.", "Six six.")
 
     assert len(chunks) == 2
     assert wallet.booked == [("polly", "speech", 13, "s", "t")]
@@ -191,7 +175,7 @@ async def test_speech_that_is_cut_off_costs_the_pieces_it_took():
 
     async with (
         aclosing(pieces("Four.", "Never.")) as given,
-        aclosing(wallet.speech(ScriptedSynthesizer()).synthesize(given)) as chunks,
+        aclosing(wallet.speech(paid_voice(ScriptedSynthesizer())).synthesize(given)) as chunks,
     ):
         await anext(chunks)
 
@@ -200,13 +184,14 @@ async def test_speech_that_is_cut_off_costs_the_pieces_it_took():
 
 async def test_the_free_voice_speaks_once_a_budget_is_spent():
     """And texts of the client's choice are not refused."""
-    wallet, free, paid = Wallet(usd=0), ScriptedSynthesizer(), ScriptedSynthesizer()
-    speech = wallet.speech(paid, free)
+    wallet, reserve, polly = Wallet(usd=0), ScriptedSynthesizer(), ScriptedSynthesizer()
+    speech = wallet.speech(paid_voice(polly), Voice("piper", reserve, is_reserve=True))
 
     chunks = await spoken(speech, "Hello.")
 
     assert len(chunks) == 1
-    assert (free.spoken, paid.spoken, wallet.booked) == (["Hello."], [], [])
+    assert (reserve.spoken, polly.spoken) == (["Hello."], [])
+    assert wallet.booked == [("piper", "speech", 0, "s", "t")]
     assert speech.error() is None
 
 
@@ -216,7 +201,7 @@ async def test_the_free_voice_speaks_once_a_budget_is_spent():
 async def test_a_session_over_budget_gets_an_error_and_no_reply():
     """Once in each turn: error, then replyCancelled. The finals are shown."""
     wallet = Wallet(usd=0)
-    session = SessionUnderTest(generator=wallet.replies(CountingGenerator()))
+    session = SessionUnderTest(generator=wallet.replies(paid(CountingGenerator())))
 
     browser = await session.run(Browser(*TURN, do.ShowReplyCancelled))
 
@@ -228,7 +213,7 @@ async def test_a_session_over_budget_gets_an_error_and_no_reply():
 async def test_speech_over_budget_leaves_replies_as_text():
     """The turn is answered in words, and an error says why there is no audio."""
     wallet = Wallet(usd=0)
-    session = SessionUnderTest(synthesizer=wallet.speech(ScriptedSynthesizer()))
+    session = SessionUnderTest(synthesizer=wallet.speech(paid_voice(ScriptedSynthesizer())))
 
     browser = await session.run(Browser(*TURN, do.ShowReply))
 
@@ -243,7 +228,7 @@ async def test_say_over_budget_is_refused():
     """Nothing begins: an error, and no reply."""
     wallet = Wallet(usd=0)
     voice = ScriptedSynthesizer()
-    speech = wallet.speech(voice)
+    speech = wallet.speech(paid_voice(voice))
     session = SessionUnderTest(synthesizer=speech, refuse_speech=speech.error)
 
     browser = await session.run(Browser(ev.ClientRequestedSpeech("Read this."), do.ShowError))
