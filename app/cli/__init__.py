@@ -17,6 +17,7 @@ COMMANDS = {
     "archive": "Check the recordings in the archive, re-encrypt them.",
     "worker": "Offer the speech model to other servers over HTTP.",
     "policy": "Explain, summarise, replay and simulate the routing policy.",
+    "recordings": "List, search and delete recordings; make their index anew.",
     "keys": "Make, list and revoke API keys.",
     "sessions": "List and end the running sessions of a server, and drain it.",
     "tenants": "API keys of the tenants file.",

@@ -1,18 +1,11 @@
 """`parley sessions`: list and end the running sessions of a server, and drain it."""
 
-from typing import Any
-
 import click
-import httpx
-import msgspec
 from rich.table import Table
 
 from app.cli.server_address import url_option
+from app.cli.server_request import ask
 from app.cli.tables import print_table, whole
-from app.domain.errors import ProviderDown, ProviderRefused, SettingsError
-from app.proxies import proxy_of
-
-TIMEOUT_S = 10.0
 
 _HINTS = {
     401: "an administrator's key is needed, see --key",
@@ -37,7 +30,7 @@ def sessions() -> None:
 @click.option("--tenant", help="Of this tenant alone.")
 def list_(url: str, key: str | None, tenant: str | None) -> None:
     """The running sessions, the oldest first."""
-    answer = _ask("GET", url, "/admin/sessions", key, {"tenant": tenant} if tenant else {})
+    answer = ask("GET", url, "/admin/sessions", key, {"tenant": tenant} if tenant else {}, _HINTS)
     table = Table(
         whole("session"), whole("tenant"), whole("key"), whole("address"), "since", "audio", "US$", "state", "client"
     )
@@ -62,9 +55,9 @@ def end(url: str, key: str | None, tenant: str | None, session: str | None) -> N
     if (session is None) == (tenant is None):
         raise click.UsageError("name one session, or a tenant with --tenant")
     if session is not None:
-        answer = _ask("DELETE", url, f"/admin/sessions/{session}", key, {})
+        answer = ask("DELETE", url, f"/admin/sessions/{session}", key, {}, _HINTS)
     else:
-        answer = _ask("DELETE", url, "/admin/sessions", key, {"tenant": str(tenant)})
+        answer = ask("DELETE", url, "/admin/sessions", key, {"tenant": str(tenant)}, _HINTS)
     for ended in answer["ended"]:
         click.echo(f"{ended} is ended")
     if not answer["ended"]:
@@ -77,28 +70,6 @@ def end(url: str, key: str | None, tenant: str | None, session: str | None) -> N
 @click.option("--stop", is_flag=True, help="Let new sessions begin again.")
 def drain(url: str, key: str | None, *, stop: bool) -> None:
     """Let no new session begin; running ones go on to their end."""
-    answer = _ask("DELETE" if stop else "POST", url, "/admin/drain", key, {})
+    answer = ask("DELETE" if stop else "POST", url, "/admin/drain", key, {}, _HINTS)
     doing = "draining" if answer["draining"] else "taking new sessions"
     click.echo(f"the server is {doing}; {answer['sessions']} sessions run")
-
-
-def _ask(method: str, url: str, path: str, key: str | None, query: dict[str, str]) -> Any:
-    """The JSON that a server answers. Raises SettingsError, ProviderRefused or ProviderDown."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    address = f"{url.rstrip('/')}{path}"
-    try:
-        with httpx.Client(timeout=TIMEOUT_S, proxy=proxy_of(address), trust_env=False) as client:
-            response = client.request(method, address, params=query, headers=headers)
-            response.raise_for_status()
-            return msgspec.json.decode(response.content)
-    except UnicodeEncodeError as error:
-        raise SettingsError("--key: this is no key: it has characters that no header can carry") from error
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        raise ProviderRefused(url, _HINTS.get(status, f"the server answered HTTP {status}")) from error
-    except msgspec.DecodeError as error:
-        raise ProviderRefused(url, "what answers there is no Parley server") from error
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
-        raise SettingsError(f"{url} is not the address of a server: {error}") from error
-    except httpx.TransportError as error:
-        raise ProviderDown(url, "no server answers there; is it running?") from error
