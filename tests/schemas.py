@@ -68,8 +68,8 @@ def reflected(connection: Connection) -> MetaData:
 def is_of_text_search(name: str, kind: str) -> bool:
     """Whether the database fills it by itself: the tables of FTS5, or the generated column and its index."""
     if kind == "table":
-        return name.startswith("recording_words")
-    return (kind, name) in {("column", "search"), ("index", "recordings_search")}
+        return name.startswith("recording_words") or "_search" in name
+    return (kind, name) == ("column", "search") or (kind == "index" and name.endswith("_search"))
 
 
 def fill(connection: Connection) -> None:
@@ -113,8 +113,8 @@ def _text_search(connection: Connection) -> Sequence[str]:
     """How SQLite's tables and triggers of it were made."""
     if connection.dialect.name != "sqlite":
         return ()
-    made = "SELECT sql FROM sqlite_master WHERE name LIKE 'recording_words%' ORDER BY name"
-    return connection.scalars(sa.text(made)).all()
+    made = "SELECT sql FROM sqlite_master WHERE name LIKE 'recording_words%' OR name LIKE '%!_search%' ESCAPE '!'"
+    return sorted(filter(None, connection.scalars(sa.text(made))))
 
 
 def _column(connection: Connection, column: dict[str, Any]) -> Sequence[Any]:

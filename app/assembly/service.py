@@ -9,6 +9,7 @@ from anyio import to_thread
 from app.assembly.archive import archive_place, file_uploads, open_archive, open_source
 from app.assembly.audit import change_recorder, open_audit
 from app.assembly.authentication import open_authentication
+from app.assembly.conversations import CHARACTERS_A_TOKEN, chat
 from app.assembly.replies import describe_replies, open_reply_engines, replies_here, reply_providers
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
@@ -45,9 +46,6 @@ from app.runtime.service import Service
 
 SCORE_PAUSE_AFTER_MS = 100
 """Silence after which the end-of-turn model scores a pause: sooner than a final starts, because a score is cheaper."""
-
-CHARACTERS_A_TOKEN = 8
-"""Upper bound of the average length of a token: a longer reply comes from an engine that ignores its token limit."""
 
 
 @asynccontextmanager
@@ -148,6 +146,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             policy=policy,
             metrics=metrics,
             audit=audit,
+            chat=chat(settings, database, reply_engines, uploader),
         )
 
 

@@ -1,12 +1,18 @@
-"""Tables: decisions, expenses, spending, audit log, live sessions, API keys, secrets that sign session tokens."""
+"""Tables: decisions, expenses, spending, audit log, live sessions, API keys, signing secrets, conversations."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
-from sqlalchemy import Float, Index, String, Text
+from sqlalchemy import BigInteger, Float, Index, Integer, String, Text
+from sqlalchemy import Table as SqlTable
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.data.full_text import full_text
 
 MOMENT = String().with_variant(String(collation="C"), "postgresql")
 """ISO 8601, UTC, with milliseconds: it sorts as text, byte by byte, whatever the database's collation."""
+
+ROW_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits; SQLite's INTEGER has as many, and only a key of that very type is the row's own number."""
 
 
 class Table(DeclarativeBase):
@@ -123,3 +129,73 @@ class LiveProcessRow(Table):
     seen: Mapped[str] = mapped_column(MOMENT)
     sessions: Mapped[str] = mapped_column(Text)
     """A JSON array of ids."""
+
+
+class ConversationRow(Table):
+    """A conversation; its messages are in a table of their own."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        Index("conversations_id", "id", unique=True),
+        Index("conversations_tenant", "tenant", "updated", "id"),
+        Index("conversations_updated", "updated", "id"),
+    )
+
+    row_id: Mapped[int] = mapped_column(ROW_NUMBER, primary_key=True)
+    """For the full-text index alone."""
+    id: Mapped[str] = mapped_column(MOMENT)
+    tenant: Mapped[str]
+    person: Mapped[str]
+    title: Mapped[str] = mapped_column(Text)
+    folded: Mapped[str] = mapped_column(Text)
+    """The title as it is searched."""
+    is_titled: Mapped[bool]
+    """A client has named it."""
+    profile: Mapped[str]
+    created: Mapped[str] = mapped_column(MOMENT)
+    updated: Mapped[str] = mapped_column(MOMENT)
+    messages: Mapped[int]
+    """The number of its newest message. Whoever adds one updates it first, and so numbers are given once."""
+    busy_until: Mapped[str | None] = mapped_column(MOMENT)
+    """A reply is being generated; until then at most, should its process die."""
+
+
+class MessageRow(Table):
+    """One message of a conversation."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        Index("messages_conversation", "conversation", "number", unique=True),
+        Index("messages_session", "session"),
+    )
+
+    id: Mapped[int] = mapped_column(ROW_NUMBER, primary_key=True, autoincrement=False)
+    conversation: Mapped[str]
+    number: Mapped[int]
+    turn: Mapped[int]
+    role: Mapped[str]
+    text: Mapped[str] = mapped_column(Text)
+    folded: Mapped[str] = mapped_column(Text)
+    """The text as it is searched."""
+    at: Mapped[str] = mapped_column(MOMENT)
+    kind: Mapped[str]
+    session: Mapped[str]
+    """Empty where it was sent as text."""
+    start: Mapped[int | None] = mapped_column(ROW_NUMBER)
+    """Samples of the session."""
+    end: Mapped[int | None] = mapped_column(ROW_NUMBER)
+    words: Mapped[str | None] = mapped_column(Text)
+    """A JSON array of [text, start, end, probability], in samples of the utterance."""
+    language: Mapped[str | None]
+    engine: Mapped[str]
+    usd: Mapped[float]
+    played: Mapped[str | None] = mapped_column(Text)
+    cancelled: Mapped[str | None]
+    prompt_tokens: Mapped[int | None]
+    reply_tokens: Mapped[int | None]
+    missing: Mapped[int]
+
+
+TITLES = full_text(cast(SqlTable, ConversationRow.__table__), "folded")
+MESSAGE_TEXTS = full_text(cast(SqlTable, MessageRow.__table__), "folded")
+"""Full-text indexes."""

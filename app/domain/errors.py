@@ -17,6 +17,9 @@ ParleyError
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
 ├── BlobNotFound             no blob has this key
+├── ConversationNotFound     no conversation of this id belongs to whoever asks
+├── ConversationBusy         one reply at a time: another one is being generated
+├── ConversationFull         it has as many messages as a conversation may have
 ├── SessionStillLive         a session must be over before this can be done to its recording
 └── SessionNotRunning        no session of this id runs in this process
 """
@@ -41,6 +44,7 @@ class ClientFault(StrEnum):
     UNKNOWN_MESSAGE = "unknown_message"
     SAY_REFUSED = "say_refused"
     SAY_TOO_OFTEN = "say_too_often"
+    TEXT_TOO_LONG = "text_too_long"
     TOO_SLOW = "client_too_slow"
     ORIGIN_REFUSED = "origin_refused"
     HOST_REFUSED = "host_refused"
@@ -178,6 +182,22 @@ class KeyNameTaken(ParleyError):
 
 class BlobNotFound(ParleyError):
     """No blob has this key."""
+
+
+class ConversationNotFound(ParleyError):
+    """No conversation of this id belongs to whoever asks."""
+
+
+class ConversationBusy(ParleyError):
+    """Another message of this conversation is being answered. The message is for the client."""
+
+    code = "conversation_busy"
+
+
+class ConversationFull(ParleyError):
+    """The conversation has as many messages as one may have. The message is for the client."""
+
+    code = "conversation_full"
 
 
 class SessionStillLive(ParleyError):

@@ -43,6 +43,11 @@ class Principal:
     def is_admin(self) -> bool:
         return Scope.ADMIN in self.scopes
 
+    @property
+    def is_stranger(self) -> bool:
+        """It has no key, and shares its tenant with whoever else has none."""
+        return not self.key_id and not self.is_admin
+
     def may(self, scope: Scope) -> bool:
         return self.is_admin or scope in self.scopes
 

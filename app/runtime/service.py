@@ -1,7 +1,5 @@
 """The running service: engines, recording, admission and routing, and how one session is served."""
 
-import secrets
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from app.runtime.admission import Admission
 from app.runtime.audit import AuditLog
 from app.runtime.authentication import Authenticator, OpenAuthenticator
 from app.runtime.clock import SystemClock
+from app.runtime.conversations.chat import Chat
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
@@ -110,6 +109,8 @@ class Service:
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
     audit: AuditLog = field(default_factory=AuditLog)
     """Who did what."""
+    chat: Chat | None = None
+    """Conversations that last; None: there is no database."""
     running_sessions: SessionRegistry = field(init=False)
 
     def __post_init__(self) -> None:
@@ -134,8 +135,9 @@ class Service:
         """Run the background work of the archive and of the sessions' limits for the lifetime of the context."""
         watch = partial(self.running_sessions.watch, lambda: self.authenticator)
         jobs = UploadJobs(self.uploads, self.admission, self.tenant, self.transcribe_upload)
+        chat = {"replies": self.chat.run, "conversation_pruning": self.chat.prune_loop} if self.chat else {}
         await self.uploads.load()
-        async with self.uploader.running(), run_in_background({**jobs.tasks(), "session_limits": watch}):
+        async with self.uploader.running(), run_in_background({**jobs.tasks(), **chat, "session_limits": watch}):
             yield
 
     async def transcribe_upload(self, upload: FileUpload, tenant: Tenant, warnings: list[str]) -> list[Segment]:
@@ -162,11 +164,3 @@ class Service:
         ):
             telemetry = TurnTelemetry(session, clock, self.metrics)
             await run_session(client, engines, self.initial_state, clock=clock, recorder=recorder, telemetry=telemetry)
-
-
-def new_session_id() -> str:
-    """A UUID of version 7: it begins with the time, so that the day of a session follows from its id."""
-    milliseconds = time.time_ns() // 1_000_000
-    chance = secrets.randbits(74)
-    number = milliseconds << 80 | 7 << 76 | (chance >> 62) << 64 | 2 << 62 | chance & (1 << 62) - 1
-    return f"{number:032x}"

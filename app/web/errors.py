@@ -21,6 +21,9 @@ from app.domain.errors import (
     BudgetExhausted,
     ClientError,
     ClientFault,
+    ConversationBusy,
+    ConversationFull,
+    ConversationNotFound,
     Draining,
     KeyNameTaken,
     NoCapacity,
@@ -51,6 +54,7 @@ _CLIENT_STATUS = {
     ClientFault.ORIGIN_REFUSED: 403,
     ClientFault.FORBIDDEN: 403,
     ClientFault.SAY_TOO_OFTEN: 429,
+    ClientFault.TEXT_TOO_LONG: 413,
     ClientFault.UNAUTHORIZED: 401,
     ClientFault.BODY_TOO_SLOW: 408,
 }
@@ -144,6 +148,10 @@ def _row(error: BaseException) -> ErrorReply:
             return ErrorReply(503, TRY_AGAIN_LATER, error.code, str(error), {"retry-after": str(_RETRY_AFTER_S)})
         case BlobNotFound():
             return ErrorReply(404, POLICY_VIOLATION, "not_found", _NOT_FOUND)
+        case ConversationNotFound():
+            return ErrorReply(404, POLICY_VIOLATION, "not_found", "there is no such conversation")
+        case ConversationBusy() | ConversationFull():
+            return ErrorReply(409, POLICY_VIOLATION, error.code, str(error))
         case SessionStillLive():
             return ErrorReply(409, POLICY_VIOLATION, "still_live", "the session is not over")
         case KeyNameTaken():

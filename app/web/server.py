@@ -14,6 +14,8 @@ from app.web.auth.middleware import AuthMiddleware
 from app.web.auth.rate_limit import RateLimitMiddleware, key_of, network_of
 from app.web.browser.headers import add_response_headers
 from app.web.browser.middleware import BrowserMiddleware
+from app.web.conversations.messages import post_chat
+from app.web.conversations.router import router as conversations
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics, ready
 from app.web.liveness import live
@@ -32,6 +34,8 @@ def create_app(service: Service) -> Litestar:
         ready,
         live,
         recordings,
+        conversations,
+        post_chat,
         decisions,
         summary,
         explain,

@@ -17,14 +17,18 @@ from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import connect
 
 from app.data.api_keys import KeyStore
+from app.data.conversations import ConversationTable
 from app.data.database import open_database
 from app.domain.principal import TENANT_SCOPES, Scope
 from app.runtime.authentication import AnyOf, DatabaseKeys
+from app.runtime.conversations.chat import Chat
+from app.runtime.conversations.reply_run import ChatEngine, ReplyBill
 from app.runtime.service import Service
 from app.runtime.session_tokens import AUDIENCE, ISSUER, TYPE, SessionTokens
 from app.web.server import create_app
 from tests.clips import HANDS
 from tests.eventually import until
+from tests.fakes import ScriptedGenerator
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -55,6 +59,14 @@ RULES = {
     ("GET", "/admin/sessions"): Scope.ADMIN,
     ("DELETE", "/admin/sessions/{session:str}"): Scope.ADMIN,
     ("POST", "/auth/session-tokens"): ANY_KEY,
+    ("POST", "/chat"): Scope.CHAT,
+    ("GET", "/conversations"): Scope.CHAT,
+    ("POST", "/conversations"): Scope.CHAT,
+    ("DELETE", "/conversations/{conversation:str}"): Scope.CHAT,
+    ("GET", "/conversations/{conversation:str}"): Scope.CHAT,
+    ("PATCH", "/conversations/{conversation:str}"): Scope.CHAT,
+    ("GET", "/conversations/{conversation:str}/export"): Scope.CHAT,
+    ("POST", "/conversations/{conversation:str}/messages"): Scope.CHAT,
     ("GET", "/recordings"): Scope.RECORDINGS_READ,
     ("POST", "/recordings"): Scope.TRANSCRIBE,
     ("DELETE", "/recordings/{session:str}"): Scope.RECORDINGS_DELETE,
@@ -124,6 +136,7 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
             keys=keys,
             session_tokens=tokens,
             max_sessions=100,
+            chat=Chat(ConversationTable(engine), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
         )
         async with served(service) as address:
             yield Site(address, service, keys, tokens, await credentials_of_nobody(keys))
@@ -327,18 +340,35 @@ async def upload(site) -> str:
     return answer.headers["location"].rpartition("/")[2]
 
 
-async def test_what_another_tenant_has_is_answered_like_what_nobody_has(site, recording, upload):
+@pytest.fixture(scope="module")
+async def conversation(site) -> str:
+    """The id of one that belongs to `acme`."""
+    headers = {"authorization": await site.key(Scope.CHAT)}
+    async with httpx.AsyncClient(base_url=f"http://{site.address}", headers=headers) as http:
+        answer = await http.post("/conversations")
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+async def test_what_another_tenant_has_is_answered_like_what_nobody_has(site, recording, upload, conversation):
     """The same status and the same sentence, but for the id that was asked for."""
     stranger = await site.key(*TENANT_SCOPES, tenant="globex")
-    absent = {recording: f"{recording[:-4]}0000", upload: f"{'0' * 32}{upload[32:]}"}
+    absent = {recording: f"{recording[:-4]}0000", upload: f"{'0' * 32}{upload[32:]}", conversation: "0" * 32}
     for route in [
         route
         for route in CLOSED
-        if route.template.startswith(("/recordings/{", "/recordings/jobs/{", "/recordings/uploads/{"))
+        if route.template.startswith(
+            ("/recordings/{", "/recordings/jobs/{", "/recordings/uploads/{", "/conversations/{")
+        )
+        and (route.method, route.template[:14])
+        not in (
+            ("PATCH", "/conversations"),
+            ("POST", "/conversations"),
+        )  # those of conversations refuse an empty body first
     ]:
-        own = upload if "{name" in route.template else recording
+        own = upload if "{name" in route.template else conversation if "{conv" in route.template else recording
         template = route.template.replace("{session:str}", "{id}").replace("{name:str}", "{id}")
-        template = template.replace("{number:int}", "1")
+        template = template.replace("{number:int}", "1").replace("{conversation:str}", "{id}")
 
         foreign, nothing = [
             await ask(site, Route(route.method, template.replace("{id}", name)), stranger)

@@ -18,8 +18,8 @@ from app.domain.audit import AuditFilter
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.audit import AuditLog
 from app.runtime.authentication import AnyOf, TenantKeys
+from app.runtime.ids import new_id
 from app.runtime.recording.uploader import Uploader
-from app.runtime.service import new_session_id
 from app.runtime.session_tokens import SessionTokens
 from storage.filesystem import open_filesystem
 from tests.clips import HANDS
@@ -239,7 +239,7 @@ async def recordings(http, service) -> dict[str, str]:
         ("nobody", ACME, None),
         ("other anna", GLOBEX, "anna"),
     ):
-        made[name] = new_session_id()
+        made[name] = new_id()
         async with service.uploader.record_session(made[name], tenant, person=person) as recorder:
             await speak(recorder, 1)
     await until(lambda: is_uploaded(service.uploader))

@@ -14,6 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.client import open_session
 from app.data.api_keys import KeyStore
 from app.data.audit import audit_in
+from app.data.conversations import ConversationTable
 from app.data.database import open_database
 from app.data.decisions import decisions_in
 from app.domain.principal import Scope
@@ -21,6 +22,8 @@ from app.domain.routing.rules import RoutingRules
 from app.runtime.audit import AuditLog
 from app.runtime.authentication import AnyOf, DatabaseKeys
 from app.runtime.clock import SystemClock
+from app.runtime.conversations.chat import Chat
+from app.runtime.conversations.reply_run import ChatEngine, ReplyBill
 from app.runtime.dialog.engines import Engines
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import SessionFinals
@@ -207,6 +210,7 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
             session_tokens=tokens,
             audit=AuditLog(audit),
             policy=RoutingPolicy(routes, decisions, lambda: ""),
+            chat=Chat(ConversationTable(database), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
         )
         address = await stack.enter_async_context(served(service))
         key, _ = await keys.create("root", "acme", frozenset({Scope.ADMIN}), None)
@@ -302,6 +306,17 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
     await ask("DELETE", parts, at=other)
     await ask("DELETE", "/recordings/{session}", at=f"/recordings/{file}?receipt=true")
     await ask("DELETE", "/recordings/{session}", at=f"/recordings/{live}")
+    talk = "/conversations/{conversation}"
+    begun = (await ask("POST", "/conversations", json={"person": "visitor-17"})).headers["location"]
+    await ask("POST", f"{talk}/messages", at=f"{begun}/messages", json={"text": "Will it rain?"})
+    await ask("GET", talk, at=f"{begun}?limit=1")
+    await ask("PATCH", talk, at=begun, json={"title": "Weather"})
+    await ask("GET", f"{talk}/export", at=f"{begun}/export?format=vtt")
+    await ask("DELETE", talk, at=f"{begun}?receipt=true")
+    await ask("POST", "/chat", json={"text": "Will it rain?"})
+    other = (await ask("POST", "/conversations")).headers["location"]
+    await ask("GET", "/conversations")
+    await ask("DELETE", talk, at=other)
     for path in ("/policy/decisions", "/policy/summary", "/policy/explain"):
         await ask("GET", path)
     await ask("POST", "/admin/drain")
@@ -365,6 +380,9 @@ LARGE = b'{"name": "%s"}' % (b"x" * (11 << 20))
         ("DELETE", "/recordings/uploads/{name}", f"/recordings/uploads/{NO_SUCH}", {}, (404, "not_found")),
         ("DELETE", "/admin/sessions", "/admin/sessions", {}, (400, "invalid_request")),
         ("DELETE", "/admin/sessions/{session}", "/admin/sessions/x", {}, (404, "not_found")),
+        ("GET", "/conversations/{conversation}", f"/conversations/{NO_SUCH}", {}, (404, "not_found")),
+        ("POST", "/chat", "/chat", {"json": {"text": "x" * 8001}}, (413, "text_too_long")),
+        ("POST", "/conversations", "/conversations", {"json": {"name": "x"}}, (400, "bad_message")),
         ("POST", "/admin/keys", "/admin/keys", {"content": b"{}"}, (400, "bad_message")),
         ("POST", "/admin/keys", "/admin/keys", {"content": LARGE}, (413, "request_too_large")),
         (

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from app.domain.errors import ProviderBusy, ProviderDown
+from app.runtime.ids import new_id
 from app.runtime.recording import file_upload as fu
 from app.runtime.recording.file_uploads import EXPIRE_AFTER_S, KEEP_FAILURE_S, FileUploads, UploadLimits
 from app.runtime.recording.uploader import Uploader
-from app.runtime.service import new_session_id
 from storage.aes import AesCipher
 from storage.session_log import open_session_log
 from tests.clips import HANDS
@@ -121,7 +121,7 @@ async def test_reason_of_a_failed_upload_can_be_asked_for(how, content):
         session = await send(http, how, content)
         failed = await job(http, session, "failed")
         manifest = await http.get(f"/recordings/{session}/manifest")
-        unknown = await http.get(f"/recordings/jobs/{new_session_id()}")
+        unknown = await http.get(f"/recordings/jobs/{new_id()}")
         kept = [list(logs) for logs in service.uploader.session_log.records.values()]
 
     assert (failed["code"], failed["attempts"]) == ("bad_audio", 1)
@@ -217,7 +217,7 @@ async def is_empty(store) -> bool:
 
 async def test_upload_that_kills_the_service_is_given_up():
     """After five attempts that nobody interrupted on purpose."""
-    log, session = MemorySessionLog(), new_session_id()
+    log, session = MemorySessionLog(), new_id()
     entries = [fu.FileOpened("default", "now"), fu.FileAccepted(3, "now"), *[fu.AttemptStarted("now")] * 5]
     log.records[session] = {"upload": [fu.encode(entry) for entry in entries], "upload-000000000000": [b"abc"]}
     service = scripted_service(uploader=Uploader(log, MemoryBlobStore()))
@@ -331,8 +331,8 @@ async def test_expired_uploads_and_failures_are_swept():
     """A day without a byte; a week behind a failure. Neither sooner."""
     clock, uploader = EagerClock(), Uploader(MemorySessionLog(), MemoryBlobStore())
     files = FileUploads(uploader, now=clock.now)
-    unfinished = await files.open(new_session_id(), "default", length=10, language=None)
-    failed = await files.open(new_session_id(), "default", length=10, language=None)
+    unfinished = await files.open(new_id(), "default", length=10, language=None)
+    failed = await files.open(new_id(), "default", length=10, language=None)
     await files.accept(failed)
     await files.fail(failed, "bad_audio", "asked to fail")
 
@@ -351,7 +351,7 @@ async def test_remains_of_a_failed_upload_are_deleted_when_the_store_is_back():
     store = MemoryBlobStore()
     uploader = Uploader(MemorySessionLog(), store)
     files = FileUploads(uploader)
-    upload = await files.open(new_session_id(), "default", length=None, language=None)
+    upload = await files.open(new_id(), "default", length=None, language=None)
     folder = await uploader.recordings.folder(upload.session)
     store.blobs[f"{folder}/000000000000.flac"] = b"half"
     delete, store.delete = store.delete, failing

@@ -27,8 +27,8 @@ from app.domain.recording.session_id import date_of
 from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis
 from app.media.decode import decode_exactly
+from app.runtime.ids import new_id
 from app.runtime.recording.uploader import Uploader
-from app.runtime.service import new_session_id
 from storage.aes import AesCipher
 from storage.encrypted import EncryptedBlobStore
 from storage.filesystem import open_filesystem
@@ -577,7 +577,7 @@ async def test_delete_removes_blobs_and_session_log():
 
 def test_session_id_contains_its_day():
     """The ids sort by time, none comes twice, and a foreign id has no day."""
-    ids = [new_session_id() for _ in range(1000)]
+    ids = [new_id() for _ in range(1000)]
 
     assert len(set(ids)) == 1000
     assert date_of(ids[0]) in {(datetime.now(UTC) - timedelta(minutes=m)).date().isoformat() for m in (0, 1)}

@@ -1,5 +1,6 @@
 """What one session may still spend on replies and speech, and where that spending is recorded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.domain.errors import BudgetExhausted
@@ -18,6 +19,8 @@ class SessionBudget:
     routes: Routes
     session: str
     tenant: Tenant
+    on_reply: Callable[[str, TokenUsage, float], None] = lambda *_: None
+    """Called for each call of a reply engine with its name, its tokens and what they cost."""
 
     def exhausted(self) -> BudgetScope | None:
         """The first scope whose budget is spent."""
@@ -34,6 +37,7 @@ class SessionBudget:
 
     def record_reply(self, engine: str, usage: TokenUsage, usd: float) -> None:
         """Record one call of a reply engine; its cost is in the ledger already."""
+        self.on_reply(engine, usage, usd)
         kind = ExpenseKind.REPLY_ESTIMATE if usage.is_estimate else ExpenseKind.REPLY
         counts = {"prompt_tokens": usage.prompt, "generated_tokens": usage.generated}
         self.routes.expense(engine, kind, usd, self.session, self.tenant.name, **counts)

@@ -10,7 +10,8 @@ from litestar.datastructures import State
 
 from app.domain.principal import Scope
 from app.domain.tenant import Tenant
-from app.runtime.service import Service, new_session_id
+from app.runtime.ids import new_id
+from app.runtime.service import Service
 from app.runtime.session_registry import RunningSession
 from app.runtime.supervision import report_defect
 from app.web.auth.audit import audited_session
@@ -47,7 +48,7 @@ async def refuse(socket: WebSocket[Any, Any, Any], error: Exception) -> None:
 
 async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: bool) -> None:
     """One session from handshake to close; whatever it raises costs this session alone."""
-    client, session = SocketClient(socket, raw=raw), new_session_id()
+    client, session = SocketClient(socket, raw=raw), new_id()
     structlog.contextvars.bind_contextvars(session=session)
     try:
         await client.accept()

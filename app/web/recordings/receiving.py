@@ -6,8 +6,9 @@ from litestar.datastructures import State
 from app.domain.errors import ClientError, ClientFault, Draining, ProviderBusy
 from app.domain.person import speaking_person
 from app.domain.principal import Principal
+from app.runtime.ids import new_id
 from app.runtime.recording.file_upload import FileUpload
-from app.runtime.service import Service, new_session_id
+from app.runtime.service import Service
 from app.web.recordings.access import service_of
 
 
@@ -37,7 +38,7 @@ async def open_upload(
 ) -> FileUpload:
     """Raises ClientError where this client may not name the person, and what FileUploads.open() raises."""
     return await service.uploads.open(
-        new_session_id(),
+        new_id(),
         request.user.tenant.name,
         length=length,
         language=language or None,

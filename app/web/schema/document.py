@@ -16,6 +16,7 @@ from litestar.types import ControllerRouterHandler
 from app.domain.principal import Scope
 from app.web.auth.middleware import ANYONE
 from app.web.schema.admin import ADMIN
+from app.web.schema.conversations import CONVERSATIONS
 from app.web.schema.errors import ERROR_EXAMPLES, ERROR_SCHEMA, EVERY_CLOSED_ROUTE, EVERY_ROUTE, error_responses
 from app.web.schema.operation import JSON, DocumentedBody, DocumentedOperation, DocumentedResponse, Operations
 from app.web.schema.parameters import PARAMETERS, REQUEST_HEADERS, RESPONSE_HEADERS, DocumentedValue
@@ -28,6 +29,7 @@ Json: TypeAlias = dict[str, Any]
 TAGS: Mapping[str, Operations] = {
     "recordings": RECORDINGS,
     "resumable uploads": UPLOADS,
+    "conversations": CONVERSATIONS,
     "service": SERVICE,
     "administration": ADMIN,
 }

@@ -1,0 +1,49 @@
+"""Opens the conversations in the database, and the reply engines for their messages in text."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.assembly.replies import ReplyEngines
+from app.config import Settings
+from app.data.conversations import ConversationTable
+from app.domain.conversations.options import ReplyOptions
+from app.domain.errors import ProviderBusy
+from app.domain.tenant import Tenant
+from app.runtime.conversations.chat import Chat
+from app.runtime.conversations.reply_run import ChatEngine, ReplyBill
+from app.runtime.ids import new_id
+from app.runtime.recording.uploader import Uploader
+from app.runtime.routing.reply_failover import FailoverReplies
+from app.runtime.routing.session_budget import SessionBudget
+
+CHARACTERS_A_TOKEN = 8
+"""Upper bound of the average length of a token: a longer reply comes from an engine that ignores its token limit."""
+
+
+def chat(settings: Settings, database: AsyncEngine, replies: ReplyEngines, uploader: Uploader) -> Chat:
+    """Conversations are kept as long as recordings, and a deleted recording is erased from them."""
+    table = ConversationTable(database)
+    uploader.erasers = (*uploader.erasers, table)
+    return Chat(
+        table,
+        lambda tenant: _engine(settings, replies, tenant),
+        options=ReplyOptions(instructions=settings.reply_instructions),
+        keep_days=settings.archive_keep_days,
+        tenant_keep_days=uploader.tenant_keep_days,
+    )
+
+
+def _engine(settings: Settings, replies: ReplyEngines, tenant: Tenant) -> ChatEngine:
+    """Each message has a budget of its own as a session has, and shares those of its tenant and of the day.
+
+    Its expenses are recorded under an id that nothing else knows, so that they lead to nobody.
+    """
+    if replies.replies is None:
+        raise ProviderBusy("replies", "this service has no reply engine")
+    session, bill = new_id(), ReplyBill()
+    budget = SessionBudget(replies.routes, session, tenant, on_reply=bill.add)
+    return ChatEngine(
+        FailoverReplies(replies.replies, budget),
+        bill,
+        max_characters=CHARACTERS_A_TOKEN * settings.reply_max_tokens,
+        close=lambda: replies.routes.ledger.close(session),
+    )

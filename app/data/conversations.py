@@ -1,0 +1,316 @@
+"""Conversations in the database: created, listed, searched, read, appended to, and deleted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, and_, case, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.data.database import as_busy, stored_moment, transaction
+from app.data.tables import MESSAGE_TEXTS, TITLES, ConversationRow, MessageRow
+from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, title_of
+from app.domain.dialog.conversation import Role
+from app.domain.errors import ConversationBusy, ConversationFull, ConversationNotFound
+from app.domain.recording.text_search import indexed_words, parse_search
+from app.domain.transcript import Word
+
+MAX_MESSAGES = 20_000
+"""Of one conversation: what an export holds in memory."""
+
+_BUSY = "another message of this conversation is being answered; send this one after its reply"
+_FULL = f"the conversation has {MAX_MESSAGES} messages, which is the limit; begin another one"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationFilter:
+    """Which conversations; None matches all."""
+
+    tenant: str | None = None
+    person: str | None = None
+    text: str | None = None
+    """Terms, all of which its title, or one of its messages, has (`app.domain.recording.text_search`)."""
+    before: tuple[str, str] | None = None
+    """`updated` and `id` of the last one of the page before."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedConversation:
+    messages: int
+    """How many were deleted with it."""
+    sessions: tuple[str, ...]
+    """Sessions and recordings that they were spoken in; their recordings are not deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationTable:
+    """Every method raises ProviderBusy where the database is unavailable."""
+
+    engine: AsyncEngine
+
+    # -- reading ---------------------------------------------------------------------
+
+    async def find(self, criteria: ConversationFilter) -> list[Conversation]:
+        """The one with the newest message first."""
+        query = select(*_CONVERSATION).order_by(ConversationRow.updated.desc(), ConversationRow.id.desc())
+        if criteria.tenant is not None:
+            query = query.where(ConversationRow.tenant == criteria.tenant)
+        if criteria.person is not None:
+            query = query.where(ConversationRow.person == criteria.person)
+        if criteria.before is not None:
+            updated, last = criteria.before
+            is_same = and_(ConversationRow.updated == updated, ConversationRow.id < last)
+            query = query.where(or_(ConversationRow.updated < updated, is_same))
+        if criteria.text is not None:
+            terms, dialect = parse_search(criteria.text), self.engine.dialect.name
+            if not terms:
+                return []
+            with_message = select(MessageRow.conversation).where(MESSAGE_TEXTS.matches(terms, dialect))
+            query = query.where(or_(TITLES.matches(terms, dialect), ConversationRow.id.in_(with_message)))
+        return [_conversation(row) for row in await self._read(query.limit(criteria.limit))]
+
+    async def get(self, conversation: str, tenant: str | None = None, *, person: str | None = None) -> Conversation:
+        """Of this tenant and this person, or of any where that is None. Raises ConversationNotFound."""
+        query = select(*_CONVERSATION).where(ConversationRow.id == conversation)
+        if tenant is not None:
+            query = query.where(ConversationRow.tenant == tenant)
+        if person is not None:
+            query = query.where(ConversationRow.person == person)
+        for row in await self._read(query):
+            return _conversation(row)
+        raise ConversationNotFound(conversation[:64])
+
+    async def messages(self, conversation: str, *, before: int | None = None, limit: int) -> list[StoredMessage]:
+        """The newest of it, or the newest before this number; in their order."""
+        query = select(*_MESSAGE).where(MessageRow.conversation == conversation)
+        if before is not None:
+            query = query.where(MessageRow.number < before)
+        rows = await self._read(query.order_by(MessageRow.number.desc()).limit(limit))
+        return [_message(row) for row in reversed(rows)]
+
+    async def of_session(self, session: str) -> list[tuple[str, StoredMessage]]:
+        """Every message that was spoken in this session, with its conversation."""
+        query = select(*_MESSAGE).where(MessageRow.session == session).order_by(MessageRow.id).limit(MAX_MESSAGES)
+        return [(row.conversation, _message(row)) for row in await self._read(query)]
+
+    # -- writing ---------------------------------------------------------------------
+
+    async def create(self, conversation: Conversation) -> None:
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                await connection.execute(insert(ConversationRow).values(conversation_row(conversation)))
+
+    async def begin_reply(
+        self, conversation: str, message: StoredMessage, *, now: datetime, until: datetime
+    ) -> StoredMessage:
+        """Append the user's message, unless another one is being answered; from now on this one is, until `until`.
+
+        Raises ConversationNotFound, ConversationBusy or ConversationFull.
+        """
+        is_free = or_(ConversationRow.busy_until.is_(None), ConversationRow.busy_until < stored_moment(now))
+        claim = (
+            update(ConversationRow)
+            .where(ConversationRow.id == conversation, is_free)
+            .values(busy_until=stored_moment(until))
+        )
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                if not (await connection.execute(claim)).rowcount:
+                    await _require_known(connection, conversation)
+                    raise ConversationBusy(_BUSY)
+                (appended,) = await append_messages(connection, conversation, [message], is_new_turn=True)
+                return appended
+
+    async def end_reply(self, conversation: str, reply: StoredMessage | None) -> StoredMessage | None:
+        """Append the reply, where there is any, and let the next message come.
+
+        Raises ConversationNotFound where the conversation was deleted meanwhile.
+        """
+        appended = None
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                free = update(ConversationRow).where(ConversationRow.id == conversation).values(busy_until=None)
+                await connection.execute(free)
+                if reply is not None:
+                    (appended,) = await append_messages(connection, conversation, [reply])
+        return appended
+
+    async def rename(self, conversation: str, title: str) -> None:
+        query = update(ConversationRow).where(ConversationRow.id == conversation)
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                await connection.execute(query.values(title=title, folded=indexed_words([title]), is_titled=True))
+
+    # -- deleting --------------------------------------------------------------------
+
+    async def delete(self, conversation: str) -> DeletedConversation | None:
+        """Delete it with its messages; None where there was no such conversation."""
+        is_of_it = MessageRow.conversation == conversation
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                gone = await connection.execute(delete(ConversationRow).where(ConversationRow.id == conversation))
+                spoken = select(MessageRow.session).where(is_of_it, MessageRow.session != "").distinct()
+                sessions = tuple((await connection.execute(spoken.order_by(MessageRow.session))).scalars())
+                messages = await connection.execute(delete(MessageRow).where(is_of_it))
+                return DeletedConversation(messages.rowcount, sessions) if gone.rowcount else None
+
+    async def erase_session(self, session: str) -> Mapping[str, int]:
+        """Empty every message that was spoken in this session; a conversation without another one is deleted."""
+        if not session:
+            return {}
+        of_it = MessageRow.session == session
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                found = await connection.execute(select(MessageRow.conversation).where(of_it).distinct())
+                conversations = [row.conversation for row in found]
+                erased = await connection.execute(update(MessageRow).where(of_it).values(_ERASED))
+                deleted = 0
+                for conversation in conversations:
+                    deleted += await _delete_or_retitle(connection, conversation)
+        return {"messages": erased.rowcount, "conversations": deleted}
+
+    async def prune(self, before: datetime, tenants: Sequence[str], *, others: bool = False) -> int:
+        """Delete what has no message since then, of these tenants, or of all `others`: how many."""
+        whose = ConversationRow.tenant.not_in(tenants) if others else ConversationRow.tenant.in_(tenants)
+        is_old = and_(ConversationRow.updated < stored_moment(before), whose)
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                old = select(ConversationRow.id).where(is_old)
+                await connection.execute(delete(MessageRow).where(MessageRow.conversation.in_(old)))
+                return (await connection.execute(delete(ConversationRow).where(is_old))).rowcount
+
+    async def _read(self, query: Select[Any]) -> Sequence[Any]:
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                rows: Sequence[Any] = (await connection.execute(query)).all()
+                return rows
+
+
+async def append_messages(
+    connection: AsyncConnection,
+    conversation: str,
+    messages: Sequence[StoredMessage],
+    *,
+    is_new_turn: bool = False,
+) -> list[StoredMessage]:
+    """The messages with their numbers. Raises ConversationNotFound or ConversationFull.
+
+    One without a turn is of the newest turn, or of the next where that is asked for.
+    """
+    at = messages[-1].at
+    count = (
+        update(ConversationRow)
+        .where(ConversationRow.id == conversation, ConversationRow.messages <= MAX_MESSAGES - len(messages))
+        .values(
+            messages=ConversationRow.messages + len(messages),
+            updated=case((ConversationRow.updated < at, at), else_=ConversationRow.updated),
+        )
+        .returning(ConversationRow.messages, ConversationRow.title, ConversationRow.is_titled)
+    )
+    counted = (await connection.execute(count)).first()
+    if counted is None:
+        await _require_known(connection, conversation)
+        raise ConversationFull(_FULL)
+    first = counted.messages - len(messages) + 1
+    turn = await newest_turn(connection, conversation) + is_new_turn
+    appended = [
+        replace(message, number=first + index, turn=message.turn or turn) for index, message in enumerate(messages)
+    ]
+    await connection.execute(insert(MessageRow), [_message_row(conversation, message) for message in appended])
+    if not counted.title and not counted.is_titled:
+        await _set_title(connection, conversation, next((m.text for m in appended if m.role is Role.USER), ""))
+    return appended
+
+
+async def newest_turn(connection: AsyncConnection, conversation: str) -> int:
+    """0 where it has no message."""
+    newest = select(MessageRow.turn).where(MessageRow.conversation == conversation)
+    turn: int | None = (await connection.execute(newest.order_by(MessageRow.number.desc()).limit(1))).scalar()
+    return turn or 0
+
+
+async def _require_known(connection: AsyncConnection, conversation: str) -> None:
+    """Raises ConversationNotFound."""
+    known = select(ConversationRow.row_id).where(ConversationRow.id == conversation)
+    if (await connection.execute(known)).first() is None:
+        raise ConversationNotFound(conversation[:64])
+
+
+async def _set_title(connection: AsyncConnection, conversation: str, text: str) -> None:
+    query = update(ConversationRow).where(ConversationRow.id == conversation)
+    await connection.execute(query.values(title=title_of(text), folded=indexed_words([title_of(text)])))
+
+
+async def _delete_or_retitle(connection: AsyncConnection, conversation: str) -> int:
+    """After some of its messages were emptied: 1 where nothing is left, and it is deleted."""
+    is_of_it = MessageRow.conversation == conversation
+    left = select(MessageRow.role, MessageRow.text).where(is_of_it, MessageRow.text != "").order_by(MessageRow.number)
+    rows = (await connection.execute(left.limit(MAX_MESSAGES))).all()
+    if not rows:
+        await connection.execute(delete(MessageRow).where(is_of_it))
+        await connection.execute(delete(ConversationRow).where(ConversationRow.id == conversation))
+        return 1
+    named = select(ConversationRow.is_titled).where(ConversationRow.id == conversation)
+    if not (await connection.execute(named)).scalar():
+        await _set_title(connection, conversation, next((row.text for row in rows if row.role == Role.USER), ""))
+    return 0
+
+
+# -- rows ------------------------------------------------------------------------------
+
+_CONVERSATION = tuple(
+    column for column in ConversationRow.__table__.columns if column.name not in ("row_id", "folded", "busy_until")
+)
+_MESSAGE = tuple(column for column in MessageRow.__table__.columns if column.name != "folded")
+_ERASED = {
+    "text": "",
+    "folded": "",
+    "session": "",
+    "start": None,
+    "end": None,
+    "words": None,
+    "language": None,
+    "played": None,
+    "cancelled": "erased",
+}
+
+_words = msgspec.json.Decoder(list[tuple[str, int, int, float]])
+
+
+def conversation_row(conversation: Conversation) -> dict[str, Any]:
+    fields = {column.name: getattr(conversation, column.name) for column in _CONVERSATION}
+    return {**fields, "folded": indexed_words([conversation.title]), "busy_until": None}
+
+
+def _conversation(row: Any) -> Conversation:
+    return Conversation(**row._mapping)  # noqa: SLF001 because that is SQLAlchemy's public name of it
+
+
+def _message_row(conversation: str, message: StoredMessage) -> dict[str, Any]:
+    fields = {column.name: getattr(message, column.name) for column in _MESSAGE if column.name != "conversation"}
+    words = [(word.text, word.start, word.end, word.probability) for word in message.words]
+    return {
+        **fields,
+        "conversation": conversation,
+        "folded": indexed_words([message.text]),
+        "role": str(message.role),
+        "kind": str(message.kind),
+        "words": msgspec.json.encode(words).decode() if words else None,
+    }
+
+
+def _message(row: Any) -> StoredMessage:
+    fields = dict(row._mapping)  # noqa: SLF001 likewise
+    del fields["conversation"]
+    words = _words.decode(fields["words"]) if fields["words"] else ()
+    return StoredMessage(
+        **{
+            **fields,
+            "role": Role(fields["role"]),
+            "kind": MessageKind(fields["kind"]),
+            "words": tuple(Word(*word) for word in words),
+        }
+    )

@@ -1,0 +1,71 @@
+"""Full-text search of one column: an index of PostgreSQL over `tsvector`, or a table of SQLite's FTS5 beside it.
+
+The column has folded words (`app.domain.recording.text_search`); the database keeps the index itself, and nobody writes
+into it. Call `full_text()` once for each column, where its table is defined.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy.dialects.postgresql  # noqa: F401 because func.to_tsvector is defined there
+from sqlalchemy import DDL, ColumnElement, Index, Select, Text, bindparam, event, func, literal_column, select, text
+from sqlalchemy import Table as SqlTable
+from sqlalchemy.sql.schema import Column
+
+from app.domain.recording.text_search import SearchTerm
+
+_TOKENS = "tokenize=\"unicode61 remove_diacritics 2 categories 'L* N* M* Co'\""
+
+
+@dataclass(frozen=True, slots=True)
+class FullTextIndex:
+    """The index over `column` of a table whose integer primary key is `key`."""
+
+    column: Column[Any]
+    key: Column[Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.column.table.name}_{self.column.name}_search"
+
+    @property
+    def sqlite_statements(self) -> tuple[str, ...]:
+        """What makes the table of FTS5, and the triggers that keep it; they are dropped with their tables."""
+        table, column, key, name = self.column.table.name, self.column.name, self.key.name, self.name
+        columns = f"(rowid, {column}) VALUES (new.{key}, new.{column});"
+        removed = f"({name}, rowid, {column}) VALUES ('delete', old.{key}, old.{column});"
+        add, remove, trigger = (
+            f"INSERT INTO {name} {columns}",
+            f"INSERT INTO {name} {removed}",
+            f"CREATE TRIGGER {name}",
+        )
+        return (
+            f"CREATE VIRTUAL TABLE {name} USING fts5({column}, content='{table}', content_rowid='{key}', {_TOKENS})",
+            f"{trigger}_insert AFTER INSERT ON {table} BEGIN {add} END",
+            f"{trigger}_delete AFTER DELETE ON {table} BEGIN {remove} END",
+            f"{trigger}_update AFTER UPDATE OF {column} ON {table} BEGIN {remove} {add} END",
+        )
+
+    def matches(self, terms: Sequence[SearchTerm], dialect: str) -> ColumnElement[bool]:
+        """The condition that a row has all of these terms, of which there is at least one."""
+        if dialect == "postgresql":
+            lexemes = " & ".join(f"({' <-> '.join(term.words)}{':*' * term.is_prefix})" for term in terms)
+            asked = func.to_tsquery(text("'simple'"), lexemes)
+            return func.to_tsvector(text("'simple'"), self.column).bool_op("@@")(asked)
+        phrases = " AND ".join(f'"{" ".join(term.words)}"{"*" * term.is_prefix}' for term in terms)
+        found: Select[Any] = select(literal_column("rowid")).select_from(text(self.name))
+        matching = literal_column(self.name).op("MATCH")(bindparam(None, phrases, type_=Text, unique=True))
+        return self.key.in_(found.where(matching))
+
+
+def full_text(table: SqlTable, column: str) -> FullTextIndex:
+    """The index over this column, which is made with the table."""
+    (key,) = table.primary_key.columns
+    index = FullTextIndex(table.c[column], key)
+    vector = func.to_tsvector(text("'simple'"), table.c[column])
+    Index(index.name, vector, postgresql_using="gin").ddl_if(dialect="postgresql")
+    for statement in index.sqlite_statements:
+        ddl = DDL(statement).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]  # because it has no types
+        event.listen(table, "after_create", ddl)
+    return index

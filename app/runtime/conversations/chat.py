@@ -1,0 +1,173 @@
+"""Chat: answers messages in text, one at a time in each conversation, and keeps both sides of it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import anyio.lowlevel
+import structlog
+from anyio.abc import TaskGroup
+
+from app.data.conversations import ConversationTable
+from app.domain.conversations.message import Conversation, StoredMessage, as_history
+from app.domain.conversations.options import ReplyOptions
+from app.domain.dialog.conversation import Message, Role
+from app.domain.errors import ParleyError, ProviderBusy
+from app.domain.tenant import Tenant
+from app.runtime.conversations.reply_run import REPLY_TIMEOUT_S, ChatEngine, GeneratedReply, ReplyRun
+from app.runtime.ids import new_id, new_row_number
+
+MAX_REPLIES = 64
+"""Replies at once, in this process; one more message is refused."""
+HISTORY_MESSAGES = 200
+"""Newest messages that are read for a prompt; how many of them fit is the window's to say."""
+LEASE = timedelta(seconds=REPLY_TIMEOUT_S + 30)
+"""A conversation whose process died in the middle of a reply takes its next message after so long."""
+PRUNE_EVERY_S = 3600.0
+
+_log = structlog.get_logger("parley.conversations")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A message that was taken, and the run of its reply."""
+
+    run: ReplyRun
+    message: StoredMessage | None = None
+    """As it was stored; None where nothing is kept."""
+
+
+@dataclass(slots=True)
+class Chat:
+    """Every method raises ProviderBusy where the database is unavailable."""
+
+    table: ConversationTable
+    open_engine: Callable[[Tenant], ChatEngine]
+    """The reply engine for one message. Raises ProviderBusy where there is none."""
+    options: ReplyOptions = field(default_factory=ReplyOptions)
+    keep_days: int = 0
+    """Days after its newest message in which a conversation is kept; 0: for ever."""
+    tenant_keep_days: Callable[[], Mapping[str, int]] = dict
+    """The same, for tenants that have their own."""
+    now: Callable[[], datetime] = utc_now
+    reply_timeout_s: float = REPLY_TIMEOUT_S
+    _replies: int = 0
+    """Being generated."""
+    _tasks: TaskGroup | None = None
+
+    @property
+    def timestamp(self) -> str:
+        """Now, as it is stored."""
+        return self.now().astimezone(UTC).isoformat(timespec="milliseconds")
+
+    async def create(self, tenant: str, *, person: str = "", title: str = "") -> Conversation:
+        at = self.timestamp
+        conversation = Conversation(new_id(), tenant, at, at, person=person, title=title, is_titled=bool(title))
+        await self.table.create(conversation)
+        return conversation
+
+    def user_message(self, text: str) -> StoredMessage:
+        return StoredMessage(new_row_number(), Role.USER, text, self.timestamp)
+
+    async def answer(self, conversation: str, message: StoredMessage, tenant: Tenant) -> Answer:
+        """Take the user's message into the conversation, and begin its reply under the budgets of `tenant`.
+
+        Raises ConversationNotFound, ConversationBusy, ConversationFull; ProviderBusy where too many replies are being
+        generated, or none can be.
+        """
+        tasks, engine, now = self._require_room(), self.open_engine(tenant), self.now()
+        stored = await self.table.begin_reply(conversation, message, now=now, until=now + LEASE)
+        try:
+            messages = await self.table.messages(conversation, limit=HISTORY_MESSAGES)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.table.end_reply(conversation, None)
+            raise
+
+        async def keep(reply: GeneratedReply | None) -> StoredMessage | None:
+            return await self.table.end_reply(conversation, self._stored(reply) if reply else None)
+
+        return Answer(self._start(tasks, engine, as_history(messages), keep), stored)
+
+    def answer_once(self, text: str, tenant: Tenant) -> Answer:
+        """Begin the reply to a text of no conversation; nothing is kept. Raises ProviderBusy, as `answer` does."""
+
+        async def keep(_: GeneratedReply | None) -> None:
+            await anyio.lowlevel.checkpoint()
+
+        tasks, engine = self._require_room(), self.open_engine(tenant)
+        return Answer(self._start(tasks, engine, (Message(Role.USER, text),), keep))
+
+    async def run(self) -> None:
+        """Generate the replies, for ever. Cancelled, it keeps what there is of each."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._tasks = None
+
+    async def prune_loop(self) -> None:
+        """Delete conversations that are older than their tenant keeps them, every hour, for ever."""
+        while True:
+            try:
+                await self.prune()
+            except ParleyError as error:
+                _log.warning("expired conversations stay", message=str(error))
+            await anyio.sleep(PRUNE_EVERY_S)
+
+    async def prune(self) -> int:
+        """How many conversations were deleted."""
+        own, deleted = self.tenant_keep_days(), 0
+        for tenant, days in own.items():
+            if days:
+                deleted += await self.table.prune(self.now() - timedelta(days=days), [tenant])
+        if self.keep_days:
+            before = self.now() - timedelta(days=self.keep_days)
+            deleted += await self.table.prune(before, list(own), others=True)
+        return deleted
+
+    # -- runs ------------------------------------------------------------------------
+
+    def _require_room(self) -> TaskGroup:
+        """Where replies are generated. Raises ProviderBusy."""
+        if self._tasks is None or self._replies >= MAX_REPLIES:
+            raise ProviderBusy("replies", "too many replies are being generated; try again in a moment")
+        return self._tasks
+
+    def _start(
+        self,
+        tasks: TaskGroup,
+        engine: ChatEngine,
+        history: tuple[Message, ...],
+        keep: Callable[[GeneratedReply | None], Awaitable[StoredMessage | None]],
+    ) -> ReplyRun:
+        run = ReplyRun(self.options.prompt(history), engine, keep, self.reply_timeout_s)
+
+        async def counted() -> None:
+            try:
+                await run.run()
+            finally:
+                self._replies -= 1
+
+        self._replies += 1
+        tasks.start_soon(counted)
+        return run
+
+    def _stored(self, reply: GeneratedReply) -> StoredMessage:
+        return StoredMessage(
+            new_row_number(),
+            Role.ASSISTANT,
+            reply.text,
+            self.timestamp,
+            engine=reply.engine,
+            usd=reply.usd,
+            cancelled=reply.cancelled,
+            prompt_tokens=reply.usage.prompt,
+            reply_tokens=reply.usage.generated,
+        )

@@ -1,0 +1,97 @@
+"""One conversation: its messages page by page, its title, its export, its deletion."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import msgspec
+from litestar import MediaType, Request, Response, delete, get, patch
+from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from app.data.conversations import MAX_MESSAGES
+from app.domain.audit import AuditAction
+from app.domain.conversations.deletion import ConversationReceipt, recordings_remain
+from app.domain.conversations.export import (
+    ExportFormat,
+    as_captions,
+    as_markdown,
+    conversation_json,
+    message_json,
+)
+from app.domain.conversations.message import TITLE_CHARACTERS
+from app.domain.errors import ConversationNotFound
+from app.domain.principal import Principal
+from app.web.auth.audit import audited
+from app.web.conversations.access import CHAT, body_of, chat_of, conversation_for, require_text
+
+
+class Rename(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    title: str
+
+
+_rename = msgspec.json.Decoder(Rename)
+_CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "srt": MediaType.TEXT, "vtt": "text/vtt; charset=utf-8"}
+
+
+@get("/{conversation:str}", opt={**CHAT, **audited(AuditAction.CONVERSATION_READ)})
+async def get_conversation(
+    state: State,
+    request: Request[Principal, Any, Any],
+    conversation: FromPath[str],
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    before: Annotated[int | None, QueryParameter(ge=1, le=1 << 30)] = None,
+) -> dict[str, Any]:
+    """The newest messages in their order. `next` is the `before` of the page of older ones, or null."""
+    found = await conversation_for(request, conversation)
+    messages = await chat_of(state).table.messages(found.id, before=before, limit=limit + 1)
+    page = messages[-limit:]
+    following = page[0].number if len(messages) > limit else None
+    return {**conversation_json(found), "messages": [message_json(each) for each in page], "next": following}
+
+
+@patch("/{conversation:str}", opt={**CHAT, **audited(AuditAction.CONVERSATION_RENAMED)})
+async def rename_conversation(
+    state: State, request: Request[Principal, Any, Any], conversation: FromPath[str]
+) -> dict[str, Any]:
+    """Give it a title."""
+    title = require_text((await body_of(request, _rename)).title, longest=TITLE_CHARACTERS, name="title")
+    found = await conversation_for(request, conversation)
+    await chat_of(state).table.rename(found.id, title)
+    return conversation_json(await chat_of(state).table.get(found.id, found.tenant))
+
+
+@get("/{conversation:str}/export", opt={**CHAT, **audited(AuditAction.CONVERSATION_EXPORTED)})
+async def export_conversation(
+    state: State,
+    request: Request[Principal, Any, Any],
+    conversation: FromPath[str],
+    format: FromQuery[ExportFormat] = "json",  # noqa: A002 because a refusal names the parameter as it is called here
+) -> Response[Any]:
+    """All of it as one file."""
+    found = await conversation_for(request, conversation)
+    messages = await chat_of(state).table.messages(found.id, limit=MAX_MESSAGES)
+    headers = {"content-disposition": f'attachment; filename="{found.id}.{format}"'}
+    if format == "json":
+        content = {**conversation_json(found), "messages": [message_json(each) for each in messages]}
+        return Response(content, headers=headers)
+    text = as_markdown(found, messages) if format == "md" else as_captions(messages, format)
+    return Response(text, media_type=_CONTENT_TYPES[format], headers=headers)
+
+
+@delete("/{conversation:str}", status_code=200, opt={**CHAT, **audited(AuditAction.CONVERSATION_DELETED)})
+async def delete_conversation(
+    state: State,
+    request: Request[Principal, Any, Any],
+    conversation: FromPath[str],
+    receipt: FromQuery[bool] = False,
+) -> Response[dict[str, Any] | None]:
+    """Delete it with every message. With `receipt`: what was deleted, and what remains."""
+    chat, found = chat_of(state), await conversation_for(request, conversation)
+    gone = await chat.table.delete(found.id)
+    if gone is None:
+        raise ConversationNotFound(found.id)
+    if not receipt:
+        return Response(None, status_code=204)
+    deleted = {"messages": gone.messages}
+    remaining = recordings_remain(gone.sessions)
+    return Response(asdict(ConversationReceipt(found.id, found.tenant, chat.timestamp, deleted, remaining)))

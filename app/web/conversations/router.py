@@ -1,0 +1,25 @@
+"""Router for `/conversations`: its handlers."""
+
+from litestar import Router
+
+from app.web.conversations.conversation import (
+    delete_conversation,
+    export_conversation,
+    get_conversation,
+    rename_conversation,
+)
+from app.web.conversations.listing import create_conversation, list_conversations
+from app.web.conversations.messages import post_message
+
+router = Router(
+    "/conversations",
+    route_handlers=[
+        create_conversation,
+        list_conversations,
+        get_conversation,
+        rename_conversation,
+        delete_conversation,
+        export_conversation,
+        post_message,
+    ],
+)
