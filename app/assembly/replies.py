@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from app import registry
 from app.assembly.prices import is_price_assumed, reply_price
@@ -19,6 +20,7 @@ from app.domain.ports import ReplyGenerator, SpeechSynthesizer, UsageReporting
 from app.domain.tenant import Tenant
 from app.runtime.routing.engine_health import EngineHealth
 from app.runtime.routing.reply_failover import FailoverReplies, ReplyEngine, ReplyPool, ReplyTimeouts, probe_engine
+from app.runtime.routing.route_metrics import EngineGauges
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_budget import SessionBudget
 from app.runtime.routing.speech_failover import FailoverSpeech, VoicePool
@@ -90,6 +92,14 @@ class ReplyEngines:
     replies: ReplyPool | None
     voices: VoicePool | None
     routes: Routes
+
+    def register_metrics(self, registry: CollectorRegistry) -> None:
+        """Whether each circuit breaker is closed."""
+        words = "1 while its circuit breaker is open or half-open."
+        if self.replies is not None:
+            registry.register(EngineGauges("parley_reply_engine_resting", words, self.replies.health))
+        if self.voices is not None:
+            registry.register(EngineGauges("parley_voice_resting", words, self.voices.health))
 
     def for_session(self, session: str, tenant: Tenant) -> SessionReplyEngines:
         budget = SessionBudget(self.routes, session, tenant)

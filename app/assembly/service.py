@@ -78,6 +78,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
         providers = await reply_providers(settings)
         reply_engines = await stack.enter_async_context(open_reply_engines(settings, providers, routes))
+        reply_engines.register_metrics(metrics.registry)
         speech = speech_capacity(
             settings,
             drafts=drafts,

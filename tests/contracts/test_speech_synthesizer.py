@@ -76,6 +76,23 @@ def error_rate(found: list[str], meant: list[str]) -> float:
     return row[-1] / len(meant)
 
 
+async def test_piece_is_taken_when_the_audio_before_it_is_out(engine):
+    """So whoever gives the pieces knows what is being spoken, and an interrupted reply takes no more of them."""
+    samples, taken_at = 0, []
+
+    async def observed() -> AsyncIterator[str]:
+        for text in ("Yes.", HARBOUR):
+            taken_at.append(samples)
+            yield text
+
+    async with aclosing(engine.synthesize(observed())) as chunks:
+        async for chunk in chunks:
+            samples = chunk.end
+
+    assert taken_at[0] == 0
+    assert 0 < taken_at[1] < samples / 2
+
+
 async def test_synthesized_audio_is_recognised_as_the_text(engine, whisper):
     """A speech recognizer finds in the audio the words of the text."""
     chunks = await speak(engine, FOX)

@@ -5,6 +5,7 @@ import sys
 from contextlib import aclosing
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
@@ -129,6 +130,13 @@ async def test_the_second_server_replies_where_the_first_is_down():
             for _ in range(4):
                 async with aclosing(engines.for_session("s", Tenant("t")).generator.reply(QUESTION)) as texts:
                     assert [text async for text in texts] == ["Hi."]
+            registry = CollectorRegistry()
+            engines.register_metrics(registry)
+            resting = {
+                name: registry.get_sample_value("parley_reply_engine_resting", {"engine": name})
+                for name in ("openai", "ollama")
+            }
 
+    assert resting == {"openai": 1, "ollama": 0}
     assert len([request for request in dead.requests if "messages" in request]) == 3
     assert [(e.route, e.kind, e.prompt_tokens, e.generated_tokens) for e in expenses] == [("ollama", "reply", 5, 2)] * 4

@@ -11,6 +11,7 @@ from app.domain.routing.cost import BudgetScope
 from app.domain.routing.decision import DecisionRecord, Expense, ExpenseKind
 from app.domain.spending import remaining
 from app.runtime.metrics import LATENCY_BUCKETS_S
+from app.runtime.routing.engine_health import EngineHealth
 from app.runtime.routing.routes import Routes
 
 _NOT_OF_ROUTES = (ExpenseKind.REPLY, ExpenseKind.REPLY_ESTIMATE, ExpenseKind.SPEECH)
@@ -105,6 +106,21 @@ class _RouteGauges:
             tripped.add_metric([name], float(candidate.breaker_state is not BreakerState.CLOSED))
             p95.add_metric([name], candidate.p95_ms / 1000)
         return [in_flight, tripped, p95]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class EngineGauges:
+    """Breakers of the reply engines, or of the voices, at the time of the scrape."""
+
+    metric: str
+    documentation: str
+    health: EngineHealth
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        tripped = GaugeMetricFamily(self.metric, self.documentation, labels=["engine"])
+        for name in self.health.names:
+            tripped.add_metric([name], float(self.health.state(name) is not BreakerState.CLOSED))
+        return [tripped]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
