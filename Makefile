@@ -20,6 +20,7 @@ serve: models  ## start Parley on http://localhost:8000
 	@$(BIN)/parley serve
 
 test: $(DEV) models  ## run the tests, with the real models (the slow ones too with PARLEY_STRICT=1)
+	@$(BIN)/parley models pull moonshine-base-en
 	$(BIN)/python -m pytest $(if $(PARLEY_STRICT),,-m "not slow") $(ARGS)
 
 check: $(DEV)  ## format, lint, types, import contracts, names against the glossary, the frontend's pure tests

@@ -149,6 +149,11 @@ class ModelSettings(_Group):
         "auto",
         description="Model for finals: a name, a folder, or `auto` (whisper-base; whisper-large-v3-turbo on CUDA).",
     )
+    second_model_id: str = Field(
+        "auto",
+        description="Model beside a Moonshine model, for other languages than English and for doubtful finals: a name, "
+        "a folder, `auto` (whisper-base), or `none`.",
+    )
     turn_model_id: str = Field(
         "smart-turn-v3",
         description="End-of-turn model: a name or a folder; `none`: the words alone decide.",

@@ -30,7 +30,7 @@ DETECTORS: EngineTable = {
 }
 TRANSCRIBERS: EngineTable = {
     "aws": EngineEntry("providers.aws.transcribe:open_transcribe", "aws"),
-    "local": EngineEntry("providers.local.asr.whisper:open_whisper", "local"),
+    "local": EngineEntry("providers.local.asr.engine:open_speech_engine", "local"),
     "openai": EngineEntry("providers.openai.transcription:open_transcription", "openai"),
 }
 TURN_DETECTORS: EngineTable = {
@@ -68,8 +68,9 @@ CIPHERS: EngineTable = {
 PROBES: EngineTable = {
     "aws": EngineEntry("providers.aws.check:check", "aws"),
     "chat_model": EngineEntry("providers.openai.models:model_problem", "openai"),
-    "device": EngineEntry("providers.local.asr.whisper_model:choose_device", "local"),
+    "device": EngineEntry("providers.local.asr.whisper.model:choose_device", "local"),
     "languages": EngineEntry("providers.local.asr.languages:supported_languages"),
+    "moonshine": EngineEntry("providers.local.asr.languages:is_moonshine"),
     "receiver": EngineEntry("providers.local.receiver.connection:receiver_problem"),
 }
 """Checks of a provider that is not opened."""

@@ -13,12 +13,14 @@ from pathlib import Path
 from statistics import mean
 
 from bench.speech import DEFAULT, Clip, clips, word_error_rate
-from providers.local.asr.context_schedule import FULL_CONTEXT, context_schedule
-from providers.local.asr.decode import DecodeRequest, encode, generate, prepare
-from providers.local.asr.fallback import decode_with_fallback
 from providers.local.asr.hallucination import Verdict, assess
-from providers.local.asr.whisper_model import WhisperModel, load
+from providers.local.asr.recognizer import DecodeRequest
+from providers.local.asr.whisper.context_schedule import FULL_CONTEXT, context_schedule
+from providers.local.asr.whisper.decode import encode, generate, prepare
+from providers.local.asr.whisper.fallback import decode_with_fallback
+from providers.local.asr.whisper.model import WhisperModel, load
 from providers.local.mel import encoder_features, samples_of
+from providers.local.thread_plan import ThreadPlan
 
 MARGINS = (0, 50, 100, 150, 200, 300, 400, FULL_CONTEXT)
 
@@ -34,15 +36,16 @@ class Row:
 
 
 def sweep(model: WhisperModel, chosen: list[Clip], *, margin: int, beam: int, corpus: Path) -> Row:
-    mels = [model.filters.log_mel(samples_of(clip.pcm)) for clip in chosen]
+    spoken = [samples_of(clip.pcm) for clip in chosen]
     raw, flagged = [], 0
     with_fallback, retried, times = [], 0, []
-    for mel in mels:
+    for samples in spoken:
+        mel = model.filters.log_mel(samples)
         contexts = context_schedule(mel.shape[1], margin)
-        request = DecodeRequest(mel, "en", beam_size=beam)
+        request = DecodeRequest(samples, "en", beam_size=beam)
         began = time.perf_counter()
         memory = encode(model, [encoder_features(mel, contexts[0])])
-        prepared = prepare(model, request, memory)
+        prepared = prepare(model, request, mel, memory)
         first = generate(model, memory, [prepared])[0]
         raw.append(first.evidence.text)
         flagged += assess(first.evidence) in (Verdict.LOOP, Verdict.BROKEN)
@@ -63,7 +66,7 @@ def main() -> None:
     parser.add_argument("--margins", type=int, nargs="*", default=MARGINS, help="frames of 10 ms")
     args = parser.parse_args()
 
-    model = load(args.model, device="auto", compute_type="auto", threads=args.threads)
+    model = load(args.model, device="auto", compute_type="auto", plan=ThreadPlan(1, args.threads))
     chosen = [clip for clip in clips(args.speech) if not clip.long and clip.seconds <= 30]
     print(f"{args.model.name}, beam {args.beam}, {len(chosen)} clips")
     print("| margin, ms | WER raw | WER with fallback | flagged | retried | ms per clip |")

@@ -24,7 +24,7 @@ from faster_whisper import WhisperModel as Padded
 from app.domain.audio import AudioChunk, ms, split_audio
 from app.domain.dialog.agreement import LocalAgreement
 from bench.speech import DEFAULT, Clip, clips, word_error_rate
-from providers.local.asr.whisper import WhisperEngine, open_whisper
+from providers.local.asr.engine import SpeechEngine, open_speech_engine
 from providers.local.mel import samples_of
 from providers.local.thread_plan import usable_cores
 
@@ -53,7 +53,7 @@ def padded(model: Padded, beam: int) -> Callable[[bytes], Any]:
     return lambda pcm: to_thread.run_sync(call, pcm)
 
 
-def local(engine: WhisperEngine) -> Callable[[bytes], Any]:
+def local(engine: SpeechEngine) -> Callable[[bytes], Any]:
     """Transcribe with the local engine."""
 
     async def call(pcm: bytes) -> str:
@@ -75,7 +75,7 @@ async def time_finals(
 
 
 async def time_drafts(
-    engine: WhisperEngine, other: Callable[[bytes], Any], chosen: Sequence[Clip]
+    engine: SpeechEngine, other: Callable[[bytes], Any], chosen: Sequence[Clip]
 ) -> dict[str, list[float]]:
     """Seconds of each draft pass over utterances in progress; every fourth one is repeated with `other`."""
     times: dict[str, list[float]] = {"faster-whisper": [], "local": []}
@@ -104,8 +104,8 @@ async def run(args: argparse.Namespace) -> dict[str, Any]:
     kind = {"device": "cpu", "compute_type": "int8", "cpu_threads": cores}
     report: dict[str, Any] = {"cores": cores, "beam": args.beam}
     async with (
-        open_whisper(model=args.finals, device="cpu", threads=cores, beam_size=args.beam) as final_engine,
-        open_whisper(model=args.drafts, device="cpu", threads=cores) as draft_engine,
+        open_speech_engine(model=args.finals, device="cpu", threads=cores, beam_size=args.beam) as final_engine,
+        open_speech_engine(model=args.drafts, device="cpu", threads=cores) as draft_engine,
     ):
         padded_finals = padded(await to_thread.run_sync(lambda: Padded(str(args.finals), **kind)), args.beam)
         padded_drafts = padded(await to_thread.run_sync(lambda: Padded(str(args.drafts), **kind)), 1)

@@ -24,12 +24,13 @@ import numpy as np
 from anyio import to_thread
 
 from bench.speech import DEFAULT, clips
-from providers.local.asr.decode import DecodeRequest
-from providers.local.asr.fallback import decode
-from providers.local.asr.whisper_model import WhisperModel, load
+from providers.local.asr.recognizer import DecodeRequest
+from providers.local.asr.whisper.fallback import decode
+from providers.local.asr.whisper.model import WhisperModel, load
 from providers.local.inference_pool import InferencePool
 from providers.local.mel import Samples, samples_of
 from providers.local.scheduler import Priority, QueueLimits
+from providers.local.thread_plan import ThreadPlan
 
 DIVISIONS = {1: ((1, 1), (1, 2), (2, 1)), 2: ((1, 1), (1, 2), (2, 1), (2, 2), (1, 4))}
 """Cores -> (concurrent passes, threads in a pass)."""
@@ -67,9 +68,9 @@ class Bench:
     async def _session(self, session: int, round_: Round) -> None:
         for n in range(1, DRAFTS + 1):
             part = self.samples[: len(self.samples) * n // DRAFTS]
-            request = DecodeRequest(self.drafts.filters.log_mel(part), language="en", allow_fallback=False)
+            request = DecodeRequest(part, language="en", allow_fallback=False)
             round_.drafts.append(await self._timed(self.drafts, request, Priority.DRAFT, session))
-        request = DecodeRequest(self.finals.filters.log_mel(self.samples), language="en")
+        request = DecodeRequest(self.samples, language="en")
         round_.finals.append(await self._timed(self.finals, request, Priority.FINAL, session))
 
     async def _timed(self, model: WhisperModel, request: DecodeRequest, priority: Priority, session: int) -> float:
@@ -88,7 +89,7 @@ async def run_child(args: argparse.Namespace) -> None:
     """A child process: for each line that it reads, a number of sessions, it prints a round as a line of JSON."""
     samples = samples_of(next(clip.pcm for clip in clips(args.speech) if 4 <= clip.seconds <= 6))
     models = [
-        load(folder, device="cpu", compute_type="int8", threads=args.one[2], workers=args.one[1])
+        load(folder, device="cpu", compute_type="int8", plan=ThreadPlan(args.one[1], args.one[2]))
         for folder in (args.finals, args.drafts)
     ]
     pool = InferencePool(args.one[1], QueueLimits(draft_expires_after_s=1e9))

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import registry
-from app.assembly.speech import finals_model, open_whisper, spoken_clip
+from app.assembly.speech import finals_model, open_speech_engine, spoken_clip
 from app.config import Settings
 from app.data.decisions import DecisionLog, decisions_in
 from app.data.spend import SpendTable
@@ -171,7 +171,7 @@ def _open_route(
         case LocalRoute():
             return cast(
                 AbstractAsyncContextManager[Transcriber],
-                open_whisper(settings, finals_model(settings), settings.beam_size, clip),
+                open_speech_engine(settings, finals_model(settings), settings.beam_size, clip),
             )
         case OpenAIRoute():
             return registry.opened(

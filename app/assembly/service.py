@@ -18,8 +18,8 @@ from app.assembly.speech import (
     drafts_model,
     finals_model,
     open_detector,
+    open_speech_engine,
     open_turn_detector,
-    open_whisper,
     speech_capacity,
 )
 from app.assembly.tenants import open_tenants
@@ -73,7 +73,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 database_answers=authentication.keys.is_loaded,
             )
         )
-        drafts = await stack.enter_async_context(open_whisper(settings, drafts_model(settings), 1, routes.clip))
+        drafts = await stack.enter_async_context(open_speech_engine(settings, drafts_model(settings), 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
         providers = await reply_providers(settings)

@@ -36,7 +36,7 @@ async def spoken_clip() -> bytes:
 async def open_batch_transcriber(settings: Settings) -> AsyncGenerator[BatchTranscriber, None]:
     """The engines for batch transcription (`parley transcribe`, `parley retranscribe`)."""
     async with (
-        open_whisper(settings, finals_model(settings), settings.beam_size) as transcriber,
+        open_speech_engine(settings, finals_model(settings), settings.beam_size) as transcriber,
         open_detector(settings) as detector,
     ):
         yield BatchTranscriber(detector, transcriber.for_batch(), settings.language or None, finals_model(settings))
@@ -48,7 +48,7 @@ async def open_worker(settings: Settings, *, concurrency: int, max_waiting: int)
     authenticator = worker_authenticator(settings)
     model = finals_model(settings)
     async with (
-        open_whisper(settings, model, settings.beam_size) as transcriber,
+        open_speech_engine(settings, model, settings.beam_size) as transcriber,
         open_detector(settings) as detector,
     ):
         queue = AdmissionQueue("worker", SystemClock(), concurrency, max_waiting)
@@ -95,14 +95,34 @@ def model_folder(settings: Settings, name: str) -> Path:
     return resolve(name, settings.models_dir)
 
 
-def whisper_folder(settings: Settings, name: str) -> Path:
-    """The folder of this Whisper model. Raises ModelUnavailable, or SettingsError where it lacks PARLEY_LANGUAGE."""
+def speech_model_folder(settings: Settings, name: str) -> Path:
+    """The folder of this speech model. Raises ModelUnavailable, or SettingsError where it lacks PARLEY_LANGUAGE."""
     folder = model_folder(settings, name)
-    languages: frozenset[str] = registry.load(registry.PROBES, "languages")(folder)
+    languages = _languages(folder)
+    if (second := second_model_folder(settings, name)) is not None:
+        languages |= _languages(second)
     if settings.language and languages and settings.language not in languages:
         known = "English only" if languages == {"en"} else f"{len(languages)} languages, but not this one"
         raise SettingsError(f"PARLEY_LANGUAGE is {settings.language!r}, and the model {name} knows {known}")
     return folder
+
+
+def second_model_folder(settings: Settings, name: str) -> Path | None:
+    """The folder of the model beside one that knows English only by design; None where there is none."""
+    if settings.second_model_id == "none" or not is_moonshine(model_folder(settings, name)):
+        return None
+    return model_folder(settings, "whisper-base" if settings.second_model_id == "auto" else settings.second_model_id)
+
+
+def is_moonshine(folder: Path) -> bool:
+    """Whether this folder holds a Moonshine model."""
+    found: bool = registry.load(registry.PROBES, "moonshine")(folder)
+    return found
+
+
+def _languages(folder: Path) -> frozenset[str]:
+    found: frozenset[str] = registry.load(registry.PROBES, "languages")(folder)
+    return found
 
 
 def turn_model_file(settings: Settings) -> Path:
@@ -110,11 +130,12 @@ def turn_model_file(settings: Settings) -> Path:
     return resolve_file(settings.turn_model_id, settings.models_dir, ".onnx")
 
 
-def open_whisper(settings: Settings, model: str, beam_size: int, self_test_pcm: bytes | None = None) -> Any:
+def open_speech_engine(settings: Settings, model: str, beam_size: int, self_test_pcm: bytes | None = None) -> Any:
     return registry.opened(
         registry.TRANSCRIBERS,
         "local",
-        model=whisper_folder(settings, model),
+        model=speech_model_folder(settings, model),
+        second_model=second_model_folder(settings, model),
         device=settings.device,
         compute_type=settings.compute_type,
         threads=settings.cpu_threads,

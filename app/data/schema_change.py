@@ -85,7 +85,8 @@ async def current(url: URL) -> SchemaState:
     engine = create_async_engine(url, poolclass=NullPool)
     with anyio.CancelScope(shield=True):  # for the reason that `app.data.database:transaction` gives
         async with engine.connect() as connection:
-            return await connection.run_sync(read_schema)
+            state = await connection.run_sync(read_schema)
+    return state
 
 
 def upgrades_itself(url: URL) -> bool:

@@ -13,7 +13,7 @@ from app.toml_file import read_toml
 BUILT_IN = Path(__file__).with_name("catalogue.toml")
 
 Purpose: TypeAlias = Literal["draft", "final", "turn", "voice", "reply"]
-Format: TypeAlias = Literal["ctranslate2", "onnx", "piper", "gguf"]
+Format: TypeAlias = Literal["ctranslate2", "moonshine", "onnx", "piper", "gguf"]
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 ModelName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

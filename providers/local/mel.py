@@ -4,8 +4,6 @@ Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (20
 of 10 ms, mel bands in Slaney's scale, the log power clamped to 8 decades below its maximum.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,31 +72,6 @@ class MelFilters:
         power = np.abs(spectrum).astype(np.float32) ** 2
         logarithm: LogMel = np.log10(np.maximum(self._filters @ power.T, _MIN_POWER))
         return logarithm
-
-
-@dataclass(frozen=True, slots=True)
-class GrowingMel:
-    """The log-mel frames of an utterance still being spoken: old frames are kept, only new ones are computed."""
-
-    filters: MelFilters
-    pcm: bytes = b""
-    """16 kHz mono s16le."""
-
-    log_mel: LogMel = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    """Of all of `pcm`."""
-
-    def update(self, pcm: bytes) -> "GrowingMel":
-        """The frames of all of `pcm`, which usually begins with the PCM known so far; else all are computed."""
-        if not self.log_mel.size or not pcm.startswith(self.pcm):
-            return GrowingMel(self.filters, pcm, self.filters.log_mel(samples_of(pcm)))
-        # The windows of the last frames reached into the silence behind the known PCM; they are computed again.
-        kept = max(0, (len(self.pcm) // 2 - _FFT // 2) // HOP)
-        first = max(0, kept * HOP - _FFT // 2) // HOP * HOP
-        fresh = self.filters.log_mel(samples_of(pcm[first * 2 :]))
-        skipped = kept - first // HOP
-        if first == 0:
-            return GrowingMel(self.filters, pcm, fresh)
-        return GrowingMel(self.filters, pcm, np.concatenate((self.log_mel[:, :kept], fresh[:, skipped:]), axis=1))
 
 
 def encoder_features(log_mel: LogMel, frames: int) -> LogMel:

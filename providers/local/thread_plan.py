@@ -16,6 +16,11 @@ class ThreadPlan:
     threads: int
     """Threads within one pass."""
 
+    @property
+    def graph_threads(self) -> int:
+        """Threads of one ONNX graph: those that other passes leave idle help, and none of them spins."""
+        return min(_MAX_THREADS, self.threads * self.workers)
+
 
 def thread_plan(cores: int, limit: int = 0) -> ThreadPlan:
     """At least two concurrent passes wherever there are two cores; only then up to four threads each.

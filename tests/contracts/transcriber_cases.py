@@ -8,7 +8,7 @@ from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 from app.runtime.worker import Worker
 from app.web.openai.transcriptions import create_worker
-from providers.local.asr.whisper import WhisperEngine, open_whisper
+from providers.local.asr.engine import SpeechEngine, open_speech_engine
 from providers.local.vad.webrtc import open_webrtc_vad
 from providers.openai.transcription import open_transcription
 from tests.contracts.aws_cases import aws
@@ -17,8 +17,8 @@ from tests.serving import serving
 
 
 @asynccontextmanager
-async def local() -> AsyncIterator[WhisperEngine]:
-    async with open_whisper(model=model("whisper-tiny.en"), device="cpu") as engine:
+async def local() -> AsyncIterator[SpeechEngine]:
+    async with open_speech_engine(model=model("whisper-tiny.en"), device="cpu") as engine:
         yield engine
 
 

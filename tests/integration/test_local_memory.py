@@ -20,7 +20,7 @@ SCENE = dedent(
     import anyio
     from app.domain.audio import AudioChunk
     from app.domain.errors import ParleyError
-    from providers.local.asr.whisper import open_whisper
+    from providers.local.asr.engine import open_speech_engine
     from tests.clips import COUNTRY, HANDS
 
     LONG = (COUNTRY.pcm * 3)[: 27 * 32_000]
@@ -37,7 +37,7 @@ SCENE = dedent(
             results[name] = [type(error).__name__, str(error)]
 
     async def scene():
-        async with open_whisper(model=Path(sys.argv[1]), device="cpu") as engine:
+        async with open_speech_engine(model=Path(sys.argv[1]), device="cpu") as engine:
             await final(engine, "before", HANDS.pcm)
             limits = resource.getrlimit(resource.RLIMIT_AS)
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from providers.local.asr.context_schedule import context_schedule
-from providers.local.asr.decode import DecodeRequest, encode, generate, prepare
-from providers.local.asr.fallback import decode
+from providers.local.asr.recognizer import DecodeRequest
 from providers.local.asr.transformer import graph_cache
-from providers.local.asr.transformer.encoder import has_exact_int8_dot
-from providers.local.asr.whisper_model import load
+from providers.local.asr.transformer.processor import has_exact_int8_dot
+from providers.local.asr.whisper.context_schedule import context_schedule
+from providers.local.asr.whisper.decode import encode, generate, prepare
+from providers.local.asr.whisper.fallback import decode
+from providers.local.asr.whisper.model import load
 from providers.local.mel import encoder_features, samples_of
+from providers.local.thread_plan import ThreadPlan
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, word_error_rate
 from tests.models import model
 
@@ -40,14 +42,15 @@ def copied(tmp_path):
 
 
 def opened_from(folder):
-    return load(folder, device="cpu", compute_type="int8", threads=1)
+    return load(folder, device="cpu", compute_type="int8", plan=ThreadPlan(1, 1))
 
 
 def decoded(opened, clip, **options):
     """One pass over a clip: its tokens and its evidence."""
-    request = DecodeRequest(opened.filters.log_mel(samples_of(clip.pcm)), "en", **options)
-    memory = encode(opened, [encoder_features(request.log_mel, context_schedule(request.log_mel.shape[1])[0])])
-    return generate(opened, memory, [prepare(opened, request, memory)])[0]
+    request = DecodeRequest(samples_of(clip.pcm), "en", **options)
+    log_mel = opened.filters.log_mel(request.samples)
+    memory = encode(opened, [encoder_features(log_mel, context_schedule(log_mel.shape[1])[0])])
+    return generate(opened, memory, [prepare(opened, request, log_mel, memory)])[0]
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
@@ -156,14 +159,10 @@ def test_graphs_are_exported_once_and_again_for_other_weights(copied, monkeypatc
     assert len(exports) == 1
 
     os.utime(copied / "model.bin", (1, 1))
-    assert "hands" in decode(opened_from(copied), [DecodeRequest(log_mel(copied), "en")])[0].text
+    assert "hands" in decode(opened_from(copied), [DecodeRequest(samples_of(HANDS.pcm), "en")])[0].text
     assert len(exports) == 2
     (kept,) = copied.glob(".*")
     assert kept.stat().st_mode == copied.stat().st_mode
-
-
-def log_mel(folder):
-    return replace(opened_from(folder), decoder=None).filters.log_mel(samples_of(HANDS.pcm))
 
 
 def test_read_only_model_folder_is_left_alone(copied, monkeypatch):
@@ -205,7 +204,7 @@ def test_weights_of_another_architecture_run_on_ctranslate2_with_a_note(copied):
 
     assert (opened.encoder, opened.decoder) == (None, None)
     assert "CTranslate2" in opened.note
-    assert decode(opened, [DecodeRequest(opened.filters.log_mel(samples_of(HANDS.pcm)), "en")])
+    assert decode(opened, [DecodeRequest(samples_of(HANDS.pcm), "en")])
 
 
 def test_other_compute_types_run_on_ctranslate2_without_a_note():

@@ -19,7 +19,7 @@ from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import FinalRequest, SessionFinals
 from providers.aws.finalization import FinalizationTimeouts
 from providers.aws.transcribe import open_transcribe
-from providers.local.asr.whisper import open_whisper
+from providers.local.asr.engine import open_speech_engine
 from tests.clips import COUNTRY, HANDS, HOUR, Clip, word_error_rate
 from tests.emulators.transcribe import TranscribeEmulator
 from tests.emulators.wire import Cut, Wire, wire_to
@@ -72,7 +72,7 @@ async def test_failover_and_recovery_when_the_cloud_connection_is_cut(
     timeouts = FinalizationTimeouts(flush_after_s=0.5, final_within_s=2.0)
     async with (
         wire_to(emulator.port) as wire,
-        open_whisper(model=model("whisper-tiny.en"), device="cpu") as whisper,
+        open_speech_engine(model=model("whisper-tiny.en"), device="cpu") as whisper,
         open_transcribe(
             region="us-east-1", endpoint_url=f"https://localhost:{wire.port}", open_timeout_s=1.0, timeouts=timeouts
         ) as aws,

@@ -14,7 +14,7 @@ from app.domain.routing.rules import RoutingRules
 from app.runtime.clock import SystemClock
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import SessionFinals
-from providers.local.asr.whisper import open_whisper
+from providers.local.asr.engine import open_speech_engine
 from tests.clips import HOUR, word_error_rate
 from tests.contracts.aws_cases import scripted
 from tests.emulators.transcribe_script import (
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.models]
 
 @pytest.fixture(scope="module")
 async def whisper():
-    async with open_whisper(model=model("whisper-tiny.en"), device="cpu") as engine:
+    async with open_speech_engine(model=model("whisper-tiny.en"), device="cpu") as engine:
         yield engine
 
 

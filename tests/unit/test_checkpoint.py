@@ -5,7 +5,8 @@ import struct
 import numpy as np
 import pytest
 
-from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint, read_checkpoint
+from providers.local.asr.transformer.errors import UnreadableCheckpoint
+from providers.local.asr.whisper.checkpoint import read_checkpoint
 
 TYPES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4}
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint
+from providers.local.asr.transformer.errors import UnreadableCheckpoint
 from providers.local.asr.transformer.graph_cache import CROSS_KV, DECODER, ENCODER, exported_graphs
 
 GRAPHS = (ENCODER, CROSS_KV, DECODER)

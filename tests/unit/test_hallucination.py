@@ -2,7 +2,6 @@
 
 import pytest
 
-from providers.local.asr.context_schedule import FULL_CONTEXT, context_schedule
 from providers.local.asr.hallucination import (
     DecodeEvidence,
     Verdict,
@@ -12,6 +11,7 @@ from providers.local.asr.hallucination import (
     restarts_at,
     truncate_repetition,
 )
+from providers.local.asr.whisper.context_schedule import FULL_CONTEXT, context_schedule
 
 
 def evidence(text, *, audio_s=5.0, avg_logprob=-0.2, no_speech_prob=0.01, hit_token_limit=False):

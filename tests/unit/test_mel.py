@@ -1,10 +1,10 @@
-"""The log-mel spectrogram, computed once for every frame."""
+"""The log-mel spectrogram."""
 
 import numpy as np
 import pytest
 from faster_whisper.feature_extractor import FeatureExtractor
 
-from providers.local.mel import GrowingMel, MelFilters, encoder_features, mel_filters, samples_of
+from providers.local.mel import MelFilters, encoder_features, mel_filters, samples_of
 
 RANDOM = np.random.default_rng(7)
 FILTERS = MelFilters(80)
@@ -30,26 +30,6 @@ def test_log_mel_frames_are_those_whisper_was_trained_with(samples):
     features = encoder_features(FILTERS.log_mel(samples_of(pcm)), 3000)
 
     assert np.array_equal(features[:, :frames], reference)
-
-
-@pytest.mark.parametrize("step", [37, 160, 801, 8_000])
-def test_growing_mel_equals_log_mel_of_the_whole_utterance(step):
-    """What was computed for earlier audio is kept, and nothing of it is wrong."""
-    pcm = noise(20_000)
-    grown = GrowingMel(FILTERS)
-    for end in range(step, 20_001, step):
-        grown = grown.update(pcm[: 2 * end])
-    grown = grown.update(pcm)
-
-    np.testing.assert_allclose(grown.log_mel, FILTERS.log_mel(samples_of(pcm)), atol=1e-5)
-
-
-def test_growing_mel_starts_anew_for_another_utterance():
-    """Frames of one utterance never stand in another's."""
-    grown = GrowingMel(FILTERS).update(noise(16_000))
-    pcm = noise(18_000)
-
-    assert np.array_equal(grown.update(pcm).log_mel, FILTERS.log_mel(samples_of(pcm)))
 
 
 @pytest.mark.parametrize("samples", [0, 1, 50, 199, 200, 399])

@@ -4,21 +4,16 @@ import pytest
 
 from app.domain.dialog.agreement import LocalAgreement
 from providers.local.asr.drafts import DraftState
-from providers.local.asr.fallback import DecodeResult
 from providers.local.asr.hallucination import Verdict
-from providers.local.asr.session import EngineParts, SessionWhisper
+from providers.local.asr.recognizer import DecodeResult
+from providers.local.asr.session import EngineParts, SpeechSession
 from providers.local.inference_pool import SupersededRequest
-from providers.local.mel import GrowingMel, MelFilters
-
-FILTERS = MelFilters(80)
 
 
 class AnyModel:
     """What a session asks of its model before a draft."""
 
-    filters = FILTERS
-
-    def tokenizer(self, language: str | None) -> None:
+    def require_language(self, language: str | None) -> None:
         """Every language will do."""
 
 
@@ -32,7 +27,7 @@ class BusyPool:
 @pytest.mark.anyio
 async def test_a_superseded_draft_is_no_draft():
     """It does not come back as the stable words, which would look like a shorter utterance."""
-    session = SessionWhisper(EngineParts(AnyModel(), BusyPool(), None), transcribe_final=None)
+    session = SpeechSession(EngineParts(AnyModel(), BusyPool(), None), transcribe_final=None)
 
     assert await session.draft(bytes(32_000), stable="what is the", language="en") is None
 
@@ -41,7 +36,7 @@ def test_a_broken_decode_is_no_draft():
     """Words that the engine does not trust take nothing back."""
     broken = DecodeResult("what is", verdict=Verdict.BROKEN)
 
-    assert DraftState(GrowingMel(FILTERS)).whole_text(broken, "what is the") is None
+    assert DraftState().whole_text(broken, "what is the") is None
 
 
 def test_an_empty_draft_takes_back_no_word():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.domain.audio import SAMPLE_RATE
 from app.domain.transcript import Hypothesis, Word, join
-from providers.local.asr.fallback import DecodeResult
+from providers.local.asr.recognizer import DecodeResult
 
 
 def final_hypothesis(result: DecodeResult, start: int) -> Hypothesis:

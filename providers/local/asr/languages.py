@@ -1,17 +1,20 @@
-"""Which languages a Whisper model in CTranslate2's format knows, from its vocabulary alone."""
+"""Which languages a speech model knows, from the files in its folder alone."""
 
 import json
 import re
 from pathlib import Path
 
 from app.domain.errors import ModelUnavailable
+from providers.local.asr.moonshine.layout import DECODER_FILE as MOONSHINE_FILE
 
 _MULTILINGUAL_TOKENS = 51865
-"""Vocabularies of English-only models are shorter; they contain the tokens of all languages nevertheless."""
+"""Of Whisper. Vocabularies of English-only models are shorter, and have the tokens of all languages nevertheless."""
 
 
 def supported_languages(folder: Path) -> frozenset[str]:
     """ISO 639 codes; empty where the folder has no vocabulary. Raises ModelUnavailable where it cannot be read."""
+    if is_moonshine(folder):
+        return frozenset({"en"})
     try:
         tokens = _vocabulary(folder)
     except (OSError, ValueError) as error:
@@ -19,6 +22,11 @@ def supported_languages(folder: Path) -> frozenset[str]:
     if 0 < len(tokens) < _MULTILINGUAL_TOKENS:
         return frozenset({"en"})
     return frozenset(found[1] for token in tokens if (found := re.fullmatch(r"<\|([a-z]{2,3})\|>", token)))
+
+
+def is_moonshine(folder: Path) -> bool:
+    """Whether this folder holds a Moonshine model, not one of Whisper."""
+    return (folder / MOONSHINE_FILE).is_file()
 
 
 def _vocabulary(folder: Path) -> list[str]:

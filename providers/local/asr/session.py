@@ -1,4 +1,4 @@
-"""One session at a shared Whisper model: its drafts, and the left context of its finals."""
+"""One session at a shared speech model: its drafts, and the left context of its finals."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,12 +7,11 @@ from typing import TypeAlias
 from app.domain.audio import AudioChunk
 from app.domain.transcript import Hypothesis
 from providers.local.asr.drafts import DraftState
-from providers.local.asr.fallback import decode
 from providers.local.asr.left_context import LeftContext
-from providers.local.asr.whisper_model import WhisperModel
+from providers.local.asr.recognizer import Recognizer
 from providers.local.errors import translate_errors
 from providers.local.inference_pool import InferencePool, SupersededRequest
-from providers.local.mel import GrowingMel, samples_of
+from providers.local.mel import samples_of
 from providers.local.scheduler import Priority
 from providers.local.vad.speech_segments import SpeechFinder
 
@@ -21,41 +20,41 @@ from providers.local.vad.speech_segments import SpeechFinder
 class EngineParts:
     """What all sessions of one model share."""
 
-    model: WhisperModel
+    recognizer: Recognizer
     pool: InferencePool
     speech_finder: SpeechFinder
 
 
 TranscribeFinal: TypeAlias = Callable[
-    [AsyncIterable[AudioChunk], "SessionWhisper", str | None], AsyncGenerator[Hypothesis, None]
+    [AsyncIterable[AudioChunk], "SpeechSession", str | None], AsyncGenerator[Hypothesis, None]
 ]
 """Transcribes an utterance of a session, in a language."""
 
 
-class SessionWhisper:
+class SpeechSession:
     """A Transcriber and a DraftTranscriber for one session."""
 
     def __init__(
-        self, parts: EngineParts, transcribe_final: TranscribeFinal, drafter: "SessionWhisper | None" = None
+        self, parts: EngineParts, transcribe_final: TranscribeFinal, drafter: "SpeechSession | None" = None
     ) -> None:
         """`drafter` makes the session's drafts where another model does; a final verifies their text."""
         self._parts = parts
         self._transcribe_final = transcribe_final
         self._drafter = drafter or self
         self.left_context = LeftContext()
-        self.draft_state = DraftState(GrowingMel(parts.model.filters))
+        self.draft_state = DraftState()
         """After the last completed draft. Each pass works on a copy: a cancelled pass may still be running."""
 
     def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
-        """As `WhisperEngine.transcribe`, with the session's left context and its drafts as draft text."""
+        """As `SpeechEngine.transcribe`, with the session's left context and its drafts as draft text."""
         return self._transcribe_final(utterance, self, language)
 
     def draft_text(self, pcm: bytes) -> str:
         """The text of the newest draft of this utterance; empty where the newest draft was of another one."""
         state = self._drafter.draft_state
-        return state.text if state.mel.pcm and pcm.startswith(state.mel.pcm) else ""
+        return state.text if state.pcm and pcm.startswith(state.pcm) else ""
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
         """The utterance so far; None where a newer draft replaced it before its turn, or its text is broken.
@@ -63,7 +62,7 @@ class SessionWhisper:
         `pcm` is 16 kHz mono s16le from the utterance's first sample. Raises RequestRefused for a language the model
         does not know, ProviderBusy and ProviderMisbehaved.
         """
-        self._parts.model.tokenizer(language)
+        self._parts.recognizer.require_language(language)
         try:
             hypothesis: Hypothesis | None = await self._parts.pool.run(
                 self._draft_batch,
@@ -82,7 +81,7 @@ class SessionWhisper:
 
 @dataclass(frozen=True, slots=True)
 class _DraftRequest:
-    session: SessionWhisper
+    session: SpeechSession
     pcm: bytes
     stable: str
     language: str | None
@@ -106,7 +105,7 @@ def draft_batch(parts: EngineParts, requests: Sequence[_DraftRequest]) -> list[H
             id(request): Hypothesis(request.stable, language=request.language) for request in requests
         }
         decodable = [state.request(request.stable, request.language) for request, state in with_speech]
-        decoded = decode(parts.model, decodable) if decodable else []
+        decoded = parts.recognizer.decode(decodable) if decodable else []
         for (request, state), result in zip(with_speech, decoded, strict=True):
             text = state.whole_text(result, request.stable)
             if text is None:

@@ -1,4 +1,4 @@
-"""Whisper's encoder and decoder as ONNX graphs, made from a CTranslate2 checkpoint and run by onnxruntime.
+"""What transformer models on onnxruntime share: building and keeping graphs, greedy and speculative decoding.
 
-Begin with `opening.py`, then `decoder.py` (greedy decoding with draft tokens) and `graph_cache.py` (where graphs lie).
+Begin with `greedy.py`, then `graph.py` and `graph_cache.py`.
 """

@@ -1,4 +1,4 @@
-"""Build an ONNX graph node by node from a checkpoint's weights, quantized to 8 bits."""
+"""Build an ONNX graph node by node, with weights of 8 bits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,20 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from providers.local.asr.transformer.checkpoint import Checkpoint, Floats
-from providers.local.asr.transformer.shape import BLOCK, DecoderShape
+from providers.local.asr.transformer.quantization import (
+    EPSILON,
+    Floats,
+    QuantizedRows,
+    in_blocks,
+    quantize_in_blocks,
+    quantize_rows,
+)
+from providers.local.asr.transformer.shape import BLOCK, DecoderShape, cross_names, self_names
 
 CONTRIB = "com.microsoft"
 """The domain of onnxruntime's own operators."""
-
-_EPSILON = 1e-12
 
 
 @dataclass(slots=True)
 class GraphBuilder:
     """An ONNX graph under construction; methods return the name of the value they add."""
 
-    checkpoint: Checkpoint
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
 
@@ -40,47 +44,48 @@ class GraphBuilder:
         self.nodes.append(helper.make_node("Split", [value], outputs, axis=-1))
         return outputs
 
-    def norm(self, value: str, name: str, output: str = "") -> str:
-        scale, shift = (self.constant(self.checkpoint.dequantized(f"{name}/{part}")) for part in ("gamma", "beta"))
-        return self.add("LayerNormalization", [value, scale, shift], output, axis=-1, epsilon=1e-5)
+    def layer_norm(self, value: str, scale: Floats, shift: Floats, output: str = "") -> str:
+        inputs = [value, self.constant(scale), self.constant(shift)]
+        return self.add("LayerNormalization", inputs, output, axis=-1, epsilon=1e-5)
 
-    def linear(self, value: str, name: str, *, scale: float = 1.0) -> str:
-        """A linear layer of the checkpoint, for few rows at a time; its output is multiplied with `scale`."""
-        weight, bias = (self.checkpoint.dequantized(f"{name}/{part}") for part in ("weight", "bias"))
-        return self.matmul(value, weight * np.float32(scale), bias * np.float32(scale))
+    def matmul(self, value: str, weight: Floats | QuantizedRows, bias: Floats | None = None, output: str = "") -> str:
+        """`value` (..., inputs) times `weight` (outputs, inputs), plus `bias` (outputs), for few rows at a time.
 
-    def matmul(self, value: str, weight: Floats, bias: Floats | None, output: str = "") -> str:
-        """`value` (..., inputs) times `weight` (outputs, inputs), plus `bias` (outputs)."""
-        quantized, scales = _quantized_in_blocks(weight)
+        Floats are quantized in blocks of 128; integers that are quantized already stay as they are.
+        """
+        blocks = quantize_in_blocks(weight, BLOCK) if isinstance(weight, np.ndarray) else in_blocks(weight)
+        inputs = [value, self.constant(blocks.integers), self.constant(blocks.scales)]
+        if blocks.zeros is not None:
+            inputs.append(self.constant(blocks.zeros))
+        outputs, width = weight.shape
         product = self.add(
             "MatMulNBits",
-            [value, self.constant(quantized), self.constant(scales)],
+            inputs,
             output if bias is None else "",
             domain=CONTRIB,
-            N=weight.shape[0],
-            K=weight.shape[1],
+            N=outputs,
+            K=width,
             bits=8,
-            block_size=BLOCK,
+            block_size=blocks.integers.shape[2],
             accuracy_level=4,  # activations are quantized to 8 bits too, block by block
         )
         return product if bias is None else self.add("Add", [product, self.constant(bias)], output)
 
-    def linear_for_many_rows(self, value: str, name: str) -> str:
-        """A linear layer of the checkpoint, for many rows at a time: 8 bits, one scale a row of weights.
+    def matmul_for_many_rows(self, value: str, weight: Floats, bias: Floats | None = None, *, bits: int = 8) -> str:
+        """The same for many rows at a time: `bits` bits, one scale a row of weights.
 
         DynamicQuantizeMatMul quantizes all rows of `value` on one scale; divided by their largest magnitude before, and
-        multiplied with it afterwards, each row has its own.
+        multiplied with it afterwards, each row has its own. Sums of products with weights of 7 bits fit the 16 bits
+        that x86 adds them in without VNNI; 8 bits may overflow there.
         """
-        weight, bias = (self.checkpoint.dequantized(f"{name}/{part}") for part in ("weight", "bias"))
-        scales = _max_magnitude(weight, axis=1) / np.float32(127)
-        quantized = np.rint(weight / scales[:, None]).astype(np.int8)
+        quantized, scales = quantize_rows(weight, bits)
         magnitudes = self.add("ReduceMax", [self.add("Abs", [value])], axes=(-1,), keepdims=1)
-        normalized = self.add(
-            "Div", [value, self.add("Max", [magnitudes, self.constant(np.array([_EPSILON], np.float32))])]
-        )
+        least = self.constant(np.array([EPSILON], np.float32))
+        normalized = self.add("Div", [value, self.add("Max", [magnitudes, least])])
         weights = [self.constant(quantized.T), self.constant(scales)]
         product = self.add("DynamicQuantizeMatMul", [normalized, *weights], domain=CONTRIB)
-        return self.add("Add", [self.add("Mul", [product, magnitudes]), self.constant(bias)])
+        scaled = self.add("Mul", [product, magnitudes])
+        return scaled if bias is None else self.add("Add", [scaled, self.constant(bias)])
 
     def split_heads(self, value: str, shape: DecoderShape) -> str:
         """(1, n, width) as (1, n, heads, head_dim)."""
@@ -101,26 +106,38 @@ class GraphBuilder:
         )
         return output
 
+    def cross_attention(self, query: str, layer: int, shape: DecoderShape) -> tuple[str, str]:
+        """Attention of `query` (1, n, width), already scaled, to the keys and values of the encoder's output.
+
+        Returns what it gathers (1, n, width), and its weights (1, heads, n, T).
+        """
+        query = self.add("Transpose", [self.split_heads(query, shape)], perm=(0, 2, 1, 3))
+        weights = self.add("Softmax", [self.add("MatMul", [query, f"cross_k_{layer}"])], axis=-1)
+        gathered = self.add("Transpose", [self.add("MatMul", [weights, f"cross_v_{layer}"])], perm=(0, 2, 1, 3))
+        return self.add("Reshape", [gathered, self.constant(np.array([0, 0, shape.width]))]), weights
+
     def model(self, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> ModelProto:
-        graph = helper.make_graph(self.nodes, "whisper", inputs, outputs, self.constants)
+        graph = helper.make_graph(self.nodes, "transcriber", inputs, outputs, self.constants)
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid(CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9)
-
-
-def _quantized_in_blocks(weight: Floats) -> tuple[NDArray[np.uint8], Floats]:
-    """Integers with zero point 128, shape (outputs, blocks, BLOCK), and their scales, shape (outputs * blocks,)."""
-    blocks = weight.reshape(weight.shape[0], -1, BLOCK)
-    scales = _max_magnitude(blocks, axis=2) / np.float32(127)
-    quantized = np.rint(blocks / scales[:, :, None])
-    return (quantized + 128).astype(np.uint8), scales.reshape(-1)
-
-
-def _max_magnitude(weight: Floats, axis: int) -> Floats:
-    """The largest absolute value along an axis, never zero."""
-    magnitude: Floats = np.maximum(np.abs(weight).max(axis=axis), np.float32(_EPSILON))
-    return magnitude
 
 
 def tensor(name: str, shape: Sequence[int | str], element_type: int = TensorProto.FLOAT) -> ValueInfoProto:
     """Declares an input or output of a graph; a string in `shape` is a size that varies."""
     return helper.make_tensor_value_info(name, element_type, shape)
+
+
+def cross_tensor(name: str, shape: DecoderShape) -> ValueInfoProto:
+    """Declares cross-attention keys or values, by their name."""
+    is_key = name.startswith("cross_k")
+    return tensor(name, [1, shape.heads, *((shape.head_dim, "T") if is_key else ("T", shape.head_dim))])
+
+
+def step_tensors(shape: DecoderShape, vocabulary: int) -> tuple[list[ValueInfoProto], list[ValueInfoProto]]:
+    """The inputs and outputs of a decoder's step, apart from its tokens and what is told of attention."""
+    inputs = [tensor("rows", ["r"], TensorProto.INT64)]
+    inputs += [cross_tensor(name, shape) for name in cross_names(shape)]
+    inputs += [tensor(name, [1, shape.heads, "past", shape.head_dim]) for name in self_names(shape)]
+    outputs = [tensor("logits", ["r", vocabulary])]
+    outputs += [tensor(name, [1, shape.heads, "present", shape.head_dim]) for name in self_names(shape, "present")]
+    return inputs, outputs

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
-from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint
+from providers.local.asr.transformer.errors import UnreadableCheckpoint
 
 ENCODER, CROSS_KV, DECODER = "encoder.onnx", "cross_kv.onnx", "decoder.onnx"
 
@@ -32,10 +32,12 @@ _EXPORT_TIMEOUT_S = 300.0
 Export = Callable[[Path, Path], None]
 """Writes the graphs of a model folder into another folder. Raises UnreadableCheckpoint."""
 
+WHISPER_EXPORT = "providers.local.asr.whisper.export"
 
-def export_in_subprocess(model: Path, folder: Path) -> None:
-    """Write the graphs of `model` into `folder`. Raises UnreadableCheckpoint."""
-    command = [sys.executable, "-m", "providers.local.asr.transformer.export", str(model), str(folder)]
+
+def export_in_subprocess(model: Path, folder: Path, *, module: str = WHISPER_EXPORT) -> None:
+    """Write the graphs of `model` into `folder`, with the command `module`. Raises UnreadableCheckpoint."""
+    command = [sys.executable, "-m", module, str(model), str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
     try:
         exported = subprocess.run(  # noqa: S603 because both paths are the operator's
@@ -48,14 +50,18 @@ def export_in_subprocess(model: Path, folder: Path) -> None:
 
 
 @contextmanager
-def exported_graphs(model: Path, export: Export = export_in_subprocess) -> Iterator[Path]:
+def exported_graphs(
+    model: Path, export: Export = export_in_subprocess, *, weights: str = "model.bin"
+) -> Iterator[Path]:
     """The folder with this model's graphs, which stays while the context is open; exported where it is missing.
+
+    `weights` is the file whose change makes other graphs necessary.
 
     Where nothing can be written beside the model the graphs are exported to a temporary folder for this once.
     Raises UnreadableCheckpoint where they cannot be exported.
     """
     with ExitStack() as stack:
-        published = model / f"{_PUBLISHED}{_VERSION}-{_fingerprint(model / 'model.bin')}"
+        published = model / f"{_PUBLISHED}{_VERSION}-{_fingerprint(model / weights)}"
         locked = False
         with suppress(OSError):
             locked = _lock_shared(published, stack)

@@ -2,13 +2,8 @@
 
 from dataclasses import dataclass
 
-from providers.local.asr.transformer.checkpoint import Checkpoint, UnreadableCheckpoint
-
 BLOCK = 128
 """Weights that share a quantization scale."""
-
-_GELU = 3
-"""CTranslate2's number for the activation that Whisper was trained with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +18,6 @@ class DecoderShape:
     def head_dim(self) -> int:
         """Width of one attention head."""
         return self.width // self.heads
-
-
-def shape_of(checkpoint: Checkpoint) -> DecoderShape:
-    """Raises UnreadableCheckpoint where the model's architecture is not that of these graphs."""
-    width = checkpoint.stored("decoder/embeddings/weight").shape[1]
-    heads = checkpoint.setting("decoder/num_heads", 0)
-    if not heads or width % heads or width % BLOCK:
-        raise UnreadableCheckpoint(f"{heads} heads over {width} numbers")
-    if checkpoint.setting("decoder/activation", _GELU) != _GELU or not checkpoint.setting("decoder/pre_norm", 1):
-        raise UnreadableCheckpoint("its blocks are not Whisper's")
-    return DecoderShape(checkpoint.layer_count("decoder"), heads, width)
 
 
 def cross_names(shape: DecoderShape) -> list[str]:

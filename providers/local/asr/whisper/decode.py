@@ -9,9 +9,10 @@ import numpy as np
 from faster_whisper.tokenizer import Tokenizer
 
 from providers.local.asr.hallucination import DecodeEvidence, loop_start, restarts_at
-from providers.local.asr.transformer.decoder import GreedyDecoder
+from providers.local.asr.recognizer import DecodeRequest, TimedWord
+from providers.local.asr.transformer.greedy import GreedyDecoder
 from providers.local.asr.transformer.speculation import DraftSpeculation
-from providers.local.asr.whisper_model import WhisperModel
+from providers.local.asr.whisper.model import WhisperModel
 from providers.local.mel import FRAMES_PER_S, LogMel
 
 Memory: TypeAlias = Any
@@ -36,37 +37,13 @@ _DRAFT_MORE_TOKENS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeRequest:
-    """What to decode, and how."""
+class PreparedRequest:
+    """A request with its features and the tokenizer of its language."""
 
+    request: DecodeRequest
     log_mel: LogMel
     """(bands, frames), as MelFilters computes it."""
 
-    language: str | None = None
-    """`de`; None lets a multilingual model detect it."""
-
-    prefix: str = ""
-    """Text that is known: decoding continues behind it."""
-
-    draft_text: str = ""
-    """Text that is likely (speculative decoding): where it is right, decoding is faster; else it changes nothing."""
-
-    beam_size: int = 1
-    allow_fallback: bool = True
-    """Decode again with more context where the text looks hallucinated; False for drafts."""
-
-    word_timestamps: bool = False
-
-    @property
-    def audio_s(self) -> float:
-        return float(self.log_mel.shape[1]) / FRAMES_PER_S
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedRequest:
-    """A request with the tokenizer of its language."""
-
-    request: DecodeRequest
     tokenizer: Tokenizer
     prefix: tuple[int, ...]
 
@@ -84,17 +61,7 @@ class DecodePass:
     evidence: DecodeEvidence
 
 
-@dataclass(frozen=True, slots=True)
-class TimedWord:
-    """A word with its leading space; `start_s` and `end_s` are seconds into the audio."""
-
-    text: str
-    start_s: float
-    end_s: float
-    probability: float
-
-
-def prepare(model: WhisperModel, request: DecodeRequest, memory: Memory) -> PreparedRequest:
+def prepare(model: WhisperModel, request: DecodeRequest, log_mel: LogMel, memory: Memory) -> PreparedRequest:
     """Tokenize the prefix; where the request names no language, detect it. Raises RequestRefused."""
     language = request.language
     if language is None and model.multilingual:
@@ -102,7 +69,7 @@ def prepare(model: WhisperModel, request: DecodeRequest, memory: Memory) -> Prep
         language = best.strip("<|>")
     tokenizer = model.tokenizer(language)
     prefix = tokenizer.encode(" " + request.prefix.strip()) if request.prefix.strip() else []
-    return PreparedRequest(request, tokenizer, tuple(prefix[-_MAX_TOKENS // 2 :]))
+    return PreparedRequest(request, log_mel, tokenizer, tuple(prefix[-_MAX_TOKENS // 2 :]))
 
 
 def encode(model: WhisperModel, features: Sequence[LogMel]) -> Memory:
@@ -168,6 +135,8 @@ def _onnx_decoder(model: WhisperModel, memory: Memory, prepared: PreparedRequest
         prompt,
         prefix_length=len(prepared.prefix),
         end_token=tokenizer.eot,
+        suppress=model.decoder.suppress,
+        suppress_begin=model.decoder.suppress_begin,
         no_speech=(prompt.index(tokenizer.sot), tokenizer.no_speech),
         speculation=speculation,
     )
@@ -221,7 +190,7 @@ def align(
     text = [token for token in tokens if token < prepared.tokenizer.eot]
     if not text:
         return ()
-    frames = prepared.request.log_mel.shape[1]
+    frames = prepared.log_mel.shape[1]
     alignment = model.weights.align(memory, prepared.tokenizer.sot_sequence, [text], frames)[0]
     pieces, piece_tokens = prepared.tokenizer.split_to_word_tokens([*text, prepared.tokenizer.eot])
     edges = np.concatenate(([0], np.cumsum([len(one) for one in piece_tokens[:-1]])))

@@ -1,14 +1,15 @@
-"""Export a CTranslate2 Whisper model to ONNX: `python -m providers.local.asr.transformer.export MODEL FOLDER`."""
+"""Export a CTranslate2 Whisper model to ONNX: `python -m providers.local.asr.whisper.export MODEL FOLDER`."""
 
 import sys
 from pathlib import Path
 
 import onnx
 
-from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint, read_checkpoint
-from providers.local.asr.transformer.decoder_graph import cross_kv_graph, decoder_graph
-from providers.local.asr.transformer.encoder_graph import encoder_graph
+from providers.local.asr.transformer.errors import UnreadableCheckpoint
 from providers.local.asr.transformer.graph_cache import CROSS_KV, DECODER, ENCODER
+from providers.local.asr.whisper.checkpoint import read_checkpoint
+from providers.local.asr.whisper.decoder_graph import cross_kv_graph, decoder_graph
+from providers.local.asr.whisper.encoder_graph import encoder_graph
 
 
 def export(model: Path, folder: Path) -> None:

@@ -9,19 +9,17 @@ from faster_whisper.tokenizer import Tokenizer
 from threadpoolctl import threadpool_limits
 
 from app.domain.errors import ModelUnavailable, RequestRefused
-from providers.local.asr.tokenizer import read_tokenizer
-from providers.local.asr.transformer.checkpoint import UnreadableCheckpoint
-from providers.local.asr.transformer.decoder import DecoderSession
-from providers.local.asr.transformer.encoder import EncoderSession
-from providers.local.asr.transformer.opening import open_transformer
+from providers.local.asr.transformer.errors import UnreadableCheckpoint
+from providers.local.asr.whisper.decoder import DecoderSession
+from providers.local.asr.whisper.encoder import EncoderSession
+from providers.local.asr.whisper.opening import open_transformer
+from providers.local.asr.whisper.tokenizer import read_tokenizer
 from providers.local.errors import PROVIDER
 from providers.local.mel import MelFilters
+from providers.local.thread_plan import ThreadPlan
 
 _FILES = ("model.bin", "config.json", "tokenizer.json")
 _CPU, _CUDA = "cpu", "cuda"
-
-_MAX_ONNX_THREADS = 4
-"""Threads of one graph; those that other passes leave idle help, and none of them spins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +80,10 @@ def choose_device(configured: str) -> tuple[str, str]:
     return _CPU, ""
 
 
-def load(folder: Path, *, device: str, compute_type: str, threads: int, workers: int = 1) -> WhisperModel:
+def load(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan) -> WhisperModel:
     """Open the model in this folder. Raises ModelUnavailable with what to do.
 
-    `workers` passes of `threads` threads each run at the same time in CTranslate2.
+    CTranslate2 runs as many passes at the same time as the plan has workers.
     """
     for name in _FILES:
         if not (folder / name).is_file():
@@ -96,7 +94,7 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int, workers:
     precision = compute_type if compute_type != "auto" else ("int8_float16" if device == _CUDA else "int8")
     try:
         weights = ctranslate2.models.Whisper(
-            str(folder), device=device, compute_type=precision, intra_threads=threads, inter_threads=workers
+            str(folder), device=device, compute_type=precision, intra_threads=plan.threads, inter_threads=plan.workers
         )
         tokens = read_tokenizer(folder / "tokenizer.json")
     except ValueError as error:
@@ -107,7 +105,7 @@ def load(folder: Path, *, device: str, compute_type: str, threads: int, workers:
     encoder, decoder = None, None
     if device == _CPU and weights.compute_type.startswith("int8"):
         try:
-            encoder, decoder = open_transformer(folder, min(_MAX_ONNX_THREADS, threads * workers))
+            encoder, decoder = open_transformer(folder, plan.graph_threads)
         except UnreadableCheckpoint as error:
             note = f"{note} decoding runs on CTranslate2, at a third of the speed: {error}".strip()
     filters, actual, multilingual = MelFilters(weights.n_mels), weights.compute_type, weights.is_multilingual

@@ -7,8 +7,9 @@ are 8-bit integers with one scale a row, which the processor multiplies fastest.
 import numpy as np
 from onnx import ModelProto
 
-from providers.local.asr.transformer.checkpoint import Checkpoint
-from providers.local.asr.transformer.graph import CONTRIB, GraphBuilder, tensor
+from providers.local.asr.transformer.graph import CONTRIB, tensor
+from providers.local.asr.whisper.checkpoint import Checkpoint
+from providers.local.asr.whisper.checkpoint_graph import CheckpointGraph
 
 _FRAMES_PER_POSITION = 2
 
@@ -20,7 +21,7 @@ def encoder_graph(checkpoint: Checkpoint) -> ModelProto:
     """
     width, bands, _ = checkpoint.stored("encoder/conv1/weight").shape
     heads = checkpoint.setting("encoder/num_heads", 0)
-    graph = GraphBuilder(checkpoint)
+    graph = CheckpointGraph(checkpoint=checkpoint)
     hidden = _convolution(graph, "features", "encoder/conv1", stride=1)
     hidden = _convolution(graph, hidden, "encoder/conv2", stride=_FRAMES_PER_POSITION)
     hidden = graph.add("Transpose", [hidden], perm=(0, 2, 1))
@@ -34,13 +35,13 @@ def encoder_graph(checkpoint: Checkpoint) -> ModelProto:
     return graph.model([tensor("features", ["batch", bands, "frames"])], [tensor("memory", ["batch", "T", width])])
 
 
-def _convolution(graph: GraphBuilder, hidden: str, name: str, *, stride: int) -> str:
+def _convolution(graph: CheckpointGraph, hidden: str, name: str, *, stride: int) -> str:
     weight, bias = (graph.constant(graph.checkpoint.dequantized(f"{name}/{part}")) for part in ("weight", "bias"))
     convolved = graph.add("Conv", [hidden, weight, bias], kernel_shape=(3,), pads=(1, 1), strides=(stride,))
     return graph.add("Gelu", [convolved], domain=CONTRIB)
 
 
-def _block(graph: GraphBuilder, name: str, heads: int, hidden: str) -> str:
+def _block(graph: CheckpointGraph, name: str, heads: int, hidden: str) -> str:
     """One layer: self-attention and a feed-forward network, each with a residual connection."""
     normed = graph.norm(hidden, f"{name}/self_attention/layer_norm")
     query_key_value = graph.split(graph.linear_for_many_rows(normed, f"{name}/self_attention/linear_0"), 3)

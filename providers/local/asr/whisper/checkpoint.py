@@ -13,14 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from providers.local.asr.transformer.errors import UnreadableCheckpoint
+from providers.local.asr.transformer.quantization import Floats
 
 _VERSION = 6
 _TYPES: tuple[type[np.generic], ...] = (np.float32, np.int8, np.int16, np.int32, np.float16)
-
-
-class UnreadableCheckpoint(Exception):
-    """The file's format, or the model's architecture, is not the one known here; the message says what differs."""
 
 
 @dataclass(frozen=True, slots=True)

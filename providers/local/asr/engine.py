@@ -1,4 +1,4 @@
-"""Whisper in this process: one model shared by many sessions, given only as much context as there is audio."""
+"""Speech to text in this process: one model shared by many sessions."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
@@ -11,14 +11,13 @@ from anyio import to_thread
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk
 from app.domain.capacity import ModelSpeed
 from app.domain.transcript import Hypothesis, join
-from providers.local.asr.decode import DecodeRequest
-from providers.local.asr.fallback import DecodeResult, decode
 from providers.local.asr.hallucination import Verdict
 from providers.local.asr.hypotheses import final_hypothesis, joined_final
 from providers.local.asr.left_context import PreviousUtterance, strip_context
+from providers.local.asr.opening import open_recognizer
+from providers.local.asr.recognizer import DecodeRequest, DecodeResult
 from providers.local.asr.self_test import measure_speed
-from providers.local.asr.session import EngineParts, SessionWhisper
-from providers.local.asr.whisper_model import load
+from providers.local.asr.session import EngineParts, SpeechSession
 from providers.local.errors import translate_errors, translate_memory_error
 from providers.local.inference_pool import CUDA_BATCH, shared_pool
 from providers.local.mel import samples_of
@@ -29,7 +28,7 @@ from providers.local.vad.speech_segments import Span, SpeechFinder, chunk_segmen
 from providers.local.warm_up import warm_up_pcm
 
 _MAX_SAMPLES = 28 * SAMPLE_RATE
-"""Samples decoded at once; Whisper's context is 30 s."""
+"""Samples decoded at once; a model's context is 30 s."""
 
 _JOIN_UP_TO = 15 * SAMPLE_RATE
 """Samples up to which the chunks of longer audio are joined: short contexts are cheaper by the second."""
@@ -41,13 +40,13 @@ class _TranscriptionRequest:
 
     pcm: bytes
     template: DecodeRequest
-    """Without features."""
+    """Without samples."""
 
     context_pcm: bytes = b""
     """Audio in front of it, whose text is the template's prefix."""
 
 
-class WhisperEngine:
+class SpeechEngine:
     """A Transcriber, and a DraftTranscriber for each session, over one model.
 
     All engines of a device share one inference pool, which runs finals before drafts and both before recordings.
@@ -57,23 +56,23 @@ class WhisperEngine:
         """`priority` is that of the passes of `transcribe`."""
         self._parts = parts
         self._priority = priority
-        self._template = DecodeRequest(np.zeros((0, 0), np.float32), beam_size=beam_size)
+        self._template = DecodeRequest(np.zeros(0, np.float32), beam_size=beam_size)
         self.speed: ModelSpeed | None = None
         """How fast this model is here, where the opener was given speech to measure it with."""
 
     @property
     def note(self) -> str:
         """What an operator should know about the device; empty when all is as configured."""
-        return self._parts.model.note
+        return self._parts.recognizer.note
 
     @property
     def device(self) -> str:
         """`cpu` or `cuda`."""
-        return self._parts.model.device
+        return self._parts.recognizer.device
 
     @property
     def compute_type(self) -> str:
-        return self._parts.model.compute_type
+        return self._parts.recognizer.compute_type
 
     @property
     def queued(self) -> int:
@@ -85,16 +84,16 @@ class WhisperEngine:
         """Whether a pass of any engine would start at once."""
         return self._parts.pool.has_spare_capacity
 
-    def for_session(self, drafter: SessionWhisper | None = None) -> SessionWhisper:
+    def for_session(self, drafter: SpeechSession | None = None) -> SpeechSession:
         """The engine for one session: it has left context, and its newer draft replaces its older one.
 
         `drafter` is the session at the engine that makes its drafts, where that is another one.
         """
-        return SessionWhisper(self._parts, self._transcribe, drafter)
+        return SpeechSession(self._parts, self._transcribe, drafter)
 
-    def for_batch(self) -> "WhisperEngine":
+    def for_batch(self) -> "SpeechEngine":
         """The engine for recordings: its passes wait for every live final, and for drafts up to five seconds."""
-        return WhisperEngine(self._parts, beam_size=self._template.beam_size, priority=Priority.RECORDING)
+        return SpeechEngine(self._parts, beam_size=self._template.beam_size, priority=Priority.RECORDING)
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
         """A draft that belongs to no session; those of `for_session` are cheaper."""
@@ -111,9 +110,9 @@ class WhisperEngine:
         return self._transcribe(utterance, self.for_session(), language)
 
     async def _transcribe(
-        self, utterance: AsyncIterable[AudioChunk], session: SessionWhisper, language: str | None
+        self, utterance: AsyncIterable[AudioChunk], session: SpeechSession, language: str | None
     ) -> AsyncGenerator[Hypothesis, None]:
-        self._parts.model.tokenizer(language)
+        self._parts.recognizer.require_language(language)
         with translate_memory_error():
             utterance_start = offset = 0
             pcm = bytearray()
@@ -140,9 +139,9 @@ class WhisperEngine:
             yield joined_final(pieces, language)
 
     async def _short_utterance(
-        self, pcm: bytes, start: int, session: SessionWhisper, language: str | None
+        self, pcm: bytes, start: int, session: SpeechSession, language: str | None
     ) -> Hypothesis:
-        """An utterance that fits Whisper's context, decoded behind its session's left context."""
+        """An utterance that fits the model's context, decoded behind its session's left context."""
         context = session.left_context.before(start, len(pcm) // BYTES_PER_SAMPLE, language)
         draft_text = session.draft_text(pcm)
         alone = replace(self._template, language=language, draft_text=draft_text)
@@ -194,20 +193,17 @@ class WhisperEngine:
             finder = self._parts.speech_finder
             with_speech = [n for n, request in enumerate(requests) if finder.has_speech(samples_of(request.pcm))]
             if with_speech:
-                decodable = [self._with_features(requests[n]) for n in with_speech]
-                for n, result in zip(with_speech, decode(self._parts.model, decodable), strict=True):
+                decodable = [_with_samples(requests[n]) for n in with_speech]
+                for n, result in zip(with_speech, self._parts.recognizer.decode(decodable), strict=True):
                     results[n] = result
             return results
 
-    def _with_features(self, request: _TranscriptionRequest) -> DecodeRequest:
-        samples = samples_of(request.context_pcm + request.pcm)
-        return replace(request.template, log_mel=self._parts.model.filters.log_mel(samples))
-
     def warm(self) -> None:
         """Run a first pass, which is the slowest. On any thread, before the engine is used."""
-        log_mel = self._parts.model.filters.log_mel(samples_of(warm_up_pcm()))
         with translate_errors():
-            decode(self._parts.model, [replace(self._template, log_mel=log_mel, allow_fallback=False)])
+            self._parts.recognizer.decode(
+                [replace(self._template, samples=samples_of(warm_up_pcm()), allow_fallback=False)]
+            )
 
     def measure_speed(self, pcm: bytes, workers: int) -> ModelSpeed:
         """Warm the model, then time finals and drafts of this speech. On any thread, before the engine is used.
@@ -215,42 +211,47 @@ class WhisperEngine:
         On CUDA, where passes run in batches, batches are timed.
         """
         batch = CUDA_BATCH if self.device == "cuda" else 1
-        log_mel = self._parts.model.filters.log_mel(samples_of(pcm))
 
         def final() -> str:
             return self._decode_batch([_TranscriptionRequest(pcm, self._template)] * batch)[0].text
 
         def draft(stable: str) -> str:
-            request = DecodeRequest(log_mel, language="en", prefix=stable, allow_fallback=False)
+            request = DecodeRequest(samples_of(pcm), language="en", prefix=stable, allow_fallback=False)
             with translate_errors():
-                return decode(self._parts.model, [request] * batch)[0].text
+                return self._parts.recognizer.decode([request] * batch)[0].text
 
         return measure_speed(len(pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE, final, draft, batch=batch, workers=workers)
 
 
+def _with_samples(request: _TranscriptionRequest) -> DecodeRequest:
+    return replace(request.template, samples=samples_of(request.context_pcm + request.pcm))
+
+
 @asynccontextmanager
-async def open_whisper(
+async def open_speech_engine(
     *,
     model: Path,
+    second_model: Path | None = None,
     device: str = "auto",
     compute_type: str = "auto",
     threads: int = 0,
     beam_size: int = 1,
     self_test_pcm: bytes | None = None,
-) -> AsyncIterator[WhisperEngine]:
-    """Load and warm the CTranslate2 model in this folder. Raises ModelUnavailable.
+) -> AsyncIterator[SpeechEngine]:
+    """Load and warm the model in this folder. Raises ModelUnavailable.
 
+    `second_model` is asked where `model` knows English only: for other languages, and for doubtful finals.
     `threads` are the cores it may use; 0 takes all that this process may run on. `self_test_pcm` is English speech,
     16 kHz mono s16le: with it the engine's `speed` is measured.
     """
     plan = thread_plan(usable_cores(), threads)
-    loaded = await to_thread.run_sync(
-        lambda: load(model, device=device, compute_type=compute_type, threads=plan.threads, workers=plan.workers)
+    recognizer = await to_thread.run_sync(
+        lambda: open_recognizer(model, second_model, device=device, compute_type=compute_type, plan=plan)
     )
     speech_finder = SpeechFinder(await to_thread.run_sync(load_network))
-    workers = 1 if loaded.device == "cuda" else plan.workers
-    async with shared_pool(loaded.device, workers) as pool:
-        engine = WhisperEngine(EngineParts(loaded, pool, speech_finder), beam_size=beam_size)
+    workers = 1 if recognizer.device == "cuda" else plan.workers
+    async with shared_pool(recognizer.device, workers) as pool:
+        engine = SpeechEngine(EngineParts(recognizer, pool, speech_finder), beam_size=beam_size)
         if self_test_pcm is None:
             await to_thread.run_sync(engine.warm)
         else:

@@ -1,15 +1,13 @@
 """Open a CTranslate2 model folder on onnxruntime, as far as this processor runs it well."""
 
 import json
-import platform
 from pathlib import Path
 
-from providers.local.asr.transformer.checkpoint import read_checkpoint
-from providers.local.asr.transformer.decoder import DecoderSession
-from providers.local.asr.transformer.encoder import EncoderSession, has_exact_int8_dot
 from providers.local.asr.transformer.graph_cache import exported_graphs
-
-_CPU_INFO = Path("/proc/cpuinfo")
+from providers.local.asr.transformer.processor import cpu_info, has_exact_int8_dot
+from providers.local.asr.whisper.checkpoint import read_checkpoint
+from providers.local.asr.whisper.decoder import DecoderSession
+from providers.local.asr.whisper.encoder import EncoderSession
 
 
 def open_transformer(folder: Path, threads: int) -> tuple[EncoderSession | None, DecoderSession]:
@@ -19,7 +17,6 @@ def open_transformer(folder: Path, threads: int) -> tuple[EncoderSession | None,
     """
     checkpoint = read_checkpoint(folder / "model.bin")
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    cpu = _CPU_INFO.read_text() if _CPU_INFO.is_file() else platform.machine()
     with exported_graphs(folder) as graphs:
-        encoder = EncoderSession(graphs, threads) if has_exact_int8_dot(cpu) else None
+        encoder = EncoderSession(graphs, threads) if has_exact_int8_dot(cpu_info()) else None
         return encoder, DecoderSession(checkpoint, config, graphs, threads)

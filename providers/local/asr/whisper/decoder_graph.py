@@ -6,17 +6,19 @@ scale each, so that a step reads a quarter of the memory; activations are float3
 """
 
 import numpy as np
-from onnx import ModelProto, TensorProto, ValueInfoProto
+from onnx import ModelProto
 
-from providers.local.asr.transformer.checkpoint import Checkpoint
-from providers.local.asr.transformer.graph import CONTRIB, GraphBuilder, tensor
-from providers.local.asr.transformer.shape import DecoderShape, cross_names, self_names, shape_of
+from providers.local.asr.transformer.graph import CONTRIB, cross_tensor, step_tensors, tensor
+from providers.local.asr.transformer.shape import DecoderShape, cross_names
+from providers.local.asr.whisper.checkpoint import Checkpoint
+from providers.local.asr.whisper.checkpoint_graph import CheckpointGraph
+from providers.local.asr.whisper.shape import shape_of
 
 
 def cross_kv_graph(checkpoint: Checkpoint) -> ModelProto:
     """From `memory`, the encoder's output (1, T, width), to the cross-attention keys and values of `cross_names`."""
     shape = shape_of(checkpoint)
-    graph = GraphBuilder(checkpoint)
+    graph = CheckpointGraph(checkpoint=checkpoint)
     for layer in range(shape.layers):
         weight = checkpoint.dequantized(f"decoder/layer_{layer}/attention/linear_1/weight")
         bias = checkpoint.dequantized(f"decoder/layer_{layer}/attention/linear_1/bias")
@@ -26,7 +28,7 @@ def cross_kv_graph(checkpoint: Checkpoint) -> ModelProto:
         ):
             projected = graph.matmul("memory", weight[rows], bias[rows])
             graph.add("Transpose", [graph.split_heads(projected, shape)], f"cross_{part}_{layer}", perm=order)
-    outputs = [_cross_tensor(name, shape) for name in cross_names(shape)]
+    outputs = [cross_tensor(name, shape) for name in cross_names(shape)]
     return graph.model([tensor("memory", [1, "T", shape.width])], outputs)
 
 
@@ -38,23 +40,19 @@ def decoder_graph(checkpoint: Checkpoint) -> ModelProto:
     of past and new tokens.
     """
     shape = shape_of(checkpoint)
-    graph = GraphBuilder(checkpoint)
+    graph = CheckpointGraph(checkpoint=checkpoint)
     hidden = "embeddings"
     for layer in range(shape.layers):
         hidden = _block(graph, shape, layer, hidden)
     hidden = graph.add("Gather", [hidden, "rows"], axis=1)
     hidden = graph.norm(hidden, "decoder/layer_norm")
     hidden = graph.add("Squeeze", [hidden, graph.constant(np.array([0]))])
-    graph.matmul(hidden, checkpoint.dequantized("decoder/projection/weight"), None, "logits")
-    inputs = [tensor("embeddings", [1, "n", shape.width]), tensor("rows", ["r"], TensorProto.INT64)]
-    inputs += [_cross_tensor(name, shape) for name in cross_names(shape)]
-    inputs += [tensor(name, [1, shape.heads, "past", shape.head_dim]) for name in self_names(shape)]
-    outputs = [tensor("logits", ["r", checkpoint.stored("decoder/projection/weight").shape[0]])]
-    outputs += [tensor(name, [1, shape.heads, "present", shape.head_dim]) for name in self_names(shape, "present")]
-    return graph.model(inputs, outputs)
+    graph.matmul(hidden, checkpoint.dequantized("decoder/projection/weight"), output="logits")
+    inputs, outputs = step_tensors(shape, checkpoint.stored("decoder/projection/weight").shape[0])
+    return graph.model([tensor("embeddings", [1, "n", shape.width]), *inputs], outputs)
 
 
-def _block(graph: GraphBuilder, shape: DecoderShape, layer: int, hidden: str) -> str:
+def _block(graph: CheckpointGraph, shape: DecoderShape, layer: int, hidden: str) -> str:
     """One layer: self-attention, cross-attention and a feed-forward network, each with a residual connection."""
     name = f"decoder/layer_{layer}"
     normed = graph.norm(hidden, f"{name}/self_attention/layer_norm")
@@ -66,17 +64,9 @@ def _block(graph: GraphBuilder, shape: DecoderShape, layer: int, hidden: str) ->
     normed = graph.norm(hidden, f"{name}/attention/layer_norm")
     # The scale of attention is put into the weights: softmax(q k / sqrt(head_dim)).
     query = graph.linear(normed, f"{name}/attention/linear_0", scale=shape.head_dim**-0.5)
-    query = graph.add("Transpose", [graph.split_heads(query, shape)], perm=(0, 2, 1, 3))
-    weights = graph.add("Softmax", [graph.add("MatMul", [query, f"cross_k_{layer}"])], axis=-1)
-    attended = graph.add("Transpose", [graph.add("MatMul", [weights, f"cross_v_{layer}"])], perm=(0, 2, 1, 3))
-    attended = graph.add("Reshape", [attended, graph.constant(np.array([0, 0, shape.width]))])
+    attended, _ = graph.cross_attention(query, layer, shape)
     hidden = graph.add("Add", [hidden, graph.linear(attended, f"{name}/attention/linear_2")])
 
     normed = graph.norm(hidden, f"{name}/ffn/layer_norm")
     inner = graph.add("Gelu", [graph.linear(normed, f"{name}/ffn/linear_0")], domain=CONTRIB)
     return graph.add("Add", [hidden, graph.linear(inner, f"{name}/ffn/linear_1")])
-
-
-def _cross_tensor(name: str, shape: DecoderShape) -> ValueInfoProto:
-    is_key = name.startswith("cross_k")
-    return tensor(name, [1, shape.heads, *((shape.head_dim, "T") if is_key else ("T", shape.head_dim))])

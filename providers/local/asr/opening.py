@@ -1,0 +1,26 @@
+"""Open the recognizer for a model's folder, by what the folder holds."""
+
+from pathlib import Path
+
+from providers.local.asr.languages import is_moonshine
+from providers.local.asr.moonshine.recognizer import open_moonshine_recognizer
+from providers.local.asr.recognizer import Recognizer
+from providers.local.asr.second_opinion import SecondOpinion
+from providers.local.asr.whisper.recognizer import open_whisper_recognizer
+from providers.local.thread_plan import ThreadPlan
+
+
+def open_recognizer(
+    model: Path, second_model: Path | None, *, device: str, compute_type: str, plan: ThreadPlan
+) -> Recognizer:
+    """The model in this folder; with `second_model` beside one that knows English only. Blocking.
+
+    Raises ModelUnavailable with what to do.
+    """
+    if not is_moonshine(model):
+        return open_whisper_recognizer(model, device=device, compute_type=compute_type, plan=plan)
+    first = open_moonshine_recognizer(model, threads=plan.graph_threads)
+    if second_model is None:
+        return first
+    second = open_recognizer(second_model, None, device=device, compute_type=compute_type, plan=plan)
+    return SecondOpinion(first, "en", second)

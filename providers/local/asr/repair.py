@@ -1,0 +1,59 @@
+"""What becomes of a decoded text that looks hallucinated: a repetition that was not spoken is cut off. Pure."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from providers.local.asr.hallucination import (
+    DecodeEvidence,
+    Verdict,
+    assess,
+    has_zero_duration,
+    loop_start,
+    restarts_at,
+    truncate_repetition,
+)
+from providers.local.asr.recognizer import DecodeRequest, DecodeResult, TimedWord
+
+_AMBIGUOUS_WORDS = 4
+"""Fewer words than these, said twice, may be a loop or true speech."""
+
+Align = Callable[[], tuple[TimedWord, ...]]
+"""Times of the text's words, computed when they are needed."""
+
+
+def repair(evidence: DecodeEvidence, request: DecodeRequest, align: Align) -> DecodeResult:
+    """The text of a pass, without a repetition that was not spoken."""
+    verdict = assess(evidence)
+    if verdict is Verdict.LOOP:
+        return _without_loop(evidence, request, align)
+    if verdict is Verdict.SILENCE:
+        return DecodeResult("", evidence.avg_logprob, verdict)
+    words = align() if request.word_timestamps else ()
+    text = evidence.text.split()
+    if not request.allow_fallback and (cut := restarts_at(text)) is not None:
+        return DecodeResult(" ".join(text[:cut]), evidence.avg_logprob, verdict, words[:cut])
+    return DecodeResult(evidence.text, evidence.avg_logprob, verdict, words)
+
+
+def truncated(result: DecodeResult, audio_s: float) -> DecodeResult:
+    """A text that stayed doubtful, up to a repetition that nobody can have said in `audio_s` seconds."""
+    if result.verdict not in (Verdict.LOOP, Verdict.BROKEN):
+        return result
+    text = truncate_repetition(result.text, audio_s)
+    return replace(result, text=text, words=result.words[: len(text.split())])
+
+
+def _without_loop(evidence: DecodeEvidence, request: DecodeRequest, align: Align) -> DecodeResult:
+    """The text before its repetition, unless the repetition has a duration of its own and was spoken."""
+    text = evidence.text.split()
+    cut = loop_start(text)
+    assert cut is not None
+    words = align() if request.allow_fallback or request.word_timestamps else ()
+    if request.allow_fallback:
+        is_aligned = len(words) == len(text)
+        if not is_aligned or not has_zero_duration([word.start_s for word in words], words[-1].end_s, cut):
+            # A whole clause with a duration of its own was said twice; of a few words nobody can tell.
+            is_doubtful = cut < _AMBIGUOUS_WORDS or not is_aligned or evidence.hit_token_limit
+            verdict = Verdict.LOOP if is_doubtful else Verdict.OK
+            return DecodeResult(evidence.text, evidence.avg_logprob, verdict, words)
+    return DecodeResult(" ".join(text[:cut]), evidence.avg_logprob, Verdict.OK, words[:cut])

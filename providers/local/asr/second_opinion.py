@@ -1,0 +1,62 @@
+"""Two models as one: the second decodes what the first knows no language for, and where its text is doubtful."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from providers.local.asr.hallucination import Verdict
+from providers.local.asr.recognizer import DecodeRequest, DecodeResult, Recognizer
+
+_MIN_AVG_LOGPROB = -0.25
+"""Mean log-probability of a token below which a final is doubtful; chosen on recorded speech, see docs/engine.md."""
+
+_WORDS_PER_S, _EXTRA_WORDS = 5.5, 3
+"""More words than these are seldom said."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinion:
+    """A Recognizer. Drafts have no second opinion: they are a guess, and the next one comes soon."""
+
+    first: Recognizer
+    first_language: str
+    """The one language that the first model knows."""
+    second: Recognizer
+
+    @property
+    def device(self) -> str:
+        return self.second.device
+
+    @property
+    def compute_type(self) -> str:
+        return f"{self.first.compute_type}, {self.second.compute_type}"
+
+    @property
+    def note(self) -> str:
+        return f"{self.first.note} {self.second.note}".strip()
+
+    def require_language(self, language: str | None) -> None:
+        self.second.require_language(language)
+
+    def decode(self, requests: Sequence[DecodeRequest]) -> list[DecodeResult]:
+        """One by one; what has no second opinion costs no second pass."""
+        return [self._decode(request) for request in requests]
+
+    def _decode(self, request: DecodeRequest) -> DecodeResult:
+        if request.language != self.first_language:
+            return self.second.decode([request])[0]
+        result = self.first.decode([request])[0]
+        if not (request.allow_fallback and is_doubtful(result, request.audio_s)):
+            return result
+        other = self.second.decode([request])[0]
+        return other if other.verdict in (Verdict.OK, Verdict.SILENCE) else result
+
+
+def is_doubtful(result: DecodeResult, audio_s: float) -> bool:
+    """Whether a final deserves a second model's opinion: improbable, empty, endless, or too long for its audio."""
+    words = len(result.text.split())
+    return (
+        result.verdict is not Verdict.OK
+        or result.avg_logprob < _MIN_AVG_LOGPROB
+        or words == 0
+        or words > _EXTRA_WORDS + _WORDS_PER_S * audio_s
+    )

@@ -1,0 +1,38 @@
+"""Whisper as a Recognizer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from providers.local.asr.recognizer import DecodeRequest, DecodeResult
+from providers.local.asr.whisper.fallback import decode
+from providers.local.asr.whisper.model import WhisperModel, load
+from providers.local.thread_plan import ThreadPlan
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperRecognizer:
+    model: WhisperModel
+
+    @property
+    def device(self) -> str:
+        return self.model.device
+
+    @property
+    def compute_type(self) -> str:
+        return self.model.compute_type
+
+    @property
+    def note(self) -> str:
+        return self.model.note
+
+    def require_language(self, language: str | None) -> None:
+        self.model.tokenizer(language)
+
+    def decode(self, requests: Sequence[DecodeRequest]) -> list[DecodeResult]:
+        return decode(self.model, requests)
+
+
+def open_whisper_recognizer(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan) -> WhisperRecognizer:
+    """Open the CTranslate2 model in this folder. Blocking. Raises ModelUnavailable with what to do."""
+    return WhisperRecognizer(load(folder, device=device, compute_type=compute_type, plan=plan))
