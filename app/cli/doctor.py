@@ -123,14 +123,15 @@ async def _turn_detector(settings: Settings) -> str:
 
 
 async def _reply_engines(settings: Settings) -> list[CheckResult]:
-    """One result for each engine, in their order."""
+    """One result for each engine, in their order, the one over budget included."""
     try:
         providers = await reply_providers(settings)
     except SettingsError as error:
         return [CheckResult("replies", str(error), works=False)]
     if not providers:
         return [CheckResult("replies", "none")]
-    return [await _check("replies", partial(_reply_engine, settings, provider)) for provider in providers]
+    reserve = {settings.reply_provider_over_budget} - {"none", *providers}
+    return [await _check("replies", partial(_reply_engine, settings, name)) for name in (*providers, *reserve)]
 
 
 async def _reply_engine(settings: Settings, provider: str) -> str:

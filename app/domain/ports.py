@@ -101,7 +101,11 @@ class UsageReporting(Protocol):
     def reply(
         self, conversation: Sequence[Message], *, report_usage: Callable[[TokenUsage], None]
     ) -> AsyncGenerator[str, None]:
-        """As a ReplyGenerator does; `report_usage` is called once where the server sends a count, else never."""
+        """As a ReplyGenerator does; `report_usage` is called at most once, however the reply ends.
+
+        With the server's count or an estimate, thinking included; never where the engine knows neither, or where the
+        server did not accept the request.
+        """
         ...
 
 

@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from app.domain.dialog.conversation import Message, Role
-from app.domain.ports import ReplyGenerator
+from app.domain.ports import UsageReporting
+from app.domain.spending import TokenUsage
 from tests.contracts.reply_cases import NEEDS_MODELS, REPLY_CASES
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +25,7 @@ async def engine(request, anyio_backend):
         yield opened
 
 
-async def answer(engine: ReplyGenerator, conversation: tuple[Message, ...]) -> list[str]:
+async def answer(engine: UsageReporting, conversation: tuple[Message, ...]) -> list[str]:
     async with aclosing(engine.reply(conversation)) as deltas:
         return [delta async for delta in deltas]
 
@@ -78,6 +79,30 @@ async def test_closed_reply_frees_the_engine(engine):
 
     with anyio.fail_after(5):
         assert "Italy" in "".join(await answer(engine, ITALY))
+
+
+async def test_reply_reports_its_tokens_once_or_never(engine):
+    """Counted or estimated, when it has ended; an engine that knows of no tokens reports none."""
+    reported: list[TokenUsage] = []
+
+    async with aclosing(engine.reply(FRANCE, report_usage=reported.append)) as deltas:
+        await anext(deltas)
+        assert reported == []
+        async for _ in deltas:
+            pass
+
+    assert len(reported) <= 1
+    assert all(usage.prompt > 0 and usage.generated > 0 for usage in reported)
+
+
+async def test_reply_that_is_left_reports_its_tokens_at_most_once(engine):
+    """What was generated until then is paid for."""
+    reported: list[TokenUsage] = []
+
+    async with aclosing(engine.reply(FRANCE, report_usage=reported.append)) as deltas:
+        await anext(deltas)
+
+    assert len(reported) <= 1
 
 
 @pytest.mark.parametrize("heard", [0, 1])

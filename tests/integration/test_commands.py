@@ -299,6 +299,15 @@ def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_p
             "replies",
         ),
         ({"PARLEY_REPLY_PROVIDER": "receiver", "PARLEY_RECEIVER_PORT": "9"}, "replies"),
+        (
+            {
+                "PARLEY_REPLY_PROVIDER": "none",
+                "PARLEY_SPEECH_PROVIDER": "polly,piper",
+                "PARLEY_VOICE_MODEL_ID": "/nonexistent",
+            },
+            "voice",
+        ),
+        ({"PARLEY_REPLY_PROVIDER": "embedded,ollama", "OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}, "replies"),
         ({"PARLEY_VOICE_MODEL_ID": "/nonexistent"}, "voice"),
         ({"PARLEY_ARCHIVE_KEY": "short"}, "encryption"),
     ],

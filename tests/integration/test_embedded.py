@@ -37,6 +37,19 @@ async def test_reply_at_temperature_zero_is_deterministic(engine):
     assert await answer(engine, FRANCE) == first == "The capital of France is Paris."
 
 
+async def test_reply_counts_its_tokens(engine):
+    """The prompt with its template, and one for each delta, in plain English; not as an estimate."""
+    reported = []
+
+    async with aclosing(engine.reply(FRANCE, report_usage=reported.append)) as deltas:
+        received = [delta async for delta in deltas]
+
+    (usage,) = reported
+    assert usage.generated == len(received)
+    assert usage.prompt > 8
+    assert not usage.is_estimate
+
+
 async def test_long_reply_ends_with_a_sentence(engine):
     """Near its limit an answer ends where a sentence does."""
     text = await answer(engine, STORY)
