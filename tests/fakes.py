@@ -1,7 +1,8 @@
 """Fakes of the ports, driven by a script."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import anyio
 
@@ -9,11 +10,13 @@ from app.domain.audio import AudioChunk, ScoredChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import Message
 from app.domain.errors import BlobNotFound, ParleyError
+from app.domain.job import FilePart, JobState, TranscriptionJob
 from app.domain.ports import Transcriber
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.spending import TokenUsage
 from app.domain.transcript import Hypothesis
+from app.domain.upload_limits import UploadUsage
 from app.runtime.dialog.session import Incoming
 
 SPEECH = b"\1\0" * ms(30)
@@ -279,6 +282,94 @@ class MemorySessionLog:
 
     async def remove_session(self, session: str) -> None:
         self.records.pop(session, None)
+
+
+@dataclass
+class MemoryJobs:
+    """Jobs in a dict; fails while it has an error."""
+
+    rows: dict[str, TranscriptionJob] = field(default_factory=dict)
+    file_parts: dict[str, list[FilePart]] = field(default_factory=dict)
+    error: ParleyError | None = None
+
+    async def add(
+        self, job: TranscriptionJob, require: Callable[[UploadUsage], None], parts: Sequence[FilePart] = ()
+    ) -> None:
+        await self._ask()
+        own = [other for other in self.rows.values() if other.tenant == job.tenant and not other.is_finished]
+        require(UploadUsage(len(own), sum(other.reserved for other in own)))
+        self.rows[job.id] = job
+        self.file_parts[job.id] = [*parts]
+
+    async def get(self, job: str) -> TranscriptionJob | None:
+        await self._ask()
+        return self.rows.get(job)
+
+    async def change(
+        self, job: str, decide: Callable[[TranscriptionJob], TranscriptionJob], part: FilePart | None = None
+    ) -> TranscriptionJob:
+        await self._ask()
+        if job not in self.rows:
+            raise BlobNotFound(job)
+        self.rows[job] = decide(self.rows[job])
+        if part is not None:
+            self.file_parts[job].append(part)
+        return self.rows[job]
+
+    async def take(
+        self, owner: str, tenants: Collection[str], until: datetime, now: datetime
+    ) -> TranscriptionJob | None:
+        await self._ask()
+        waiting = [job for job in self.rows.values() if job.is_takeable(now) and job.tenant in tenants]
+        if not waiting:
+            return None
+        taken = min(waiting, key=lambda job: job.id).take(owner, until, now)
+        self.rows[taken.id] = taken
+        return taken
+
+    async def takeable_tenants(self, now: datetime) -> list[str]:
+        await self._ask()
+        return sorted({job.tenant for job in self.rows.values() if job.is_takeable(now)})
+
+    async def find(
+        self, *, tenant: str | None, state: JobState | None, before: str | None, limit: int
+    ) -> list[TranscriptionJob]:
+        await self._ask()
+        found = [
+            job
+            for job in self.rows.values()
+            if tenant in (None, job.tenant) and state in (None, job.state) and (before is None or job.id < before)
+        ]
+        return sorted(found, key=lambda job: job.id, reverse=True)[:limit]
+
+    async def overdue(self, now: datetime) -> list[TranscriptionJob]:
+        await self._ask()
+        return [job for job in self.rows.values() if job.is_interrupted(now) or job.is_expired(now) or job.has_remains]
+
+    async def unfinished(self, jobs: Collection[str]) -> set[str]:
+        await self._ask()
+        return {job for job in jobs if job in self.rows and not self.rows[job].is_finished}
+
+    async def parts(self, job: str) -> list[FilePart]:
+        await self._ask()
+        return list(self.file_parts[job])
+
+    async def count_parts(self, job: str) -> int:
+        return len(await self.parts(job))
+
+    async def received_bytes(self) -> int:
+        await self._ask()
+        return sum(job.received for job in self.rows.values() if not job.is_finished)
+
+    async def remove(self, job: str) -> None:
+        await self._ask()
+        self.rows.pop(job, None)
+        self.file_parts.pop(job, None)
+
+    async def _ask(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        if self.error:
+            raise self.error
 
 
 class EagerClock:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from pwd import getpwnam
 from signal import SIGINT
@@ -19,9 +20,45 @@ from uuid import uuid4
 from tests.strict import missing
 
 
+@dataclass
+class PostgresServer:
+    """It runs from start() to stop(); its data stays between them."""
+
+    binaries: Path
+    folder: Path
+    user: str | None
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Without a database's name."""
+        return f"postgresql+asyncpg://parley@127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Return when it answers."""
+        place: list[str | Path] = ["-D", self.folder / "data", "-p", str(self.port), "-c", "listen_addresses=127.0.0.1"]
+        serve: list[str | Path] = [self.binaries / "postgres", *place, "-k", self.folder, "-c", "fsync=off"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(serve, user=self.user, cwd=self.folder, stdout=log, stderr=log)
+        asking: list[str | Path] = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        until = monotonic() + 60
+        while subprocess.run(asking, check=False).returncode:
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            assert monotonic() < until, "PostgreSQL did not start within a minute"
+            sleep(0.1)
+
+    def stop(self) -> None:
+        """Every connection is cut."""
+        if self.process is not None:
+            self.process.send_signal(SIGINT)
+            self.process.wait()
+            self.process = None
+
+
 @contextmanager
-def running_postgres() -> Iterator[str]:
-    """The URL of an empty server, without a database's name."""
+def postgres_server() -> Iterator[PostgresServer]:
+    """An empty server that runs, and can be stopped and started."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     if not programs:
         missing("PostgreSQL")
@@ -31,28 +68,37 @@ def running_postgres() -> Iterator[str]:
     if user:
         os.chown(folder, getpwnam(user).pw_uid, -1)
     try:
-        initdb = [binaries / "initdb", "-D", folder / "data", "-U", "parley", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        initdb: list[str | Path] = [
+            binaries / "initdb",
+            "-D",
+            folder / "data",
+            "-U",
+            "parley",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
+        ]
         sorting = ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]
         subprocess.run([*initdb, *sorting], user=user, cwd=folder, check=True, capture_output=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        serve = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
-        quick = ["-k", folder, "-c", "fsync=off"]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen([*serve, *quick], user=user, cwd=folder, stdout=log, stderr=log)
+        server = PostgresServer(binaries, folder, user, port)
         try:
-            asking = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-            until = monotonic() + 60
-            while subprocess.run(asking, check=False).returncode:
-                assert server.poll() is None, (folder / "log").read_text()
-                assert monotonic() < until, "PostgreSQL did not start within a minute"
-                sleep(0.1)
-            yield f"postgresql+asyncpg://parley@127.0.0.1:{port}"
+            server.start()
+            yield server
         finally:
-            server.send_signal(SIGINT)
-            server.wait()
+            server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """The URL of an empty server, without a database's name."""
+    with postgres_server() as server:
+        yield server.url
 
 
 def new_database(server: str) -> str:

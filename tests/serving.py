@@ -20,12 +20,15 @@ from app.runtime.admission import Admission
 from app.runtime.authentication import TenantKeys
 from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.batch_transcription import BatchTranscriber
+from app.runtime.jobs.file_blobs import FileBlobs
+from app.runtime.jobs.file_uploads import LEASE_S, FileUploads
 from app.runtime.recording.uploader import Uploader
 from app.runtime.service import Service
 from app.web.listener import GracefulServer, bound_socket
 from app.web.server import create_app
 from tests.fakes import (
     MemoryBlobStore,
+    MemoryJobs,
     MemorySessionLog,
     ScriptedDetector,
     ScriptedGenerator,
@@ -51,9 +54,12 @@ def scripted_service(**changes) -> Service:
 
     store = changes.pop("store", None) or MemoryBlobStore()
     uploader = changes.pop("uploader", None) or Uploader(MemorySessionLog(), store)
+    jobs = changes.pop("jobs", None) or MemoryJobs()
+    files = FileUploads(jobs, FileBlobs(uploader.store), uploader, lease_s=changes.pop("lease_s", LEASE_S))
     options = {
         "session_engines": session_engines,
         "uploader": uploader,
+        "uploads": files,
         "admission": Admission(changes.pop("max_sessions", 4), lambda: uploader.has_space),
         "batch_transcriber": BatchTranscriber(ScriptedDetector(), ScriptedTranscriber(), None),
         "initial_state": DialogState(TurnRules(reply_after_ms=300)),

@@ -15,9 +15,12 @@ from app.config import DEFAULT_REGION, Settings
 from app.domain.errors import ProviderError, SettingsError
 from app.domain.ports import BlobStore
 from app.domain.tenant import Tenant
+from app.domain.upload_limits import UploadLimits
 from app.environment import variable
+from app.runtime.jobs.file_blobs import FileBlobs
+from app.runtime.jobs.file_uploads import FileUploads
+from app.runtime.jobs.job_store import JobStore
 from app.runtime.jobs.upload import RecordingSource
-from app.runtime.recording.file_uploads import FileUploads, UploadLimits
 from app.runtime.recording.uploader import Uploader
 
 KEY_CHECK_TIMEOUT_S = 5.0
@@ -42,15 +45,15 @@ async def open_archive(
         )
 
 
-def file_uploads(settings: Settings, uploader: Uploader) -> FileUploads:
-    """The uploaded files, in the session log; at most half of what it may hold."""
+def file_uploads(settings: Settings, uploader: Uploader, jobs: JobStore) -> FileUploads:
+    """The uploaded files, in the blob store; at most half of what the session log may hold."""
     limits = UploadLimits(
         max_bytes=settings.recording_max_mb << 20,
         total_bytes=settings.spool_max_mb << 19,
         per_tenant=settings.uploads_per_tenant,
         per_tenant_bytes=settings.uploads_per_tenant_mb << 20,
     )
-    return FileUploads(uploader, limits, scratch=spool_folder(settings))
+    return FileUploads(jobs, FileBlobs(uploader.store, scratch=spool_folder(settings)), uploader, limits)
 
 
 @asynccontextmanager

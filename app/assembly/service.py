@@ -26,6 +26,7 @@ from app.assembly.tenants import open_tenants
 from app.assembly.voices import describe_voices, voice_providers
 from app.config import Settings
 from app.data.database import open_engine, prepare
+from app.data.jobs import JobTable
 from app.data.leases import LeaseTable
 from app.data.live_sessions import LiveSessionTable
 from app.data.recording_index import RecordingIndexTable
@@ -130,7 +131,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             session_tokens=authentication.session_tokens,
             decoder=audio_decoder(settings),
             source=source,
-            uploads=file_uploads(settings, uploader),
+            uploads=file_uploads(settings, uploader, JobTable(database)),
             components=(
                 ("drafts", drafts_model(settings)),
                 ("finals", f"{', '.join(routes.states)}; policy {routes.rules().name}"),

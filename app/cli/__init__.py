@@ -20,6 +20,7 @@ COMMANDS = {
     "recordings": "List, search and delete recordings; make their index anew.",
     "keys": "Make, list and revoke API keys.",
     "sessions": "List and end the running sessions of a server, and drain it.",
+    "jobs": "List, show, watch and cancel the transcription jobs of uploaded files.",
     "tenants": "API keys of the tenants file.",
     "models": "See, fetch and check the models that run on this machine.",
     "audit": "Print the audit log: who did what.",

@@ -1,6 +1,7 @@
 """Asks a running server, for commands that administer it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -10,6 +11,8 @@ from app.domain.errors import ProviderDown, ProviderRefused, SettingsError
 from app.proxies import proxy_of
 
 TIMEOUT_S = 10.0
+SILENCE_S = 60.0
+"""Events whose connection says nothing for so long are of a server that is gone."""
 
 
 def ask(method: str, url: str, path: str, key: str | None, query: Mapping[str, str], hints: Mapping[int, str]) -> Any:
@@ -17,13 +20,48 @@ def ask(method: str, url: str, path: str, key: str | None, query: Mapping[str, s
 
     `hints`: what to do about a status; the server's own message says it where there is none.
     """
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    address = f"{url.rstrip('/')}{path}"
+    with _explained(url, hints), _client(url, path) as client:
+        response = client.request(method, _address(url, path), params=dict(query), headers=_headers(key))
+        response.raise_for_status()
+        return msgspec.json.decode(response.content)
+
+
+def read_events(url: str, path: str, key: str | None, hints: Mapping[int, str]) -> Iterator[tuple[str, Any]]:
+    """The name and the JSON of each server-sent event. Raises what ask() raises, also in the middle."""
+    timeout = httpx.Timeout(TIMEOUT_S, read=SILENCE_S)
+    with (
+        _explained(url, hints),
+        _client(url, path) as client,
+        client.stream("GET", _address(url, path), headers=_headers(key), timeout=timeout) as response,
+    ):
+        if response.is_error:
+            response.read()
+        response.raise_for_status()
+        event = "message"
+        for line in response.iter_lines():
+            name, _, value = line.partition(": ")
+            if name == "event":
+                event = value
+            elif name == "data":
+                yield event, msgspec.json.decode(value)
+
+
+def _client(url: str, path: str) -> httpx.Client:
+    return httpx.Client(timeout=TIMEOUT_S, proxy=proxy_of(_address(url, path)), trust_env=False)
+
+
+def _address(url: str, path: str) -> str:
+    return f"{url.rstrip('/')}{path}"
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+@contextmanager
+def _explained(url: str, hints: Mapping[int, str]) -> Iterator[None]:
     try:
-        with httpx.Client(timeout=TIMEOUT_S, proxy=proxy_of(address), trust_env=False) as client:
-            response = client.request(method, address, params=dict(query), headers=headers)
-            response.raise_for_status()
-            return msgspec.json.decode(response.content)
+        yield
     except UnicodeEncodeError as error:
         raise SettingsError("--key: this is no key: it has characters that no header can carry") from error
     except httpx.HTTPStatusError as error:

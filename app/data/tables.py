@@ -1,4 +1,4 @@
-"""Tables: decisions, expenses, spending, audit log, live sessions, API keys, signing secrets, conversations."""
+"""Tables: decisions, expenses, spending, audit log, live sessions, keys, secrets, conversations, jobs."""
 
 from typing import ClassVar, cast
 
@@ -199,3 +199,50 @@ class MessageRow(Table):
 TITLES = full_text(cast(SqlTable, ConversationRow.__table__), "folded")
 MESSAGE_TEXTS = full_text(cast(SqlTable, MessageRow.__table__), "folded")
 """Full-text indexes."""
+
+
+class JobRow(Table):
+    """A transcription job (`app.domain.job`)."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("jobs_state", "state", "due"), Index("jobs_tenant", "tenant", "id"))
+
+    id: Mapped[str] = mapped_column(MOMENT, primary_key=True)
+    """It begins with the time, so that it sorts like the jobs do."""
+    revision: Mapped[int]
+    """Counts the changes, so that a change applies to what it was decided on, or not at all."""
+    tenant: Mapped[str]
+    created: Mapped[str] = mapped_column(MOMENT)
+    updated: Mapped[str] = mapped_column(MOMENT)
+    due: Mapped[str] = mapped_column(MOMENT)
+    state: Mapped[str]
+    source: Mapped[str]
+    language: Mapped[str | None]
+    person: Mapped[str | None]
+    length: Mapped[int | None] = mapped_column(BigInteger)
+    received: Mapped[int] = mapped_column(BigInteger)
+    attended: Mapped[bool]
+    attempts: Mapped[int]
+    owner: Mapped[str]
+    lease_until: Mapped[str | None] = mapped_column(MOMENT)
+    fence: Mapped[int]
+    seconds_done: Mapped[float]
+    seconds_total: Mapped[float | None]
+    code: Mapped[str]
+    message: Mapped[str] = mapped_column(Text)
+    warnings: Mapped[str] = mapped_column(Text)
+    """A JSON array of sentences."""
+    finished: Mapped[str | None] = mapped_column(MOMENT)
+    has_remains: Mapped[bool]
+
+
+class FilePartRow(Table):
+    """A blob with a part of a job's file."""
+
+    __tablename__ = "file_parts"
+
+    job: Mapped[str] = mapped_column(MOMENT, primary_key=True)
+    start: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    """Of its first byte in the file."""
+    length: Mapped[int]
+    key: Mapped[str]

@@ -17,6 +17,8 @@ class AuditAction(StrEnum):
     SESSION_ENDED = "session_ended"
     RECORDING_CREATED = "recording_created"
     """Of an uploaded file."""
+    JOB_CANCELLED = "job_cancelled"
+    """Of an uploaded file that is not transcribed yet."""
     RECORDINGS_LISTED = "recordings_listed"
     RECORDING_READ = "recording_read"
     """Its manifest, or one utterance of it."""

@@ -21,6 +21,7 @@ ParleyError
 ├── ConversationBusy         one reply at a time: another one is being generated
 ├── ConversationFull         it has as many messages as a conversation may have
 ├── SessionStillLive         a session must be over before this can be done to its recording
+├── LeaseLost                another process works on this job, or it is over
 └── SessionNotRunning        no session of this id runs in this process
 """
 
@@ -202,6 +203,10 @@ class ConversationFull(ParleyError):
 
 class SessionStillLive(ParleyError):
     """The session is not over, so its recording cannot be deleted yet."""
+
+
+class LeaseLost(ParleyError):
+    """Another process has taken this job since, or it is over: what this one made of it is discarded."""
 
 
 class SessionNotRunning(ParleyError):

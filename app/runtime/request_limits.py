@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 from weakref import WeakSet
 
+import anyio
+
 from app.domain.errors import ProviderBusy
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
@@ -14,6 +16,7 @@ LISTINGS, WAITING_LISTINGS = 2, 16
 PERSON_SEARCHES, WAITING_PERSON_SEARCHES = 2, 4
 UPLOADS = 32
 RENDERED_FILES = 64
+WATCHERS = 100
 
 
 def _queue(concurrency: int, max_waiting: int) -> AdmissionQueue:
@@ -36,6 +39,9 @@ class RequestLimits:
     """Exports of a person that are looking for its recordings; each reads every manifest of a tenant."""
     uploads: AdmissionQueue = field(default_factory=lambda: _queue(UPLOADS, 0))
     """Files whose bytes are being received."""
+
+    watchers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(WATCHERS))
+    """Clients that follow the events of jobs."""
 
     def track_rendered_file(self, file: BinaryIO) -> None:
         """Count this file until it is closed. Raises ProviderBusy where too many are being sent."""

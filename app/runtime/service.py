@@ -1,6 +1,6 @@
 """The running service: engines, recording, admission and routing, and how one session is served."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,12 +26,15 @@ from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
+from app.runtime.jobs.earlier_files import EarlierFiles
+from app.runtime.jobs.file_uploads import FileUploads
+from app.runtime.jobs.job_lease import JobLease
+from app.runtime.jobs.job_store import JobStore
+from app.runtime.jobs.job_sweep import JobSweep
+from app.runtime.jobs.job_worker import JobWorker
 from app.runtime.jobs.upload import RecordingSource, transcribe_upload
-from app.runtime.jobs.upload_jobs import UploadJobs
 from app.runtime.limited_client import LimitedClient
 from app.runtime.metrics import ServiceMetrics
-from app.runtime.recording.file_upload import FileUpload
-from app.runtime.recording.file_uploads import FileUploads
 from app.runtime.recording.uploader import Uploader
 from app.runtime.request_limits import RequestLimits
 from app.runtime.routing.routes import Routes
@@ -70,6 +73,8 @@ class Service:
     session_engines: Callable[[str, Tenant], AbstractAsyncContextManager[Engines]]
     """Opens the engines of one session, by its id and tenant."""
     uploader: Uploader
+    uploads: FileUploads
+    """Files on their way to a recording, and their jobs."""
     initial_state: DialogState
     """Every session begins with it."""
     admission: Admission
@@ -104,8 +109,6 @@ class Service:
     """None where finals always come from one engine."""
     limits: RequestLimits = field(default_factory=RequestLimits)
     """What requests to the archive may occupy at once."""
-    uploads: FileUploads = None  # type: ignore[assignment]  # because __post_init__ makes it where none is given
-    """Files on their way to a recording."""
     metrics: ServiceMetrics = field(default_factory=ServiceMetrics)
     audit: AuditLog = field(default_factory=AuditLog)
     """Who did what."""
@@ -114,7 +117,6 @@ class Service:
     running_sessions: SessionRegistry = field(init=False)
 
     def __post_init__(self) -> None:
-        self.uploads = self.uploads or FileUploads(self.uploader)
         self.running_sessions = SessionRegistry(self.admission, self.client_limits)
         self.metrics.watch(self.running_sessions, self.uploader.status)
 
@@ -134,23 +136,34 @@ class Service:
     async def running(self) -> AsyncGenerator[None, None]:
         """Run the background work of the archive and of the sessions' limits for the lifetime of the context."""
         watch = partial(self.running_sessions.watch, lambda: self.authenticator)
-        jobs = UploadJobs(self.uploads, self.admission, self.tenant, self.transcribe_upload)
-        chat = {"replies": self.chat.run, "conversation_pruning": self.chat.prune_loop} if self.chat else {}
-        await self.uploads.load()
-        async with self.uploader.running(), run_in_background({**jobs.tasks(), **chat, "session_limits": watch}):
+        earlier = EarlierFiles(self.uploads)
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
+            **earlier.tasks(),
+            **JobSweep(self.uploads).tasks(),
+            "session_limits": watch,
+        }
+        if self.batch_transcriber is not None:
+            tasks |= self.job_worker().tasks()
+        if self.chat:
+            tasks |= {"replies": self.chat.run, "conversation_pruning": self.chat.prune_loop}
+        await earlier.hold()
+        async with self.uploader.running(), run_in_background(tasks):
             yield
 
-    async def transcribe_upload(self, upload: FileUpload, tenant: Tenant, warnings: list[str]) -> list[Segment]:
+    def job_worker(self) -> JobWorker:
+        """Takes the jobs of all processes on the database."""
+        return JobWorker(self.uploads, self.admission, self.tenant, self.transcribe_upload)
+
+    @property
+    def jobs(self) -> JobStore:
+        return self.uploads.jobs
+
+    async def transcribe_upload(self, lease: JobLease, tenant: Tenant) -> list[Segment]:
         """One attempt to make a recording of a whole file, with the engines of this service; see `jobs/upload.py`."""
         if self.batch_transcriber is None:
             raise ProviderRefused("recordings", "this service transcribes no recordings")
         return await transcribe_upload(
-            upload,
-            self.uploads,
-            tenant=tenant,
-            decoder=self.decoder,
-            batch_transcriber=self.batch_transcriber,
-            warnings=warnings,
+            lease, tenant=tenant, decoder=self.decoder, batch_transcriber=self.batch_transcriber
         )
 
     async def run_session(self, running: RunningSession, client: SessionClient) -> None:

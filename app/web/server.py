@@ -18,6 +18,7 @@ from app.web.conversations.messages import post_chat
 from app.web.conversations.router import router as conversations
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics, ready
+from app.web.jobs.router import router as jobs
 from app.web.liveness import live
 from app.web.page import create_page
 from app.web.parley.sockets import raw, refuse, transcribe
@@ -36,6 +37,7 @@ def create_app(service: Service) -> Litestar:
         recordings,
         conversations,
         post_chat,
+        jobs,
         decisions,
         summary,
         explain,

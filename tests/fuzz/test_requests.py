@@ -16,10 +16,10 @@ from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Scope
 from app.domain.recording.wav import wav_header
 from app.domain.tenant import Tenant, fingerprint, key_id_of
+from app.domain.upload_limits import UploadLimits
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.authentication import AnyOf, Peer, TenantKeys
 from app.runtime.clock import SystemClock
-from app.runtime.recording.file_uploads import UploadLimits
 from app.runtime.session_tokens import SessionTokens
 from app.runtime.supervision import defects
 from app.runtime.worker import Worker

@@ -13,10 +13,10 @@ from anyio import to_thread
 from app.client import open_session
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.recording.wav import wav_header
+from app.domain.upload_limits import UploadLimits
 from app.media.decode import decode_trusted
 from app.media.sandbox import DecodingLimits
 from app.runtime.jobs.audio_decoder import AudioDecoder
-from app.runtime.recording.file_uploads import UploadLimits
 from app.runtime.recording.reindexing import Reindexing
 from app.runtime.recording.uploader import Uploader
 from app.runtime.supervision import defects
@@ -27,6 +27,7 @@ from storage.google_drive import open_google_drive
 from storage.session_log import open_session_log
 from tests.clips import HANDS
 from tests.emulators.drive import Drive, serve_drive
+from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, MemoryBlobStore
 from tests.serving import scripted_service, served
 
@@ -432,13 +433,14 @@ async def test_multipart_upload_is_refused_with_a_hint(http, service):
 
 async def test_disk_full_during_an_upload_is_provider_busy(small_disk):
     """503 in our own form, and nothing of the file stays."""
-    async with open_session_log(folder=small_disk / "log", reserve=0) as session_log:
-        service = scripted_service(uploader=Uploader(session_log, MemoryBlobStore()))
+    async with open_filesystem(folder=small_disk / "blobs") as store:
+        service = scripted_service(store=store)
         async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}") as client:
             answer = await client.post("/recordings", content=bytes(3_000_000))
 
         assert (answer.status_code, answer.json()["code"]) == (503, "provider_busy")
-        assert (service.admission.sessions, await session_log.sessions()) == ({}, [])
+        assert (service.admission.sessions, service.jobs.rows) == ({}, {})
+        assert [key async for key in store.keys("")] == []
 
 
 async def test_latin_1_tag_does_not_matter(http, service):
@@ -455,15 +457,16 @@ async def test_defect_in_a_transcription_job_is_reported_and_releases_the_slot(h
     before = defects.total()
 
     answer = await http.post(f"/recordings{query}", content=wav_header(48_000) + SPEECH * 40 + SILENCE * 60)
-    with anyio.fail_after(5):
-        while any(upload.failure is None for upload in service.uploads.files.values()):  # noqa: ASYNC110 because nobody can tell us
-            await anyio.sleep(0.005)
+
+    async def is_over() -> bool:
+        return all(job.is_finished and not job.has_remains for job in service.jobs.rows.values())
+
+    await until(is_over)
 
     assert answer.status_code == (202 if query else 500)
-    assert (service.admission.sessions, service.store.blobs) == ({}, {})
+    assert (service.admission.sessions, service.store.blobs, service.uploader.session_log.records) == ({}, {}, {})
     assert defects.total() == before + 1
-    kept = [list(logs) for logs in service.uploader.session_log.records.values()]
-    assert kept == ([["upload"]] if query else [])
+    assert [job.code for job in service.jobs.rows.values()] == (["internal_error"] if query else [])
 
 
 async def test_full_disk_shows_in_health_and_refuses_sessions_until_there_is_room(small_disk):

@@ -292,6 +292,9 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
         return (await ask("GET", job, at=accepted.headers["location"])).json()["state"] == "done"
 
     await until(is_done, seconds=30)
+    for path in ("/jobs", "/jobs/{session}", "/jobs/{session}/events"):
+        await ask("GET", path, at=path.format(session=accepted.json()["id"]))
+    await ask("DELETE", "/jobs/{session}", at=f"/jobs/{accepted.json()['id']}")
     parts, length = "/recordings/uploads/{name}", {"upload-length": "1000"}
     upload = (await ask("POST", "/recordings/uploads", headers=length)).headers["location"]
     await ask("HEAD", parts, at=upload)
@@ -372,6 +375,10 @@ LARGE = b'{"name": "%s"}' % (b"x" * (11 << 20))
         ("GET", "/recordings/export", "/recordings/export?person=%20", {}, (400, "bad_message")),
         ("GET", "/recordings/export", "/recordings/export", {}, (400, "invalid_request")),
         ("GET", "/recordings/jobs/{session}", f"/recordings/jobs/{NO_SUCH}", {}, (404, "not_found")),
+        ("GET", "/jobs/{session}", f"/jobs/{NO_SUCH}", {}, (404, "not_found")),
+        ("GET", "/jobs/{session}/events", f"/jobs/{NO_SUCH}/events", {}, (404, "not_found")),
+        ("DELETE", "/jobs/{session}", f"/jobs/{NO_SUCH}", {}, (404, "not_found")),
+        ("GET", "/jobs", "/jobs?state=asleep", {}, (400, "invalid_request")),
         ("POST", "/recordings/uploads", "/recordings/uploads", {}, (400, "bad_metadata")),
         (
             *("POST", "/recordings/uploads", "/recordings/uploads"),

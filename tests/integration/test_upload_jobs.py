@@ -2,28 +2,34 @@
 
 import shutil
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
 import httpx
-import msgspec
 import pytest
 
 from app.domain.errors import ProviderBusy, ProviderDown
+from app.domain.job import EXPIRE_AFTER, INTERRUPTED, KEEP_FINISHED, MAX_ATTEMPTS, JobState, TranscriptionJob
+from app.domain.upload_limits import UploadLimits
 from app.runtime.ids import new_id
-from app.runtime.recording import file_upload as fu
-from app.runtime.recording.file_uploads import EXPIRE_AFTER_S, KEEP_FAILURE_S, FileUploads, UploadLimits
+from app.runtime.jobs.file_blobs import FileBlobs
+from app.runtime.jobs.file_uploads import FileUploads
+from app.runtime.jobs.job_lease import JobLease
+from app.runtime.jobs.job_store import utc_now
+from app.runtime.jobs.job_sweep import JobSweep
 from app.runtime.recording.uploader import Uploader
-from storage.aes import AesCipher
 from storage.session_log import open_session_log
 from tests.clips import HANDS
 from tests.eventually import until as until_soon
-from tests.fakes import EagerClock, MemoryBlobStore, MemorySessionLog
+from tests.fakes import MemoryBlobStore, MemoryJobs, MemorySessionLog
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
 FILE = HANDS.path.read_bytes()
 HEAD = 44
+START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 INPUTS = Path(__file__).parents[1] / "inputs"
 
 
@@ -32,9 +38,9 @@ async def until(check) -> None:
 
 
 @asynccontextmanager
-async def server(*, folder=None, store=None, cipher=None, blocked=False, body_timeout_s=30.0, **changes):
+async def server(*, folder=None, store=None, blocked=False, body_timeout_s=30.0, **changes):
     """A service over HTTP whose session log is in memory, or in this folder; its transcription may be blocked."""
-    async with session_log_in(folder, cipher) as session_log:
+    async with session_log_in(folder) as session_log:
         store = MemoryBlobStore() if store is None else store
         service = scripted_service(uploader=Uploader(session_log, store, chunk_ms=500), **changes)
         if blocked:
@@ -47,11 +53,11 @@ async def server(*, folder=None, store=None, cipher=None, blocked=False, body_ti
 
 
 @asynccontextmanager
-async def session_log_in(folder, cipher):
+async def session_log_in(folder):
     if folder is None:
         yield MemorySessionLog()
         return
-    async with open_session_log(folder=folder, fsync="never", reserve=0, cipher=cipher) as session_log:
+    async with open_session_log(folder=folder, fsync="never", reserve=0) as session_log:
         yield session_log
 
 
@@ -87,7 +93,8 @@ async def job(http, session: str, state: str) -> dict:
 
 async def wait_until_stored(service) -> None:
     async def is_stored() -> bool:
-        return not await service.uploader.session_log.sessions()
+        finished = all(job.is_finished for job in service.jobs.rows.values())
+        return finished and not await service.uploader.session_log.sessions()
 
     await until(is_stored)
 
@@ -122,12 +129,13 @@ async def test_reason_of_a_failed_upload_can_be_asked_for(how, content):
         failed = await job(http, session, "failed")
         manifest = await http.get(f"/recordings/{session}/manifest")
         unknown = await http.get(f"/recordings/jobs/{new_id()}")
-        kept = [list(logs) for logs in service.uploader.session_log.records.values()]
+        await until(lambda: is_cleared(service, session))
+        blobs, logs = dict(service.store.blobs), dict(service.uploader.session_log.records)
 
     assert (failed["code"], failed["attempts"]) == ("bad_audio", 1)
     assert failed["message"]
     assert (manifest.status_code, unknown.status_code) == (404, 404)
-    assert (service.store.blobs, kept, service.admission.sessions) == ({}, [["upload"]], {})
+    assert (blobs, logs, service.admission.sessions) == ({}, {}, {})
 
 
 async def test_warnings_of_a_damaged_upload_are_in_its_job_and_manifest():
@@ -141,51 +149,68 @@ async def test_warnings_of_a_damaged_upload_are_in_its_job_and_manifest():
     assert before["warnings"] == after["warnings"] == manifest["warnings"] == ["1 damaged piece was skipped"]
 
 
+def copied(store: MemoryBlobStore, jobs: MemoryJobs) -> dict:
+    """Blobs and jobs as they are now: what a kill at this moment leaves."""
+    left = {job: replace(row, lease_until=row.lease_until and START) for job, row in jobs.rows.items()}
+    parts = {job: list(parts) for job, parts in jobs.file_parts.items()}
+    return {"store": MemoryBlobStore(dict(store.blobs)), "jobs": MemoryJobs(left, parts)}
+
+
 @pytest.mark.parametrize("how", ["wait=false", "resumable"])
 async def test_accepted_upload_survives_a_kill_in_the_middle(tmp_path, how):
     """Half of it is recorded, and stored, when the process is gone: the next one begins again and makes it whole."""
     store = MemoryBlobStore()
     async with server(folder=tmp_path / "killed", store=store, blocked=True) as (service, http):
         session = await send(http, how)
-        await until(lambda: has_blobs(store, 3))
+        await until(lambda: has_recorded_blobs(store, 3))
         shutil.copytree(tmp_path / "killed", tmp_path / "next")
-        left = MemoryBlobStore(dict(store.blobs))
+        left = copied(store, service.jobs)
 
-    async with server(folder=tmp_path / "next", store=left) as (service, http):
+    async with server(folder=tmp_path / "next", **left) as (service, http):
         await assert_recorded_whole(service, http, session)
 
 
-async def has_blobs(store, number: int) -> bool:
-    return len(store.blobs) >= number
+@pytest.mark.parametrize("how", ["wait=false", "resumable"])
+async def test_accepted_upload_survives_the_loss_of_the_process_and_its_disk(how):
+    """Another process, with nothing but the database and the store, makes the recording."""
+    async with server(max_sessions=0) as (service, http):
+        session = await send(http, how)
+        left = copied(service.store, service.jobs)
+
+    async with server(**left) as (service, http):
+        await assert_recorded_whole(service, http, session)
+
+
+async def has_recorded_blobs(store, number: int) -> bool:
+    return sum(not key.startswith("uploads/") for key in store.blobs) >= number
 
 
 async def test_accepted_upload_survives_a_drain(tmp_path):
-    """SIGTERM in the middle: what is stored by then is not `ended`, and the attempt does not count."""
-    store = MemoryBlobStore()
-    async with server(folder=tmp_path, store=store, blocked=True) as (service, http):
+    """SIGTERM in the middle: no manifest tells of what is stored by then, and the attempt does not count."""
+    store, jobs = MemoryBlobStore(), MemoryJobs()
+    async with server(folder=tmp_path, store=store, jobs=jobs, blocked=True) as (service, http):
         session = await send(http, "wait=false")
         await job(http, session, "running")
-    manifests = [msgspec.json.decode(blob) for key, blob in store.blobs.items() if key.endswith("manifest.json")]
+    manifests = [key for key in store.blobs if key.endswith("manifest.json")]
+    interrupted = jobs.rows[session]
 
-    async with server(folder=tmp_path, store=store) as (service, http):
-        attempts = service.uploads.files[session].attempts if session in service.uploads.files else 0
+    async with server(folder=tmp_path, store=store, jobs=jobs) as (service, http):
         await assert_recorded_whole(service, http, session)
 
-    assert [(manifest["ended"], manifest["recovered"]) for manifest in manifests] in ([(None, False)], [])
-    assert attempts <= 1
+    assert manifests == []
+    assert (interrupted.state, interrupted.attempts, interrupted.lease_until) == (JobState.QUEUED, 0, None)
 
 
-async def test_unfinished_upload_survives_a_kill(tmp_path):
-    """It is continued where it was."""
-    async with server(folder=tmp_path / "killed") as (service, http):
+async def test_unfinished_upload_is_continued_on_another_process():
+    async with server() as (service, http):
         begun = await http.post("/recordings/uploads?language=de", headers={"Upload-Length": str(len(FILE))})
         where = begun.headers["location"]
         await http.patch(where, headers={"Upload-Offset": "0"}, content=FILE[:10_000])
-        shutil.copytree(tmp_path / "killed", tmp_path / "next")
+        left = copied(service.store, service.jobs)
 
-    async with server(folder=tmp_path / "next") as (service, http):
+    async with server(**left) as (service, http):
         offset = (await http.head(where)).headers["upload-offset"]
-        language = next(iter(service.uploads.files.values())).opened.language
+        language = next(iter(service.jobs.rows.values())).language
         answer = await http.patch(where, headers={"Upload-Offset": offset}, content=FILE[10_000:])
         await assert_recorded_whole(service, http, answer.headers["parley-recording"])
 
@@ -198,35 +223,39 @@ async def test_upload_that_nobody_was_promised_leaves_nothing_after_a_kill(tmp_p
     async with server(folder=tmp_path / "killed", store=store, blocked=True) as (service, http):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: http.post("/recordings", content=FILE))
-            await until(lambda: has_blobs(store, 3))
+            await until(lambda: has_recorded_blobs(store, 3))
             shutil.copytree(tmp_path / "killed", tmp_path / "next")
-            left = MemoryBlobStore(dict(store.blobs))
+            left = copied(store, service.jobs)
             service.batch_transcriber.transcriber.go.set()
-        (session,) = {key.split("/")[2] for key in left.blobs if key.startswith("sessions/")}
+        (session,) = left["jobs"].rows
 
-    async with server(folder=tmp_path / "next", store=left) as (service, http):
-        failed = await job(http, session, "failed")
-        await until(lambda: is_empty(left))
+    async with server(folder=tmp_path / "next", **left) as (service, http):
+        await until(lambda: is_empty(left["store"]))
 
-    assert failed["code"] == "interrupted"
+    assert (left["jobs"].rows[session].state, left["jobs"].rows[session].code) == (JobState.FAILED, INTERRUPTED)
 
 
 async def is_empty(store) -> bool:
     return not store.blobs
 
 
+async def is_cleared(service, session: str) -> bool:
+    return not service.jobs.rows[session].has_remains
+
+
 async def test_upload_that_kills_the_service_is_given_up():
     """After five attempts that nobody interrupted on purpose."""
-    log, session = MemorySessionLog(), new_id()
-    entries = [fu.FileOpened("default", "now"), fu.FileAccepted(3, "now"), *[fu.AttemptStarted("now")] * 5]
-    log.records[session] = {"upload": [fu.encode(entry) for entry in entries], "upload-000000000000": [b"abc"]}
-    service = scripted_service(uploader=Uploader(log, MemoryBlobStore()))
-    async with served(service) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+    session, jobs, store = new_id(), MemoryJobs(), MemoryBlobStore()
+    row = TranscriptionJob(
+        session, "default", START, START, START, state=JobState.QUEUED, received=3, attempts=MAX_ATTEMPTS
+    )
+    await jobs.add(row, lambda _: None, [await FileBlobs(store).put(session, 0, b"abc")])
+    async with server(jobs=jobs, store=store) as (service, http):
         failed = await job(http, session, "failed")
+        await until(lambda: is_empty(store))
 
-    assert failed["code"] == "given_up"
+    assert (failed["code"], failed["attempts"]) == ("given_up", MAX_ATTEMPTS)
     assert service.batch_transcriber.transcriber.finals == 0
-    assert list(log.records[session]) == ["upload"]
 
 
 async def test_upload_is_tried_again_where_the_engine_is_busy():
@@ -236,6 +265,9 @@ async def test_upload_is_tried_again_where_the_engine_is_busy():
         session = await send(http, "wait=false")
         await until(lambda: was_asked(transcriber))
         transcriber.error = None
+        row = service.jobs.rows[session]
+        service.jobs.rows[session] = replace(row, due=START)  # instead of a pause of two seconds
+        service.uploads.notify()
         await assert_recorded_whole(service, http, session)
 
 
@@ -243,22 +275,28 @@ async def was_asked(transcriber) -> bool:
     return transcriber.closed > 0
 
 
-async def test_file_damaged_on_the_disk_fails():
+@pytest.mark.parametrize("damage", ["lost", "cut"])
+async def test_file_damaged_in_the_store_fails(damage):
     async with server(max_sessions=0) as (service, http):
         session = await send(http, "wait=false")
-        service.uploader.session_log.records[session]["upload-000000000000"].pop()
+        (key,) = (key for key in service.store.blobs if key.startswith("uploads/"))
+        if damage == "lost":
+            del service.store.blobs[key]
+        else:
+            service.store.blobs[key] = FILE[:-1]
         service.admission.max_sessions = 4
+        service.uploads.notify()
         failed = await job(http, session, "failed")
 
     assert failed["code"] == "unreadable"
 
 
 async def test_queued_upload_can_be_deleted_as_a_recording():
-    """A running one cannot."""
+    """A running one cannot; it can be cancelled."""
     async with server(max_sessions=0) as (service, http):
         session = await send(http, "wait=false")
-        queued = await http.delete(f"/recordings/{session}")
-        kept = dict(service.uploader.session_log.records)
+        queued = await http.delete(f"/recordings/{session}?receipt=true")
+        kept = (service.jobs.rows.copy(), service.store.recorded)
         gone = await http.get(f"/recordings/jobs/{session}")
         service.batch_transcriber.transcriber.go = anyio.Event()
         service.admission.max_sessions = 4
@@ -266,37 +304,122 @@ async def test_queued_upload_can_be_deleted_as_a_recording():
         await job(http, other, "running")
         running = await http.delete(f"/recordings/{other}")
 
-    assert (queued.status_code, kept, gone.status_code) == (204, {}, 404)
+    assert (queued.status_code, queued.json()["deleted"]["uploads"], kept, gone.status_code) == (200, 1, ({}, {}), 404)
     assert (running.status_code, running.json()["code"]) == (409, "still_live")
 
 
-async def test_file_is_encrypted_with_the_archive_key_and_readable_by_its_owner_alone(tmp_path):
-    async with server(folder=tmp_path, cipher=AesCipher(bytes(32)), max_sessions=0) as (service, http):
-        await send(http, "resumable")
-        files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
-        content = b"".join(path.read_bytes() for path in files)
-        size = service.uploader.status().bytes
-        service.admission.max_sessions = 4
-        await wait_until_stored(service)
-
-    assert len(content) > len(FILE)
-    assert b"fLaC" not in content
-    assert FILE[1000:1100] not in content
-    assert size == len(content)
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()} == {0o600}
-
-
-async def test_upload_under_another_key_stays_until_its_key_is_back(tmp_path):
-    """It keeps no service from starting, and is transcribed when it can be read again."""
-    async with server(folder=tmp_path, cipher=AesCipher(bytes(32)), max_sessions=0) as (service, http):
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_cancelled_job_leaves_its_row_alone(is_running):
+    """Whether it waits or runs; a week later the row goes, too."""
+    async with server(max_sessions=4 if is_running else 0, blocked=True, lease_s=0.3) as (service, http):
         session = await send(http, "wait=false")
-    async with server(folder=tmp_path, cipher=AesCipher(b"1" * 32)) as (service, http):
-        health = (await http.get("/health")).status_code
-        unreadable = dict(service.uploads.files)
-    async with server(folder=tmp_path, cipher=AesCipher(bytes(32))) as (service, http):
+        await job(http, session, "running" if is_running else "queued")
+        cancelled = await http.delete(f"/jobs/{session}")
+        again = await http.delete(f"/jobs/{session}")
+        await until(lambda: is_left_by_workers(service))
+        blobs, logs = service.store.recorded, dict(service.uploader.session_log.records)
+        old = await http.get(f"/recordings/jobs/{session}")
+
+    assert (cancelled.status_code, cancelled.json()["state"]) == (200, "cancelled")
+    assert again.json() == cancelled.json()
+    assert old.json() == {"id": session, "state": "cancelled", "attempts": int(is_running)}
+    assert (blobs, logs, service.admission.sessions) == ({}, {}, {})
+
+
+async def is_left_by_workers(service) -> bool:
+    return not (service.admission.sessions or service.uploader.held_sessions)
+
+
+async def test_worker_that_lost_its_lease_publishes_nothing():
+    """Another process has taken the job since; what this one made of it is dropped, and the row stays as it is."""
+    async with server(blocked=True, lease_s=30.0) as (service, http):
+        session = await send(http, "wait=false")
+        await job(http, session, "running")
+        later = service.uploads.now() + timedelta(minutes=1)
+        taken = service.jobs.rows[session].take("another", later, service.uploads.now())
+        service.jobs.rows[session] = taken
+        service.batch_transcriber.transcriber.go.set()
+        await until(lambda: is_left_by_workers(service))
+        manifests = [key for key in service.store.blobs if key.endswith("manifest.json")]
+        parts = [key for key in service.store.blobs if key.startswith("uploads/")]
+
+    assert (manifests, len(parts)) == ([], 1)
+    assert service.jobs.rows[session] == taken
+    assert service.uploader.session_log.records == {}
+
+
+async def test_recording_that_an_attempt_stored_whole_before_it_died_is_not_made_again():
+    """It died between the manifest and the row: the next one finds the manifest, and says that the job is done."""
+    async with server() as (service, http):
+        session = await send(http, "wait=false")
+        await job(http, session, "done")
+        finals = service.batch_transcriber.transcriber.finals
+        manifest = (await http.get(f"/recordings/{session}/manifest")).content
+        row = replace(service.jobs.rows[session], state=JobState.RUNNING, finished=None, lease_until=START)
+        service.jobs.rows[session] = row
+        service.uploads.notify()
+        await job(http, session, "done")
+
+    assert service.batch_transcriber.transcriber.finals == finals == 1
+    assert (service.jobs.rows[session].fence, manifest) == (row.fence + 1, await stored_bytes(service, session))
+
+
+async def stored_bytes(service, session: str) -> bytes:
+    return next(blob for key, blob in service.store.blobs.items() if session in key and key.endswith("manifest.json"))
+
+
+async def test_lease_is_renewed_while_the_job_runs():
+    async with server(blocked=True, lease_s=0.3) as (service, http):
+        session = await send(http, "wait=false")
+        await job(http, session, "running")
+        first = service.jobs.rows[session].lease_until
+
+        async def is_renewed() -> bool:
+            return service.jobs.rows[session].lease_until > first + timedelta(seconds=0.3)
+
+        await until(is_renewed)
+        service.batch_transcriber.transcriber.go.set()
+        done = await job(http, session, "done")
+
+    assert done["warnings"] == []
+    assert (service.jobs.rows[session].attempts, service.jobs.rows[session].fence) == (1, 1)
+
+
+async def test_lease_survives_a_database_that_is_away_for_longer():
+    """Nobody else can take the job meanwhile; its end is written when the database is back."""
+    async with server(blocked=True, lease_s=0.2) as (service, http):
+        session = await send(http, "wait=false")
+        await job(http, session, "running")
+        service.jobs.error = ProviderBusy("jobs", "asked to fail")
+        refused = [
+            await http.post("/recordings?wait=false", content=FILE),
+            await http.post("/recordings", content=FILE),
+            await http.post("/recordings/uploads", headers={"Upload-Length": "10"}),
+            await http.get("/jobs"),
+            await http.get(f"/jobs/{session}"),
+            await http.get(f"/recordings/jobs/{session}"),
+        ]
+        service.batch_transcriber.transcriber.go.set()
+        await anyio.sleep(0.5)  # longer than the lease
+        service.jobs.error = None
+        await job(http, session, "done")
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(503, "provider_busy")] * 6
+    assert service.batch_transcriber.transcriber.finals == 1
+
+
+async def test_attempt_waits_for_a_blob_store_that_is_down():
+    """It does not count against the job."""
+    async with server(max_sessions=0) as (service, http):
+        session = await send(http, "wait=false")
+        get, service.store.get = service.store.get, failing
+        service.admission.max_sessions = 4
+        service.uploads.notify()
+        await job(http, session, "running")
+        service.store.get = get
         await assert_recorded_whole(service, http, session)
 
-    assert (health, unreadable) == (200, {})
+    assert service.jobs.rows[session].attempts == 1
 
 
 async def test_uploads_of_a_tenant_are_limited_in_number_and_size():
@@ -316,7 +439,7 @@ async def test_uploads_of_a_tenant_are_limited_in_number_and_size():
     assert again.status_code == 201
 
 
-async def test_uploads_of_all_tenants_take_a_part_of_the_disk_only():
+async def test_uploads_of_all_tenants_take_a_part_of_the_store_only():
     async with server(max_sessions=0) as (service, http):
         service.uploads.limits = UploadLimits(total_bytes=150_000, max_bytes=150_000)
         too_large = await http.post("/recordings/uploads", headers={"Upload-Length": "150001"})
@@ -324,44 +447,128 @@ async def test_uploads_of_all_tenants_take_a_part_of_the_disk_only():
         second = await http.post("/recordings?wait=false", content=bytes(100_000))
 
     assert (too_large.status_code, second.status_code) == (413, 503)
-    assert service.uploader.session_log.size_bytes < 150_000
+    assert sum(len(blob) for blob in service.store.blobs.values()) == 100_000
 
 
-async def test_expired_uploads_and_failures_are_swept():
-    """A day without a byte; a week behind a failure. Neither sooner."""
-    clock, uploader = EagerClock(), Uploader(MemorySessionLog(), MemoryBlobStore())
-    files = FileUploads(uploader, now=clock.now)
+async def test_file_has_a_limited_number_of_parts(monkeypatch):
+    monkeypatch.setattr("app.runtime.jobs.file_uploads.MAX_PARTS", 3)
+    async with server() as (_, http):
+        begun = await http.post("/recordings/uploads", headers={"Upload-Length": "10"})
+        answers = [
+            await http.patch(begun.headers["location"], headers={"Upload-Offset": str(at)}, content=b"x")
+            for at in range(4)
+        ]
+
+    assert [answer.status_code for answer in answers] == [204, 204, 204, 413]
+
+
+@dataclass
+class Clock:
+    """A clock on the wall that is set by hand."""
+
+    time: datetime = START
+
+    def now(self) -> datetime:
+        return self.time
+
+
+def files_at(clock: Clock) -> FileUploads:
+    uploader = Uploader(MemorySessionLog(), MemoryBlobStore())
+    return FileUploads(MemoryJobs(), FileBlobs(uploader.store), uploader, now=clock.now)
+
+
+async def test_expired_uploads_and_finished_jobs_are_swept():
+    """A day without a byte; a week behind the end. Neither sooner."""
+    clock = Clock()
+    files = files_at(clock)
     unfinished = await files.open(new_id(), "default", length=10, language=None)
-    failed = await files.open(new_id(), "default", length=10, language=None)
-    await files.accept(failed)
-    await files.fail(failed, "bad_audio", "asked to fail")
+    await files.append(unfinished, 0, pieces(b"five!"))
+    failed = await files.open(new_id(), "default", length=5, language=None)
+    await files.append(failed, 0, pieces(b"five!"))
+    await files.jobs.change(failed.id, lambda job: job.fail("bad_audio", "asked to fail", clock.now()))
+    blobs = files.uploader.store.blobs
 
     kept = []
-    for seconds in (EXPIRE_AFTER_S - 1, 2, KEEP_FAILURE_S):
-        clock.advance(seconds)
-        await files.sweep()
-        kept.append([upload for upload in (unfinished, failed) if upload.session in files.files])
+    for passed in (EXPIRE_AFTER, timedelta(seconds=1), KEEP_FINISHED):
+        clock.time += passed
+        await JobSweep(files).sweep()
+        kept.append(([*files.jobs.rows], sorted({key.split("/")[1] for key in blobs})))
 
-    assert kept == [[unfinished, failed], [failed], []]
-    assert uploader.session_log.records == {}
-    assert uploader.held_sessions == set()
+    assert kept == [([unfinished.id, failed.id], [unfinished.id]), ([failed.id], []), ([], [])]
+
+
+async def pieces(*given: bytes):
+    for piece in given:
+        yield piece
+
+
+async def test_upload_whose_process_died_while_it_received_is_interrupted_by_the_sweep():
+    """Not before its lease has run out."""
+    clock = Clock()
+    files = files_at(clock)
+    upload = await files.open(new_id(), "default", length=None, language=None)
+    await files.append(upload, 0, pieces(b"five!"))
+
+    states = []
+    for passed in (29, 1):
+        clock.time += timedelta(seconds=passed)
+        await JobSweep(files).sweep()
+        states.append((files.jobs.rows[upload.id].state, len(files.uploader.store.blobs)))
+
+    assert states == [(JobState.RECEIVING, 1), (JobState.FAILED, 0)]
+
+
+async def test_lease_of_an_upload_that_is_being_received_is_renewed():
+    files = files_at(Clock())
+    files.now, files.lease_s = utc_now, 0.3
+    upload = await files.open(new_id(), "default", length=None, language=None)
+    async with JobLease(files, upload).kept():
+        for _ in range(10):
+            await anyio.sleep(0.05)
+            await JobSweep(files).sweep()
+
+    assert files.jobs.rows[upload.id].state is JobState.RECEIVING
 
 
 async def test_remains_of_a_failed_upload_are_deleted_when_the_store_is_back():
-    store = MemoryBlobStore()
-    uploader = Uploader(MemorySessionLog(), store)
-    files = FileUploads(uploader)
-    upload = await files.open(new_id(), "default", length=None, language=None)
-    folder = await uploader.recordings.folder(upload.session)
+    clock, files = Clock(), files_at(Clock())
+    store = files.uploader.store
+    upload = await files.open(new_id(), "default", length=5, language=None)
+    await files.append(upload, 0, pieces(b"five!"))
+    folder = await files.uploader.recordings.folder(upload.id)
     store.blobs[f"{folder}/000000000000.flac"] = b"half"
+    taken = await files.jobs.take("me", ["default"], clock.now(), clock.now())
+    await files.jobs.change(taken.id, lambda job: job.fail("bad_audio", "asked to fail", clock.now()))
     delete, store.delete = store.delete, failing
-    await files.fail(upload, "bad_audio", "asked to fail")
+    await JobSweep(files).sweep()
     left = dict(store.blobs)
     store.delete = delete
-    await files.sweep()
+    await JobSweep(files).sweep()
 
-    assert left
-    assert store.blobs == {}
+    assert len(left) == 2
+    assert (store.blobs, files.jobs.rows[upload.id].has_remains) == ({}, False)
+
+
+async def test_blobs_that_no_unfinished_job_has_are_swept():
+    """Of a job that is finished at once; of one that no row tells of a week later: it may be another database's."""
+    clock = Clock()
+    files = files_at(clock)
+    files.now = clock.now
+    clock.time = utc_now()
+    unfinished = await files.open(new_id(), "default", length=10, language=None)
+    finished = await files.open(new_id(), "default", length=10, language=None)
+    await files.jobs.change(finished.id, lambda job: job.cancel(clock.now()).clear())
+    unknown = new_id()
+    for session in (unfinished.id, finished.id, unknown):
+        await files.blobs.put(session, 0, b"part")
+
+    kept = []
+    for passed in (timedelta(), KEEP_FINISHED + timedelta(minutes=1)):
+        clock.time += passed
+        await JobSweep(files).sweep_blobs()
+        kept.append(await files.blobs.jobs())
+
+    assert kept == [{unfinished.id, unknown}, {unfinished.id}]
 
 
 async def failing(key: str) -> None:
@@ -402,7 +609,7 @@ async def test_body_that_does_not_come_times_out_and_leaves_nothing():
             tasks.start_soon(stall)
             await until(lambda: is_receiving(service))
             slots = dict(service.admission.sessions)
-        left = (service.uploads.files, service.uploader.session_log.records)
+        left = (service.jobs.rows, service.store.blobs)
 
     assert answers[0].startswith(b"HTTP/1.1 408")
     assert b"body_too_slow" in answers[0]
@@ -411,7 +618,7 @@ async def test_body_that_does_not_come_times_out_and_leaves_nothing():
 
 
 async def is_receiving(service) -> bool:
-    return any(upload.is_receiving for upload in service.uploads.files.values())
+    return any(job.state is JobState.RECEIVING for job in service.jobs.rows.values())
 
 
 async def test_resumable_upload_that_stalls_keeps_what_came():

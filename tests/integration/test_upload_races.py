@@ -9,6 +9,7 @@ import structlog
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from app.domain.job import JobState
 from app.domain.recording.wav import wav_header
 from app.runtime.supervision import defects
 from tests.eventually import until
@@ -126,9 +127,9 @@ async def assert_nothing_leaks(rounds) -> None:
                     tasks.start_soon(getattr(client, name), number)
 
         async def is_idle() -> bool:
-            busy = [upload for upload in service.uploads.files.values() if not upload.is_resumable]
-            receiving = any(upload.is_receiving for upload in service.uploads.files.values())
-            return not (busy or receiving or service.admission.sessions)
+            rows = service.jobs.rows.values()
+            busy = [job for job in rows if not (job.is_finished or (job.state is JobState.RECEIVING and job.length))]
+            return not (busy or service.admission.sessions)
 
         await until(is_idle, seconds=30)
         recorded = {session for session in client.promised if await is_recorded(service, session)}
@@ -136,15 +137,17 @@ async def assert_nothing_leaks(rounds) -> None:
             await http.delete(where)
 
         async def is_empty() -> bool:
-            return not service.uploader.session_log.records
+            left = [key for key in service.store.blobs if key.startswith("uploads/")]
+            return not (left or service.uploader.session_log.records)
 
         await until(is_empty, seconds=30)
 
     assert set(client.statuses) <= {200, 201, 202, 204, 404, 409, 415, 503}
     assert recorded == client.promised
-    assert (service.uploads.files, service.uploader.held_sessions, service.admission.sessions) == ({}, set(), {})
+    assert (service.uploader.held_sessions, service.admission.sessions) == (set(), {})
+    assert all(job.is_finished and not job.has_remains for job in service.jobs.rows.values())
 
 
 async def is_recorded(service, session: str) -> bool:
-    journal = service.uploader.session_log.records.get(session, {})
-    return "journal" in journal or any(session in key for key in service.store.blobs)
+    manifests = [key for key in service.store.blobs if session in key and key.endswith("manifest.json")]
+    return len(manifests) == 1 and (await service.jobs.get(session)).state is JobState.DONE

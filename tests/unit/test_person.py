@@ -7,7 +7,9 @@ from app.domain.errors import ClientError
 from app.domain.person import parse_person, speaking_person
 from app.domain.principal import TENANT_SCOPES, Principal, Scope
 from app.domain.recording.manifest import Manifest
-from app.runtime.recording import file_upload, journal
+from app.json_input import decode_json
+from app.runtime.jobs import earlier_files
+from app.runtime.recording import journal
 
 KEY = Principal(key_id="0123456789ab")
 TOKEN = Principal(key_id="0123456789ab", by_token=True)
@@ -108,4 +110,4 @@ def test_journals_of_an_earlier_version_have_no_person():
     found.apply(opened)
 
     assert found.manifest(is_live=True).person is None
-    assert file_upload.decode(uploaded) == file_upload.FileOpened("acme", "2026-01-02", 3, "en")
+    assert decode_json(uploaded, earlier_files.decoder) == earlier_files.FileOpened("acme", "2026-01-02", 3, "en")

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, time
 from app.domain.recording.session_id import date_of, started_at
 from app.domain.tenant import DEFAULT_TENANT
 
-RECORDING_PREFIXES = ("index/", "sessions/", "tenants/")
-"""Of every blob of a recording."""
+UPLOADS = "uploads/"
+"""Prefix of the files that are not transcribed yet."""
+RECORDING_PREFIXES = ("index/", "sessions/", "tenants/", UPLOADS)
+"""Of every blob of a recording, and of the files that become one."""
 
 
 def session_folder(session: str, started: str) -> str:
@@ -26,6 +28,23 @@ def reply_key(folder: str, number: int) -> str:
 
 def manifest_key(folder: str) -> str:
     return f"{folder}/manifest.json"
+
+
+def upload_part_key(session: str, start: int, name: str) -> str:
+    """Of the part of an uploaded file that begins at this byte; `name` makes it unique."""
+    return f"{UPLOADS}{session}/{start:012d}-{name}"
+
+
+def session_of(key: str) -> str:
+    """The session that a key with one of RECORDING_PREFIXES belongs to."""
+    parts = key.split("/")
+    match parts[0]:
+        case "sessions":
+            return parts[2]
+        case "uploads":
+            return parts[1]
+        case _:
+            return parts[-1]
 
 
 TOMBSTONE_DAYS = "tombstones/days/"
@@ -60,6 +79,8 @@ def began_before(key: str, moment: datetime) -> bool:
     match key.split("/"):
         case ["sessions", day, session, _, *_] | ["index", day, session] | ["tenants", _, day, session]:
             started = started_at(session)
+        case ["uploads", session, _]:
+            day, started = "", started_at(session)
         case _:
             return False
     try:

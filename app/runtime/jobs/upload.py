@@ -4,7 +4,9 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from typing import BinaryIO, Protocol
 
-from app.domain.audio import AudioChunk
+import anyio
+
+from app.domain.audio import AudioChunk, seconds
 from app.domain.dialog import effects as do
 from app.domain.errors import ClientError, ClientFault, ParleyError, flatten
 from app.domain.recording.subtitles import Segment
@@ -14,9 +16,11 @@ from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis
 from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
-from app.runtime.recording.file_upload import FileUpload, is_file_log
-from app.runtime.recording.file_uploads import FileUploads
+from app.runtime.jobs.job_lease import JobLease
 from app.runtime.recording.recorder import Recorder
+
+DROP_TIMEOUT_S = 5.0
+"""How long the end of an attempt waits for the disk; what is left then the next start drops."""
 
 
 class RecordingSource(Protocol):
@@ -28,33 +32,35 @@ class RecordingSource(Protocol):
 
 
 async def transcribe_upload(
-    upload: FileUpload,
-    files: FileUploads,
+    lease: JobLease,
     *,
     tenant: Tenant,
     decoder: AudioDecoder,
     batch_transcriber: BatchTranscriber,
-    warnings: list[str],
 ) -> list[Segment]:
-    """Transcribe and archive a whole file, of any audio format; what an interrupted attempt has left is replaced.
+    """Transcribe a whole file, of any audio format, and store its recording; the manifest by the lease's owner alone.
 
-    `warnings` gets a sentence for each thing in the file that could not be decoded. Raises ClientError where it is no
-    audio, or a ProviderError. After any error, and when it is cancelled, the file is still there, and `files` holds
-    the unfinished recording back.
+    The lease gets what could not be decoded, and the progress. Raises ClientError where it is no audio, LeaseLost, or
+    a ProviderError. After any error, and when it is cancelled, nothing of the attempt is left on the disk.
     """
-    await files.uploader.clear_logs(upload.session, keep=is_file_log)
-    with await files.open_file(upload) as file:
-        try:
-            async with files.uploader.record_session(upload.session, tenant, person=upload.opened.person) as recorder:
-                segments = await _transcribe(
-                    file, decoder, recorder, batch_transcriber, upload.opened.language, warnings
-                )
-                recorder.warnings = tuple(warnings)
-        except Exception as error:
-            if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
-                raise known from error  # without the task group's wrapping
-            raise
-    await files.complete(upload)
+    uploader, session = lease.files.uploader, lease.job.id
+    lease.warnings.clear()
+    try:
+        await uploader.begin_attempt(session)
+        with await lease.until_available(lambda: lease.files.open_file(lease.job)) as file:
+            try:
+                async with uploader.record_session(session, tenant, person=lease.job.person) as recorder:
+                    segments = await _transcribe(file, decoder, recorder, batch_transcriber, lease)
+                    recorder.warnings = tuple(lease.warnings)
+            except Exception as error:
+                if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
+                    raise known from error  # without the task group's wrapping
+                raise
+        await lease.until_available(lambda: uploader.publish(session, lease.check))
+    except BaseException:  # because the next attempt begins anew, whatever ended this one
+        with anyio.move_on_after(DROP_TIMEOUT_S, shield=True):
+            await uploader.drop_attempt(session)
+        raise
     return segments
 
 
@@ -63,14 +69,18 @@ async def _transcribe(
     decoder: AudioDecoder,
     recorder: Recorder,
     batch_transcriber: BatchTranscriber,
-    language: str | None,
-    warnings: list[str],
+    lease: JobLease,
 ) -> list[Segment]:
     segments: list[Segment] = []
+
+    def on_length(samples: int) -> None:
+        lease.seconds_total = seconds(samples)
+
+    decoding = decoder.decode(file, on_warning=lease.warnings.append, on_length=on_length)
     async with (
-        aclosing(decoder.decode(file, on_warning=warnings.append)) as chunks,
-        aclosing(_recorded(chunks, recorder)) as audio,
-        aclosing(batch_transcriber.transcribe(audio, language=language)) as found,
+        aclosing(decoding) as chunks,
+        aclosing(_recorded(chunks, recorder, lease)) as audio,
+        aclosing(batch_transcriber.transcribe(audio, language=lease.job.language)) as found,
     ):
         async for segment in found:
             segments.append(segment)
@@ -80,11 +90,14 @@ async def _transcribe(
     return segments
 
 
-async def _recorded(chunks: AsyncIterable[AudioChunk], recorder: Recorder) -> AsyncGenerator[AudioChunk, None]:
+async def _recorded(
+    chunks: AsyncIterable[AudioChunk], recorder: Recorder, lease: JobLease
+) -> AsyncGenerator[AudioChunk, None]:
     """The file's audio, each chunk recorded before it is passed on."""
     async for chunk in chunks:
         await recorder.write_audio(chunk)
         yield chunk
+        lease.seconds_done = seconds(chunk.end)
 
 
 def _final(segment: Segment, number: int) -> do.ShowFinal:

@@ -12,7 +12,7 @@ import anyio
 
 from app.domain.errors import BlobNotFound, BlobUnreadable, ParleyError, ProviderError, flatten
 from app.domain.ports import BlobStore
-from app.domain.recording.blob_keys import RECORDING_PREFIXES
+from app.domain.recording.blob_keys import RECORDING_PREFIXES, session_of
 from app.runtime.recording.session_log import SessionLog
 from app.runtime.recording.tombstones import Tombstones
 
@@ -121,10 +121,8 @@ async def rekey_spool(session_log: ReencryptingLog, *, dry_run: bool = False) ->
 
 async def _delete_if_deleted(store: BlobStore, key: str) -> None:
     """A blob whose recording was deleted while it was replaced, which has brought it back."""
-    if key.startswith(RECORDING_PREFIXES):
-        parts = key.split("/")
-        if await Tombstones(store).exists(parts[2] if parts[0] == "sessions" else parts[-1]):
-            await store.delete(key)
+    if key.startswith(RECORDING_PREFIXES) and await Tombstones(store).exists(session_of(key)):
+        await store.delete(key)
 
 
 async def _retried(work: Callable[[], Awaitable[T]], retry_after_s: Sequence[float]) -> T:

@@ -4,7 +4,7 @@ A live session, one that ended and one that a crash left behind go the same way.
 say where the samples lie, so what is uploaded twice replaces itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import zip_longest
@@ -12,6 +12,7 @@ from itertools import zip_longest
 import anyio
 import msgspec
 from anyio import to_thread
+from anyio.lowlevel import checkpoint
 
 from app.domain.audio import BYTES_PER_SAMPLE
 from app.domain.ports import BlobStore
@@ -25,7 +26,9 @@ from app.runtime.recording.session_log import SessionLog
 from app.runtime.recording.tombstones import Tombstones, delete_blobs
 
 CHUNKS_PER_MANIFEST = 6
-"""Chunks between two manifests of a live session; the last one is written when the session is over."""
+"""Chunks between two manifests of a live session, at least; the last one is written when the session is over."""
+MANIFEST_INTERVAL_GROWTH = 100
+"""One more chunk between them for so many that are stored: a manifest names them all, so its cost grows with them."""
 
 
 @dataclass(slots=True)
@@ -41,12 +44,21 @@ class SessionUpload:
     """Called after each blob."""
     on_live_manifest: Callable[[], None] = lambda: None
     """Called after each manifest of a session that is live."""
+    _next_manifest_at: int = 1
+    """Chunks in the store with which a live session's next manifest is due."""
 
-    async def run(self, *, is_live: bool) -> bool:
+    async def run(
+        self,
+        *,
+        is_live: bool,
+        with_manifest: bool = True,
+        before_manifest: Callable[[], Awaitable[None]] = checkpoint,
+    ) -> bool:
         """Upload what will not grow any more; all there is where the session is not live, and then mark it WHOLE.
 
-        False where the session was deleted: then nothing of it is kept, neither in the store nor in its logs. Raises a
-        ProviderError; what was uploaded by then is not uploaded again.
+        The manifest comes last, behind `before_manifest`, which may raise to keep it back. False where the session
+        was deleted: then nothing of it is kept, neither in the store nor in its logs. Raises a ProviderError; what was
+        uploaded by then is not uploaded again.
         """
         journal = await self.reader.refresh()
         if journal.opened is None:  # the process died before the session's first record, or the session was deleted
@@ -58,7 +70,10 @@ class SessionUpload:
         if not await tombstones.exists(self.reader.session):
             if jr.WHOLE in await self.session_log.log_names(self.reader.session):
                 return True  # stored by an earlier process; the manifest may have been rewritten since
-            await self._upload(journal, folder, is_live=is_live)
+            await self._upload_chunks(journal, folder, is_live=is_live)
+            if with_manifest and self._is_manifest_due(journal, is_live=is_live):
+                await before_manifest()
+                await self._upload_manifest(journal, folder, is_live=is_live)
             if not await tombstones.exists(self.reader.session):
                 if not is_live:
                     await self.session_log.append(self.reader.session, jr.WHOLE, [b"{}"])
@@ -67,16 +82,13 @@ class SessionUpload:
         await self.session_log.remove_session(self.reader.session)
         return False
 
-    async def _upload(self, journal: SessionJournal, folder: str, *, is_live: bool) -> None:
+    async def _upload_chunks(self, journal: SessionJournal, folder: str, *, is_live: bool) -> None:
         assert journal.opened is not None
         if not journal.chunks:
             await self.store.put(index_key(folder, journal.opened.tenant), b"{}", content_type="application/json")
-        had = len(journal.chunks)
         names = await self.session_log.log_names(self.reader.session)
         await self._upload_audio(names, journal.opened.audio, folder, is_live=is_live)
         await self._upload_replies(names, journal.opened.audio, folder, is_live=is_live)
-        if not is_live or _manifests(had) < _manifests(len(journal.chunks)):
-            await self._upload_manifest(journal, folder, is_live=is_live)
 
     async def _upload_audio(self, names: list[str], audio: str, folder: str, *, is_live: bool) -> None:
         logs = [name for name in names if name.startswith(jr.AUDIO)]
@@ -115,18 +127,18 @@ class SessionUpload:
         self.on_stored()
         return key, sha256(blob).hexdigest()
 
+    def _is_manifest_due(self, journal: SessionJournal, *, is_live: bool) -> bool:
+        return not is_live or len(journal.chunks) >= self._next_manifest_at
+
     async def _upload_manifest(self, journal: SessionJournal, folder: str, *, is_live: bool) -> None:
         blob = await to_thread.run_sync(
             lambda: encode_manifest(journal.manifest(is_live=is_live)), limiter=self.threads
         )
         await self.store.put(manifest_key(folder), blob, content_type="application/json")
+        chunks = len(journal.chunks)
+        self._next_manifest_at = chunks + CHUNKS_PER_MANIFEST + chunks // MANIFEST_INTERVAL_GROWTH
         if is_live:
             self.on_live_manifest()
-
-
-def _manifests(chunks: int) -> int:
-    """How often a live session's manifest is written for so many chunks: for the first, and every so many."""
-    return -(-chunks // CHUNKS_PER_MANIFEST)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -105,7 +105,7 @@ class Uploader:
     erasers: Sequence[SessionEraser] = ()
     """What else a deletion must reach."""
     held_sessions: set[str] = field(default_factory=set)
-    """Sessions whose logs stay, because their recording is made of a file that is there too (FileUploads)."""
+    """Sessions whose recording is being made of a file: their chunks are stored, their manifest by publish() alone."""
     error: ProviderError | None = None
     """The store's last failure, until it works again."""
     index_writer: IndexWriter = field(init=False)
@@ -225,7 +225,10 @@ class Uploader:
     async def running(self) -> AsyncGenerator[None, None]:
         """Upload what an earlier process left, then what this one records; until the end of the context."""
         for session, age_s in await self.session_log.sessions():
-            if session not in self.held_sessions:
+            names = await self.session_log.log_names(session)
+            if jr.ATTEMPT in names and jr.WHOLE not in names:  # its job is transcribed again, somewhere
+                await self.session_log.remove_session(session)
+            elif session not in self.held_sessions:
                 self._queue.schedule(session, anyio.current_time() - age_s)
         tasks: dict[str, Callable[[], Awaitable[None]]]
         tasks = {f"upload {number}": self._upload_loop for number in range(self.concurrent_uploads)}
@@ -297,14 +300,6 @@ class Uploader:
             return None
         return DeletionReceipt(session, tenant, _iso(now), dict(deleted), blobs.remaining)
 
-    async def discard(self, session: str, tenant: str) -> None:
-        """Remove what this process has recorded of a session that failed; under its id one may be recorded again.
-
-        Raises a ProviderError.
-        """
-        await self._remove_logs(session)
-        await self.recordings.delete(session, tenant)
-
     async def _remove_logs(self, session: str) -> int:
         """Remove the session from the queues and from the session log. How many logs there were."""
         await self._leave_queues(session)
@@ -328,16 +323,34 @@ class Uploader:
                 else:
                     announced = live
 
-    def schedule(self, session: str) -> None:
-        """Upload the session, whose recording is complete now."""
-        self._queue.schedule(session)
+    async def begin_attempt(self, session: str) -> None:
+        """A recording is about to be made of a file; what an earlier attempt has left here is dropped.
 
-    async def clear_logs(self, session: str, *, keep: Callable[[str], bool]) -> None:
-        """Remove what is in the session log of a session that is not live, apart from the logs to keep, by name."""
-        await self._leave_queues(session)
-        for log in await self.session_log.log_names(session):
-            if not keep(log):
-                await self.session_log.remove_log(session, log)
+        Until publish() a reader finds no manifest of it, and what a dead process has left of it the next one drops.
+        """
+        self.held_sessions.add(session)
+        await self._remove_logs(session)
+        await self.session_log.append(session, jr.ATTEMPT, [b"{}"])
+
+    async def publish(self, session: str, before_manifest: Callable[[], Awaitable[None]]) -> None:
+        """Store the recording whole: chunks, replies, and behind `before_manifest`, which may raise, the manifest.
+
+        Raises BlobNotFound where the session was deleted, and a ProviderError; then it may be called again.
+        """
+        await self._queue.remove(session)
+        is_kept = await self._session_upload(session).run(is_live=False, before_manifest=before_manifest)
+        self._uploads.pop(session, None)
+        self.held_sessions.discard(session)
+        self.index_writer.queue.schedule(session)
+        if not is_kept:
+            raise BlobNotFound(session)
+
+    async def drop_attempt(self, session: str) -> None:
+        """Remove what this process has recorded of a file. What is in the store stays, for the next attempt."""
+        try:
+            await self._remove_logs(session)
+        finally:
+            self.held_sessions.discard(session)
 
     async def _leave_queues(self, session: str) -> None:
         await self._queue.remove(session)
@@ -376,20 +389,9 @@ class Uploader:
 
     async def _upload(self, session: str) -> None:
         is_live = self.is_incomplete(session)
-        reader = JournalReader(self.session_log, session)
-        upload = self._uploads.setdefault(
-            session,
-            SessionUpload(
-                self.session_log,
-                self.store,
-                reader,
-                self.encoding_threads,
-                self._store_works,
-                lambda: self.index_writer.queue.schedule(session),
-            ),
-        )
+        upload = self._session_upload(session)
         try:
-            is_kept = await upload.run(is_live=is_live)
+            is_kept = await upload.run(is_live=is_live, with_manifest=session not in self.held_sessions)
             if not is_kept:
                 _log.info("deleted session is no longer recorded", session=session)
                 self._uploads.pop(session, None)
@@ -400,6 +402,20 @@ class Uploader:
         finally:
             if not is_live:  # because what waits for a store that is down waits on the disk, not in memory
                 self._uploads.pop(session, None)
+
+    def _session_upload(self, session: str) -> SessionUpload:
+        reader = JournalReader(self.session_log, session)
+        return self._uploads.setdefault(
+            session,
+            SessionUpload(
+                self.session_log,
+                self.store,
+                reader,
+                self.encoding_threads,
+                self._store_works,
+                lambda: self.index_writer.queue.schedule(session),
+            ),
+        )
 
     def _store_works(self) -> None:
         self._failures, self.error = 0, None

@@ -39,7 +39,7 @@ async def audio_response(
     lost = []
     with ExitStack() as resources, translate_disk_errors("recordings"):
         async with service.limits.renderings.slot():
-            file = resources.enter_context(tempfile.TemporaryFile(dir=service.uploads.scratch))
+            file = resources.enter_context(tempfile.TemporaryFile(dir=service.uploads.blobs.scratch))
             service.limits.track_rendered_file(file)
             pieces = recordings.read_pcm(manifest, first, last, on_loss=lambda start, end: lost.append((start, end)))
             await _encode(file, pieces, audio, threads)

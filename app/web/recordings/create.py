@@ -10,11 +10,21 @@ from litestar.datastructures import State
 from litestar.params import FromQuery
 
 from app.domain.audit import AuditAction
-from app.domain.errors import ClientError, ClientFault, NoCapacity, ParleyError, ProviderBusy, ProviderRefused
+from app.domain.errors import (
+    BlobNotFound,
+    ClientError,
+    ClientFault,
+    LeaseLost,
+    NoCapacity,
+    ParleyError,
+    ProviderBusy,
+    ProviderRefused,
+)
+from app.domain.job import JobSource
 from app.domain.principal import Principal, Scope
 from app.domain.recording.subtitles import as_json
 from app.domain.tenant import Tenant
-from app.runtime.recording.file_upload import FileUpload
+from app.runtime.jobs.job_lease import JobLease
 from app.runtime.service import Service
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
@@ -38,7 +48,7 @@ async def create(
     """The body is a file of any audio format: it is transcribed and archived like a session.
 
     With `source`, a link to a file in Google Drive, it is fetched from there. With `wait=false` the answer comes as
-    soon as the file is on the disk; `GET /recordings/jobs/ID` tells what becomes of it. No session slot is taken
+    soon as the file is stored; `GET /jobs/ID` tells what becomes of it. No session slot is taken
     before the file is here.
     """
     service = require_uploads(state)
@@ -52,34 +62,41 @@ async def create(
         require_archive(service, request)
     elif refusal := service.admission.refusal(request.user.tenant):
         raise ProviderBusy("recordings", refusal)
-    upload = await open_upload(service, request, length=None, language=language, person=person)
+    origin = JobSource.UPLOAD if source is None else JobSource.LINK
+    job = await open_upload(service, request, length=None, language=language, person=person, source=origin)
+    lease = JobLease(service.uploads, job)
     try:
-        async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:
-            await service.uploads.append(upload, 0, pieces)
-        audit(request, AuditAction.RECORDING_CREATED, target=upload.session)
-        if not wait:
-            await service.uploads.accept(upload)
-            where = f"/recordings/jobs/{upload.session}"
-            return Response({"id": upload.session}, status_code=202, headers={"location": where})
-        return Response(await _transcribe(service, upload, request.user.tenant))
+        async with lease.kept():
+            async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:
+                await service.uploads.append(job, 0, pieces)
+            audit(request, AuditAction.RECORDING_CREATED, target=job.id)
+            if not wait:
+                await lease.change(lambda each: each.accept(service.uploads.now()))
+                service.uploads.notify()
+                where = f"/recordings/jobs/{job.id}"
+                return Response({"id": job.id}, status_code=202, headers={"location": where})
+            return Response(await _transcribe(service, lease, request.user.tenant))
+    except LeaseLost as error:
+        raise BlobNotFound(job.id) from error  # it was deleted
     except BaseException:  # because nobody was promised anything
         with anyio.move_on_after(DISCARD_TIMEOUT_S, shield=True), suppress(ParleyError):
-            await service.uploads.discard(upload)
+            await service.uploads.discard(job)
         raise
 
 
-async def _transcribe(service: Service, upload: FileUpload, tenant: Tenant) -> dict[str, Any]:
+async def _transcribe(service: Service, lease: JobLease, tenant: Tenant) -> dict[str, Any]:
     """Raises ProviderBusy where the tenant has no session slot, and what transcribe_upload() raises."""
-    warnings: list[str] = []
+    job, now = lease.job.id, service.uploads.now
     try:
-        with service.admission.admitted(upload.session, tenant):
-            upload.is_running = True
-            segments = await service.transcribe_upload(upload, tenant, warnings)
+        with service.admission.admitted(job, tenant):
+            await lease.change(lambda each: each.start(lease.job.fence, now()))
+            segments = await service.transcribe_upload(lease, tenant)
+            await lease.change(lambda each: each.complete(lease.job.fence, now(), lease.warnings, lease.seconds_done))
     except NoCapacity as error:
         raise ProviderBusy("recordings", str(error)) from error
-    finally:
-        upload.is_running = False
-    return {"id": upload.session, **as_json(segments), "warnings": warnings}
+    with suppress(ParleyError):  # a sweep removes the file later
+        await service.uploads.clear(lease.job)
+    return {"id": job, **as_json(segments), "warnings": lease.warnings}
 
 
 async def _body(service: Service, request: Request[Any, Any, Any], source: str | None) -> AsyncGenerator[bytes, None]:

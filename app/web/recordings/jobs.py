@@ -1,4 +1,4 @@
-"""What has become of an uploaded file: `GET /recordings/jobs/ID`."""
+"""What has become of a file, as releases before jobs had a path of their own answered: `GET /recordings/jobs/ID`."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from litestar.datastructures import State
 from litestar.params import FromPath
 
 from app.domain.errors import BlobNotFound
+from app.domain.job import JobState, TranscriptionJob
 from app.domain.principal import Principal, Scope
-from app.runtime.recording.file_upload import FileUpload, JobState
 from app.runtime.recording.journal import read_journal
 from app.web.auth.audit import set_owner
 from app.web.auth.middleware import requires
@@ -16,19 +16,21 @@ from app.web.recordings.access import manifest_for, require_session_id, service_
 
 
 @get("/jobs/{session:str}", opt=requires(Scope.TRANSCRIBE))
-async def get_job(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> dict[str, Any]:
-    """Its state: `queued`, `running`, `done` or `failed`, and why; `warnings` say what could not be decoded.
+async def get_recording_job(
+    state: State, request: Request[Principal, Any, Any], session: FromPath[str]
+) -> dict[str, Any]:
+    """Its state: `queued`, `running`, `done`, `failed` or `cancelled`, and why; `warnings`: what could not be decoded.
 
-    The id is that of the recording. A failure is kept for a week.
+    The id is that of the recording; also of one that was spoken, or whose job is forgotten.
     """
     require_session_id(session)
     service = service_of(state)
-    upload = service.uploads.job(session)
-    if upload is not None:
-        set_owner(request, upload.opened.tenant)
-        if not request.user.may_see(upload.opened.tenant):
+    job = await service.jobs.get(session)
+    if job is not None and not (job.state is JobState.RECEIVING or job.attended):
+        set_owner(request, job.tenant)
+        if not request.user.may_see(job.tenant):
             raise BlobNotFound(session)
-        return _job(upload)
+        return _job(job)
     journal = await read_journal(service.uploader.session_log, session)
     if journal.opened is not None and request.user.may_see(journal.opened.tenant):
         is_over, warnings = journal.ended is not None, journal.warnings
@@ -38,8 +40,10 @@ async def get_job(state: State, request: Request[Principal, Any, Any], session: 
     return {"id": session, "state": JobState.DONE if is_over else JobState.RUNNING, "warnings": warnings}
 
 
-def _job(upload: FileUpload) -> dict[str, Any]:
-    if upload.failure is None:
-        return {"id": upload.session, "state": upload.state, "attempts": upload.attempts}
-    reason = {"code": upload.failure.code, "message": upload.failure.message, "warnings": upload.failure.warnings}
-    return {"id": upload.session, "state": upload.state, "attempts": upload.attempts, **reason}
+def _job(job: TranscriptionJob) -> dict[str, Any]:
+    if job.state is JobState.DONE:
+        return {"id": job.id, "state": job.state, "warnings": job.warnings}
+    found: dict[str, Any] = {"id": job.id, "state": job.state, "attempts": job.attempts}
+    if job.state is JobState.FAILED:
+        found |= {"code": job.code, "message": job.message, "warnings": job.warnings}
+    return found

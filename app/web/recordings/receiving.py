@@ -4,10 +4,10 @@ from litestar import Request
 from litestar.datastructures import State
 
 from app.domain.errors import ClientError, ClientFault, Draining, ProviderBusy
+from app.domain.job import JobSource, TranscriptionJob
 from app.domain.person import speaking_person
 from app.domain.principal import Principal
 from app.runtime.ids import new_id
-from app.runtime.recording.file_upload import FileUpload
 from app.runtime.service import Service
 from app.web.recordings.access import service_of
 
@@ -35,7 +35,8 @@ async def open_upload(
     length: int | None,
     language: str | None,
     person: str | None,
-) -> FileUpload:
+    source: JobSource = JobSource.UPLOAD,
+) -> TranscriptionJob:
     """Raises ClientError where this client may not name the person, and what FileUploads.open() raises."""
     return await service.uploads.open(
         new_id(),
@@ -43,4 +44,5 @@ async def open_upload(
         length=length,
         language=language or None,
         person=speaking_person(request.user, person),
+        source=source,
     )

@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from app.domain.audio import SAMPLE_RATE
 from app.domain.audit import AuditAction
 from app.domain.errors import BlobNotFound, SessionStillLive
+from app.domain.job import JobState
 from app.domain.principal import Principal, Scope
 from app.domain.recording.manifest import ArchivedFinal, Manifest
 from app.domain.recording.wav import wav_header
@@ -118,17 +119,19 @@ async def remove(
     service, uploader = service_of(state), service_of(state).uploader
     require_session_id(session)
     own = None if request.user.is_admin else request.user.tenant.name
-    upload = service.uploads.job(session)
+    job = await service.jobs.get(session)
+    if job is not None and job.state is JobState.RECEIVING:
+        job = None  # nothing is promised yet
     async with service.limits.reads.slot():
         owner = service.running_sessions.owner(session) or (
-            upload.opened.tenant if upload else await uploader.owner(session, tenant=own)
+            job.tenant if job else await uploader.owner(session, tenant=own)
         )
     if owner is None or not request.user.may_see(owner):
         raise BlobNotFound(session[:64])
     set_owner(request, owner)
-    if (upload and upload.is_running) or session in await uploader.live_everywhere():
+    if (job and job.state is JobState.RUNNING) or session in await uploader.live_everywhere():
         raise SessionStillLive(session)
-    deletion = await (service.uploads.delete(upload) if upload else uploader.delete(session, owner))
+    deletion = await (service.uploads.delete(job) if job else uploader.delete(session, owner))
     if deletion is None:
         raise BlobNotFound(session)
     return Response(asdict(deletion)) if receipt else Response(None, status_code=204)

@@ -4,7 +4,7 @@ from litestar import Router
 
 from app.web.recordings.create import create
 from app.web.recordings.export import get_export, get_person_export
-from app.web.recordings.jobs import get_job
+from app.web.recordings.jobs import get_recording_job
 from app.web.recordings.listing import list_recordings
 from app.web.recordings.recording import (
     get_audio,
@@ -32,7 +32,7 @@ router = Router(
         get_person_export,
         remove,
         create,
-        get_job,
+        get_recording_job,
         uploads,
     ],
 )

@@ -9,8 +9,8 @@ from litestar.params import FromPath, FromQuery
 
 from app.domain.audit import AuditAction
 from app.domain.errors import BlobNotFound, ClientError, ClientFault
+from app.domain.job import JobState, TranscriptionJob
 from app.domain.principal import Principal, Scope
-from app.runtime.recording.file_upload import FileUpload
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
@@ -33,53 +33,53 @@ async def create_upload(
     service = require_uploads(state)
     require_archive(service, request)
     upload = await open_upload(service, request, length=length, language=language, person=person)
-    return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{upload.session}"})
+    return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{upload.id}"})
 
 
 @route("/{name:str}", http_method="HEAD", status_code=200, opt=requires(Scope.TRANSCRIBE))
 async def upload_offset(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> Response[None]:
     """How many bytes of it are here (`Upload-Offset`); `Parley-Recording` where it is complete."""
-    upload = service_of(state).uploads.get(name, request.user.tenant.name)
-    if upload.opened.length is None or upload.failure is not None:
+    upload = await service_of(state).uploads.get(name, request.user.tenant.name)
+    if upload.length is None or upload.state in (JobState.FAILED, JobState.CANCELLED):
         raise BlobNotFound(name)
-    headers = {**_offset(upload), "upload-length": str(upload.opened.length), "cache-control": "no-store"}
-    return Response(None, headers=headers | ({"parley-recording": name} if upload.is_accepted else {}))
+    headers = {**_offset(upload), "upload-length": str(upload.length), "cache-control": "no-store"}
+    is_accepted = upload.state is not JobState.RECEIVING
+    return Response(None, headers=headers | ({"parley-recording": name} if is_accepted else {}))
 
 
 @patch("/{name:str}", status_code=204, request_max_body_size=None, opt=requires(Scope.TRANSCRIBE))
 async def append_to_upload(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> Response[None]:
-    """The bytes from `Upload-Offset` on. With the last one the file waits to be transcribed.
+    """The bytes from `Upload-Offset` on, to any process. With the last one the file waits to be transcribed.
 
-    The recording's id comes back as `Parley-Recording`; `GET /recordings/jobs/ID` tells what becomes of it.
+    The recording's id comes back as `Parley-Recording`; `GET /jobs/ID` tells what becomes of it.
     """
-    service, upload = require_uploads(state), _resumable(state, request, name)
+    service, upload = require_uploads(state), await _resumable(state, request, name)
     offset = _byte_count(request, "upload-offset")
     async with service.limits.uploads.slot(), aclosing(body_of(request)) as pieces:
-        is_whole = await service.uploads.append(upload, offset, pieces)
-    if not is_whole:
+        upload = await service.uploads.append(upload, offset, pieces)
+    if upload.state is JobState.RECEIVING:
         return Response(None, headers=_offset(upload))
-    await service.uploads.accept(upload)
-    audit(request, AuditAction.RECORDING_CREATED, target=upload.session)
-    return Response(None, headers={**_offset(upload), "parley-recording": upload.session})
+    audit(request, AuditAction.RECORDING_CREATED, target=upload.id)
+    return Response(None, headers={**_offset(upload), "parley-recording": upload.id})
 
 
 @delete("/{name:str}", status_code=204, opt=requires(Scope.TRANSCRIBE))
 async def delete_upload(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> None:
     """Discard an unfinished upload (tus termination); one that is complete is deleted as a recording."""
-    await service_of(state).uploads.discard(_resumable(state, request, name))
+    await service_of(state).uploads.discard(await _resumable(state, request, name))
 
 
-def _resumable(state: State, request: Request[Principal, Any, Any], name: str) -> FileUpload:
+async def _resumable(state: State, request: Request[Principal, Any, Any], name: str) -> TranscriptionJob:
     """This user's unfinished upload. Raises BlobNotFound; ClientError where it is complete."""
-    upload = service_of(state).uploads.get(name, request.user.tenant.name)
-    if upload.is_accepted:
-        raise ClientError(ClientFault.BAD_PACKET, "the upload is complete")
-    if not upload.is_resumable:
+    upload = await service_of(state).uploads.get(name, request.user.tenant.name)
+    if upload.length is None or upload.state in (JobState.FAILED, JobState.CANCELLED):
         raise BlobNotFound(name)
+    if upload.state is not JobState.RECEIVING:
+        raise ClientError(ClientFault.BAD_PACKET, "the upload is complete")
     return upload
 
 
-def _offset(upload: FileUpload) -> dict[str, str]:
+def _offset(upload: TranscriptionJob) -> dict[str, str]:
     return {**VERSION, "upload-offset": str(upload.received)}
 
 

@@ -18,6 +18,7 @@ from app.web.auth.middleware import ANYONE
 from app.web.schema.admin import ADMIN
 from app.web.schema.conversations import CONVERSATIONS
 from app.web.schema.errors import ERROR_EXAMPLES, ERROR_SCHEMA, EVERY_CLOSED_ROUTE, EVERY_ROUTE, error_responses
+from app.web.schema.jobs import JOBS
 from app.web.schema.operation import JSON, DocumentedBody, DocumentedOperation, DocumentedResponse, Operations
 from app.web.schema.parameters import PARAMETERS, REQUEST_HEADERS, RESPONSE_HEADERS, DocumentedValue
 from app.web.schema.recordings import RECORDINGS, UPLOADS
@@ -30,6 +31,7 @@ TAGS: Mapping[str, Operations] = {
     "recordings": RECORDINGS,
     "resumable uploads": UPLOADS,
     "conversations": CONVERSATIONS,
+    "jobs": JOBS,
     "service": SERVICE,
     "administration": ADMIN,
 }

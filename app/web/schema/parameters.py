@@ -43,6 +43,7 @@ PARAMETERS = {
         "The request has no body then.",
         None,
     ),
+    "state": value("In this state.", "running"),
     "start": value("From this second.", 2.0),
     "target": value("Of this session, key or file.", SESSION),
     "tenant": value("Of this tenant. Whoever is no administrator sees its own alone.", "acme"),

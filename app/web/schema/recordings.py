@@ -192,8 +192,8 @@ RECORDINGS: Operations = {
         (*EVERY_READER_OF_THE_ARCHIVE, "still_live"),
     ),
     ("GET", "/recordings/jobs/{session}"): DocumentedOperation(
-        "getJob",
-        "Ask what has become of a file",
+        "getRecordingJob",
+        "Ask what has become of a recording of a file",
         (
             ok(
                 "Its state.",
@@ -201,6 +201,7 @@ RECORDINGS: Operations = {
                 running={"id": SESSION, "state": "running", "attempts": 1},
                 done={"id": SESSION, "state": "done", "warnings": []},
                 failed=_FAILED,
+                cancelled={"id": SESSION, "state": "cancelled", "attempts": 0},
             ),
         ),
         EVERY_READER_OF_THE_ARCHIVE,
@@ -225,7 +226,7 @@ UPLOADS: Operations = {
     ("PATCH", "/recordings/uploads/{name}"): DocumentedOperation(
         "appendToUpload",
         "Send a part of a file",
-        (DocumentedResponse("It is on the disk.", 204, (), _OFFSET),),
+        (DocumentedResponse("It is stored.", 204, (), _OFFSET),),
         (
             *("bad_message", "bad_metadata", "bad_packet", "body_too_slow", "draining", "frame_too_large"),
             *("not_found", "provider_busy"),

@@ -1,0 +1,1 @@
+"""`/jobs`: the transcription jobs of uploaded and linked files."""

@@ -1,0 +1,52 @@
+"""The events of one job, while it changes: what `GET /jobs/ID/events` sends."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+import anyio
+import msgspec
+from litestar.response import ServerSentEventMessage
+
+from app.domain.errors import ProviderBusy
+from app.domain.job import TranscriptionJob
+from app.runtime.jobs.job_store import JobStore
+from app.web.jobs.job_json import job_json
+
+POLL_S = 1.0
+"""Between two looks at the job's row, which another process may change."""
+COMMENT_AFTER_S = 10.0
+"""Without an event for so long a comment is sent, so that no proxy takes the connection for dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvents:
+    jobs: JobStore
+    is_stopping: Callable[[], bool]
+    """Whether this process is about to stop; then the events end, and go on at another one."""
+    poll_s: float = POLL_S
+    comment_after_s: float = COMMENT_AFTER_S
+
+    async def follow(self, job: TranscriptionJob) -> AsyncGenerator[ServerSentEventMessage, None]:
+        """An event `job` now and after each change, until it is finished or deleted, which is the event `deleted`."""
+        yield _event(job)
+        sent_at, following = anyio.current_time(), job
+        while not following.is_finished and not self.is_stopping():
+            await anyio.sleep(self.poll_s)
+            try:
+                found = await self.jobs.get(job.id)
+            except ProviderBusy:  # the database is unavailable: the client waits, as the job does
+                found = following
+            if found is None:
+                yield ServerSentEventMessage(data=msgspec.json.encode({"id": job.id}).decode(), event="deleted")
+                return
+            if job_json(found) != job_json(following):
+                yield _event(found)
+                sent_at = anyio.current_time()
+            elif anyio.current_time() - sent_at >= self.comment_after_s:
+                yield ServerSentEventMessage(data=None, comment="waiting")
+                sent_at = anyio.current_time()
+            following = found
+
+
+def _event(job: TranscriptionJob) -> ServerSentEventMessage:
+    return ServerSentEventMessage(data=msgspec.json.encode(job_json(job)).decode(), event="job")

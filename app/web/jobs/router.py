@@ -1,0 +1,95 @@
+"""`/jobs`: list, ask after, follow and cancel transcription jobs, on whichever process they run."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
+
+from litestar import Request, Router, delete, get
+from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from app.domain.audit import AuditAction
+from app.domain.errors import BlobNotFound, ProviderBusy
+from app.domain.job import JobState, TranscriptionJob
+from app.domain.principal import Principal, Scope
+from app.runtime.service import Service
+from app.web.auth.audit import audit, set_owner
+from app.web.auth.middleware import requires
+from app.web.jobs.job_events import JobEvents
+from app.web.jobs.job_json import job_json
+
+StateName = Literal["receiving", "queued", "running", "done", "failed", "cancelled"]
+
+
+@get("/", opt=requires(Scope.TRANSCRIBE))
+async def list_jobs(
+    state: State,
+    request: Request[Principal, Any, Any],
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+    before: FromQuery[str | None] = None,
+    only: Annotated[StateName | None, QueryParameter(name="state")] = None,
+    tenant: FromQuery[str | None] = None,
+) -> dict[str, Any]:
+    """The newest first; `next` is the `before` of the next page. An operator sees those of all tenants, or of one."""
+    if not request.user.is_admin and tenant not in (None, request.user.tenant.name):
+        return {"jobs": [], "next": None}
+    owner = tenant if request.user.is_admin else request.user.tenant.name
+    found = await _service(state).jobs.find(tenant=owner, state=only and JobState(only), before=before, limit=limit)
+    return {"jobs": [job_json(job) for job in found], "next": found[-1].id if len(found) == limit else None}
+
+
+@get("/{session:str}", opt=requires(Scope.TRANSCRIBE))
+async def get_job(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> dict[str, Any]:
+    """Its state, progress, and the reason of a failure. Kept for a week behind its end."""
+    return job_json(await _visible(_service(state), request, session))
+
+
+@get("/{session:str}/events", opt=requires(Scope.TRANSCRIBE))
+async def follow_job(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> ServerSentEvent:
+    """Server-sent events: the job as JSON, now and after each change. They end with the job."""
+    service = _service(state)
+    job = await _visible(service, request, session)
+    if service.limits.watchers.available_tokens < 1:
+        raise ProviderBusy("jobs", "too many clients follow jobs already; ask for GET /jobs/ID now and then")
+    events = JobEvents(service.jobs, lambda: service.admission.is_draining)
+
+    async def messages() -> AsyncGenerator[ServerSentEventMessage, None]:
+        watcher = object()
+        await service.limits.watchers.acquire_on_behalf_of(watcher)
+        try:
+            async with aclosing(events.follow(job)) as following:
+                async for message in following:
+                    yield message
+        finally:
+            service.limits.watchers.release_on_behalf_of(watcher)
+
+    return ServerSentEvent(messages(), headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+
+
+@delete("/{session:str}", status_code=200, opt=requires(Scope.TRANSCRIBE))
+async def cancel_job(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> dict[str, Any]:
+    """Cancel it, also while it runs: its file and its recording are deleted. One that is over stays as it is."""
+    service = _service(state)
+    job = await _visible(service, request, session)
+    cancelled = await service.uploads.cancel(job.id)
+    if not job.is_finished:
+        audit(request, AuditAction.JOB_CANCELLED, target=job.id)
+    return job_json(cancelled)
+
+
+async def _visible(service: Service, request: Request[Principal, Any, Any], session: str) -> TranscriptionJob:
+    """Raises BlobNotFound, also for another tenant's."""
+    job = await service.jobs.get(session)
+    if job is None or not request.user.may_see(job.tenant):
+        raise BlobNotFound(session[:64])
+    set_owner(request, job.tenant)
+    return job
+
+
+def _service(state: State) -> Service:
+    service: Service = state.service
+    return service
+
+
+router = Router("/jobs", route_handlers=[list_jobs, get_job, follow_job, cancel_job])
