@@ -16,6 +16,7 @@ from anyio import Lock
 
 from app.domain.errors import BlobNotFound, BlobUnreadable, ProviderRefused, SettingsError
 from app.domain.ports import BlobStore
+from app.domain.recording.blob_keys import UPLOADS
 from app.json_input import decode_json
 
 KEY_CHECKS = "key-check/"
@@ -166,7 +167,8 @@ async def _write(store: BlobStore, cipher: KeyedCipher, check: KeyCheck) -> None
 
 
 async def _has_recordings(store: BlobStore) -> bool:
-    async with aclosing(store.keys("sessions/")) as keys:
-        async for _ in keys:
-            return True
+    for prefix in ("sessions/", UPLOADS):
+        async with aclosing(store.keys(prefix)) as keys:
+            async for _ in keys:
+                return True
     return False

@@ -20,6 +20,8 @@ from app.runtime.jobs.job_lease import JobLease
 from app.runtime.jobs.job_store import utc_now
 from app.runtime.jobs.job_sweep import JobSweep
 from app.runtime.recording.uploader import Uploader
+from storage.aes import AesCipher
+from storage.encrypted import EncryptedBlobStore
 from storage.session_log import open_session_log
 from tests.clips import HANDS
 from tests.eventually import until as until_soon
@@ -420,6 +422,29 @@ async def test_attempt_waits_for_a_blob_store_that_is_down():
         await assert_recorded_whole(service, http, session)
 
     assert service.jobs.rows[session].attempts == 1
+
+
+async def test_file_is_encrypted_with_the_archive_key():
+    plain = MemoryBlobStore()
+    async with server(store=EncryptedBlobStore(plain, AesCipher(bytes(32))), max_sessions=0) as (service, http):
+        session = await send(http, "resumable")
+        stored = {key: blob for key, blob in plain.blobs.items() if key.startswith("uploads/")}
+        service.admission.max_sessions = 4
+        service.uploads.notify()
+        await job(http, session, "done")
+
+    assert len(stored) == 2
+    assert all(FILE[at : at + 16] not in blob for blob in stored.values() for at in range(0, len(FILE) - 16, 1000))
+
+
+async def test_file_that_was_accepted_before_the_archive_had_a_key_is_transcribed():
+    plain, jobs = MemoryBlobStore(), MemoryJobs()
+    async with server(store=plain, jobs=jobs, max_sessions=0) as (service, http):
+        session = await send(http, "wait=false")
+    encrypted = EncryptedBlobStore(plain, AesCipher(bytes(32)))
+    await encrypted.check_keys()
+    async with server(store=encrypted, jobs=jobs) as (_service, http):
+        await job(http, session, "done")
 
 
 async def test_uploads_of_a_tenant_are_limited_in_number_and_size():
