@@ -439,11 +439,11 @@ async def test_file_is_encrypted_with_the_archive_key():
 
 async def test_file_that_was_accepted_before_the_archive_had_a_key_is_transcribed():
     plain, jobs = MemoryBlobStore(), MemoryJobs()
-    async with server(store=plain, jobs=jobs, max_sessions=0) as (service, http):
+    async with server(store=plain, jobs=jobs, max_sessions=0) as (_, http):
         session = await send(http, "wait=false")
     encrypted = EncryptedBlobStore(plain, AesCipher(bytes(32)))
     await encrypted.check_keys()
-    async with server(store=encrypted, jobs=jobs) as (_service, http):
+    async with server(store=encrypted, jobs=jobs) as (_, http):
         await job(http, session, "done")
 
 
