@@ -4,8 +4,12 @@ import json
 import re
 import subprocess
 
+import pytest
+
 from tests.infra.conftest import TERRAFORM
 from tests.infra.shipped import tool
+
+pytestmark = pytest.mark.slow
 
 
 def test_checkov_reports_no_finding():

@@ -6,6 +6,8 @@ import pytest
 
 from tests.infra.shipped import applied
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True, slots=True)
 class PlantedError:

@@ -9,6 +9,8 @@ import pytest
 from tests.infra.conftest import TERRAFORM
 from tests.infra.stub.terraform import PROVIDERS
 
+pytestmark = pytest.mark.slow
+
 MODULES = sorted(path.name for path in (TERRAFORM / "modules").iterdir())
 ROOTS = ("environments/dev", "environments/prod", "bootstrap")
 LOCAL = 'terraform {\n  backend "local" {}\n}\n'

@@ -280,6 +280,7 @@ def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_p
     assert "/proc/nowhere" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.models
 @pytest.mark.parametrize(
     ("variables", "check"),
@@ -356,6 +357,7 @@ async def test_doctor_names_the_address_of_a_receiver(tmp_path):
     assert f"the receiver at 127.0.0.1:{server.port} cannot be reached" in " ".join(down.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.models
 @pytest.mark.parametrize(
     "variables",
@@ -374,6 +376,7 @@ def test_variables_of_the_desktop_stop_no_command(doctor, variables):
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.models
 @pytest.mark.parametrize(
     ("language", "name", "sentence"),
