@@ -57,7 +57,9 @@ class _Text(str):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize(
-    "value", [_Program(), _Text("yes"), ["yes"], ("yes", "no"), {"text": "yes"}, b"yes", 7, None, True], ids=repr
+    "value",
+    [_Program(), _Text("yes"), ["yes"], ("yes", "no"), {"text": "yes"}, b"yes", 7, None, True],
+    ids=lambda value: type(value).__name__,
 )
 def test_receiver_answer_that_is_no_plain_string_is_refused_and_nothing_of_it_runs(
     protocol, value, tmp_path, monkeypatch
