@@ -282,6 +282,17 @@ EVENTS = st.sampled_from(
 NAMES = st.sampled_from(["aws", "local", "jetson"])
 
 
+def test_route_that_is_a_choice_and_a_last_resort_runs_once():
+    """Its breaker closed between the two lists."""
+    request = Driven(WORKER)
+    request.fail("jetson")
+
+    request.handle(f.RetryDue((WORKER,), (WORKER, LOCAL)))
+    request.handle(f.HedgeDue("jetson", token=True))
+
+    assert request.started == ["jetson", "jetson", "local"]
+
+
 @settings(max_examples=600, deadline=None)
 @given(
     st.permutations([CLOUD, LOCAL, WORKER]),

@@ -302,11 +302,12 @@ def _joined(state: FinalizationState, choices: tuple[RouteChoice, ...]) -> Final
 
 
 def _new(state: FinalizationState, choices: tuple[RouteChoice, ...]) -> tuple[RouteChoice, ...]:
-    """Those of the choices that this request neither knows nor must not ask."""
+    """Those of the choices that this request neither knows nor must not ask, each of them once."""
     known = {c.name for c in (*state.untried, *state.running)} | {*state.finished, *state.refused}
     doubted = state.doubted
     least = doubted[0].quality if doubted is not None and doubted[1].text.strip() else -1.0
-    return tuple(c for c in choices if c.name not in known and c.quality > least and _may_process(state, c))
+    new = [c for c in choices if c.name not in known and c.quality > least and _may_process(state, c)]
+    return tuple({c.name: c for c in reversed(new)}.values())[::-1]
 
 
 def _finished(state: FinalizationState, choice: RouteChoice) -> FinalizationState:
