@@ -66,6 +66,7 @@ RULES = {
     ("GET", "/conversations/{conversation:str}"): Scope.CHAT,
     ("PATCH", "/conversations/{conversation:str}"): Scope.CHAT,
     ("GET", "/conversations/{conversation:str}/export"): Scope.CHAT,
+    ("POST", "/conversations/{conversation:str}/audio"): Scope.CHAT,
     ("POST", "/conversations/{conversation:str}/messages"): Scope.CHAT,
     ("GET", "/jobs"): Scope.TRANSCRIBE,
     ("DELETE", "/jobs/{session:str}"): Scope.TRANSCRIBE,

@@ -1,12 +1,14 @@
 """The curl examples of docs/conversations.md, run as they are printed, against a real server."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from anyio import to_thread
 
+from tests.clips import HANDS
 from tests.integration.conversation_service import conversation_server
 
 pytestmark = pytest.mark.anyio
@@ -16,6 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "conversations.md"
 async def test_curl_examples_of_the_page_work_one_after_the_other(tmp_path):
     """Each fails the script where its status is an error."""
     examples = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
+    shutil.copy(HANDS.path, tmp_path / "question.wav")
     async with conversation_server(f"sqlite+aiosqlite:///{tmp_path}/parley.db") as server:
         environment = {
             "KEY": "acme-key",
@@ -34,4 +37,4 @@ async def test_curl_examples_of_the_page_work_one_after_the_other(tmp_path):
     assert "event: delta\n" in done.stdout
     assert "event: done\n" in done.stdout
     assert "# Weather\n" in done.stdout
-    assert '"deleted":{"messages":4}' in done.stdout
+    assert '"deleted":{"messages":6}' in done.stdout

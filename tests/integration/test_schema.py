@@ -313,6 +313,8 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
     begun = (await ask("POST", "/conversations", json={"person": "visitor-17"})).headers["location"]
     await ask("POST", f"{talk}/messages", at=f"{begun}/messages", json={"text": "Will it rain?"})
     await ask("GET", talk, at=f"{begun}?limit=1")
+    spoken = {"file": ("hands.wav", HANDS.path.read_bytes())}
+    await ask("POST", f"{talk}/audio", at=f"{begun}/audio", files=spoken)
     await ask("PATCH", talk, at=begun, json={"title": "Weather"})
     await ask("GET", f"{talk}/export", at=f"{begun}/export?format=vtt")
     await ask("DELETE", talk, at=f"{begun}?receipt=true")

@@ -154,6 +154,9 @@ class ReplyRun:
             failure = ProviderDown("replies", f"the reply took longer than {self.timeout_s:g} s")
         except ParleyError as error:
             cancelled, failure = FAILED, error
+        except Exception:
+            cancelled = FAILED
+            raise
         finally:
             with anyio.CancelScope(shield=True):
                 reply = self._reply(cancelled)

@@ -2,6 +2,7 @@
 
 from litestar import Router
 
+from app.web.conversations.audio import post_audio
 from app.web.conversations.conversation import (
     delete_conversation,
     export_conversation,
@@ -21,5 +22,6 @@ router = Router(
         delete_conversation,
         export_conversation,
         post_message,
+        post_audio,
     ],
 )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.web.conversations.audio import AudioSource
 from app.web.conversations.conversation import Rename
 from app.web.conversations.listing import NewConversation
 from app.web.conversations.messages import ChatRequest, NewMessage
@@ -35,6 +36,10 @@ _REPLY = {
 }
 _USAGE = {"usage": {"promptTokens": 24, "replyTokens": 3, "isEstimate": True}, "costUsd": 0.0000054}
 _ANSWER = {"conversation": SESSION, "message": _MESSAGE, "reply": _REPLY, **_USAGE}
+_SPOKEN = {
+    **_ANSWER,
+    "message": {**_MESSAGE, "kind": "voice", "session": SESSION, "start": 0.5, "end": 3.25, "language": "en"},
+}
 _ONCE = {"reply": {"text": "Not today.", "engine": "openai"}, **_USAGE}
 _RECEIPT = {
     "conversation": SESSION,
@@ -141,6 +146,14 @@ CONVERSATIONS: Operations = {
         (_answered(reply=_ANSWER),),
         (*_BODY_ERRORS, *_REPLY_ERRORS),
         DocumentedBody({"text": {"text": "Will it rain?"}}, model=NewMessage),
+        parameters=_STREAM,
+    ),
+    ("POST", "/conversations/{conversation}/audio"): DocumentedOperation(
+        "createSpokenMessage",
+        "Have speech in a file or a recording answered",
+        (_answered(reply={**_ANSWER, "message": {**_MESSAGE, "kind": "voice"}}, recording=_SPOKEN),),
+        ("bad_audio", "frame_too_large", "unreadable", "draining", *_BODY_ERRORS, *_REPLY_ERRORS),
+        DocumentedBody({"recording": {"recording": SESSION}}, model=AudioSource),
         parameters=_STREAM,
     ),
     ("POST", "/chat"): DocumentedOperation(
