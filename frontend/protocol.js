@@ -14,13 +14,14 @@ export const configure = (settings) => JSON.stringify({ type: "configure", ...se
 export const end = () => JSON.stringify({ type: "end" });
 export const cancel = () => JSON.stringify({ type: "cancel" });
 export const say = (text) => JSON.stringify({ type: "say", text });
+export const text = (words) => JSON.stringify({ type: "text", text: words });
 
 /**
  * The server's messages: their fields, and what stands for a field that is absent.
  * A field whose default is null may be absent for good.
  */
 export const MESSAGES = Object.freeze({
-  session: { id: "", archive: null, keepDays: null },
+  session: { id: "", archive: null, keepDays: null, conversation: null },
   ack: { seconds: 0 },
   realtime: { text: "", stable: "", utterance: 0, turn: 0 },
   fullSentence: { text: "", utterance: 0, turn: 0, start: null, end: null, route: null, ttfsMs: null },
@@ -29,6 +30,7 @@ export const MESSAGES = Object.freeze({
   replyCancelled: { turn: 0, reason: "cancelled" },
   replyInterrupted: { turn: 0, reason: "cancelled" },
   server_response: { turn: 0, message: "", audio: "" },
+  conversation: { id: "" },
   error: { code: "unknown", message: "", fatal: false },
 });
 

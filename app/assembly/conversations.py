@@ -1,10 +1,13 @@
 """Opens the conversations in the database, and the reply engines for their messages in text."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.assembly.replies import ReplyEngines
 from app.config import Settings
-from app.data.conversations import ConversationTable
+from app.data.conversation_log import ConversationLog, conversation_log_in
 from app.domain.conversations.options import ReplyOptions
 from app.domain.errors import ProviderBusy
 from app.domain.tenant import Tenant
@@ -19,12 +22,19 @@ CHARACTERS_A_TOKEN = 8
 """Upper bound of the average length of a token: a longer reply comes from an engine that ignores its token limit."""
 
 
-def chat(settings: Settings, database: AsyncEngine, replies: ReplyEngines, uploader: Uploader) -> Chat:
+@asynccontextmanager
+async def open_chat(
+    settings: Settings, database: AsyncEngine, replies: ReplyEngines, uploader: Uploader
+) -> AsyncGenerator[Chat, None]:
     """Conversations are kept as long as recordings, and a deleted recording is erased from them."""
-    table = ConversationTable(database)
-    uploader.erasers = (*uploader.erasers, table)
+    async with conversation_log_in(database) as log:
+        uploader.erasers = (*uploader.erasers, log)
+        yield _chat(settings, log, replies, uploader)
+
+
+def _chat(settings: Settings, log: ConversationLog, replies: ReplyEngines, uploader: Uploader) -> Chat:
     return Chat(
-        table,
+        log,
         lambda tenant: _engine(settings, replies, tenant),
         options=ReplyOptions(instructions=settings.reply_instructions),
         keep_days=settings.archive_keep_days,

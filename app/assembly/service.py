@@ -9,7 +9,7 @@ from anyio import to_thread
 from app.assembly.archive import archive_place, file_uploads, open_archive, open_source
 from app.assembly.audit import change_recorder, open_audit
 from app.assembly.authentication import open_authentication
-from app.assembly.conversations import CHARACTERS_A_TOKEN, chat
+from app.assembly.conversations import CHARACTERS_A_TOKEN, open_chat
 from app.assembly.replies import describe_replies, open_reply_engines, replies_here, reply_providers
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
@@ -114,6 +114,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 finally:
                     finals.close()
 
+        chat = await stack.enter_async_context(open_chat(settings, database, reply_engines, uploader))
         source = await stack.enter_async_context(open_source(settings))
         yield Service(
             session_engines=session_engines,
@@ -148,7 +149,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             policy=policy,
             metrics=metrics,
             audit=audit,
-            chat=chat(settings, database, reply_engines, uploader),
+            chat=chat,
         )
 
 

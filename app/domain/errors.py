@@ -46,6 +46,7 @@ class ClientFault(StrEnum):
     SAY_REFUSED = "say_refused"
     SAY_TOO_OFTEN = "say_too_often"
     TEXT_TOO_LONG = "text_too_long"
+    TEXT_TOO_OFTEN = "text_too_often"
     TOO_SLOW = "client_too_slow"
     ORIGIN_REFUSED = "origin_refused"
     HOST_REFUSED = "host_refused"

@@ -21,6 +21,7 @@ from app.runtime.audit import AuditLog
 from app.runtime.authentication import Authenticator, OpenAuthenticator
 from app.runtime.clock import SystemClock
 from app.runtime.conversations.chat import Chat
+from app.runtime.conversations.session_conversation import SessionConversation
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
@@ -35,6 +36,7 @@ from app.runtime.jobs.job_worker import JobWorker
 from app.runtime.jobs.upload import RecordingSource, transcribe_upload
 from app.runtime.limited_client import LimitedClient
 from app.runtime.metrics import ServiceMetrics
+from app.runtime.recording.recorder import Recorder
 from app.runtime.recording.uploader import Uploader
 from app.runtime.request_limits import RequestLimits
 from app.runtime.routing.routes import Routes
@@ -145,7 +147,7 @@ class Service:
         if self.batch_transcriber is not None:
             tasks |= self.job_worker().tasks()
         if self.chat:
-            tasks |= {"replies": self.chat.run, "conversation_pruning": self.chat.prune_loop}
+            tasks |= self.chat.tasks()
         await earlier.hold()
         async with self.uploader.running(), run_in_background(tasks):
             yield
@@ -176,4 +178,32 @@ class Service:
             self.session_engines(session, tenant) as engines,
         ):
             telemetry = TurnTelemetry(session, clock, self.metrics)
-            await run_session(client, engines, self.initial_state, clock=clock, recorder=recorder, telemetry=telemetry)
+            kept = self._conversation(running, recorder)
+            try:
+                await run_session(
+                    client,
+                    engines,
+                    self.initial_state,
+                    clock=clock,
+                    recorder=recorder,
+                    telemetry=telemetry,
+                    conversation=kept,
+                )
+            finally:
+                if kept:
+                    kept.finish()
+
+    def _conversation(self, running: RunningSession, recorder: Recorder) -> SessionConversation | None:
+        """None where there is no database."""
+        chat, principal = self.chat, running.principal
+        if chat is None:
+            return None
+        return SessionConversation(
+            chat.log,
+            running.id,
+            principal.tenant.name,
+            recorder,
+            now=chat.timestamp,
+            see_tenant=None if principal.is_admin else principal.tenant.name,
+            see_person=principal.person,
+        )

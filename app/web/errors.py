@@ -55,6 +55,7 @@ _CLIENT_STATUS = {
     ClientFault.FORBIDDEN: 403,
     ClientFault.SAY_TOO_OFTEN: 429,
     ClientFault.TEXT_TOO_LONG: 413,
+    ClientFault.TEXT_TOO_OFTEN: 429,
     ClientFault.UNAUTHORIZED: 401,
     ClientFault.BODY_TOO_SLOW: 408,
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { BadPacket, MESSAGES, cancel, configure, end, pack, parse, say, unpack } from "../protocol.js";
+import { BadPacket, MESSAGES, cancel, configure, end, pack, parse, say, text as sentText, unpack } from "../protocol.js";
 
 const examples = (kind) =>
   readFileSync(new URL("../PROTOCOL.md", import.meta.url), "utf8")
@@ -65,9 +65,11 @@ test("the client's messages are those of the reference", () => {
     configure({ archive: false }),
     configure({ person: "visitor-17" }),
     configure({ deadlineMs: 1500 }),
+    configure({ conversation: "01a1fdb4b0637900b6d14098d098589f" }),
     end(),
     cancel(),
     say("Hello there."),
+    sentText("What is the weather?"),
   ];
 
   assert.deepEqual(sent.map((json) => JSON.parse(json)), examples("client"));

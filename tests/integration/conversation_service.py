@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from app.data.conversation_log import conversation_log_in
 from app.data.conversations import ConversationTable
 from app.data.database import open_database
 from app.domain.conversations.options import ReplyOptions
@@ -61,11 +62,10 @@ async def conversation_server(
     url: str, generator: ReplyGenerator | None = None, **changes
 ) -> AsyncGenerator[ConversationServer, None]:
     """`changes` are those of the service."""
-    async with open_database(url) as database:
-        table = ConversationTable(database)
-        uploader = Uploader(MemorySessionLog(), MemoryBlobStore(), erasers=(table,), write_interval_s=0.01)
+    async with open_database(url) as database, conversation_log_in(database) as log:
+        uploader = Uploader(MemorySessionLog(), MemoryBlobStore(), erasers=(log,), write_interval_s=0.01)
         engine = ChatEngine(generator or ScriptedGenerator(), ReplyBill("scripted"))
-        chat = Chat(table, lambda _: engine, ReplyOptions("Be brief."))
+        chat = Chat(log, lambda _: engine, ReplyOptions("Be brief."))
         service = scripted_service(
             **{"tenants": lambda: (ACME, GLOBEX, OPS), "uploader": uploader, "chat": chat, **changes}
         )
@@ -73,4 +73,4 @@ async def conversation_server(
             served(service) as address,
             httpx.AsyncClient(base_url=f"http://{address}", timeout=30, headers=bearer("acme-key")) as http,
         ):
-            yield ConversationServer(address, http, service, table)
+            yield ConversationServer(address, http, service, log.table)

@@ -17,7 +17,7 @@ from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import connect
 
 from app.data.api_keys import KeyStore
-from app.data.conversations import ConversationTable
+from app.data.conversation_log import ConversationLog
 from app.data.database import open_database
 from app.domain.principal import TENANT_SCOPES, Scope
 from app.runtime.authentication import AnyOf, DatabaseKeys
@@ -141,7 +141,7 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
             keys=keys,
             session_tokens=tokens,
             max_sessions=100,
-            chat=Chat(ConversationTable(engine), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
+            chat=Chat(ConversationLog(engine), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
         )
         async with served(service) as address:
             yield Site(address, service, keys, tokens, await credentials_of_nobody(keys))

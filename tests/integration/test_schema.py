@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.client import open_session
 from app.data.api_keys import KeyStore
 from app.data.audit import audit_in
-from app.data.conversations import ConversationTable
+from app.data.conversation_log import ConversationLog
 from app.data.database import open_database
 from app.data.decisions import decisions_in
 from app.domain.principal import Scope
@@ -210,7 +210,7 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
             session_tokens=tokens,
             audit=AuditLog(audit),
             policy=RoutingPolicy(routes, decisions, lambda: ""),
-            chat=Chat(ConversationTable(database), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
+            chat=Chat(ConversationLog(database), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
         )
         address = await stack.enter_async_context(served(service))
         key, _ = await keys.create("root", "acme", frozenset({Scope.ADMIN}), None)

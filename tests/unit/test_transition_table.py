@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from app.domain.audio import AudioChunk, ScoredChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
+from app.domain.dialog.conversation import Message, Role
 from app.domain.dialog.state import Closed, Leaving
 from app.domain.errors import ClientError, ClientFault, ProviderDown
 from app.domain.transcript import Hypothesis
@@ -104,6 +105,8 @@ EVENTS = {
     "ClientEnded": lambda _: ev.ClientEnded(),
     "ClientCancelled": lambda _: ev.ClientCancelled(),
     "ClientRequestedSpeech": lambda _: ev.ClientRequestedSpeech("Welcome."),
+    "ClientSentText": lambda _: ev.ClientSentText("What is the time?"),
+    "HistoryLoaded": lambda _: ev.HistoryLoaded("c1", (Message(Role.USER, "Hello."),)),
     "ClientErrorDetected": lambda _: ev.ClientErrorDetected(ClientError(ClientFault.BAD_PACKET, "too short")),
     "ClientLeft": lambda _: ev.ClientLeft(),
     "ReplyDue": lambda p: ev.ReplyDue(p.state.utterance_count),

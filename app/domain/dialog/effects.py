@@ -3,7 +3,7 @@
 Effects that reach the client are `Shown`; the others are carried out by the EffectRunner, or only recorded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from app.domain.audio import AudioChunk
@@ -174,6 +174,8 @@ class ShowReplyCancelled:
 
     turn: int
     reason: CancelReason
+    played: str = field(default="", compare=False)
+    """What the user has got of its text, for the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,8 @@ class StopPlayback:
 
     turn: int
     reason: CancelReason
+    played: str = field(default="", compare=False)
+    """What the user has got of its text, for the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,16 @@ class RecordReplyCancelled:
 
     turn: int
     reason: CancelReason
+    played: str = field(default="", compare=False)
+    """What the user has got of its text, for the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordUserText:
+    """The user sent this text in this turn. For the record; the client knows it."""
+
+    turn: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +211,13 @@ class EndTurnUnanswered:
     """The turn is over, and nothing replies to it because replies are turned off. For the log."""
 
     turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShowConversation:
+    """The session continues this conversation."""
+
+    conversation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +249,7 @@ Shown: TypeAlias = (
     | ShowReply
     | ShowReplyCancelled
     | StopPlayback
+    | ShowConversation
     | ShowError
 )
 """Effects that reach the client."""
@@ -246,6 +268,7 @@ Effect: TypeAlias = (
     | ReleaseReply
     | CancelReply
     | RecordReplyCancelled
+    | RecordUserText
     | EndTurnUnanswered
     | StartTimer
     | StartLeaveTimer

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from app.domain.audio import AudioChunk, ScoredChunk
+from app.domain.dialog.conversation import Message
 from app.domain.errors import ParleyError
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
@@ -122,6 +123,8 @@ class ClientConfigured:
     """From the end of an utterance to the best available text; 0: the routing rules' own."""
     person: str | None = None
     """Who speaks, for the recording."""
+    conversation: str | None = None
+    """The conversation that this session continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,21 @@ class ClientErrorDetected:
 @dataclass(frozen=True, slots=True)
 class ClientLeft:
     """The client disconnected, or its input ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSentText:
+    """The user's words in text: they end the turn, and are answered like spoken ones."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLoaded:
+    """What was said in the conversation that this session continues."""
+
+    conversation: str
+    messages: tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +217,8 @@ Event: TypeAlias = (
     | ClientEnded
     | ClientCancelled
     | ClientRequestedSpeech
+    | ClientSentText
+    | HistoryLoaded
     | ClientErrorDetected
     | ClientLeft
     | TimerEvent

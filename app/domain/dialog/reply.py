@@ -109,13 +109,14 @@ def cancel_reply(state: DialogState, reason: do.CancelReason) -> Transition:
     if reply is None:
         return state, ()
     stopped = replace(state, reply=None, history=_interrupted_history(state, reply))
+    played = played_text(reply, state.audio_end)
     if reply.finished:
-        return stopped, () if reason == "disconnected" else (do.StopPlayback(reply.turn, reason),)
+        return stopped, () if reason == "disconnected" else (do.StopPlayback(reply.turn, reason, played),)
     if not reply.released:
         return stopped, (do.CancelReply(reply.number),)
     if reason == "disconnected":
-        return stopped, (do.CancelReply(reply.number), do.RecordReplyCancelled(reply.turn, reason))
-    return stopped, (do.CancelReply(reply.number), do.ShowReplyCancelled(reply.turn, reason))
+        return stopped, (do.CancelReply(reply.number), do.RecordReplyCancelled(reply.turn, reason, played))
+    return stopped, (do.CancelReply(reply.number), do.ShowReplyCancelled(reply.turn, reason, played))
 
 
 def abandon_reply(state: DialogState) -> Transition:

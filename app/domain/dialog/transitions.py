@@ -32,6 +32,7 @@ from app.domain.dialog.finals import (
 )
 from app.domain.dialog.reply import accept_reply_event, cancel_reply, start_speaking_text
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Leaving, UserSpeaking
+from app.domain.dialog.text_message import accept_text
 from app.domain.dialog.turn import end_turn, resolve_turn, settle_phase
 from app.domain.dialog.utterance import accept_audio, check_stall
 from app.domain.residency import Residency
@@ -79,6 +80,10 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return chain(cancel_reply(state, "cancelled"), lambda s: (settle_phase(s), ()))
         case ev.ClientRequestedSpeech(text):
             return start_speaking_text(state, text)
+        case ev.ClientSentText(text):
+            return accept_text(state, text)
+        case ev.HistoryLoaded(conversation, messages):
+            return replace(state, history=(*messages, *state.history)), (do.ShowConversation(conversation),)
         case ev.ClientErrorDetected(error):
             return state, (do.ShowError(error),)
         case ev.ClientLeft():

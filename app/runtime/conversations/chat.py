@@ -9,6 +9,7 @@ import anyio.lowlevel
 import structlog
 from anyio.abc import TaskGroup
 
+from app.data.conversation_log import ConversationLog
 from app.data.conversations import ConversationTable
 from app.domain.conversations.message import Conversation, StoredMessage, as_history
 from app.domain.conversations.options import ReplyOptions
@@ -46,7 +47,8 @@ class Answer:
 class Chat:
     """Every method raises ProviderBusy where the database is unavailable."""
 
-    table: ConversationTable
+    log: ConversationLog
+    """What voice sessions add to conversations."""
     open_engine: Callable[[Tenant], ChatEngine]
     """The reply engine for one message. Raises ProviderBusy where there is none."""
     options: ReplyOptions = field(default_factory=ReplyOptions)
@@ -61,18 +63,21 @@ class Chat:
     _tasks: TaskGroup | None = None
 
     @property
+    def table(self) -> ConversationTable:
+        return self.log.table
+
     def timestamp(self) -> str:
         """Now, as it is stored."""
         return self.now().astimezone(UTC).isoformat(timespec="milliseconds")
 
     async def create(self, tenant: str, *, person: str = "", title: str = "") -> Conversation:
-        at = self.timestamp
+        at = self.timestamp()
         conversation = Conversation(new_id(), tenant, at, at, person=person, title=title, is_titled=bool(title))
         await self.table.create(conversation)
         return conversation
 
     def user_message(self, text: str) -> StoredMessage:
-        return StoredMessage(new_row_number(), Role.USER, text, self.timestamp)
+        return StoredMessage(new_row_number(), Role.USER, text, self.timestamp())
 
     async def answer(self, conversation: str, message: StoredMessage, tenant: Tenant) -> Answer:
         """Take the user's message into the conversation, and begin its reply under the budgets of `tenant`.
@@ -102,6 +107,14 @@ class Chat:
 
         tasks, engine = self._require_room(), self.open_engine(tenant)
         return Answer(self._start(tasks, engine, (Message(Role.USER, text),), keep))
+
+    def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What runs in the background, by name."""
+        return {
+            "replies": self.run,
+            "conversation_writer": self.log.rows.write_loop,
+            "conversation_pruning": self.prune_loop,
+        }
 
     async def run(self) -> None:
         """Generate the replies, for ever. Cancelled, it keeps what there is of each."""
@@ -164,7 +177,7 @@ class Chat:
             new_row_number(),
             Role.ASSISTANT,
             reply.text,
-            self.timestamp,
+            self.timestamp(),
             engine=reply.engine,
             usd=reply.usd,
             cancelled=reply.cancelled,

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, get_args
 
 import anyio
-from anyio.abc import ObjectSendStream
+from anyio.abc import ObjectSendStream, TaskGroup
 
 from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
+from app.domain.dialog.conversation import Message
 from app.domain.dialog.state import Closed, DialogState, Leaving
 from app.domain.dialog.transitions import transition
-from app.domain.errors import ClientError, ClientFault, ParleyError
+from app.domain.errors import ClientError, ClientFault, ConversationNotFound, ParleyError
 from app.domain.ports import Clock
 from app.domain.token_bucket import TokenBucket
 from app.runtime.dialog.effect_runner import EffectRunner
@@ -35,6 +36,8 @@ SAY_BURST = 5.0
 
 SAY_TOO_OFTEN = f"say: {SAY_BURST:.0f} texts at once, and {SAY_PER_S:.0f} a second; this one is not spoken"
 TOO_LATE = "archive must be set before the first audio; DELETE /recordings/ID removes what is kept"
+TEXT_TOO_OFTEN = f"text: {SAY_BURST:.0f} at once, and {SAY_PER_S:.0f} a second; this one is not answered"
+CONVERSATION_TOO_LATE = "conversation must be set once, before the first audio and the first text"
 PERSON_TOO_LATE = "person must be set before the first audio"
 
 Incoming: TypeAlias = (
@@ -43,6 +46,7 @@ Incoming: TypeAlias = (
     | ev.ClientEnded
     | ev.ClientCancelled
     | ev.ClientRequestedSpeech
+    | ev.ClientSentText
     | ev.ClientErrorDetected
 )
 
@@ -65,6 +69,28 @@ class SessionClient(Protocol):
         ...
 
 
+class ConversationRecord(Protocol):
+    """Keeps what is said in a session beyond it."""
+
+    def record(self, effect: do.Effect) -> None:
+        """Keep what belongs into a conversation. Never waits."""
+        ...
+
+    async def resume(self, conversation: str) -> tuple[Message, ...]:
+        """Continue this conversation: what was said in it. Raises a ParleyError; then nothing is continued."""
+        ...
+
+
+class NoConversation:
+    """A ConversationRecord for a service that keeps none."""
+
+    def record(self, effect: do.Effect) -> None:
+        """Nothing is kept."""
+
+    async def resume(self, conversation: str) -> tuple[Message, ...]:
+        raise ConversationNotFound(conversation[:64])
+
+
 async def run_session(
     client: SessionClient,
     engines: Engines,
@@ -73,6 +99,7 @@ async def run_session(
     clock: Clock,
     recorder: Recorder,
     telemetry: TurnTelemetry,
+    conversation: ConversationRecord | None = None,
 ) -> None:
     """Serve the client until it has left and its pending finals are recorded.
 
@@ -81,9 +108,12 @@ async def run_session(
     """
     inbox, events = anyio.create_memory_object_stream[ev.Event](INBOX)
     async with inbox, events, anyio.create_task_group() as tasks:
-        speech_requests = _SpeechRequests(engines.refuse_speech, clock)
-        tasks.start_soon(_receive, _ClientInput(client, inbox, recorder, speech_requests), engines)
-        loop = _Loop(client, EffectRunner(engines, tasks, inbox, clock), recorder, telemetry, state)
+        record = conversation or NoConversation()
+        speech_requests = _TextRate(ClientError(ClientFault.SAY_TOO_OFTEN, SAY_TOO_OFTEN), engines.refuse_speech, clock)
+        texts = _TextRate(ClientError(ClientFault.TEXT_TOO_OFTEN, TEXT_TOO_OFTEN), lambda: None, clock)
+        source = _ClientInput(client, inbox, recorder, speech_requests, texts, record, tasks)
+        tasks.start_soon(_receive, source, engines)
+        loop = _Loop(client, EffectRunner(engines, tasks, inbox, clock), recorder, telemetry, record, state)
         try:
             while not isinstance(loop.state.phase, Closed):
                 loop.apply(await events.receive())
@@ -100,6 +130,7 @@ class _Loop:
     runner: EffectRunner
     recorder: Recorder
     telemetry: TurnTelemetry
+    conversation: ConversationRecord
     state: DialogState
 
     def apply(self, event: ev.Event) -> None:
@@ -110,6 +141,7 @@ class _Loop:
             self.runner.perform(effect)
             ttfs_ms = self.telemetry.observe_effect(effect)
             self.recorder.record(effect, ttfs_ms)
+            self.conversation.record(effect)
             if isinstance(effect, _SHOWN):
                 self.client.show(effect, ttfs_ms=ttfs_ms)
 
@@ -128,7 +160,12 @@ class _ClientInput:
     client: SessionClient
     inbox: ObjectSendStream[ev.Event]
     recorder: Recorder
-    speech_requests: "_SpeechRequests"
+    speech_requests: "_TextRate"
+    texts: "_TextRate"
+    conversation: ConversationRecord
+    tasks: TaskGroup
+    has_begun: bool = False
+    """Audio or a text has come, or a conversation is continued: no other can be."""
     is_over: bool = False
     """The client has left."""
 
@@ -140,6 +177,7 @@ class _ClientInput:
         async for item in incoming:
             match item:
                 case AudioChunk():
+                    self.has_begun = True
                     await self.recorder.write_audio(item)
                     yield item
                 case ev.ClientEnded():
@@ -148,17 +186,37 @@ class _ClientInput:
                     await self.inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, TOO_LATE)))
                 case ev.ClientConfigured(person=str() as person) if not self.recorder.name_person(person):
                     await self.inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, PERSON_TOO_LATE)))
+                case ev.ClientConfigured(conversation=str()) if self.has_begun:
+                    too_late = ClientError(ClientFault.BAD_MESSAGE, CONVERSATION_TOO_LATE)
+                    await self.inbox.send(ev.ClientErrorDetected(too_late))
+                case ev.ClientConfigured(conversation=str() as name):
+                    self.has_begun = True
+                    self.tasks.start_soon(self._resume, name)
+                    await self.inbox.send(item)
+                case ev.ClientSentText() if (refusal := self.texts.refusal()) is not None:
+                    await self.inbox.send(ev.ClientErrorDetected(refusal))
                 case ev.ClientRequestedSpeech() if (refusal := self.speech_requests.refusal()) is not None:
                     await self.inbox.send(ev.ClientErrorDetected(refusal))
                 case _:
+                    self.has_begun = self.has_begun or isinstance(item, ev.ClientSentText)
                     await self.inbox.send(item)
         self.is_over = True
 
+    async def _resume(self, conversation: str) -> None:
+        """Load it, while the session goes on."""
+        event: ev.Event
+        try:
+            event = ev.HistoryLoaded(conversation, await self.conversation.resume(conversation))
+        except ParleyError as error:
+            event = ev.ClientErrorDetected(error)
+        await self.inbox.send(event)
+
 
 @dataclass(slots=True)
-class _SpeechRequests:
-    """Whether a text of the client's choice may be spoken: not too many a second, and none over budget."""
+class _TextRate:
+    """Whether a text of the client may be spoken or answered: not too many a second, and none over budget."""
 
+    too_often: ClientError
     budget: Callable[[], ParleyError | None]
     clock: Clock
     bucket: TokenBucket = field(init=False)
@@ -169,7 +227,7 @@ class _SpeechRequests:
     def refusal(self) -> ParleyError | None:
         """Why the next one is refused; None where it may be spoken."""
         if self.bucket.take(self.clock.now()) > 0:
-            return ClientError(ClientFault.SAY_TOO_OFTEN, SAY_TOO_OFTEN)
+            return self.too_often
         return self.budget()
 
 

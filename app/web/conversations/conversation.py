@@ -94,4 +94,4 @@ async def delete_conversation(
         return Response(None, status_code=204)
     deleted = {"messages": gone.messages}
     remaining = recordings_remain(gone.sessions)
-    return Response(asdict(ConversationReceipt(found.id, found.tenant, chat.timestamp, deleted, remaining)))
+    return Response(asdict(ConversationReceipt(found.id, found.tenant, chat.timestamp(), deleted, remaining)))

@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias, assert_never
 import msgspec
 
 from app.domain.audio import SAMPLE_RATE, seconds
+from app.domain.conversations.message import MAX_TEXT_CHARACTERS
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
@@ -32,6 +33,7 @@ class ConfigureMessage(_Message, frozen=True, tag="configure"):
     archive: bool | None = None
     deadline_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)] | msgspec.UnsetType | None = msgspec.UNSET
     person: str | None = None
+    conversation: str | None = None
 
 
 class EndMessage(_Message, frozen=True, tag="end"):
@@ -46,7 +48,14 @@ class SayMessage(_Message, frozen=True, tag="say"):
     text: str
 
 
-Control: TypeAlias = ConfigureMessage | EndMessage | CancelMessage | SayMessage
+class TextMessage(_Message, frozen=True, tag="text"):
+    text: str
+
+
+Control: TypeAlias = ConfigureMessage | EndMessage | CancelMessage | SayMessage | TextMessage
+Order: TypeAlias = (
+    ev.ClientConfigured | ev.ClientEnded | ev.ClientCancelled | ev.ClientRequestedSpeech | ev.ClientSentText
+)
 _control = msgspec.json.Decoder(Control)
 
 
@@ -55,11 +64,11 @@ class _Tag(msgspec.Struct):
 
 
 _tag = msgspec.json.Decoder(_Tag)
-_TAGS = {"configure", "end", "cancel", "say"}
+_TAGS = {"configure", "end", "cancel", "say", "text"}
 MAX_SAY_CHARACTERS = 4000
 
 
-def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientCancelled | ev.ClientRequestedSpeech:
+def read_control(text: str) -> Order:
     """The order in this text frame. Raises ClientError."""
     try:
         tag = decode_json(text, _tag).type
@@ -69,25 +78,32 @@ def read_control(text: str) -> ev.ClientConfigured | ev.ClientEnded | ev.ClientC
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
-        case ConfigureMessage(language, reply, speak, place, archive, deadline, person):
+        case ConfigureMessage(language, reply, speak, place, archive, deadline, person, conversation):
             code = None if language is msgspec.UNSET else (language or "")
             if code and not (len(code) in (2, 3) and code.isascii() and code.islower()):
                 raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {code[:20]!r}")
             deadline_ms = None if deadline is msgspec.UNSET else (deadline or 0)
             named = None if person is None else parse_person(person)
-            return ev.ClientConfigured(code, reply, speak, place, archive, deadline_ms, named)
+            return ev.ClientConfigured(code, reply, speak, place, archive, deadline_ms, named, conversation)
         case EndMessage():
             return ev.ClientEnded()
         case CancelMessage():
             return ev.ClientCancelled()
         case SayMessage(text=say):
-            if not say.strip() or len(say) > MAX_SAY_CHARACTERS:
-                raise ClientError(ClientFault.BAD_MESSAGE, f"say needs a text of 1 to {MAX_SAY_CHARACTERS} characters")
-            if any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in say):
-                raise ClientError(ClientFault.BAD_MESSAGE, "say needs a text without control characters, such as NUL")
-            return ev.ClientRequestedSpeech(say)
+            return ev.ClientRequestedSpeech(_plain_text("say", say, MAX_SAY_CHARACTERS))
+        case TextMessage(text=words):
+            return ev.ClientSentText(_plain_text("text", words, MAX_TEXT_CHARACTERS))
         case _:
             assert_never(message)
+
+
+def _plain_text(name: str, text: str, longest: int) -> str:
+    """The same text. Raises ClientError."""
+    if not text.strip() or len(text) > longest:
+        raise ClientError(ClientFault.BAD_MESSAGE, f"{name} needs a text of 1 to {longest} characters")
+    if any(unicodedata.category(character) == "Cc" and character not in "\t\n\r" for character in text):
+        raise ClientError(ClientFault.BAD_MESSAGE, f"{name} needs a text without control characters, such as NUL")
+    return text
 
 
 # -- to the client ------------------------------------------------------------
@@ -99,6 +115,8 @@ class SessionStarted(_Message, frozen=True, tag="session"):
     """Whether it is recorded where `configure` does not say."""
     keep_days: int | None = None
     """Days after which its recording is deleted; None: it is kept."""
+    conversation: str | None = None
+    """The conversation that it is kept in, where `configure` names no other; None: it is kept in none."""
 
 
 class Acknowledgement(_Message, frozen=True, tag="ack"):
@@ -157,6 +175,10 @@ class ServerResponse(_Message, frozen=True, tag="server_response"):
     audio: str
 
 
+class ConversationContinued(_Message, frozen=True, tag="conversation"):
+    id: str
+
+
 class ErrorMessage(_Message, frozen=True, tag="error"):
     code: str
     message: str
@@ -180,6 +202,7 @@ ServerMessage: TypeAlias = (
     | ReplyCancelled
     | ReplyInterrupted
     | ServerResponse
+    | ConversationContinued
     | ErrorMessage
 )
 encode = msgspec.json.Encoder().encode
@@ -192,6 +215,7 @@ def server_message(
     | do.ShowReplyDelta
     | do.ShowReplyCancelled
     | do.StopPlayback
+    | do.ShowConversation
     | do.ShowError,
     ttfs_ms: int | None,
 ) -> ServerMessage:
@@ -217,6 +241,8 @@ def server_message(
             return ReplyCancelled(turn, reason)
         case do.StopPlayback(turn, reason):
             return ReplyInterrupted(turn, reason)
+        case do.ShowConversation(conversation):
+            return ConversationContinued(conversation)
         case do.ShowError(error):
             return error_message(error)
 

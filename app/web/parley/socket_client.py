@@ -15,6 +15,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
 from app.domain.person import speaking_person
+from app.domain.principal import Principal, Scope
 from app.domain.token_bucket import TokenBucket
 from app.media.encode import encode_mp3
 from app.runtime.dialog.outbox import AudioAcknowledged, OutboundMessage, Outbox
@@ -146,7 +147,15 @@ class SocketClient:
         message = messages.read_control(frame.get("text") or "")
         if isinstance(message, ev.ClientConfigured) and message.person is not None:
             speaking_person(self.socket.user, message.person)
+        if isinstance(message, ev.ClientConfigured) and message.conversation is not None:
+            _require_chat(self.socket.user)
         return [*self._resampler.flush(), message] if isinstance(message, ev.ClientEnded) else [message]
+
+
+def _require_chat(principal: Principal) -> None:
+    """Raises ClientError where this principal may not continue a conversation."""
+    if not principal.may(Scope.CHAT) or principal.is_stranger:
+        raise ClientError(ClientFault.FORBIDDEN, f"a conversation needs a key with the scope {Scope.CHAT}")
 
 
 @contextmanager

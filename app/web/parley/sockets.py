@@ -69,7 +69,9 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
 
 def _greeting(service: Service, session: str, tenant: Tenant) -> SessionStarted:
     """Tells the client whether what it will say is recorded, and for how long it is kept."""
-    return SessionStarted(session, service.uploader.records(tenant), service.uploader.days_kept(tenant) or None)
+    records = service.uploader.records(tenant)
+    conversation = session if records and service.chat else None
+    return SessionStarted(session, records, service.uploader.days_kept(tenant) or None, conversation)
 
 
 async def _run_session(client: SocketClient, service: Service, session: RunningSession) -> None:

@@ -1,0 +1,125 @@
+"""What is said in voice sessions, on its way into conversations: queued in memory, written in the background."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import anyio
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.data.conversations import ConversationTable, append_messages, conversation_row
+from app.data.database import transaction
+from app.data.row_log import RowLog, insert_new
+from app.data.tables import ConversationRow, MessageRow
+from app.domain.conversations.message import Conversation, StoredMessage
+from app.domain.errors import ConversationFull, ConversationNotFound, ProviderBusy
+
+
+@dataclass(slots=True)
+class Destination:
+    """The conversation that a session's messages are for."""
+
+    conversation: Conversation
+    is_stored: bool
+    """False: it is stored with its first message. One that was deleted meanwhile is not stored again."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    destination: Destination
+    message: StoredMessage
+
+    @property
+    def id(self) -> str:
+        return str(self.message.id)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedCut:
+    """A reply that is queued or stored as whole was interrupted while it was played."""
+
+    message: int
+    played: str
+    cancelled: str
+
+    @property
+    def id(self) -> str:
+        return str(self.message)
+
+
+Queued: TypeAlias = QueuedMessage | QueuedCut
+
+
+class _Rows(RowLog[Queued]):
+    """In place of plain rows: messages get their numbers, and the first of a session its conversation."""
+
+    async def _insert(self, batch: list[Queued]) -> None:
+        async with transaction(self.engine) as connection:
+            for record in batch:
+                match record:
+                    case QueuedMessage():
+                        await self._append(connection, record)
+                    case QueuedCut(message, played, cancelled):
+                        cut = update(MessageRow).where(MessageRow.id == message)
+                        await connection.execute(cut.values(played=played, cancelled=cancelled))
+        for record in batch:
+            if isinstance(record, QueuedMessage):
+                record.destination.is_stored = True
+
+    async def _append(self, connection: AsyncConnection, record: QueuedMessage) -> None:
+        """Once, however often it is tried."""
+        stored = select(MessageRow.id).where(MessageRow.id == record.message.id)
+        if (await connection.execute(stored)).first() is not None:
+            return
+        destination = record.destination
+        if not destination.is_stored:
+            await insert_new(connection, ConversationRow, [conversation_row(destination.conversation)])
+        try:
+            await append_messages(connection, destination.conversation.id, [record.message])
+        except (ConversationNotFound, ConversationFull):  # it was deleted, or takes no more
+            self.dropped += 1
+
+
+def _no_rows(_: Sequence[Queued]) -> Sequence[tuple[type, Sequence[dict[str, object]]]]:
+    return ()
+
+
+@dataclass(slots=True)
+class ConversationLog:
+    """The queue of one process."""
+
+    engine: AsyncEngine
+    rows: _Rows = field(init=False)
+    _waiting: int = 0
+
+    def __post_init__(self) -> None:
+        self.rows = _Rows(self.engine, "message", "messages of conversations", _no_rows)
+
+    @property
+    def table(self) -> ConversationTable:
+        return ConversationTable(self.engine)
+
+    def offer(self, record: Queued) -> bool:
+        """Queue it; False where the queue is full, and it is lost. Never waits."""
+        before = self.rows.dropped
+        self.rows.record(record)
+        return self.rows.dropped == before
+
+    async def erase_session(self, session: str) -> Mapping[str, int]:
+        """As ConversationTable.erase_session() does; with what is queued. Raises ProviderBusy."""
+        if not await self.rows.flush():
+            raise ProviderBusy("conversations", "the database is unavailable; try again in a moment")
+        return await self.table.erase_session(session)
+
+
+@asynccontextmanager
+async def conversation_log_in(engine: AsyncEngine) -> AsyncIterator[ConversationLog]:
+    """The log in this open database. What is queued at the end is written."""
+    log = ConversationLog(engine)
+    try:
+        yield log
+    finally:
+        with anyio.CancelScope(shield=True):
+            await log.rows.close()

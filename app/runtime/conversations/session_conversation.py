@@ -1,0 +1,126 @@
+"""What is said in one voice session, for the conversation that it continues, or for one of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from app.data.conversation_log import ConversationLog, Destination, QueuedCut, QueuedMessage
+from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, as_history
+from app.domain.dialog import effects as do
+from app.domain.dialog.conversation import Message, Role
+from app.runtime.conversations.chat import HISTORY_MESSAGES
+from app.runtime.ids import new_row_number
+from app.runtime.recording.recorder import Recorder
+
+MAX_WAITING = 256
+"""Messages that wait while the conversation is loaded; further ones are missing."""
+
+
+@dataclass(slots=True)
+class SessionConversation:
+    """A ConversationRecord. It keeps what the recorder keeps: nothing of a session that is not recorded.
+
+    While the database is away, messages wait in the queue of the process; what does not fit into it is missing, and a
+    message says so. The recording has it.
+    """
+
+    log: ConversationLog
+    session: str
+    tenant: str
+    recorder: Recorder
+    now: Callable[[], str]
+    """As messages have it."""
+    see_tenant: str | None = None
+    """Whose conversations it may continue; None: of any tenant."""
+    see_person: str | None = None
+    _destination: Destination | None = None
+    _first_turn: int = 0
+    """The newest turn of the conversation when this session joined it."""
+    _waiting: list[StoredMessage] | None = None
+    """While a conversation is loaded."""
+    _missing: int = 0
+    _reply: list[str] = field(default_factory=list)
+    """Deltas of the reply that is being sent."""
+    _replies: dict[int, int] = field(default_factory=dict)
+    """By turn, the message of a reply that was sent whole."""
+
+    async def resume(self, conversation: str) -> tuple[Message, ...]:
+        """Raises ConversationNotFound or ProviderBusy; then the session has a conversation of its own."""
+        self._waiting = []
+        try:
+            found = await self.log.table.get(conversation, self.see_tenant, person=self.see_person)
+            messages = await self.log.table.messages(conversation, limit=HISTORY_MESSAGES)
+            self._first_turn = messages[-1].turn if messages else 0
+            self._destination = Destination(found, is_stored=True)
+        finally:
+            waiting, self._waiting = self._waiting, None
+            for message in waiting:
+                self._keep(message)
+        return as_history(messages)
+
+    def record(self, effect: do.Effect) -> None:
+        if not self.recorder.enabled:
+            return
+        match effect:
+            case do.ShowFinal() if effect.hypothesis.text:
+                self._keep(self._utterance(effect))
+            case do.RecordUserText(turn, text):
+                self._keep(self._message(Role.USER, text, turn, MessageKind.TEXT))
+            case do.ShowReplyStart():
+                self._reply = []
+            case do.ShowReplyDelta(_, text):
+                self._reply.append(text)
+            case do.ShowReply(turn, text) if text:
+                message = self._message(Role.ASSISTANT, text, turn)
+                self._replies = {turn: message.id}
+                self._keep(message)
+            case do.ShowReplyCancelled(turn, reason, played) | do.RecordReplyCancelled(turn, reason, played):
+                text, self._reply = "".join(self._reply).strip(), []
+                if text:
+                    cut = self._message(Role.ASSISTANT, text, turn)
+                    self._keep(replace(cut, played=played, cancelled=reason))
+            case do.StopPlayback(turn, reason, played) if turn in self._replies:
+                self.log.offer(QueuedCut(self._replies.pop(turn), played, reason))
+            case _:
+                pass
+
+    def finish(self) -> None:
+        """The session is over: what is missing behind its last message is marked."""
+        if self._missing and self.recorder.enabled:
+            self._keep(self._message(Role.SYSTEM, "", 0))
+
+    def _utterance(self, final: do.ShowFinal) -> StoredMessage:
+        route = final.route
+        return replace(
+            self._message(Role.USER, final.hypothesis.text, final.turn),
+            start=final.start,
+            end=final.speech_end,
+            words=final.hypothesis.words,
+            language=final.hypothesis.language,
+            engine=route.name if route else "",
+            usd=(route.cost_usd or 0.0) if route else 0.0,
+        )
+
+    def _message(self, role: Role, text: str, turn: int, kind: MessageKind = MessageKind.VOICE) -> StoredMessage:
+        return StoredMessage(new_row_number(), role, text, self.now(), turn=turn, kind=kind, session=self.session)
+
+    def _keep(self, message: StoredMessage) -> None:
+        if self._waiting is not None:
+            if len(self._waiting) < MAX_WAITING:
+                self._waiting.append(message)
+            else:
+                self._missing += 1
+            return
+        turn = message.turn and message.turn + self._first_turn
+        numbered = replace(message, turn=turn, missing=self._missing)
+        if self.log.offer(QueuedMessage(self._own_or_continued(), numbered)):
+            self._missing = 0
+        else:
+            self._missing += 1
+
+    def _own_or_continued(self) -> Destination:
+        """The session's own conversation has the session's id."""
+        if self._destination is None:
+            at, person = self.now(), self.recorder.opened.person or ""
+            own = Conversation(self.session, self.tenant, at, at, person=person)
+            self._destination = Destination(own, is_stored=False)
+        return self._destination
