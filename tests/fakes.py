@@ -301,6 +301,9 @@ class MemoryJobs:
         self.rows[job.id] = job
         self.file_parts[job.id] = [*parts]
 
+    async def reopen(self) -> None:
+        await self._ask()
+
     async def get(self, job: str) -> TranscriptionJob | None:
         await self._ask()
         return self.rows.get(job)

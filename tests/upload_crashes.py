@@ -32,6 +32,7 @@ from app.domain.job import JobState
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.wav import wav_header
 from app.domain.transcript import Hypothesis
+from app.domain.upload_limits import UploadLimits
 from app.media.decode import decode_exactly
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
@@ -114,10 +115,13 @@ async def serve(site: Site, gateway: int) -> None:
             lease_s=LEASE_S,
             batch_transcriber=BatchTranscriber(ScriptedDetector(), HashingTranscriber(), None),
         )
-        with bound_socket("127.0.0.1", site.ports[gateway]) as listening:
-            server = GracefulServer(create_app(service), drain_seconds=2)
-            async with service.running():
-                await server.serve([listening])
+        service.uploads.limits = UploadLimits(per_tenant=100_000, per_tenant_bytes=1 << 40, total_bytes=1 << 40)
+        app = create_app(service)
+        async with service.running():
+            with bound_socket(
+                "127.0.0.1", site.ports[gateway]
+            ) as listening:  # only now, so that whoever connects is served
+                await GracefulServer(app, drain_seconds=2).serve([listening])
 
 
 # -- The client ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, delete, func, insert, 
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.data.database import as_busy, stored_moment, transaction
+from app.data.database import as_busy, reopen, stored_moment, transaction
 from app.data.tables import FilePartRow, JobRow
 from app.domain.errors import BlobNotFound
 from app.domain.job import EXPIRE_AFTER, FINISHED, KEEP_FINISHED, FilePart, JobSource, JobState, TranscriptionJob
@@ -49,6 +49,12 @@ class JobTable:
                 require(await _usage(connection, own))
                 if parts:
                     await connection.execute(insert(FilePartRow), [_part_values(job.id, part) for part in parts])
+
+    async def reopen(self) -> None:
+        """Begin an SQLite file anew that was deleted or damaged while the service runs, as the decision log does."""
+        if self.engine.dialect.name == "sqlite":
+            with as_busy("jobs"):
+                await reopen(self.engine)
 
     async def get(self, job: str) -> TranscriptionJob | None:
         found = await self._jobs(select(*_COLUMNS).where(JobRow.id == job))

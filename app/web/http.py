@@ -24,6 +24,9 @@ BODY_TIMEOUT_S = 30.0
 LEAST_BODY_RATE = 4096
 """Bytes per second of a body that is coming: what earns it another second."""
 
+STOPPING = "is_stopping"
+"""In the application's state, from the beginning of the shutdown on: responses without an end of their own end then."""
+
 _ASCII = "".join(map(chr, range(128)))
 _log = structlog.get_logger("parley.http")
 

@@ -13,7 +13,7 @@ import uvicorn
 from litestar import Litestar
 
 from app.domain.errors import SettingsError
-from app.web.http import BODY_TIMEOUT_S, served_app
+from app.web.http import BODY_TIMEOUT_S, STOPPING, served_app
 from app.web.http_protocol import HEAD_TIMEOUT_S, LINGER_S, DeadlineHttpProtocol
 from app.web.keepalive import KeepaliveProtocol
 from app.web.parley.packets import MAX_METADATA_BYTES, MAX_PCM_BYTES
@@ -66,10 +66,15 @@ class GracefulServer(uvicorn.Server):
             )
         )
         self.listening = anyio.Event()
+        self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state[STOPPING] = True
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -120,6 +120,22 @@ async def test_jobs_outlive_a_postgresql_that_is_stopped_and_started():
     assert attempts == [1, 1, 1]
 
 
+async def test_new_files_are_accepted_after_an_sqlite_file_was_deleted(tmp_path):
+    """The jobs that were in it are gone with it."""
+    path = tmp_path / "parley.db"
+    async with server(f"sqlite+aiosqlite:///{path}") as (service, http):
+        service.batch_transcriber.transcriber.go.set()
+        for file in tmp_path.glob("parley.db*"):
+            file.unlink()
+
+        async def is_accepted() -> bool:
+            return (await http.post("/recordings?wait=false", content=FILE)).status_code == 202
+
+        await until(is_accepted, seconds=30)
+        (job,) = await service.jobs.find(tenant=None, state=None, before=None, limit=10)
+        await until_state(service, job.id, JobState.DONE)
+
+
 @pytest.mark.parametrize("fault", ["locked", "read-only"])
 async def test_jobs_outlive_an_sqlite_file_that_cannot_be_written(tmp_path, fault):
     path = tmp_path / "parley.db"

@@ -173,6 +173,32 @@ async def test_events_survive_a_database_that_is_away_and_tell_of_a_deletion():
     assert names == ["job", "waiting", "job", "deleted"]
 
 
+async def test_events_end_where_the_server_is_told_to_stop(service):
+    """At once, not after the twenty seconds that sessions have."""
+    async with anyio.create_task_group() as tasks:
+        ended = anyio.Event()
+
+        async def follow(address: str, session: str) -> None:
+            async with (
+                httpx.AsyncClient(headers=bearer("acme-key"), timeout=20) as http,
+                http.stream("GET", f"http://{address}/jobs/{session}/events") as response,
+            ):
+                async for line in response.aiter_lines():
+                    if line.startswith("data"):
+                        started.set()
+            ended.set()
+
+        started = anyio.Event()
+        async with served(service, drain_seconds=20) as address, httpx.AsyncClient(timeout=20) as http:
+            url = f"http://{address}/recordings?wait=false"
+            session = (await http.post(url, headers=bearer("acme-key"), content=FILE)).json()["id"]
+            tasks.start_soon(follow, address, session)
+            with anyio.fail_after(20):
+                await started.wait()
+        with anyio.fail_after(5):
+            await ended.wait()
+
+
 async def test_events_have_a_limited_number_of_readers(http, service):
     session = await sent(http)
     service.limits.watchers.total_tokens = 1

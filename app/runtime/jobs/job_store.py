@@ -17,6 +17,10 @@ class JobStore(Protocol):
         """A new job. `require` gets what the tenant's other unfinished jobs take, and may raise to refuse it."""
         ...
 
+    async def reopen(self) -> None:
+        """Try to mend a store that is unavailable."""
+        ...
+
     async def get(self, job: str) -> TranscriptionJob | None: ...
 
     async def change(

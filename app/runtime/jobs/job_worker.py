@@ -73,6 +73,8 @@ class JobWorker:
                 if is_available:
                     _log.warning("jobs cannot be taken now", message=str(error))
                 is_available = False
+                with suppress(ParleyError):
+                    await self.files.jobs.reopen()
             await self.files.wait_for_change(self.poll_s * (0.5 + self.chance() / 2))
 
     async def _take(self) -> TranscriptionJob | None:

@@ -16,6 +16,7 @@ from app.domain.principal import Principal, Scope
 from app.runtime.service import Service
 from app.web.auth.audit import audit, set_owner
 from app.web.auth.middleware import requires
+from app.web.http import STOPPING
 from app.web.jobs.job_events import JobEvents
 from app.web.jobs.job_json import job_json
 
@@ -52,7 +53,8 @@ async def follow_job(state: State, request: Request[Principal, Any, Any], sessio
     job = await _visible(service, request, session)
     if service.limits.watchers.available_tokens < 1:
         raise ProviderBusy("jobs", "too many clients follow jobs already; ask for GET /jobs/ID now and then")
-    events = JobEvents(service.jobs, lambda: service.admission.is_draining)
+    app_state = request.app.state
+    events = JobEvents(service.jobs, lambda: service.admission.is_draining or app_state.get(STOPPING, False))
 
     async def messages() -> AsyncGenerator[ServerSentEventMessage, None]:
         watcher = object()
