@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import structlog
 from anyio import to_thread
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from app.data.schema import SchemaStep, WrongSchema, next_step, read_schema
 from app.data.schema_change import make_or_upgrade, upgrades_itself
+from app.data.sqlite_file import open_file_once
 from app.domain.errors import ProviderBusy, SettingsError
 
 TIMEOUT_S = 15.0
@@ -78,7 +79,7 @@ async def prepare(engine: AsyncEngine, *, is_required: bool = True) -> bool:
     a file that cannot be opened) is an error always.
     """
     try:
-        await to_thread.run_sync(_open_file_once, engine.url)
+        await to_thread.run_sync(open_file_once, engine.url)
         await _make_or_upgrade_schema(engine)
     except WrongSchema:
         raise
@@ -98,7 +99,7 @@ async def reopen(engine: AsyncEngine) -> None:
     """
     await _close_connections(engine)
     try:
-        await to_thread.run_sync(_open_file_once, engine.url)
+        await to_thread.run_sync(open_file_once, engine.url)
         await _make_or_upgrade_schema(engine)
     except WrongSchema as error:
         _log_once(str(error))
@@ -108,7 +109,7 @@ async def reopen(engine: AsyncEngine) -> None:
             raise
         await _close_connections(engine)
         await to_thread.run_sync(_move_aside, Path(engine.url.database or ""))
-        await to_thread.run_sync(_open_file_once, engine.url)
+        await to_thread.run_sync(open_file_once, engine.url)
         await _make_or_upgrade_schema(engine)
 
 
@@ -191,12 +192,6 @@ async def _close_connections(engine: AsyncEngine) -> None:
     """Not cancelled from outside, for the reason that `transaction` gives."""
     with anyio.CancelScope(shield=True):
         await engine.dispose()
-
-
-def _open_file_once(url: URL) -> None:
-    """Open SQLite's file without aiosqlite, which leaves a thread behind where it cannot be opened."""
-    if url.get_backend_name() == "sqlite" and url.database:
-        sqlite3.connect(url.database).close()
 
 
 def _is_damaged(error: DBAPIError | sqlite3.Error) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy import URL, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.data.schema import VERSIONS, SchemaState, SchemaStep, create_schema, next_step, read_schema, require_known
-from app.data.sqlite_backup import back_up
+from app.data.sqlite_file import back_up, open_file_once
 from app.domain.errors import SettingsError
 
 LOCK_WAIT_S = 60
@@ -114,6 +114,7 @@ async def _exclusive(url: URL) -> AsyncIterator[AsyncConnection]:
     SQLite's driver begins none before a statement like CREATE TABLE, hence the explicit BEGIN.
     """
     is_sqlite = url.get_backend_name() == "sqlite"
+    await to_thread.run_sync(open_file_once, url)
     engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": LOCK_WAIT_S} if is_sqlite else {})
     with anyio.fail_after(TIMEOUT_S, shield=True):
         async with engine.begin() as connection:

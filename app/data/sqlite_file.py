@@ -1,9 +1,20 @@
-"""Backup of an SQLite file, beside it."""
+"""The file of an SQLite database: opened without its asynchronous driver, copied beside itself."""
 
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+
+from sqlalchemy import URL
+
+
+def open_file_once(url: URL) -> None:
+    """Raises sqlite3.Error where the file cannot be opened: aiosqlite would leave a thread behind.
+
+    Nothing to do for other databases.
+    """
+    if url.get_backend_name() == "sqlite" and url.database:
+        sqlite3.connect(url.database).close()
 
 
 def back_up(database: Path, version: str) -> Path:
