@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.data.recording_search import containing, using_route
+from app.data.recording_search import with_route, with_terms
 from app.data.recording_tables import LeaseRow, RecordingRow
 from app.domain.lease import INDEXING
 from app.domain.recording.listing import IndexedRecording, RecordingFilter, RecordingPage, RecordingState
@@ -33,9 +33,9 @@ async def find(connection: AsyncConnection, criteria: RecordingFilter) -> Record
         return RecordingPage(is_indexing=completed is None)
     query = _narrowed(criteria)
     if criteria.terms is not None:
-        query = query.where(await containing(connection, criteria.terms))
+        query = await with_terms(connection, query, criteria.terms)
     if criteria.route is not None:
-        query = query.where(await using_route(connection, criteria.route))
+        query = await with_route(connection, query, criteria.route)
     rows = (await connection.execute(query.limit(criteria.limit + 1))).all()
     page = rows[: criteria.limit]
     readable = [row for row in page if row.state != RecordingState.UNREADABLE]

@@ -8,6 +8,9 @@ from app.domain.recording.listing import PREVIEW_LENGTH, RecordingRef, Recording
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.text_search import indexed_words
 
+MAX_TTFS_MS = (1 << 31) - 1
+"""What the column takes."""
+
 
 def recording_row(manifest: Manifest, written: str) -> Mapping[str, Any]:
     texts = [final.text for final in manifest.finals if final.text]
@@ -64,7 +67,7 @@ def utterance_rows(manifest: Manifest) -> Sequence[Mapping[str, Any]]:
                 "text": final.text,
                 "route": final.route,
                 "language": final.language,
-                "ttfs_ms": final.ttfs_ms,
+                "ttfs_ms": None if final.ttfs_ms is None else max(0, min(final.ttfs_ms, MAX_TTFS_MS)),
             }
         )
         for position, final in enumerate(manifest.finals)

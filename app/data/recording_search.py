@@ -6,10 +6,10 @@ addresses and numbers apart in its own way. Positions are left out, because a ts
 phrase is compared with the words themselves.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, and_, event, false, func, literal, select, text
+from sqlalchemy import ColumnElement, event, false, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import DDL
 from sqlalchemy.sql.expression import TextClause
@@ -17,8 +17,11 @@ from sqlalchemy.sql.expression import TextClause
 from app.data.recording_tables import RecordingRow, UtteranceRow
 from app.domain.recording.text_search import SearchTerm
 
-COMMON = 2000
-"""From this many matches on SQLite walks the recordings in the order of the list instead of sorting the matches."""
+COMMON = 5000
+"""With more matches than these SQLite walks the recordings in the order of the list instead of sorting the matches."""
+
+Query: TypeAlias = Any
+"""A Select of `recordings`, whatever its columns."""
 
 SQLITE = (
     (
@@ -55,50 +58,49 @@ for _dialect, _statements in (("sqlite", SQLITE), ("postgresql", POSTGRESQL)):
         event.listen(RecordingRow.__table__, "after_create", _ddl)
 
 
-async def containing(connection: AsyncConnection, terms: Sequence[SearchTerm]) -> ColumnElement[bool]:
-    """The condition that a recording contains all of these terms."""
+async def with_terms(connection: AsyncConnection, query: Query, terms: Sequence[SearchTerm]) -> Query:
+    """Narrow a query of recordings to those that contain all of these terms."""
     if not terms:
-        return false()
+        return query.where(false())
     if connection.dialect.name == "postgresql":
         await _plan_for_values(connection)
-        return and_(_vector_matches(terms), *map(_phrase_follows, terms))
-    found = text("SELECT rowid FROM recording_words WHERE recording_words MATCH :words").bindparams(
-        words=" AND ".join(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}' for term in terms)
-    )
-    return await _among(connection, "recordings.id", found)
+        lexemes = " & ".join(lexeme for term in terms for lexeme in _lexemes(term))
+        found = text("recordings.search @@ CAST(:lexemes AS tsquery)").bindparams(lexemes=lexemes)
+        return query.where(found, *(_is_in_words(term, func.strpos) for term in terms if len(term.words) > 1))
+    phrases = " AND ".join(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}' for term in terms)
+    found = text("SELECT rowid FROM recording_words WHERE recording_words MATCH :found").bindparams(found=phrases)
+    if await _is_common(connection, found):
+        return query.where(*(_is_in_words(term, func.instr) for term in terms))
+    return _looked_up(query, found)
 
 
-async def using_route(connection: AsyncConnection, route: str) -> ColumnElement[bool]:
-    """The condition that a final of the recording came over this route."""
+async def with_route(connection: AsyncConnection, query: Query, route: str) -> Query:
+    """Narrow a query of recordings to those with a final of this route."""
     if connection.dialect.name == "postgresql":
         await _plan_for_values(connection)
-        return _has_final_over(route)
-    found = text("SELECT session FROM recording_utterances WHERE route = :route").bindparams(route=route)
-    return await _among(connection, "recordings.session", found, otherwise=_has_final_over(route))
+    else:
+        found = text(
+            "SELECT own.id FROM recording_utterances AS final JOIN recordings AS own ON own.session = final.session "
+            "WHERE final.route = :route"
+        ).bindparams(route=route)
+        if not await _is_common(connection, found):
+            return _looked_up(query, found)
+    final: Any = select(literal(1)).where(UtteranceRow.session == RecordingRow.session, UtteranceRow.route == route)
+    return query.where(final.exists())
 
 
-def _has_final_over(route: str) -> ColumnElement[bool]:
-    finals: Select[Any] = select(literal(1)).where(
-        UtteranceRow.session == RecordingRow.session, UtteranceRow.route == route
-    )
-    return finals.exists()
+def _lexemes(term: SearchTerm) -> Iterator[str]:
+    """Of a tsquery; words are letters and digits, so that nothing in them has a meaning of its own."""
+    *head, last = term.words
+    for word in head:
+        yield f"'{word}'"
+    yield f"'{last}':*" if term.is_prefix else f"'{last}'"
 
 
-def _vector_matches(terms: Sequence[SearchTerm]) -> ColumnElement[bool]:
-    lexemes = (
-        f"'{word}'{':*' if term.is_prefix and last else ''}"
-        for term in terms
-        for word, last in zip(term.words, [*([False] * (len(term.words) - 1)), True], strict=True)
-    )
-    return text("recordings.search @@ CAST(:lexemes AS tsquery)").bindparams(lexemes=" & ".join(lexemes))  # type: ignore[return-value]  # because a text clause is a condition, too
-
-
-def _phrase_follows(term: SearchTerm) -> ColumnElement[bool]:
-    """True for one word, which the vector has found."""
-    if len(term.words) == 1:
-        return literal(value=True)
-    phrase = f" {' '.join(term.words)}{'' if term.is_prefix else ' '}"
-    return func.strpos(func.concat(" ", RecordingRow.words, " "), phrase) > 0
+def _is_in_words(term: SearchTerm, position: Callable[..., ColumnElement[int]]) -> ColumnElement[bool]:
+    """By reading the words; `position` is the database's function that finds a text in a text."""
+    words = literal(" ").op("||")(RecordingRow.words).op("||")(" ")
+    return position(words, f" {' '.join(term.words)}{'' if term.is_prefix else ' '}") > 0
 
 
 async def _plan_for_values(connection: AsyncConnection) -> None:
@@ -106,16 +108,14 @@ async def _plan_for_values(connection: AsyncConnection) -> None:
     await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
-async def _among(
-    connection: AsyncConnection, column: str, found: TextClause, otherwise: ColumnElement[bool] | None = None
-) -> ColumnElement[bool]:
-    """SQLite has no statistics of words: few matches are looked up and sorted; with many the list is walked.
+async def _is_common(connection: AsyncConnection, found: TextClause) -> bool:
+    """SQLite has no statistics of words: whether there are more than COMMON of these is counted."""
+    counted = text(f"SELECT count(*) FROM ({found.text} LIMIT {COMMON + 1})")  # noqa: S608 because both are constants
+    count: int = (await connection.execute(counted, found.compile().params)).scalar_one()
+    return count > COMMON
 
-    A plus sign keeps SQLite from looking up each of the matches.
-    """
-    count = text(f"SELECT count(*) FROM ({found.text} LIMIT {COMMON + 1})").bindparams(**found.compile().params)  # noqa: S608 because both parts are constants
-    if (await connection.execute(count)).scalar_one() <= COMMON:
-        return text(f"{column} IN ({found.text})").bindparams(**found.compile().params)  # type: ignore[return-value]  # because a text clause is a condition, too
-    if otherwise is not None:
-        return otherwise
-    return text(f"+{column} IN ({found.text})").bindparams(**found.compile().params)  # type: ignore[return-value]  # because a text clause is a condition, too
+
+def _looked_up(query: Query, found: TextClause) -> Query:
+    """SQLite looks each of these recordings up, and sorts them; by itself it would walk all recordings in order."""
+    ids = text(f"recordings.id IN ({found.text})").bindparams(**found.compile().params)
+    return query.where(ids).with_hint(RecordingRow, "NOT INDEXED", "sqlite")

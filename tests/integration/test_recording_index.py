@@ -93,7 +93,10 @@ async def test_index_pages_through_all_recordings_once_the_newest_first(index):
     assert [session for page in pages for session in page] == sorted((each.session for each in written), reverse=True)
 
 
-async def test_index_narrows_the_list(index):
+@pytest.mark.parametrize("common", [0, 5000])
+async def test_index_narrows_the_list(index, monkeypatch, common):
+    """Whether SQLite looks matches up, or walks the list."""
+    monkeypatch.setattr(recording_search, "COMMON", common)
     live = {"ended": None, "number": 2}
     await index.write(
         [
@@ -413,7 +416,7 @@ async def test_search_agrees_with_the_definition(url, spoken, asked, is_common):
         if terms and all(contains(fold_words(" ".join(words)), term) for term in terms)
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recording_search, "COMMON", 0 if is_common else 2000)
+        patch.setattr(recording_search, "COMMON", 0 if is_common else 5000)
         async with open_database(url) as database:
             index = RecordingIndexTable(database)
             async with transaction(database) as connection:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import anyio
+import msgspec
 import pytest
 
 from app.data.database import open_database
@@ -247,3 +248,23 @@ async def test_a_tombstone_under_an_earlier_key_is_a_tombstone():
             raise BlobUnreadable("archive", "encrypted with another key")
 
     assert await Tombstones(OtherKey()).exists("one")
+
+
+async def test_transcribing_again_keeps_what_a_later_version_wrote_into_the_manifest():
+    """Of the whole recording and of a chunk."""
+    store = MemoryBlobStore()
+    uploader = process(store)
+    async with uploader.running():
+        await record(uploader, "one")
+    (key,) = [key for key in store.blobs if key.endswith("manifest.json")]
+    stored = msgspec.json.decode(store.blobs[key])
+    stored["mood"], stored["chunks"][1]["loudness"] = "good", -23.5
+    store.blobs[key] = msgspec.json.encode(stored)
+
+    transcriber = BatchTranscriber(ScriptedDetector(), ScriptedTranscriber("again"), None, "other")
+    manifest = await uploader.recordings.manifest("one")
+    await retranscribe(uploader.recordings, manifest, transcriber, now=NOON, on_progress=lambda _: None)
+
+    after = msgspec.json.decode(store.blobs[key])
+    assert (after["mood"], after["chunks"][1]["loudness"]) == ("good", -23.5)
+    assert len(after["transcripts"]) == 1

@@ -12,6 +12,10 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.tenant import DEFAULT_TENANT
 
 FORMAT = 1
+"""A later version that adds fields keeps the number, because they are skipped; one that changes the meaning of a field
+raises it."""
+MAX_SAMPLES = 1 << 48
+"""Five hundred years; what a database takes as a number, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,24 @@ class Manifest:
         """Of every blob that it names."""
         replies = (reply.key for reply in self.replies if reply.key)
         return (*(chunk.key for chunk in self.chunks), *replies, *(transcript.key for transcript in self.transcripts))
+
+
+def defect_of(manifest: Manifest) -> str | None:
+    """What is impossible about the numbers of a manifest that was read; None: nothing."""
+    if manifest.format < 1:
+        return f"it has the format {manifest.format}"
+    if manifest.sample_rate != SAMPLE_RATE:
+        return f"its audio has {manifest.sample_rate} samples a second"
+    if not 0 <= manifest.samples <= MAX_SAMPLES:
+        return f"it has {manifest.samples} samples"
+    spans = [(chunk.start, chunk.end) for chunk in manifest.chunks]
+    if any(not 0 <= start < end <= manifest.samples for start, end in spans) or spans != sorted(spans):
+        return "its chunks are not in order, or outside the recording"
+    if any(not 0 <= final.start <= final.end <= MAX_SAMPLES for final in manifest.finals):
+        return "a final ends before it begins"
+    if any(not 0 <= reply.samples <= MAX_SAMPLES for reply in manifest.replies):
+        return "a reply has no possible length"
+    return None
 
 
 def tile(finals: Iterable[ArchivedFinal], samples: int) -> tuple[ArchivedFinal, ...]:

@@ -15,15 +15,16 @@ from app.domain.errors import BlobNotFound, BlobUnreadable, ClientError, ClientF
 from app.domain.ports import BlobStore
 from app.domain.recording.blob_keys import index_key, index_prefix, manifest_key, session_folder
 from app.domain.recording.listing import RecordingRef
-from app.domain.recording.manifest import FORMAT, Manifest
+from app.domain.recording.manifest import FORMAT, Manifest, defect_of
+from app.domain.recording.manifest_rewrite import keep_unknown_fields
 from app.domain.recording.session_id import date_of, parse_session_id
 from app.json_input import decode_json
 from app.media.decode import decode_exactly
 from app.runtime.recording.recording_index import RecordingIndex
-from app.runtime.recording.session_upload import encode_manifest
 from app.runtime.recording.tombstones import DeletedBlobs, Tombstones, delete_blobs
 
 _manifest = msgspec.json.Decoder(Manifest)
+_json = msgspec.json.Decoder()
 _log = structlog.get_logger("parley.archive")
 
 
@@ -98,18 +99,27 @@ class RecordingStore:
             raise BlobUnreadable("archive", f"{key} is no manifest: {error}") from error
         if manifest.format > FORMAT:
             raise BlobUnreadable("archive", f"{key} has format {manifest.format}; this version reads {FORMAT}")
+        if defect := defect_of(manifest):
+            raise BlobUnreadable("archive", f"{key} is no manifest: {defect}")
+        if manifest.session != folder.rpartition("/")[2]:
+            raise BlobUnreadable("archive", f"{key} is the manifest of another recording")
         if any(not each.startswith(f"{folder}/") for each in manifest.blob_keys):
             raise BlobUnreadable("archive", f"{key} names blobs of another recording")  # whose tenant may be another
         return manifest
 
     async def put_manifest(self, manifest: Manifest) -> None:
-        """Replace the manifest of a session that is over. Raises BlobNotFound where the session was deleted.
+        """Replace the manifest of a session that is over; fields that a later version has added stay.
 
-        Then nothing is left of it: this manifest, and what was stored for it before, are deleted.
+        Raises BlobNotFound where the session was deleted. Then nothing is left of it: this manifest, and what was
+        stored for it before, are deleted.
         """
         folder = session_folder(manifest.session, manifest.started)
         if not await self.tombstones.exists(manifest.session):
-            blob = await to_thread.run_sync(encode_manifest, manifest, limiter=self.threads)
+            try:
+                stored: bytes | None = await self.store.get(manifest_key(folder))
+            except (BlobNotFound, BlobUnreadable):
+                stored = None
+            blob = await to_thread.run_sync(_rewritten, manifest, stored, limiter=self.threads)
             await self.store.put(manifest_key(folder), blob, content_type="application/json")
             if not await self.tombstones.exists(manifest.session):
                 return
@@ -171,6 +181,16 @@ class RecordingStore:
         if self.index is not None:
             await self.index.remove(session)
         return deleted
+
+
+def _rewritten(manifest: Manifest, stored: bytes | None) -> bytes:
+    """Blocking."""
+    try:
+        before = decode_json(stored or b"{}", _json)
+    except msgspec.DecodeError:  # what is damaged has nothing to keep
+        before = {}
+    rewritten = msgspec.json.decode(msgspec.json.encode(manifest))
+    return msgspec.json.format(msgspec.json.encode(keep_unknown_fields(before, rewritten)))
 
 
 def _verified_pcm(blob: bytes, samples: int, checksum: str | None) -> bytes:
