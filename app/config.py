@@ -330,13 +330,22 @@ class RoutingSettings(_Group):
         "sqlite+aiosqlite:///parley.db", description="Where decisions are kept: SQLite, or postgresql+asyncpg://...."
     )
     decisions_keep_days: int = Field(
-        30,
+        90,
         ge=0,
         le=MAX_KEEP_DAYS,
         description="Days after which decisions and expenses are deleted from the database; 0 keeps all.",
     )
+    spend_keep_days: int = Field(
+        400,
+        ge=0,
+        le=MAX_KEEP_DAYS,
+        description="Days after which sums of what tenants spent on a day are deleted from the database; 0 keeps all.",
+    )
     audit_keep_days: int = Field(
-        365, ge=0, description="Days after which entries of the audit log are deleted from the database; 0 keeps all."
+        400,
+        ge=0,
+        le=MAX_KEEP_DAYS,
+        description="Days after which entries of the audit log are deleted from the database; 0 keeps all.",
     )
 
 

@@ -112,31 +112,39 @@ def queries(count: int, chance: random.Random) -> dict[str, RecordingFilter]:
 async def measure(url: str, count: int, rounds: int) -> None:
     """Fill an empty database, and print a table row for each kind of query."""
     async with open_database(url) as database:
-        index, source = RecordingIndexTable(database), manifests(count, random.Random(1))
-        began = time.perf_counter()
-        while batch := list(islice(source, BATCH)):
-            await index.write(batch)
-        filled_s = time.perf_counter() - began
+        index = RecordingIndexTable(database)
+        filled_s = await fill(index, count)
         async with database.connect() as connection:
             if not url.startswith("sqlite"):  # which its autovacuum does by itself, a minute later
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 await connection.execute(text("VACUUM ANALYZE"))
             said = await connection.scalar(text("SELECT count(*) FROM recording_utterances"))
-        name = database.dialect.name
-        print(f"\n{name}: {count} recordings with {said} utterances, written in {filled_s:.0f} s\n")
-        print("| query | found on the page | p50 ms | p95 ms |\n| --- | --- | --- | --- |")
-        times: dict[str, list[float]] = {}
-        found: dict[str, int] = {}
-        chance = random.Random(2)
-        for _ in range(rounds):
-            for kind, criteria in queries(count, chance).items():
-                began = time.perf_counter()
-                page = await index.find(replace(criteria, limit=50))
-                times.setdefault(kind, []).append(1000 * (time.perf_counter() - began))
-                found[kind] = max(found.get(kind, 0), len(page.recordings))
-        for kind, taken in times.items():
-            p50, p95 = np.percentile(taken, [50, 95])
-            print(f"| {kind} | {found[kind]} | {p50:.1f} | {p95:.1f} |", flush=True)
+        print(f"\n{database.dialect.name}: {count} recordings, {said} utterances, written in {filled_s:.0f} s\n")
+        await ask(index, count, rounds)
+
+
+async def fill(index: RecordingIndexTable, count: int) -> float:
+    """How many seconds it took."""
+    source, began = manifests(count, random.Random(1)), time.perf_counter()
+    while batch := list(islice(source, BATCH)):
+        await index.write(batch)
+    return time.perf_counter() - began
+
+
+async def ask(index: RecordingIndexTable, count: int, rounds: int) -> None:
+    print("| query | found on the page | p50 ms | p95 ms |\n| --- | --- | --- | --- |")
+    times: dict[str, list[float]] = {}
+    found: dict[str, int] = {}
+    chance = random.Random(2)
+    for _ in range(rounds):
+        for kind, criteria in queries(count, chance).items():
+            began = time.perf_counter()
+            page = await index.find(replace(criteria, limit=50))
+            times.setdefault(kind, []).append(1000 * (time.perf_counter() - began))
+            found[kind] = max(found.get(kind, 0), len(page.recordings))
+    for kind, taken in times.items():
+        p50, p95 = np.percentile(taken, [50, 95])
+        print(f"| {kind} | {found[kind]} | {p50:.1f} | {p95:.1f} |", flush=True)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.config import Settings
 from app.data.audit import audit_in
+from app.data.pruning import prune_loop
 from app.domain.audit import AuditAction, AuditOutcome
 from app.runtime.audit import AuditLog, watch_dropped_entries
 from app.runtime.supervision import run_in_background
@@ -24,7 +25,7 @@ async def open_audit(
         watch_dropped_entries(registry, lambda: table.rows.dropped)
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "audit_writer": table.rows.write_loop,
-            "audit_pruning": partial(table.rows.prune_loop, table.prune, settings.audit_keep_days),
+            "audit_pruning": partial(prune_loop, "audit entries", table.prune, settings.audit_keep_days),
         }
         async with run_in_background(tasks):
             yield AuditLog(table)

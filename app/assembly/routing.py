@@ -14,6 +14,7 @@ from app import registry
 from app.assembly.speech import finals_model, open_speech_engine, spoken_clip
 from app.config import Settings
 from app.data.decisions import DecisionLog, decisions_in
+from app.data.pruning import prune_loop
 from app.data.spend import SpendTable
 from app.domain.errors import ProviderBusy
 from app.domain.ports import DraftTranscriber, Metered, Reporting, Transcriber
@@ -89,7 +90,10 @@ async def open_policy(
                 {
                     "spend_sync": spend.sync_loop,
                     "decision_writer": decisions.write_loop,
-                    "decision_pruning": partial(decisions.prune_loop, settings.decisions_keep_days),
+                    "decision_pruning": partial(prune_loop, "decisions", decisions.prune, settings.decisions_keep_days),
+                    "spend_pruning": partial(
+                        prune_loop, "spending", SpendTable(database).prune, settings.spend_keep_days
+                    ),
                     "route_probes": routes.maintain,
                     "policy_file": partial(rules.reload_loop, clock),
                 }

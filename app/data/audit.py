@@ -8,10 +8,11 @@ from typing import Any
 
 import anyio
 import msgspec
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.data.database import as_busy, stored_moment, transaction
+from app.data.database import as_busy, stored_moment
+from app.data.pruning import delete_in_batches
 from app.data.row_log import RowLog, Rows
 from app.data.tables import AuditRow
 from app.domain.audit import AuditAction, AuditEntry, AuditFilter, AuditOutcome
@@ -41,8 +42,7 @@ class AuditTable:
     async def prune(self, before: datetime) -> None:
         """Delete entries older than this. Raises ProviderBusy."""
         with as_busy("audit"):
-            async with transaction(self.engine) as connection:
-                await connection.execute(delete(AuditRow).where(AuditRow.at < stored_moment(before)))
+            await delete_in_batches(self.engine, AuditRow, AuditRow.at < stored_moment(before))
 
 
 @asynccontextmanager

@@ -11,13 +11,14 @@ import anyio
 import msgspec
 import structlog
 from anyio import to_thread
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.data.database import as_busy, open_database, stored_moment, transaction
 from app.data.decision_json import decode_decision, encode_decision
+from app.data.pruning import delete_in_batches
 from app.data.row_log import RowLog, Rows
-from app.data.tables import DecisionRow, ExpenseRow, SpendRow
+from app.data.tables import DecisionRow, ExpenseRow
 from app.domain.routing.decision import DecisionFilter, DecisionRecord, Expense
 from app.domain.routing.summary import RouteSummary, summarise
 
@@ -44,10 +45,6 @@ class DecisionLog:
     async def write_loop(self) -> None:
         """Write what is queued, for ever; while the database is unavailable, try every second."""
         await self.rows.write_loop()
-
-    async def prune_loop(self, keep_days: int) -> None:
-        """Delete what is older than so many days, every hour; 0 keeps all."""
-        await self.rows.prune_loop(self.prune, keep_days)
 
     async def flush(self) -> bool:
         """Write what is queued. False where the database is unavailable: what is left stays queued."""
@@ -123,13 +120,10 @@ class DecisionLog:
         return {"decisions": len(anonymous), "expenses": expenses.rowcount}
 
     async def prune(self, before: datetime) -> None:
-        """Delete decisions, expenses and the spending of days older than this. Raises ProviderBusy."""
+        """Delete decisions and expenses that are older than this. Raises ProviderBusy."""
         with as_busy("decisions"):
-            async with transaction(self.engine) as connection:
-                await connection.execute(delete(SpendRow).where(SpendRow.day < stored_moment(before)[:10]))
             for row in (DecisionRow, ExpenseRow):
-                async with transaction(self.engine) as connection:
-                    await connection.execute(delete(row).where(row.at < stored_moment(before)))
+                await delete_in_batches(self.engine, row, row.at < stored_moment(before))
 
 
 @asynccontextmanager

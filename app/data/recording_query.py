@@ -1,11 +1,12 @@
 """One page of the list of recordings: one query, along an index."""
 
+from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import ColumnElement, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.data.recording_search import with_route, with_terms
+from app.data.recording_search import narrow
 from app.data.recording_tables import LeaseRow, RecordingRow
 from app.domain.lease import INDEXING
 from app.domain.recording.listing import IndexedRecording, RecordingFilter, RecordingPage, RecordingState
@@ -31,11 +32,8 @@ async def find(connection: AsyncConnection, criteria: RecordingFilter) -> Record
     completed = await connection.scalar(select(LeaseRow.completed).where(LeaseRow.name == INDEXING))
     if not _can_match(criteria):
         return RecordingPage(is_indexing=completed is None)
-    query = _narrowed(criteria)
-    if criteria.terms is not None:
-        query = await with_terms(connection, query, criteria.terms)
-    if criteria.route is not None:
-        query = await with_route(connection, query, criteria.route)
+    narrowing = await narrow(connection, criteria.terms, criteria.route)
+    query = _query(criteria, narrowing.column).where(*narrowing.conditions)
     rows = (await connection.execute(query.limit(criteria.limit + 1))).all()
     page = rows[: criteria.limit]
     readable = [row for row in page if row.state != RecordingState.UNREADABLE]
@@ -61,26 +59,27 @@ async def find(connection: AsyncConnection, criteria: RecordingFilter) -> Record
     )
 
 
-def _narrowed(criteria: RecordingFilter) -> Any:
+def _query(criteria: RecordingFilter, column: Callable[[Any], ColumnElement[Any]]) -> Any:
     """A deleted recording has no day."""
-    query: Any = select(*_COLUMNS).where(RecordingRow.day > "")
+    day, session, state = column(RecordingRow.day), column(RecordingRow.session), column(RecordingRow.state)
+    query: Any = select(*_COLUMNS).where(day > "")
     if criteria.kind is not None:
-        query = query.where(RecordingRow.state == criteria.kind)
+        query = query.where(state == criteria.kind)
     elif criteria.is_about_content:
-        query = query.where(RecordingRow.state.in_(_READABLE))
+        query = query.where(state.in_(_READABLE))
     else:
-        query = query.where(RecordingRow.state.in_((*_READABLE, RecordingState.UNREADABLE)))
+        query = query.where(state.in_((*_READABLE, RecordingState.UNREADABLE)))
     if criteria.tenant is not None:
-        query = query.where(RecordingRow.tenant == criteria.tenant)
+        query = query.where(column(RecordingRow.tenant) == criteria.tenant)
     if criteria.person is not None:
-        query = query.where(RecordingRow.person == criteria.person)
+        query = query.where(column(RecordingRow.person) == criteria.person)
     if criteria.since is not None:
-        query = query.where(RecordingRow.day >= criteria.since)
+        query = query.where(day >= criteria.since)
     if criteria.until is not None:
-        query = query.where(RecordingRow.day <= criteria.until)
+        query = query.where(day <= criteria.until)
     if criteria.before is not None:
-        query = query.where(tuple_(RecordingRow.day, RecordingRow.session) < tuple_(*criteria.before))
-    return query.order_by(RecordingRow.day.desc(), RecordingRow.session.desc())
+        query = query.where(tuple_(day, session) < tuple_(*criteria.before))
+    return query.order_by(day.desc(), session.desc())
 
 
 def _can_match(criteria: RecordingFilter) -> bool:

@@ -7,21 +7,18 @@ phrase is compared with the words themselves.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, event, false, func, literal, select, text
+from sqlalchemy import ColumnElement, event, false, func, literal, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import DDL
-from sqlalchemy.sql.expression import TextClause
 
 from app.data.recording_tables import RecordingRow, UtteranceRow
 from app.domain.recording.text_search import SearchTerm
 
 COMMON = 5000
 """With more matches than these SQLite walks the recordings in the order of the list instead of sorting the matches."""
-
-Query: TypeAlias = Any
-"""A Select of `recordings`, whatever its columns."""
 
 SQLITE = (
     (
@@ -58,35 +55,69 @@ for _dialect, _statements in (("sqlite", SQLITE), ("postgresql", POSTGRESQL)):
         event.listen(RecordingRow.__table__, "after_create", _ddl)
 
 
-async def with_terms(connection: AsyncConnection, query: Query, terms: Sequence[SearchTerm]) -> Query:
-    """Narrow a query of recordings to those that contain all of these terms."""
+@dataclass(slots=True)
+class Narrowing:
+    """Conditions of a query of recordings, and how it is to name the columns that it orders and filters by."""
+
+    conditions: list[ColumnElement[bool]] = field(default_factory=list)
+    is_looked_up: bool = False
+    """Whether the conditions have the ids of a few recordings, so that no other index is to be used."""
+
+    def column(self, column: Any) -> ColumnElement[Any]:
+        """SQLite has no statistics and would rather walk all recordings in order; a plus sign hides the column's index.
+
+        PostgreSQL knows better by itself, and looks nothing up by an order.
+        """
+        return literal_column(f"+recordings.{column.key}") if self.is_looked_up else column
+
+
+async def narrow(
+    connection: AsyncConnection, terms: Sequence[SearchTerm] | None = None, route: str | None = None
+) -> Narrowing:
+    """To recordings that contain all of these terms, and have a final of this route."""
+    narrowing = Narrowing()
+    if connection.dialect.name == "postgresql" and (terms or route):
+        await _plan_for_values(connection)
+    if terms is not None:
+        await _narrow_to_terms(connection, narrowing, terms)
+    if route is not None:
+        await _narrow_to_route(connection, narrowing, route)
+    return narrowing
+
+
+async def _narrow_to_terms(connection: AsyncConnection, narrowing: Narrowing, terms: Sequence[SearchTerm]) -> None:
     if not terms:
-        return query.where(false())
-    if connection.dialect.name == "postgresql":
-        await _plan_for_values(connection)
+        narrowing.conditions.append(false())
+    elif connection.dialect.name == "postgresql":
         lexemes = " & ".join(lexeme for term in terms for lexeme in _lexemes(term))
-        found = text("recordings.search @@ CAST(:lexemes AS tsquery)").bindparams(lexemes=lexemes)
-        return query.where(found, *(_is_in_words(term, func.strpos) for term in terms if len(term.words) > 1))
-    phrases = " AND ".join(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}' for term in terms)
-    found = text("SELECT rowid FROM recording_words WHERE recording_words MATCH :found").bindparams(found=phrases)
-    if await _is_common(connection, found):
-        return query.where(*(_is_in_words(term, func.instr) for term in terms))
-    return _looked_up(query, found)
-
-
-async def with_route(connection: AsyncConnection, query: Query, route: str) -> Query:
-    """Narrow a query of recordings to those with a final of this route."""
-    if connection.dialect.name == "postgresql":
-        await _plan_for_values(connection)
+        narrowing.conditions.append(_condition("recordings.search @@ CAST(:lexemes AS tsquery)", lexemes=lexemes))
+        narrowing.conditions += [_is_in_words(term, func.strpos) for term in terms if len(term.words) > 1]
     else:
-        found = text(
-            "SELECT own.id FROM recording_utterances AS final JOIN recordings AS own ON own.session = final.session "
-            "WHERE final.route = :route"
-        ).bindparams(route=route)
-        if not await _is_common(connection, found):
-            return _looked_up(query, found)
-    final: Any = select(literal(1)).where(UtteranceRow.session == RecordingRow.session, UtteranceRow.route == route)
-    return query.where(final.exists())
+        phrases = " AND ".join(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}' for term in terms)
+        found = "SELECT rowid FROM recording_words WHERE recording_words MATCH :phrases"
+        if await _is_common(connection, found, phrases=phrases):
+            narrowing.conditions += [_is_in_words(term, func.instr) for term in terms]
+        else:
+            narrowing.conditions.append(_condition(f"recordings.id IN ({found})", phrases=phrases))
+            narrowing.is_looked_up = True
+
+
+async def _narrow_to_route(connection: AsyncConnection, narrowing: Narrowing, route: str) -> None:
+    found = (
+        "SELECT own.id FROM recording_utterances AS final JOIN recordings AS own ON own.session = final.session "
+        "WHERE final.route = :route"
+    )
+    if connection.dialect.name == "postgresql" or await _is_common(connection, found, route=route):
+        final: Any = select(literal(1)).where(UtteranceRow.session == RecordingRow.session, UtteranceRow.route == route)
+        narrowing.conditions.append(final.exists())
+    else:
+        narrowing.conditions.append(_condition(f"recordings.id IN ({found})", route=route))
+        narrowing.is_looked_up = True
+
+
+def _condition(sql: str, **values: str) -> ColumnElement[bool]:
+    condition: Any = text(sql).bindparams(**values)
+    return cast(ColumnElement[bool], condition)
 
 
 def _lexemes(term: SearchTerm) -> Iterator[str]:
@@ -108,14 +139,8 @@ async def _plan_for_values(connection: AsyncConnection) -> None:
     await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
-async def _is_common(connection: AsyncConnection, found: TextClause) -> bool:
-    """SQLite has no statistics of words: whether there are more than COMMON of these is counted."""
-    counted = text(f"SELECT count(*) FROM ({found.text} LIMIT {COMMON + 1})")  # noqa: S608 because both are constants
-    count: int = (await connection.execute(counted, found.compile().params)).scalar_one()
+async def _is_common(connection: AsyncConnection, found: str, **values: str) -> bool:
+    """Whether there are more than COMMON of these."""
+    counted = text(f"SELECT count(*) FROM ({found} LIMIT {COMMON + 1})")  # noqa: S608 because both are constants
+    count: int = (await connection.execute(counted, values)).scalar_one()
     return count > COMMON
-
-
-def _looked_up(query: Query, found: TextClause) -> Query:
-    """SQLite looks each of these recordings up, and sorts them; by itself it would walk all recordings in order."""
-    ids = text(f"recordings.id IN ({found.text})").bindparams(**found.compile().params)
-    return query.where(ids).with_hint(RecordingRow, "NOT INDEXED", "sqlite")

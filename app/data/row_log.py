@@ -1,9 +1,8 @@
 """Append-only rows: queued in memory, written in the background, each stored once however often it is tried."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,14 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.data.database import DATABASE_ERRORS, is_fault_of_row, is_locked, reopen, transaction
 from app.data.tables import Table
-from app.domain.errors import ProviderBusy
 
 QUEUE_LENGTH = 4096
 """Records that may wait for the database; when the queue is full, the newest are dropped and counted."""
 
 BATCH = 200
 RETRY_EVERY_S = 1.0
-PRUNE_EVERY_S = 3600.0
 
 _WRITE_ERRORS = (*DATABASE_ERRORS, ValueError, TypeError)
 
@@ -111,15 +108,6 @@ class RowLog(Generic[R]):
         async with transaction(self.engine) as connection:
             again: Sequence[Any] = (await connection.execute(query)).all()
         return again
-
-    async def prune_loop(self, prune: Callable[[datetime], Awaitable[None]], keep_days: int) -> None:
-        """Delete what is older than so many days, every hour; 0 keeps all."""
-        while keep_days:
-            try:
-                await prune(datetime.now(UTC) - timedelta(days=keep_days))
-            except ProviderBusy as error:
-                self._log.warning(f"old {self.nouns} cannot be deleted now", reason=str(error))
-            await anyio.sleep(PRUNE_EVERY_S)
 
     # -- writing --------------------------------------------------------------------
 

@@ -7,13 +7,15 @@ that was unavailable is back. The sum of all rows is the spending of the day.
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.data.database import DATABASE_ERRORS, is_locked, reopen, transaction
+from app.data.database import DATABASE_ERRORS, as_busy, is_locked, reopen, stored_moment, transaction
+from app.data.pruning import delete_in_batches
 from app.data.tables import SpendRow
 from app.domain.errors import ProviderBusy
 
@@ -46,6 +48,11 @@ class SpendTable:
         )
         async with self._as_busy(), transaction(self.engine) as connection:
             return {line.tenant: line.usd for line in await connection.execute(query)}
+
+    async def prune(self, before: datetime) -> None:
+        """Delete the spending of days before this one, of every process. Raises ProviderBusy."""
+        with as_busy("spend"):
+            await delete_in_batches(self.engine, SpendRow, SpendRow.day < stored_moment(before)[:10])
 
     @asynccontextmanager
     async def _as_busy(self) -> AsyncIterator[None]:

@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from structlog.testing import capture_logs
 
 from app.data.database import transaction
 from app.data.decision_json import decode_decision, encode_decision
 from app.data.decisions import DecisionLog, open_decisions
+from app.data.pruning import prune_loop
 from app.data.row_log import QUEUE_LENGTH
+from app.data.spend import SpendTable
 from app.domain.errors import ProviderBusy, SettingsError
 from app.domain.residency import Place, Residency
 from app.domain.routing.circuit_breaker import BreakerState
@@ -314,7 +316,7 @@ async def test_decisions_are_deleted_after_so_many_days(tmp_path):
             return await ids(decisions) == ["new"]
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(decisions.prune_loop, 30)
+            tasks.start_soon(prune_loop, "decisions", decisions.prune, 30)
             await until(pruned, seconds=10)
             tasks.cancel_scope.cancel()
 
@@ -325,7 +327,7 @@ async def test_all_decisions_are_kept_where_days_are_0(tmp_path):
         decisions.record(replace(RECORD, at="2001-01-01T10:00:00.000+00:00"))
 
         with anyio.fail_after(10):
-            await decisions.prune_loop(0)
+            await prune_loop("decisions", decisions.prune, 0)
 
         assert await ids(decisions) == ["1"]
 
@@ -430,3 +432,27 @@ async def test_a_database_that_cannot_be_opened_is_a_settings_error(wrong):
     with pytest.raises(SettingsError, match="PARLEY_DATABASE_URL"):
         async with open_decisions(wrong):
             pass
+
+
+async def test_old_rows_are_deleted_a_few_at_a_time(url, monkeypatch):
+    """All of them, whatever the table's key; and none that is newer."""
+    monkeypatch.setattr("app.data.pruning.BATCH", 2)
+    old, new = "2026-01-01T10:00:00.000+00:00", "2026-02-01T10:00:00.000+00:00"
+    async with open_decisions(url) as decisions:
+        for number in range(5):
+            decisions.record(replace(RECORD, id=f"old{number}", at=old))
+            decisions.record(replace(EXPENSE, id=f"old{number}", at=old))
+        decisions.record(replace(RECORD, id="new", at=new))
+        await decisions.flush()
+        spend = SpendTable(decisions.engine)
+        await spend.publish({("2026-01-01", f"tenant{number}"): 1.0 for number in range(5)})
+        statements: list[str] = []
+        event.listen(decisions.engine.sync_engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+
+        await decisions.prune(datetime(2026, 1, 15, tzinfo=UTC))
+        await spend.prune(datetime(2026, 1, 15, tzinfo=UTC))
+
+        assert await ids(decisions) == ["new"]
+        assert await decisions.spent_on("2026-01-01") == {}
+        assert await SpendTable(decisions.engine).spent_by_others("2026-01-01") == {}
+    assert len([statement for statement in statements if statement.startswith("DELETE")]) == 9

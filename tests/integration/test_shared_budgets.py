@@ -97,12 +97,12 @@ async def test_sums_are_replaced_and_kept_by_day(url):
         assert await b.spent_by_others(NEXT_DAY) == {"t": 8.0}
 
 
-async def test_spending_of_old_days_is_deleted_with_the_decisions(url):
+async def test_spending_of_old_days_is_deleted(url):
     """Of the day of the limit itself it stays."""
     async with open_decisions(url) as decisions:
         await SpendTable(decisions.engine).publish({(DAY, "t"): 1.0, (NEXT_DAY, "t"): 2.0})
 
-        await decisions.prune(datetime(2026, 1, 3, 12, tzinfo=UTC))
+        await SpendTable(decisions.engine).prune(datetime(2026, 1, 3, 12, tzinfo=UTC))
 
         reader = SpendTable(decisions.engine)
         assert await reader.spent_by_others(DAY) == {}
