@@ -14,6 +14,7 @@ import click
 from app.assembly.archive import open_store
 from app.config import read_settings
 from app.data.audit import audit_in
+from app.data.conversations import ConversationTable
 from app.data.database import open_database
 from app.data.decisions import decisions_in
 from app.domain.audit import AuditAction, person_target
@@ -88,7 +89,8 @@ async def _export(request: ExportRequest, file: IO[bytes]) -> ExportReport:
         audit_in(database) as table,
     ):
         recordings, log = RecordingStore(store), AuditLog(table)
-        made = RecordingExport(recordings, utc_now(), decisions.find, log.find)
+        messages = ConversationTable(database).of_session
+        made = RecordingExport(recordings, utc_now(), decisions.find, log.find, messages)
         owner, pieces = await _pieces(request, recordings, made)
         async with aclosing(pieces):
             async for piece in pieces:

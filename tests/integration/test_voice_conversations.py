@@ -1,7 +1,10 @@
 """Voice sessions and conversations: continued, of their own, mixed with text, and while the database is away."""
 
+import io
+import json
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import anyio
 import anyio.lowlevel
@@ -31,6 +34,7 @@ from tests.fakes import (
     SingleRouteFinals,
 )
 from tests.integration.conversation_service import bearer, conversation_server
+from tests.serving import stored_manifest
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 60
@@ -219,6 +223,23 @@ async def test_deleted_recording_is_erased_from_the_conversation(sqlite):
 
     assert [m["text"] for m in messages] == ["Typed.", "You said it. Well done.", "", ""]
     assert not any("session" in m or "start" in m for m in messages)
+
+
+async def test_export_of_a_recording_has_its_messages(sqlite):
+    async with conversation_server(sqlite) as server:
+        async with talking(server) as talk:
+            await talk.send_audio(TURN, pace=0)
+            await answered(talk)
+        session = session_of(talk)["id"]
+        await kept(server, session, 2)
+        await stored_manifest(server.service, session)
+        export = await server.http.get(f"/recordings/{session}/export")
+
+    messages = json.loads(ZipFile(io.BytesIO(export.content)).read(f"{session}/messages.json"))
+    assert [(m["conversation"], m["role"], m["text"]) for m in messages] == [
+        (session, "user", "hello"),
+        (session, "assistant", "You said it. Well done."),
+    ]
 
 
 # -- what is kept of effects --------------------------------------------------------------

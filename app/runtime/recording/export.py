@@ -11,7 +11,9 @@ import msgspec
 
 from app.data.decision_json import encode_decisions
 from app.domain.audit import AuditEntry, AuditFilter, person_target
-from app.domain.errors import BlobNotFound, BlobUnreadable
+from app.domain.conversations.export import message_json
+from app.domain.conversations.message import StoredMessage
+from app.domain.errors import BlobNotFound, BlobUnreadable, ProviderBusy
 from app.domain.recording.listing import RecordingRef
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.subtitles import Segment, as_srt, as_text, as_vtt
@@ -47,6 +49,8 @@ class RecordingExport:
     """None: they are left out."""
     audit: Callable[[AuditFilter], Awaitable[Sequence[AuditEntry]]] | None = None
     """None: its entries are left out."""
+    messages: Callable[[str], Awaitable[Sequence[tuple[str, StoredMessage]]]] | None = None
+    """Of a session, with their conversations; None: they are left out."""
     report: ExportReport = field(init=False)
     """Of what was put into the archive by now."""
     _zip: "_ZipStream" = field(init=False)
@@ -138,12 +142,25 @@ class RecordingExport:
                 yield self._zip.file(name, await self.recordings.store.get(transcript.key))
             except (BlobNotFound, BlobUnreadable):
                 self.report.unreadable.append(name)
+        if self.messages is not None:
+            yield await self._messages(manifest.session, f"{folder}/messages.json")
         if self.decisions is not None:
             criteria = DecisionFilter(session=manifest.session, limit=MAX_DECISIONS)
             yield self._zip.file(f"{folder}/decisions.json", encode_decisions(await self.decisions(criteria)))
         async with aclosing(self._audit(f"{folder}/audit.jsonl", AuditFilter(target=manifest.session))) as entries:
             async for piece in entries:
                 yield piece
+
+    async def _messages(self, session: str, name: str) -> bytes:
+        """What the session has in conversations: its replies are there as they were played."""
+        assert self.messages is not None
+        try:
+            found = await self.messages(session)
+        except ProviderBusy:  # the database is away, and the recording is not
+            self.report.unreadable.append(name)
+            return b""
+        content = [{"conversation": conversation, **message_json(message)} for conversation, message in found]
+        return self._zip.file(name, msgspec.json.format(msgspec.json.encode(content))) if content else b""
 
     async def _audit(self, name: str, criteria: AuditFilter) -> AsyncGenerator[bytes, None]:
         """One entry a line, the newest first."""

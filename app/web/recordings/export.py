@@ -55,6 +55,7 @@ async def get_person_export(
 
 def _export_for(user: Principal, service: Service) -> RecordingExport:
     export = RecordingExport(service.uploader.recordings, service.uploader.now())
+    export.messages = service.chat.table.of_session if service.chat else None
     if user.is_admin:
         export.audit = service.audit.find
         export.decisions = service.policy.decisions.find if service.policy else None
