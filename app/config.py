@@ -275,6 +275,19 @@ class ReplySettings(_Group):
         return _checked_order(names, alone={"auto", "none"})
 
 
+class ProfileSettings(_Group):
+    """Profiles."""
+
+    profiles: Path | None = Field(
+        None,
+        description="Folder with profiles of your own, one TOML file each, besides the shipped `assistant`, `code` and "
+        "`custom`. A changed file takes effect at once.",
+    )
+    profile: str = Field(
+        "", description="Profile of clients that choose none; empty: instructions, model and voice of the settings."
+    )
+
+
 class SpeechSettings(_Group):
     """Speech."""
 
@@ -459,6 +472,7 @@ GROUPS: tuple[type[_Group], ...] = (
     ModelSettings,
     DialogSettings,
     ReplySettings,
+    ProfileSettings,
     SpeechSettings,
     AwsSettings,
     RoutingSettings,
@@ -473,6 +487,7 @@ class Settings(
     RoutingSettings,
     AwsSettings,
     SpeechSettings,
+    ProfileSettings,
     ReplySettings,
     DialogSettings,
     ModelSettings,
@@ -485,6 +500,11 @@ class Settings(
 def read_settings(**overrides: Any) -> Settings:
     """The settings in force; `overrides`, by field, are the last word. Raises SettingsError."""
     return settings_from(os.environ, Path(".env"), overrides)
+
+
+def read_variables() -> Mapping[str, str]:
+    """Every variable of the environment and, where it has none of that name, of `.env`. Raises SettingsError."""
+    return {**_read_env_file(Path(".env")), **os.environ}
 
 
 def settings_from(environment: Mapping[str, str], env_file: Path, overrides: Mapping[str, Any]) -> Settings:

@@ -23,21 +23,28 @@ class TomlDocument:
     table: dict[str, Any]
 
     def convert(self, kind: type[T], under: str = "") -> T:
-        """The document, or the table at the key `under`, as a value of this type.
+        """The document, or the table at the key `under` (`name`, or `name[0]` in an array), as a value of this type.
 
         Raises SettingsError, such as `rules.toml, line 3: hedge.share: expected ...`.
         """
         try:
-            return msgspec.convert(self.table[under] if under else self.table, kind, dec_hook=_path)
+            return msgspec.convert(self._table_at(under) if under else self.table, kind, dec_hook=_path)
         except msgspec.ValidationError as error:
             words, _, at = str(error).partition(" - at `$")
             unknown = re.match(r"Object contains unknown field `(.+)`", words)
             names = [under, at.rstrip("`").replace("[...]", "").strip("."), unknown[1] if unknown else ""]
-            path = ".".join(filter(None, names))
-            line = _line_of(self.text, path)
-            where = f"{self.source}, line {line}" if line else self.source
-            key = re.sub(r"\[\d+\]", "", path)
-            raise SettingsError(f"{where}: {key or 'the file'}: {_uncapitalized(words)}") from error
+            raise SettingsError(self.complaint(".".join(filter(None, names)), _uncapitalized(words))) from error
+
+    def complaint(self, path: str, words: str) -> str:
+        """What is wrong with the key at this path, as a sentence that names the file, the line and the key."""
+        line = _line_of(self.text, path)
+        where = f"{self.source}, line {line}" if line else self.source
+        key = re.sub(r"\[\d+\]", "", path)
+        return f"{where}: {key or 'the file'}: {words}"
+
+    def _table_at(self, under: str) -> Any:
+        name, _, number = under.rstrip("]").partition("[")
+        return self.table[name][int(number)] if number else self.table[name]
 
 
 def read_toml(path: Path, kind: type[T]) -> T:

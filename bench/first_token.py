@@ -81,7 +81,7 @@ async def measure(base_url: str, replies: int) -> list[float]:
         taken = []
         for _ in range(replies + 1):
             async with aclosing(engine.reply(QUESTION)) as texts:
-                sent = int(await anext(texts))
+                sent = int(str(await anext(texts)))
                 taken.append((time.monotonic_ns() - sent) / 1e6)
                 async for _ in texts:
                     pass

@@ -77,7 +77,12 @@ class SingleRouteFinals:
     shown: list[tuple[str, Route | None]] = field(default_factory=list)
 
     def open(
-        self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
+        self,
+        utterance: int,
+        language: str | None,
+        residency: Residency,
+        deadline_ms: float | None = None,
+        key_terms: Sequence[str] = (),
     ) -> "SingleRouteFinals":
         return self
 

@@ -1,8 +1,8 @@
 """Open the reply engines (LLM) that the settings name, with the voices (TTS) of their replies."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import Any
@@ -12,11 +12,14 @@ from prometheus_client import CollectorRegistry
 
 from app import registry
 from app.assembly.prices import is_price_assumed, reply_price
+from app.assembly.profile_pools import ProfilePools
+from app.assembly.profiles import engine_name, with_model_of
 from app.assembly.speech import model_folder
 from app.assembly.voices import open_voices
 from app.config import Settings
 from app.domain.errors import ParleyError, SettingsError
 from app.domain.ports import ReplyGenerator, SpeechSynthesizer, UsageReporting
+from app.domain.profile import Profile
 from app.domain.tenant import Tenant
 from app.runtime.routing.engine_health import EngineHealth
 from app.runtime.routing.reply_failover import FailoverReplies, ReplyEngine, ReplyPool, ReplyTimeouts, probe_engine
@@ -25,6 +28,7 @@ from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_budget import SessionBudget
 from app.runtime.routing.speech_failover import FailoverSpeech, VoicePool
 from app.runtime.supervision import run_in_background
+from app.runtime.tools.http_tools import open_http_tools
 
 _log = structlog.get_logger("parley.replies")
 
@@ -78,11 +82,13 @@ async def server_problem(settings: Settings, provider: str, *, timeout_s: float 
 
 @dataclass(frozen=True, slots=True)
 class SessionReplyEngines:
-    """The reply engine and the synthesizer of one session, under its budgets."""
+    """The reply engines and the synthesizer of one session, under its budgets."""
 
     generator: ReplyGenerator | None
     synthesizer: SpeechSynthesizer | None
     refuse_speech: Callable[[], ParleyError | None] = lambda: None
+    generator_of: Callable[[Profile], ReplyGenerator | None] | None = None
+    """What replies where a profile is chosen; None: the same as without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ class ReplyEngines:
     replies: ReplyPool | None
     voices: VoicePool | None
     routes: Routes
+    profiles: ProfilePools | None = None
 
     def register_metrics(self, registry: CollectorRegistry) -> None:
         """Whether each circuit breaker is closed."""
@@ -103,51 +110,76 @@ class ReplyEngines:
 
     def for_session(self, session: str, tenant: Tenant) -> SessionReplyEngines:
         budget = SessionBudget(self.routes, session, tenant)
-        generator = FailoverReplies(self.replies, budget) if self.replies else None
-        if self.voices is None:
-            return SessionReplyEngines(generator, None)
-        speech = FailoverSpeech(self.voices, budget)
-        return SessionReplyEngines(generator, speech, speech.error)
+        speech = FailoverSpeech(self.voices, budget) if self.voices else None
+        return SessionReplyEngines(
+            FailoverReplies(self.replies, budget) if self.replies else None,
+            speech,
+            speech.error if speech else lambda: None,
+            partial(self.profiles.generator, budget=budget) if self.profiles else None,
+        )
 
 
 @asynccontextmanager
 async def open_reply_engines(
-    settings: Settings, providers: Sequence[str], routes: Routes
+    settings: Settings, providers: Sequence[str], routes: Routes, profiles: Collection[Profile] = ()
 ) -> AsyncGenerator[ReplyEngines, None]:
-    """What the settings name, with probes where there are several; a free one for a spent budget where all cost money.
+    """What the settings and the profiles name, with probes where there are several.
 
-    A server that cannot reply now is a warning in the log.
+    A free one for a spent budget is opened where there would be none. A server that cannot reply now is a warning in
+    the log.
     """
-    if "openai" in providers and is_price_assumed(settings, "openai"):
-        _log.warning("no price is known for this model, the highest one counts", model=settings.openai_model)
+    own = {name: (name, settings) for name in providers}
+    for profile in profiles:
+        if profile.engine:
+            own.setdefault(engine_name(settings, profile), (profile.engine, with_model_of(settings, profile)))
     reserve = settings.reply_provider_over_budget
-    needs_reserve = providers and reserve != "none" and not any(reply_price(settings, p).is_free for p in providers)
-    names = (*providers, *([reserve] if needs_reserve else ()))
+    prices = {name: reply_price(with_model, provider) for name, (provider, with_model) in own.items()}
+    is_any_free = any(prices[name].is_free for name in providers)
+    needs_reserve = (bool(providers) and not is_any_free) or any(
+        not prices[name].is_free for name in own if name not in providers
+    )
+    if reserve != "none" and needs_reserve:
+        own.setdefault(reserve, (reserve, settings))
     async with AsyncExitStack() as stack:
-        engines = [
-            ReplyEngine(
-                name,
-                await stack.enter_async_context(_open(settings, name)),
-                reply_price(settings, name),
-                _timeouts(settings, name),
-                settings.reply_max_tokens,
-                is_reserve=name not in providers,
-                is_repeatable=name != "receiver",
-            )
-            for name in names
-        ]
-        health = EngineHealth(names, routes.clock, routes.chance)
-        tasks: dict[str, Callable[[], Awaitable[None]]] = {"reply_server_check": partial(_check, settings, names)}
+        engines = {
+            name: await stack.enter_async_context(_opened(with_model, provider, name))
+            for name, (provider, with_model) in own.items()
+        }
+        health = EngineHealth(list(engines), routes.clock, routes.chance)
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {"reply_server_check": partial(_check, own)}
         if len(engines) > 1:
             budget = SessionBudget(routes, "", Tenant(""))
-            probes = {engine.name: _probe_of(settings, engine, budget) for engine in engines}
+            probes = {name: _probe_of(*own[name], engine, budget) for name, engine in engines.items()}
             tasks["reply_probes"] = partial(health.probe_loop, probes)
         voices = await stack.enter_async_context(open_voices(settings, routes))
+        tools = await stack.enter_async_context(open_http_tools())
         await stack.enter_async_context(run_in_background(tasks))
-        yield ReplyEngines(ReplyPool(engines, health) if engines else None, voices, routes)
+        spare = replace(engines[reserve], is_reserve=True) if reserve in engines else None
+        pool = ReplyPool([engines[name] for name in providers], health)
+        if providers and spare and not is_any_free:
+            pool = replace(pool, engines=[*pool.engines, spare])
+        by_profile = ProfilePools(pool, engines, spare, partial(engine_name, settings), tools)
+        by_profile.warn_of_ignored_tools(profiles)
+        yield ReplyEngines(pool if providers else None, voices, routes, by_profile)
 
 
-def _open(settings: Settings, provider: str) -> AbstractAsyncContextManager[UsageReporting]:
+@asynccontextmanager
+async def _opened(settings: Settings, provider: str, name: str) -> AsyncGenerator[ReplyEngine, None]:
+    """The engine of this provider with the model that the settings have for it."""
+    if is_price_assumed(settings, provider):
+        _log.warning("no price is known for this model, the highest one counts", model=settings.openai_model)
+    async with _open(settings, provider, name) as generator:
+        yield ReplyEngine(
+            name,
+            generator,
+            reply_price(settings, provider),
+            _timeouts(settings, provider),
+            settings.reply_max_tokens,
+            is_repeatable=provider != "receiver",
+        )
+
+
+def _open(settings: Settings, provider: str, name: str) -> AbstractAsyncContextManager[UsageReporting]:
     limit = {"max_tokens": settings.reply_max_tokens}
     options: dict[str, Any]
     match provider:
@@ -158,7 +190,7 @@ def _open(settings: Settings, provider: str) -> AbstractAsyncContextManager[Usag
         case "openai":
             assert settings.openai_api_key is not None
             options = {
-                "provider_name": provider,
+                "provider_name": name,
                 "base_url": settings.openai_base_url,
                 "api_key": settings.openai_api_key.get_secret_value(),
                 "model": settings.openai_model,
@@ -167,7 +199,7 @@ def _open(settings: Settings, provider: str) -> AbstractAsyncContextManager[Usag
             }
         case _:
             options = {
-                "provider_name": provider,
+                "provider_name": name,
                 "base_url": settings.ollama_base_url,
                 "api_key": "",
                 "model": settings.ollama_model,
@@ -195,18 +227,21 @@ def _timeouts(settings: Settings, provider: str) -> ReplyTimeouts:
     return ReplyTimeouts(settings.reply_first_token_s, settings.reply_token_s)
 
 
-def _probe_of(settings: Settings, engine: ReplyEngine, budget: SessionBudget) -> Callable[[], Awaitable[bool]]:
+def _probe_of(
+    provider: str, settings: Settings, engine: ReplyEngine, budget: SessionBudget
+) -> Callable[[], Awaitable[bool]]:
     """A receiver is only connected to, because it may act on what it is asked."""
 
     async def is_reached() -> bool:
-        return await server_problem(settings, engine.name) is None
+        return await server_problem(settings, provider) is None
 
     return partial(probe_engine, engine, budget) if engine.is_repeatable else is_reached
 
 
-async def _check(settings: Settings, providers: Sequence[str]) -> None:
-    for name in providers:
-        if name != "receiver" and (problem := await server_problem(settings, name)):  # which says so itself
+async def _check(engines: Mapping[str, tuple[str, Settings]]) -> None:
+    """Provider and settings by the engine's name."""
+    for name, (provider, settings) in engines.items():
+        if provider != "receiver" and (problem := await server_problem(settings, provider)):  # which says so itself
             _log.warning("reply engine cannot be used yet", engine=name, problem=problem)
 
 

@@ -10,6 +10,7 @@ from app.assembly.archive import archive_place, file_uploads, open_archive, open
 from app.assembly.audit import change_recorder, open_audit
 from app.assembly.authentication import open_authentication
 from app.assembly.conversations import CHARACTERS_A_TOKEN, open_chat
+from app.assembly.profiles import describe_profiles, open_profiles
 from app.assembly.replies import describe_replies, open_reply_engines, replies_here, reply_providers
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
@@ -78,13 +79,15 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         detector = await stack.enter_async_context(open_detector(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
         providers = await reply_providers(settings)
-        reply_engines = await stack.enter_async_context(open_reply_engines(settings, providers, routes))
+        profiles = await stack.enter_async_context(open_profiles(settings))
+        named = list(profiles.profiles().values())
+        reply_engines = await stack.enter_async_context(open_reply_engines(settings, providers, routes, named))
         reply_engines.register_metrics(metrics.registry)
         speech = speech_capacity(
             settings,
             drafts=drafts,
             finals=_local(routes.engines, tables),
-            replies_here=replies_here(settings, providers),
+            replies_here=replies_here(settings, [*providers, *(profile.engine for profile in named)]),
         )
         max_sessions = settings.max_sessions or speech.capacity
         uploader = await stack.enter_async_context(open_archive(settings, tenants))
@@ -106,6 +109,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                         drafter=drafter,
                         turn_detector=turn_detector,
                         generator=answering.generator,
+                        generator_of=answering.generator_of,
                         synthesizer=answering.synthesizer,
                         refuse_speech=answering.refuse_speech,
                         has_spare_capacity=lambda: drafts.has_spare_capacity,
@@ -142,11 +146,13 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("turn detector", settings.turn_model_id),
                 ("replies", describe_replies(settings, providers)),
                 ("voice", describe_voices(settings)),
+                ("profiles", describe_profiles(profiles)),
                 ("audio goes to", archive_place(settings)),
                 ("authentication", authentication.description),
             ),
             speech_capacity=speech,
             policy=policy,
+            profiles=profiles,
             metrics=metrics,
             audit=audit,
             chat=chat,

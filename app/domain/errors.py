@@ -43,6 +43,7 @@ class ClientFault(StrEnum):
     BAD_AUDIO = "bad_audio"
     BAD_MESSAGE = "bad_message"
     UNKNOWN_MESSAGE = "unknown_message"
+    UNKNOWN_PROFILE = "unknown_profile"
     SAY_REFUSED = "say_refused"
     SAY_TOO_OFTEN = "say_too_often"
     TEXT_TOO_LONG = "text_too_long"

@@ -7,12 +7,13 @@ engine is at fault, RequestRefused where it cannot serve this request.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.dialog.conversation import Message
 from app.domain.routing.load import EngineLoad
 from app.domain.spending import TokenUsage
+from app.domain.tools import Tool, ToolCall
 from app.domain.transcript import Hypothesis
 
 
@@ -39,6 +40,15 @@ class Transcriber(Protocol):
         Silence gives an empty final. Closed half-way, it frees everything. A language (two
         letters) is honoured or refused; None detects it. Raises a ProviderError or RequestRefused.
         """
+        ...
+
+
+@runtime_checkable
+class TermBiased(Protocol):
+    """A Transcriber that recognises words better which it is told to expect."""
+
+    def with_key_terms(self, terms: Sequence[str]) -> Transcriber:
+        """The same engine, expecting these words besides its own."""
         ...
 
 
@@ -90,8 +100,11 @@ class TurnDetector(Protocol):
 class ReplyGenerator(Protocol):
     """Reply generation by a language model."""
 
-    def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
-        """Yield the reply to the last message, as text deltas. Raises a ProviderError; closed, it stops generating."""
+    def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str | ToolCall, None]:
+        """Yield the reply to the last message, as text deltas. Raises a ProviderError; closed, it stops generating.
+
+        Where it has tools, each call of one is yielded twice: when it begins, and with its result.
+        """
         ...
 
 
@@ -100,11 +113,30 @@ class UsageReporting(Protocol):
 
     def reply(
         self, conversation: Sequence[Message], *, report_usage: Callable[[TokenUsage], None]
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[str | ToolCall, None]:
         """As a ReplyGenerator does; `report_usage` is called at most once, however the reply ends.
 
         With the server's count or an estimate, thinking included; never where the engine knows neither, or where the
         server did not accept the request.
+        """
+        ...
+
+
+@runtime_checkable
+class ToolCalling(Protocol):
+    """A reply engine whose model can ask for calls of tools. It calls none itself."""
+
+    def reply_with_tools(
+        self,
+        conversation: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        may_call: bool,
+        report_usage: Callable[[TokenUsage], None],
+    ) -> AsyncGenerator[str | ToolCall, None]:
+        """As UsageReporting does; behind the text come the calls that the model asks for, without results.
+
+        `may_call`: False asks the model for text alone, which not every server obeys.
         """
         ...
 

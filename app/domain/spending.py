@@ -52,7 +52,7 @@ class CharacterPrice:
 
 def estimate_usage(conversation: Sequence[Message], generated_characters: int) -> TokenUsage:
     """Tokens by the number of characters, rounded up."""
-    prompt_characters = sum(len(message.text) for message in conversation)
+    prompt_characters = sum(message.characters for message in conversation)
     return TokenUsage(_tokens(prompt_characters), _tokens(generated_characters), is_estimate=True)
 
 

@@ -28,6 +28,8 @@ class Tenant:
     """Days after which its recordings are deleted; 0 keeps all."""
     place: Residency = Residency.CLOUD_OK
     """Where the audio of its sessions may be processed; a session can only restrict it further."""
+    profiles: tuple[str, ...] | None = None
+    """The profiles that its clients may choose; None: all."""
 
 
 DEFAULT_TENANT = Tenant()

@@ -1,11 +1,10 @@
-"""A file whose parsed value is reloaded when the file changes: rules, tenants."""
+"""A file, or a folder of TOML files, whose parsed value is reloaded when it changes: rules, tenants, profiles."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-import anyio
 import structlog
 from anyio import to_thread
 
@@ -15,6 +14,8 @@ from app.domain.ports import Clock
 CHECK_EVERY_S = 1.0
 
 T = TypeVar("T")
+Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
+"""Name, time of the last change in nanoseconds, and size in bytes, of each file."""
 
 _log = structlog.get_logger("parley.policy")
 
@@ -31,7 +32,7 @@ class ReloadingFile(Generic[T]):
     """Called when a changed file is in force, with an empty text, or is refused, with the reason."""
     error: str = ""
     """Why the newest file is not in force; empty where it is."""
-    _stamp: tuple[int, int] | None = field(default=None)
+    _stamp: Stamp | None = field(default=None)
 
     async def reload_loop(self, clock: Clock) -> None:
         """Check the file every second, for ever."""
@@ -79,10 +80,14 @@ async def open_reloading_file(path: Path, read: Callable[[Path], T]) -> Reloadin
     return ReloadingFile(path, read, await to_thread.run_sync(read, path), _stamp=stamp)
 
 
-async def _stamp_of(path: Path) -> tuple[int, int] | None:
-    """Time of the last change in nanoseconds, and size in bytes; None where there is no such file."""
+async def _stamp_of(path: Path) -> Stamp | None:
+    """None where there is no such file."""
+    return await to_thread.run_sync(_stamp, path)
+
+
+def _stamp(path: Path) -> Stamp | None:
     try:
-        stat = await anyio.Path(path).stat()
+        stats = [(each, each.stat()) for each in (sorted(path.glob("*.toml")) if path.is_dir() else [path])]
     except FileNotFoundError:
         return None
-    return stat.st_mtime_ns, stat.st_size
+    return tuple((each.name, stat.st_mtime_ns, stat.st_size) for each, stat in stats)

@@ -27,6 +27,7 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
     archive: bool | None = None
     keep_days: Annotated[int, Meta(ge=0, le=MAX_KEEP_DAYS)] | None = None
     place: Residency = Residency.CLOUD_OK
+    profiles: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:

@@ -8,9 +8,11 @@ from typing import Protocol
 
 from app.data.api_keys import KeyStore
 from app.domain.client_limits import ClientLimits
+from app.domain.dialog.profile import choose_profile
 from app.domain.dialog.state import DialogState
 from app.domain.errors import ProviderRefused
 from app.domain.ports import BlobStore
+from app.domain.profile import Profile
 from app.domain.recording.subtitles import Segment
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.domain.routing.summary import RouteSummary
@@ -36,6 +38,7 @@ from app.runtime.jobs.job_worker import JobWorker
 from app.runtime.jobs.upload import RecordingSource, transcribe_upload
 from app.runtime.limited_client import LimitedClient
 from app.runtime.metrics import ServiceMetrics
+from app.runtime.profiles import ProfileCatalogue
 from app.runtime.recording.recorder import Recorder
 from app.runtime.recording.uploader import Uploader
 from app.runtime.request_limits import RequestLimits
@@ -105,6 +108,8 @@ class Service:
     """Where recordings can be fetched from by a link."""
     components: tuple[tuple[str, str], ...] = ()
     """Name and one sentence for each component, for `/health` and the start-up log."""
+    profiles: ProfileCatalogue = field(default_factory=ProfileCatalogue)
+    """What a client may choose for its session."""
     speech_capacity: SpeechCapacity | None = None
     """The speech models in this process, where there are any."""
     policy: RoutingPolicy | None = None
@@ -168,8 +173,11 @@ class Service:
             lease, tenant=tenant, decoder=self.decoder, batch_transcriber=self.batch_transcriber
         )
 
-    async def run_session(self, running: RunningSession, client: SessionClient) -> None:
+    async def run_session(
+        self, running: RunningSession, client: SessionClient, *, profile: Profile | None = None
+    ) -> None:
         """Serve one admitted client until it has left, or the server ends it, and its audio is on the disk."""
+        state = choose_profile(self.initial_state, profile) if profile else self.initial_state
         session, tenant, clock = running.id, running.principal.tenant, SystemClock()
         person = running.principal.person
         client = LimitedClient(client, running, self.running_sessions)
@@ -183,7 +191,7 @@ class Service:
                 await run_session(
                     client,
                     engines,
-                    self.initial_state,
+                    state,
                     clock=clock,
                     recorder=recorder,
                     telemetry=telemetry,

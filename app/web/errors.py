@@ -50,6 +50,7 @@ _log = structlog.get_logger("parley.http")
 _CLIENT_STATUS = {
     ClientFault.BAD_PACKET: 409,
     ClientFault.BAD_AUDIO: 415,
+    ClientFault.UNKNOWN_PROFILE: 404,
     ClientFault.FRAME_TOO_LARGE: 413,
     ClientFault.ORIGIN_REFUSED: 403,
     ClientFault.FORBIDDEN: 403,

@@ -23,6 +23,7 @@ from app.web.liveness import live
 from app.web.page import create_page
 from app.web.parley.sockets import raw, refuse, transcribe
 from app.web.policy.router import decisions, explain, summary
+from app.web.profiles import profiles
 from app.web.recordings.router import router as recordings
 from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
@@ -34,6 +35,7 @@ def create_app(service: Service) -> Litestar:
         health,
         ready,
         live,
+        profiles,
         recordings,
         conversations,
         post_chat,

@@ -6,7 +6,7 @@ reply closes the stream.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,13 +15,21 @@ import anyio
 import httpx2
 import openai
 
-from app.domain.dialog.conversation import Message, alternating
+from app.domain.dialog.conversation import Message
 from app.domain.errors import AnswerWithheld, ProviderDown, ProviderMisbehaved
 from app.domain.spending import TokenUsage, estimate_usage
+from app.domain.tools import Tool, ToolCall
 from providers.openai.chat_chunks import DONE, ChatChunk, UnreadableChunk, read_chunk
 from providers.openai.client import open_client
 from providers.openai.errors import translate_errors
 from providers.openai.sse import EventDecoder
+from providers.openai.tools import (
+    ToolCallAssembler,
+    TooLongArguments,
+    definitions,
+    messages_with_tools,
+    plain_messages,
+)
 
 _DRAIN_TIMEOUT_S = 0.2
 
@@ -38,11 +46,16 @@ class _Answer:
     has_reasoning: bool = False
     is_refusal: bool = False
     finish_reason: str = ""
+    calls: ToolCallAssembler = field(default_factory=ToolCallAssembler)
     is_complete: bool = False
     usage: TokenUsage | None = None
 
     def accept(self, chunk: ChatChunk) -> None:
-        self.characters += len(chunk.text) + len(chunk.reasoning)
+        self.characters += (
+            len(chunk.text) + len(chunk.reasoning) + sum(len(each.arguments) for each in chunk.tool_calls)
+        )
+        for delta in chunk.tool_calls:
+            self.calls.push(delta)
         self.has_text |= bool(chunk.text)
         self.has_reasoning |= bool(chunk.reasoning)
         self.is_refusal |= chunk.is_refusal
@@ -51,7 +64,7 @@ class _Answer:
         is_last = chunk.usage is not None and not chunk.has_choice and self.characters > 0
         if self.finish_reason or is_last:
             self.is_complete = True
-        elif chunk.text:
+        elif chunk.text or chunk.tool_calls:
             self.is_complete = False
 
 
@@ -75,8 +88,42 @@ class ChatReplies:
         Raises a ProviderError, or AnswerWithheld where the model declines to answer. Once the server has accepted the
         request its usage is reported, however the reply ends: the server's own count, or an estimate.
         """
-        messages = [{"role": str(message.role), "content": message.text} for message in alternating(conversation)]
         answer = _Answer()
+        async with aclosing(self._reply(conversation, plain_messages(conversation), {}, answer, report_usage)) as texts:
+            async for text in texts:
+                if text:
+                    yield text
+        self._check(answer)
+
+    async def reply_with_tools(
+        self,
+        conversation: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        may_call: bool = True,
+        report_usage: Callable[[TokenUsage], None] = lambda _: None,
+    ) -> AsyncGenerator[str | ToolCall, None]:
+        """As `reply`; behind the text come the calls that the model asks for. Empty while arguments arrive."""
+        answer = _Answer()
+        options = {"tools": definitions(tools), **({} if may_call else {"tool_choice": "none"})}
+        messages = messages_with_tools(conversation)
+        async with aclosing(self._reply(conversation, messages, options, answer, report_usage)) as texts:
+            async for text in texts:
+                yield text
+        calls = answer.calls.calls()
+        if not calls or answer.finish_reason == "content_filter":
+            self._check(answer)
+        for call in calls:
+            yield call
+
+    async def _reply(
+        self,
+        conversation: Sequence[Message],
+        messages: list[dict[str, Any]],
+        options: dict[str, Any],
+        answer: _Answer,
+        report_usage: Callable[[TokenUsage], None],
+    ) -> AsyncGenerator[str, None]:
         try:
             with translate_errors(self.provider):
                 async with AsyncExitStack() as stack:
@@ -84,19 +131,21 @@ class ChatReplies:
                         messages=messages,  # type: ignore[arg-type]  # because the SDK wants a type for each role
                         stream=True,
                         **self.options,
+                        **options,
                     )
                     response = await stack.enter_async_context(request)
                     answer.is_begun = True
                     chunks = await stack.enter_async_context(aclosing(self._chunks(response.http_response)))
                     async for text in self._texts(chunks, answer):
                         yield text
-            self._check(answer)
+        except TooLongArguments as error:
+            raise ProviderMisbehaved(self.provider, "called a tool with arguments without end") from error
         finally:
             if answer.is_begun:
                 report_usage(answer.usage or estimate_usage(conversation, answer.characters))
 
     async def _texts(self, chunks: AsyncGenerator[ChatChunk, None], answer: _Answer) -> AsyncGenerator[str, None]:
-        """The texts up to the end of the stream.
+        """The texts up to the end of the stream, empty ones for pieces of calls.
 
         A connection that was read to its end serves the next request, so a complete answer is read a little further.
         Whatever comes there, the answer is complete.
@@ -122,7 +171,7 @@ class ChatReplies:
                 ends_at = inf
             elif ends_at == inf:
                 ends_at = anyio.current_time() + _DRAIN_TIMEOUT_S
-            if chunk.text and not was_finished:
+            if (chunk.text or chunk.tool_calls) and not was_finished:
                 yield chunk.text
 
     def _check(self, answer: _Answer) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.spending import TokenUsage
+from providers.openai.tools import ToolCallDelta, read_deltas
 
 DONE = "[DONE]"
 """The data of the last event."""
@@ -25,6 +26,8 @@ class ChatChunk:
     """Why the answer ends with this chunk; empty where it goes on."""
     reasoning: str = ""
     """What the model thinks; it is not part of the answer, and is paid for."""
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    """Pieces of calls that the model asks for."""
     is_refusal: bool = False
     """The model declines to answer."""
     usage: TokenUsage | None = None
@@ -52,6 +55,7 @@ def _read_choice(choice: dict[str, Any]) -> ChatChunk:
         text=_text(delta.get("content")),
         finish_reason=str(choice.get("finish_reason") or ""),
         reasoning=str(delta.get("reasoning_content") or delta.get("reasoning") or ""),
+        tool_calls=read_deltas(delta.get("tool_calls")),
         is_refusal=bool(delta.get("refusal")),
     )
 

@@ -4,9 +4,9 @@ The whole utterance goes up as one WAV file when it has ended; there are no inte
 retried here: the router sends the utterance elsewhere sooner than a retry would help.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -34,6 +34,10 @@ class UploadingTranscriber:
     model: str
     prompt: str
     response_timeout_s: float
+
+    def with_key_terms(self, terms: Sequence[str]) -> "UploadingTranscriber":
+        """The same client, with these words in the prompt."""
+        return replace(self, prompt=", ".join(filter(None, (self.prompt, *terms))))
 
     async def load(self) -> EngineLoad | None:
         """What a Parley worker's `/health` reports; None where the server has no such page."""

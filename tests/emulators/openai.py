@@ -38,6 +38,9 @@ class Script:
     usage: tuple[int, int] | None = None
     """Tokens of prompt and answer, sent to a request that asks for them."""
 
+    tool_calls: tuple[tuple[dict[str, Any], ...], ...] = ()
+    """Behind the deltas: the pieces of calls, by chunk. Without deltas the answer has no text."""
+
     raw: str = ""
     """Sent as it is, in place of the whole answer."""
 
@@ -50,6 +53,8 @@ class Cut(Exception):
 class OpenAIEmulator:
     port: int
     script: Script = field(default_factory=Script)
+    turns: tuple[Script, ...] = ()
+    """One for each request, the last for all further ones; in place of `script`."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     models: tuple[str, ...] = ("small",)
@@ -82,6 +87,8 @@ class OpenAIEmulator:
         self.clients.add(scope["client"][1])
         self.keys.append(dict(scope["headers"]).get(b"authorization", b"").decode())
         self.requests.append(json.loads(body or b"{}"))
+        if self.turns:
+            self.script = self.turns[min(len(self.requests), len(self.turns)) - 1]
         is_over = 0 < self.script.fails_first < len(self.requests)
         if self.script.status != 200 and not is_over:
             error = {"message": "no", "type": "error", "code": self.script.error_code or None}
@@ -110,13 +117,16 @@ class OpenAIEmulator:
             yield self.script.raw
             return
         yield chunk({"role": "assistant", "content": ""})
-        deltas = self.script.deltas or re.findall(r"\s*\S+", request["messages"][-1]["content"])
+        echo = () if self.script.tool_calls else re.findall(r"\s*\S+", request["messages"][-1]["content"])
+        deltas = self.script.deltas or echo
         for number, delta in enumerate(deltas):
             await self.obey_fault(number)
             yield chunk({"content": delta})
+        for pieces in self.script.tool_calls:
+            yield chunk({"content": None, "tool_calls": list(pieces)})
         await self.obey_fault(len(deltas))
         if not self.script.ends_without_finish:
-            yield chunk({}, "stop")
+            yield chunk({}, "tool_calls" if self.script.tool_calls else "stop")
             if self.script.usage and (request.get("stream_options") or {}).get("include_usage"):
                 prompt, generated = self.script.usage
                 counts = {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}

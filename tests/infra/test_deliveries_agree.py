@@ -231,7 +231,16 @@ def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
     hidden = {path for each in rule["condition"] for one in each["path_pattern"] for path in one["values"]}
     conf = (DOCKER / "nginx" / "parley.conf.template").read_text()
     refused = re.findall(r"location (?:= )?(/\S+) +\{ return 404; \}", conf)
-    public = {"/", "/health", "/health/live", "/health/ready", "/ws/transcribe", "/ws/raw", "/auth/session-tokens"}
+    public = {
+        "/",
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/ws/transcribe",
+        "/ws/raw",
+        "/auth/session-tokens",
+        "/profiles",
+    }
     public |= {"/schema", "/schema/openapi.json"}
     public |= {"/chat"} | {route for route in _routes() if route.startswith("/conversations")}
 

@@ -45,6 +45,7 @@ RULES = {
     ("GET", "/health/ready"): ANYONE,
     ("GET", "/schema"): ANYONE,
     ("GET", "/schema/openapi.json"): ANYONE,
+    ("GET", "/profiles"): Scope.SPEAK,
     ("GET", "/metrics"): Scope.ADMIN,
     ("GET", "/policy/decisions"): Scope.ADMIN,
     ("GET", "/policy/explain"): Scope.ADMIN,

@@ -19,12 +19,14 @@ from app.data.database import open_database
 from app.data.decisions import decisions_in
 from app.domain.principal import Scope
 from app.domain.routing.rules import RoutingRules
+from app.policy.profiles_file import read_profiles
 from app.runtime.audit import AuditLog
 from app.runtime.authentication import AnyOf, DatabaseKeys
 from app.runtime.clock import SystemClock
 from app.runtime.conversations.chat import Chat
 from app.runtime.conversations.reply_run import ChatEngine, ReplyBill
 from app.runtime.dialog.engines import Engines
+from app.runtime.profiles import ProfileCatalogue
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import RoutingPolicy
@@ -211,6 +213,7 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
             audit=AuditLog(audit),
             policy=RoutingPolicy(routes, decisions, lambda: ""),
             chat=Chat(ConversationLog(database), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
+            profiles=ProfileCatalogue(lambda: read_profiles(None, {})),
         )
         address = await stack.enter_async_context(served(service))
         key, _ = await keys.create("root", "acme", frozenset({Scope.ADMIN}), None)
@@ -260,7 +263,15 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
         asked.setdefault((method, path), []).append(answer.status_code)
         return answer
 
-    for path in ("/health", "/health/ready", "/health/live", "/schema/openapi.json", "/schema", "/metrics"):
+    for path in (
+        "/health",
+        "/health/ready",
+        "/health/live",
+        "/schema/openapi.json",
+        "/schema",
+        "/profiles",
+        "/metrics",
+    ):
         await ask("GET", path)
     async with open_session(site.socket, key=site.key) as client:
         await client.send_audio(SPEECH * 30 + SILENCE * 80, pace=0)

@@ -121,7 +121,12 @@ class SteppedEngines:
     """Replies being generated."""
 
     def open(
-        self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
+        self,
+        utterance: int,
+        language: str | None,
+        residency: Residency,
+        deadline_ms: float | None = None,
+        key_terms: tuple[str, ...] = (),
     ) -> SteppedPending:
         self.pending.append(SteppedPending(self.is_live, self.attempts, refuses_live=self.refuses_live))
         return self.pending[-1]

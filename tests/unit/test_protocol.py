@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 
 from app.domain.dialog import effects as do
 from app.domain.errors import ClientError, ClientFault, ProviderError, RequestRefused
+from app.domain.profile import Profile
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
@@ -42,7 +43,7 @@ def test_every_server_message_is_documented():
 
 @pytest.mark.parametrize("example", examples("client"))
 def test_each_documented_client_message_is_read(example):
-    assert messages.read_control(example) is not None
+    assert messages.read_control(example, Profile) is not None
 
 
 def test_every_client_message_is_documented():

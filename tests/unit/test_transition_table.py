@@ -13,6 +13,7 @@ from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Message, Role
 from app.domain.dialog.state import Closed, Leaving
 from app.domain.errors import ClientError, ClientFault, ProviderDown
+from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 from tests.unit.playing import LOCAL, Play
 
@@ -96,6 +97,7 @@ EVENTS = {
     "FinalReceived": lambda p: ev.FinalReceived(p.state.utterance_count, 0, Hypothesis("Hello.", is_final=True), LOCAL),
     "FinalFailed": lambda p: ev.FinalFailed(p.state.utterance_count, 0, GONE),
     "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.state.reply_count, "Hi."),
+    "ReplyToolCalled": lambda p: ev.ReplyToolCalled(p.state.reply_count, ToolCall("1", "weather", "{}", "Sunny.")),
     "ReplyPieceBegun": lambda p: ev.ReplyPieceBegun(p.state.reply_count, "Hi."),
     "ReplyAudioReceived": lambda p: ev.ReplyAudioReceived(p.state.reply_count, CHUNK),
     "ReplySpeechRefused": lambda p: ev.ReplySpeechRefused(p.state.reply_count, GONE),

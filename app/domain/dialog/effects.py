@@ -10,8 +10,10 @@ from app.domain.audio import AudioChunk
 from app.domain.dialog.conversation import Message
 from app.domain.dialog.events import TimerEvent
 from app.domain.errors import ParleyError
+from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 
 
@@ -25,6 +27,8 @@ class OpenUtterance:
     """Where its audio may be processed."""
     deadline_ms: int | None = None
     """From its end to the best available text; None: the routing rules' own."""
+    key_terms: tuple[str, ...] = ()
+    """Words that are likely in its audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ class StartReply:
     reply: int
     conversation: tuple[Message, ...]
     speak: bool
+    profile: Profile | None = None
+    """Whose engine, voice and tools make it; None: as the settings have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,8 @@ class StartSpeakingText:
 
     reply: int
     text: str
+    profile: Profile | None = None
+    """Whose voice speaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,15 @@ class ShowReplyStart:
 class ShowReplyDelta:
     turn: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordToolCall:
+    """A tool was called for the reply of this turn: for the recording."""
+
+    turn: int
+    call: ToolCall
+    """As it is kept: long arguments and results are shortened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +284,7 @@ Effect: TypeAlias = (
     | StartSpeakingText
     | ReleaseReply
     | CancelReply
+    | RecordToolCall
     | RecordReplyCancelled
     | RecordUserText
     | EndTurnUnanswered

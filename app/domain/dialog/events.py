@@ -10,8 +10,10 @@ from typing import TypeAlias
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.dialog.conversation import Message
 from app.domain.errors import ParleyError
+from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 
 
@@ -76,6 +78,14 @@ class ReplyDeltaReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyToolCalled:
+    """The model has called a tool, and there is the result; the reply goes on."""
+
+    reply: int
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyPieceBegun:
     """The voice has taken this piece of the text; the audio behind this event is of it."""
 
@@ -125,6 +135,8 @@ class ClientConfigured:
     """Who speaks, for the recording."""
     conversation: str | None = None
     """The conversation that this session continues."""
+    profile: Profile | None = None
+    """What the session's replies are made with; the other fields of this event come behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +220,7 @@ Event: TypeAlias = (
     | FinalReceived
     | FinalFailed
     | ReplyDeltaReceived
+    | ReplyToolCalled
     | ReplyPieceBegun
     | ReplyAudioReceived
     | ReplySpeechRefused

@@ -11,6 +11,7 @@ from app.domain.dialog.conversation import Message, Role, prompt
 from app.domain.dialog.playback import played_samples, played_text
 from app.domain.dialog.state import DialogState, Idle, Reply, Replying, SpokenPiece, UserSpeaking
 from app.domain.errors import ClientError, ClientFault
+from app.domain.tools import ToolCall, shortened
 
 SAY_REFUSED = "the user is speaking, or their words are not final yet: say it again after the next fullSentence"
 
@@ -19,9 +20,12 @@ def begin_reply(state: DialogState, user_text: str) -> Transition:
     """Start to generate a reply; nothing of it is shown or played before release_reply()."""
     history = (*state.history, Message(Role.USER, user_text))
     number = state.reply_count + 1
-    conversation = prompt(state.rules.instructions, history, max_characters=state.rules.prompt_characters)
+    rules = state.rules
+    conversation = prompt(
+        rules.instructions, history, max_characters=rules.prompt_characters, max_tokens=rules.prompt_tokens
+    )
     begun = replace(state, reply_count=number, reply=Reply(number, state.turn, user_text=user_text))
-    return begun, (do.StartReply(number, conversation, state.rules.speak),)
+    return begun, (do.StartReply(number, conversation, rules.speak, rules.profile),)
 
 
 def release_reply(state: DialogState) -> Transition:
@@ -49,7 +53,7 @@ def start_speaking_text(state: DialogState, text: str) -> Transition:
     speaking = replace(state, phase=Replying(), reply_count=number, reply=reply, turn=state.turn + 1)
     return speaking, (
         *effects,
-        do.StartSpeakingText(number, text),
+        do.StartSpeakingText(number, text, state.rules.profile),
         do.ShowReplyStart(reply.turn, ""),
         do.ReleaseReply(number),
     )
@@ -58,6 +62,7 @@ def start_speaking_text(state: DialogState, text: str) -> Transition:
 def accept_reply_event(
     state: DialogState,
     event: ev.ReplyDeltaReceived
+    | ev.ReplyToolCalled
     | ev.ReplyPieceBegun
     | ev.ReplyAudioReceived
     | ev.ReplySpeechRefused
@@ -72,6 +77,10 @@ def accept_reply_event(
         case ev.ReplyDeltaReceived(_, text):
             grown = replace(reply, text=reply.text + text)
             return replace(state, reply=grown), (do.ShowReplyDelta(reply.turn, text),)
+        case ev.ReplyToolCalled(_, call):
+            kept = shortened(call)
+            called = replace(reply, tool_calls=(*reply.tool_calls, kept))
+            return replace(state, reply=called), (do.RecordToolCall(reply.turn, kept),)
         case ev.ReplyPieceBegun(_, text):
             pieces = (*reply.pieces, SpokenPiece(text, reply.audio_sent))
             return replace(state, reply=replace(reply, pieces=pieces)), ()
@@ -85,7 +94,9 @@ def accept_reply_event(
         case ev.ReplyFinished():
             unplayed = reply.audio_sent - played_samples(reply, state.audio_end)
             finished = replace(
-                state, reply=replace(reply, finished=True), history=_with_reply(state.history, reply.text)
+                state,
+                reply=replace(reply, finished=True),
+                history=_with_reply(state.history, reply.text, reply.tool_calls),
             )
             return finished, (
                 do.ShowReply(reply.turn, reply.text.strip()),
@@ -130,13 +141,17 @@ def _interrupted_history(state: DialogState, reply: Reply) -> tuple[Message, ...
     """The history with what the user has got of the reply: the model must not believe that it said the rest."""
     whole, played = reply.text.strip(), played_text(reply, state.audio_end)
     if not reply.finished:
-        return _with_reply(state.history, played, is_cut_off=True)
+        return _with_reply(state.history, played, reply.tool_calls, is_cut_off=True)
     if not whole or played == whole:
         return state.history
     return _with_reply(state.history[:-1], played, is_cut_off=True)
 
 
-def _with_reply(history: tuple[Message, ...], text: str, *, is_cut_off: bool = False) -> tuple[Message, ...]:
-    """The history with this text of the assistant, where it is not empty."""
+def _with_reply(
+    history: tuple[Message, ...], text: str, tool_calls: tuple[ToolCall, ...] = (), *, is_cut_off: bool = False
+) -> tuple[Message, ...]:
+    """The history with the tools that were called, and behind them the assistant's text, where it is not empty."""
     text = text.strip()
+    if tool_calls:
+        history = (*history, Message(Role.ASSISTANT, "", tool_calls=tool_calls))
     return (*history, Message(Role.ASSISTANT, text, is_cut_off=is_cut_off)) if text else history

@@ -7,8 +7,10 @@ from app.domain.audio import PreRoll, ms
 from app.domain.dialog.agreement import LocalAgreement
 from app.domain.dialog.conversation import Message
 from app.domain.dialog.endpointing import Endpointer
+from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 
 
@@ -50,6 +52,12 @@ class TurnRules:
     """System prompt of replies."""
     prompt_characters: int = 4000
     """Characters of history in a prompt."""
+    prompt_tokens: int | None = None
+    """The same in tokens, estimated; it is the limit in place of the characters."""
+    profile: Profile | None = None
+    """Whose engine, voice and tools reply; what else it sets stands in the rules themselves."""
+    key_terms: tuple[str, ...] = ()
+    """Words that are likely in the audio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,8 @@ class Reply:
     """All of its text and audio was sent; the client may still be playing it."""
     text: str = ""
     """The deltas so far."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Tools that were called for it, with their results."""
     user_text: str = ""
     """What the user said that is being answered."""
     audio_sent: int = 0
@@ -181,3 +191,5 @@ class DialogState:
     text_only_reported: bool = False
     """The client knows that replies have no audio."""
     history: tuple[Message, ...] = ()
+    rules_without_profile: TurnRules | None = None
+    """The rules before a profile was chosen; None: none was."""

@@ -30,6 +30,7 @@ from app.domain.dialog.finals import (
     show_newest_drafts,
     speculate,
 )
+from app.domain.dialog.profile import choose_profile
 from app.domain.dialog.reply import accept_reply_event, cancel_reply, start_speaking_text
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Leaving, UserSpeaking
 from app.domain.dialog.text_message import accept_text
@@ -62,7 +63,7 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return accept_failure(state, event)
         case ev.ReplyDeltaReceived() | ev.ReplyPieceBegun() | ev.ReplyAudioReceived() | ev.ReplySpeechRefused():
             return accept_reply_event(state, event)
-        case ev.ReplyFinished() | ev.ReplyFailed():
+        case ev.ReplyToolCalled() | ev.ReplyFinished() | ev.ReplyFailed():
             return accept_reply_event(state, event)
         case ev.PlaybackFinished(reply):
             played = state.reply is not None and state.reply.number == reply
@@ -96,6 +97,7 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
 
 def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
     """Apply what the client set; on-premises residency holds at once, the rest from the next utterance on."""
+    state = state if event.profile is None else choose_profile(state, event.profile)
     rules = state.rules
     configured = replace(
         rules,

@@ -48,6 +48,16 @@ class ArchivedFinal:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchivedToolCall:
+    """A tool that was called for a reply; long arguments are left out, and a long result is cut."""
+
+    tool: str
+    arguments: str
+    """JSON."""
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivedReply:
     turn: int
     text: str
@@ -57,6 +67,7 @@ class ArchivedReply:
     """Of its audio; None for a reply in text alone."""
     samples: int = 0
     sha256: str | None = None
+    tools: tuple[ArchivedToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

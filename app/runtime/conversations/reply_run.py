@@ -14,6 +14,7 @@ from app.domain.dialog.conversation import Message
 from app.domain.errors import ParleyError, ProviderDown
 from app.domain.ports import ReplyGenerator
 from app.domain.spending import TokenUsage, estimate_usage
+from app.domain.tools import ToolCall
 from app.runtime.supervision import report_defect
 
 REPLY_TIMEOUT_S = 120.0
@@ -167,6 +168,8 @@ class ReplyRun:
         left = self.engine.max_characters
         async with aclosing(self.engine.generator.reply(self.prompt)) as deltas:
             async for delta in deltas:
+                if isinstance(delta, ToolCall):
+                    continue
                 piece = delta[:left]
                 left -= len(piece)
                 self._text += piece

@@ -16,8 +16,10 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ParleyError
 from app.domain.ports import Clock, SpeechSynthesizer
+from app.domain.profile import Profile
+from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
-from app.runtime.dialog.engines import Engines, PendingFinal
+from app.runtime.dialog.engines import Engines, NamedVoice, PendingFinal
 from app.runtime.dialog.reply_pipeline import known_text, run_reply
 from app.runtime.dialog.utterance_buffer import UtteranceBuffer
 from app.runtime.first_final import first_final
@@ -68,8 +70,8 @@ class EffectRunner:
     def perform(self, effect: do.Effect) -> None:
         """Carry out one effect; nothing here waits."""
         match effect:
-            case do.OpenUtterance(number, start, language, residency, deadline_ms):
-                pending = self.engines.finals.open(number, language, residency, deadline_ms)
+            case do.OpenUtterance(number, start, language, residency, deadline_ms, key_terms):
+                pending = self.engines.finals.open(number, language, residency, deadline_ms, key_terms)
                 final = OpenFinal(UtteranceBuffer(start), pending, language, streaming=pending.live)
                 self.finals[number] = final
                 if final.streaming:
@@ -190,12 +192,13 @@ class EffectRunner:
 
     def _perform_reply(self, effect: do.Effect) -> None:
         match effect:
-            case do.StartReply(number, conversation, speak):
-                assert self.engines.generator is not None
-                deltas = self.engines.generator.reply(conversation)
-                self._start_reply(number, deltas, speak=speak, max_characters=self.engines.max_reply_characters)
-            case do.StartSpeakingText(number, text):
-                self._start_reply(number, known_text(text), speak=True, max_characters=len(text))
+            case do.StartReply(number, conversation, speak, profile):
+                generator = self.engines.reply_generator(profile)
+                assert generator is not None
+                voice = self._voice_of(profile) if speak else None
+                self._start_reply(number, generator.reply(conversation), voice, self.engines.max_reply_characters)
+            case do.StartSpeakingText(number, text, profile):
+                self._start_reply(number, known_text(text), self._voice_of(profile), len(text))
             case do.ReleaseReply(number):
                 self.turn_audio.clear()
                 if number in self.replies:
@@ -208,21 +211,31 @@ class EffectRunner:
             case _:
                 pass  # the rest is for the client, the recorder and the log
 
-    def _start_reply(self, number: int, deltas: AsyncGenerator[str, None], *, speak: bool, max_characters: int) -> None:
+    def _voice_of(self, profile: Profile | None) -> SpeechSynthesizer | None:
+        if self.engines.synthesizer is None or profile is None or profile.voice is None:
+            return self.engines.synthesizer
+        return NamedVoice(self.engines.synthesizer, profile.voice)
+
+    def _start_reply(
+        self,
+        number: int,
+        parts: AsyncGenerator[str | ToolCall, None],
+        voice: SpeechSynthesizer | None,
+        max_characters: int,
+    ) -> None:
         self.replies[number] = reply = RunningReply()
-        voice = self.engines.synthesizer if speak else None
-        self.tasks.start_soon(self._reply, number, reply, deltas, voice, max_characters)
+        self.tasks.start_soon(self._reply, number, reply, parts, voice, max_characters)
 
     async def _reply(
         self,
         number: int,
         reply: RunningReply,
-        deltas: AsyncGenerator[str, None],
+        parts: AsyncGenerator[str | ToolCall, None],
         voice: SpeechSynthesizer | None,
         max_characters: int,
     ) -> None:
         with reply.scope:
-            await run_reply(number, deltas, voice, reply.released, self.inbox, max_characters=max_characters)
+            await run_reply(number, parts, voice, reply.released, self.inbox, max_characters=max_characters)
         self.replies.pop(number, None)
 
     # -- time -----------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The engines of one session, and what a session needs of its final transcriptions."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from app.domain.ports import (
     SpeechSynthesizer,
     TurnDetector,
 )
+from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
@@ -73,13 +74,30 @@ class FinalTranscription(Protocol):
         ...
 
     def open(
-        self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
+        self,
+        utterance: int,
+        language: str | None,
+        residency: Residency,
+        deadline_ms: float | None = None,
+        key_terms: Sequence[str] = (),
     ) -> PendingFinal:
         """An utterance begins. Decides at once, and waits for nothing.
 
-        The deadline is the session's own, from the end of the utterance to the best available text.
+        The deadline is the session's own, from the end of the utterance to the best available text. The key terms are
+        words that are likely in it, for engines that take them.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class NamedVoice:
+    """A SpeechSynthesizer that speaks with one of the voices of another."""
+
+    synthesizer: SpeechSynthesizer
+    name: str
+
+    def synthesize(self, text: AsyncIterable[str], *, voice: str | None = None) -> AsyncGenerator[AudioChunk, None]:
+        return self.synthesizer.synthesize(text, voice=voice or self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +116,9 @@ class Engines:
     """Why a text of the client's choice is not spoken now; None where it may be."""
     max_reply_characters: int = 8 * 4096
     """Length at which a reply is ended, for engines that ignore their own limit of tokens."""
+    generator_of: Callable[[Profile], ReplyGenerator | None] | None = None
+    """The generator of sessions with a profile; None: all sessions have the same."""
+
+    def reply_generator(self, profile: Profile | None) -> ReplyGenerator | None:
+        """What replies in a session with this profile."""
+        return self.generator if profile is None or self.generator_of is None else self.generator_of(profile)

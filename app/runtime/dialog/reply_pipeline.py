@@ -15,6 +15,7 @@ from app.domain.dialog import events as ev
 from app.domain.dialog.sentences import SentenceChunker
 from app.domain.errors import ParleyError, flatten
 from app.domain.ports import SpeechSynthesizer
+from app.domain.tools import ToolCall
 
 EVENTS_AHEAD = 512
 """Events a reply may be ahead of its release or of a busy inbox; then its engines wait."""
@@ -31,7 +32,7 @@ async def known_text(text: str) -> AsyncGenerator[str, None]:
 
 async def run_reply(
     number: int,
-    deltas: AsyncGenerator[str, None],
+    parts: AsyncGenerator[str | ToolCall, None],
     voice: SpeechSynthesizer | None,
     released: anyio.Event,
     inbox: ObjectSendStream[ev.Event],
@@ -42,17 +43,22 @@ async def run_reply(
     made, ready = anyio.create_memory_object_stream[ev.Event](EVENTS_AHEAD)
     with made, ready:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_generate, number, _limited(deltas, max_characters), voice, released, made, inbox)
+            tasks.start_soon(_generate, number, _limited(parts, max_characters), voice, released, made, inbox)
             await released.wait()
             async for event in ready:
                 await inbox.send(event)
 
 
-async def _limited(deltas: AsyncGenerator[str, None], max_characters: int) -> AsyncGenerator[str, None]:
+async def _limited(
+    parts: AsyncGenerator[str | ToolCall, None], max_characters: int
+) -> AsyncGenerator[str | ToolCall, None]:
     """The deltas up to a length. An engine that ignores its own limit is stopped; its text up to there is the reply."""
     left = max_characters
-    async with aclosing(deltas):
-        async for delta in deltas:
+    async with aclosing(parts):
+        async for delta in parts:
+            if isinstance(delta, ToolCall):
+                yield delta
+                continue
             if len(delta) > left:
                 _log.warning("reply cut at its limit", characters=max_characters)
                 if left:
@@ -64,7 +70,7 @@ async def _limited(deltas: AsyncGenerator[str, None], max_characters: int) -> As
 
 async def _generate(
     number: int,
-    deltas: AsyncGenerator[str, None],
+    parts: AsyncGenerator[str | ToolCall, None],
     voice: SpeechSynthesizer | None,
     released: anyio.Event,
     made: MemoryObjectSendStream[ev.Event],
@@ -77,7 +83,7 @@ async def _generate(
             pieces, text = anyio.create_memory_object_stream[str](PIECES_AHEAD)
             with pieces, text:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_write, number, deltas, pieces, made)
+                    tasks.start_soon(_write, number, parts, pieces, made)
                     if voice is None:
                         text.close()
                     else:
@@ -91,17 +97,24 @@ async def _generate(
 
 async def _write(
     number: int,
-    deltas: AsyncGenerator[str, None],
+    parts: AsyncGenerator[str | ToolCall, None],
     pieces: MemoryObjectSendStream[str],
     made: MemoryObjectSendStream[ev.Event],
 ) -> None:
-    """Send each delta on, and each piece of text that is complete to the voice."""
+    """Send each delta on, and each piece of text that is complete to the voice; before a tool call all there is."""
     chunker = SentenceChunker()
     with pieces:
-        async with aclosing(deltas):
-            async for delta in deltas:
-                await made.send(ev.ReplyDeltaReceived(number, delta))
-                chunker, ready = chunker.push(delta)
+        async with aclosing(parts):
+            async for part in parts:
+                if isinstance(part, ToolCall):
+                    if part.result is None:
+                        chunker, ready = SentenceChunker(), chunker.finish()
+                    else:
+                        await made.send(ev.ReplyToolCalled(number, part))
+                        ready = ()
+                else:
+                    await made.send(ev.ReplyDeltaReceived(number, part))
+                    chunker, ready = chunker.push(part)
                 for piece in ready:
                     await _hand_over(pieces, piece)
         for piece in chunker.finish():

@@ -21,6 +21,7 @@ from app.domain.dialog.state import Closed, DialogState, Leaving
 from app.domain.dialog.transitions import transition
 from app.domain.errors import ClientError, ClientFault, ConversationNotFound, ParleyError
 from app.domain.ports import Clock
+from app.domain.profile import Profile
 from app.domain.token_bucket import TokenBucket
 from app.runtime.dialog.effect_runner import EffectRunner
 from app.runtime.dialog.engines import Engines
@@ -38,6 +39,7 @@ SAY_TOO_OFTEN = f"say: {SAY_BURST:.0f} texts at once, and {SAY_PER_S:.0f} a seco
 TOO_LATE = "archive must be set before the first audio; DELETE /recordings/ID removes what is kept"
 TEXT_TOO_OFTEN = f"text: {SAY_BURST:.0f} at once, and {SAY_PER_S:.0f} a second; this one is not answered"
 CONVERSATION_TOO_LATE = "conversation must be set once, before the first audio and the first text"
+PROFILE_TOO_LATE = "profile must be set before the first audio"
 PERSON_TOO_LATE = "person must be set before the first audio"
 
 Incoming: TypeAlias = (
@@ -186,6 +188,10 @@ class _ClientInput:
                     await self.inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, TOO_LATE)))
                 case ev.ClientConfigured(person=str() as person) if not self.recorder.name_person(person):
                     await self.inbox.send(ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, PERSON_TOO_LATE)))
+                case ev.ClientConfigured(profile=Profile()) if self.recorder.received_samples:
+                    await self.inbox.send(
+                        ev.ClientErrorDetected(ClientError(ClientFault.BAD_MESSAGE, PROFILE_TOO_LATE))
+                    )
                 case ev.ClientConfigured(conversation=str()) if self.has_begun:
                     too_late = ClientError(ClientFault.BAD_MESSAGE, CONVERSATION_TOO_LATE)
                     await self.inbox.send(ev.ClientErrorDetected(too_late))

@@ -16,7 +16,7 @@ import structlog
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.errors import ProviderError
-from app.domain.recording.manifest import ArchivedFinal
+from app.domain.recording.manifest import ArchivedFinal, ArchivedToolCall
 from app.runtime.recording import journal as jr
 from app.runtime.recording.audio_log import audio_record
 from app.runtime.recording.reply_buffer import ReplyBuffer
@@ -111,6 +111,8 @@ class Recorder:
                 self._replies.open(turn)
             case do.ShowReplyDelta(turn, text):
                 self._replies.add_text(turn, text)
+            case do.RecordToolCall(turn, call):
+                self._replies.add_tool(turn, ArchivedToolCall(call.tool, call.arguments, call.result or ""))
             case do.PlayAudio(turn, chunk):
                 self._replies.add_audio(turn, chunk.pcm)
             case do.ShowReply(turn, text):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from app.domain.recording.manifest import ArchivedReply
+from app.domain.recording.manifest import ArchivedReply, ArchivedToolCall
 from app.runtime.recording.journal import ReplyLogged
 
 
@@ -18,16 +18,21 @@ class ReplyBuffer:
     _turn: int | None = None
     """Of the open reply; None: none is open."""
     _text: str = ""
+    _tools: tuple[ArchivedToolCall, ...] = ()
     _pcm: dict[int, bytearray] = field(default_factory=dict)
     """By reply; without what is on the disk."""
     _waiting_bytes: int = 0
 
     def open(self, turn: int) -> None:
-        self._turn, self._text = turn, ""
+        self._turn, self._text, self._tools = turn, "", ()
 
     def add_text(self, turn: int, text: str) -> None:
         self._turn = turn
         self._text += text
+
+    def add_tool(self, turn: int, call: ArchivedToolCall) -> None:
+        self._turn = turn
+        self._tools = (*self._tools, call)
 
     def add_audio(self, turn: int, pcm: bytes) -> None:
         self._turn = turn
@@ -37,17 +42,17 @@ class ReplyBuffer:
 
     def complete(self, turn: int, text: str) -> ReplyLogged:
         """Close the open reply, which was sent whole."""
-        return self._close(ArchivedReply(turn, text))
+        return self._close(ArchivedReply(turn, text, tools=self._tools))
 
     def cancel(self, reason: str) -> ReplyLogged | None:
         """Close the open reply with what was sent of it; None where none is open."""
         if self._turn is None:
             return None
-        return self._close(ArchivedReply(self._turn, self._text.strip(), cancelled=reason))
+        return self._close(ArchivedReply(self._turn, self._text.strip(), cancelled=reason, tools=self._tools))
 
     def _close(self, reply: ArchivedReply) -> ReplyLogged:
         self._closed += 1
-        self._turn, self._text = None, ""
+        self._turn, self._text, self._tools = None, "", ()
         return ReplyLogged(self._closed, reply)
 
     def waiting(self) -> Iterator[tuple[int, bytes]]:

@@ -3,7 +3,7 @@
 What to do is decided by `app.domain.routing.hedging`; `HedgingDriver` executes it through this object.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import ParleyError, ProviderBusy
-from app.domain.ports import Transcriber
+from app.domain.ports import TermBiased, Transcriber
 from app.domain.residency import Place, Residency
 from app.domain.routing.decision import Attempt, DecisionRecord, ExpenseKind, Outcome, RejectedRoute
 from app.domain.routing.driver import HedgingDriver
@@ -64,6 +64,8 @@ class FinalRequest:
     residency: Residency
     session_deadline_ms: float | None = None
     """The session's own, from the end of the utterance; the rules have another."""
+    key_terms: Sequence[str] = ()
+    """Words that are likely in the audio, for engines that take them."""
     route: Route = field(default=Route("finals", Place.ON_PREM))
     live: bool = field(init=False)
     is_recorded: bool = False
@@ -236,7 +238,7 @@ class FinalRequest:
         attempt = running[choice.name] = RouteAttempt(
             self.routes,
             choice,
-            self.engines[choice.name],
+            self._engine(choice.name),
             self._audio,
             self.language,
             self._streamed_s(choice.name),
@@ -247,6 +249,10 @@ class FinalRequest:
             self._attempts,
         )
         self._tasks.start_soon(attempt.run)
+
+    def _engine(self, name: str) -> Transcriber:
+        engine = self.engines[name]
+        return engine.with_key_terms(self.key_terms) if self.key_terms and isinstance(engine, TermBiased) else engine
 
     def stop(self, name: str) -> None:
         self._running.pop(name).scope.cancel()

@@ -20,6 +20,7 @@ from app.domain.ports import UsageReporting
 from app.domain.routing.cost import BudgetScope
 from app.domain.routing.engine_failover import EngineCandidate, FailedCall, engine_order, next_call
 from app.domain.spending import CHARACTERS_PER_TOKEN, TokenPrice, TokenUsage, budget_sentence, estimate_usage
+from app.domain.tools import ToolCall
 from app.runtime.routing.engine_health import EngineHealth
 from app.runtime.routing.session_budget import SessionBudget
 from app.runtime.supervision import report_defect
@@ -107,7 +108,7 @@ class FailoverReplies:
     pool: ReplyPool
     budget: SessionBudget
 
-    async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
+    async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str | ToolCall, None]:
         """The reply without thinking and control tokens. Raises a ProviderError, RequestRefused or BudgetExhausted."""
         engines = {each.name: each for each in self.pool.engines}
         order = self.pool.order(self.budget.exhausted())
@@ -117,10 +118,10 @@ class FailoverReplies:
             await anyio.sleep(call.after_s)
             began, is_begun = anyio.current_time(), False
             try:
-                async with aclosing(ReplyCall(self, engines[call.engine], conversation).texts()) as texts:
-                    async for text in texts:
+                async with aclosing(ReplyCall(self, engines[call.engine], conversation).parts()) as parts:
+                    async for part in parts:
                         is_begun = True
-                        yield text
+                        yield part
             except ParleyError as error:
                 failed.append(FailedCall(call.engine, error, anyio.current_time() - began))
                 following = None if is_begun else next_call(order, failed, never_repeat=never_repeat)
@@ -151,13 +152,17 @@ class ReplyCall:
     def __post_init__(self) -> None:
         self.text = ReplyText(begins_thinking=self.engine.name in self.replies.pool.begins_thinking)
 
-    async def texts(self) -> AsyncGenerator[str, None]:
-        """Raises a ProviderError, or RequestRefused."""
+    async def parts(self) -> AsyncGenerator[str | ToolCall, None]:
+        """The text that is part of the reply, and calls of tools. Raises a ProviderError, or RequestRefused."""
         longest = estimate_usage(self.conversation, self.engine.max_tokens * CHARACTERS_PER_TOKEN)
         reservation = self.replies.budget.reserve(self.engine.price.bill(longest))
         try:
             async with aclosing(self._deltas()) as deltas:
                 async for delta in deltas:
+                    if isinstance(delta, ToolCall):
+                        self._count_first()
+                        yield delta
+                        continue
                     self.text, shown = self.text.push(delta)
                     if shown:
                         yield self._counted(shown)
@@ -180,7 +185,7 @@ class ReplyCall:
                 self.replies.budget.record_reply(self.engine.name, usage, reservation.usd)
             self._report_health()
 
-    async def _deltas(self) -> AsyncGenerator[str, None]:
+    async def _deltas(self) -> AsyncGenerator[str | ToolCall, None]:
         """What the engine generates, under the timeouts."""
         timeouts = self.engine.timeouts
         generated = self.engine.generator.reply(self.conversation, report_usage=self._accept_usage)
@@ -195,7 +200,7 @@ class ReplyCall:
                     raise ProviderDown(self.engine.name, "went silent") from error
                 if delta is None:
                     return
-                self.characters += len(delta)
+                self.characters += len(delta.arguments if isinstance(delta, ToolCall) else delta)
                 yield delta
 
     def _check(self) -> None:
@@ -204,9 +209,12 @@ class ReplyCall:
             raise ProviderMisbehaved(self.engine.name, what)
 
     def _counted(self, text: str) -> str:
+        self._count_first()
+        return text
+
+    def _count_first(self) -> None:
         if self.first_ms is None:
             self.first_ms = (anyio.current_time() - self.began) * 1000
-        return text
 
     def _accept_usage(self, usage: TokenUsage) -> None:
         self.usage = usage

@@ -1,6 +1,6 @@
 """Finals of one session by the routing policy: opens a FinalRequest for each utterance."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.domain.audio import AudioChunk
@@ -36,13 +36,27 @@ class SessionFinals:
         return self.routes.rules().deadline_ms
 
     def open(
-        self, utterance: int, language: str | None, residency: Residency, deadline_ms: float | None = None
+        self,
+        utterance: int,
+        language: str | None,
+        residency: Residency,
+        deadline_ms: float | None = None,
+        key_terms: Sequence[str] = (),
     ) -> FinalRequest:
         if self.tenant.place is Residency.ON_PREM_ONLY:
             residency = Residency.ON_PREM_ONLY  # whatever the session asks for
         engines = self.routes.engines if self.engines is None else self.engines
         request = FinalRequest(
-            self.routes, engines, self.meters, self.session, self.tenant, utterance, language, residency, deadline_ms
+            self.routes,
+            engines,
+            self.meters,
+            self.session,
+            self.tenant,
+            utterance,
+            language,
+            residency,
+            deadline_ms,
+            key_terms,
         )
         self._open = [*(other for other in self._open if not other.is_recorded), request]
         return request

@@ -2,6 +2,7 @@
 
 import base64
 import unicodedata
+from collections.abc import Callable
 from typing import Annotated, TypeAlias, assert_never
 
 import msgspec
@@ -12,6 +13,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
 from app.domain.person import parse_person
+from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.json_input import decode_json
@@ -34,6 +36,7 @@ class ConfigureMessage(_Message, frozen=True, tag="configure"):
     deadline_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)] | msgspec.UnsetType | None = msgspec.UNSET
     person: str | None = None
     conversation: str | None = None
+    profile: str | None = None
 
 
 class EndMessage(_Message, frozen=True, tag="end"):
@@ -68,8 +71,13 @@ _TAGS = {"configure", "end", "cancel", "say", "text"}
 MAX_SAY_CHARACTERS = 4000
 
 
-def read_control(text: str) -> Order:
-    """The order in this text frame. Raises ClientError."""
+def no_profile(name: str) -> Profile:
+    """For services without profiles. Raises ClientError."""
+    raise ClientError(ClientFault.UNKNOWN_PROFILE, f"there is no profile {name[:64]!r}")
+
+
+def read_control(text: str, find_profile: Callable[[str], Profile] = no_profile) -> Order:
+    """The order in this text frame; `find_profile` raises ClientError for an unknown name. Raises ClientError."""
     try:
         tag = decode_json(text, _tag).type
         if tag not in _TAGS:
@@ -78,13 +86,14 @@ def read_control(text: str) -> Order:
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
-        case ConfigureMessage(language, reply, speak, place, archive, deadline, person, conversation):
+        case ConfigureMessage(language, reply, speak, place, archive, deadline, person, conversation, profile):
             code = None if language is msgspec.UNSET else (language or "")
             if code and not (len(code) in (2, 3) and code.isascii() and code.islower()):
                 raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {code[:20]!r}")
             deadline_ms = None if deadline is msgspec.UNSET else (deadline or 0)
             named = None if person is None else parse_person(person)
-            return ev.ClientConfigured(code, reply, speak, place, archive, deadline_ms, named, conversation)
+            chosen = None if profile is None else find_profile(profile)
+            return ev.ClientConfigured(code, reply, speak, place, archive, deadline_ms, named, conversation, chosen)
         case EndMessage():
             return ev.ClientEnded()
         case CancelMessage():

@@ -16,10 +16,12 @@ from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
 from app.domain.person import speaking_person
 from app.domain.principal import Principal, Scope
+from app.domain.profile import Profile
 from app.domain.token_bucket import TokenBucket
 from app.media.encode import encode_mp3
 from app.runtime.dialog.outbox import AudioAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
+from app.runtime.profiles import ProfileCatalogue
 from app.web.auth.middleware import accept
 from app.web.errors import TIMED_OUT, error_reply
 from app.web.parley import messages
@@ -45,6 +47,8 @@ class SocketClient:
 
     socket: WebSocket[Any, Any, Any]
     raw: bool = False
+    profiles: ProfileCatalogue = field(default_factory=ProfileCatalogue)
+    """What the client may choose."""
     _outbox: Outbox = field(default_factory=Outbox)
     _resampler: Resampler = field(default_factory=Resampler)
     _reply_pcm: dict[int, bytearray] = field(default_factory=dict)
@@ -139,12 +143,16 @@ class SocketClient:
             return ClientError(ClientFault.BAD_MESSAGE, f"{MAX_BAD_FRAMES} frames could not be read", fatal=True)
         return None
 
+    def _profile(self, name: str) -> Profile:
+        """Raises ClientError."""
+        return self.profiles.find(name, self.socket.user.tenant)
+
     def _read(self, frame: object) -> list[Incoming]:
         assert isinstance(frame, dict)
         if (data := frame.get("bytes")) is not None:
             packet = Packet(SAMPLE_RATE, check_pcm(data)) if self.raw else unpack(data)
             return list(self._resampler.push(packet.pcm, packet.sample_rate))
-        message = messages.read_control(frame.get("text") or "")
+        message = messages.read_control(frame.get("text") or "", self._profile)
         if isinstance(message, ev.ClientConfigured) and message.person is not None:
             speaking_person(self.socket.user, message.person)
         if isinstance(message, ev.ClientConfigured) and message.conversation is not None:

@@ -9,6 +9,7 @@ from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
 from app.domain.principal import Scope
+from app.domain.profile import Profile
 from app.domain.tenant import Tenant
 from app.runtime.ids import new_id
 from app.runtime.service import Service
@@ -48,17 +49,18 @@ async def refuse(socket: WebSocket[Any, Any, Any], error: Exception) -> None:
 
 async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: bool) -> None:
     """One session from handshake to close; whatever it raises costs this session alone."""
-    client, session = SocketClient(socket, raw=raw), new_id()
+    client, session = SocketClient(socket, raw=raw, profiles=service.profiles), new_id()
     structlog.contextvars.bind_contextvars(session=session)
     try:
         await client.accept()
+        profile = service.profiles.choose(socket.query_params.get("profile"), socket.user.tenant)
         peer, user_agent = peer_of(socket), socket.headers.get("user-agent", "")
         with (
             service.running_sessions.registered(session, socket.user, peer=peer, user_agent=user_agent) as running,
             audited_session(socket, session),
         ):
             await client.send(_greeting(service, session, socket.user.tenant))
-            await _run_session(client, service, running)
+            await _run_session(client, service, running, profile)
         client.raise_for_fault()
     except ClientGone:
         return  # it left while we were writing: the session has noticed, or never began
@@ -74,11 +76,13 @@ def _greeting(service: Service, session: str, tenant: Tenant) -> SessionStarted:
     return SessionStarted(session, records, service.uploader.days_kept(tenant) or None, conversation)
 
 
-async def _run_session(client: SocketClient, service: Service, session: RunningSession) -> None:
+async def _run_session(
+    client: SocketClient, service: Service, session: RunningSession, profile: Profile | None
+) -> None:
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as run:
             tasks.start_soon(_write_until_ended, client, service, session, run)
-            await service.run_session(session, client)
+            await service.run_session(session, client, profile=profile)
         tasks.cancel_scope.cancel()
 
 

@@ -36,6 +36,7 @@ _MANIFEST: dict[str, Any] = {
             "key": f"{_FOLDER}/replies/0001.flac",
             "samples": 14400,
             "sha256": "559903" * 10,
+            "tools": [],
         }
     ],
     "transcripts": [],

@@ -15,6 +15,12 @@ _STATUS = {
     "index": {"status": "complete", "indexed": 12043, "waiting": 0},
     "runs": {"finals": "local; policy private-first"},
 }
+_PROFILE = {
+    "name": "assistant",
+    "description": "A friendly voice assistant: one or two short sentences.",
+    "languages": [],
+    "default": False,
+}
 _METRICS = "# TYPE parley_sessions gauge\nparley_sessions 1.0\n"
 _TOKEN = {
     "token": "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJwYXJsZXkifQ.c2ln",
@@ -42,6 +48,9 @@ SERVICE: Operations = {
             ok("It works.", live=_OK),
             DocumentedResponse("Restart it.", 503, (DocumentedBody({"stuck": {"status": "stuck"}}),)),
         ),
+    ),
+    ("GET", "/profiles"): DocumentedOperation(
+        "listProfiles", "List the profiles", (ok("What a client may choose.", profiles=[_PROFILE]),)
     ),
     ("GET", "/metrics"): DocumentedOperation(
         "getMetrics",

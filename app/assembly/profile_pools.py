@@ -1,0 +1,70 @@
+"""Which reply engines serve a profile, and with which tools."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from app.domain.ports import ReplyGenerator, ToolCalling
+from app.domain.profile import Profile
+from app.runtime.routing.reply_failover import FailoverReplies, ReplyEngine, ReplyPool
+from app.runtime.routing.session_budget import SessionBudget
+from app.runtime.tools.http_tools import HttpTools
+from app.runtime.tools.tool_replies import ToolOffer, ToolReplies
+
+_log = structlog.get_logger("parley.replies")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePools:
+    """The open engines, as a profile chooses among them."""
+
+    pool: ReplyPool
+    """For profiles that name no engine; it may be empty."""
+    engines: Mapping[str, ReplyEngine]
+    """All that are open, by name."""
+    reserve: ReplyEngine | None
+    """A free one, for a spent budget."""
+    engine_name: Callable[[Profile], str]
+    http: HttpTools
+
+    def generator(self, profile: Profile, budget: SessionBudget) -> ReplyGenerator | None:
+        """What replies in a session with this profile and budget; None where nothing does."""
+        pool = self._pool(profile)
+        if not pool.engines:
+            return None
+        if not profile.tools:
+            return FailoverReplies(pool, budget)
+        return ToolReplies(
+            FailoverReplies(_offering(pool, profile, may_call=True), budget),
+            FailoverReplies(_offering(pool, profile, may_call=False), budget),
+            {tool.name: tool for tool in profile.tools},
+            self.http,
+            profile.max_rounds,
+        )
+
+    def warn_of_ignored_tools(self, profiles: Collection[Profile]) -> None:
+        """One line in the log for each profile with tools and each of its engines that cannot call any."""
+        for profile in profiles:
+            for engine in self._pool(profile).engines if profile.tools else ():
+                if not isinstance(engine.generator, ToolCalling):
+                    _log.warning("tools ignored: this engine cannot call any", profile=profile.name, engine=engine.name)
+
+    def _pool(self, profile: Profile) -> ReplyPool:
+        """The profile's engine alone; where it costs money, with the free one for a spent budget."""
+        if not profile.engine:
+            return self.pool
+        engine = self.engines[self.engine_name(profile)]
+        spare = self.reserve if not engine.price.is_free else None
+        return replace(self.pool, engines=[engine, spare] if spare else [engine])
+
+
+def _offering(pool: ReplyPool, profile: Profile, *, may_call: bool) -> ReplyPool:
+    """The pool whose models are offered the profile's tools, where they can call any."""
+    engines = [
+        replace(each, generator=ToolOffer(each.generator, profile.tools, may_call=may_call))
+        if isinstance(each.generator, ToolCalling)
+        else each
+        for each in pool.engines
+    ]
+    return replace(pool, engines=engines)

@@ -1,0 +1,22 @@
+"""What a profile changes in the rules of a session."""
+
+from dataclasses import replace
+
+from app.domain.dialog.state import DialogState
+from app.domain.profile import Profile
+
+
+def choose_profile(state: DialogState, profile: Profile) -> DialogState:
+    """The state with this profile in place of the one before; what it leaves open is as without a profile."""
+    plain = state.rules_without_profile or state.rules
+    rules = replace(
+        state.rules,
+        profile=profile,
+        reply=state.rules.reply or bool(profile.engine),
+        instructions=plain.instructions if profile.instructions is None else profile.instructions,
+        language=profile.language or plain.language,
+        key_terms=profile.key_terms,
+        prompt_tokens=profile.history_tokens,
+        eager_replies=plain.eager_replies and profile.may_begin_eagerly,
+    )
+    return replace(state, rules=rules, rules_without_profile=plain)

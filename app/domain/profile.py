@@ -1,0 +1,44 @@
+"""Profiles: what a session or a conversation is set up with by one name, from the instructions to the tools."""
+
+from dataclasses import dataclass
+
+from app.domain.tools import Tool
+
+MAX_ROUNDS = 3
+"""Answers of a model that call tools, in one reply, where the profile does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is empty or None is as the settings have it."""
+
+    name: str
+    description: str = ""
+    """One sentence for whoever chooses."""
+    instructions: str | None = None
+    """System prompt."""
+    engine: str = ""
+    """The only engine that replies; empty: those of the settings, in their order."""
+    model: str = ""
+    """That engine's model."""
+    voice: str | None = None
+    """One of the first synthesizer's."""
+    languages: tuple[str, ...] = ()
+    """Two or three letters each; the first is the session's, the others are kept for later use."""
+    key_terms: tuple[str, ...] = ()
+    """Words that are likely in the audio."""
+    history_tokens: int | None = None
+    """Of history in a prompt, by the average length of a token."""
+    tools: tuple[Tool, ...] = ()
+    max_rounds: int = MAX_ROUNDS
+    """So many answers of the model may call tools in one reply; the next must be text."""
+
+    @property
+    def language(self) -> str | None:
+        """The session's; None: as the settings have it."""
+        return self.languages[0] if self.languages else None
+
+    @property
+    def may_begin_eagerly(self) -> bool:
+        """Whether a reply that nobody may get does no harm: a tool may act, and another engine may cost money."""
+        return not self.tools and not self.engine
