@@ -74,7 +74,10 @@ class KeyStore:
     async def create(
         self, name: str, tenant: str, scopes: frozenset[Scope], expires: datetime | None
     ) -> tuple[str, ApiKey]:
-        """A new key: its secret, which is not stored, and what is. Raises KeyNameTaken or ProviderBusy."""
+        """A new key: its secret, which is not stored, and what is.
+
+        Raises KeyNameTaken, ProviderBusy, and ClientError for a name that cannot be printed.
+        """
         secret, now = new_secret(), datetime.now(UTC)
         key = new_api_key(secret, name, tenant, scopes, now, expires)
         same_name = select(ApiKeyRow.__table__).where(ApiKeyRow.name == name, ApiKeyRow.tenant == tenant)

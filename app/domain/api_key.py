@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Scope
 from app.domain.tenant import fingerprint, key_id_of
 
@@ -35,12 +36,19 @@ class ApiKey:
         return "active" if self.is_active(now) else "expired"
 
 
+def parse_key_name(text: str) -> str:
+    """The same name, of a key or a token, where people and terminals can show it. Raises ClientError."""
+    if not text.isprintable():
+        raise ClientError(ClientFault.BAD_MESSAGE, "the name has characters that cannot be printed")
+    return text
+
+
 def new_api_key(
     secret: str, name: str, tenant: str, scopes: frozenset[Scope], created: datetime, expires: datetime | None
 ) -> ApiKey:
-    """What is stored of a new key with this secret."""
+    """What is stored of a new key with this secret. Raises ClientError for a name that cannot be printed."""
     mark = fingerprint(secret)
-    return ApiKey(key_id_of(mark), mark, name, tenant, scopes, created, expires)
+    return ApiKey(key_id_of(mark), mark, parse_key_name(name), tenant, scopes, created, expires)
 
 
 def key_fields(key: ApiKey, now: datetime) -> dict[str, str | list[str] | None]:

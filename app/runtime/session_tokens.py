@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 
 from app.data.database import UNAVAILABLE
+from app.domain.api_key import parse_key_name
 from app.domain.errors import ClientError, ClientFault, ProviderDown
 from app.domain.person import parse_person
 from app.domain.principal import TENANT_SCOPES, Principal, Scope
@@ -44,7 +45,8 @@ class SessionTokens:
     ) -> tuple[str, datetime]:
         """A token and when it expires; `person`: who speaks with it, which its bearer cannot change.
 
-        Raises ClientError where the principal may not give these scopes away, and for what identifies no person.
+        Raises ClientError where the principal may not give these scopes away, for what identifies no person, and for a
+        name that cannot be printed.
         Raises ProviderDown where the secrets could not be read from the database yet.
         """
         if principal.by_token or self._key(principal.key_id) is None:
@@ -53,6 +55,7 @@ class SessionTokens:
             raise ClientError(ClientFault.FORBIDDEN, "a session token has scopes of its key, and never admin")
         if not (signing_secrets := self.signing_secrets()):
             raise ProviderDown("keys", UNAVAILABLE)
+        name = parse_key_name(name)
         now = datetime.now(UTC)
         expires = now + timedelta(seconds=lifetime_s)
         claims = {

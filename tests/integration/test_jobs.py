@@ -117,6 +117,18 @@ async def test_jobs_are_listed_page_by_page_and_by_state(http, service):
     assert [job["id"] for job in cancelled["jobs"]] == [sessions[0]]
 
 
+async def test_long_files_of_one_tenant_leave_a_place_to_the_others(http, service):
+    first, second, third = [await sent(http) for _ in range(3)]
+    for session in (first, second):
+        await until_state(http, session, "running")
+
+    answer = await http.post("/recordings", params={"wait": "false"}, content=FILE, headers=bearer("globex-key"))
+    http.headers.update(bearer("operator-key"))
+    await until_state(http, answer.json()["id"], "running")
+
+    assert (await http.get(f"/jobs/{third}")).json()["state"] == "queued"
+
+
 async def test_events_of_a_job_end_with_it(http, service):
     """Each is the job as JSON; none comes twice."""
     session = await sent(http)

@@ -183,6 +183,14 @@ async def test_right_token_is_accepted_and_never_for_admin(tokens):
     assert (principal.tenant, principal.scopes) == (FILE, {Scope.SPEAK})
 
 
+@pytest.mark.parametrize("name", ["\x1b[31mred", "two\nlines", "a\u202eb"])
+async def test_name_that_cannot_be_printed_is_refused(http, key, name):
+    """It is shown in an administrator's terminal."""
+    answer = await http.post("/auth/session-tokens", json={"scopes": ["speak"], "name": name}, headers=bearer(key))
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_message")
+
+
 async def test_token_with_the_longest_person_name_and_tenant_is_accepted():
     """A character may take twelve bytes in it."""
     tenant = Tenant("t" * 63, (fingerprint("key"),))

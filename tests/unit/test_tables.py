@@ -48,3 +48,17 @@ def test_table_on_a_terminal_breaks_other_cells_and_keeps_ids_and_names_whole(se
     assert any(SESSION in line and NAME in line for line in shown.splitlines())
     assert all(word in shown for word in ("203.0.113.250", "Mozilla/5.0", "Gecko/20100101"))
     assert "…" not in shown
+
+
+def test_table_shows_control_characters_of_a_cell_and_lets_none_through(monkeypatch):
+    """A name that a tenant chose reaches an administrator's terminal: it neither colours it nor breaks a row."""
+    table = Table(whole("name"), "address")
+    table.add_row("\x1b[31mred\x1b]0;title\x07\nnext", "a\u202eb")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+
+    print_table(table)
+
+    printed = sys.stdout.getvalue()
+    assert "\\x1b[31mred\\x1b]0;title\\x07\\nnext" in printed
+    assert "a\\u202eb" in printed
+    assert all(sign.isprintable() or sign == "\n" for sign in printed)

@@ -1,6 +1,7 @@
 """JobWorker: takes jobs, of whichever process received them, and transcribes each until it is done or has failed."""
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,7 +29,9 @@ from app.runtime.jobs.file_uploads import FileUploads
 from app.runtime.jobs.job_lease import JobLease
 from app.runtime.supervision import report_defect
 
-CONCURRENT_JOBS = 2
+CONCURRENT_JOBS = 3
+MAX_JOBS_PER_TENANT = 2
+"""At once in this process: the long files of one tenant leave a place to the others."""
 POLL_S = 2.0
 """Between two looks for jobs of other processes, for those that are due again, and for places."""
 INTERRUPT_TIMEOUT_S = 5.0
@@ -48,6 +51,8 @@ class JobWorker:
     first_pause_s: float = FIRST_PAUSE_S
     poll_s: float = POLL_S
     chance: Callable[[], float] = random.random
+    _running: Counter[str] = field(default_factory=Counter)
+    """Jobs of each tenant in this process."""
     _taking: anyio.Lock = field(default_factory=anyio.Lock)
     """One task at a time looks for a job."""
 
@@ -59,10 +64,14 @@ class JobWorker:
         while True:
             async with self._taking:
                 job = await self._wait_for_job()
-            await self._perform(job)
+                self._running[job.tenant] += 1
+            try:
+                await self._perform(job)
+            finally:
+                self._running[job.tenant] -= 1
 
     async def _wait_for_job(self) -> TranscriptionJob:
-        """The oldest job that may begin now: one that is due, and whose tenant has a place."""
+        """The oldest job that may begin now: one that is due, and whose tenant has a place and not too many jobs."""
         is_available = True
         while True:
             try:
@@ -82,7 +91,11 @@ class JobWorker:
         if self.admission.is_draining:
             return None
         waiting = await self.files.jobs.takeable_tenants(now)
-        placed = [name for name in waiting if self.admission.refusal(self.tenant(name)) is None]
+        placed = [
+            name
+            for name in waiting
+            if self._running[name] < MAX_JOBS_PER_TENANT and self.admission.refusal(self.tenant(name)) is None
+        ]
         if not placed:
             return None
         return await self.files.jobs.take(self.files.owner, placed, self.files.lease_until(now), now)
