@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.assembly.replies import ReplyEngines
@@ -11,7 +12,7 @@ from app.data.conversation_log import ConversationLog, conversation_log_in
 from app.domain.conversations.options import ReplyOptions
 from app.domain.errors import ProviderBusy
 from app.domain.tenant import Tenant
-from app.runtime.conversations.chat import Chat
+from app.runtime.conversations.chat import MAX_REPLIES, Chat
 from app.runtime.conversations.reply_run import ChatEngine, ReplyBill
 from app.runtime.ids import new_id
 from app.runtime.recording.uploader import Uploader
@@ -20,6 +21,10 @@ from app.runtime.routing.session_budget import SessionBudget
 
 CHARACTERS_A_TOKEN = 8
 """Upper bound of the average length of a token: a longer reply comes from an engine that ignores its token limit."""
+
+REPLIES_HERE = 1
+"""Replies to messages in text at once, where a model in this process writes them: the places in its queue are left to
+those who speak."""
 
 
 @asynccontextmanager
@@ -39,7 +44,13 @@ def _chat(settings: Settings, log: ConversationLog, replies: ReplyEngines, uploa
         options=ReplyOptions(instructions=settings.reply_instructions),
         keep_days=settings.archive_keep_days,
         tenant_keep_days=uploader.tenant_keep_days,
+        places=anyio.CapacityLimiter(REPLIES_HERE if _replies_here(replies) else MAX_REPLIES),
     )
+
+
+def _replies_here(replies: ReplyEngines) -> bool:
+    """Whether a model in this process may write a reply."""
+    return replies.replies is not None and any(engine.name == "embedded" for engine in replies.replies.engines)
 
 
 def _engine(settings: Settings, replies: ReplyEngines, tenant: Tenant) -> ChatEngine:

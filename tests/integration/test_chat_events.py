@@ -16,7 +16,7 @@ from app.domain.dialog.conversation import Message
 from app.domain.errors import BudgetExhausted, ProviderDown, RequestRefused
 from app.domain.spending import TokenPrice, TokenUsage
 from app.domain.tenant import Tenant
-from app.runtime.conversations.chat import MAX_REPLIES
+from app.runtime.conversations.chat import MAX_REPLIES_PER_TENANT
 from app.runtime.conversations.reply_run import ChatEngine, ReplyBill
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.routing.reply_failover import ReplyEngine
@@ -46,6 +46,8 @@ class SteppedGenerator:
     steps: list[str] = field(default_factory=list)
     more: anyio.Event = field(default_factory=anyio.Event)
     running: int = 0
+    most: int = 0
+    """Replies at once."""
 
     def give(self, delta: str) -> None:
         self.steps.append(delta)
@@ -53,6 +55,7 @@ class SteppedGenerator:
 
     async def reply(self, conversation: Sequence[Message]) -> AsyncGenerator[str, None]:
         self.running += 1
+        self.most = max(self.most, self.running)
         try:
             while True:
                 while not self.steps:
@@ -232,12 +235,33 @@ async def test_service_that_stops_keeps_what_was_written(sqlite):
     assert (reply.text, reply.cancelled) == ("It is", "disconnected")
 
 
-async def test_too_many_replies_at_once_are_refused(sqlite):
-    async with conversation_server(sqlite) as server:
-        server.chat._replies = MAX_REPLIES
-        answer = await server.http.post("/chat", json={"text": "Hello."})
+async def test_replies_of_one_tenant_leave_room_for_the_others(sqlite):
+    """Its surplus messages are refused; another tenant's are taken, and wait for a place at the engine."""
+    stepped = SteppedGenerator()
+    async with conversation_server(sqlite, stepped) as server, anyio.create_task_group() as tasks:
+        server.chat.places.total_tokens = 2
 
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "provider_busy", "1")
+        async def ask(answers: list[httpx.Response], key: str) -> None:
+            answers.append(await server.http.post("/chat", json={"text": "Hello."}, headers=bearer(key)))
+
+        acme, globex = list[httpx.Response](), list[httpx.Response]()
+        for _ in range(MAX_REPLIES_PER_TENANT + 1):
+            tasks.start_soon(ask, acme, "acme-key")
+
+        async def one_is_refused() -> bool:
+            return len(acme) == 1
+
+        async def all_others_wait() -> bool:
+            return server.chat.places.statistics().tasks_waiting == MAX_REPLIES_PER_TENANT - 1
+
+        await until(one_is_refused)
+        tasks.start_soon(ask, globex, "globex-key")
+        await until(all_others_wait)
+        tasks.cancel_scope.cancel()
+
+    (refused,) = acme
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "provider_busy", "1")
+    assert (globex, stepped.most) == ([], 2)
 
 
 @dataclass

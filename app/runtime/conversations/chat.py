@@ -1,5 +1,6 @@
 """Chat: answers messages in text, one at a time in each conversation, and keeps both sides of it."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,8 +20,8 @@ from app.domain.tenant import Tenant
 from app.runtime.conversations.reply_run import REPLY_TIMEOUT_S, ChatEngine, GeneratedReply, ReplyRun
 from app.runtime.ids import new_id, new_row_number
 
-MAX_REPLIES = 64
-"""Replies at once, in this process; one more message is refused."""
+MAX_REPLIES, MAX_REPLIES_PER_TENANT = 64, 16
+"""Replies at once, in this process, those that wait for a place included; one more message is refused."""
 HISTORY_MESSAGES = 200
 """Newest messages that are read for a prompt; how many of them fit is the window's to say."""
 LEASE = timedelta(seconds=REPLY_TIMEOUT_S + 30)
@@ -58,8 +59,10 @@ class Chat:
     """The same, for tenants that have their own."""
     now: Callable[[], datetime] = utc_now
     reply_timeout_s: float = REPLY_TIMEOUT_S
-    _replies: int = 0
-    """Being generated."""
+    places: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAX_REPLIES))
+    """Of replies that the engines generate at once; the others wait."""
+    _replies: Counter[str] = field(default_factory=Counter)
+    """Begun and not over, by tenant."""
     _tasks: TaskGroup | None = None
 
     @property
@@ -85,7 +88,7 @@ class Chat:
         Raises ConversationNotFound, ConversationBusy, ConversationFull; ProviderBusy where too many replies are being
         generated, or none can be.
         """
-        tasks, engine, now = self._require_room(), self.open_engine(tenant), self.now()
+        tasks, engine, now = self._require_room(tenant), self.open_engine(tenant), self.now()
         stored = await self.table.begin_reply(conversation, message, now=now, until=now + LEASE)
         try:
             messages = await self.table.messages(conversation, limit=HISTORY_MESSAGES)
@@ -97,7 +100,7 @@ class Chat:
         async def keep(reply: GeneratedReply | None) -> StoredMessage | None:
             return await self.table.end_reply(conversation, self._stored(reply) if reply else None)
 
-        return Answer(self._start(tasks, engine, as_history(messages), keep), stored)
+        return Answer(self._start(tasks, tenant, engine, as_history(messages), keep), stored)
 
     def answer_once(self, text: str, tenant: Tenant) -> Answer:
         """Begin the reply to a text of no conversation; nothing is kept. Raises ProviderBusy, as `answer` does."""
@@ -105,8 +108,8 @@ class Chat:
         async def keep(_: GeneratedReply | None) -> None:
             await anyio.lowlevel.checkpoint()
 
-        tasks, engine = self._require_room(), self.open_engine(tenant)
-        return Answer(self._start(tasks, engine, (Message(Role.USER, text),), keep))
+        tasks, engine = self._require_room(tenant), self.open_engine(tenant)
+        return Answer(self._start(tasks, tenant, engine, (Message(Role.USER, text),), keep))
 
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What runs in the background, by name."""
@@ -147,28 +150,30 @@ class Chat:
 
     # -- runs ------------------------------------------------------------------------
 
-    def _require_room(self) -> TaskGroup:
+    def _require_room(self, tenant: Tenant) -> TaskGroup:
         """Where replies are generated. Raises ProviderBusy."""
-        if self._tasks is None or self._replies >= MAX_REPLIES:
+        is_full = self._replies.total() >= MAX_REPLIES or self._replies[tenant.name] >= MAX_REPLIES_PER_TENANT
+        if self._tasks is None or is_full:
             raise ProviderBusy("replies", "too many replies are being generated; try again in a moment")
         return self._tasks
 
     def _start(
         self,
         tasks: TaskGroup,
+        tenant: Tenant,
         engine: ChatEngine,
         history: tuple[Message, ...],
         keep: Callable[[GeneratedReply | None], Awaitable[StoredMessage | None]],
     ) -> ReplyRun:
-        run = ReplyRun(self.options.prompt(history), engine, keep, self.reply_timeout_s)
+        run = ReplyRun(self.options.prompt(history), engine, keep, self.reply_timeout_s, self.places)
 
         async def counted() -> None:
             try:
                 await run.run()
             finally:
-                self._replies -= 1
+                self._replies[tenant.name] -= 1
 
-        self._replies += 1
+        self._replies[tenant.name] += 1
         tasks.start_soon(counted)
         return run
 

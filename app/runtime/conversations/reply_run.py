@@ -95,6 +95,9 @@ class ReplyRun:
     keep: Callable[[GeneratedReply | None], Awaitable[StoredMessage | None]]
     """Stores the reply, where there is one; called once, whatever happens. Raises a ParleyError."""
     timeout_s: float = REPLY_TIMEOUT_S
+    """Waiting for a place included."""
+    places: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    """Of replies that the engines generate at once for messages in text; by default none but this one."""
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _send: MemoryObjectSendStream[RunEvent] = field(init=False)
     _receive: MemoryObjectReceiveStream[RunEvent] = field(init=False)
@@ -148,7 +151,8 @@ class ReplyRun:
         cancelled: str | None = DISCONNECTED
         try:
             with self._scope, anyio.fail_after(self.timeout_s):
-                await self._generate()
+                async with self.places:
+                    await self._generate()
                 cancelled = None
         except TimeoutError:
             cancelled = FAILED
