@@ -340,13 +340,16 @@ class MemoryJobs:
         return sorted({job.tenant for job in self.rows.values() if job.is_takeable(now)})
 
     async def find(
-        self, *, tenant: str | None, state: JobState | None, before: str | None, limit: int
+        self, *, tenant: str | None, person: str | None, state: JobState | None, before: str | None, limit: int
     ) -> list[TranscriptionJob]:
         await self._ask()
         found = [
             job
             for job in self.rows.values()
-            if tenant in (None, job.tenant) and state in (None, job.state) and (before is None or job.id < before)
+            if tenant in (None, job.tenant)
+            and person in (None, job.person)
+            and state in (None, job.state)
+            and (before is None or job.id < before)
         ]
         return sorted(found, key=lambda job: job.id, reverse=True)[:limit]
 

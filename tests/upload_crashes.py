@@ -226,7 +226,7 @@ async def check(site: Site) -> None:
 
 async def all_jobs(jobs: JobTable) -> list:
     found, before = [], None
-    while page := await jobs.find(tenant=None, state=None, before=before, limit=200):
+    while page := await jobs.find(tenant=None, person=None, state=None, before=before, limit=200):
         found += page
         before = page[-1].id
     return found

@@ -122,12 +122,14 @@ class JobTable:
         return await self._texts(select(JobRow.tenant).where(_is_takeable(now)).distinct())
 
     async def find(
-        self, *, tenant: str | None, state: JobState | None, before: str | None, limit: int
+        self, *, tenant: str | None, person: str | None, state: JobState | None, before: str | None, limit: int
     ) -> list[TranscriptionJob]:
-        """The newest first: of this tenant, in this state, older than the job `before`; None: whichever."""
+        """The newest first: of this tenant and person, in this state, older than the job `before`; None: whichever."""
         query = select(*_COLUMNS).order_by(JobRow.id.desc()).limit(limit)
         if tenant is not None:
             query = query.where(JobRow.tenant == tenant)
+        if person is not None:
+            query = query.where(JobRow.person == person)
         if state is not None:
             query = query.where(JobRow.state == state)
         if before is not None:

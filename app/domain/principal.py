@@ -54,3 +54,7 @@ class Principal:
     def may_see(self, owner: str) -> bool:
         """Whether what belongs to the tenant named `owner` exists for this principal."""
         return self.is_admin or self.tenant.name == owner
+
+    def may_control(self, owner: str, person: str | None) -> bool:
+        """The same of a job or an upload; one whose token names a person has that person's alone."""
+        return self.may_see(owner) and self.person in (None, person)

@@ -187,16 +187,17 @@ async def test_store_takes_and_sweeps_what_the_domain_says(jobs, state, due, lea
 
 
 async def test_jobs_are_listed_newest_first_page_by_page(jobs):
-    await add(jobs, job(1), job(2, tenant="globex"), job(3, state=JobState.DONE), job(4))
+    await add(jobs, job(1), job(2, tenant="globex"), job(3, state=JobState.DONE), job(4, person="anna"))
 
     async def ids(**query) -> list[int]:
-        asked = {"tenant": None, "state": None, "before": None, "limit": 10, **query}
+        asked = {"tenant": None, "person": None, "state": None, "before": None, "limit": 10, **query}
         return [int(found.id, 16) for found in await jobs.find(**asked)]
 
     assert await ids() == [4, 3, 2, 1]
     assert await ids(tenant="acme", limit=2) == [4, 3]
     assert await ids(tenant="acme", before=job(3).id) == [1]
     assert await ids(state=JobState.DONE) == [3]
+    assert (await ids(person="anna"), await ids(tenant="globex", person="anna")) == ([4], [])
 
 
 async def test_quota_holds_for_jobs_that_are_added_at_once(jobs):
@@ -213,7 +214,7 @@ async def test_quota_holds_for_jobs_that_are_added_at_once(jobs):
         for number in range(1, 11):
             tasks.start_soon(begin, number)
 
-    assert (len(await jobs.find(tenant=None, state=None, before=None, limit=20)), len(refused)) == (3, 7)
+    assert (len(await jobs.find(tenant=None, person=None, state=None, before=None, limit=20)), len(refused)) == (3, 7)
 
 
 async def test_quota_counts_what_is_announced_and_what_is_here(jobs):

@@ -132,7 +132,7 @@ async def test_new_files_are_accepted_after_an_sqlite_file_was_deleted(tmp_path)
             return (await http.post("/recordings?wait=false", content=FILE)).status_code == 202
 
         await until(is_accepted, seconds=30)
-        (job,) = await service.jobs.find(tenant=None, state=None, before=None, limit=10)
+        (job,) = await service.jobs.find(tenant=None, person=None, state=None, before=None, limit=10)
         await until_state(service, job.id, JobState.DONE)
 
 

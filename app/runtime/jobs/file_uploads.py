@@ -70,13 +70,6 @@ class FileUploads:
         await self.jobs.add(job, require)
         return job
 
-    async def get(self, session: str, tenant: str) -> TranscriptionJob:
-        """The upload of this session. Raises BlobNotFound where there is none, or it is another tenant's."""
-        job = await self.jobs.get(session)
-        if job is None or job.tenant != tenant:
-            raise BlobNotFound(session[:64])
-        return job
-
     async def append(self, job: TranscriptionJob, offset: int, pieces: AsyncIterable[bytes]) -> TranscriptionJob:
         """The upload with these bytes, from `offset` on; with the last one announced it is accepted.
 

@@ -43,9 +43,9 @@ class JobStore(Protocol):
         ...
 
     async def find(
-        self, *, tenant: str | None, state: JobState | None, before: str | None, limit: int
+        self, *, tenant: str | None, person: str | None, state: JobState | None, before: str | None, limit: int
     ) -> Sequence[TranscriptionJob]:
-        """The newest first: of this tenant, in this state, older than the job `before`; None: whichever."""
+        """The newest first: of this tenant and person, in this state, older than the job `before`; None: whichever."""
         ...
 
     async def overdue(self, now: datetime) -> Sequence[TranscriptionJob]:

@@ -10,11 +10,12 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from app.domain.audit import AuditAction
-from app.domain.errors import BlobNotFound, ProviderBusy
-from app.domain.job import JobState, TranscriptionJob
+from app.domain.errors import ProviderBusy
+from app.domain.job import JobState
 from app.domain.principal import Principal, Scope
 from app.runtime.service import Service
-from app.web.auth.audit import audit, set_owner
+from app.web.auth.audit import audit
+from app.web.auth.job_access import job_for
 from app.web.auth.middleware import requires
 from app.web.http import STOPPING
 from app.web.jobs.job_events import JobEvents
@@ -32,25 +33,34 @@ async def list_jobs(
     only: Annotated[StateName | None, QueryParameter(name="state")] = None,
     tenant: FromQuery[str | None] = None,
 ) -> dict[str, Any]:
-    """The newest first; `next` is the `before` of the next page. An operator sees those of all tenants, or of one."""
-    if not request.user.is_admin and tenant not in (None, request.user.tenant.name):
+    """The newest first; `next` is the `before` of the next page. An operator sees those of all tenants, or of one.
+
+    A token that names a person sees that person's; who has no key sees none, because its tenant is everybody's.
+    """
+    user = request.user
+    if user.is_stranger or not (user.is_admin or tenant in (None, user.tenant.name)):
         return {"jobs": [], "next": None}
-    owner = tenant if request.user.is_admin else request.user.tenant.name
-    found = await _service(state).jobs.find(tenant=owner, state=only and JobState(only), before=before, limit=limit)
+    found = await _service(state).jobs.find(
+        tenant=tenant if user.is_admin else user.tenant.name,
+        person=user.person,
+        state=only and JobState(only),
+        before=before,
+        limit=limit,
+    )
     return {"jobs": [job_json(job) for job in found], "next": found[-1].id if len(found) == limit else None}
 
 
 @get("/{session:str}", opt=requires(Scope.TRANSCRIBE))
 async def get_job(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> dict[str, Any]:
     """Its state, progress, and the reason of a failure. Kept for a week behind its end."""
-    return job_json(await _visible(_service(state), request, session))
+    return job_json(await job_for(request, _service(state).jobs, session))
 
 
 @get("/{session:str}/events", opt=requires(Scope.TRANSCRIBE))
 async def follow_job(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> ServerSentEvent:
     """Server-sent events: the job as JSON, now and after each change. They end with the job."""
     service = _service(state)
-    job = await _visible(service, request, session)
+    job = await job_for(request, service.jobs, session)
     if service.limits.watchers.available_tokens < 1:
         raise ProviderBusy("jobs", "too many clients follow jobs already; ask for GET /jobs/ID now and then")
     app_state = request.app.state
@@ -73,20 +83,11 @@ async def follow_job(state: State, request: Request[Principal, Any, Any], sessio
 async def cancel_job(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> dict[str, Any]:
     """Cancel it, also while it runs: its file and its recording are deleted. One that is over stays as it is."""
     service = _service(state)
-    job = await _visible(service, request, session)
+    job = await job_for(request, service.jobs, session)
     cancelled = await service.uploads.cancel(job.id)
     if not job.is_finished:
         audit(request, AuditAction.JOB_CANCELLED, target=job.id)
     return job_json(cancelled)
-
-
-async def _visible(service: Service, request: Request[Principal, Any, Any], session: str) -> TranscriptionJob:
-    """Raises BlobNotFound, also for another tenant's."""
-    job = await service.jobs.get(session)
-    if job is None or not request.user.may_see(job.tenant):
-        raise BlobNotFound(session[:64])
-    set_owner(request, job.tenant)
-    return job
 
 
 def _service(state: State) -> Service:

@@ -10,7 +10,7 @@ from app.domain.errors import BlobNotFound
 from app.domain.job import JobState, TranscriptionJob
 from app.domain.principal import Principal, Scope
 from app.runtime.recording.journal import read_journal
-from app.web.auth.audit import set_owner
+from app.web.auth.job_access import job_for
 from app.web.auth.middleware import requires
 from app.web.recordings.access import manifest_for, require_session_id, service_of
 
@@ -27,15 +27,14 @@ async def get_recording_job(
     service = service_of(state)
     job = await service.jobs.get(session)
     if job is not None and not (job.state is JobState.RECEIVING or job.attended):
-        set_owner(request, job.tenant)
-        if not request.user.may_see(job.tenant):
-            raise BlobNotFound(session)
-        return _job(job)
-    journal = await read_journal(service.uploader.session_log, session)
-    if journal.opened is not None and request.user.may_see(journal.opened.tenant):
+        return _job(await job_for(request, service.jobs, session))
+    opened = (journal := await read_journal(service.uploader.session_log, session)).opened
+    if opened is not None and request.user.may_control(opened.tenant, opened.person):
         is_over, warnings = journal.ended is not None, journal.warnings
     else:
         manifest = await manifest_for(request, session)
+        if not request.user.may_control(manifest.tenant, manifest.person):
+            raise BlobNotFound(session)
         is_over, warnings = not manifest.is_live, manifest.warnings
     return {"id": session, "state": JobState.DONE if is_over else JobState.RUNNING, "warnings": warnings}
 

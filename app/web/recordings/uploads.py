@@ -12,6 +12,7 @@ from app.domain.errors import BlobNotFound, ClientError, ClientFault
 from app.domain.job import JobState, TranscriptionJob
 from app.domain.principal import Principal, Scope
 from app.web.auth.audit import audit
+from app.web.auth.job_access import job_for
 from app.web.auth.middleware import requires
 from app.web.recordings.access import service_of
 from app.web.recordings.receiving import open_upload, require_archive, require_uploads
@@ -39,9 +40,9 @@ async def create_upload(
 @route("/{name:str}", http_method="HEAD", status_code=200, opt=requires(Scope.TRANSCRIBE))
 async def upload_offset(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> Response[None]:
     """How many bytes of it are here (`Upload-Offset`); `Parley-Recording` where it is complete."""
-    upload = await service_of(state).uploads.get(name, request.user.tenant.name)
+    upload = await job_for(request, service_of(state).jobs, name)
     if upload.length is None or upload.state in (JobState.FAILED, JobState.CANCELLED):
-        raise BlobNotFound(name)
+        raise BlobNotFound(name[:64])
     headers = {**_offset(upload), "upload-length": str(upload.length), "cache-control": "no-store"}
     is_accepted = upload.state is not JobState.RECEIVING
     return Response(None, headers=headers | ({"parley-recording": name} if is_accepted else {}))
@@ -71,9 +72,9 @@ async def delete_upload(state: State, request: Request[Principal, Any, Any], nam
 
 async def _resumable(state: State, request: Request[Principal, Any, Any], name: str) -> TranscriptionJob:
     """This user's unfinished upload. Raises BlobNotFound; ClientError where it is complete."""
-    upload = await service_of(state).uploads.get(name, request.user.tenant.name)
+    upload = await job_for(request, service_of(state).jobs, name)
     if upload.length is None or upload.state in (JobState.FAILED, JobState.CANCELLED):
-        raise BlobNotFound(name)
+        raise BlobNotFound(name[:64])
     if upload.state is not JobState.RECEIVING:
         raise ClientError(ClientFault.BAD_PACKET, "the upload is complete")
     return upload
