@@ -417,7 +417,9 @@ class ArchiveSettings(_Group):
     uploads_per_tenant: int = Field(
         16, ge=1, description="Uploaded files of one tenant that are not transcribed yet; one more is refused."
     )
-    uploads_per_tenant_mb: int = Field(1024, ge=1, description="The same, in megabytes.")
+    uploads_per_tenant_mb: int | None = Field(
+        None, ge=1, description="The same, in megabytes; empty: a quarter of PARLEY_SPOOL_MAX_MB, half of all uploads."
+    )
     google_drive_service_account: Path | None = Field(
         None, description="Key file of the service account that fetches recordings from Google Drive."
     )

@@ -301,8 +301,7 @@ class MemoryJobs:
         self, job: TranscriptionJob, require: Callable[[UploadUsage], None], parts: Sequence[FilePart] = ()
     ) -> None:
         await self._ask()
-        own = [other for other in self.rows.values() if other.tenant == job.tenant and not other.is_finished]
-        require(UploadUsage(len(own), sum(other.reserved for other in own)))
+        require(await self.usage(job.tenant, job.person))
         self.rows[job.id] = job
         self.file_parts[job.id] = [*parts]
 
@@ -367,6 +366,12 @@ class MemoryJobs:
 
     async def count_parts(self, job: str) -> int:
         return len(await self.parts(job))
+
+    async def usage(self, tenant: str, person: str | None = None) -> UploadUsage:
+        await self._ask()
+        own = [other for other in self.rows.values() if other.tenant == tenant and not other.is_finished]
+        persons = [other.reserved for other in own if person is not None and other.person == person]
+        return UploadUsage(len(own), sum(other.reserved for other in own), len(persons), sum(persons))
 
     async def received_bytes(self) -> int:
         await self._ask()

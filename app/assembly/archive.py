@@ -51,7 +51,7 @@ def file_uploads(settings: Settings, uploader: Uploader, jobs: JobStore) -> File
         max_bytes=settings.recording_max_mb << 20,
         total_bytes=settings.spool_max_mb << 19,
         per_tenant=settings.uploads_per_tenant,
-        per_tenant_bytes=settings.uploads_per_tenant_mb << 20,
+        per_tenant_bytes=own << 20 if (own := settings.uploads_per_tenant_mb) else settings.spool_max_mb << 18,
     )
     return FileUploads(jobs, FileBlobs(uploader.store, scratch=spool_folder(settings)), uploader, limits)
 

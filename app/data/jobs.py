@@ -39,14 +39,14 @@ class JobTable:
     async def add(
         self, job: TranscriptionJob, require: Callable[[UploadUsage], None], parts: Sequence[FilePart] = ()
     ) -> None:
-        """A new job. `require` gets what the tenant's other jobs take, and may raise to refuse it."""
+        """A new job. `require` gets what the tenant's and person's others take, and may raise to refuse it."""
         with as_busy("jobs"):
             async with transaction(self.engine) as connection:
                 if self.engine.dialect.name == "postgresql":
                     await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADDING})"))
                 await connection.execute(insert(JobRow), [{**_values(job), "revision": 0}])  # SQLite: locks the file
                 own = and_(JobRow.tenant == job.tenant, JobRow.id != job.id)
-                require(await _usage(connection, own))
+                require(await _usage(connection, own, job.person))
                 if parts:
                     await connection.execute(insert(FilePartRow), [_part_values(job.id, part) for part in parts])
 
@@ -169,6 +169,12 @@ class JobTable:
             async with transaction(self.engine) as connection:
                 return int((await connection.execute(query)).scalar_one())
 
+    async def usage(self, tenant: str) -> UploadUsage:
+        """What the tenant's unfinished jobs take."""
+        with as_busy("jobs"):
+            async with transaction(self.engine) as connection:
+                return await _usage(connection, JobRow.tenant == tenant)
+
     async def received_bytes(self) -> int:
         """Of the files of all unfinished jobs."""
         query = select(func.coalesce(func.sum(JobRow.received), 0)).where(JobRow.state.not_in(FINISHED))
@@ -202,12 +208,17 @@ def _is_takeable(now: datetime) -> ColumnElement[bool]:
     return or_(waits, abandoned)
 
 
-async def _usage(connection: AsyncConnection, which: ColumnElement[bool]) -> UploadUsage:
+async def _usage(connection: AsyncConnection, which: ColumnElement[bool], person: str | None = None) -> UploadUsage:
     announced = func.coalesce(JobRow.length, 0)
     reserved = case((announced > JobRow.received, announced), else_=JobRow.received)
-    query = select(func.count(), func.coalesce(func.sum(reserved), 0)).where(which, JobRow.state.not_in(FINISHED))
-    files, size = (await connection.execute(query)).one()
-    return UploadUsage(int(files), int(size))
+    is_persons = and_(JobRow.person.is_not(None), JobRow.person == person)
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(reserved), 0),
+        func.count(case((is_persons, 1))),
+        func.coalesce(func.sum(case((is_persons, reserved), else_=0)), 0),
+    ).where(which, JobRow.state.not_in(FINISHED))
+    return UploadUsage(*map(int, (await connection.execute(query)).one()))
 
 
 def _values(job: TranscriptionJob) -> dict[str, Any]:

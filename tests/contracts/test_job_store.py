@@ -12,7 +12,7 @@ from app.data.database import open_database
 from app.data.jobs import JobTable
 from app.domain.errors import BlobNotFound, ClientError, ProviderBusy
 from app.domain.job import FilePart, JobSource, JobState, TranscriptionJob
-from app.domain.upload_limits import UploadLimits
+from app.domain.upload_limits import UploadLimits, UploadUsage
 from app.runtime.ids import new_id
 from tests.fakes import MemoryJobs
 from tests.postgres import new_database
@@ -223,12 +223,15 @@ async def test_quota_counts_what_is_announced_and_what_is_here(jobs):
         job(1, length=10, received=4),
         job(2, received=7, state=JobState.QUEUED),
         job(3, length=100, state=JobState.DONE, received=100),
-        job(4, length=1000, tenant="globex"),
+        job(4, length=1000, tenant="globex", person="anna"),
+        job(6, length=5, person="anna"),
     )
     found = []
     await jobs.add(job(5), found.append)
+    await jobs.add(job(7, person="anna"), found.append)
 
-    assert [(usage.files, usage.reserved) for usage in found] == [(2, 17)]
+    assert found == [UploadUsage(3, 22), UploadUsage(4, 22, person_files=1, person_reserved=5)]
+    assert await jobs.usage("globex") == UploadUsage(1, 1000)
     assert await jobs.received_bytes() == 11
     assert await jobs.unfinished([job(1).id, job(3).id, "none"]) == {job(1).id}
 

@@ -6,6 +6,7 @@ import pytest
 
 from app.domain.job import JobState
 from app.domain.tenant import Tenant, fingerprint
+from app.domain.upload_limits import UploadLimits
 from app.runtime.authentication import AnyOf, OpenAuthenticator, Peer, TenantKeys
 from app.runtime.session_tokens import SessionTokens
 from tests.clips import HANDS
@@ -125,6 +126,23 @@ async def test_jobs_and_uploads_of_all_persons_are_reached_by_a_key(http, key):
     assert await listed(http, key) == uploads[::-1]
     assert (await http.get(f"/jobs/{uploads[0]}", headers=bearer(key))).status_code == 200
     assert (await http.delete(f"/recordings/uploads/{uploads[1]}", headers=bearer(key))).status_code == 204
+
+
+async def test_visitor_takes_a_quarter_of_the_uploads_of_its_tenant(http, service):
+    """Another visitor and the tenant itself, also in that person's name, still find a place."""
+    service.uploads.limits = UploadLimits(per_tenant=8)
+    anna = bearer(await visitor(http, "anna"))
+    answers = [await http.post("/recordings/uploads", headers={**anna, "upload-length": "9"}) for _ in range(3)]
+    at_once = await http.post("/recordings?wait=false", headers=anna, content=FILE)
+    await open_upload(http, await visitor(http, "bert"))
+    named = {**bearer("acme-key"), "upload-length": "9"}
+    by_key = await http.post("/recordings/uploads", params={"person": "anna"}, headers=named)
+
+    assert [answer.status_code for answer in answers] == [201, 201, 503]
+    assert [(answer.status_code, answer.json()["code"]) for answer in (at_once, answers[2])] == [
+        (503, "provider_busy")
+    ] * 2
+    assert by_key.status_code == 201
 
 
 async def test_stranger_sees_no_list_and_reaches_its_upload_by_its_id_alone():

@@ -464,6 +464,16 @@ async def test_uploads_of_a_tenant_are_limited_in_number_and_size():
     assert again.status_code == 201
 
 
+async def test_uploads_without_a_length_are_limited_in_size_while_they_come():
+    async with server(max_sessions=0) as (service, http):
+        service.uploads.limits = UploadLimits(per_tenant_bytes=150_000)
+        await send(http, "wait=false", bytes(100_000))
+        second = await http.post("/recordings?wait=false", content=bytes(100_000))
+
+    assert (second.status_code, second.json()["code"]) == (503, "provider_busy")
+    assert sum(len(blob) for blob in service.store.blobs.values()) == 100_000
+
+
 async def test_uploads_of_all_tenants_take_a_part_of_the_store_only():
     async with server(max_sessions=0) as (service, http):
         service.uploads.limits = UploadLimits(total_bytes=150_000, max_bytes=150_000)

@@ -182,6 +182,34 @@ def test_quota_of_a_tenant_is_a_number_of_files_and_of_bytes(own, length, refuse
         limits.require_quota(own, length)
 
 
+@pytest.mark.parametrize(
+    ("own", "length", "refused"),
+    [
+        (UploadUsage(9, 900, person_files=0), 100, False),
+        (UploadUsage(9, 900, person_files=2, person_reserved=200), 50, False),
+        (UploadUsage(9, 900, person_files=2, person_reserved=201), 50, True),
+        (UploadUsage(9, 900, person_files=3), 1, True),
+        (UploadUsage(12, 900, person_files=0), 1, True),
+    ],
+)
+def test_quota_of_a_person_is_a_quarter_of_its_tenants(own, length, refused):
+    limits = UploadLimits(per_tenant=12, per_tenant_bytes=1000)
+
+    if refused:
+        with pytest.raises(ProviderBusy):
+            limits.require_quota(own, length, by_person=True)
+    else:
+        limits.require_quota(own, length, by_person=True)
+
+
+def test_quota_of_a_person_is_one_file_at_least():
+    limits = UploadLimits(per_tenant=2)
+    limits.require_quota(UploadUsage(0, 0), 1, by_person=True)
+
+    with pytest.raises(ProviderBusy):
+        limits.require_quota(UploadUsage(1, 1, person_files=1, person_reserved=1), 1, by_person=True)
+
+
 class JobUnderAnyOrderOfSteps(RuleBasedStateMachine):
     """Workers take, lose, and finish one job in any order; time passes. It ends once, by one who had the lease."""
 

@@ -49,10 +49,12 @@ class FileUploads:
         length: int | None,
         language: str | None,
         person: str | None = None,
+        by_person: bool = False,
         source: JobSource = JobSource.UPLOAD,
     ) -> TranscriptionJob:
         """A new upload. Without a length it is one request's, and this process has its lease.
 
+        `by_person`: the person itself sends it, and may have a share of what its tenant may.
         Raises ClientError where it is too large; ProviderBusy beyond the limits of the tenant.
         """
         self.limits.require_size(length or 0)
@@ -65,7 +67,7 @@ class FileUploads:
             job = replace(job, attended=True, owner=self.owner, lease_until=self.lease_until(now))
 
         def require(own: UploadUsage) -> None:
-            self.limits.require_quota(own, length or 0)
+            self.limits.require_quota(own, length or 0, by_person=by_person)
 
         await self.jobs.add(job, require)
         return job
@@ -104,6 +106,8 @@ class FileUploads:
             return job
         self._require_disk()
         self.limits.require_room(await self.jobs.received_bytes(), len(data))
+        if job.length is None:
+            self.limits.require_growth(await self.jobs.usage(job.tenant), len(data))
         del buffer[: len(data)]
         part = await self.blobs.put(job.id, start, data)
         try:

@@ -14,7 +14,7 @@ class JobStore(Protocol):
     async def add(
         self, job: TranscriptionJob, require: Callable[[UploadUsage], None], parts: Sequence[FilePart] = ()
     ) -> None:
-        """A new job. `require` gets what the tenant's other unfinished jobs take, and may raise to refuse it."""
+        """A new job. `require` gets what the tenant's and person's others take, and may raise to refuse it."""
         ...
 
     async def reopen(self) -> None:
@@ -61,6 +61,10 @@ class JobStore(Protocol):
         ...
 
     async def count_parts(self, job: str) -> int: ...
+
+    async def usage(self, tenant: str) -> UploadUsage:
+        """What the tenant's unfinished jobs take."""
+        ...
 
     async def received_bytes(self) -> int:
         """Of the files of all unfinished jobs."""

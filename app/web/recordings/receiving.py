@@ -44,5 +44,6 @@ async def open_upload(
         length=length,
         language=language or None,
         person=speaking_person(request.user, person),
+        by_person=request.user.person is not None,
         source=source,
     )
