@@ -16,6 +16,7 @@ from app.config import Settings, read_settings
 from app.runtime.open_files import raise_open_files_limit
 from app.runtime.service import Service
 from app.web.listener import GracefulServer, bound_socket, http_url
+from app.web.open_connections import LOOPBACK
 from app.web.server import create_app
 
 
@@ -41,7 +42,12 @@ async def _serve(settings: Settings, emits_metrics: bool) -> None:
             async with anyio.create_task_group() as tasks:
                 if emits_metrics:
                     tasks.start_soon(emit_metrics, service.admission)
-                server = GracefulServer(create_app(service), max_connections=2 * settings.max_connections)
+                server = GracefulServer(
+                    create_app(service),
+                    max_connections=2 * settings.max_connections,
+                    max_connections_per_address=2 * settings.max_connections_per_address,
+                    uncounted=(*LOOPBACK, *service.trusted_proxies),
+                )
                 await server.serve([listening])
                 tasks.cancel_scope.cancel()
 

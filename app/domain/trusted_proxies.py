@@ -29,13 +29,14 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     for hop in reversed(hops):
         previous = _parsed(hop)
-        if previous is None or not _is_in(address, trusted):
+        if previous is None or not is_in(address, trusted):
             break
         address = str(previous)
     return address
 
 
-def _is_in(address: str, networks: Sequence[Network]) -> bool:
+def is_in(address: str, networks: Sequence[Network]) -> bool:
+    """Whether this is an address, in one of these networks."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in networks)
 

@@ -1,11 +1,17 @@
-"""uvicorn's HTTP protocol with deadlines: for the head of a request, and for a body that nobody reads any more."""
+"""uvicorn's HTTP protocol with deadlines, of heads and of bodies that nobody reads, and limits of connections."""
 
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from typing import Any
 
+import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from app.web.errors import ErrorReply
+from app.web.keepalive import KeepaliveProtocol
+from app.web.open_connections import OpenConnections
+from app.web.overload import NO_ROOM
 
 HEAD_TIMEOUT_S = 20.0
 """From the connection, or from the first byte of a later request, until its headers are complete."""
@@ -13,12 +19,15 @@ MAX_HEAD_BYTES = 64 << 10
 """Request line and headers."""
 LINGER_S = 10.0
 """After a response that did not wait for the whole body of its request."""
-SPARE_CONNECTIONS = 256
-"""Above the limit for requests: connections that are still answered, with 503."""
+_HEAD_TOO_SLOW = ErrorReply(408, 0, "head_too_slow", "the head of the request came too slowly")
+_HEAD_TOO_LARGE = ErrorReply(431, 0, "head_too_large", f"the head of the request is larger than {MAX_HEAD_BYTES} bytes")
 
 
 class DeadlineHttpProtocol(HttpToolsProtocol):
-    """A client that sends slowly, or nothing, loses its connection; so does one above the limit of connections."""
+    """A client that sends slowly, or nothing, loses its connection; so does one with too many of them.
+
+    Where the server has no room for a new connection, the one that has waited longest for a request makes room.
+    """
 
     def __init__(
         self,
@@ -27,10 +36,12 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: AbstractEventLoop | None = None,
         *,
+        open_connections: OpenConnections["DeadlineHttpProtocol"],
         head_timeout_s: float = HEAD_TIMEOUT_S,
         linger_s: float = LINGER_S,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._open = open_connections
         self._head_timeout_s, self._linger_s = head_timeout_s, linger_s
         self._head_bytes = 0
         self._timer: TimerHandle | None = None
@@ -39,13 +50,16 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency + SPARE_CONNECTIONS:
+        if not self._open.add(self, self.client[0] if self.client else ""):
             transport.abort()
             return
         self._await_head()
+        if (oldest := self._open.make_room(self)) is not None:
+            oldest._refuse(NO_ROOM)  # noqa: SLF001 because it is of this class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
+        self._open.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -53,7 +67,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         if self._awaits_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(431)
+                self._refuse(_HEAD_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -61,31 +75,44 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._cancel_timer()
+        self._head_bytes = 0
+        self._open.begin_request(self)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         self._cancel_timer()
         super().on_message_complete()
 
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        successor = self.transport.get_protocol()
+        assert isinstance(successor, KeepaliveProtocol)
+        successor.forget = lambda: self._open.remove(self)
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         cycle = self.cycle  # a pipelined request has one of its own by now
+        if cycle.response_complete:
+            self._open.await_request(self)
         if cycle.response_complete and cycle.more_body and self._timer is None:
             self._timer = self.loop.call_later(self._linger_s, self.transport.close)
 
     def _await_head(self) -> None:
         self._cancel_timer()
         self._awaits_head, self._head_bytes = True, 0
-        self._timer = self.loop.call_later(self._head_timeout_s, self._refuse, 408)
+        self._timer = self.loop.call_later(self._head_timeout_s, self._refuse, _HEAD_TOO_SLOW)
 
-    def _refuse(self, status: int) -> None:
-        """Close; with this status first, where nothing else is being written and a request has begun.
+    def _refuse(self, reply: ErrorReply) -> None:
+        """Close; with this answer first, where nothing else is being written and a request has begun.
 
         A browser opens connections ahead of its requests, and would take the 408 for the answer to its next one.
         """
         self._cancel_timer()
         if self._head_bytes and (self.cycle is None or self.cycle.response_complete):
-            self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+            body = msgspec.json.encode({"code": reply.code, "message": reply.message})
+            headers = {**reply.headers, "content-type": "application/json", "content-length": str(len(body))}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "connection": "close"}.items())
+            self.transport.write(STATUS_LINE[reply.status] + lines.encode() + b"\r\n" + body)
         self.transport.close()
 
     def _cancel_timer(self) -> None:

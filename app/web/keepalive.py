@@ -2,6 +2,7 @@
 
 from asyncio import TimerHandle
 from asyncio.transports import BaseTransport
+from collections.abc import Callable
 
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -30,6 +31,8 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
     _received_at: float = 0.0
     _resumed_at: float = 0.0
     _abort_timer: TimerHandle | None = None
+    forget: Callable[[], None] = staticmethod(lambda: None)
+    """Called when the connection is lost."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         self._pings = TokenBucket(PINGS_PER_S, PING_BURST, self.loop.time())
@@ -37,6 +40,7 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.forget()
         if self._abort_timer is not None:
             self._abort_timer.cancel()
         super().connection_lost(exc)

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import cast
@@ -13,9 +13,12 @@ import uvicorn
 from litestar import Litestar
 
 from app.domain.errors import SettingsError
+from app.domain.trusted_proxies import Network
 from app.web.http import BODY_TIMEOUT_S, STOPPING, served_app
 from app.web.http_protocol import HEAD_TIMEOUT_S, LINGER_S, DeadlineHttpProtocol
 from app.web.keepalive import KeepaliveProtocol
+from app.web.open_connections import LOOPBACK, OpenConnections
+from app.web.overload import refuse_when_full
 from app.web.parley.packets import MAX_METADATA_BYTES, MAX_PCM_BYTES
 
 DRAIN_SECONDS = 20
@@ -44,13 +47,29 @@ class GracefulServer(uvicorn.Server):
         head_timeout_s: float = HEAD_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
         max_connections: int = 0,
+        max_connections_per_address: int = 0,
+        uncounted: Sequence[Network] = LOOPBACK,
     ) -> None:
-        """`max_connections`: sockets and HTTP connections; one more request is answered with 503. 0: no limit."""
-        linger_s = min(LINGER_S, body_timeout_s)
-        protocol = partial(DeadlineHttpProtocol, head_timeout_s=head_timeout_s, linger_s=linger_s)
+        """`max_connections`: sockets and HTTP connections; a request is answered with 503 beyond it. 0: no limit.
+
+        Of one address, except those in the networks `uncounted`, a connection beyond the limit is closed at once.
+        """
+        connections: OpenConnections[DeadlineHttpProtocol] = OpenConnections(
+            max_connections, max_connections_per_address, uncounted
+        )
+        protocol = partial(
+            DeadlineHttpProtocol,
+            open_connections=connections,
+            head_timeout_s=head_timeout_s,
+            linger_s=min(LINGER_S, body_timeout_s),
+        )
+
+        def is_full() -> bool:  # requests outlive connections whose clients have gone
+            return connections.is_full or 0 < max_connections < len(self.server_state.tasks)
+
         super().__init__(
             uvicorn.Config(
-                served_app(app, body_timeout_s),
+                refuse_when_full(served_app(app, body_timeout_s), is_full),
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,  # because app.domain.trusted_proxies reads them
@@ -60,7 +79,6 @@ class GracefulServer(uvicorn.Server):
                 ws_per_message_deflate=False,
                 ws_ping_interval=ping_seconds,
                 ws_ping_timeout=ping_seconds,
-                limit_concurrency=max_connections or None,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=drain_seconds,
             )
