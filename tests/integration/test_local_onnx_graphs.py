@@ -209,7 +209,7 @@ def test_weights_of_another_architecture_run_on_ctranslate2_with_a_note(copied):
 
 def test_other_compute_types_run_on_ctranslate2_without_a_note():
     """The graphs have 8 bits; float32 is what was configured."""
-    opened = load(Path(model("whisper-tiny.en")), device="cpu", compute_type="float32", threads=1)
+    opened = load(Path(model("whisper-tiny.en")), device="cpu", compute_type="float32", plan=ThreadPlan(1, 1))
     assert (opened.encoder, opened.decoder, opened.note) == (None, None, "")
 
 
