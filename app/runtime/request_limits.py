@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 from weakref import WeakSet
 
-import anyio
-
 from app.domain.errors import ProviderBusy
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
+from app.runtime.jobs.followers import Followers
 
 RENDERINGS, WAITING_RENDERINGS = 4, 64
 READS, WAITING_READS = 16, 128
@@ -16,7 +15,6 @@ LISTINGS, WAITING_LISTINGS = 2, 16
 PERSON_SEARCHES, WAITING_PERSON_SEARCHES = 2, 4
 UPLOADS = 32
 RENDERED_FILES = 64
-WATCHERS = 100
 
 
 def _queue(concurrency: int, max_waiting: int) -> AdmissionQueue:
@@ -40,7 +38,7 @@ class RequestLimits:
     uploads: AdmissionQueue = field(default_factory=lambda: _queue(UPLOADS, 0))
     """Files whose bytes are being received."""
 
-    watchers: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(WATCHERS))
+    followers: Followers = field(default_factory=Followers)
     """Clients that follow the events of jobs."""
 
     def track_rendered_file(self, file: BinaryIO) -> None:

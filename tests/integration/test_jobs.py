@@ -49,6 +49,10 @@ async def http(service):
         yield client
 
 
+async def always() -> bool:
+    return True
+
+
 async def sent(http, **query: str) -> str:
     answer = await http.post("/recordings", params={"wait": "false", **query}, content=FILE)
     assert answer.status_code == 202
@@ -155,7 +159,9 @@ async def test_events_have_comments_while_nothing_happens_and_end_where_the_serv
     job = TranscriptionJob(new_id(), "acme", utc_now(), utc_now(), utc_now())
     await store.add(job, lambda _: None)
     found = []
-    async for message in JobEvents(store, lambda: len(found) == 3, poll_s=0.01, comment_after_s=0.05).follow(job):
+    async for message in JobEvents(store, lambda: len(found) == 3, always, poll_s=0.01, comment_after_s=0.05).follow(
+        job
+    ):
         found.append(message)  # noqa: PERF401 because `is_stopping` looks at it meanwhile
 
     assert [(message.event, message.comment) for message in found] == [
@@ -171,7 +177,7 @@ async def test_events_survive_a_database_that_is_away_and_tell_of_a_deletion():
     job = TranscriptionJob(new_id(), "acme", utc_now(), utc_now(), utc_now(), length=10)
     await store.add(job, lambda _: None)
     names = []
-    async for message in JobEvents(store, lambda: False, poll_s=0.01, comment_after_s=0.05).follow(job):
+    async for message in JobEvents(store, lambda: False, always, poll_s=0.01, comment_after_s=0.05).follow(job):
         names.append(message.event or message.comment)
         match len(names):
             case 1:
@@ -211,15 +217,46 @@ async def test_events_end_where_the_server_is_told_to_stop(service):
             await ended.wait()
 
 
-async def test_events_have_a_limited_number_of_readers(http, service):
-    session = await sent(http)
-    service.limits.watchers.total_tokens = 1
+async def test_events_have_a_limited_number_of_followers_of_each_tenant(http, service):
+    """Those of another tenant still find a place; one that has left makes room."""
+    service.limits.followers.per_tenant = 1
+
+    async def nobody_follows() -> bool:
+        return service.limits.followers.count == 0
+
+    session, other = (
+        await sent(http),
+        await http.post("/recordings?wait=false", content=FILE, headers=bearer("globex-key")),
+    )
     async with http.stream("GET", f"/jobs/{session}/events") as first:
         assert await anext(first.aiter_lines())
         second = await http.get(f"/jobs/{session}/events")
+        foreign = f"/jobs/{other.json()['id']}/events"
+        async with http.stream("GET", foreign, headers=bearer("globex-key")) as third:
+            assert await anext(third.aiter_lines()) == "event: job"
+    await until(nobody_follows)
     service.batch_transcriber.transcriber.go.set()
 
     assert (second.status_code, second.json()["code"]) == (503, "provider_busy")
+    assert (await http.get(f"/jobs/{session}/events")).status_code == 200
+
+
+async def test_events_end_where_the_key_is_revoked(http, service):
+    """Nothing more is told of the job, which goes on."""
+    session = await sent(http)
+    await until_state(http, session, "running")
+    tenants = list(TENANTS)
+    service.tenants = lambda: tuple(tenants)
+    events = 0
+    with anyio.fail_after(10):
+        async with http.stream("GET", f"/jobs/{session}/events") as response:
+            async for line in response.aiter_lines():
+                events += line == "event: job"
+                tenants[:] = TENANTS[1:]
+
+    assert events >= 1
+    assert not service.jobs.rows[session].is_finished
+    service.batch_transcriber.transcriber.go.set()
 
 
 async def command(http, *arguments: str) -> tuple[int, str]:

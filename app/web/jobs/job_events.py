@@ -1,13 +1,13 @@
 """The events of one job, while it changes: what `GET /jobs/ID/events` sends."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
 import msgspec
 from litestar.response import ServerSentEventMessage
 
-from app.domain.errors import ProviderBusy
+from app.domain.errors import ProviderBusy, ProviderError
 from app.domain.job import TranscriptionJob
 from app.runtime.jobs.job_store import JobStore
 from app.web.jobs.job_json import job_json
@@ -23,6 +23,8 @@ class JobEvents:
     jobs: JobStore
     is_stopping: Callable[[], bool]
     """Whether this process is about to stop; then the events end, and go on at another one."""
+    is_permitted: Callable[[], Awaitable[bool]]
+    """Whether the key of who follows is still valid; otherwise the events end. May raise a ProviderError."""
     poll_s: float = POLL_S
     comment_after_s: float = COMMENT_AFTER_S
 
@@ -32,6 +34,8 @@ class JobEvents:
         sent_at, following = anyio.current_time(), job
         while not following.is_finished and not self.is_stopping():
             await anyio.sleep(self.poll_s)
+            if not await self._goes_on():
+                return
             try:
                 found = await self.jobs.get(job.id)
             except ProviderBusy:  # the database is unavailable: the client waits, as the job does
@@ -46,6 +50,12 @@ class JobEvents:
                 yield ServerSentEventMessage(data=None, comment="waiting")
                 sent_at = anyio.current_time()
             following = found
+
+    async def _goes_on(self) -> bool:
+        try:
+            return await self.is_permitted()
+        except ProviderError:  # keys cannot be checked now: who follows keeps its events, as sessions go on
+            return True
 
 
 def _event(job: TranscriptionJob) -> ServerSentEventMessage:

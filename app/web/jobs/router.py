@@ -1,7 +1,7 @@
 """`/jobs`: list, ask after, follow and cancel transcription jobs, on whichever process they run."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any, Literal
 
 from litestar import Request, Router, delete, get
@@ -17,6 +17,7 @@ from app.runtime.service import Service
 from app.web.auth.audit import audit
 from app.web.auth.job_access import job_for
 from app.web.auth.middleware import requires
+from app.web.auth.rate_limit import network_of
 from app.web.http import STOPPING
 from app.web.jobs.job_events import JobEvents
 from app.web.jobs.job_json import job_json
@@ -58,23 +59,22 @@ async def get_job(state: State, request: Request[Principal, Any, Any], session: 
 
 @get("/{session:str}/events", opt=requires(Scope.TRANSCRIBE))
 async def follow_job(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> ServerSentEvent:
-    """Server-sent events: the job as JSON, now and after each change. They end with the job."""
-    service = _service(state)
+    """Server-sent events: the job as JSON, now and after each change. They end with the job, or the client's key."""
+    service, followers = _service(state), _service(state).limits.followers
     job = await job_for(request, service.jobs, session)
-    if service.limits.watchers.available_tokens < 1:
-        raise ProviderBusy("jobs", "too many clients follow jobs already; ask for GET /jobs/ID now and then")
-    app_state = request.app.state
-    events = JobEvents(service.jobs, lambda: service.admission.is_draining or app_state.get(STOPPING, False))
+    app_state, client = request.app.state, (request.user.tenant.name, network_of(request))
+    followers.require_place(*client)
+    events = JobEvents(
+        service.jobs,
+        is_stopping=lambda: service.admission.is_draining or app_state.get(STOPPING, False),
+        is_permitted=lambda: service.authenticator.is_valid(request.user),
+    )
 
     async def messages() -> AsyncGenerator[ServerSentEventMessage, None]:
-        watcher = object()
-        await service.limits.watchers.acquire_on_behalf_of(watcher)
-        try:
+        with suppress(ProviderBusy), followers.place(*client):  # another one came first: the client asks again
             async with aclosing(events.follow(job)) as following:
                 async for message in following:
                     yield message
-        finally:
-            service.limits.watchers.release_on_behalf_of(watcher)
 
     return ServerSentEvent(messages(), headers={"cache-control": "no-store", "x-accel-buffering": "no"})
 
