@@ -104,7 +104,7 @@ async def open_filesystem(*, folder: Path) -> AsyncIterator[FilesystemBlobStore]
 
 def _writable(folder: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ProviderRefused(PROVIDER, f"cannot use {folder}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.assembly.replies import ReplyEngines
 from app.config import Settings
 from app.data.conversation_log import ConversationLog, conversation_log_in
+from app.data.full_text_purge import FullTextPurge
 from app.domain.conversations.options import ReplyOptions
 from app.domain.errors import ProviderBusy
 from app.domain.tenant import Tenant
@@ -18,6 +19,7 @@ from app.runtime.ids import new_id
 from app.runtime.recording.uploader import Uploader
 from app.runtime.routing.reply_failover import FailoverReplies
 from app.runtime.routing.session_budget import SessionBudget
+from app.runtime.supervision import run_in_background
 
 CHARACTERS_A_TOKEN = 8
 """Upper bound of the average length of a token: a longer reply comes from an engine that ignores its token limit."""
@@ -34,7 +36,12 @@ async def open_chat(
     """Conversations are kept as long as recordings, and a deleted recording is erased from them."""
     async with conversation_log_in(database) as log:
         uploader.erasers = (*uploader.erasers, log)
-        yield _chat(settings, log, replies, uploader)
+        purge = FullTextPurge(database)
+        uploader.after_deletion = purge.request
+        chat = _chat(settings, log, replies, uploader)
+        chat.after_deletion = purge.request
+        async with run_in_background({"full_text_purge": purge.run}):
+            yield chat
 
 
 def _chat(settings: Settings, log: ConversationLog, replies: ReplyEngines, uploader: Uploader) -> Chat:

@@ -43,6 +43,8 @@ class DeletedConversation:
     """How many were deleted with it."""
     sessions: tuple[str, ...]
     """Sessions and recordings that they were spoken in; their recordings are not deleted."""
+    remaining: tuple[str, ...] = ()
+    """What remains in the database for now; a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import structlog
 from anyio import to_thread
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -65,6 +65,8 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
         raise SettingsError(f"PARLEY_DATABASE_URL: {error}") from error
     if is_sqlite and engine.url.database in {None, "", ":memory:"}:
         raise SettingsError("PARLEY_DATABASE_URL: SQLite needs the name of a file")
+    if is_sqlite:
+        event.listen(engine.sync_engine, "connect", _overwrite_what_is_deleted)
     try:
         yield engine
     finally:
@@ -192,6 +194,13 @@ async def _close_connections(engine: AsyncEngine) -> None:
     """Not cancelled from outside, for the reason that `transaction` gives."""
     with anyio.CancelScope(shield=True):
         await engine.dispose()
+
+
+def _overwrite_what_is_deleted(connection: Any, _: object) -> None:
+    """Debian's SQLite does so by default, others do not."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA secure_delete = ON")
+    cursor.close()
 
 
 def _is_damaged(error: DBAPIError | sqlite3.Error) -> bool:

@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -11,10 +11,18 @@ from sqlalchemy import URL
 def open_file_once(url: URL) -> None:
     """Raises sqlite3.Error where the file cannot be opened: aiosqlite would leave a thread behind.
 
-    Nothing to do for other databases.
+    Nothing to do for other databases. A new file is for its owner alone; SQLite gives its log the same permissions.
     """
     if url.get_backend_name() == "sqlite" and url.database:
+        with suppress(OSError):  # because it is there, or SQLite says what is wrong with the place
+            Path(url.database).touch(mode=0o600, exist_ok=False)
         sqlite3.connect(url.database).close()
+
+
+def copies_of(database: Path) -> list[Path]:
+    """Earlier states of the database beside it: from before an upgrade or a downgrade, or moved aside as damaged."""
+    kept = [f"{database.name}.before-", f"{database.name}.damaged-"]
+    return sorted(file for file in database.parent.iterdir() if file.name.startswith(tuple(kept)))
 
 
 def back_up(database: Path, version: str) -> Path:

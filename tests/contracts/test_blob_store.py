@@ -1,6 +1,7 @@
 """Contract of every BlobStore."""
 
 import os
+import stat
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -282,3 +283,13 @@ async def test_filesystem_refuses_a_key_that_is_no_path(tmp_path, key):
         for attempt in (store.get(key), store.delete(key), store.put(key, b"x", content_type=OCTETS)):
             with pytest.raises(ProviderError):
                 await attempt
+
+
+async def test_new_folder_is_for_its_owner_alone(tmp_path):
+    """Of recordings; one that exists keeps its permissions."""
+    (tmp_path / "old").mkdir(mode=0o750)
+    for name in ("new", "old"):
+        async with open_filesystem(folder=tmp_path / name):
+            pass
+
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "old")] == [0o700, 0o750]

@@ -1,8 +1,8 @@
 """Chat: answers messages in text, one at a time in each conversation, and keeps both sides of it."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -11,7 +11,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from app.data.conversation_log import ConversationLog
-from app.data.conversations import ConversationTable
+from app.data.conversations import ConversationTable, DeletedConversation
 from app.domain.conversations.message import Conversation, StoredMessage, as_history
 from app.domain.conversations.options import ReplyOptions
 from app.domain.dialog.conversation import Message, Role
@@ -57,6 +57,8 @@ class Chat:
     """Days after its newest message in which a conversation is kept; 0: for ever."""
     tenant_keep_days: Callable[[], Mapping[str, int]] = dict
     """The same, for tenants that have their own."""
+    after_deletion: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Called after each deletion: what remains in the database for now, a sentence each."""
     now: Callable[[], datetime] = utc_now
     reply_timeout_s: float = REPLY_TIMEOUT_S
     places: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAX_REPLIES))
@@ -137,6 +139,13 @@ class Chat:
                 _log.warning("expired conversations stay", message=str(error))
             await anyio.sleep(PRUNE_EVERY_S)
 
+    async def delete(self, conversation: str) -> DeletedConversation | None:
+        """Delete it with its messages; None where there was no such conversation."""
+        deleted = await self.table.delete(conversation)
+        if deleted is None or self.after_deletion is None:
+            return deleted
+        return replace(deleted, remaining=tuple(await self.after_deletion()))
+
     async def prune(self) -> int:
         """How many conversations were deleted."""
         own, deleted = self.tenant_keep_days(), 0
@@ -146,6 +155,8 @@ class Chat:
         if self.keep_days:
             before = self.now() - timedelta(days=self.keep_days)
             deleted += await self.table.prune(before, list(own), others=True)
+        if deleted and self.after_deletion:
+            await self.after_deletion()
         return deleted
 
     # -- runs ------------------------------------------------------------------------

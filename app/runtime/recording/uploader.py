@@ -103,6 +103,8 @@ class Uploader:
     leases: Leases | None = None
     """The same: there are no other processes."""
     erasers: Sequence[SessionEraser] = ()
+    after_deletion: Callable[[], Awaitable[Sequence[str]]] | None = None
+    """Called after each deletion: what remains in the database for now, a sentence each."""
     """What else a deletion must reach."""
     held_sessions: set[str] = field(default_factory=set)
     """Sessions whose recording is being made of a file: their chunks are stored, their manifest by publish() alone."""
@@ -296,9 +298,10 @@ class Uploader:
         deleted["blobs"] = blobs.count
         if self.index is not None:
             await self.index.finish_deletion(session)
+        traces = await self.after_deletion() if self.after_deletion else ()
         if not deleted["spoolLogs"] and not deleted["blobs"]:
             return None
-        return DeletionReceipt(session, tenant, _iso(now), dict(deleted), blobs.remaining)
+        return DeletionReceipt(session, tenant, _iso(now), dict(deleted), (*blobs.remaining, *traces))
 
     async def _remove_logs(self, session: str) -> int:
         """Remove the session from the queues and from the session log. How many logs there were."""

@@ -87,11 +87,11 @@ async def delete_conversation(
 ) -> Response[dict[str, Any] | None]:
     """Delete it with every message. With `receipt`: what was deleted, and what remains."""
     chat, found = chat_of(state), await conversation_for(request, conversation)
-    gone = await chat.table.delete(found.id)
+    gone = await chat.delete(found.id)
     if gone is None:
         raise ConversationNotFound(found.id)
     if not receipt:
         return Response(None, status_code=204)
     deleted = {"messages": gone.messages}
-    remaining = recordings_remain(gone.sessions)
+    remaining = (*recordings_remain(gone.sessions), *gone.remaining)
     return Response(asdict(ConversationReceipt(found.id, found.tenant, chat.timestamp(), deleted, remaining)))
