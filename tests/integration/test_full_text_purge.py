@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
@@ -163,7 +164,7 @@ async def test_service_purges_and_is_told_of_every_deletion(tmp_path):
     async with database_in(tmp_path, "DELETE") as database:
         await delete_recording(database)
         was_there = not await has_no_word()
-        async with open_chat(Settings(), database, replies=None, uploader=uploader) as chat:
+        async with open_chat(Settings(), database, replies=SimpleNamespace(replies=None), uploader=uploader) as chat:
             await until(has_no_word)
             told = [await hook() for hook in (chat.after_deletion, uploader.after_deletion) if hook]
 
