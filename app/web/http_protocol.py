@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with deadlines, of heads and of bodies that nobody reads, and limits of connections."""
+"""uvicorn's HTTP protocol with deadlines, of heads, bodies and responses, and limits of connections."""
 
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from typing import Any
@@ -19,12 +19,14 @@ MAX_HEAD_BYTES = 64 << 10
 """Request line and headers."""
 LINGER_S = 10.0
 """After a response that did not wait for the whole body of its request."""
+WRITE_TIMEOUT_S = 30.0
+"""For a client that does not take what waits for it, 48 KiB at a time: it holds a rendering, a file or a place."""
 _HEAD_TOO_SLOW = ErrorReply(408, 0, "head_too_slow", "the head of the request came too slowly")
 _HEAD_TOO_LARGE = ErrorReply(431, 0, "head_too_large", f"the head of the request is larger than {MAX_HEAD_BYTES} bytes")
 
 
 class DeadlineHttpProtocol(HttpToolsProtocol):
-    """A client that sends slowly, or nothing, loses its connection; so does one with too many of them.
+    """A client that sends or reads slowly, or not at all, loses its connection; so does one with too many of them.
 
     Where the server has no room for a new connection, the one that has waited longest for a request makes room.
     """
@@ -39,6 +41,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         open_connections: OpenConnections["DeadlineHttpProtocol"],
         head_timeout_s: float = HEAD_TIMEOUT_S,
         linger_s: float = LINGER_S,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._open = open_connections
@@ -47,6 +50,9 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         """Until the head is complete, or until an unread body is."""
         self._awaits_head = False
+        self._write_timeout_s = write_timeout_s
+        self._write_timer: TimerHandle | None = None
+        """While the client takes nothing."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -59,8 +65,17 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
+        self._cancel_write_timer()
         self._open.remove(self)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self._write_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._cancel_write_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -120,3 +135,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _cancel_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None

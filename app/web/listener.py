@@ -15,7 +15,7 @@ from litestar import Litestar
 from app.domain.errors import SettingsError
 from app.domain.trusted_proxies import Network
 from app.web.http import BODY_TIMEOUT_S, STOPPING, served_app
-from app.web.http_protocol import HEAD_TIMEOUT_S, LINGER_S, DeadlineHttpProtocol
+from app.web.http_protocol import HEAD_TIMEOUT_S, LINGER_S, WRITE_TIMEOUT_S, DeadlineHttpProtocol
 from app.web.keepalive import KeepaliveProtocol
 from app.web.open_connections import LOOPBACK, OpenConnections
 from app.web.overload import refuse_when_full
@@ -46,6 +46,7 @@ class GracefulServer(uvicorn.Server):
         ping_seconds: float = PING_SECONDS,
         head_timeout_s: float = HEAD_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
         max_connections: int = 0,
         max_connections_per_address: int = 0,
         uncounted: Sequence[Network] = LOOPBACK,
@@ -62,6 +63,7 @@ class GracefulServer(uvicorn.Server):
             open_connections=connections,
             head_timeout_s=head_timeout_s,
             linger_s=min(LINGER_S, body_timeout_s),
+            write_timeout_s=write_timeout_s,
         )
 
         def is_full() -> bool:  # requests outlive connections whose clients have gone

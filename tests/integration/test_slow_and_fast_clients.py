@@ -1,10 +1,15 @@
-"""Clients that send too slowly or too fast: heads, bodies, requests, pings, fragments."""
+"""Clients that send or read too slowly, or send too fast: heads, bodies, responses, requests, pings, fragments."""
 
+import asyncio
 import json
+import socket
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 import httpx
 import pytest
+from litestar import Litestar, get
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -15,7 +20,7 @@ from app.domain.trusted_proxies import parse_networks
 from app.web.auth.rate_limit import RateLimiter
 from tests.clips import HANDS
 from tests.eventually import until
-from tests.serving import scripted_service, served
+from tests.serving import scripted_service, served, serving
 
 pytestmark = pytest.mark.anyio
 HEAD = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n"
@@ -277,3 +282,41 @@ async def test_message_in_a_few_fragments_is_taken():
 
 async def holds(value: bool) -> bool:
     return value
+
+
+@asynccontextmanager
+async def slow_socket(**options):
+    """A connection with a small receive buffer to a server whose every response has eight megabytes."""
+
+    @get("/")
+    async def large() -> bytes:
+        return bytes(8 << 20)
+
+    async with serving(Litestar([large]), **options) as address:
+        host, port = address.split(":")
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, (host, int(port)))
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            yield partial(loop.sock_recv, client, 1 << 16)
+
+
+async def test_client_that_does_not_read_its_response_is_cut_off():
+    async with slow_socket(write_timeout_s=SHORT_S) as receive:
+        await anyio.sleep(4 * SHORT_S)
+        received = 0
+        with suppress(ConnectionResetError):  # or its end, according to what is still in the socket
+            while piece := await receive():
+                received += len(piece)
+
+    assert received < 8 << 20
+
+
+async def test_client_that_reads_slowly_gets_its_whole_response():
+    received = 0
+    async with slow_socket(write_timeout_s=5) as receive:
+        while received < 8 << 20:
+            received += len(await receive())
+            await anyio.sleep(0.001)
