@@ -4,7 +4,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -47,25 +47,22 @@ def decode(
     """PCM piece by piece of a file of unknown origin, decoded in a process of its own. Blocking.
 
     `on_warning` gets a sentence where something damaged was skipped, `on_length` the number of samples that the
-    container announces, before the first piece. Raises ClientError (`bad_audio`) and ProviderDown.
+    container announces, before the first piece. One that announces more than the limit is refused there and then.
+    Raises ClientError (`bad_audio`) and ProviderDown.
     """
     name = file.name if isinstance(file, Path) else "the upload"
+
+    def announce(samples: int) -> None:
+        on_length(samples)
+        if samples > limits.longest_s * SAMPLE_RATE:
+            hours = limits.longest_s / 3600
+            raise ClientError(ClientFault.BAD_AUDIO, f"cannot read {name} as audio: it is longer than {hours:g} hours")
+
     with _real_file(file) as real:
-        if (plain := read_plain_wav(real)) is not None:
-            yield from _no_longer_than(limits.longest_s, plain, name)
+        if (plain := read_plain_wav(real, on_length=announce)) is not None:
+            yield from plain
         else:
-            yield from decode_sandboxed(real, name, limits=limits, on_warning=on_warning, on_length=on_length)
-
-
-def _no_longer_than(longest_s: float, pieces: Iterator[bytes], name: str) -> Generator[bytes, None, None]:
-    size = 0
-    for pcm in pieces:
-        size += len(pcm)
-        if size > longest_s * SAMPLE_RATE * BYTES_PER_SAMPLE:
-            raise ClientError(
-                ClientFault.BAD_AUDIO, f"cannot read {name} as audio: it is longer than {longest_s / 3600:g} hours"
-            )
-        yield pcm
+            yield from decode_sandboxed(real, name, limits=limits, on_warning=on_warning, on_length=announce)
 
 
 def _real_file(file: Path | BinaryIO) -> BinaryIO:

@@ -1,6 +1,7 @@
 """WAV files that already hold 16 kHz mono PCM16 are read without a decoder: what gateways send to workers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from os import SEEK_END
 from typing import BinaryIO
 
 from app.domain.audio import SAMPLE_RATE
@@ -15,8 +16,8 @@ _PIECE = 2 * SAMPLE_RATE
 _MAX_SKIPPED = 1 << 18
 
 
-def read_plain_wav(file: BinaryIO) -> Iterator[bytes] | None:
-    """Its samples, piece by piece; None where the file is anything else. Blocking."""
+def read_plain_wav(file: BinaryIO, *, on_length: Callable[[int], None] = lambda _: None) -> Iterator[bytes] | None:
+    """Its samples, piece by piece; None where the file is anything else. `on_length` gets how many. Blocking."""
     file.seek(0)
     head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"WAVE":
@@ -28,7 +29,11 @@ def read_plain_wav(file: BinaryIO) -> Iterator[bytes] | None:
             plain = size >= len(_FORMAT) and file.read(len(_FORMAT)) == _FORMAT
             file.seek(size + size % 2 - len(_FORMAT), 1)
         elif name == b"data":
-            return _samples(file, size) if plain else None
+            if not plain:
+                return None
+            size = min(size, _remaining(file))
+            on_length(size // 2)
+            return _samples(file, size)
         elif len(name) < 4 or size > _MAX_SKIPPED:
             return None
         else:
@@ -36,8 +41,16 @@ def read_plain_wav(file: BinaryIO) -> Iterator[bytes] | None:
     return None
 
 
+def _remaining(file: BinaryIO) -> int:
+    """Bytes that the file still has: a stream's header may promise too much."""
+    at = file.tell()
+    end = file.seek(0, SEEK_END)
+    file.seek(at)
+    return end - at
+
+
 def _samples(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Whole samples: at most `size` bytes, and no more than the file has (a stream's header may promise too much)."""
+    """Whole samples, of `size` bytes."""
     while size > 1 and len(piece := file.read(min(size, _PIECE))) > 1:
         yield piece[: len(piece) - len(piece) % 2]
         size -= len(piece)

@@ -4,6 +4,7 @@ import shutil
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -650,6 +651,26 @@ async def test_body_that_does_not_come_times_out_and_leaves_nothing():
     assert b"body_too_slow" in answers[0]
     assert slots == {}
     assert left == ({}, {})
+
+
+async def test_upload_whose_sender_left_while_it_waited_is_cancelled_and_its_place_is_free():
+    async with server(blocked=True) as (service, http):
+
+        async def is_transcribed() -> bool:
+            return any(job.state is JobState.RUNNING for job in service.jobs.rows.values())
+
+        async def is_forgotten() -> bool:
+            return (service.admission.sessions, service.jobs.rows, service.store.blobs) == ({}, {}, {})
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(http.post, "/recordings", content=FILE))
+            await until(is_transcribed)
+            places = len(service.admission.sessions)
+            tasks.cancel_scope.cancel()
+        await until(is_forgotten)
+
+    assert places == 1
+    assert service.uploader.session_log.records == {}
 
 
 async def is_receiving(service) -> bool:

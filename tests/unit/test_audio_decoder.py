@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from app.domain.errors import ClientError, ClientFault, ProviderBusy
 from app.domain.recording.wav import wav_header
+from app.media.encode import encode
 from app.media.sandbox import DecodingLimits
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
@@ -20,6 +21,33 @@ pytestmark = pytest.mark.anyio
 
 def plain_wav(seconds: int) -> io.BytesIO:
     return io.BytesIO(wav_header(16_000 * seconds) + bytes(32_000 * seconds))
+
+
+def flac(seconds: int) -> io.BytesIO:
+    return io.BytesIO(encode(bytes(32_000 * seconds), "flac"))
+
+
+@pytest.mark.parametrize("file", [plain_wav(3), flac(3)])
+async def test_decoder_refuses_audio_that_announces_more_than_the_limit_before_any_of_it(file):
+    """Also a WAV that needs no decoder."""
+    decoder, lengths, read = AudioDecoder(DecodingLimits(longest_s=2.0)), [], []
+
+    with pytest.raises(ClientError, match="longer than") as refused:
+        async with aclosing(decoder.decode(file, on_length=lengths.append)) as chunks:
+            async for chunk in chunks:
+                read.append(chunk)  # noqa: PERF401 because what came before the error counts
+
+    assert (refused.value.code, lengths, read) == (ClientFault.BAD_AUDIO, [48_000], [])
+
+
+async def test_wav_that_promises_more_than_it_has_is_as_long_as_it_is():
+    """As a stream's header does."""
+    decoder, lengths = AudioDecoder(DecodingLimits(longest_s=2.0)), []
+    promised = io.BytesIO(wav_header(16_000 * 1000) + bytes(32_000))
+    async with aclosing(decoder.decode(promised, on_length=lengths.append)) as chunks:
+        samples = [chunk.samples async for chunk in chunks]
+
+    assert (samples, lengths) == ([16_000], [16_000])
 
 
 @pytest.mark.parametrize("file", [plain_wav(3), HANDS.path])

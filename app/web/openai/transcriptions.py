@@ -3,13 +3,12 @@
 It keeps nothing between two requests, so any number of workers stand behind any balancer.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, TypeVar
 
-import anyio
 from litestar import Litestar, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.enums import MediaType
@@ -22,6 +21,7 @@ from app.runtime.first_final import first_final
 from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.worker import Worker
 from app.web.auth.middleware import ANYONE, AuthMiddleware, requires
+from app.web.disconnect import cancel_on_disconnect
 from app.web.errors import handle_http_error
 from app.web.liveness import live
 from app.web.openai.form import ResponseFormat, TranscriptionForm, read_form
@@ -50,7 +50,7 @@ async def transcriptions(request: Request[Any, Any, Any], state: State) -> Respo
     worker: Worker = state.worker
     worker.queue.require_room()  # before megabytes are read that nobody will listen to
     file, form = await read_form(request)
-    response = await _cancel_on_disconnect(request, lambda: _transcribe(worker, file, form))
+    response = await cancel_on_disconnect(request, lambda: _transcribe(worker, file, form))
     return response or Response(None, status_code=CLIENT_CLOSED_REQUEST)
 
 
@@ -173,22 +173,6 @@ def create_worker(worker: Worker) -> Litestar:
         logging_config=None,
         exception_handlers={Exception: handle_http_error},
     )
-
-
-async def _cancel_on_disconnect(request: Request[Any, Any, Any], work: Callable[[], Awaitable[T]]) -> T | None:
-    """What the work returns; None where the client hung up first, which cancels it. Errors come in a group."""
-    result: list[T] = []
-    async with anyio.create_task_group() as tasks:
-
-        async def watch() -> None:
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            tasks.cancel_scope.cancel()
-
-        tasks.start_soon(watch)
-        result.append(await work())
-        tasks.cancel_scope.cancel()
-    return result[0] if result else None
 
 
 async def _split(audio: AsyncIterable[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:

@@ -28,6 +28,7 @@ from app.runtime.jobs.job_lease import JobLease
 from app.runtime.service import Service
 from app.web.auth.audit import audit
 from app.web.auth.middleware import requires
+from app.web.disconnect import cancel_on_disconnect
 from app.web.recordings.receiving import open_upload, require_archive, require_uploads
 from app.web.request_body import body_of
 
@@ -49,7 +50,7 @@ async def create(
 
     With `source`, a link to a file in Google Drive, it is fetched from there. With `wait=false` the answer comes as
     soon as the file is stored; `GET /jobs/ID` tells what becomes of it. No session slot is taken
-    before the file is here.
+    before the file is here. Where the client hangs up while it waits, the job ends and nothing of it stays.
     """
     service = require_uploads(state)
     if source is not None and not request.user.is_admin:
@@ -75,13 +76,21 @@ async def create(
                 service.uploads.notify()
                 where = f"/recordings/jobs/{job.id}"
                 return Response({"id": job.id}, status_code=202, headers={"location": where})
-            return Response(await _transcribe(service, lease, request.user.tenant))
+            return Response(await _transcribe_for(request, service, lease))
     except LeaseLost as error:
         raise BlobNotFound(job.id) from error  # it was deleted
     except BaseException:  # because nobody was promised anything
         with anyio.move_on_after(DISCARD_TIMEOUT_S, shield=True), suppress(ParleyError):
             await service.uploads.discard(job)
         raise
+
+
+async def _transcribe_for(request: Request[Principal, Any, Any], service: Service, lease: JobLease) -> dict[str, Any]:
+    """While the client waits. Raises ClientError where it hung up, and what _transcribe() raises."""
+    found = await cancel_on_disconnect(request, lambda: _transcribe(service, lease, request.user.tenant))
+    if found is None:
+        raise ClientError(ClientFault.BAD_MESSAGE, "the connection broke off before the file was transcribed")
+    return found
 
 
 async def _transcribe(service: Service, lease: JobLease, tenant: Tenant) -> dict[str, Any]:
