@@ -28,6 +28,9 @@ from app.web.recordings.router import router as recordings
 from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
 
+MAX_BODY_BYTES = 256 << 10
+"""Of a request, which is held in memory whole. Routes that take files have limits of their own."""
+
 
 def create_app(service: Service) -> Litestar:
     """The application over a service that its caller opens and closes."""
@@ -56,6 +59,7 @@ def create_app(service: Service) -> Litestar:
         before_send=[add_response_headers],
         exception_handlers={Exception: handle_http_error},
         after_exception=[report_socket_defect],
+        request_max_body_size=MAX_BODY_BYTES,
         openapi_config=None,  # because its pages load scripts from elsewhere; see app/web/schema
         logging_config=None,
     )

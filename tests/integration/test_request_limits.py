@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+import wave
 from contextlib import asynccontextmanager, suppress
 
 import anyio
@@ -13,6 +14,7 @@ from app.client import open_session
 from app.media.decode import decode_trusted
 from app.media.encode import encode
 from app.runtime.request_limits import RENDERED_FILES, RENDERINGS, WAITING_RENDERINGS
+from app.web.server import MAX_BODY_BYTES
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
@@ -207,3 +209,56 @@ async def test_listings_beyond_the_queue_are_refused():
         refused = await http.get("/recordings")
 
     assert (refused.status_code, refused.json()["code"]) == (503, "provider_busy")
+
+
+async def in_pieces(size: int):
+    """A body whose length is not announced."""
+    for _ in range(size // 1024):
+        yield b" " * 1024
+
+
+@pytest.mark.parametrize("is_announced", [True, False], ids=["announced", "in pieces"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/chat"),
+        ("POST", "/conversations"),
+        ("POST", "/conversations/x/messages"),
+        ("PATCH", "/conversations/x"),
+        ("POST", "/admin/keys"),
+    ],
+)
+async def test_json_body_that_is_too_large_is_refused_with_413(method, path, is_announced):
+    size = MAX_BODY_BYTES + 1024
+    body = b" " * size if is_announced else in_pieces(size)
+    async with served(scripted_service()) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+        answer = await http.request(method, path, content=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
+
+
+async def test_json_body_of_the_largest_size_is_read():
+    async with served(scripted_service()) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+        answer = await http.post("/chat", content=b" " * MAX_BODY_BYTES)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_message")
+
+
+async def test_files_may_be_larger_than_json():
+    """In one request, and in parts."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 16_000 * 20))
+    wav = out.getvalue()
+    assert len(wav) > MAX_BODY_BYTES
+    async with served(scripted_service()) as address, httpx.AsyncClient(base_url=f"http://{address}") as http:
+        whole = await http.post("/recordings", content=wav)
+        upload = await http.post("/recordings/uploads", headers={"Upload-Length": str(len(wav))})
+        part = await http.patch(
+            upload.headers["location"],
+            content=wav,
+            headers={"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"},
+        )
+
+    assert (whole.status_code, upload.status_code, part.status_code) == (201, 201, 204)
