@@ -1,6 +1,6 @@
 """The address of a client behind proxies: `X-Forwarded-For` is believed from trusted proxies alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
@@ -11,6 +11,30 @@ _NETWORKS = {
     "none": (),
 }
 """Words for networks: `private` are those that no packet from the internet comes from."""
+
+_PROXY_HEADERS = frozenset(
+    {
+        "cdn-loop",
+        "cf-connecting-ip",
+        "cf-connecting-ipv6",
+        "cf-ray",
+        "client-ip",
+        "fastly-client-ip",
+        "fly-client-ip",
+        "forwarded",
+        "true-client-ip",
+        "via",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-forwarded",
+        "x-original-forwarded-for",
+        "x-original-host",
+        "x-real-ip",
+    }
+)
+_PROXY_PREFIX = "x-forwarded-"
+"""Headers that proxies write and clients do not, in lower case."""
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -33,6 +57,14 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
             break
         address = str(previous)
     return address
+
+
+def names_proxy(headers: Iterable[str]) -> bool:
+    """Whether one of these names of headers, in lower case, says that a proxy sent the request on.
+
+    Nothing is believed of its value. A client that writes one itself takes rights from nobody but itself.
+    """
+    return any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIX) for name in headers)
 
 
 def is_in(address: str, networks: Sequence[Network]) -> bool:

@@ -100,9 +100,9 @@ async def test_an_http_page_may_not_use_the_https_host(address, http):
     """A proxy that ends TLS says so; a page that was not loaded over TLS could be anybody's in the network."""
     behind_tls = {"X-Forwarded-Proto": "https", "Host": "127.0.0.1"}
 
-    http_page = await http.get("/recordings", headers={**behind_tls, "Origin": "http://127.0.0.1"})
-    https_page = await http.get("/recordings", headers={**behind_tls, "Origin": "https://127.0.0.1"})
-    without_tls = await http.get("/recordings", headers={"Origin": f"https://{address}"})
+    http_page = await http.get("/profiles", headers={**behind_tls, "Origin": "http://127.0.0.1"})
+    https_page = await http.get("/profiles", headers={**behind_tls, "Origin": "https://127.0.0.1"})
+    without_tls = await http.get("/profiles", headers={"Origin": f"https://{address}"})
 
     assert [each.status_code for each in (http_page, https_page, without_tls)] == [403, 200, 403]
 
@@ -183,3 +183,25 @@ def _used_by(file: Path) -> set[str]:
     used = {file.parent / each for each in named}
     paths = {f"/{each.as_posix()}" for each in used}
     return paths.union(*(_used_by(each) for each in used if each.suffix == ".js")) if used else set()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Via",
+        "Forwarded",
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Forwarded-Proto",
+        "X-Real-IP",
+        "CF-Connecting-IP",
+        "True-Client-IP",
+    ],
+)
+async def test_visitor_behind_a_proxy_on_this_machine_is_no_administrator(http, header):
+    """Whichever header the proxy writes; without one it is this machine's own client."""
+    forwarded = {header: "203.0.113.7"}
+    own = [(await http.get(path)).status_code for path in ("/admin/sessions", "/recordings")]
+    visitor = [(await http.get(path, headers=forwarded)).status_code for path in ("/admin/sessions", "/recordings")]
+
+    assert (own, visitor) == ([200, 200], [403, 403])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.domain.client_limits import ClientLimits, SessionActivity, is_on_standby, next_deadline
 from app.domain.errors import ClientFault
 from app.domain.token_bucket import TokenBucket
-from app.domain.trusted_proxies import client_address, parse_networks
+from app.domain.trusted_proxies import client_address, names_proxy, parse_networks
 from app.runtime.authentication import Peer
 
 PROXY, CLIENT = "10.0.0.1", "203.0.113.7"
@@ -86,6 +86,33 @@ def test_session_is_on_standby_after_its_last_activity():
 def test_forwarded_address_is_believed_from_trusted_proxies_alone(peer, forwarded, expected):
     """What the client itself has put into the header is behind the address its first trusted proxy saw."""
     assert client_address(peer, forwarded, PRIVATE) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (["host", "authorization", "user-agent", "origin"], False),
+        ([], False),
+        *[
+            (["host", name], True)
+            for name in (
+                "via",
+                "forwarded",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-proto",
+                "x-forwarded-port",
+                "x-real-ip",
+                "cf-connecting-ip",
+                "true-client-ip",
+                "x-client-ip",
+                "cdn-loop",
+            )
+        ],
+    ],
+)
+def test_proxy_is_known_by_the_headers_that_it_writes(headers, expected):
+    assert names_proxy(headers) is expected
 
 
 def test_nobody_is_trusted_with_none():

@@ -14,7 +14,7 @@ from litestar.types import Scope as ASGIScope
 
 from app.domain.errors import ClientError, ClientFault, ParleyError, ProviderError, TooManyAttempts
 from app.domain.principal import Principal, Scope
-from app.domain.trusted_proxies import client_address
+from app.domain.trusted_proxies import client_address, names_proxy
 from app.runtime.authentication import Authenticator, Peer
 from app.runtime.service import Service
 from app.web.auth.failures import FailedAttempts
@@ -115,7 +115,7 @@ def peer_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Peer:
     forwarded = connection.headers.getall("x-forwarded-for", [])
     host = connection.client.host if connection.client else ""
     address = client_address(host, forwarded, trusted)
-    return Peer(address, is_forwarded=bool(forwarded) or "forwarded" in connection.headers)
+    return Peer(address, is_forwarded=names_proxy(connection.headers))
 
 
 async def accept(socket: WebSocket[Any, Any, Any]) -> None:
