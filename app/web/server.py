@@ -25,11 +25,9 @@ from app.web.parley.sockets import raw, refuse, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.profiles import profiles
 from app.web.recordings.router import router as recordings
+from app.web.request_body import MAX_BODY_BYTES
 from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
-
-MAX_BODY_BYTES = 256 << 10
-"""Of a request, which is held in memory whole. Routes that take files have limits of their own."""
 
 
 def create_app(service: Service) -> Litestar:

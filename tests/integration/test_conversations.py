@@ -19,6 +19,7 @@ from app.runtime.audit import AuditLog
 from app.runtime.authentication import UNKNOWN_PEER, AnyOf, DatabaseKeys, OpenAuthenticator, Peer
 from app.runtime.ids import new_id, new_row_number
 from app.runtime.session_tokens import SessionTokens
+from app.web.request_body import MAX_BODY_BYTES
 from tests.fakes import ScriptedGenerator
 from tests.integration.conversation_service import bearer, conversation_server
 
@@ -298,6 +299,18 @@ async def test_token_of_a_person_sees_the_conversations_of_this_person_alone(url
     assert (begun.json()["person"], forged.status_code) == ("ann", 403)
     assert [len(page["conversations"]) for page in lists] == [1, 0]
     assert read == [200, 404, 200]
+
+
+async def test_json_that_names_audio_is_as_small_as_all_json(server):
+    """The same route takes files, which may be larger."""
+    conversation = await server.begin()
+    body = b" " * (MAX_BODY_BYTES + 1)
+
+    answer = await server.http.post(
+        f"/conversations/{conversation}/audio", content=body, headers={"Content-Type": "application/json"}
+    )
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "request_too_large")
 
 
 async def test_rename_changes_the_title_for_good(server):

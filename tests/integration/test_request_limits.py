@@ -14,7 +14,7 @@ from app.client import open_session
 from app.media.decode import decode_trusted
 from app.media.encode import encode
 from app.runtime.request_limits import RENDERED_FILES, RENDERINGS, WAITING_RENDERINGS
-from app.web.server import MAX_BODY_BYTES
+from app.web.request_body import MAX_BODY_BYTES
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served

@@ -14,6 +14,7 @@ from app.json_input import decode_json
 from app.runtime.conversations.chat import Chat
 from app.web.auth.audit import set_owner, set_target
 from app.web.auth.middleware import requires
+from app.web.request_body import small_body_of
 
 CHAT = requires(Scope.CHAT)
 T = TypeVar("T")
@@ -51,9 +52,9 @@ async def conversation_for(request: Request[Principal, Any, Any], conversation: 
 
 
 async def body_of(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T]) -> T:
-    """Raises ClientError where the body is not the JSON that it should be."""
+    """Raises ClientError where the body is not the JSON that it should be, and HTTPException (413)."""
     try:
-        return decode_json(await request.body() or b"{}", decoder)
+        return decode_json(await small_body_of(request) or b"{}", decoder)
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"the body cannot be read: {error}") from error
 
