@@ -1,6 +1,7 @@
 """The uvicorn server as Parley runs it: listening sockets, limits of the transport, graceful shutdown."""
 
 import asyncio
+import errno
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -117,7 +118,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=dual_stack)
     except OSError as error:
-        variable = "PARLEY_HOST" if isinstance(error, socket.gaierror) else "PARLEY_PORT"
+        variable = "PARLEY_PORT" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "PARLEY_HOST"
         raise SettingsError(f"{variable}: cannot listen on {host}:{port}: {error.strerror}") from error
 
 

@@ -46,7 +46,7 @@ def test_help_names_every_command():
     ("variables", "words"),
     [
         ({"PARLEY_PORT": "eighty"}, "PORT"),
-        ({"PARLEY_PORT": "1", "PARLEY_HOST": "192.0.2.1"}, "PORT: cannot listen on 192.0.2.1:1"),
+        ({"PARLEY_PORT": "1", "PARLEY_HOST": "192.0.2.1"}, "HOST: cannot listen on 192.0.2.1:1"),
         ({"PARLEY_HOST": "0.0.0.0"}, "parley keys create NAME"),
         ({"PARLEY_AUTH": "keys"}, "parley keys create NAME"),
         ({"PARLEY_MODELS_DIR": "/nowhere"}, "parley models pull"),

@@ -13,7 +13,7 @@ from litestar.response import Stream
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.domain.errors import ProviderBusy, RequestRefused
+from app.domain.errors import ProviderBusy, RequestRefused, SettingsError
 from app.runtime.supervision import defects
 from app.web.errors import handle_http_error
 from app.web.listener import bound_socket, http_url
@@ -249,3 +249,16 @@ async def test_an_origin_that_is_no_url_is_refused_without_a_log_line():
 
     assert error["code"] == "origin_refused"
     assert lines == []
+
+
+@pytest.mark.parametrize("host", ["nosuch.invalid", "::ffff:0.0.0.0", "192.0.2.1"])
+async def test_address_that_is_not_here_is_blamed_on_the_host(host):
+    with pytest.raises(SettingsError, match=f"^PARLEY_HOST: cannot listen on {host}:0: "):
+        bound_socket(host, 0)
+
+
+async def test_port_in_use_is_blamed_on_the_port():
+    with bound_socket("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"^PARLEY_PORT: cannot listen on 127.0.0.1:{port}: "):
+            bound_socket("127.0.0.1", port)
