@@ -17,6 +17,7 @@ from app.data.audit import audit_in
 from app.data.conversations import ConversationTable
 from app.data.database import open_database
 from app.data.decisions import decisions_in
+from app.data.jobs import JobTable
 from app.domain.audit import AuditAction, person_target
 from app.domain.errors import BlobNotFound, ClientError, SettingsError
 from app.domain.person import parse_person
@@ -25,6 +26,7 @@ from app.runtime.audit import AuditLog
 from app.runtime.recording.export import ExportReport, RecordingExport
 from app.runtime.recording.person_search import find_person
 from app.runtime.recording.recording_store import RecordingStore
+from app.runtime.recording.rows_export import RowsExport
 from app.runtime.recording.uploader import utc_now
 
 
@@ -55,13 +57,14 @@ class ExportRequest:
 
 @click.command()
 @click.option("--session", help="Id of a recording.")
-@click.option("--person", help="All recordings of this person, who belongs to the tenant (default: `default`).")
-@click.option("--tenant", help="All recordings of this tenant.")
+@click.option("--person", help="Everything of this person, who belongs to the tenant (default: `default`).")
+@click.option("--tenant", help="Everything of this tenant.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="ZIP file to write.")
 def export(session: str | None, person: str | None, tenant: str | None, output: Path) -> None:
-    """Write audio, manifests, transcripts, decisions and audit entries of a session, person or tenant to one ZIP file.
+    """Write everything that is kept of a session, person or tenant to one ZIP file.
 
-    Prints the id of each session that is in the file.
+    That is audio, manifests, transcripts, conversations, jobs, decisions and audit entries. Prints `recordings/ID` or
+    `conversations/ID` for each one that is in the file: where the HTTP API has it.
     """
     request = ExportRequest(session, person, tenant)
     try:
@@ -74,8 +77,10 @@ def export(session: str | None, person: str | None, tenant: str | None, output: 
                 raise
     except OSError as error:
         raise SettingsError(f"{output} cannot be written: {error}") from error
-    for exported in report.sessions:
-        click.echo(exported)
+    for recording in dict.fromkeys([*report.sessions, *report.jobs]):
+        click.echo(f"recordings/{recording}")
+    for conversation in report.conversations:
+        click.echo(f"conversations/{conversation}")
     for name in report.unreadable:
         click.echo(f"left out, because it cannot be read: {name}", err=True)
 
@@ -89,8 +94,9 @@ async def _export(request: ExportRequest, file: IO[bytes]) -> ExportReport:
         audit_in(database) as table,
     ):
         recordings, log = RecordingStore(store), AuditLog(table)
-        messages = ConversationTable(database).of_session
-        made = RecordingExport(recordings, utc_now(), decisions.find, log.find, messages)
+        conversations = ConversationTable(database)
+        rows = RowsExport(conversations, JobTable(database))
+        made = RecordingExport(recordings, utc_now(), decisions.find, log.find, conversations.of_session, rows)
         owner, pieces = await _pieces(request, recordings, made)
         async with aclosing(pieces):
             async for piece in pieces:
@@ -111,8 +117,10 @@ async def _pieces(
             raise click.ClickException(f"there is no recording {request.session}") from error
         return manifest.tenant, made.session(manifest)
     if request.person is not None:
-        found = await find_person(recordings, tenant, request.person)
-        if not found.found and not found.unreadable:
-            raise click.ClickException(f"there is no recording of this person in the tenant {tenant}")
+        found = await find_person(recordings, tenant, request.person, made.rows)
+        if found.is_empty:
+            raise click.ClickException(
+                f"there is no recording of this person in the tenant {tenant}, and no conversation"
+            )
         return tenant, made.person(found)
     return tenant, made.tenant(tenant)

@@ -341,7 +341,7 @@ async def test_export_command_of_a_person_prints_the_ids_and_is_audited(archive)
     result = await run_export("--person", ODD[0], "--tenant", "acme")
 
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines() == [archive["acme"]]
+    assert result.stdout.splitlines() == [f"recordings/{archive['acme']}"]
     assert sessions_in(await anyio.Path("out.zip").read_bytes()) == [archive["acme"]]
     async with open_database("sqlite+aiosqlite:///parley.db") as database, audit_in(database) as table:
         (entry,) = await table.find(AuditFilter())
@@ -351,7 +351,7 @@ async def test_export_command_of_a_person_prints_the_ids_and_is_audited(archive)
 async def test_export_command_of_a_person_without_a_tenant_is_for_the_default_tenant(archive):
     result = await run_export("--person", ODD[0])
 
-    assert result.stdout.splitlines() == [archive["default"]], result.output
+    assert result.stdout.splitlines() == [f"recordings/{archive['default']}"], result.output
 
 
 async def test_export_command_of_a_person_without_recordings_writes_nothing(archive):

@@ -21,6 +21,7 @@ from app.domain.recording.wav import wav_header
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.runtime.recording.person_search import PersonRecordings
 from app.runtime.recording.recording_store import RecordingStore
+from app.runtime.recording.rows_export import FoundRows, RowsExport
 from app.runtime.recording.session_upload import encode_manifest
 
 MAX_DECISIONS = 100_000
@@ -39,6 +40,12 @@ class ExportReport:
     """By session: samples [start, end) that are silence, because their audio is missing or damaged."""
     unreadable: list[str] = field(default_factory=list)
     """Sessions and files that are left out, because they are damaged or missing."""
+    conversations: list[str] = field(default_factory=list)
+    """Their ids."""
+    jobs: list[str] = field(default_factory=list)
+    """Ids of transcription jobs, and of the recordings that they become."""
+    withheld: list[str] = field(default_factory=list)
+    """What whoever asked may not read; a sentence each."""
 
 
 @dataclass(slots=True)
@@ -51,6 +58,8 @@ class RecordingExport:
     """None: its entries are left out."""
     messages: Callable[[str], Awaitable[Sequence[tuple[str, StoredMessage]]]] | None = None
     """Of a session, with their conversations; None: they are left out."""
+    rows: RowsExport = field(default_factory=RowsExport)
+    """Conversations and jobs of a tenant or a person."""
     report: ExportReport = field(init=False)
     """Of what was put into the archive by now."""
     _zip: "_ZipStream" = field(init=False)
@@ -67,7 +76,9 @@ class RecordingExport:
         yield self._finish()
 
     async def tenant(self, tenant: str) -> AsyncGenerator[bytes, None]:
-        """The archive of all sessions of a tenant, and of its audit entries. Raises a ProviderError, in the middle too.
+        """The archive of all sessions of a tenant, of its conversations, jobs and audit entries.
+
+        Raises a ProviderError, in the middle too.
 
         A session whose manifest cannot be read is left out and named in the report.
         """
@@ -76,13 +87,16 @@ class RecordingExport:
                 async with aclosing(self._recording(ref)) as pieces:
                     async for piece in pieces:
                         yield piece
+        async with aclosing(self._rows(await self.rows.find(tenant))) as pieces:
+            async for piece in pieces:
+                yield piece
         async with aclosing(self._audit("audit.jsonl", AuditFilter(tenant=tenant))) as pieces:
             async for piece in pieces:
                 yield piece
         yield self._finish()
 
     async def person(self, recordings: PersonRecordings) -> AsyncGenerator[bytes, None]:
-        """The archive of the recordings of one person, and of the audit entries of such exports.
+        """The archive of what one person has: recordings, conversations, jobs, and audit entries of such exports.
 
         Every session that may be the person's, because its manifest cannot be read, is named in the report. Raises a
         ProviderError, in the middle too.
@@ -92,6 +106,9 @@ class RecordingExport:
             async with aclosing(self._recording(ref)) as pieces:
                 async for piece in pieces:
                     yield piece
+        async with aclosing(self._rows(recordings.rows)) as pieces:
+            async for piece in pieces:
+                yield piece
         exports = AuditFilter(tenant=recordings.tenant, target=person_target(recordings.person))
         async with aclosing(self._audit("audit.jsonl", exports)) as pieces:
             async for piece in pieces:
@@ -150,6 +167,13 @@ class RecordingExport:
         async with aclosing(self._audit(f"{folder}/audit.jsonl", AuditFilter(target=manifest.session))) as entries:
             async for piece in entries:
                 yield piece
+
+    async def _rows(self, rows: FoundRows) -> AsyncGenerator[bytes, None]:
+        self.report.conversations += [conversation.id for conversation in rows.conversations]
+        self.report.jobs += [job.id for job in rows.jobs]
+        async with aclosing(self.rows.files(rows)) as files:
+            async for name, content in files:
+                yield self._zip.file(name, content)
 
     async def _messages(self, session: str, name: str) -> bytes:
         """What the session has in conversations: its replies are there as they were played."""

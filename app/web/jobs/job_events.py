@@ -9,8 +9,8 @@ from litestar.response import ServerSentEventMessage
 
 from app.domain.errors import ProviderBusy, ProviderError
 from app.domain.job import TranscriptionJob
+from app.domain.job_json import job_json
 from app.runtime.jobs.job_store import JobStore
-from app.web.jobs.job_json import job_json
 
 POLL_S = 1.0
 """Between two looks at the job's row, which another process may change."""

@@ -12,6 +12,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from app.domain.audit import AuditAction
 from app.domain.errors import ProviderBusy
 from app.domain.job import JobState
+from app.domain.job_json import job_json
 from app.domain.principal import Principal, Scope
 from app.runtime.service import Service
 from app.web.auth.audit import audit
@@ -20,7 +21,6 @@ from app.web.auth.middleware import requires
 from app.web.auth.rate_limit import network_of
 from app.web.http import STOPPING
 from app.web.jobs.job_events import JobEvents
-from app.web.jobs.job_json import job_json
 
 StateName = Literal["receiving", "queued", "running", "done", "failed", "cancelled"]
 

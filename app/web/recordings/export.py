@@ -18,6 +18,7 @@ from app.domain.person import parse_person
 from app.domain.principal import Principal, Scope
 from app.runtime.recording.export import RecordingExport
 from app.runtime.recording.person_search import find_person
+from app.runtime.recording.rows_export import RowsExport
 from app.runtime.service import Service
 from app.web.auth.audit import audited, set_owner, set_target
 from app.web.auth.middleware import requires
@@ -37,7 +38,9 @@ async def get_export(state: State, request: Request[Principal, Any, Any], sessio
 async def get_person_export(
     state: State, request: Request[Principal, Any, Any], person: FromQuery[str], tenant: FromQuery[str | None] = None
 ) -> Stream:
-    """Everything that is kept of the sessions of a person of this tenant; for an administrator, of any tenant.
+    """Everything that is kept of a person of this tenant; for an administrator, of any tenant.
+
+    Conversations are for whoever may read them (scope `chat`, with a key); else the report says that they are withheld.
 
     Raises BlobNotFound where there is nothing, also for another tenant's.
     """
@@ -47,10 +50,19 @@ async def get_person_export(
         raise BlobNotFound(owner)
     set_owner(request, owner)
     async with service_of(state).limits.person_searches.slot():
-        recordings = await find_person(recordings_of(state), owner, person)
-    if not recordings.found and not recordings.unreadable:
+        export = _export_for(request.user, service_of(state))
+        export.rows = _rows_for(request.user, service_of(state), person)
+        recordings = await find_person(recordings_of(state), owner, person, export.rows)
+    if recordings.is_empty:
         raise BlobNotFound(owner)
-    return _attachment(_export_for(request.user, service_of(state)).person(recordings), "person")
+    if service_of(state).chat and export.rows.conversations is None:
+        export.report.withheld.append("conversations: they need a key with the scope chat")
+    return _attachment(export.person(recordings), "person")
+
+
+def _rows_for(user: Principal, service: Service, person: str) -> RowsExport:
+    may_chat = user.may(Scope.CHAT) and not user.is_stranger and user.person in (None, person)
+    return RowsExport(service.chat.table if service.chat and may_chat else None, service.jobs)
 
 
 def _export_for(user: Principal, service: Service) -> RecordingExport:
