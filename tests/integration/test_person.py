@@ -209,7 +209,7 @@ async def test_person_of_odd_characters_goes_through_socket_upload_list_and_expo
     assert exported.headers["content-disposition"] == 'attachment; filename="person.zip"'
     assert sessions_in(exported) == sorted([session, upload])
     names = ZipFile(io.BytesIO(exported.content)).namelist()
-    assert {name.split("/")[0] for name in names} == {session, upload, "export.json"}
+    assert {name.split("/")[0] for name in names} == {session, upload, "jobs.json", "export.json"}
     assert not any(person in key for key in service.store.blobs)
 
 
