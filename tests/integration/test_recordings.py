@@ -171,6 +171,7 @@ async def test_recording_audio_byte_ranges(http, service):
     assert huge.status_code == 416
     assert tail.content == whole[-7:]
     assert (none.status_code, none.headers["content-range"]) == (416, f"bytes */{size}")
+    assert none.json() == {"code": "range_not_satisfiable", "message": f"the file has {size} bytes"}
 
 
 async def test_utterance_and_reply_by_number(http, service):

@@ -262,3 +262,4 @@ async def test_files_may_be_larger_than_json():
         )
 
     assert (whole.status_code, upload.status_code, part.status_code) == (201, 201, 204)
+    assert upload.headers["location"] == f"/recordings/uploads/{upload.json()['id']}"

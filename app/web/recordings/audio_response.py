@@ -78,7 +78,8 @@ def _wav(
     try:
         asked = parse_range(header, size)
     except RangeNotSatisfiable:
-        return Response(None, status_code=416, headers={"content-range": f"bytes */{size}"})
+        refusal = {"code": "range_not_satisfiable", "message": f"the file has {size} bytes"}
+        return Response(refusal, status_code=416, headers={"content-range": f"bytes */{size}"})
     part = asked or range(size)
     headers = {"accept-ranges": "bytes", "content-length": str(len(part)), **_lost_header(lost)}
     if asked:

@@ -28,13 +28,13 @@ async def create_upload(
     request: Request[Principal, Any, Any],
     language: FromQuery[str | None] = None,
     person: FromQuery[str | None] = None,
-) -> Response[None]:
+) -> Response[dict[str, str]]:
     """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
     length = _byte_count(request, "upload-length")
     service = require_uploads(state)
     require_archive(service, request)
     upload = await open_upload(service, request, length=length, language=language, person=person)
-    return Response(None, headers={**VERSION, "location": f"/recordings/uploads/{upload.id}"})
+    return Response({"id": upload.id}, headers={**VERSION, "location": f"/recordings/uploads/{upload.id}"})
 
 
 @route("/{name:str}", http_method="HEAD", status_code=200, opt=requires(Scope.TRANSCRIBE))

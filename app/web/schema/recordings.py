@@ -86,8 +86,12 @@ _WHOLE = DocumentedResponse("The audio, 16 kHz, mono.", 200, _AUDIO, ("Accept-Ra
 _PART = DocumentedResponse(
     "The bytes that `Range` asks for.", 206, (_AUDIO[0],), ("Accept-Ranges", "Content-Range", "Parley-Lost")
 )
-_EMPTY = (DocumentedBody({"empty": None}),)
-_NO_SUCH_PART = DocumentedResponse("The file has no such bytes.", 416, _EMPTY, ("Content-Range",))
+_NO_SUCH_PART = DocumentedResponse(
+    "The file has no such bytes.",
+    416,
+    (DocumentedBody({"refused": {"code": "range_not_satisfiable", "message": "the file has 64044 bytes"}}),),
+    ("Content-Range",),
+)
 _ARCHIVE = DocumentedResponse(
     "A ZIP archive; for an administrator with decisions and audit entries.",
     200,
@@ -214,7 +218,14 @@ UPLOADS: Operations = {
     ("POST", "/recordings/uploads"): DocumentedOperation(
         "createUpload",
         "Begin a resumable upload",
-        (DocumentedResponse("Where to send it.", 201, _EMPTY, ("Location", "Tus-Resumable")),),
+        (
+            DocumentedResponse(
+                "Where to send it.",
+                201,
+                (DocumentedBody({"begun": {"id": SESSION}}),),
+                ("Location", "Tus-Resumable"),
+            ),
+        ),
         ("bad_message", "bad_metadata", "draining", "frame_too_large", "provider_busy"),
         headers=("Upload-Length",),
     ),
