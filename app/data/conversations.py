@@ -140,6 +140,20 @@ class ConversationTable:
                     (appended,) = await append_messages(connection, conversation, [reply])
         return appended
 
+    async def withdraw(self, conversation: str, message: StoredMessage) -> None:
+        """Take back the user's message that begin_reply() has appended, and let the next message come.
+
+        A number is left out where a voice session has appended something behind it.
+        """
+        of_it = ConversationRow.id == conversation
+        is_newest = ConversationRow.messages == message.number
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                await connection.execute(delete(MessageRow).where(MessageRow.id == message.id))
+                count = case((is_newest, ConversationRow.messages - 1), else_=ConversationRow.messages)
+                await connection.execute(update(ConversationRow).where(of_it).values(busy_until=None, messages=count))
+                await _retitle(connection, conversation)
+
     async def rename(self, conversation: str, title: str) -> None:
         query = update(ConversationRow).where(ConversationRow.id == conversation)
         with as_busy("conversations"):
@@ -255,10 +269,20 @@ async def _delete_or_retitle(connection: AsyncConnection, conversation: str) -> 
         await connection.execute(delete(MessageRow).where(is_of_it))
         await connection.execute(delete(ConversationRow).where(ConversationRow.id == conversation))
         return 1
-    named = select(ConversationRow.is_titled).where(ConversationRow.id == conversation)
-    if not (await connection.execute(named)).scalar():
-        await _set_title(connection, conversation, next((row.text for row in rows if row.role == Role.USER), ""))
+    await _retitle(connection, conversation)
     return 0
+
+
+async def _retitle(connection: AsyncConnection, conversation: str) -> None:
+    """By the first text of a user that it has now, unless somebody has named it."""
+    named = select(ConversationRow.is_titled).where(ConversationRow.id == conversation)
+    if (await connection.execute(named)).scalar():
+        return
+    said = select(MessageRow.text).where(
+        MessageRow.conversation == conversation, MessageRow.role == Role.USER, MessageRow.text != ""
+    )
+    first: str | None = (await connection.execute(said.order_by(MessageRow.number).limit(1))).scalar()
+    await _set_title(connection, conversation, first or "")
 
 
 # -- rows ------------------------------------------------------------------------------

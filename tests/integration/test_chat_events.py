@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import httpx
@@ -209,6 +210,42 @@ async def test_engine_that_fails_is_an_error_and_frees_the_conversation(sqlite, 
         ("user", "Hello.", None),
         ("assistant", "It", "failed"),
     ] * 2
+
+
+async def test_message_that_gets_no_word_of_a_reply_is_stored_once_when_it_is_sent_again(sqlite):
+    """As JSON and as events; the conversation keeps its count, and is named by what it holds."""
+    engine = ScriptedGenerator((), error=ProviderDown("openai", "went away"))
+    async with conversation_server(sqlite, engine) as server:
+        conversation = await server.begin()
+        where = f"/conversations/{conversation}"
+        failed = await server.say(conversation, "Refused.")
+        streamed = await server.http.post(f"{where}/messages", json={"text": "Refused."}, headers=EVENTS)
+        empty = (await server.http.get(where)).json()
+        engine.deltas, engine.error = ("Well done.",), None
+        answered = await server.say(conversation, "Hello.")
+        found = (await server.http.get(where)).json()
+
+    ((_, data),) = events_in(streamed.text)
+    assert (failed.status_code, data["code"]) == (503, "provider_down")
+    assert (empty["messages"], empty["title"]) == ([], "")
+    assert answered.status_code == 200
+    assert [(m["number"], m["turn"], m["text"]) for m in found["messages"]] == [(1, 1, "Hello."), (2, 1, "Well done.")]
+    assert found["title"] == "Hello."
+
+
+async def test_message_taken_back_leaves_what_a_session_said_meanwhile(sqlite):
+    """And no number is given twice."""
+    async with conversation_server(sqlite) as server:
+        conversation = await server.begin()
+        now, message = datetime.now(UTC), server.chat.user_message("Refused.")
+        taken = await server.table.begin_reply(conversation, message, now=now, until=now + timedelta(minutes=1))
+        await server.table.end_reply(conversation, server.chat.user_message("Spoken meanwhile."))
+        await server.table.withdraw(conversation, taken)
+        answer = await server.say(conversation, "Hello.")
+        messages = await server.messages(conversation)
+
+    assert answer.status_code == 200
+    assert [(m["number"], m["text"]) for m in messages][:2] == [(2, "Spoken meanwhile."), (3, "Hello.")]
 
 
 async def test_reply_that_takes_too_long_is_cut(sqlite):

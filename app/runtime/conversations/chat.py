@@ -17,7 +17,7 @@ from app.domain.conversations.options import ReplyOptions
 from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ParleyError, ProviderBusy
 from app.domain.tenant import Tenant
-from app.runtime.conversations.reply_run import REPLY_TIMEOUT_S, ChatEngine, GeneratedReply, ReplyRun
+from app.runtime.conversations.reply_run import FAILED, REPLY_TIMEOUT_S, ChatEngine, GeneratedReply, ReplyRun
 from app.runtime.ids import new_id, new_row_number
 
 MAX_REPLIES, MAX_REPLIES_PER_TENANT = 64, 16
@@ -88,7 +88,8 @@ class Chat:
         """Take the user's message into the conversation, and begin its reply under the budgets of `tenant`.
 
         Raises ConversationNotFound, ConversationBusy, ConversationFull; ProviderBusy where too many replies are being
-        generated, or none can be.
+        generated, or none can be. A message that gets no word of a reply, because the engine fails, is taken back: it
+        may be sent again.
         """
         tasks, engine, now = self._require_room(tenant), self.open_engine(tenant), self.now()
         stored = await self.table.begin_reply(conversation, message, now=now, until=now + LEASE)
@@ -96,18 +97,23 @@ class Chat:
             messages = await self.table.messages(conversation, limit=HISTORY_MESSAGES)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self.table.end_reply(conversation, None)
+                await self.table.withdraw(conversation, stored)
             raise
 
-        async def keep(reply: GeneratedReply | None) -> StoredMessage | None:
-            return await self.table.end_reply(conversation, self._stored(reply) if reply else None)
+        async def keep(reply: GeneratedReply) -> StoredMessage | None:
+            if reply.text or not reply.cancelled:
+                return await self.table.end_reply(conversation, self._stored(reply))
+            if reply.cancelled == FAILED:
+                await self.table.withdraw(conversation, stored)
+                return None
+            return await self.table.end_reply(conversation, None)
 
         return Answer(self._start(tasks, tenant, engine, as_history(messages), keep), stored)
 
     def answer_once(self, text: str, tenant: Tenant) -> Answer:
         """Begin the reply to a text of no conversation; nothing is kept. Raises ProviderBusy, as `answer` does."""
 
-        async def keep(_: GeneratedReply | None) -> None:
+        async def keep(_: GeneratedReply) -> None:
             await anyio.lowlevel.checkpoint()
 
         tasks, engine = self._require_room(tenant), self.open_engine(tenant)
@@ -174,7 +180,7 @@ class Chat:
         tenant: Tenant,
         engine: ChatEngine,
         history: tuple[Message, ...],
-        keep: Callable[[GeneratedReply | None], Awaitable[StoredMessage | None]],
+        keep: Callable[[GeneratedReply], Awaitable[StoredMessage | None]],
     ) -> ReplyRun:
         run = ReplyRun(self.options.prompt(history), engine, keep, self.reply_timeout_s, self.places)
 

@@ -92,8 +92,8 @@ class ReplyRun:
 
     prompt: tuple[Message, ...]
     engine: ChatEngine
-    keep: Callable[[GeneratedReply | None], Awaitable[StoredMessage | None]]
-    """Stores the reply, where there is one; called once, whatever happens. Raises a ParleyError."""
+    keep: Callable[[GeneratedReply], Awaitable[StoredMessage | None]]
+    """Stores what there is of the reply; called once, whatever happens. Raises a ParleyError."""
     timeout_s: float = REPLY_TIMEOUT_S
     """Waiting for a place included."""
     places: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
@@ -165,7 +165,7 @@ class ReplyRun:
         finally:
             with anyio.CancelScope(shield=True):
                 reply = self._reply(cancelled)
-                message = await self.keep(reply if reply.text or not cancelled else None)
+                message = await self.keep(reply)
         return ReplyBroken(failure) if failure else ReplyKept(reply, message)
 
     async def _generate(self) -> None:
