@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
     StatementError,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.data.schema import SchemaStep, WrongSchema, next_step, read_schema
 from app.data.schema_change import make_or_upgrade, upgrades_itself
@@ -67,6 +68,7 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
         raise SettingsError("PARLEY_DATABASE_URL: SQLite needs the name of a file")
     if is_sqlite:
         event.listen(engine.sync_engine, "connect", _overwrite_what_is_deleted)
+    _close_what_outlives_its_pool(engine)
     try:
         yield engine
     finally:
@@ -194,6 +196,20 @@ async def _close_connections(engine: AsyncEngine) -> None:
     """Not cancelled from outside, for the reason that `transaction` gives."""
     with anyio.CancelScope(shield=True):
         await engine.dispose()
+
+
+def _close_what_outlives_its_pool(engine: AsyncEngine) -> None:
+    """Close a connection that is returned after the pool it came from was disposed of; SQLAlchemy would forget it."""
+
+    def note_pool(_: object, record: ConnectionPoolEntry) -> None:
+        record.info["pool"] = engine.sync_engine.pool
+
+    def close_late(connection: object, record: ConnectionPoolEntry) -> None:
+        if connection is not None and record.info.get("pool") is not engine.sync_engine.pool:
+            record.invalidate()
+
+    event.listen(engine.sync_engine, "connect", note_pool)
+    event.listen(engine.sync_engine, "checkin", close_late)
 
 
 def _overwrite_what_is_deleted(connection: Any, _: object) -> None:

@@ -197,7 +197,13 @@ async def test_person_of_odd_characters_goes_through_socket_upload_list_and_expo
     upload = (await uploaded(http, "acme-key", person=person)).json()["id"]
     manifests = [await stored_manifest(service, each) for each in (session, upload)]
 
-    listed = await http.get("/recordings", params={"person": person}, headers=bearer("acme-key"))
+    async def are_listed() -> bool:
+        nonlocal listed
+        listed = await http.get("/recordings", params={"person": person}, headers=bearer("acme-key"))
+        return len(listed.json()["recordings"]) == 2
+
+    listed = None
+    await until(are_listed)
     exported = await http.get("/recordings/export", params={"person": person}, headers=bearer("acme-key"))
 
     assert errors == []
