@@ -4,8 +4,9 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from io import BytesIO
+from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from app.domain.upload_limits import UploadLimits
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.authentication import AnyOf, Peer, TenantKeys
 from app.runtime.clock import SystemClock
+from app.runtime.service import Service
 from app.runtime.session_tokens import SessionTokens
 from app.runtime.supervision import defects
 from app.runtime.worker import Worker
@@ -30,7 +32,7 @@ from tests.fakes import MemoryBlobStore, ScriptedDetector, ScriptedTranscriber
 from tests.fuzz.asgi import Answer, HostileRequest, ask
 from tests.fuzz.generate import JSON, SNIPPETS, damaged, effort, try_inputs
 from tests.fuzz.test_parsers import FOLDER, MANIFEST, SESSION
-from tests.serving import scripted_service
+from tests.serving import index_in, scripted_service
 
 KEY = "k" * 32
 ACME = Tenant("acme", (fingerprint(KEY),), operator=True)
@@ -45,10 +47,12 @@ class RefusingDecoder:
 
 
 @contextmanager
-def asking(app) -> "Callable[[HostileRequest], Answer]":
-    """Sends requests and checks what holds for each of them."""
-    with asyncio.Runner() as runner, capture_logs():
-        app = served_app(app)
+def asking(app, service: Service | None = None) -> "Callable[[HostileRequest], Answer]":
+    """Sends requests and checks what holds for each of them; the service gets a database with a recordings index."""
+    with asyncio.Runner() as runner, capture_logs(), TemporaryDirectory() as folder:
+        app, stack = served_app(app), AsyncExitStack()
+        if service is not None:
+            runner.run(index_in(f"sqlite+aiosqlite:///{folder}/parley.db", service.uploader, stack))
 
         def send(request: HostileRequest) -> Answer:
             before = defects.total()
@@ -61,7 +65,10 @@ def asking(app) -> "Callable[[HostileRequest], Answer]":
                 assert json.loads(answer.body)
             return answer
 
-        yield send
+        try:
+            yield send
+        finally:
+            runner.run(stack.aclose())
 
 
 @pytest.fixture
@@ -115,7 +122,7 @@ def test_any_request_to_any_path_is_answered(inputs, service):
         st.lists(st.binary(max_size=20) | SNIPPETS, max_size=2).map(tuple),
     )
 
-    with asking(create_app(service)) as send:
+    with asking(create_app(service), service) as send:
         assert send(HostileRequest(path=PATHS[1], headers=AUTHORIZED)).status == 200
         try_inputs(inputs, requests, send)
 
@@ -130,7 +137,7 @@ def test_range_and_query_of_audio_are_answered(inputs, service):
         damaged(b"start=0&end=1", b"format=wav&start=0.01"),
     )
 
-    with asking(create_app(service)) as send:
+    with asking(create_app(service), service) as send:
         assert send(HostileRequest(path=PATHS[2], headers=(*AUTHORIZED, (b"range", b"bytes=0-9")))).status == 206
         try_inputs(inputs, requests, send)
 
@@ -150,7 +157,7 @@ def test_headers_and_pieces_of_a_resumable_upload_are_answered(inputs, service):
     uploads = st.tuples(numbers, numbers | st.just(b"0"), st.lists(st.binary(max_size=20), max_size=3), names)
 
     service.uploads.limits = UploadLimits(max_bytes=1 << 20, per_tenant=1_000_000)
-    with asking(create_app(service)) as send:
+    with asking(create_app(service), service) as send:
         try_inputs(inputs // 3, uploads, lambda each: upload(*each))
 
 
@@ -162,7 +169,7 @@ def test_json_bodies_are_answered(inputs, service, path):
         b'{"name":"web","scopes":["speak"],"tenant":"acme","expires":"2099-01-01T00:00:00+00:00"}',
     ) | JSON.map(msgspec.json.encode)
 
-    with asking(create_app(service)) as send:
+    with asking(create_app(service), service) as send:
         try_inputs(
             inputs // 2, bodies, lambda body: send(HostileRequest("POST", path, headers=AUTHORIZED, body=(body,)))
         )
@@ -185,7 +192,7 @@ def test_no_damaged_key_or_token_is_accepted(inputs, service):
         is_valid = value.partition(b" ")[0].lower() + b" " + value.partition(b" ")[2].strip() in valid
         assert (send(request).status == 200) == is_valid
 
-    with asking(create_app(service)) as send:
+    with asking(create_app(service), service) as send:
         for each in valid:
             assert send(HostileRequest(path=PATHS[0], headers=((b"authorization", each),))).status == 200
         try_inputs(inputs, credentials, check)
