@@ -66,6 +66,7 @@ test("the client's messages are those of the reference", () => {
     configure({ person: "visitor-17" }),
     configure({ deadlineMs: 1500 }),
     configure({ conversation: "01a1fdb4b0637900b6d14098d098589f" }),
+    configure({ profile: "code" }),
     end(),
     cancel(),
     say("Hello there."),
