@@ -19,9 +19,9 @@ help:  ## this list
 serve: models  ## start Parley on http://localhost:8000
 	@$(BIN)/parley serve
 
-test: $(DEV) models  ## run the tests, with the real models (PARLEY_STRICT=1: the slow ones too, one after the other)
+test: $(DEV) models  ## run the tests, with the real models (the slow ones too with PARLEY_STRICT=1)
 	@$(BIN)/parley models pull moonshine-base-en
-	$(BIN)/python -m pytest $(if $(PARLEY_STRICT),,-m "not slow" -n auto --dist loadfile) $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(if $(PARLEY_STRICT),,-m "not slow") $(ARGS)
 
 check: $(DEV)  ## format, lint, types, import contracts, names against the glossary, the frontend's pure tests
 	$(BIN)/ruff format --check .
