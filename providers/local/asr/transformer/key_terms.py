@@ -12,7 +12,7 @@ import numpy as np
 from providers.local.asr.transformer.quantization import Floats
 
 FIRST_BONUS, NEXT_BONUS = 2.5, 6.0
-"""On the logits, measured on recorded speech: more terms are recognized, and none is inserted that was not said."""
+"""On the logits: starting values. What they recognize, and what they insert, is not measured with this decoder yet."""
 
 
 @dataclass(slots=True)
