@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.assembly.replies import ReplyEngines
+from app.assembly.replies import ReplyEngines, max_reply_characters
 from app.config import Settings
 from app.data.conversation_log import ConversationLog, conversation_log_in
 from app.data.full_text_purge import FullTextPurge
@@ -20,9 +20,6 @@ from app.runtime.recording.uploader import Uploader
 from app.runtime.routing.reply_failover import FailoverReplies
 from app.runtime.routing.session_budget import SessionBudget
 from app.runtime.supervision import run_in_background
-
-CHARACTERS_A_TOKEN = 8
-"""Upper bound of the average length of a token: a longer reply comes from an engine that ignores its token limit."""
 
 REPLIES_HERE = 1
 """Replies to messages in text at once, where a model in this process writes them: the places in its queue are left to
@@ -72,6 +69,6 @@ def _engine(settings: Settings, replies: ReplyEngines, tenant: Tenant) -> ChatEn
     return ChatEngine(
         FailoverReplies(replies.replies, budget),
         bill,
-        max_characters=CHARACTERS_A_TOKEN * settings.reply_max_tokens,
+        max_characters=max_reply_characters(settings),
         close=lambda: replies.routes.ledger.close(session),
     )

@@ -30,6 +30,9 @@ from app.runtime.routing.speech_failover import FailoverSpeech, VoicePool
 from app.runtime.supervision import run_in_background
 from app.runtime.tools.http_tools import open_http_tools
 
+CHARACTERS_A_TOKEN = 8
+"""Upper bound of the average length of a token."""
+
 _log = structlog.get_logger("parley.replies")
 
 _OLLAMA_TIMEOUT_S = 2.0
@@ -177,6 +180,11 @@ async def _opened(settings: Settings, provider: str, name: str) -> AsyncGenerato
             settings.reply_max_tokens,
             is_repeatable=provider != "receiver",
         )
+
+
+def max_reply_characters(settings: Settings) -> int:
+    """Longest reply; a longer one comes from an engine that ignores its limit of tokens."""
+    return CHARACTERS_A_TOKEN * settings.reply_max_tokens
 
 
 def _open(settings: Settings, provider: str, name: str) -> AbstractAsyncContextManager[UsageReporting]:

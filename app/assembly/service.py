@@ -9,9 +9,15 @@ from anyio import to_thread
 from app.assembly.archive import archive_place, file_uploads, open_archive, open_source
 from app.assembly.audit import change_recorder, open_audit
 from app.assembly.authentication import open_authentication
-from app.assembly.conversations import CHARACTERS_A_TOKEN, open_chat
+from app.assembly.conversations import open_chat
 from app.assembly.profiles import describe_profiles, open_profiles
-from app.assembly.replies import describe_replies, open_reply_engines, replies_here, reply_providers
+from app.assembly.replies import (
+    describe_replies,
+    max_reply_characters,
+    open_reply_engines,
+    replies_here,
+    reply_providers,
+)
 from app.assembly.routing import open_policy, open_session_engines
 from app.assembly.speech import (
     audio_decoder,
@@ -113,7 +119,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                         synthesizer=answering.synthesizer,
                         refuse_speech=answering.refuse_speech,
                         has_spare_capacity=lambda: drafts.has_spare_capacity,
-                        max_reply_characters=CHARACTERS_A_TOKEN * settings.reply_max_tokens,
+                        max_reply_characters=max_reply_characters(settings),
                     )
                 finally:
                     finals.close()

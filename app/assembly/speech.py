@@ -95,23 +95,21 @@ def model_folder(settings: Settings, name: str) -> Path:
     return resolve(name, settings.models_dir)
 
 
-def speech_model_folder(settings: Settings, name: str) -> Path:
-    """The folder of this speech model. Raises ModelUnavailable, or SettingsError where it lacks PARLEY_LANGUAGE."""
-    folder = model_folder(settings, name)
+def speech_model_folders(settings: Settings, name: str) -> tuple[Path, Path | None]:
+    """The folders of this speech model, and of the one beside it where it knows English only by design.
+
+    Raises ModelUnavailable, or SettingsError where both lack PARLEY_LANGUAGE.
+    """
+    folder, second = model_folder(settings, name), None
     languages = _languages(folder)
-    if (second := second_model_folder(settings, name)) is not None:
+    if settings.second_model_id != "none" and is_moonshine(folder):
+        second_name = "whisper-base" if settings.second_model_id == "auto" else settings.second_model_id
+        second = model_folder(settings, second_name)
         languages |= _languages(second)
     if settings.language and languages and settings.language not in languages:
         known = "English only" if languages == {"en"} else f"{len(languages)} languages, but not this one"
         raise SettingsError(f"PARLEY_LANGUAGE is {settings.language!r}, and the model {name} knows {known}")
-    return folder
-
-
-def second_model_folder(settings: Settings, name: str) -> Path | None:
-    """The folder of the model beside one that knows English only by design; None where there is none."""
-    if settings.second_model_id == "none" or not is_moonshine(model_folder(settings, name)):
-        return None
-    return model_folder(settings, "whisper-base" if settings.second_model_id == "auto" else settings.second_model_id)
+    return folder, second
 
 
 def is_moonshine(folder: Path) -> bool:
@@ -131,11 +129,12 @@ def turn_model_file(settings: Settings) -> Path:
 
 
 def open_speech_engine(settings: Settings, model: str, beam_size: int, self_test_pcm: bytes | None = None) -> Any:
+    folder, second = speech_model_folders(settings, model)
     return registry.opened(
         registry.TRANSCRIBERS,
         "local",
-        model=speech_model_folder(settings, model),
-        second_model=second_model_folder(settings, model),
+        model=folder,
+        second_model=second,
         device=settings.device,
         compute_type=settings.compute_type,
         threads=settings.cpu_threads,

@@ -16,7 +16,7 @@ from app import registry
 from app.assembly.archive import archive_place, describe_encryption, open_store
 from app.assembly.authentication import open_authentication
 from app.assembly.replies import describe_replies, reply_providers, server_problem
-from app.assembly.speech import drafts_model, finals_model, model_folder, speech_model_folder, turn_model_file
+from app.assembly.speech import drafts_model, finals_model, model_folder, speech_model_folders, turn_model_file
 from app.assembly.tenants import open_tenants
 from app.assembly.voices import voice_providers
 from app.cli.tables import print_table
@@ -100,7 +100,8 @@ async def _database(settings: Settings) -> str:
 
 async def _whisper(settings: Settings, model: str) -> str:
     registry.load(registry.TRANSCRIBERS, "local")
-    return str(await to_thread.run_sync(speech_model_folder, settings, model))
+    folder, _ = await to_thread.run_sync(speech_model_folders, settings, model)
+    return str(folder)
 
 
 async def _finals(settings: Settings) -> str:

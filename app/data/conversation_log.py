@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.data.conversations import ConversationTable, append_messages, conversation_row
-from app.data.database import transaction
+from app.data.database import UNAVAILABLE, transaction
 from app.data.row_log import RowLog, insert_new
 from app.data.tables import ConversationRow, MessageRow
 from app.domain.conversations.message import Conversation, StoredMessage
@@ -110,7 +110,7 @@ class ConversationLog:
     async def erase_session(self, session: str) -> Mapping[str, int]:
         """As ConversationTable.erase_session() does; with what is queued. Raises ProviderBusy."""
         if not await self.rows.flush():
-            raise ProviderBusy("conversations", "the database is unavailable; try again in a moment")
+            raise ProviderBusy("conversations", UNAVAILABLE)
         return await self.table.erase_session(session)
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.data.database import DATABASE_ERRORS, is_locked, reopen, transaction
+from app.data.database import DATABASE_ERRORS, UNAVAILABLE, is_locked, reopen, transaction
 from app.domain.errors import ProviderBusy
 
 
@@ -19,7 +19,7 @@ async def reopening(engine: AsyncEngine, name: str) -> AsyncIterator[AsyncConnec
         async with transaction(engine) as connection:
             yield connection
     except DATABASE_ERRORS as error:
-        busy = ProviderBusy(name, "the database is unavailable; try again in a moment")
+        busy = ProviderBusy(name, UNAVAILABLE)
         if not is_locked(error):
             try:
                 await reopen(engine)

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import re
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Thread
+from functools import partial
+from threading import Event
 from typing import Any
 
-import uvicorn
+from tests.emulators.in_thread import serve_in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +164,5 @@ async def respond(send: Any, status: int, body: dict[str, Any], retry_after: str
 @contextmanager
 def serve_openai(**options: Any) -> Iterator[OpenAIEmulator]:
     """A server on a free port, in a thread of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        emulator = OpenAIEmulator(listening.getsockname()[1], **options)
-        config = uvicorn.Config(
-            emulator, log_config=None, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        thread = Thread(target=server.run, args=([listening],), name="openai-emulator")
-        thread.start()
-        try:
-            yield emulator
-        finally:
-            server.should_exit = True
-            thread.join()
+    with serve_in_thread(partial(OpenAIEmulator, **options), "openai-emulator") as emulator:
+        yield emulator

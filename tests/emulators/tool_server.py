@@ -3,15 +3,14 @@
 import asyncio
 import gzip
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qs
 
-import uvicorn
+from tests.emulators.in_thread import serve_in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +81,5 @@ async def answer(send: Any, status: int, body: bytes, *headers: tuple[bytes, byt
 @contextmanager
 def serve_tools() -> Iterator[ToolServer]:
     """A server on a free port, in a thread of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        tools = ToolServer(listening.getsockname()[1])
-        config = uvicorn.Config(
-            tools, log_config=None, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        thread = Thread(target=server.run, args=([listening],), name="tool-server")
-        thread.start()
-        try:
-            yield tools
-        finally:
-            server.should_exit = True
-            thread.join()
+    with serve_in_thread(ToolServer, "tool-server") as tools:
+        yield tools

@@ -95,7 +95,7 @@ class Chat:
         stored = await self.table.begin_reply(conversation, message, now=now, until=now + LEASE)
         try:
             messages = await self.table.messages(conversation, limit=HISTORY_MESSAGES)
-        except BaseException:
+        except BaseException:  # because the message gets no reply, and its conversation stays busy otherwise
             with anyio.CancelScope(shield=True):
                 await self.table.withdraw(conversation, stored)
             raise

@@ -159,7 +159,7 @@ class ReplyRun:
             failure = ProviderDown("replies", f"the reply took longer than {self.timeout_s:g} s")
         except ParleyError as error:
             cancelled, failure = FAILED, error
-        except Exception:
+        except Exception:  # because a defect, too, marks the reply as cut before it goes on to `run`
             cancelled = FAILED
             raise
         finally:

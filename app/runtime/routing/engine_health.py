@@ -2,19 +2,39 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import anyio
 import structlog
 
-from app.domain.errors import ParleyError, RequestRefused
+from app.domain.errors import BudgetExhausted, ParleyError, RequestRefused
 from app.domain.ports import Clock
 from app.domain.routing.circuit_breaker import BreakerState, CircuitBreaker, CircuitBreakerRules
+from app.domain.routing.cost import BudgetScope
+from app.domain.routing.engine_failover import EngineCandidate, engine_order
+from app.domain.spending import budget_sentence
 from app.runtime.supervision import report_defect
 
 PROBE_EVERY_S = 0.25
 PROBE_TIMEOUT_S = 15.0
 
 _log = structlog.get_logger("parley.engine")
+
+
+class _Priced(Protocol):
+    @property
+    def is_free(self) -> bool: ...
+
+
+class PooledEngine(Protocol):
+    """A reply engine or a voice, among others."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def price(self) -> _Priced: ...
+    @property
+    def is_reserve(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -34,6 +54,19 @@ class EngineHealth:
 
     def state(self, name: str) -> BreakerState:
         return self.breakers[name].state(self.clock.now())
+
+    def order(self, engines: Sequence[PooledEngine], exhausted: BudgetScope | None, consequence: str) -> Sequence[str]:
+        """The engines that may serve, best first, where this budget is spent or none is.
+
+        Raises BudgetExhausted, with the consequence, where a budget is spent and every engine costs money.
+        """
+        candidates = [
+            EngineCandidate(each.name, each.price.is_free, self.state(each.name), each.is_reserve) for each in engines
+        ]
+        order = engine_order(candidates, is_budget_spent=exhausted is not None)
+        if exhausted is not None and not order:
+            raise BudgetExhausted(budget_sentence(exhausted, consequence))
+        return order
 
     def answered(self, name: str, ms: float, *, probe: bool = False) -> None:
         """Its first output came after so many milliseconds; what is too slow counts as failed."""

@@ -10,7 +10,6 @@ import structlog
 from app.domain.dialog.conversation import Message, Role
 from app.domain.dialog.reply_text import ReplyText
 from app.domain.errors import (
-    BudgetExhausted,
     ParleyError,
     ProviderDown,
     ProviderMisbehaved,
@@ -18,8 +17,8 @@ from app.domain.errors import (
 )
 from app.domain.ports import UsageReporting
 from app.domain.routing.cost import BudgetScope
-from app.domain.routing.engine_failover import EngineCandidate, FailedCall, engine_order, next_call
-from app.domain.spending import CHARACTERS_PER_TOKEN, TokenPrice, TokenUsage, budget_sentence, estimate_usage
+from app.domain.routing.engine_failover import FailedCall, next_call
+from app.domain.spending import CHARACTERS_PER_TOKEN, TokenPrice, TokenUsage, estimate_usage
 from app.domain.tools import ToolCall
 from app.runtime.routing.engine_health import EngineHealth
 from app.runtime.routing.session_budget import SessionBudget
@@ -66,14 +65,7 @@ class ReplyPool:
 
     def order(self, exhausted: BudgetScope | None) -> Sequence[str]:
         """Raises BudgetExhausted where a budget is spent and every engine costs money."""
-        candidates = [
-            EngineCandidate(each.name, each.price.is_free, self.health.state(each.name), each.is_reserve)
-            for each in self.engines
-        ]
-        order = engine_order(candidates, is_budget_spent=exhausted is not None)
-        if exhausted is not None and not order:
-            raise BudgetExhausted(budget_sentence(exhausted, NO_REPLY))
-        return order
+        return self.health.order(self.engines, exhausted, NO_REPLY)
 
 
 async def probe_engine(engine: ReplyEngine, budget: SessionBudget) -> bool:

@@ -11,8 +11,8 @@ from app.domain.audio import AudioChunk
 from app.domain.errors import BudgetExhausted, ParleyError, ProviderDown, ProviderMisbehaved, RequestRefused
 from app.domain.ports import SpeechSynthesizer
 from app.domain.routing.cost import BudgetScope
-from app.domain.routing.engine_failover import EngineCandidate, FailedCall, engine_order, next_call
-from app.domain.spending import CharacterPrice, budget_sentence
+from app.domain.routing.engine_failover import FailedCall, next_call
+from app.domain.spending import CharacterPrice
 from app.runtime.routing.engine_health import EngineHealth
 from app.runtime.routing.ledger import Reservation
 from app.runtime.routing.session_budget import SessionBudget
@@ -48,14 +48,7 @@ class VoicePool:
 
     def order(self, exhausted: BudgetScope | None) -> Sequence[str]:
         """Raises BudgetExhausted where a budget is spent and every voice costs money."""
-        candidates = [
-            EngineCandidate(each.name, each.price.is_free, self.health.state(each.name), each.is_reserve)
-            for each in self.voices
-        ]
-        order = engine_order(candidates, is_budget_spent=exhausted is not None)
-        if exhausted is not None and not order:
-            raise BudgetExhausted(budget_sentence(exhausted, TEXT_ONLY))
-        return order
+        return self.health.order(self.voices, exhausted, TEXT_ONLY)
 
 
 async def probe_voice(voice: Voice, budget: SessionBudget) -> bool:

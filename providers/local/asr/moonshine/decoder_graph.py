@@ -42,8 +42,7 @@ def decoder_graph(weights: MoonshineWeights) -> ModelProto:
         hidden, weights_of_layer = _block(graph, weights, layer, hidden)
         attention.append(weights_of_layer)
     hidden = graph.add("Gather", [hidden, "rows"], axis=1)
-    scale = weights.vectors["decoder_norm.weight"]
-    hidden = graph.layer_norm(hidden, scale, np.zeros_like(scale))
+    hidden = graph.layer_norm(hidden, weights.vectors["decoder_norm.weight"])
     hidden = graph.add("Squeeze", [hidden, graph.constant(np.array([0]))])
     graph.matmul(hidden, stacked([weights.matrices["embeddings"]]), output="logits")
     heads = [(layer, head) for layer, head in ALIGNMENT_HEADS if layer < shape.layers and head < shape.heads]
@@ -62,8 +61,7 @@ def _block(graph: GraphBuilder, weights: MoonshineWeights, layer: int, hidden: s
     shape, name = weights.decoder, f"decoder/{layer}"
 
     def norm(value: str, which: str) -> str:
-        scale = weights.vectors[f"{name}/{which}"]
-        return graph.layer_norm(value, scale, np.zeros_like(scale))
+        return graph.layer_norm(value, weights.vectors[f"{name}/{which}"])
 
     def linear(value: str, *layers: str, bias: Floats | None = None, scale: float = 1.0) -> str:
         rows = stacked([weights.matrices[f"{name}/{each}"] for each in layers], scale=scale)

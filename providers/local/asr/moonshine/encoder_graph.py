@@ -23,8 +23,7 @@ def encoder_graph(weights: MoonshineWeights, precision: Precision) -> ModelProto
     hidden = _positions(graph, weights)
     for layer in range(weights.encoder_layers):
         hidden = _block(graph, weights, f"encoder/{layer}", precision, hidden)
-    scale = weights.vectors["layer_norm.weight"]
-    graph.layer_norm(hidden, scale, np.zeros_like(scale), "memory")
+    graph.layer_norm(hidden, weights.vectors["layer_norm.weight"], output="memory")
     return graph.model([tensor("samples", [1, "N"])], [tensor("memory", [1, "T", shape.width])])
 
 
@@ -66,12 +65,12 @@ def _block(graph: GraphBuilder, weights: MoonshineWeights, name: str, precision:
             case Precision.INT8 | Precision.INT7:
                 return graph.matmul_for_many_rows(value, weight, bias, bits=int(precision.value[-1]))
 
-    normed = graph.layer_norm(hidden, norms[0], np.zeros_like(norms[0]))
+    normed = graph.layer_norm(hidden, norms[0])
     query, key, value = graph.split(linear(normed, "query", "key", "value"), 3)
     start = graph.constant(np.array([0]))
     query, key = (rotated(graph, each, start, weights.decoder) for each in (query, key))
     attended = graph.add("MultiHeadAttention", [query, key, value], domain=CONTRIB, num_heads=weights.decoder.heads)
     hidden = graph.add("Add", [hidden, linear(attended, "output")])
-    normed = graph.layer_norm(hidden, norms[1], np.zeros_like(norms[1]))
+    normed = graph.layer_norm(hidden, norms[1])
     inner = graph.add("Gelu", [linear(normed, "up", bias=weights.vectors[f"{name}/up_bias"])], domain=CONTRIB)
     return graph.add("Add", [hidden, linear(inner, "down", bias=weights.vectors[f"{name}/down_bias"])])

@@ -44,8 +44,8 @@ class GraphBuilder:
         self.nodes.append(helper.make_node("Split", [value], outputs, axis=-1))
         return outputs
 
-    def layer_norm(self, value: str, scale: Floats, shift: Floats, output: str = "") -> str:
-        inputs = [value, self.constant(scale), self.constant(shift)]
+    def layer_norm(self, value: str, scale: Floats, shift: Floats | None = None, output: str = "") -> str:
+        inputs = [value, self.constant(scale), self.constant(np.zeros_like(scale) if shift is None else shift)]
         return self.add("LayerNormalization", inputs, output, axis=-1, epsilon=1e-5)
 
     def matmul(self, value: str, weight: Floats | QuantizedRows, bias: Floats | None = None, output: str = "") -> str:
