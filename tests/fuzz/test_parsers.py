@@ -62,6 +62,7 @@ def test_control_message_is_read_or_a_client_error(inputs):
 
 
 @effort
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # of a name that is listed, not loaded
 @pytest.mark.parametrize("name", FRAMINGS)
 def test_answer_of_a_receiver_is_a_text_or_unreadable(inputs, name):
     def read(body: bytes) -> None:
