@@ -1,7 +1,7 @@
 """Decision log: stores decisions and expenses in the background, lists and sums up decisions on demand."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -28,6 +28,9 @@ _log = structlog.get_logger("parley.decisions")
 @dataclass(slots=True)
 class DecisionLog:
     engine: AsyncEngine
+    is_recorded: Callable[[str], bool] = field(default=lambda _: True)
+    """Whether a session is recorded. One that is not has no row: its time, however coarse, the state of the fleet and
+    the money spent so far could be compared with the audit log, which says whose session it was."""
     rows: RowLog[DecisionRecord | Expense] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,8 +42,9 @@ class DecisionLog:
         return self.rows.dropped
 
     def record(self, record: DecisionRecord | Expense) -> None:
-        """Queue it. Never waits."""
-        self.rows.record(record)
+        """Queue it, unless its session is not recorded. Never waits."""
+        if not record.session or self.is_recorded(record.session):
+            self.rows.record(record)
 
     async def write_loop(self) -> None:
         """Write what is queued, for ever; while the database is unavailable, try every second."""

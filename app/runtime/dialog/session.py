@@ -36,7 +36,7 @@ SAY_BURST = 5.0
 """Texts of its choice that a client may have spoken: so many a second, and so many at once."""
 
 SAY_TOO_OFTEN = f"say: {SAY_BURST:.0f} texts at once, and {SAY_PER_S:.0f} a second; this one is not spoken"
-TOO_LATE = "archive must be set before the first audio; DELETE /recordings/ID removes what is kept"
+TOO_LATE = "archive must be set before the first audio, text or say; DELETE /recordings/ID removes what is kept"
 TEXT_TOO_OFTEN = f"text: {SAY_BURST:.0f} at once, and {SAY_PER_S:.0f} a second; this one is not answered"
 CONVERSATION_TOO_LATE = "conversation must be set once, before the first audio and the first text"
 PROFILE_TOO_LATE = "profile must be set before the first audio"
@@ -203,8 +203,11 @@ class _ClientInput:
                     await self.inbox.send(ev.ClientErrorDetected(refusal))
                 case ev.ClientRequestedSpeech() if (refusal := self.speech_requests.refusal()) is not None:
                     await self.inbox.send(ev.ClientErrorDetected(refusal))
-                case _:
+                case ev.ClientSentText() | ev.ClientRequestedSpeech():
+                    self.recorder.is_consent_settled = True
                     self.has_begun = self.has_begun or isinstance(item, ev.ClientSentText)
+                    await self.inbox.send(item)
+                case _:
                     await self.inbox.send(item)
         self.is_over = True
 

@@ -56,6 +56,8 @@ class Recorder:
     """Called when one more chunk can be uploaded."""
     warnings: tuple[str, ...] = ()
     """What of the audio could not be decoded, where it comes from a file."""
+    is_consent_settled: bool = False
+    """Something was said without audio, and it was kept or not, as the client wanted then."""
     received_samples: int = 0
     durable_samples: int = 0
     _pcm: bytearray = field(default_factory=bytearray)
@@ -70,8 +72,8 @@ class Recorder:
     _writing: anyio.Lock = field(default_factory=anyio.Lock)
 
     def consent(self, enabled: bool) -> bool:
-        """Set whether the session is recorded. After its first audio nothing changes, and False is returned."""
-        if self.received_samples and enabled != self.enabled:
+        """Set whether the session is recorded. After its first audio or text nothing changes, and False is returned."""
+        if (self.received_samples or self.is_consent_settled) and enabled != self.enabled:
             return False
         self.enabled = enabled
         return True

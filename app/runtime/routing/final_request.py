@@ -293,7 +293,7 @@ class FinalRequest:
         return DecisionRecord(
             id=uuid4().hex,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            session=self.routes.stored_session(self.session),
+            session=self.session,
             tenant=self.tenant.name,
             utterance=self.utterance,
             rules=self.routes.rules().name,

@@ -55,7 +55,7 @@ class Routes:
     record_decision: Callable[[DecisionRecord], None] = lambda _: None
     record_expense: Callable[[Expense], None] = lambda _: None
     is_recorded: Callable[[str], bool] = lambda _: True
-    """Whether decisions and expenses may name this session."""
+    """Whether this session is recorded: of one that is not, no decision and no expense is stored."""
     states: dict[str, RouteState] = field(default_factory=dict)
     hedge_budget: HedgeBudget = HedgeBudget()
     last_used: dict[str, float] = field(default_factory=dict)
@@ -143,11 +143,7 @@ class Routes:
     def expense(self, name: str, kind: ExpenseKind, usd: float, session: str, tenant: str, **counts: int) -> None:
         """Record money that is in the ledger already; `counts` are an Expense's, of tokens or characters."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.record_expense(Expense(uuid4().hex, at, name, kind, usd, self.stored_session(session), tenant, **counts))
-
-    def stored_session(self, session: str) -> str:
-        """The session's id as decisions and expenses have it; empty where the session is not recorded."""
-        return session if self.is_recorded(session) else ""
+        self.record_expense(Expense(uuid4().hex, at, name, kind, usd, session, tenant, **counts))
 
     # -- maintenance --------------------------------------------------------------
 
