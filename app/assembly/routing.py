@@ -69,7 +69,7 @@ async def open_policy(
             reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
             clip=clip,
         )
-        decisions.is_recorded = lambda session: routes.is_recorded(session)  # it is set later
+        decisions.is_recorded = lambda session: routes.is_recorded(session)  # noqa: PLW0108 because it is set later
         spend = SpendSync(routes.ledger, SpendTable(database), clock)
         if database_answers:
             await _carry_over_spend(decisions, routes.ledger.today())

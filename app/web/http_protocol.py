@@ -21,6 +21,7 @@ LINGER_S = 10.0
 """After a response that did not wait for the whole body of its request."""
 WRITE_TIMEOUT_S = 30.0
 """For a client that does not take what waits for it, 48 KiB at a time: it holds a rendering, a file or a place."""
+_NOT_HTTP = ErrorReply(400, 0, "invalid_request", "this is no request of HTTP/1.1, or it has more than one Host header")
 _HEAD_TOO_SLOW = ErrorReply(408, 0, "head_too_slow", "the head of the request came too slowly")
 _HEAD_TOO_LARGE = ErrorReply(431, 0, "head_too_large", f"the head of the request is larger than {MAX_HEAD_BYTES} bytes")
 
@@ -61,7 +62,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
             return
         self._await_head()
         if (oldest := self._open.make_room(self)) is not None:
-            oldest._refuse(NO_ROOM)  # noqa: SLF001 because it is of this class
+            oldest._refuse(NO_ROOM, is_answered=oldest._has_begun)  # noqa: SLF001 because it is of this class
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
@@ -82,7 +83,7 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
         if self._awaits_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse(_HEAD_TOO_LARGE)
+                self._refuse(_HEAD_TOO_LARGE, is_answered=self._is_idle)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -90,6 +91,8 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._cancel_timer()
+        if sum(name == b"host" for name, _ in self.headers) > 1:  # which one would be checked, and which one used?
+            raise ValueError("more than one Host header")
         self._head_bytes = 0
         self._open.begin_request(self)
         super().on_headers_complete()
@@ -97,6 +100,11 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._cancel_timer()
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 because uvicorn's own sentence is not the client's
+        """Called for what the parser refuses; in the middle of another request's response the connection is cut."""
+        is_of_this_request = self.cycle is not None and self.cycle.more_body and not self.cycle.response_started
+        self._refuse(_NOT_HTTP, is_answered=is_of_this_request or self._is_idle)
 
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
@@ -115,15 +123,28 @@ class DeadlineHttpProtocol(HttpToolsProtocol):
     def _await_head(self) -> None:
         self._cancel_timer()
         self._awaits_head, self._head_bytes = True, 0
-        self._timer = self.loop.call_later(self._head_timeout_s, self._refuse, _HEAD_TOO_SLOW)
+        self._timer = self.loop.call_later(self._head_timeout_s, self._time_out)
 
-    def _refuse(self, reply: ErrorReply) -> None:
-        """Close; with this answer first, where nothing else is being written and a request has begun.
+    def _time_out(self) -> None:
+        self._refuse(_HEAD_TOO_SLOW, is_answered=self._has_begun)
 
-        A browser opens connections ahead of its requests, and would take the 408 for the answer to its next one.
+    @property
+    def _is_idle(self) -> bool:
+        """No response is being made."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _has_begun(self) -> bool:
+        """A part of a head has come, and no response to an earlier request is being made.
+
+        A browser opens connections ahead of its requests, and would take an answer for that to its next one.
         """
+        return bool(self._head_bytes) and self._is_idle
+
+    def _refuse(self, reply: ErrorReply, *, is_answered: bool) -> None:
+        """Close; with this answer first, or without one."""
         self._cancel_timer()
-        if self._head_bytes and (self.cycle is None or self.cycle.response_complete):
+        if is_answered:
             body = msgspec.json.encode({"code": reply.code, "message": reply.message})
             headers = {**reply.headers, "content-type": "application/json", "content-length": str(len(body))}
             lines = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "connection": "close"}.items())

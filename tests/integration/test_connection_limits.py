@@ -181,3 +181,60 @@ async def test_refused_head_is_answered_in_the_protocols_shape(sent, status, cod
         answer = answer_of(await everything(stream))
 
     assert (answer[0], answer[2]["code"]) == (status, code)
+
+
+HEALTH = b"GET /health HTTP/1.1\r\n"
+HANDSHAKE = b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: eA==\r\nsec-websocket-version: 13\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEALTH + b"host: 127.0.0.1\r\nhost: evil.example\r\n\r\n",
+        HEALTH + b"Host: 127.0.0.1\r\nHOST: 127.0.0.1\r\n\r\n",
+        HEALTH.replace(b"1.1", b"1.0") + b"host: 127.0.0.1\r\nhost: evil.example\r\n\r\n",
+        b"GET /ws/raw HTTP/1.1\r\nhost: 127.0.0.1\r\nhost: evil.example\r\n" + HANDSHAKE + b"\r\n",
+        b"\x16\x03\x01 a handshake of TLS\r\n\r\n",
+        HEALTH + b"no colon\r\n\r\n",
+        HEALTH + b"host: 127.0.0.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /recordings HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\nno length\r\n",
+    ],
+    ids=[
+        "two hosts",
+        "one host twice",
+        "two hosts of 1.0",
+        "handshake",
+        "tls",
+        "header",
+        "lengths",
+        "body",
+    ],
+)
+async def test_request_that_is_malformed_or_has_two_hosts_is_400_in_the_protocols_shape(sent):
+    async with served(scripted_service()) as address, AsyncExitStack() as stack:
+        stream = await tcp_from(CLIENT, address, stack)
+        await stream.send(sent)
+        status, headers, body = answer_of(await everything(stream))
+
+    assert (status, headers["content-type"], body["code"]) == (400, "application/json", "invalid_request")
+    assert body.keys() == {"code", "message"}
+
+
+async def test_malformed_request_behind_another_does_not_answer_for_it():
+    """The first one's response is cut off, never followed by an answer that could be taken for it."""
+    began, released = anyio.Event(), anyio.Event()
+
+    @get("/slow")
+    async def slow() -> None:
+        began.set()
+        await released.wait()
+
+    async with serving(Litestar([slow], openapi_config=None)) as address, AsyncExitStack() as stack:
+        stream = await tcp_from(CLIENT, address, stack)
+        await stream.send(b"GET /slow HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+        await began.wait()
+        await stream.send(b"no request\r\n\r\n")
+        received = await everything(stream)
+        released.set()
+
+    assert received == b""
