@@ -28,6 +28,7 @@ from app.web.recordings.router import router as recordings
 from app.web.request_body import MAX_BODY_BYTES
 from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
+from app.web.text_fields import QueryMiddleware
 
 
 def create_app(service: Service) -> Litestar:
@@ -68,7 +69,7 @@ def _middleware(service: Service) -> list[ASGIMiddleware]:
     auth = AuthMiddleware(
         lambda: service.authenticator, refuse_socket=refuse, count_refusal=service.metrics.count_refused_key
     )
-    checks = [BrowserMiddleware(refuse), AuditMiddleware(), auth]
+    checks = [BrowserMiddleware(refuse), QueryMiddleware(refuse), AuditMiddleware(), auth]
     rate = service.client_limits.requests_per_s
     if not rate:
         return checks

@@ -15,6 +15,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from app.domain.errors import ClientError, ClientFault
 from app.web.request_body import body_of
+from app.web.text_fields import refuse_control_characters
 
 MAX_PARTS = 1000
 MAX_FIELD_BYTES = 100
@@ -87,6 +88,7 @@ class _Parts:
         if self._name == FILE:
             if not part.filename:
                 raise _refusal(_NO_FILE)
+            refuse_control_characters("the file name", part.filename)
             self.file = BytesIO()
         elif self._name in FIELDS and part.filename:
             raise _refusal(f"the part `{self._name}` must be text, not a file")
@@ -97,6 +99,7 @@ class _Parts:
                 self.fields[self._name] = self._text.decode(self._charset)
             except (ValueError, LookupError) as error:  # an encoding that is not the text's, or that nobody knows
                 raise _refusal(f"the field `{self._name}` cannot be read: it must be UTF-8") from error
+            refuse_control_characters(f"the field `{self._name}`", self.fields[self._name])
 
 
 def _refusal(reason: str) -> ClientError:

@@ -25,6 +25,7 @@ from app.web.disconnect import cancel_on_disconnect
 from app.web.errors import handle_http_error
 from app.web.liveness import live
 from app.web.openai.form import ResponseFormat, TranscriptionForm, read_form
+from app.web.text_fields import QueryMiddleware
 
 MAX_UPLOAD_BYTES = 25 << 20
 """OpenAI's own limit."""
@@ -168,7 +169,7 @@ def create_worker(worker: Worker) -> Litestar:
     return Litestar(
         [transcriptions, models, health, live],
         state=State({"worker": worker}),
-        middleware=[AuthMiddleware(lambda: worker.authenticator)],
+        middleware=[QueryMiddleware(), AuthMiddleware(lambda: worker.authenticator)],
         openapi_config=None,
         logging_config=None,
         exception_handlers={Exception: handle_http_error},
