@@ -8,7 +8,9 @@ from rich.markup import escape
 from app.assembly.speech import open_worker
 from app.cli.log import set_up_log
 from app.config import Settings, read_settings
+from app.domain.trusted_proxies import parse_networks
 from app.web.listener import GracefulServer, bound_socket, http_url
+from app.web.open_connections import LOOPBACK
 from app.web.openai.transcriptions import create_worker
 
 
@@ -35,4 +37,10 @@ async def _serve(settings: Settings, concurrency: int, max_waiting: int) -> None
         async with open_worker(settings, concurrency=concurrency, max_waiting=max_waiting) as ready:
             url = escape(f"{http_url(settings.host, listening)}/v1")
             Console(stderr=True).print(f"[bold]Parley[/bold] worker: {ready.model} at {url}", soft_wrap=True)
-            await GracefulServer(create_worker(ready)).serve([listening])
+            server = GracefulServer(
+                create_worker(ready),
+                max_connections=2 * settings.max_connections,
+                max_connections_per_address=2 * settings.max_connections_per_address,
+                uncounted=(*LOOPBACK, *parse_networks(settings.trusted_proxies)),
+            )
+            await server.serve([listening])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -66,6 +66,11 @@ REFUSED = {
     + END,
     "a part without a name": part('filename="a"', SOUND) + END,
     "a part that is no form data": (FILE + END).replace(b"form-data", b"attachment"),
+    "a language with a line break": FILE + part('name="language"', b"en\r\nx: y") + END,
+    "a language with a NUL": FILE + part('name="language"', b"e\0n") + END,
+    "a format with a line break": FILE + part('name="response_format"', b"json\n") + END,
+    "a file name with a tab": part('name="file"; filename="a\tb"', SOUND) + END,
+    "a file name with an escape": part('name="file"; filename="a\x1b[2J"', SOUND) + END,
     "a part without headers": b"--x\r\n\r\nsound\r\n" + FILE + END,
 }
 ANSWERED = {
@@ -80,9 +85,9 @@ ANSWERED = {
 class Talk:
     """A worker with room for one request and one more, asked over a socket of its own for each request."""
 
-    def __init__(self, address: str, queue: AdmissionQueue) -> None:
+    def __init__(self, address: str, worker: Worker) -> None:
         self.host, _, self.port = address.partition(":")
-        self.queue = queue
+        self.queue, self.held = worker.queue, worker.held
 
     def head(self, *lines: bytes) -> bytes:
         usual = (b"POST /v1/audio/transcriptions HTTP/1.1", b"Host: localhost", b"Connection: close")
@@ -118,9 +123,9 @@ class Talk:
 @asynccontextmanager
 async def open_worker(**options: Any) -> AsyncGenerator[Talk, None]:
     engine, queue = ScriptedTranscriber(), AdmissionQueue("worker", SystemClock(), 1, 1)
-    app = create_worker(Worker("tiny", engine, engine, ScriptedDetector(), queue, "en"))
-    async with serving(app, **options) as address:
-        yield Talk(address, queue)
+    ready = Worker("tiny", engine, engine, ScriptedDetector(), queue, "en")
+    async with serving(create_worker(ready), **options) as address:
+        yield Talk(address, ready)
 
 
 @pytest.fixture
@@ -208,3 +213,33 @@ async def test_client_that_hangs_up_in_the_middle_of_its_form_leaves_nothing(wor
         good = await worker.post(FILE + END)
 
     assert good == (200, {"text": "hello"})
+
+
+async def test_files_above_the_memory_for_them_are_refused_until_some_of_it_is_free(worker):
+    """Three of 2 MB where there is memory for two; what has come counts, and no longer than its request takes."""
+    worker.held.most = 5 << 20
+    body = LARGE + END
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            stream = await stack.enter_async_context(await anyio.connect_tcp(worker.host, int(worker.port)))
+            await stream.send(worker.head(b"Content-Length: %d" % len(body)) + body[:-1])
+        await until(holds_two_files(worker))
+        refused, answer = await worker.post(body)
+    await until(holds_nothing(worker))
+    good = await worker.post(FILE + END)
+
+    assert (refused, answer["error"]["code"], good[0]) == (503, "provider_busy", 200)
+
+
+def holds_two_files(worker: Talk):
+    async def check() -> bool:
+        return worker.held.total >= 2 * (len(LARGE + END) - 1)
+
+    return check
+
+
+def holds_nothing(worker: Talk):
+    async def check() -> bool:
+        return worker.held.total == 0
+
+    return check

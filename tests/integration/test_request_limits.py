@@ -11,6 +11,7 @@ import pytest
 from anyio import to_thread
 
 from app.client import open_session
+from app.domain.errors import ProviderBusy
 from app.media.decode import decode_trusted
 from app.media.encode import encode
 from app.runtime.request_limits import RENDERED_FILES, RENDERINGS, WAITING_RENDERINGS
@@ -108,8 +109,8 @@ async def test_renderings_that_nobody_reads_are_bounded():
     """Each is a file on the disk for as long as its client likes; one that is closed makes room."""
     async with recorded() as (service, http, session):
         unread = [tempfile.TemporaryFile() for _ in range(RENDERED_FILES)]  # noqa: SIM115 because they are closed below
-        for file in unread:
-            service.limits.track_rendered_file(file)
+        for number, file in enumerate(unread):
+            service.limits.track_rendered_file(file, f"tenant {number % 2}")
 
         refused = await http.get(f"/recordings/{session}/audio?format=mp3")
         for file in unread:
@@ -119,6 +120,21 @@ async def test_renderings_that_nobody_reads_are_bounded():
     assert (refused.status_code, refused.json()["code"]) == (503, "provider_busy")
     assert answers == [200, 200]
     assert [file for file in service.limits.rendered_files if not file.closed] == []
+
+
+async def test_downloads_of_one_tenant_leave_places_for_others():
+    async with recorded() as (service, http, session):
+        unread = [tempfile.TemporaryFile() for _ in range(RENDERED_FILES // 2)]  # noqa: SIM115 because they are closed below
+        for file in unread:
+            service.limits.track_rendered_file(file, "greedy")
+        with tempfile.TemporaryFile() as further, pytest.raises(ProviderBusy):
+            service.limits.track_rendered_file(further, "greedy")
+
+        other = await http.get(f"/recordings/{session}/audio?format=mp3")
+        for file in unread:
+            file.close()
+
+    assert other.status_code == 200
 
 
 async def test_server_ends_while_renderings_wait():

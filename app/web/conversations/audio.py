@@ -1,5 +1,6 @@
 """`POST /conversations/ID/audio`: a message spoken in a file, in a recording, or behind a link; and its reply."""
 
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from io import BytesIO
@@ -66,14 +67,17 @@ async def post_audio(
 
 async def _spoken_message(request: Request[Principal, Any, Any], service: Service, chat: Chat) -> StoredMessage:
     if request.content_type[0] == "multipart/form-data":
-        file, fields = await read_form(request)
-        return await _transcribed(request, service, chat, file, fields.language or None)
+        with service.limits.held.counted() as hold:
+            file, fields = await read_form(request, hold)
+            return await _transcribed(request, service, chat, file, fields.language or None)
     source = await body_of(request, _source)
     match source:
         case AudioSource(recording=str(recording), url=None):
             return await _recorded(request, chat, recording)
         case AudioSource(recording=None, url=str(url)):
-            return await _transcribed(request, service, chat, await _fetched(request.user, service, url), None)
+            with service.limits.held.counted() as hold:
+                file = await _fetched(request.user, service, url, hold)
+                return await _transcribed(request, service, chat, file, None)
         case _:
             raise ClientError(ClientFault.BAD_MESSAGE, "the body must be a form with a file, or name recording or url")
 
@@ -107,7 +111,7 @@ async def _recorded(request: Request[Principal, Any, Any], chat: Chat, recording
     return replace(message, session=recording, start=(finals[0].speech or (finals[0].start, 0))[0], end=end)
 
 
-async def _fetched(principal: Principal, service: Service, link: str) -> BytesIO:
+async def _fetched(principal: Principal, service: Service, link: str, hold: Callable[[int], None]) -> BytesIO:
     if not principal.is_admin:
         raise ClientError(ClientFault.FORBIDDEN, "only operators may fetch with the service's own account")
     if service.source is None:
@@ -117,6 +121,7 @@ async def _fetched(principal: Principal, service: Service, link: str) -> BytesIO
         async for piece in pieces:
             if file.tell() + len(piece) > MAX_BYTES:
                 raise ClientError(ClientFault.FRAME_TOO_LARGE, f"the file is larger than {MAX_BYTES >> 20} MB")
+            hold(len(piece))
             file.write(piece)
     return file
 

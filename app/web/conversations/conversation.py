@@ -1,10 +1,12 @@
 """One conversation: its messages page by page, its title, its export, its deletion."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
-from litestar import MediaType, Request, Response, delete, get, patch
+from anyio import to_thread
+from litestar import Request, Response, delete, get, patch
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 
@@ -18,11 +20,13 @@ from app.domain.conversations.export import (
     conversation_json,
     message_json,
 )
-from app.domain.conversations.message import TITLE_CHARACTERS
+from app.domain.conversations.message import TITLE_CHARACTERS, Conversation, StoredMessage
 from app.domain.errors import ConversationNotFound
 from app.domain.principal import Principal
+from app.runtime.service import Service
 from app.web.auth.audit import audited
 from app.web.conversations.access import CHAT, body_of, chat_of, conversation_for, require_text
+from app.web.rendered_file import file_response, rendered_file
 
 
 class Rename(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +34,12 @@ class Rename(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _rename = msgspec.json.Decoder(Rename)
-_CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "srt": MediaType.TEXT, "vtt": "text/vtt; charset=utf-8"}
+_CONTENT_TYPES = {
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "srt": "text/plain; charset=utf-8",
+    "vtt": "text/vtt; charset=utf-8",
+}
 
 
 @get("/{conversation:str}", opt={**CHAT, **audited(AuditAction.CONVERSATION_READ)})
@@ -69,13 +78,26 @@ async def export_conversation(
 ) -> Response[Any]:
     """All of it as one file."""
     found = await conversation_for(request, conversation)
-    messages = await chat_of(state).table.messages(found.id, limit=MAX_MESSAGES)
     headers = {"content-disposition": f'attachment; filename="{found.id}.{format}"'}
-    if format == "json":
-        content = {**conversation_json(found), "messages": [message_json(each) for each in messages]}
-        return Response(content, headers=headers)
-    text = as_markdown(found, messages) if format == "md" else as_captions(messages, format)
-    return Response(text, media_type=_CONTENT_TYPES[format], headers=headers)
+    service: Service = state.service
+    threads = service.uploader.read_threads
+    async with service.limits.exports.slot():
+        with rendered_file(service, request.user.tenant.name) as file:
+            messages = await chat_of(state).table.messages(found.id, limit=MAX_MESSAGES)
+            await to_thread.run_sync(_write, file, found, messages, format, limiter=threads)
+            return await file_response(file, threads, _CONTENT_TYPES[format], headers)
+
+
+def _write(file: BinaryIO, found: Conversation, messages: Sequence[StoredMessage], form: ExportFormat) -> None:
+    """Blocking: of a long conversation it is the work of seconds."""
+    match form:
+        case "json":
+            content = {**conversation_json(found), "messages": [message_json(each) for each in messages]}
+            file.write(msgspec.json.encode(content))
+        case "md":
+            file.write(as_markdown(found, messages).encode())
+        case _:
+            file.write(as_captions(messages, form).encode())
 
 
 @delete("/{conversation:str}", status_code=200, opt={**CHAT, **audited(AuditAction.CONVERSATION_DELETED)})

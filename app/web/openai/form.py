@@ -4,6 +4,7 @@ The framework's reader keeps every part, and leaves the temporary file of a larg
 read. This one keeps what is used, in memory and within the limit of the body.
 """
 
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -35,8 +36,11 @@ class TranscriptionForm(msgspec.Struct, frozen=True):
 FIELDS = TranscriptionForm.__struct_fields__
 
 
-async def read_form(request: Request[Any, Any, Any]) -> tuple[BytesIO, TranscriptionForm]:
-    """The file and the fields. Raises ClientError, or HTTPException (413)."""
+async def read_form(request: Request[Any, Any, Any], hold: Callable[[int], None]) -> tuple[BytesIO, TranscriptionForm]:
+    """The file and the fields; `hold` is called with the length of each piece, and may raise.
+
+    Raises ClientError, or HTTPException (413).
+    """
     kind, options = request.content_type
     if kind != "multipart/form-data" or not options.get("boundary"):
         raise _refusal("the body must be multipart/form-data with a boundary")
@@ -45,6 +49,7 @@ async def read_form(request: Request[Any, Any, Any]) -> tuple[BytesIO, Transcrip
         with PushMultipartParser(options["boundary"].encode("latin-1"), max_segment_count=MAX_PARTS) as parser:
             async with aclosing(body_of(request)) as body:
                 async for piece in body:
+                    hold(len(piece))
                     for event in parser.parse(piece):
                         parts.take(event)
     except MultipartError as error:

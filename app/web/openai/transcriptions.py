@@ -50,8 +50,9 @@ async def transcriptions(request: Request[Any, Any, Any], state: State) -> Respo
     """The transcript of an audio file of any format FFmpeg reads. Answers 503 where the queue is full."""
     worker: Worker = state.worker
     worker.queue.require_room()  # before megabytes are read that nobody will listen to
-    file, form = await read_form(request)
-    response = await cancel_on_disconnect(request, lambda: _transcribe(worker, file, form))
+    with worker.held.counted() as hold:
+        file, form = await read_form(request, hold)
+        response = await cancel_on_disconnect(request, lambda: _transcribe(worker, file, form))
     return response or Response(None, status_code=CLIENT_CLOSED_REQUEST)
 
 

@@ -1,8 +1,7 @@
 """Part of a recording as an audio file: WAV with byte ranges, or FLAC, or MP3."""
 
-import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from typing import Any, BinaryIO, Literal
 
 from anyio import CapacityLimiter, to_thread
@@ -10,15 +9,14 @@ from litestar import Request, Response
 from litestar.response import Stream
 
 from app.domain.audio import BYTES_PER_SAMPLE, seconds
-from app.domain.disk_errors import translate_disk_errors
 from app.domain.recording.byte_range import RangeNotSatisfiable, parse_range
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.wav import wav_header
 from app.media.encode import CONTENT_TYPE, AudioEncoder
 from app.runtime.recording.recording_store import RecordingStore
 from app.runtime.service import Service
+from app.web.rendered_file import file_response, rendered_file
 
-READ_BYTES = 1 << 16
 MAX_LOST_SPANS = 50
 """Named in the header; more would not fit into what proxies accept."""
 Format = Literal["wav", "flac", "mp3"]
@@ -37,17 +35,11 @@ async def audio_response(
             lost = await recordings.missing_audio(manifest, first, last)
         return _wav(request.headers.get("range"), recordings, manifest, first, last, lost)
     lost = []
-    with ExitStack() as resources, translate_disk_errors("recordings"):
-        async with service.limits.renderings.slot():
-            file = resources.enter_context(tempfile.TemporaryFile(dir=service.uploads.blobs.scratch))
-            service.limits.track_rendered_file(file)
+    async with service.limits.renderings.slot():
+        with rendered_file(service, request.user.tenant.name) as file:
             pieces = recordings.read_pcm(manifest, first, last, on_loss=lambda start, end: lost.append((start, end)))
             await _encode(file, pieces, audio, threads)
-        size = await to_thread.run_sync(file.tell, limiter=threads)
-        await to_thread.run_sync(file.seek, 0, limiter=threads)
-        resources.pop_all()  # the response closes it
-    headers = {"content-length": str(size), **_lost_header(lost)}
-    return Stream(_read(file, threads), media_type=CONTENT_TYPE[audio], headers=headers)
+            return await file_response(file, threads, CONTENT_TYPE[audio], _lost_header(lost))
 
 
 def _lost_header(lost: list[tuple[int, int]]) -> dict[str, str]:
@@ -98,11 +90,3 @@ def _wav(
                 yield piece
 
     return Stream(body(), status_code=206 if asked else 200, media_type=CONTENT_TYPE["wav"], headers=headers)
-
-
-async def _read(file: BinaryIO, threads: CapacityLimiter) -> AsyncGenerator[bytes, None]:
-    try:
-        while piece := await to_thread.run_sync(file.read, READ_BYTES, limiter=threads):
-            yield piece
-    finally:
-        file.close()
