@@ -22,19 +22,15 @@ from sqlalchemy.exc import (
     StatementError,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.data.connection_pool import ClosingPool
 from app.data.schema import SchemaStep, WrongSchema, next_step, read_schema
-from app.data.schema_change import make_or_upgrade, upgrades_itself
+from app.data.schema_change import CONNECT_TIMEOUT_S, make_or_upgrade, upgrades_itself
 from app.data.sqlite_file import open_file_once
 from app.domain.errors import ProviderBusy, SettingsError
 
 TIMEOUT_S = 15.0
 """How long a database may take for one transaction."""
-
-CONNECT_TIMEOUT_S = 5.0
-"""How long PostgreSQL may take to accept a connection: where packets are swallowed, a start waits for so long, and the
-end of the service a few times as long."""
 
 LOCK_TIMEOUT_S = 1.0
 """How long SQLite waits for a lock of another process."""
@@ -61,14 +57,13 @@ async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
         arguments: dict[str, Any] = {"timeout": LOCK_TIMEOUT_S if is_sqlite else CONNECT_TIMEOUT_S}
-        engine = create_async_engine(url, pool_pre_ping=True, connect_args=arguments)
+        engine = create_async_engine(url, poolclass=ClosingPool, pool_pre_ping=True, connect_args=arguments)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise SettingsError(f"PARLEY_DATABASE_URL: {error}") from error
     if is_sqlite and engine.url.database in {None, "", ":memory:"}:
         raise SettingsError("PARLEY_DATABASE_URL: SQLite needs the name of a file")
     if is_sqlite:
         event.listen(engine.sync_engine, "connect", _overwrite_what_is_deleted)
-    _close_what_outlives_its_pool(engine)
     try:
         yield engine
     finally:
@@ -196,20 +191,6 @@ async def _close_connections(engine: AsyncEngine) -> None:
     """Not cancelled from outside, for the reason that `transaction` gives."""
     with anyio.CancelScope(shield=True):
         await engine.dispose()
-
-
-def _close_what_outlives_its_pool(engine: AsyncEngine) -> None:
-    """Close a connection that is returned after the pool it came from was disposed of; SQLAlchemy would forget it."""
-
-    def note_pool(_: object, record: ConnectionPoolEntry) -> None:
-        record.info["pool"] = engine.sync_engine.pool
-
-    def close_late(connection: object, record: ConnectionPoolEntry) -> None:
-        if connection is not None and record.info.get("pool") is not engine.sync_engine.pool:
-            record.invalidate()
-
-    event.listen(engine.sync_engine, "connect", note_pool)
-    event.listen(engine.sync_engine, "checkin", close_late)
 
 
 def _overwrite_what_is_deleted(connection: Any, _: object) -> None:

@@ -1,7 +1,7 @@
 """Transactions that open the database anew after they failed: it may have been restarted, deleted or damaged."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,10 +19,7 @@ async def reopening(engine: AsyncEngine, name: str) -> AsyncIterator[AsyncConnec
         async with transaction(engine) as connection:
             yield connection
     except DATABASE_ERRORS as error:
-        busy = ProviderBusy(name, UNAVAILABLE)
         if not is_locked(error):
-            try:
+            with suppress(*DATABASE_ERRORS):  # the next one tries again
                 await reopen(engine)
-            except DATABASE_ERRORS:
-                raise busy from error
-        raise busy from error
+        raise ProviderBusy(name, UNAVAILABLE) from error

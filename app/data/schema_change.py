@@ -20,6 +20,10 @@ from app.domain.errors import SettingsError
 LOCK_WAIT_S = 60
 """How long to wait for another process that changes the schema, and on PostgreSQL for transactions on a table."""
 
+CONNECT_TIMEOUT_S = 5.0
+"""How long PostgreSQL may take to accept a connection: where packets are swallowed, a start waits for so long, and the
+end of the service a few times as long."""
+
 TIMEOUT_S = 3600.0
 """How long a change of the schema may take."""
 
@@ -82,7 +86,7 @@ async def current(url: URL) -> SchemaState:
     """Raises DATABASE_ERRORS. An SQLite file that is not there is empty, and is not made."""
     if upgrades_itself(url) and not await anyio.Path(url.database or "").exists():
         return SchemaState(None, frozenset())
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_S})
     with anyio.CancelScope(shield=True):  # for the reason that `app.data.database:transaction` gives
         async with engine.connect() as connection:
             state = await connection.run_sync(read_schema)
@@ -115,7 +119,8 @@ async def _exclusive(url: URL) -> AsyncIterator[AsyncConnection]:
     """
     is_sqlite = url.get_backend_name() == "sqlite"
     await to_thread.run_sync(open_file_once, url)
-    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": LOCK_WAIT_S} if is_sqlite else {})
+    wait_s = LOCK_WAIT_S if is_sqlite else CONNECT_TIMEOUT_S
+    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": wait_s})
     with anyio.fail_after(TIMEOUT_S, shield=True):
         async with engine.begin() as connection:
             if is_sqlite:

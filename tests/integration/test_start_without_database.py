@@ -9,12 +9,14 @@ import httpx
 import pytest
 from anyio.abc import SocketStream
 from prometheus_client import CollectorRegistry
+from sqlalchemy import make_url
 
 from app.assembly.authentication import Authentication, open_authentication, open_key_store
 from app.assembly.routing import open_policy
 from app.config import Settings
 from app.data.api_keys import KeyStore
-from app.data.database import open_database, open_engine, prepare
+from app.data.database import DATABASE_ERRORS, open_database, open_engine, prepare
+from app.data.schema_change import current, upgrade
 from app.domain.errors import ProviderDown, SettingsError
 from app.domain.principal import Scope
 from app.domain.tenant import fingerprint
@@ -181,6 +183,13 @@ async def test_connection_that_is_not_accepted_is_given_up_before_a_transaction_
     with anyio.fail_after(30), silent_server(accepts=accepts) as port:
         async with open_engine(f"postgresql+asyncpg://parley@127.0.0.1:{port}/parley") as database:
             assert not await prepare(database, is_required=False)
+
+
+@pytest.mark.parametrize("change", [upgrade, current])
+async def test_command_gives_up_a_database_that_does_not_accept_its_connection(monkeypatch, change):
+    monkeypatch.setattr("app.data.schema_change.CONNECT_TIMEOUT_S", 0.5)
+    with anyio.fail_after(30), silent_server(accepts=True) as port, pytest.raises(DATABASE_ERRORS):
+        await change(make_url(f"postgresql+asyncpg://parley@127.0.0.1:{port}/parley"))
 
 
 async def test_spending_is_shared_once_the_database_answers(postgres, closed_port):
