@@ -449,6 +449,12 @@ class LimitSettings(_Group):
     max_messages_per_s: float = Field(
         20, ge=0, description="Text frames of one session in a second, on average; a session that sends more ends."
     )
+    max_conversations: int = Field(
+        100_000,
+        ge=0,
+        description="Conversations of one tenant; a person whose token names it may have a quarter of them. "
+        "Those of recorded sessions count, but are never refused.",
+    )
     max_requests_per_s: float = Field(
         50,
         ge=0,

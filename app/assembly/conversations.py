@@ -46,6 +46,7 @@ def _chat(settings: Settings, log: ConversationLog, replies: ReplyEngines, uploa
         log,
         lambda tenant: _engine(settings, replies, tenant),
         options=ReplyOptions(instructions=settings.reply_instructions),
+        max_conversations=settings.max_conversations,
         keep_days=settings.archive_keep_days,
         tenant_keep_days=uploader.tenant_keep_days,
         places=anyio.CapacityLimiter(REPLIES_HERE if _replies_here(replies) else MAX_REPLIES),

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.data.database import as_busy, stored_moment, transaction
 from app.data.tables import MESSAGE_TEXTS, TITLES, ConversationRow, MessageRow
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, title_of
 from app.domain.dialog.conversation import Role
-from app.domain.errors import ConversationBusy, ConversationFull, ConversationNotFound
+from app.domain.errors import ConversationBusy, ConversationFull, ConversationNotFound, TooManyConversations
 from app.domain.recording.text_search import indexed_words, parse_search
 from app.domain.transcript import Word
 
@@ -21,6 +21,7 @@ MAX_MESSAGES = 20_000
 """Of one conversation: what an export holds in memory."""
 
 _BUSY = "another message of this conversation is being answered; send this one after its reply"
+_TOO_MANY = "{} has {} conversations, which is the limit; delete some (DELETE /conversations/ID)"
 _FULL = f"the conversation has {MAX_MESSAGES} messages, which is the limit; begin another one"
 
 
@@ -100,9 +101,19 @@ class ConversationTable:
 
     # -- writing ---------------------------------------------------------------------
 
-    async def create(self, conversation: Conversation) -> None:
+    async def create(self, conversation: Conversation, *, most: int = 0, most_of_person: int = 0) -> None:
+        """Unless its tenant has so many already, or its person within the tenant; 0 is no limit.
+
+        Raises TooManyConversations. What several processes create at the same moment may go beyond the limit.
+        """
         with as_busy("conversations"):
             async with transaction(self.engine) as connection:
+                of_tenant = ConversationRow.tenant == conversation.tenant
+                if most and await _are_there(connection, most, of_tenant):
+                    raise TooManyConversations(_TOO_MANY.format("your tenant", most))
+                of_person = and_(of_tenant, ConversationRow.person == conversation.person)
+                if most_of_person and await _are_there(connection, most_of_person, of_person):
+                    raise TooManyConversations(_TOO_MANY.format("this person", most_of_person))
                 await connection.execute(insert(ConversationRow).values(conversation_row(conversation)))
 
     async def begin_reply(
@@ -246,6 +257,12 @@ async def newest_turn(connection: AsyncConnection, conversation: str) -> int:
     newest = select(MessageRow.turn).where(MessageRow.conversation == conversation)
     turn: int | None = (await connection.execute(newest.order_by(MessageRow.number.desc()).limit(1))).scalar()
     return turn or 0
+
+
+async def _are_there(connection: AsyncConnection, count: int, criterion: ColumnElement[bool]) -> bool:
+    """Whether at least so many conversations meet it; at most so many are looked at."""
+    query = select(ConversationRow.id).where(criterion).offset(count - 1).limit(1)
+    return (await connection.execute(query)).first() is not None
 
 
 async def _require_known(connection: AsyncConnection, conversation: str) -> None:

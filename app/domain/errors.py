@@ -19,6 +19,7 @@ ParleyError
 ├── BlobNotFound             no blob has this key
 ├── ConversationNotFound     no conversation of this id belongs to whoever asks
 ├── ConversationBusy         one reply at a time: another one is being generated
+├── TooManyConversations     the tenant, or the person, has as many as it may have
 ├── ConversationFull         it has as many messages as a conversation may have
 ├── SessionStillLive         a session must be over before this can be done to its recording
 ├── LeaseLost                another process works on this job, or it is over
@@ -197,6 +198,12 @@ class ConversationBusy(ParleyError):
     code = "conversation_busy"
 
 
+class TooManyConversations(ParleyError):
+    """The tenant or the person has as many conversations as it may have. The message is for the client."""
+
+    code = "too_many_conversations"
+
+
 class ConversationFull(ParleyError):
     """The conversation has as many messages as one may have. The message is for the client."""
 
@@ -204,7 +211,11 @@ class ConversationFull(ParleyError):
 
 
 class SessionStillLive(ParleyError):
-    """The session is not over, so its recording cannot be deleted yet."""
+    """The session is not over, or its file is being transcribed, so that its recording cannot be deleted yet."""
+
+    def __init__(self, session: str = "", *, is_job: bool = False) -> None:
+        super().__init__(session)
+        self.is_job = is_job
 
 
 class LeaseLost(ParleyError):

@@ -210,7 +210,7 @@ class TranscriptionJob:
     def cancel_idle(self, now: datetime) -> "TranscriptionJob":
         """The same, where nobody works on it. Raises SessionStillLive."""
         if self.state is JobState.RUNNING:
-            raise SessionStillLive(self.id)
+            raise SessionStillLive(self.id, is_job=True)
         return self.cancel(now)
 
     def clear(self) -> "TranscriptionJob":

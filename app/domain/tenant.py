@@ -21,6 +21,8 @@ class Tenant:
     operator: bool = False
     """Its keys are administrators': what belongs to all tenants, the policy, the metrics."""
     max_sessions: int | None = None
+    max_conversations: int | None = None
+    """That are kept at once; 0 is no limit."""
     budget_usd_per_day: float | None = None
     archive: bool | None = None
     """Whether a session is recorded where the client does not say."""

@@ -23,6 +23,7 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
     keys: tuple[Fingerprint, ...] = ()
     operator: bool = False
     max_sessions: Count | None = None
+    max_conversations: Annotated[int, Meta(ge=0)] | None = None
     budget_usd_per_day: Amount | None = None
     archive: bool | None = None
     keep_days: Annotated[int, Meta(ge=0, le=MAX_KEEP_DAYS)] | None = None

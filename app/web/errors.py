@@ -34,6 +34,7 @@ from app.domain.errors import (
     SessionNotRunning,
     SessionStillLive,
     TooManyAttempts,
+    TooManyConversations,
     flatten,
 )
 from app.runtime.supervision import report_defect
@@ -152,8 +153,11 @@ def _row(error: BaseException) -> ErrorReply:
             return ErrorReply(404, POLICY_VIOLATION, "not_found", _NOT_FOUND)
         case ConversationNotFound():
             return ErrorReply(404, POLICY_VIOLATION, "not_found", "there is no such conversation")
-        case ConversationBusy() | ConversationFull():
+        case ConversationBusy() | ConversationFull() | TooManyConversations():
             return ErrorReply(409, POLICY_VIOLATION, error.code, str(error))
+        case SessionStillLive(is_job=True):
+            sentence = f"its file is being transcribed: DELETE /jobs/{error} ends that, then it can be deleted"
+            return ErrorReply(409, POLICY_VIOLATION, "still_live", sentence)
         case SessionStillLive():
             return ErrorReply(409, POLICY_VIOLATION, "still_live", "the session is not over")
         case KeyNameTaken():

@@ -12,8 +12,9 @@ from app.data.database import open_database, transaction
 from app.data.tables import ConversationRow
 from app.domain.conversations.message import MAX_TEXT_CHARACTERS, Conversation, MessageKind, StoredMessage
 from app.domain.dialog.conversation import Role
-from app.domain.errors import ConversationBusy, ConversationFull, ConversationNotFound
+from app.domain.errors import ConversationBusy, ConversationFull, ConversationNotFound, TooManyConversations
 from app.domain.principal import Scope
+from app.domain.tenant import Tenant
 from app.domain.transcript import Word
 from app.runtime.audit import AuditLog
 from app.runtime.authentication import UNKNOWN_PEER, AnyOf, DatabaseKeys, OpenAuthenticator, Peer
@@ -21,7 +22,7 @@ from app.runtime.ids import new_id, new_row_number
 from app.runtime.session_tokens import SessionTokens
 from app.web.request_body import MAX_BODY_BYTES
 from tests.fakes import ScriptedGenerator
-from tests.integration.conversation_service import bearer, conversation_server
+from tests.integration.conversation_service import ACME, GLOBEX, bearer, conversation_server
 
 pytestmark = pytest.mark.anyio
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -445,7 +446,7 @@ async def test_client_without_a_key_is_answered_and_has_no_conversations(url):
             return await super().authenticate(credential, Peer("203.0.113.7"))
 
     async with conversation_server(url, tenants=None, authenticator=Strangers()) as server:
-        conversation = await server.chat.create("default")
+        conversation = await server.chat.create(Tenant("default"))
         answered = await server.http.post("/chat", json={"text": "Hello."})
         refused = [
             await server.http.get("/conversations"),
@@ -457,3 +458,33 @@ async def test_client_without_a_key_is_answered_and_has_no_conversations(url):
 
     assert answered.json()["reply"] == {"text": "You said it. Well done.", "engine": "scripted"}
     assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(403, "forbidden")] * 5
+
+
+async def test_tenant_has_no_more_conversations_than_its_limit_until_one_is_deleted(url):
+    """Those of sessions count; `POST /chat` is refused where it keeps; other tenants are not concerned."""
+    async with conversation_server(url, tenants=lambda: (replace(ACME, max_conversations=2), GLOBEX)) as server:
+        first = await server.begin()
+        await server.table.create(Conversation(new_id(), "acme", AT, AT))
+        refused = await server.http.post("/conversations")
+        kept = await server.http.post("/chat", json={"text": "Hello.", "keep": True})
+        unkept = await server.http.post("/chat", json={"text": "Hello."})
+        foreign = await server.http.post("/conversations", headers=bearer("globex-key"))
+        await server.http.delete(f"/conversations/{first}")
+        again = await server.http.post("/conversations")
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in (refused, kept)] == [
+        (409, "too_many_conversations")
+    ] * 2
+    assert "2 conversations" in refused.json()["message"]
+    assert (unkept.status_code, foreign.status_code, again.status_code) == (200, 201, 201)
+
+
+async def test_person_of_a_token_has_a_quarter_of_the_conversations_of_its_tenant(url):
+    async with conversation_server(url) as server:
+        server.chat.max_conversations = 8
+        for person in ("anna", "anna", "ben"):
+            await server.chat.create(ACME, person=person, by_person=True)
+
+        with pytest.raises(TooManyConversations, match="this person has 2"):
+            await server.chat.create(ACME, person="anna", by_person=True)
+        await server.chat.create(ACME, person="anna")

@@ -17,6 +17,7 @@ from app.domain.errors import (
     RequestRefused,
     SessionStillLive,
     SettingsError,
+    TooManyConversations,
 )
 from app.web.errors import error_reply, has_defect
 
@@ -33,6 +34,8 @@ TABLE = [
     (NoCapacity("full"), 503, 1013, "no_capacity"),
     (BlobNotFound("one"), 404, 1008, "not_found"),
     (SessionStillLive("one"), 409, 1008, "still_live"),
+    (SessionStillLive("one", is_job=True), 409, 1008, "still_live"),
+    (TooManyConversations("full"), 409, 1008, "too_many_conversations"),
     (KeyNameTaken("web"), 409, 1008, "key_name_taken"),
     (ProviderDown("aws", "gone"), 503, 1011, "provider_down"),
     (ProviderBusy("aws", "full"), 503, 1011, "provider_busy"),

@@ -26,6 +26,8 @@ HISTORY_MESSAGES = 200
 """Newest messages that are read for a prompt; how many of them fit is the window's to say."""
 LEASE = timedelta(seconds=REPLY_TIMEOUT_S + 30)
 """A conversation whose process died in the middle of a reply takes its next message after so long."""
+PERSONS_SHARE = 4
+"""A visitor may have a quarter of its tenant's conversations, so that one alone cannot keep the others from theirs."""
 PRUNE_EVERY_S = 3600.0
 
 _log = structlog.get_logger("parley.conversations")
@@ -53,6 +55,8 @@ class Chat:
     open_engine: Callable[[Tenant], ChatEngine]
     """The reply engine for one message. Raises ProviderBusy where there is none."""
     options: ReplyOptions = field(default_factory=ReplyOptions)
+    max_conversations: int = 0
+    """Of one tenant that has no limit of its own; 0: any number."""
     keep_days: int = 0
     """Days after its newest message in which a conversation is kept; 0: for ever."""
     tenant_keep_days: Callable[[], Mapping[str, int]] = dict
@@ -75,10 +79,18 @@ class Chat:
         """Now, as it is stored."""
         return self.now().astimezone(UTC).isoformat(timespec="milliseconds")
 
-    async def create(self, tenant: str, *, person: str = "", title: str = "") -> Conversation:
+    async def create(
+        self, tenant: Tenant, *, person: str = "", title: str = "", by_person: bool = False
+    ) -> Conversation:
+        """`by_person`: a token names the person, which may have a part of what the tenant may.
+
+        Raises TooManyConversations.
+        """
         at = self.timestamp()
-        conversation = Conversation(new_id(), tenant, at, at, person=person, title=title, is_titled=bool(title))
-        await self.table.create(conversation)
+        conversation = Conversation(new_id(), tenant.name, at, at, person=person, title=title, is_titled=bool(title))
+        most = self.max_conversations if tenant.max_conversations is None else tenant.max_conversations
+        of_person = max(1, most // PERSONS_SHARE) if by_person and most else 0
+        await self.table.create(conversation, most=most, most_of_person=of_person)
         return conversation
 
     def user_message(self, text: str) -> StoredMessage:

@@ -34,7 +34,9 @@ async def create_conversation(state: State, request: Request[Principal, Any, Any
     new = await body_of(request, _new)
     title = "" if new.title is None else require_text(new.title, longest=TITLE_CHARACTERS, name="title")
     person = speaking_person(request.user, new.person) or ""
-    conversation = await chat_of(state).create(request.user.tenant.name, title=title, person=person)
+    conversation = await chat_of(state).create(
+        request.user.tenant, title=title, person=person, by_person=request.user.person is not None
+    )
     set_target(request, conversation.id)
     return Response(conversation_json(conversation), headers={"location": f"/conversations/{conversation.id}"})
 

@@ -53,7 +53,8 @@ async def post_chat(
     if not asked.keep:
         return await answer_response(chat.answer_once(text, tenant), conversation=None, as_events=as_events)
     require_owner(request.user)
-    conversation = (await chat.create(tenant.name, person=request.user.person or "")).id
+    person = request.user.person
+    conversation = (await chat.create(tenant, person=person or "", by_person=person is not None)).id
     set_target(request, conversation)
     answer = await chat.answer(conversation, chat.user_message(text), tenant)
     return await answer_response(answer, conversation=conversation, as_events=as_events)

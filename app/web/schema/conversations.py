@@ -89,7 +89,7 @@ CONVERSATIONS: Operations = {
                 ("Location",),
             ),
         ),
-        (*_BODY_ERRORS, "provider_busy"),
+        (*_BODY_ERRORS, "provider_busy", "too_many_conversations"),
         DocumentedBody({"named": {"title": "Weather", "person": "visitor-17"}}, model=NewConversation),
     ),
     ("GET", "/conversations/{conversation}"): DocumentedOperation(

@@ -25,6 +25,7 @@ from app.domain.errors import (
     RequestRefused,
     SessionStillLive,
     TooManyAttempts,
+    TooManyConversations,
 )
 from app.web.errors import ErrorReply, error_reply
 from app.web.schema.operation import JSON
@@ -64,6 +65,7 @@ _SAMPLES: Mapping[str, Exception] = {
     "request_too_large": RequestEntityTooLarge(),
     "still_live": SessionStillLive(),
     "text_too_long": ClientError(ClientFault.TEXT_TOO_LONG, "text has 9000 characters; 8000 is the most"),
+    "too_many_conversations": TooManyConversations("your tenant has 100000 conversations; delete some"),
     "too_many_attempts": TooManyAttempts(30),
     "unauthorized": ClientError(ClientFault.UNAUTHORIZED, "this server asks for a key"),
     "unreadable": BlobUnreadable("archive", "damaged"),
