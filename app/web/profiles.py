@@ -17,7 +17,7 @@ class ProfileSummary(msgspec.Struct, frozen=True, rename="camel"):
     is_default: bool = msgspec.field(name="default")
 
 
-@get("/profiles", opt=requires(Scope.SPEAK))
+@get("/profiles", opt=requires(Scope.SPEAK, Scope.CHAT))
 async def profiles(request: Request[Principal, None, State], state: State) -> list[ProfileSummary]:
     """The profiles of this server by name, never their instructions or tools."""
     service: Service = state.service

@@ -124,7 +124,8 @@ def test_schema_operation_has_the_security_of_its_route(document):
         operation = operations(document)[method, template(path)]
         assert operation["security"] == ([] if rule == ANYONE else [{"bearer": []}]), (method, path)
         needs = {ANYONE: "Needs no key.", ANY_KEY: "Needs a key, of any scope."}
-        expected = needs.get(rule, f"Needs a key with the scope `{rule}`.")
+        scopes = sorted(rule) if isinstance(rule, frozenset) else [rule]
+        expected = needs.get(rule, f"Needs a key with the scope {' or '.join(f'`{each}`' for each in scopes)}.")
         assert operation["description"].endswith(expected), (method, path)
 
 

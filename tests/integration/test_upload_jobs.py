@@ -309,6 +309,7 @@ async def test_queued_upload_can_be_deleted_as_a_recording():
 
     assert (queued.status_code, queued.json()["deleted"]["uploads"], kept, gone.status_code) == (200, 1, ({}, {}), 404)
     assert (running.status_code, running.json()["code"]) == (409, "still_live")
+    assert f"DELETE /jobs/{other}" in running.json()["message"]
 
 
 @pytest.mark.parametrize("is_running", [False, True])

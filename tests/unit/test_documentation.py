@@ -8,6 +8,7 @@ import click
 import pytest
 
 from app.cli import parley
+from app.domain.audit import AuditAction
 from app.domain.recording.session_id import date_of
 from tests.source import ROOT
 
@@ -126,3 +127,10 @@ def is_command(group: click.Group, words: tuple[str, ...]) -> bool:
     if isinstance(command, click.Group) and len(words) > 1:
         return words[1] in command.commands
     return command is not None
+
+
+def test_page_of_the_audit_log_has_every_action():
+    """Each in the table, and no other."""
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs/audit.md").read_text("utf-8"), re.MULTILINE)
+
+    assert sorted(action for row in rows for action in re.findall(r"`(\w+)`", row)) == sorted(AuditAction)

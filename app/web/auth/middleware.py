@@ -27,9 +27,9 @@ ANY_KEY = {"access": "any key"}
 """`opt` of a route for whoever presented a key, whatever its scopes."""
 
 
-def requires(scope: Scope) -> dict[str, Scope]:
-    """`opt` of a route for principals with this scope; a route with neither `opt` is for nobody."""
-    return {"access": scope}
+def requires(scope: Scope, *others: Scope) -> dict[str, Scope | frozenset[Scope]]:
+    """`opt` of a route for principals with one of these scopes; a route with neither `opt` is for nobody."""
+    return {"access": frozenset({scope, *others}) if others else scope}
 
 
 NO_KEY, WRONG_KEY, TOO_MANY, FORBIDDEN = "no_key", "wrong_key", "too_many", "forbidden"
@@ -128,13 +128,14 @@ def _subprotocols(connection: ASGIConnection[Any, Any, Any, Any]) -> Sequence[st
     return scope.get("subprotocols") or []
 
 
-def _authorization_error(principal: Principal, access: Scope | str | None) -> ClientError | None:
+def _authorization_error(principal: Principal, access: Scope | frozenset[Scope] | str | None) -> ClientError | None:
     if access == ANY_KEY["access"]:
         if principal.key_id:
             return None
         return ClientError(ClientFault.FORBIDDEN, "this needs a key")
-    if not isinstance(access, Scope):
+    if not isinstance(access, Scope | frozenset):
         return ClientError(ClientFault.FORBIDDEN, "nobody may use this")
-    if not principal.may(access):
-        return ClientError(ClientFault.FORBIDDEN, f"this needs the scope {access}")
+    scopes = sorted({access} if isinstance(access, Scope) else access)
+    if not any(map(principal.may, scopes)):
+        return ClientError(ClientFault.FORBIDDEN, f"this needs the scope {' or '.join(scopes)}")
     return None

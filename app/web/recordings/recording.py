@@ -129,7 +129,9 @@ async def remove(
     if owner is None or not request.user.may_see(owner):
         raise BlobNotFound(session[:64])
     set_owner(request, owner)
-    if (job and job.state is JobState.RUNNING) or session in await uploader.live_everywhere():
+    if job and job.state is JobState.RUNNING:
+        raise SessionStillLive(session, is_job=True)
+    if session in await uploader.live_everywhere():
         raise SessionStillLive(session)
     deletion = await (service.uploads.delete(job) if job else uploader.delete(session, owner))
     if deletion is None:

@@ -26,6 +26,8 @@ from app.web.schema.samples import shell_command
 from app.web.schema.service import SERVICE
 
 Json: TypeAlias = dict[str, Any]
+Access: TypeAlias = Scope | frozenset[Scope] | str | None
+"""Who may use a route, as its `opt` has it."""
 
 TAGS: Mapping[str, Operations] = {
     "recordings": RECORDINGS,
@@ -80,7 +82,7 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> Json:
     }
 
 
-def _access(app: Litestar) -> dict[tuple[str, str], Scope | str | None]:
+def _access(app: Litestar) -> dict[tuple[str, str], Access]:
     """By method and path of every route: who may use it."""
     routes = (route for route in app.routes if isinstance(route, HTTPRoute))
     return {
@@ -90,9 +92,7 @@ def _access(app: Litestar) -> dict[tuple[str, str], Scope | str | None]:
     }
 
 
-def _operation(
-    method: str, path: str, documented: DocumentedOperation, generated: Json, access: Scope | str | None
-) -> Json:
+def _operation(method: str, path: str, documented: DocumentedOperation, generated: Json, access: Access) -> Json:
     parameters = [*_parameters(documented, generated), *_headers(documented)]
     codes = {*EVERY_ROUTE, *documented.errors}
     if access != ANYONE["access"]:
@@ -120,9 +120,11 @@ def _for_clients(docstring: str) -> str:
     return "\n\n".join(each for each in docstring.split("\n\n") if not each.lstrip().startswith("Raises "))
 
 
-def _who(access: Scope | str | None) -> str:
+def _who(access: Access) -> str:
     if access == ANYONE["access"]:
         return "Needs no key."
+    if isinstance(access, frozenset):
+        return f"Needs a key with the scope {' or '.join(f'`{scope}`' for scope in sorted(access))}."
     return f"Needs a key with the scope `{access}`." if isinstance(access, Scope) else "Needs a key, of any scope."
 
 
