@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from app.domain.errors import SettingsError
+from app.domain.errors import ClientError, SettingsError
+from app.domain.language import parse_languages
 from app.domain.tenant import MAX_KEEP_DAYS
 from app.domain.trusted_proxies import parse_networks
 from app.environment import given_settings, variable
@@ -170,14 +171,26 @@ class ModelSettings(_Group):
     )
     language: str = Field(
         "en",
-        pattern="^([a-z]{2,3})?$",
-        description="Spoken language, two or three letters; empty detects it for each utterance.",
+        description="Spoken language (`de`, `de-DE`, `German`), or several with commas, one of which is detected for "
+        "each utterance; empty detects it among all.",
     )
+
+    @field_validator("language")
+    @classmethod
+    def _known_languages(cls, tags: str) -> str:
+        try:
+            return parse_languages(tags.split(","))
+        except ClientError as error:
+            raise ValueError(str(error)) from error
 
 
 class DialogSettings(_Group):
     """Turn taking."""
 
+    words: bool = Field(
+        False,
+        description="Finals on the socket have words with times and confidence, unless `configure` says otherwise.",
+    )
     vad: Literal["silero", "webrtc"] = Field("silero", description="Voice activity detector.")
     end_after_ms: int = Field(
         640,

@@ -15,7 +15,7 @@ from app.domain.ports import Transcriber
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.spending import TokenUsage
-from app.domain.transcript import Hypothesis
+from app.domain.transcript import Hypothesis, Word
 from app.domain.upload_limits import UploadUsage
 from app.runtime.dialog.session import Incoming
 
@@ -43,18 +43,22 @@ class ScriptedTranscriber:
     utterance_samples: list[int] = field(default_factory=list)
     """Samples of each utterance transcribed."""
     closed: int = 0
+    words: tuple[Word, ...] = ()
+    languages: list[str | None] = field(default_factory=list)
+    """Of each utterance, as it was asked for."""
 
     async def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
         self.finals += 1
+        self.languages.append(language)
         try:
             self.utterance_samples.append(sum([chunk.samples async for chunk in utterance]))
             if self.go:
                 await self.go.wait()
             if self.error:
                 raise self.error
-            yield Hypothesis(self.text, is_final=True)
+            yield Hypothesis(self.text, is_final=True, words=self.words)
         finally:
             self.closed += 1
 

@@ -66,7 +66,7 @@ async def open_policy(
             rules=lambda: rules.value,
             clock=clock,
             chance=SystemRandom().random,
-            reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if _may_report(table)},
+            reporting={name: cast(Reporting, engines[name]) for name, table in tables.items() if may_be_worker(table)},
             clip=clip,
         )
         decisions.is_recorded = lambda session: routes.is_recorded(session)  # noqa: PLW0108 because it is set later
@@ -111,10 +111,14 @@ async def _carry_over_spend(decisions: DecisionLog, today: str) -> None:
             await earlier.publish({(today, tenant): usd for tenant, usd in spent.items()})
 
 
-class _WithLeftContext(Protocol):
+class _LocalSession(Transcriber, DraftTranscriber, Protocol):
+    """Finals and drafts of one session."""
+
+
+class _LocalEngine(Protocol):
     """The local engine: one view per session, which knows what the session said before."""
 
-    def for_session(self, drafter: DraftTranscriber) -> Transcriber: ...
+    def for_session(self, drafter: DraftTranscriber) -> _LocalSession: ...
 
 
 class _MeteredTranscriber(Transcriber, Metered, Protocol):
@@ -133,6 +137,8 @@ class SessionEngines:
 
     engines: Mapping[str, Transcriber]
     meters: Mapping[str, EngineMeter]
+    local: DraftTranscriber | None
+    """The model for finals in this process, for drafts in languages that the one for drafts does not know."""
 
 
 @asynccontextmanager
@@ -141,18 +147,18 @@ async def open_session_engines(
 ) -> AsyncGenerator[SessionEngines, None]:
     """Amazon Transcribe keeps a stream for each session, the local model its left context, the others nothing."""
     async with AsyncExitStack() as stack:
-        own, meters = dict(routes.engines), dict[str, EngineMeter]()
+        own, meters, local = dict(routes.engines), dict[str, EngineMeter](), None
         for name, table in tables.items():
             if isinstance(table, LocalRoute):
-                own[name] = cast(_WithLeftContext, routes.engines[name]).for_session(drafter)
+                own[name] = local = cast(_LocalEngine, routes.engines[name]).for_session(drafter)
             if isinstance(table, AwsRoute):
                 metered = await stack.enter_async_context(cast(_WithStream, routes.engines[name]).session())
                 own[name] = metered
                 meters[name] = EngineMeter(metered, routes.states[name].spec.price)
-        yield SessionEngines(own, meters)
+        yield SessionEngines(own, meters, local)
 
 
-def _may_report(table: RouteTable) -> bool:
+def may_be_worker(table: RouteTable) -> bool:
     """Whether it may be a Parley worker: a server with an address of its own."""
     return isinstance(table, OpenAIRoute) and table.base_url is not None
 
@@ -187,6 +193,8 @@ def _open_route(
                 api_key=route_key(settings, table),
                 model=table.model,
                 prompt=table.prompt,
+                is_worker=may_be_worker(table),
+                gives_words=may_be_worker(table) or table.model == "whisper-1",
             )
         case AwsRoute():
             return registry.opened(

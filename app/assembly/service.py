@@ -46,6 +46,7 @@ from app.domain.tenant import Tenant
 from app.domain.trusted_proxies import parse_networks
 from app.policy.routes_file import LocalRoute, RouteTable, read_routes
 from app.runtime.admission import Admission
+from app.runtime.dialog.drafts_by_language import DraftsByLanguage
 from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.metrics import ServiceMetrics
@@ -112,7 +113,9 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                     yield Engines(
                         detector=detector,
                         finals=finals,
-                        drafter=drafter,
+                        drafter=drafter
+                        if own.local is None
+                        else DraftsByLanguage(drafter, drafts.languages, own.local),
                         turn_detector=turn_detector,
                         generator=answering.generator,
                         generator_of=answering.generator_of,
@@ -229,6 +232,7 @@ def initial_state(settings: Settings, providers: Sequence[str]) -> DialogState:
             reply=bool(providers),
             speak=bool(voice_providers(settings)),
             language=settings.language or None,
+            words=settings.words,
             instructions=settings.reply_instructions,
         ),
         endpointer=Endpointer(

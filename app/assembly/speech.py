@@ -12,6 +12,7 @@ from app.assembly.authentication import worker_authenticator
 from app.config import Settings
 from app.domain.capacity import capacity
 from app.domain.errors import SettingsError
+from app.domain.language import allowed_languages
 from app.domain.ports import SpeechDetector, TurnDetector
 from app.media.decode import decode_trusted
 from app.media.sandbox import DecodingLimits
@@ -106,7 +107,7 @@ def speech_model_folders(settings: Settings, name: str) -> tuple[Path, Path | No
         second_name = "whisper-base" if settings.second_model_id == "auto" else settings.second_model_id
         second = model_folder(settings, second_name)
         languages |= _languages(second)
-    if settings.language and languages and settings.language not in languages:
+    if languages and not set(allowed_languages(settings.language)) <= languages:
         known = "English only" if languages == {"en"} else f"{len(languages)} languages, but not this one"
         raise SettingsError(f"PARLEY_LANGUAGE is {settings.language!r}, and the model {name} knows {known}")
     return folder, second

@@ -32,7 +32,7 @@ def policy() -> None:
 @policy.command()
 @url_option()
 @click.option("--seconds", type=float, default=4.0, show_default=True, help="Length of the utterance.")
-@click.option("--language", help="Two letters.")
+@click.option("--language", help="Spoken language, or several with commas.")
 @click.option("--place", type=click.Choice(["on_prem_only", "cloud_ok"]), default="cloud_ok", show_default=True)
 @click.option("--tenant", default="default", show_default=True, help="Tenant of the utterance.")
 @click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="An operator's key, where the server asks for one.")

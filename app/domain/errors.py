@@ -13,6 +13,7 @@ ParleyError
 ├── RateLimited              this client sends requests too fast; carries after how many seconds it may go on
 ├── RequestRefused           this engine cannot serve this request: language, content; neither side is at fault
 │   └── AnswerWithheld       the model, or a filter around it, declines to answer
+├── NoDrafts                 no model for drafts knows the language; finals come as always
 ├── BudgetExhausted          a budget is spent, and no free engine can do this
 ├── ModelUnavailable         a model is missing, damaged or cannot be stored
 ├── SettingsError            a setting has a value that cannot work
@@ -45,6 +46,7 @@ class ClientFault(StrEnum):
     BAD_MESSAGE = "bad_message"
     UNKNOWN_MESSAGE = "unknown_message"
     UNKNOWN_PROFILE = "unknown_profile"
+    UNKNOWN_LANGUAGE = "unknown_language"
     SAY_REFUSED = "say_refused"
     SAY_TOO_OFTEN = "say_too_often"
     TEXT_TOO_LONG = "text_too_long"
@@ -170,6 +172,12 @@ class BudgetExhausted(ParleyError):
     """A budget is spent, and no free engine can do this. The message is for the client."""
 
     code = "budget_exhausted"
+
+
+class NoDrafts(ParleyError):
+    """No model for drafts knows the language of this session. The message is for the client."""
+
+    code = "no_drafts"
 
 
 class ModelUnavailable(ParleyError):

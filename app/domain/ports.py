@@ -37,8 +37,9 @@ class Transcriber(Protocol):
     ) -> AsyncGenerator[Hypothesis, None]:
         """Yield any number of interim hypotheses, then exactly one final, last.
 
-        Silence gives an empty final. Closed half-way, it frees everything. A language (two
-        letters) is honoured or refused; None detects it. Raises a ProviderError or RequestRefused.
+        Silence gives an empty final. Closed half-way, it frees everything. A language (a code of
+        `app.domain.language`) is honoured or refused; of several with commas between, and for None of all, the one
+        that is spoken is detected. Raises a ProviderError or RequestRefused.
         """
         ...
 

@@ -24,7 +24,7 @@ class Profile:
     voice: str | None = None
     """One of the first synthesizer's."""
     languages: tuple[str, ...] = ()
-    """Two or three letters each; the first is the session's, the others are kept for later use."""
+    """Codes of those that may be spoken; none: as the settings have it."""
     key_terms: tuple[str, ...] = ()
     """Words that are likely in the audio."""
     history_tokens: int | None = None
@@ -35,8 +35,8 @@ class Profile:
 
     @property
     def language(self) -> str | None:
-        """The session's; None: as the settings have it."""
-        return self.languages[0] if self.languages else None
+        """Those that may be spoken, with commas between; None: as the settings have it."""
+        return ",".join(self.languages) or None
 
     @property
     def may_begin_eagerly(self) -> bool:

@@ -1,7 +1,7 @@
 """Hypotheses of speech-to-text engines: text, word times, language and confidence; comparison of texts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 _EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"  # noqa: RUF001 because these signs are meant
@@ -38,6 +38,11 @@ class Hypothesis:
 
     confidence: float | None = None
     """0 to 1, where the engine reports it; comparable within one engine only."""
+
+
+def moved(words: Iterable[Word], samples: int) -> tuple[Word, ...]:
+    """The words as they are so many samples later."""
+    return tuple(replace(word, start=word.start + samples, end=word.end + samples) for word in words)
 
 
 def join(texts: Iterable[str]) -> str:

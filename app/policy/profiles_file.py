@@ -11,7 +11,7 @@ from app.domain.errors import SettingsError
 from app.domain.profile import MAX_ROUNDS, Profile
 from app.domain.tool_request import host_of, url_problem
 from app.domain.tools import Tool, ToolMethod
-from app.policy.routes_file import Language
+from app.policy.routes_file import known_languages
 from app.toml_file import TomlDocument, given, read_document
 
 SHIPPED_PROFILES = Path(__file__).parent / "profiles"
@@ -51,7 +51,7 @@ class ProfileTable(Struct, frozen=True, forbid_unknown_fields=True):
     engine: ProfileEngine | UnsetType = UNSET
     model: Text | UnsetType = UNSET
     voice: Text | None = None
-    languages: tuple[Language, ...] = ()
+    languages: tuple[str, ...] = ()
     key_terms: tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...] = ()
     history_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     max_rounds: Annotated[int, Meta(ge=1, le=10)] = MAX_ROUNDS
@@ -91,7 +91,8 @@ def read_profile(path: Path, environment: Mapping[str, str]) -> Profile:
     names = [tool.name for tool in tools]
     if double := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(document.complaint("tools", f"two tools are named {double}"))
-    return Profile(path.stem, **{**given(table), "tools": tools})
+    languages = known_languages(document, "languages", table.languages)
+    return Profile(path.stem, **{**given(table), "tools": tools, "languages": languages})
 
 
 def _tool(document: TomlDocument, at: str, environment: Mapping[str, str]) -> Tool:

@@ -1,21 +1,21 @@
 """Reads the routes of finals from a TOML file: one table each, named by the operator."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, cast
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
-from app.domain.errors import SettingsError
+from app.domain.errors import ClientError, SettingsError
+from app.domain.language import parse_language
 from app.domain.residency import Place
 from app.domain.routing.circuit_breaker import CircuitBreakerRules
 from app.domain.routing.cost import Price
 from app.domain.routing.fleet import RouteSpec
 from app.policy.rules_file import Amount, Share
-from app.toml_file import read_document
-
-Language: TypeAlias = Annotated[str, Meta(pattern="^[a-z]{2,3}$")]
+from app.toml_file import TomlDocument, read_document
 
 
 class _Route(
@@ -26,7 +26,7 @@ class _Route(
     place: Place | UnsetType = UNSET
     usd_per_minute: Amount | UnsetType = UNSET
     minimum_s: Amount | UnsetType = UNSET
-    languages: tuple[Language, ...] = ()
+    languages: tuple[str, ...] = ()
     longest_s: Amount | None = None
     at_once: Annotated[int, Meta(ge=1)] | None = None
     quality: Share = 0.5
@@ -75,7 +75,8 @@ def read_routes(path: Path | None) -> Mapping[str, RouteTable]:
     for name in document.table:
         if not re.fullmatch("[a-z0-9][a-z0-9-]*", name):
             raise SettingsError(f"{source}: {name}: a route's name has small letters, digits and hyphens")
-        routes[name] = document.convert(cast(type[RouteTable], RouteTable), under=name)
+        route = document.convert(cast(type[RouteTable], RouteTable), under=name)
+        routes[name] = replace(route, languages=known_languages(document, f"{name}.languages", route.languages))
     if not routes:
         raise SettingsError(f"PARLEY_ROUTES: {path} names no route")
     if sum(isinstance(route, LocalRoute) for route in routes.values()) > 1:
@@ -86,6 +87,14 @@ def read_routes(path: Path | None) -> Mapping[str, RouteTable]:
         if isinstance(route, AwsRoute) and route.place is Place.ON_PREM:
             raise SettingsError(f"{path}: {name}.place: Amazon is no place on the premises")
     return routes
+
+
+def known_languages(document: TomlDocument, at: str, tags: Sequence[str]) -> tuple[str, ...]:
+    """The codes of the languages in this key of the document. Raises SettingsError."""
+    try:
+        return tuple(parse_language(tag) for tag in tags)
+    except ClientError as error:
+        raise SettingsError(document.complaint(at, str(error))) from error
 
 
 def route_spec(name: str, route: RouteTable) -> RouteSpec:

@@ -27,6 +27,7 @@ from app.domain.errors import (
     Draining,
     KeyNameTaken,
     NoCapacity,
+    NoDrafts,
     ProviderBusy,
     ProviderError,
     RateLimited,
@@ -145,6 +146,8 @@ def _row(error: BaseException) -> ErrorReply:
             return ErrorReply(429, TRY_AGAIN_LATER, error.code, str(error), headers)
         case Draining():
             return ErrorReply(503, SERVICE_RESTART, error.code, str(error), {"retry-after": str(_RETRY_AFTER_S)})
+        case NoDrafts(code=code):
+            return ErrorReply(400, POLICY_VIOLATION, code, str(error))
         case BudgetExhausted():
             return ErrorReply(429, POLICY_VIOLATION, error.code, str(error))
         case NoCapacity():

@@ -61,6 +61,8 @@ test("the client's messages are those of the reference", () => {
   const sent = [
     configure({ language: "en", reply: true, speak: true }),
     configure({ language: null }),
+    configure({ languages: ["de", "en"] }),
+    configure({ words: true }),
     configure({ place: "on_prem_only" }),
     configure({ archive: false }),
     configure({ person: "visitor-17" }),

@@ -1,6 +1,7 @@
 """Maps a two-letter language to the locale that Transcribe recognises it by."""
 
 from app.domain.errors import RequestRefused
+from app.domain.language import allowed_languages
 
 _LOCALES = {
     "ar": "ar-SA",
@@ -33,13 +34,19 @@ _LOCALES = {
 
 
 def locale_for(language: str | None, *, default: str) -> str:
-    """The configured locale where it is of this language, else the language's usual one. Raises RequestRefused."""
-    if language is None or language_of(default) == language:
+    """The configured locale where it is of this language, else the language's usual one. Raises RequestRefused.
+
+    Of several languages with commas between it is the configured locale's, or the first: nothing is detected.
+    """
+    allowed = allowed_languages(language)
+    if not allowed or language_of(default) in allowed:
         return default
     try:
-        return _LOCALES[language]
+        return _LOCALES[allowed[0]]
     except KeyError:
-        raise RequestRefused("aws", f"Transcribe has no streaming recognition for the language {language!r}") from None
+        raise RequestRefused(
+            "aws", f"Transcribe has no streaming recognition for the language {allowed[0]!r}"
+        ) from None
 
 
 def language_of(locale: str) -> str:

@@ -15,11 +15,13 @@ import openai
 
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
 from app.domain.errors import ProviderMisbehaved, ProviderRefused
+from app.domain.language import only_language
 from app.domain.recording.wav import wav_header
 from app.domain.routing.load import EngineLoad
 from app.domain.transcript import Hypothesis
 from providers.openai.client import open_client
 from providers.openai.errors import translate_errors
+from providers.openai.words import spoken_language, timed_words
 
 _MIN_BYTES = ms(200) * BYTES_PER_SAMPLE
 """OpenAI refuses files of less than a tenth of a second."""
@@ -34,6 +36,10 @@ class UploadingTranscriber:
     model: str
     prompt: str
     response_timeout_s: float
+    is_worker: bool = False
+    """It may be a Parley worker, which takes several languages in one field, with commas."""
+    gives_words: bool = False
+    """Whether the model can say when each word was said, as whisper-1 and a worker can."""
 
     def with_key_terms(self, terms: Sequence[str]) -> "UploadingTranscriber":
         """The same client, with these words in the prompt."""
@@ -69,8 +75,9 @@ class UploadingTranscriber:
             response = await self.client.audio.transcriptions.with_raw_response.create(
                 file=file,
                 model=self.model,
-                response_format="json",
-                language=language or openai.omit,
+                response_format="verbose_json" if self.gives_words else "json",
+                timestamp_granularities=["word"] if self.gives_words else openai.omit,
+                language=(language if self.is_worker else only_language(language)) or openai.omit,
                 prompt=self.prompt or openai.omit,
             )
             body: Any = response.http_response.json()
@@ -78,7 +85,9 @@ class UploadingTranscriber:
             case {"text": str(text)}:
                 confidence = body.get("confidence")  # because a Parley worker adds it
                 known = confidence if isinstance(confidence, float) else None
-                yield Hypothesis(text.strip(), is_final=True, language=language, confidence=known)
+                spoken = only_language(language) or spoken_language(body.get("language"))
+                words = tuple(timed_words(body.get("words"), confidence=1.0 if known is None else known))
+                yield Hypothesis(text.strip(), is_final=True, words=words, language=spoken, confidence=known)
             case _:
                 raise ProviderMisbehaved(self.provider, "sent something that is no transcript")
 
@@ -97,9 +106,11 @@ async def open_transcription(
     api_key: str,
     model: str,
     prompt: str = "",
+    is_worker: bool = False,
+    gives_words: bool = False,
     connect_timeout_s: float = 2.0,
     response_timeout_s: float = 30.0,
 ) -> AsyncIterator[UploadingTranscriber]:
     """A client for one model at one address; a server without keys needs no `api_key`. Raises SettingsError."""
     async with open_client(provider_name, base_url, api_key, connect_timeout_s=connect_timeout_s) as client:
-        yield UploadingTranscriber(client, provider_name, model, prompt, response_timeout_s)
+        yield UploadingTranscriber(client, provider_name, model, prompt, response_timeout_s, is_worker, gives_words)

@@ -168,7 +168,7 @@ async def test_a_profile_sets_instructions_language_key_terms_and_voice(tmp_path
         await answered(talk)
 
     assert server.prompts()[0] == {"role": "system", "content": "You sell pizza."}
-    assert server.finals.opened == [("it", ("Margherita", "Quattro Stagioni"))]
+    assert server.finals.opened == [("it,en", ("Margherita", "Quattro Stagioni"))]
     assert server.voice.voices == ["Giorgio"]
 
 

@@ -92,7 +92,7 @@ BAD = {
     "say nothing": ('{"type":"say","text":"  "}', "bad_message"),
     "a deadline nobody can keep": ('{"type":"configure","deadlineMs":10}', "bad_message"),
     "a deadline without end": ('{"type":"configure","deadlineMs":60001}', "bad_message"),
-    "a language that is none": ('{"type":"configure","language":"Klingon"}', "bad_message"),
+    "a language that is none": ('{"type":"configure","language":"Klingon"}', "unknown_language"),
 }
 
 

@@ -13,6 +13,7 @@ import structlog
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import ProviderBusy, RequestRefused
+from app.domain.transcript import Word
 from app.media.sandbox import DecodingLimits
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
@@ -49,7 +50,11 @@ def queued(client: httpx.AsyncClient, number: int):
     return check
 
 
-async def send(client: httpx.AsyncClient, sound: bytes | None = None, **fields: str) -> httpx.Response:
+async def utterance(pcm: bytes):
+    yield AudioChunk(pcm, 0)
+
+
+async def send(client: httpx.AsyncClient, sound: bytes | None = None, **fields: str | list[str]) -> httpx.Response:
     sound = HANDS.path.read_bytes() if sound is None else sound
     return await client.post("/v1/audio/transcriptions", files={"file": ("a.flac", sound)}, data=fields)
 
@@ -184,9 +189,49 @@ async def test_an_upload_above_the_limit_is_413():
 
 async def test_a_language_the_model_does_not_know_is_request_refused():
     async with worker(ScriptedTranscriber(error=RequestRefused("local", "does not know this language"))) as client:
-        answer = await send(client, language="xx")
+        answer = await send(client, language="cy")
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request_refused")
+
+
+async def test_a_language_that_is_none_is_an_unknown_language():
+    """The model is not asked."""
+    transcriber = ScriptedTranscriber()
+    async with worker(transcriber) as client:
+        answer = await send(client, language="xx")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unknown_language")
+    assert transcriber.finals == 0
+
+
+async def test_verbose_json_has_words_where_they_are_asked_for():
+    """As OpenAI has them, and the probability of each; over two languages the worker's engine detects one."""
+    words = (Word("hello", 1600, 8000, 0.75), Word("there", 8000, 16_000, 0.5))
+    transcriber = ScriptedTranscriber(words=words)
+    async with worker(transcriber) as client:
+        plain = (await send(client, response_format="verbose_json")).json()
+        both = {"timestamp_granularities[]": ["segment", "word"]}
+        full = (await send(client, response_format="verbose_json", language="de-DE,English", **both)).json()
+
+    assert "words" not in plain
+    assert full["words"] == [
+        {"word": "hello", "start": 0.1, "end": 0.5, "probability": 0.75},
+        {"word": "there", "start": 0.5, "end": 1.0, "probability": 0.5},
+    ]
+    assert transcriber.languages == ["en", "de,en"]
+
+
+async def test_words_and_languages_reach_a_gateway():
+    """The worker's client asks for them, and has the same samples."""
+    words = (Word("hello", 1600, 8000, 0.75),)
+    transcriber = ScriptedTranscriber(words=words)
+    async with worker(transcriber) as client:
+        options = {"provider_name": "w", "base_url": f"{client.base_url}/v1", "api_key": "k", "model": "tiny"}
+        async with open_transcription(**options, is_worker=True, gives_words=True) as engine:
+            sound = utterance(HANDS.pcm)
+            (final,) = [each async for each in engine.transcribe(sound, language="de,en")]
+
+    assert (final.words, transcriber.languages) == (words, ["de,en"])
 
 
 def part(disposition: str, content: bytes) -> bytes:

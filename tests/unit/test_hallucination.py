@@ -11,6 +11,8 @@ from providers.local.asr.hallucination import (
     restarts_at,
     truncate_repetition,
 )
+from providers.local.asr.recognizer import DecodeResult
+from providers.local.asr.repair import silenced
 from providers.local.asr.whisper.context_schedule import FULL_CONTEXT, context_schedule
 
 
@@ -97,3 +99,20 @@ def test_context_schedule_widens_from_the_audio_to_full_context(frames):
 def test_repetition_faster_than_speech_is_truncated(text, seconds, left):
     """A loop in half a second is a loop; one in two seconds may have been spoken."""
     assert truncate_repetition(text, seconds) == left
+
+
+@pytest.mark.parametrize(
+    ("verdict", "no_speech_prob", "text"),
+    [
+        (Verdict.BROKEN, 0.7, ""),
+        (Verdict.LOOP, 0.7, ""),
+        (Verdict.OK, 0.7, "wohin, wohin"),
+        (Verdict.BROKEN, 0.4, "wohin, wohin"),
+    ],
+)
+def test_a_text_that_stays_doubtful_is_none_where_the_decoder_hears_nobody(verdict, no_speech_prob, text):
+    """What is doubtful alone, or said where speech is uncertain, keeps its words."""
+    result = silenced(DecodeResult("wohin, wohin", -0.4, verdict, no_speech_prob=no_speech_prob))
+
+    assert result.text == text
+    assert (result.verdict is Verdict.SILENCE) is not bool(text)

@@ -16,7 +16,7 @@ instructions = "You take orders."
 engine = "openai"
 model = "gpt-4o"
 voice = "Matthew"
-languages = ["it", "en"]
+languages = ["Italian", "en-GB"]
 key_terms = ["Margherita", "Quattro Stagioni"]
 history_tokens = 500
 max_rounds = 2
@@ -78,7 +78,7 @@ def test_a_profile_with_every_key(tmp_path):
         (menu, order),
         2,
     )
-    assert profile.language == "it"
+    assert profile.language == "it,en"
 
 
 def test_the_shipped_profiles_name_no_engine():
@@ -122,7 +122,7 @@ TOOL = '[[tools]]\nname = "menu"\ndescription = "M."\nurl = "https://menu.exampl
         ('\nmodel = "gpt-4o"', r"pizza.toml, line 2: model: name the engine that has this model"),
         ('engine = "receiver"\nmodel = "x"', r"pizza.toml, line 2: model: a receiver"),
         ("history_tokens = 0", r"pizza.toml, line 1: history_tokens: "),
-        ('languages = ["English"]', r"pizza.toml, line 1: languages: "),
+        ('languages = ["xx"]', r"pizza.toml, line 1: languages: "),
         ('instruction = "x"', r"pizza.toml, line 1: instruction: object contains unknown field"),
         (TOOL + TOOL, r"pizza.toml.*tools: two tools are named menu"),
         (TOOL + "timeout_s = 0", r"pizza.toml, line 5: tools.timeout_s: "),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -10,11 +11,11 @@ import pytest
 from litestar.exceptions import HTTPException
 
 from app.domain.dialog import effects as do
-from app.domain.errors import ClientError, ClientFault, ProviderError, RequestRefused
+from app.domain.errors import ClientError, ClientFault, NoDrafts, ProviderError, RequestRefused
 from app.domain.profile import Profile
 from app.domain.residency import Place
 from app.domain.routing.route import Route
-from app.domain.transcript import Hypothesis
+from app.domain.transcript import Hypothesis, Word
 from app.web.errors import error_reply
 from app.web.parley import messages
 from app.web.parley.packets import pack, unpack
@@ -69,12 +70,61 @@ def test_every_error_code_is_documented():
     codes = {*ClientFault, "no_capacity", "internal_error", *(kind.code for kind in ProviderError.__subclasses__())}
     codes |= {
         RequestRefused.code,
+        NoDrafts.code,
         "not_found",
         "still_live",
         *(error_reply(HTTPException(status_code=s)).code for s in HTTP),
     }
 
     assert {code for code in codes if f"`{code}`" not in PROTOCOL} == set()
+
+
+def test_full_sentence_has_its_words_where_they_are_asked_for():
+    """In seconds of the session's audio; an engine without words has an empty list."""
+    word = Word("Hi.", 1600, 4800, 0.87654)
+    hypothesis = Hypothesis("Hi.", words=(word,), language="de", confidence=0.9)
+    final = do.ShowFinal(2, 7, hypothesis, 16_000, 32_000, 40_000, with_words=True)
+
+    asked, bare, other = (
+        json.loads(messages.encode(messages.server_message(each, None)))
+        for each in (final, replace(final, hypothesis=Hypothesis("Hi.")), replace(final, with_words=False))
+    )
+
+    assert asked["words"] == [{"word": "Hi.", "start": 1.1, "end": 1.3, "confidence": 0.877}]
+    assert (asked["language"], asked["confidence"]) == ("de", 0.9)
+    assert (bare["words"], "language" in bare, "confidence" in bare) == ([], False, False)
+    assert (other["language"], "words" in other, "confidence" in other) == ("de", False, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "language"),
+    [
+        ('"language": "German"', "de"),
+        ('"language": null', ""),
+        ('"language": ""', ""),
+        ('"languages": ["de-DE", "eng"]', "de,en"),
+        ('"languages": []', ""),
+        ('"reply": true', None),
+    ],
+)
+def test_configure_sets_the_languages_that_may_be_spoken(fields, language):
+    assert messages.read_control(f'{{"type": "configure", {fields}}}').language == language
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ('"language": "xx"', ClientFault.UNKNOWN_LANGUAGE),
+        ('"languages": ["de", "xx"]', ClientFault.UNKNOWN_LANGUAGE),
+        ('"languages": ["de"], "language": "de"', ClientFault.BAD_MESSAGE),
+        ('"languages": null', ClientFault.BAD_MESSAGE),
+    ],
+)
+def test_configure_with_an_unknown_language_is_refused_whole(fields, fault):
+    with pytest.raises(ClientError) as raised:
+        messages.read_control(f'{{"type": "configure", "reply": true, {fields}}}')
+
+    assert raised.value.code is fault
 
 
 def test_full_sentence_names_its_route():

@@ -65,7 +65,7 @@ def test_utterances_and_replies_carry_what_the_profile_sets():
 
     (opened,) = play.every(do.OpenUtterance)
     (reply,) = play.every(do.StartReply)
-    assert (opened.language, opened.key_terms) == ("it", ("Margherita",))
+    assert (opened.language, opened.key_terms) == ("it,en", ("Margherita",))
     assert reply.profile == FULL
     assert reply.conversation == (Message(Role.SYSTEM, "Sell."), Message(Role.USER, "Hello."))
 

@@ -89,7 +89,7 @@ def test_every_prefixed_variable_of_the_repository_is_known():
         ("PARLEY_PORT", "70000"),
         ("PARLEY_LOG_LEVEL", "loud"),
         ("PARLEY_REPLY_PROVIDER", "oracle"),
-        ("PARLEY_LANGUAGE", "English"),
+        ("PARLEY_LANGUAGE", "xx"),
         ("PARLEY_MAX_SESSIONS", "-1"),
     ],
 )

@@ -114,14 +114,14 @@ def test_captions_are_on_the_clock_of_the_conversation():
     """The utterance of 1.5 s ended when its message was stored; the reply is shown as long as it takes to read."""
     assert as_captions([QUESTION, REPLY], "srt") == (
         "1\n00:00:00,000 --> 00:00:01,500\nUser: Will it rain?\n\n"
-        "2\n00:00:02,500 --> 00:00:03,633\nAssistant: No, it stays dry.\n"
+        "2\n00:00:02,500 --> 00:00:03,900\nAssistant: No, it stays dry.\n"
     )
     assert as_captions([QUESTION], "vtt") == "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nUser: Will it rain?\n"
 
 
 def test_captions_of_nothing_are_empty_and_no_empty_line_ends_one_early():
     assert as_captions([], "srt") == ""
-    assert "One\nTwo" in as_captions([StoredMessage(1, Role.USER, "One\n\n\nTwo", REPLY.at)], "srt")
+    assert "One Two" in as_captions([StoredMessage(1, Role.USER, "One\n\n\nTwo", REPLY.at)], "srt")
 
 
 def test_json_of_a_message_has_seconds_of_the_session_and_no_field_that_does_not_apply():

@@ -1,6 +1,9 @@
 """Segments as text, SRT, WebVTT and JSON."""
 
+from dataclasses import replace
+
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
+from app.domain.transcript import Word
 
 SEGMENTS = [Segment(8_000, 40_000, "Hello there."), Segment(16_000 * 3661, 16_000 * 3662, "An hour --> later.")]
 
@@ -24,11 +27,13 @@ def test_subtitles_as_vtt():
 
 
 def test_subtitles_as_json():
-    """Times in seconds."""
-    assert as_json(SEGMENTS[:1]) == {
-        "text": "Hello there.",
-        "segments": [{"start": 0.5, "end": 2.5, "text": "Hello there."}],
-    }
+    """Times in seconds; words have theirs, where the engine gave some."""
+    words = (Word("Hello", 8_000, 16_000, 0.75),)
+    bare, timed = as_json([SEGMENTS[0], replace(SEGMENTS[0], words=words)])["segments"]
+
+    assert bare == {"start": 0.5, "end": 2.5, "text": "Hello there.", "words": []}
+    assert timed["words"] == [{"word": "Hello", "start": 0.5, "end": 1.0, "probability": 0.75}]
+    assert "words" not in as_json(SEGMENTS, with_words=False)["segments"][0]
 
 
 def test_subtitles_of_silence():

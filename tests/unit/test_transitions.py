@@ -8,7 +8,7 @@ from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Message, Role
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
-from app.domain.errors import BudgetExhausted, ClientError, ProviderDown
+from app.domain.errors import BudgetExhausted, ClientError, NoDrafts, ProviderDown
 from tests.unit.playing import LOCAL, Play
 
 GONE = ProviderDown("local", "asked to fail")
@@ -639,6 +639,33 @@ def test_a_configured_language_counts_from_the_next_utterance():
     play.happen(ev.ClientConfigured(language=""))
 
     assert play.state.rules.language is None
+
+
+def test_missing_drafts_are_told_once_for_each_language():
+    """Where no model for drafts knows the language; drafts that are only late or replaced are no reason."""
+    play = Play()
+    for language in ("de", "de", "fr"):
+        play.happen(ev.ClientConfigured(language=language))
+        play.speech(600)
+        number = play.state.utterance_count
+        play.happen(ev.DraftSkipped(number), *[ev.DraftSkipped(number, is_refused=True)] * 2)
+        play.silence(2000)
+        play.final("Hallo.")
+
+    errors = [shown.error for shown in play.every(do.ShowError)]
+    assert [type(error) for error in errors] == [NoDrafts, NoDrafts]
+    assert ["in de" in str(errors[0]), "in fr" in str(errors[1])] == [True, True]
+
+
+@pytest.mark.parametrize("words", [True, False])
+def test_finals_have_words_for_a_client_that_asked_for_them(words):
+    play = Play()
+    play.happen(ev.ClientConfigured(words=True), ev.ClientConfigured(reply=False), ev.ClientConfigured(words=words))
+    play.speech(600)
+    play.silence(2000)
+    play.final("Hello.")
+
+    assert [shown.with_words for shown in play.every(do.ShowFinal)] == [words]
 
 
 def test_a_configured_deadline_counts_from_the_next_utterance():

@@ -9,6 +9,7 @@ from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.interruption import is_backchannel
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.state import DialogState, UserSpeaking
+from app.domain.errors import NoDrafts
 
 
 def request_draft(state: DialogState) -> Transition:
@@ -37,7 +38,8 @@ def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) 
         return state, ()
     utterance = replace(state.phase.utterance, draft_pending=False)
     if isinstance(event, ev.DraftSkipped):
-        return replace(state, phase=UserSpeaking(utterance)), ()
+        skipped = replace(state, phase=UserSpeaking(utterance))
+        return _report_no_drafts(skipped) if event.is_refused else (skipped, ())
     agreement = utterance.agreement.update(event.hypothesis.text)
     utterance = replace(utterance, agreement=agreement, drafts=utterance.drafts + 1)
     shown = do.ShowDraft(state.turn, utterance.number, agreement.text, agreement.stable_text)
@@ -45,3 +47,13 @@ def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) 
     if is_backchannel(agreement.text):
         return drafted
     return chain(drafted, lambda s: cancel_reply(s, "barge_in"))
+
+
+def _report_no_drafts(state: DialogState) -> Transition:
+    """Tell the client once for each language."""
+    language = state.rules.language
+    if language in state.without_drafts:
+        return state, ()
+    named = f"in {language}" if language else "where the language is to be detected"
+    error = NoDrafts(f"this server has no drafts {named}; the finals come as always")
+    return replace(state, without_drafts=state.without_drafts | {language}), (do.ShowError(error),)

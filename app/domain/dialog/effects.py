@@ -108,6 +108,8 @@ class ShowFinal:
     """Drafts of this utterance."""
     wasted: int = 0
     """Speculative finals started and dropped."""
+    with_words: bool = False
+    """The client gets its words with times and confidence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,11 @@ class DraftReceived:
 
 @dataclass(frozen=True, slots=True)
 class DraftSkipped:
-    """There is no draft this time: it was superseded or failed. The next one may be requested."""
+    """There is no draft this time: it was superseded, refused or failed. The next one may be requested."""
 
     utterance: int
+    is_refused: bool = False
+    """The model for drafts does not know the language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class ClientConfigured:
     """Who speaks, for the recording."""
     conversation: str | None = None
     """The conversation that this session continues."""
+    words: bool | None = None
+    """Whether the client gets the words of finals with their times."""
     profile: Profile | None = None
     """What the session's replies are made with; the other fields of this event come behind it."""
 

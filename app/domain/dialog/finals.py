@@ -158,6 +158,7 @@ def show_final(state: DialogState, utterance: Utterance) -> Transition:
         route=utterance.route,
         drafts=utterance.drafts,
         wasted=utterance.wasted,
+        with_words=state.rules.words,
     )
     transcript = state.turn_transcript
     state = replace(

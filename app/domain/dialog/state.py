@@ -39,7 +39,7 @@ class TurnRules:
     reply: bool = True
     speak: bool = True
     language: str | None = None
-    """Two-letter code; None: the engine detects it."""
+    """A code, or several with commas, one of which the engine detects; None: any language."""
     residency: Residency = Residency.CLOUD_OK
     """Where the user's audio may be processed."""
     deadline_ms: int | None = None
@@ -58,6 +58,8 @@ class TurnRules:
     """Whose engine, voice and tools reply; what else it sets stands in the rules themselves."""
     key_terms: tuple[str, ...] = ()
     """Words that are likely in the audio."""
+    words: bool = False
+    """The client gets the words of a final with their times and confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,5 +193,7 @@ class DialogState:
     text_only_reported: bool = False
     """The client knows that replies have no audio."""
     history: tuple[Message, ...] = ()
+    without_drafts: frozenset[str | None] = frozenset()
+    """Languages for which the client knows that there are no drafts."""
     rules_without_profile: TurnRules | None = None
     """The rules before a profile was chosen; None: none was."""

@@ -105,6 +105,7 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
         reply=rules.reply if event.reply is None else event.reply,
         speak=rules.speak if event.speak is None else event.speak,
         residency=event.residency or rules.residency,
+        words=rules.words if event.words is None else event.words,
         deadline_ms=rules.deadline_ms if event.deadline_ms is None else event.deadline_ms or None,
     )
     restricted: tuple[do.Effect, ...] = ()

@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from app.domain.audio import SAMPLE_RATE
+from app.domain.recording.subtitles import Segment
 from app.domain.tenant import DEFAULT_TENANT
+from app.domain.transcript import Word
 
 FORMAT = 1
 """A later version that adds fields keeps the number, because they are skipped; one that changes the meaning of a field
@@ -31,6 +33,17 @@ class ArchivedChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchivedWord:
+    """A word, and the samples [start, end) of the session in which it was said."""
+
+    text: str
+    start: int
+    end: int
+    confidence: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivedFinal:
     """One final, and the samples it covers: [start, end)."""
 
@@ -45,6 +58,15 @@ class ArchivedFinal:
     route: str | None = None
     language: str | None = None
     ttfs_ms: int | None = None
+    words: tuple[ArchivedWord, ...] = ()
+    """Empty where the engine gave none."""
+
+    @property
+    def segment(self) -> Segment:
+        """As captions have it: its speech alone."""
+        start, end = self.speech or (self.start, self.end)
+        words = tuple(Word(word.text, word.start, word.end, word.confidence) for word in self.words)
+        return Segment(start, end, self.text, self.language, words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +135,11 @@ class Manifest:
         """Of every blob that it names."""
         replies = (reply.key for reply in self.replies if reply.key)
         return (*(chunk.key for chunk in self.chunks), *replies, *(transcript.key for transcript in self.transcripts))
+
+
+def archived_words(words: Iterable[Word]) -> tuple[ArchivedWord, ...]:
+    """Words that are timed in samples of the session."""
+    return tuple(ArchivedWord(word.text, word.start, word.end, round(word.probability, 3)) for word in words)
 
 
 def defect_of(manifest: Manifest) -> str | None:

@@ -1,22 +1,14 @@
 """Segments of speech as text, SRT, WebVTT or JSON-ready values."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from app.domain.audio import seconds
-from app.domain.transcript import join
+from app.domain.recording.captions import captions
+from app.domain.recording.segment import Segment
+from app.domain.transcript import Word, join
 
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Speech in a recording, and its text."""
-
-    start: int
-    """Samples from the recording's first."""
-    end: int
-    text: str
-    language: str | None = None
+__all__ = ["Segment", "as_json", "as_srt", "as_text", "as_vtt", "words_as_json"]
 
 
 def as_text(segments: Iterable[Segment]) -> str:
@@ -25,23 +17,42 @@ def as_text(segments: Iterable[Segment]) -> str:
 
 def as_srt(segments: Sequence[Segment]) -> str:
     """SubRip: numbered blocks, times with a comma."""
-    blocks = (f"{n}\n{_span(s, ',')}\n{s.text}\n" for n, s in enumerate(segments, 1))
+    blocks = (f"{n}\n{_span(s, ',')}\n{s.text}\n" for n, s in enumerate(captions(segments), 1))
     return "\n".join(blocks)
 
 
 def as_vtt(segments: Sequence[Segment]) -> str:
     """WebVTT: a header, times with a point."""
-    return "WEBVTT\n\n" + "\n".join(f"{_span(s, '.')}\n{s.text.replace('-->', '->')}\n" for s in segments)
+    return "WEBVTT\n\n" + "\n".join(f"{_span(s, '.')}\n{s.text.replace('-->', '->')}\n" for s in captions(segments))
 
 
-def as_json(segments: Sequence[Segment]) -> dict[str, Any]:
+def as_json(segments: Sequence[Segment], *, with_words: bool = True) -> dict[str, Any]:
     """Times in seconds."""
     return {
         "text": as_text(segments).strip(),
         "segments": [
-            {"start": round(seconds(s.start), 3), "end": round(seconds(s.end), 3), "text": s.text} for s in segments
+            {
+                "start": round(seconds(s.start), 3),
+                "end": round(seconds(s.end), 3),
+                "text": s.text,
+                **({"words": words_as_json(s.words)} if with_words else {}),
+            }
+            for s in segments
         ],
     }
+
+
+def words_as_json(words: Iterable[Word]) -> list[dict[str, Any]]:
+    """As OpenAI's `verbose_json` has words, and their probability besides. Times in seconds."""
+    return [
+        {
+            "word": word.text,
+            "start": round(seconds(word.start), 3),
+            "end": round(seconds(word.end), 3),
+            "probability": round(word.probability, 3),
+        }
+        for word in words
+    ]
 
 
 def _span(segment: Segment, point: str) -> str:

@@ -9,6 +9,7 @@ else equal, never moves down.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.domain.language import allowed_languages
 from app.domain.residency import Place
 from app.domain.routing.circuit_breaker import BreakerState
 from app.domain.routing.cost import BudgetScope
@@ -139,7 +140,7 @@ def _rejection(
 ) -> RejectionReason | None:
     if not may_process(request.residency, candidate.place, rules):
         return RejectionReason.PLACE if candidate.place not in rules.places else RejectionReason.RESIDENCY
-    if request.language and candidate.languages and request.language not in candidate.languages:
+    if candidate.languages and not set(allowed_languages(request.language)) <= set(candidate.languages):
         return RejectionReason.LANGUAGE
     if candidate.longest_s is not None and request.seconds > candidate.longest_s:
         return RejectionReason.TOO_LONG

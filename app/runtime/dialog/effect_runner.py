@@ -14,7 +14,7 @@ from anyio.abc import ObjectSendStream, TaskGroup
 from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.errors import ParleyError
+from app.domain.errors import ParleyError, RequestRefused
 from app.domain.ports import Clock, SpeechSynthesizer
 from app.domain.profile import Profile
 from app.domain.tools import ToolCall
@@ -173,6 +173,8 @@ class EffectRunner:
                 draft = await self.engines.drafter.draft(bytes(final.audio.pcm), stable=stable, language=final.language)
                 if draft is not None:
                     event = ev.DraftReceived(number, draft)
+            except RequestRefused:
+                event = ev.DraftSkipped(number, is_refused=True)
             except ParleyError:
                 pass  # a draft may be missing; the final will say what is wrong
         await self.inbox.send(event)

@@ -8,6 +8,7 @@ from app.domain.audio import AudioChunk, PreRoll, ms
 from app.domain.dialog.endpointing import Boundary, Endpointer, EndpointingRules
 from app.domain.ports import SpeechDetector, Transcriber
 from app.domain.recording.subtitles import Segment
+from app.domain.transcript import moved
 
 RULES = EndpointingRules(end_after_ms=700, end_after_complete_ms=700)
 """Longer pauses than in a conversation, because nobody waits: more context, better accuracy."""
@@ -59,7 +60,11 @@ async def transcribe_recording(
                 async for hypothesis in hypotheses:
                     if hypothesis.is_final and hypothesis.text.strip():
                         yield Segment(
-                            segment.audio.start, segment.speech_end, hypothesis.text.strip(), hypothesis.language
+                            segment.audio.start,
+                            segment.speech_end,
+                            hypothesis.text.strip(),
+                            hypothesis.language,
+                            moved(hypothesis.words, segment.audio.start),
                         )
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import SettingsError
-from app.domain.recording.manifest import ArchivedFinal, ArchivedTranscript, Manifest, tile
+from app.domain.recording.manifest import ArchivedFinal, ArchivedTranscript, Manifest, archived_words, tile
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.recording_store import RecordingStore
 
@@ -37,7 +37,15 @@ async def retranscribe(
         transcribed = [segment async for segment in found]
     finals = tile(
         (
-            ArchivedFinal(s.start, s.end, s.text, utterance=number, speech=(s.start, s.end), language=s.language)
+            ArchivedFinal(
+                s.start,
+                s.end,
+                s.text,
+                utterance=number,
+                speech=(s.start, s.end),
+                language=s.language,
+                words=archived_words(s.words),
+            )
             for number, s in enumerate(transcribed, 1)
         ),
         manifest.samples,

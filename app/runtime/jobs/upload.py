@@ -13,7 +13,7 @@ from app.domain.recording.subtitles import Segment
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.tenant import Tenant
-from app.domain.transcript import Hypothesis
+from app.domain.transcript import Hypothesis, moved
 from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.jobs.job_lease import JobLease
@@ -104,7 +104,9 @@ def _final(segment: Segment, number: int) -> do.ShowFinal:
     return do.ShowFinal(
         turn=1,
         utterance=number,
-        hypothesis=Hypothesis(segment.text, is_final=True, language=segment.language),
+        hypothesis=Hypothesis(
+            segment.text, is_final=True, words=moved(segment.words, -segment.start), language=segment.language
+        ),
         start=segment.start,
         speech_end=segment.end,
         end=segment.end,

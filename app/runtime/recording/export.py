@@ -16,7 +16,7 @@ from app.domain.conversations.message import StoredMessage
 from app.domain.errors import BlobNotFound, BlobUnreadable, ProviderBusy
 from app.domain.recording.listing import RecordingRef
 from app.domain.recording.manifest import Manifest
-from app.domain.recording.subtitles import Segment, as_srt, as_text, as_vtt
+from app.domain.recording.subtitles import as_srt, as_text, as_vtt
 from app.domain.recording.wav import wav_header
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.runtime.recording.person_search import PersonRecordings
@@ -206,11 +206,7 @@ class RecordingExport:
 
 
 def _transcripts(manifest: Manifest) -> dict[str, str]:
-    segments = [
-        Segment(*(final.speech or (final.start, final.end)), final.text, final.language)
-        for final in manifest.finals
-        if final.text
-    ]
+    segments = [final.segment for final in manifest.finals if final.text]
     return {
         "transcript.txt": as_text(segments),
         "transcript.srt": as_srt(segments),

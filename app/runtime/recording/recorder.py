@@ -16,7 +16,8 @@ import structlog
 from app.domain.audio import BYTES_PER_SAMPLE, AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.errors import ProviderError
-from app.domain.recording.manifest import ArchivedFinal, ArchivedToolCall
+from app.domain.recording.manifest import ArchivedFinal, ArchivedToolCall, archived_words
+from app.domain.transcript import moved
 from app.runtime.recording import journal as jr
 from app.runtime.recording.audio_log import audio_record
 from app.runtime.recording.reply_buffer import ReplyBuffer
@@ -223,4 +224,5 @@ def _archived_final(final: do.ShowFinal, ttfs_ms: int | None) -> ArchivedFinal:
         route=final.route.name if final.route else None,
         language=final.hypothesis.language,
         ttfs_ms=ttfs_ms,
+        words=archived_words(moved(final.hypothesis.words, final.start)),
     )

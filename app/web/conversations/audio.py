@@ -14,6 +14,7 @@ from litestar.params import FromPath, FromQuery
 from app.domain.audit import AuditAction
 from app.domain.conversations.message import MessageKind, StoredMessage
 from app.domain.errors import ClientError, ClientFault, ProviderRefused
+from app.domain.language import parse_languages
 from app.domain.principal import Principal, Scope
 from app.domain.transcript import join
 from app.runtime.conversations.chat import Chat
@@ -69,7 +70,8 @@ async def _spoken_message(request: Request[Principal, Any, Any], service: Servic
     if request.content_type[0] == "multipart/form-data":
         with service.limits.held.counted() as hold:
             file, fields = await read_form(request, hold)
-            return await _transcribed(request, service, chat, file, fields.language or None)
+            language = parse_languages(fields.language.split(",")) or None
+            return await _transcribed(request, service, chat, file, language)
     source = await body_of(request, _source)
     match source:
         case AudioSource(recording=str(recording), url=None):

@@ -31,9 +31,13 @@ class TranscriptionForm(msgspec.Struct, frozen=True):
 
     language: str = ""
     response_format: ResponseFormat = "json"
+    granularities: tuple[Literal["segment", "word"], ...] = ()
+    """Of times in `verbose_json`: words have theirs only where `word` is one of these."""
 
 
-FIELDS = TranscriptionForm.__struct_fields__
+GRANULARITIES = "timestamp_granularities[]"
+"""May come several times, a value each."""
+FIELDS = {"language", "response_format", GRANULARITIES}
 
 
 async def read_form(request: Request[Any, Any, Any], hold: Callable[[int], None]) -> tuple[BytesIO, TranscriptionForm]:
@@ -57,7 +61,7 @@ async def read_form(request: Request[Any, Any, Any], hold: Callable[[int], None]
     if parts.file is None:
         raise _refusal(_NO_FILE)
     try:
-        return parts.file, msgspec.convert(parts.fields, TranscriptionForm)
+        return parts.file, msgspec.convert({**parts.fields, "granularities": parts.granularities}, TranscriptionForm)
     except msgspec.ValidationError as error:
         raise _refusal(f"the form cannot be used: {error}") from error
 
@@ -68,6 +72,7 @@ class _Parts:
 
     file: BytesIO | None = None
     fields: dict[str, str] = field(default_factory=dict)
+    granularities: list[str] = field(default_factory=list)
     _name: str = ""
     """Of the part that is coming."""
     _charset: str = "utf-8"
@@ -101,10 +106,14 @@ class _Parts:
     def _end(self) -> None:
         if self._name in FIELDS:
             try:
-                self.fields[self._name] = self._text.decode(self._charset)
+                text = self._text.decode(self._charset)
             except (ValueError, LookupError) as error:  # an encoding that is not the text's, or that nobody knows
                 raise _refusal(f"the field `{self._name}` cannot be read: it must be UTF-8") from error
-            refuse_control_characters(f"the field `{self._name}`", self.fields[self._name])
+            refuse_control_characters(f"the field `{self._name}`", text)
+            if self._name == GRANULARITIES:
+                self.granularities.append(text)
+            else:
+                self.fields[self._name] = text
 
 
 def _refusal(reason: str) -> ClientError:

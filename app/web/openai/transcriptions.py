@@ -14,8 +14,9 @@ from litestar.datastructures import State
 from litestar.enums import MediaType
 
 from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds
+from app.domain.language import parse_languages
 from app.domain.principal import Scope
-from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt
+from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt, words_as_json
 from app.domain.transcript import Hypothesis
 from app.runtime.first_final import first_final
 from app.runtime.jobs.batch_transcription import transcribe_recording
@@ -24,7 +25,7 @@ from app.web.auth.middleware import ANYONE, AuthMiddleware, requires
 from app.web.disconnect import cancel_on_disconnect
 from app.web.errors import handle_http_error
 from app.web.liveness import live
-from app.web.openai.form import ResponseFormat, TranscriptionForm, read_form
+from app.web.openai.form import TranscriptionForm, read_form
 from app.web.text_fields import QueryMiddleware
 
 MAX_UPLOAD_BYTES = 25 << 20
@@ -58,7 +59,7 @@ async def transcriptions(request: Request[Any, Any, Any], state: State) -> Respo
 
 async def _transcribe(worker: Worker, file: BytesIO, form: TranscriptionForm) -> Response[Any]:
     """Decode and transcribe in one slot of the queue, piece by piece: of long audio one segment is in memory."""
-    language = form.language or worker.language
+    language = parse_languages(form.language.split(",")) or worker.language
     confidence: float | None = None
     warnings: list[str] = []
     async with (
@@ -71,7 +72,8 @@ async def _transcribe(worker: Worker, file: BytesIO, form: TranscriptionForm) ->
         if audio.samples <= MAX_UTTERANCE_SAMPLES:
             final = await _final(worker, beginning, language)
             confidence = final.confidence
-            segments = [Segment(0, audio.samples, final.text, final.language)] if final.text else []
+            whole = Segment(0, audio.samples, final.text, final.language, final.words)
+            segments = [whole] if final.text else []
         else:
             found = transcribe_recording(
                 audio.from_start(beginning),
@@ -81,7 +83,7 @@ async def _transcribe(worker: Worker, file: BytesIO, form: TranscriptionForm) ->
             )
             async with aclosing(found):
                 segments = [segment async for segment in found]
-    return _render(segments, form.response_format, audio.samples, language, confidence, warnings)
+    return _render(segments, form, audio.samples, language, confidence, warnings)
 
 
 @dataclass(slots=True)
@@ -117,13 +119,13 @@ async def _final(worker: Worker, audio: Sequence[AudioChunk], language: str | No
 
 def _render(
     segments: Sequence[Segment],
-    form: ResponseFormat,
+    form: TranscriptionForm,
     samples: int,
     language: str | None,
     confidence: float | None,
     warnings: Sequence[str],
 ) -> Response[Any]:
-    match form:
+    match form.response_format:
         case "text":
             return Response(as_text(segments), status_code=200, media_type=MediaType.TEXT)
         case "srt":
@@ -134,13 +136,18 @@ def _render(
             optional = {} if confidence is None else {"confidence": confidence}
             return Response({"text": as_text(segments).strip(), **optional}, status_code=200)
         case "verbose_json":
-            spoken = language or next((s.language for s in segments if s.language), "")
+            spoken = next((s.language for s in segments if s.language), language or "")
             head = {"task": "transcribe", "language": spoken, "duration": round(seconds(samples), 3)}
-            transcript = as_json(segments)
+            transcript = as_json(segments, with_words=False)
             numbered = [{"id": n, **segment} for n, segment in enumerate(transcript["segments"])]
-            return Response(
-                {**head, "text": transcript["text"], "segments": numbered, "warnings": list(warnings)}, status_code=200
+            known = {} if confidence is None else {"confidence": confidence}
+            words = (
+                {"words": words_as_json(word for s in segments for word in s.words)}
+                if "word" in form.granularities
+                else {}
             )
+            body = {**head, "text": transcript["text"], "segments": numbered, **words, **known}
+            return Response({**body, "warnings": list(warnings)}, status_code=200)
 
 
 @get("/v1/models", opt=requires(Scope.TRANSCRIBE))

@@ -2,7 +2,7 @@
 
 import base64
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, TypeAlias, assert_never
 
 import msgspec
@@ -12,10 +12,12 @@ from app.domain.conversations.message import MAX_TEXT_CHARACTERS
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
+from app.domain.language import parse_languages
 from app.domain.person import parse_person
 from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.transcript import moved
 from app.json_input import decode_json
 from app.web.errors import error_reply
 
@@ -29,6 +31,7 @@ class _Message(msgspec.Struct, frozen=True, rename="camel", tag_field="type", om
 
 class ConfigureMessage(_Message, frozen=True, tag="configure"):
     language: str | msgspec.UnsetType | None = msgspec.UNSET
+    languages: list[str] | msgspec.UnsetType = msgspec.UNSET
     reply: bool | None = None
     speak: bool | None = None
     place: Residency | None = None
@@ -37,6 +40,7 @@ class ConfigureMessage(_Message, frozen=True, tag="configure"):
     person: str | None = None
     conversation: str | None = None
     profile: str | None = None
+    words: bool | None = None
 
 
 class EndMessage(_Message, frozen=True, tag="end"):
@@ -86,14 +90,16 @@ def read_control(text: str, find_profile: Callable[[str], Profile] = no_profile)
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
-        case ConfigureMessage(language, reply, speak, place, archive, deadline, person, conversation, profile):
-            code = None if language is msgspec.UNSET else (language or "")
-            if code and not (len(code) in (2, 3) and code.isascii() and code.islower()):
-                raise ClientError(ClientFault.BAD_MESSAGE, f"language must be like 'en', not {code[:20]!r}")
+        case ConfigureMessage(
+            language, languages, reply, speak, place, archive, deadline, person, conversation, profile, words
+        ):
+            spoken = _spoken(language, languages)
             deadline_ms = None if deadline is msgspec.UNSET else (deadline or 0)
             named = None if person is None else parse_person(person)
             chosen = None if profile is None else find_profile(profile)
-            return ev.ClientConfigured(code, reply, speak, place, archive, deadline_ms, named, conversation, chosen)
+            return ev.ClientConfigured(
+                spoken, reply, speak, place, archive, deadline_ms, named, conversation, words=words, profile=chosen
+            )
         case EndMessage():
             return ev.ClientEnded()
         case CancelMessage():
@@ -104,6 +110,15 @@ def read_control(text: str, find_profile: Callable[[str], Profile] = no_profile)
             return ev.ClientSentText(_plain_text("text", words, MAX_TEXT_CHARACTERS))
         case _:
             assert_never(message)
+
+
+def _spoken(language: str | msgspec.UnsetType | None, languages: Sequence[str] | msgspec.UnsetType) -> str | None:
+    """The languages that may be spoken, by either field; None: both are absent. Raises ClientError."""
+    if languages is msgspec.UNSET:
+        return None if language is msgspec.UNSET else parse_languages((language or "",))
+    if language is not msgspec.UNSET:
+        raise ClientError(ClientFault.BAD_MESSAGE, "configure takes either language or languages, not both")
+    return parse_languages(languages)
 
 
 def _plain_text(name: str, text: str, longest: int) -> str:
@@ -148,6 +163,13 @@ class RouteTaken(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     cost_usd: float | None = None
 
 
+class SpokenWord(msgspec.Struct, frozen=True):
+    word: str
+    start: float
+    end: float
+    confidence: float
+
+
 class FullSentence(_Message, frozen=True, tag="fullSentence"):
     text: str
     utterance: int
@@ -156,6 +178,9 @@ class FullSentence(_Message, frozen=True, tag="fullSentence"):
     end: float
     route: RouteTaken | None = None
     ttfs_ms: int | None = None
+    language: str | None = None
+    confidence: float | None = None
+    words: list[SpokenWord] | None = None
 
 
 class ReplyStart(_Message, frozen=True, tag="replyStart"):
@@ -241,6 +266,9 @@ def server_message(
                 end=round(seconds(shown.speech_end), 3),
                 route=_route(shown.route),
                 ttfs_ms=ttfs_ms,
+                language=shown.hypothesis.language,
+                confidence=_confidence(shown) if shown.with_words else None,
+                words=_words(shown) if shown.with_words else None,
             )
         case do.ShowReplyStart(turn, text):
             return ReplyStart(turn, text)
@@ -254,6 +282,19 @@ def server_message(
             return ConversationContinued(conversation)
         case do.ShowError(error):
             return error_message(error)
+
+
+def _confidence(shown: do.ShowFinal) -> float | None:
+    confidence = shown.hypothesis.confidence
+    return None if confidence is None else round(confidence, 3)
+
+
+def _words(shown: do.ShowFinal) -> list[SpokenWord]:
+    """In seconds of the session's audio."""
+    return [
+        SpokenWord(word.text, round(seconds(word.start), 3), round(seconds(word.end), 3), round(word.probability, 3))
+        for word in moved(shown.hypothesis.words, shown.start)
+    ]
 
 
 def _route(route: Route | None) -> RouteTaken | None:

@@ -12,6 +12,7 @@ from litestar.datastructures import State
 from litestar.exceptions import ClientException, NotFoundException
 
 from app.data.decision_json import candidate_fields, encode_decisions
+from app.domain.language import parse_languages
 from app.domain.principal import Scope
 from app.domain.residency import Residency
 from app.domain.routing.decision import DecisionFilter
@@ -79,12 +80,13 @@ async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, An
 async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
     """How the routes would be ranked for an utterance now. Its properties: seconds, language, place, tenant."""
     routes, query = _policy(state).routes, _query(request, HypotheticalRequest)
+    language = parse_languages((query.language or "").split(",")) or None
     service: Service = state.service
     tenant = service.tenant(query.tenant)
     ranking = routes.rank(
         RouteRequest(
             query.seconds,
-            query.language,
+            language,
             Residency.ON_PREM_ONLY if tenant.place is Residency.ON_PREM_ONLY else query.place,
             routes.ledger.spent("", tenant.name),
             tenant_usd=tenant.budget_usd_per_day,
@@ -95,7 +97,7 @@ async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, An
         "panic": ranking.panic,
         "choices": [asdict(choice) for choice in ranking.choices],
         "rejected": [{"name": rejection.name, "why": rejection.why} for rejection in ranking.rejected],
-        "fleet": [candidate_fields(candidate) for candidate in routes.fleet(query.language)],
+        "fleet": [candidate_fields(candidate) for candidate in routes.fleet(language)],
     }
 
 

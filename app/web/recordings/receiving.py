@@ -5,6 +5,7 @@ from litestar.datastructures import State
 
 from app.domain.errors import ClientError, ClientFault, Draining, ProviderBusy
 from app.domain.job import JobSource, TranscriptionJob
+from app.domain.language import parse_languages
 from app.domain.person import speaking_person
 from app.domain.principal import Principal
 from app.runtime.ids import new_id
@@ -42,7 +43,7 @@ async def open_upload(
         new_id(),
         request.user.tenant.name,
         length=length,
-        language=language or None,
+        language=parse_languages((language or "").split(",")) or None,
         person=speaking_person(request.user, person),
         by_person=request.user.person is not None,
         source=source,

@@ -195,10 +195,10 @@ ADMIN: Operations = {
         "explainRanking",
         "Rank the routes for an utterance",
         (ok("The ranking, with reasons.", ranking=_EXPLANATION),),
-        ("not_found",),
+        ("not_found", "unknown_language"),
         query=HypotheticalRequest,
         parameters={
-            "language": value("Spoken language, two or three letters.", "en"),
+            "language": value("Spoken language, as `de`, `de-DE` or `German`, or several with commas.", "en"),
             "place": value("Where its audio may be processed.", "cloud_ok"),
             "tenant": value("Whose budget counts.", "acme"),
         },

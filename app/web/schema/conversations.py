@@ -152,7 +152,7 @@ CONVERSATIONS: Operations = {
         "createSpokenMessage",
         "Have speech in a file or a recording answered",
         (_answered(reply={**_ANSWER, "message": {**_MESSAGE, "kind": "voice"}}, recording=_SPOKEN),),
-        ("bad_audio", "frame_too_large", "unreadable", "draining", *_BODY_ERRORS, *_REPLY_ERRORS),
+        ("bad_audio", "frame_too_large", "unknown_language", "unreadable", "draining", *_BODY_ERRORS, *_REPLY_ERRORS),
         DocumentedBody({"recording": {"recording": SESSION}}, model=AudioSource),
         parameters=_STREAM,
     ),

@@ -68,6 +68,9 @@ _SAMPLES: Mapping[str, Exception] = {
     "too_many_conversations": TooManyConversations("your tenant has 100000 conversations; delete some"),
     "too_many_attempts": TooManyAttempts(30),
     "unauthorized": ClientError(ClientFault.UNAUTHORIZED, "this server asks for a key"),
+    "unknown_language": ClientError(
+        ClientFault.UNKNOWN_LANGUAGE, "there is no language 'xx'; write it like de, de-DE or German"
+    ),
     "unreadable": BlobUnreadable("archive", "damaged"),
 }
 """An exception of each code. Status, headers and body of the examples come from the table that answers with them."""

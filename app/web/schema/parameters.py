@@ -25,7 +25,9 @@ PARAMETERS = {
     "key": value("Of the key with this id.", KEY_ID),
     "key_id": value("Id of the key, as `GET /admin/keys` lists it; not its secret.", KEY_ID),
     "kind": value("Sessions that are going on, that have ended, or that a crash cut off.", "ended"),
-    "language": value("Spoken language, two or three letters; without it the configured one.", "en"),
+    "language": value(
+        "Spoken language, as `de`, `de-DE` or `German`, or several with commas; without it the configured one.", "en"
+    ),
     "limit": value("Most entries of one answer.", 20),
     "name": value("Name of the upload, from the `Location` it was created with.", SESSION),
     "number": value("Counted from 1.", 1),

@@ -19,6 +19,7 @@ _FINAL = {
     "route": "local",
     "language": "en",
     "ttfs_ms": 212,
+    "words": [{"text": "Where", "start": 12800, "end": 16640, "confidence": 0.981}],
 }
 _MANIFEST: dict[str, Any] = {
     "session": SESSION,
@@ -62,7 +63,14 @@ _SUMMARY = {
 _TRANSCRIPT = {
     "id": SESSION,
     "text": "Where is the light switch?",
-    "segments": [{"start": 0.0, "end": 3.54, "text": "Where is the light switch?"}],
+    "segments": [
+        {
+            "start": 0.0,
+            "end": 3.54,
+            "text": "Where is the light switch?",
+            "words": [{"word": "Where", "start": 0.8, "end": 1.04, "probability": 0.981}],
+        }
+    ],
     "warnings": [],
 }
 _RECEIPT = {
@@ -126,7 +134,7 @@ RECORDINGS: Operations = {
         ),
         (
             *("bad_audio", "bad_message", "body_too_slow", "draining", "frame_too_large", "not_found"),
-            *("provider_busy", "provider_misbehaved", "provider_refused", "request_refused"),
+            *("provider_busy", "provider_misbehaved", "provider_refused", "request_refused", "unknown_language"),
         ),
         DocumentedBody(media_type="application/octet-stream"),
     ),
@@ -226,7 +234,7 @@ UPLOADS: Operations = {
                 ("Location", "Tus-Resumable"),
             ),
         ),
-        ("bad_message", "bad_metadata", "draining", "frame_too_large", "provider_busy"),
+        ("bad_message", "bad_metadata", "draining", "frame_too_large", "provider_busy", "unknown_language"),
         headers=("Upload-Length",),
     ),
     ("HEAD", "/recordings/uploads/{name}"): DocumentedOperation(

@@ -7,6 +7,7 @@ even encoded again.
 from dataclasses import dataclass, replace
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, ms
+from app.domain.language import allowed_languages
 from app.domain.transcript import join
 from providers.local.asr.hallucination import Verdict
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult
@@ -41,6 +42,9 @@ class DraftState:
     text: str = ""
     """The whole utterance in the newest draft: what the next pass will probably decode."""
 
+    language: str | None = None
+    """Of the newest draft: drafts behind stable words keep it."""
+
     has_speech: bool = False
     """Speech was detected in the utterance."""
 
@@ -58,6 +62,9 @@ class DraftState:
         samples = samples_of(self.pcm[self.window_start * BYTES_PER_SAMPLE :])
         prefix, draft_text = (" ".join(text.split()[len(self.words_before) :]) for text in (stable, self.text))
         word_timestamps = len(samples) > _WINDOW
+        allowed = allowed_languages(language)
+        if stable and self.language and (not allowed or self.language in allowed):
+            language = self.language
         return DecodeRequest(
             samples, language, prefix, draft_text, allow_fallback=False, word_timestamps=word_timestamps
         )

@@ -12,8 +12,8 @@ from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk
 from app.domain.capacity import ModelSpeed
 from app.domain.transcript import Hypothesis, join
 from providers.local.asr.hallucination import Verdict
-from providers.local.asr.hypotheses import final_hypothesis, joined_final
-from providers.local.asr.left_context import PreviousUtterance, strip_context
+from providers.local.asr.hypotheses import final_hypothesis, joined_final, without_context
+from providers.local.asr.left_context import ContextAudio, PreviousUtterance, strip_context
 from providers.local.asr.opening import open_recognizer
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult
 from providers.local.asr.self_test import measure_speed
@@ -56,7 +56,7 @@ class SpeechEngine:
         """`priority` is that of the passes of `transcribe`."""
         self._parts = parts
         self._priority = priority
-        self._template = DecodeRequest(np.zeros(0, np.float32), beam_size=beam_size)
+        self._template = DecodeRequest(np.zeros(0, np.float32), beam_size=beam_size, word_timestamps=True)
         self.speed: ModelSpeed | None = None
         """How fast this model is here, where the opener was given speech to measure it with."""
 
@@ -73,6 +73,11 @@ class SpeechEngine:
     @property
     def compute_type(self) -> str:
         return self._parts.recognizer.compute_type
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """The codes of those that the model knows."""
+        return self._parts.recognizer.languages
 
     @property
     def queued(self) -> int:
@@ -142,28 +147,39 @@ class SpeechEngine:
         self, pcm: bytes, start: int, session: SpeechSession, language: str | None
     ) -> Hypothesis:
         """An utterance that fits the model's context, decoded behind its session's left context."""
-        context = session.left_context.before(start, len(pcm) // BYTES_PER_SAMPLE, language)
+        samples = len(pcm) // BYTES_PER_SAMPLE
+        known = session.known_language(language, samples)
+        # A language that is to be detected is detected in this utterance's own audio.
+        context = session.left_context.before(start, samples, known) if known else ContextAudio()
         draft_text = session.draft_text(pcm)
-        alone = replace(self._template, language=language, draft_text=draft_text)
+        alone = replace(self._language(language if known is None else known, session), draft_text=draft_text)
         result = None
         if context.text:
             behind = replace(alone, prefix=context.text, draft_text=join((context.text, draft_text)))
             together = await self._decode(pcm, behind, session, context.pcm)
             new = strip_context(context.text, together.text)
             # Silence has no text at all; speech that added nothing to its context is decoded again alone.
-            result = replace(together, text=new or "") if new or together.verdict is Verdict.SILENCE else None
+            result = without_context(together, context, new) if new or together.verdict is Verdict.SILENCE else None
         if result is None:
             result = await self._decode(pcm, alone, session)
-        session.left_context = session.left_context.add(PreviousUtterance(start, pcm, language, result.text))
+        session.left_context = session.left_context.add(PreviousUtterance(start, pcm, result.language, result.text))
+        if result.text:
+            session.remember_language(result.language)
         return final_hypothesis(result, 0)
 
     async def _pieces(
-        self, pcm: bytes, spans: Sequence[Span], offset: int, session: Hashable, language: str | None
+        self, pcm: bytes, spans: Sequence[Span], offset: int, session: SpeechSession, language: str | None
     ) -> AsyncGenerator[Hypothesis, None]:
         for span in spans:
             piece = pcm[span.start * BYTES_PER_SAMPLE : span.end * BYTES_PER_SAMPLE]
-            result = await self._decode(piece, replace(self._template, language=language), session)
+            result = await self._decode(piece, self._language(language, session), session)
+            if result.text:
+                session.remember_language(result.language)
             yield final_hypothesis(result, offset + span.start)
+
+    def _language(self, language: str | None, session: SpeechSession) -> DecodeRequest:
+        """The template of a pass in this language, or of the detection of one of several."""
+        return replace(self._template, language=language, previous_language=session.spoken_language)
 
     async def _decode(
         self, pcm: bytes, template: DecodeRequest, session: Hashable, context_pcm: bytes = b""

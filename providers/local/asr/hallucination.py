@@ -42,7 +42,7 @@ class DecodeEvidence:
 
 _MIN_AVG_LOGPROB = -1.0
 _MAX_COMPRESSION_RATIO = 2.4
-_MAX_NO_SPEECH_PROB = 0.6
+MAX_NO_SPEECH_PROB = 0.6
 _MAX_WORDS_PER_S = 7.0
 _EXTRA_WORDS = 3
 _MAX_CHARACTERS_PER_S = 25
@@ -57,7 +57,7 @@ def assess(evidence: DecodeEvidence) -> Verdict:
     words = evidence.text.split()
     if not words:
         return Verdict.BROKEN if evidence.hit_token_limit else Verdict.SILENCE
-    if evidence.no_speech_prob > _MAX_NO_SPEECH_PROB and evidence.avg_logprob < _MIN_AVG_LOGPROB:
+    if evidence.no_speech_prob > MAX_NO_SPEECH_PROB and evidence.avg_logprob < _MIN_AVG_LOGPROB:
         return Verdict.SILENCE
     if loop_start(words) is not None:
         return Verdict.LOOP

@@ -23,7 +23,7 @@ class PreviousUtterance:
 
     pcm: bytes
     language: str | None
-    """As it was requested."""
+    """That it was decoded in."""
 
     text: str
 

@@ -18,7 +18,10 @@ class DecodeRequest:
     """Shape (n,), 16 kHz, -1 to 1."""
 
     language: str | None = None
-    """`de`; None lets a multilingual model detect it."""
+    """`de`; of `de,en` one, and for None any, which a multilingual model detects."""
+
+    previous_language: str | None = None
+    """What was spoken before, which is favoured in a detection."""
 
     prefix: str = ""
     """Text that is known: decoding continues behind it."""
@@ -63,6 +66,8 @@ class DecodeResult:
     """How often the encoder ran."""
 
     language: str | None = None
+    no_speech_prob: float = 0.0
+    """Of the decoder; 0 where it gives none."""
 
     @property
     def confidence(self) -> float:
@@ -88,8 +93,13 @@ class Recognizer(Protocol):
         """What an operator should know about the device; empty when all is as configured."""
         ...
 
+    @property
+    def languages(self) -> frozenset[str]:
+        """The codes of those that the model knows."""
+        ...
+
     def require_language(self, language: str | None) -> None:
-        """Raises RequestRefused where the model does not know the language; None is always known."""
+        """Raises RequestRefused where the model lacks the language, or one of several; None is always known."""
         ...
 
     def decode(self, requests: Sequence[DecodeRequest]) -> list[DecodeResult]:

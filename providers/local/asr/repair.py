@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from providers.local.asr.hallucination import (
+    MAX_NO_SPEECH_PROB,
     DecodeEvidence,
     Verdict,
     assess,
@@ -41,6 +42,14 @@ def truncated(result: DecodeResult, audio_s: float) -> DecodeResult:
         return result
     text = truncate_repetition(result.text, audio_s)
     return replace(result, text=text, words=result.words[: len(text.split())])
+
+
+def silenced(result: DecodeResult) -> DecodeResult:
+    """No text, where a text stayed doubtful and the decoder hears nobody: noise makes it write in any language."""
+    is_doubtful = result.verdict in (Verdict.LOOP, Verdict.BROKEN)
+    if is_doubtful and result.no_speech_prob > MAX_NO_SPEECH_PROB:
+        return replace(result, text="", words=(), verdict=Verdict.SILENCE)
+    return result
 
 
 def _without_loop(evidence: DecodeEvidence, request: DecodeRequest, align: Align) -> DecodeResult:

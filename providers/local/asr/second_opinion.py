@@ -34,6 +34,10 @@ class SecondOpinion:
     def note(self) -> str:
         return f"{self.first.note} {self.second.note}".strip()
 
+    @property
+    def languages(self) -> frozenset[str]:
+        return self.second.languages | {self.first_language}
+
     def require_language(self, language: str | None) -> None:
         self.second.require_language(language)
 

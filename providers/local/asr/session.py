@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from app.domain.audio import AudioChunk
+from app.domain.language import only_language
 from app.domain.transcript import Hypothesis
 from providers.local.asr.drafts import DraftState
 from providers.local.asr.left_context import LeftContext
 from providers.local.asr.recognizer import Recognizer
+from providers.local.asr.spoken_language import known_language
 from providers.local.errors import translate_errors
 from providers.local.inference_pool import InferencePool, SupersededRequest
 from providers.local.mel import samples_of
@@ -42,6 +44,8 @@ class SpeechSession:
         self._transcribe_final = transcribe_final
         self._drafter = drafter or self
         self.left_context = LeftContext()
+        self.spoken_language: str | None = None
+        """Of the newest utterance with words; None before the first."""
         self.draft_state = DraftState()
         """After the last completed draft. Each pass works on a copy: a cancelled pass may still be running."""
 
@@ -53,8 +57,16 @@ class SpeechSession:
 
     def draft_text(self, pcm: bytes) -> str:
         """The text of the newest draft of this utterance; empty where the newest draft was of another one."""
-        state = self._drafter.draft_state
-        return state.text if state.pcm and pcm.startswith(state.pcm) else ""
+        states = (self._drafter.draft_state, self.draft_state)
+        return next((state.text for state in states if state.pcm and pcm.startswith(state.pcm)), "")
+
+    def known_language(self, language: str | None, samples: int) -> str | None:
+        """The language of an utterance of this length; None where it is to be detected."""
+        return known_language(language, self.spoken_language, samples, self._parts.recognizer.languages)
+
+    def remember_language(self, language: str | None) -> None:
+        """This was spoken: the session's next detection favours it."""
+        self.spoken_language = self._drafter.spoken_language = language
 
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
         """The utterance so far; None where a newer draft replaced it before its turn, or its text is broken.
@@ -102,15 +114,19 @@ def draft_batch(parts: EngineParts, requests: Sequence[_DraftRequest]) -> list[H
             if state.has_speech:
                 with_speech.append((request, state))
         drafts: dict[int, Hypothesis | None] = {
-            id(request): Hypothesis(request.stable, language=request.language) for request in requests
+            id(request): Hypothesis(request.stable, language=only_language(request.language)) for request in requests
         }
-        decodable = [state.request(request.stable, request.language) for request, state in with_speech]
+        decodable = [
+            replace(state.request(request.stable, request.language), previous_language=request.session.spoken_language)
+            for request, state in with_speech
+        ]
         decoded = parts.recognizer.decode(decodable) if decodable else []
         for (request, state), result in zip(with_speech, decoded, strict=True):
             text = state.whole_text(result, request.stable)
             if text is None:
                 drafts[id(request)] = None
                 continue
-            request.session.draft_state = replace(state.move_window(result, request.stable), text=text)
+            moved = state.move_window(result, request.stable)
+            request.session.draft_state = replace(moved, text=text, language=result.language)
             drafts[id(request)] = Hypothesis(text, language=result.language, confidence=result.confidence)
         return [drafts[id(request)] for request in requests]

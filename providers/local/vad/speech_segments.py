@@ -14,6 +14,12 @@ from providers.local.vad.silero import CONTEXT, FRAME, STATE
 _THRESHOLD, _CONTINUE_THRESHOLD = 0.5, 0.35
 """Probability from which a frame begins a speech segment, and from which the next one continues it."""
 
+_CLEAR = 0.8
+"""Probability from which one frame of 32 ms is enough to say that somebody speaks."""
+
+_ENOUGH_FRAMES = 5
+"""Frames of `_THRESHOLD` that are enough: 160 ms, shorter than any word."""
+
 _MIN_SILENCE = int(0.3 * SAMPLE_RATE)
 """Samples; a shorter pause does not end a segment."""
 
@@ -30,8 +36,16 @@ class SpeechFinder:
         self._network = network
 
     def has_speech(self, samples: Samples) -> bool:
-        """Whether any frame is speech; stops at the first batch of frames that has one."""
-        return bool(samples.any()) and any(max(batch) >= _THRESHOLD for batch in self._batches(samples))
+        """Whether anybody speaks: one frame is speech beyond doubt, or several are; stops where that is known.
+
+        A single doubtful frame is a noise. A model that is given noise writes a sentence, in any language.
+        """
+        found = 0
+        for batch in self._batches(samples) if samples.any() else ():
+            found += sum(speech >= _THRESHOLD for speech in batch)
+            if found >= _ENOUGH_FRAMES or max(batch) >= _CLEAR:
+                return True
+        return False
 
     def probabilities(self, samples: Samples) -> list[float]:
         """The speech probability of every FRAME samples; the last frame is padded with silence."""

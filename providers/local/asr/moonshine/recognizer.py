@@ -53,6 +53,10 @@ class MoonshineRecognizer:
     def compute_type(self) -> str:
         return str(self.encoder.precision)
 
+    @property
+    def languages(self) -> frozenset[str]:
+        return frozenset({"en"})
+
     def require_language(self, language: str | None) -> None:
         if language not in (None, "en"):
             raise RequestRefused(PROVIDER, f"this model knows English only, not {language!r}")

@@ -8,8 +8,10 @@ import ctranslate2
 import numpy as np
 from faster_whisper.tokenizer import Tokenizer
 
+from app.domain.language import only_language
 from providers.local.asr.hallucination import DecodeEvidence, loop_start, restarts_at
 from providers.local.asr.recognizer import DecodeRequest, TimedWord
+from providers.local.asr.spoken_language import choose_language
 from providers.local.asr.transformer.greedy import GreedyDecoder
 from providers.local.asr.transformer.speculation import DraftSpeculation
 from providers.local.asr.whisper.model import WhisperModel
@@ -17,6 +19,9 @@ from providers.local.mel import FRAMES_PER_S, LogMel
 
 Memory: TypeAlias = Any
 """A CTranslate2 StorageView with the encoder's output, (batch, T, d_model) in float32."""
+
+_UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
+"""Languages that put no space between words."""
 
 _MAX_TOKENS = 224
 """Tokens of a text, its prefix included. CTranslate2 never ends where the prefix alone is longer."""
@@ -46,6 +51,8 @@ class PreparedRequest:
 
     tokenizer: Tokenizer
     prefix: tuple[int, ...]
+    likelier: Tokenizer | None = None
+    """Of the language that is likelier than the favoured one, and not clearly so."""
 
     @property
     def prompt(self) -> list[int]:
@@ -62,14 +69,17 @@ class DecodePass:
 
 
 def prepare(model: WhisperModel, request: DecodeRequest, log_mel: LogMel, memory: Memory) -> PreparedRequest:
-    """Tokenize the prefix; where the request names no language, detect it. Raises RequestRefused."""
-    language = request.language
+    """Tokenize the prefix; where the request names several languages or none, detect it. Raises RequestRefused."""
+    language, likeliest = only_language(request.language), None
     if language is None and model.multilingual:
-        best, _ = model.weights.detect_language(memory)[0][0]
-        language = best.strip("<|>")
+        detected = model.weights.detect_language(memory)[0]
+        probabilities = {token.strip("<|>"): probability for token, probability in detected}
+        language = choose_language(probabilities, request.language, request.previous_language)
+        likeliest = choose_language(probabilities, request.language, None)
     tokenizer = model.tokenizer(language)
+    likelier = model.tokenizer(likeliest) if likeliest not in (None, language) else None
     prefix = tokenizer.encode(" " + request.prefix.strip()) if request.prefix.strip() else []
-    return PreparedRequest(request, log_mel, tokenizer, tuple(prefix[-_MAX_TOKENS // 2 :]))
+    return PreparedRequest(request, log_mel, tokenizer, tuple(prefix[-_MAX_TOKENS // 2 :]), likelier)
 
 
 def encode(model: WhisperModel, features: Sequence[LogMel]) -> Memory:
@@ -197,9 +207,10 @@ def align(
     steps = np.array(alignment.alignments)
     times = steps[np.concatenate(([True], np.diff(steps[:, 0]) > 0)), 1] * (2 / FRAMES_PER_S)
     words: list[TimedWord] = []
+    is_unspaced = prepared.tokenizer.language_code in _UNSPACED
     for piece, first, last in zip(pieces, edges[:-1], edges[1:], strict=False):
         start, end = (float(times[min(edge, len(times) - 1)]) for edge in (first, last))
-        if words and not piece.startswith(" "):
+        if words and not (piece.startswith(" ") or (is_unspaced and any(sign.isalnum() for sign in piece))):
             before = words[-1]
             end = end if any(sign.isalnum() for sign in piece) else before.end_s
             words[-1] = TimedWord(before.text + piece, before.start_s, end, before.probability)

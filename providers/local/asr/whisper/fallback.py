@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from providers.local.asr.hallucination import Verdict
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult
-from providers.local.asr.repair import repair, truncated
+from providers.local.asr.repair import repair, silenced, truncated
 from providers.local.asr.whisper.context_schedule import DRAFT_MARGIN, FINAL_MARGIN, context_schedule
 from providers.local.asr.whisper.decode import (
     DecodePass,
@@ -47,8 +47,16 @@ def _schedule(request: DecodeRequest, log_mel: LogMel) -> tuple[int, ...]:
 def decode_with_fallback(
     model: WhisperModel, prepared: PreparedRequest, memory: Memory, first: DecodePass, contexts: Sequence[int]
 ) -> DecodeResult:
-    """Accept the pass decoded with the first of `contexts` (in frames), repair it, or decode with the next one."""
+    """Accept the pass decoded with the first of `contexts` (in frames), repair it, or decode with the next one.
+
+    Where the session's language was favoured and gives no acceptable text, the likelier language is what was spoken.
+    """
     best = _repaired(model, prepared, memory, first)
+    if prepared.likelier is not None and prepared.request.allow_fallback and best.verdict is not Verdict.OK:
+        other = replace(prepared, tokenizer=prepared.likelier, prefix=(), likelier=None)
+        spoken = decode_with_fallback(model, other, memory, generate(model, memory, [other])[0], contexts)
+        if spoken.text:
+            return spoken
     passes = 1
     without_prefix = replace(prepared, prefix=())
     for frames in contexts[1:] if prepared.request.allow_fallback else ():
@@ -60,9 +68,10 @@ def decode_with_fallback(
         is_better = retried.avg_logprob > best.avg_logprob or best.verdict is Verdict.LOOP
         if retried.verdict in (Verdict.OK, Verdict.SILENCE) or is_better:
             best = retried
-    best = truncated(best, prepared.request.audio_s)
+    best = silenced(truncated(best, prepared.request.audio_s))
     return replace(best, passes=passes, language=prepared.tokenizer.language_code)
 
 
 def _repaired(model: WhisperModel, prepared: PreparedRequest, memory: Memory, decoded: DecodePass) -> DecodeResult:
-    return repair(decoded.evidence, prepared.request, lambda: align(model, prepared, memory, decoded.tokens))
+    repaired = repair(decoded.evidence, prepared.request, lambda: align(model, prepared, memory, decoded.tokens))
+    return replace(repaired, no_speech_prob=decoded.evidence.no_speech_prob)

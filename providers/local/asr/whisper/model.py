@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ctranslate2
 import tokenizers
-from faster_whisper.tokenizer import Tokenizer
+from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 from threadpoolctl import threadpool_limits
 
 from app.domain.errors import ModelUnavailable, RequestRefused
@@ -50,6 +50,13 @@ class WhisperModel:
         """The model in CTranslate2, loaded into memory at the first use."""
         self.ct2.load_model()
         return self.ct2
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Of English-only models the vocabulary has the tokens of all languages nevertheless."""
+        if not self.multilingual:
+            return frozenset({"en"})
+        return frozenset(code for code in _LANGUAGE_CODES if self.tokens.token_to_id(f"<|{code}|>") is not None)
 
     def tokenizer(self, language: str | None) -> Tokenizer:
         """The tokenizer for a language (`de`); None is English. Raises RequestRefused where the model lacks it."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.domain.language import allowed_languages
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult
 from providers.local.asr.whisper.fallback import decode
 from providers.local.asr.whisper.model import WhisperModel, load
@@ -26,8 +27,13 @@ class WhisperRecognizer:
     def note(self) -> str:
         return self.model.note
 
+    @property
+    def languages(self) -> frozenset[str]:
+        return self.model.languages
+
     def require_language(self, language: str | None) -> None:
-        self.model.tokenizer(language)
+        for each in allowed_languages(language):
+            self.model.tokenizer(each)
 
     def decode(self, requests: Sequence[DecodeRequest]) -> list[DecodeResult]:
         return decode(self.model, requests)

@@ -1,0 +1,37 @@
+"""Which of two models makes the drafts of a language."""
+
+import pytest
+
+from app.domain.errors import RequestRefused
+from app.runtime.dialog.drafts_by_language import DraftsByLanguage
+from tests.fakes import ScriptedTranscriber
+
+pytestmark = pytest.mark.anyio
+ENGLISH, TWO = frozenset({"en"}), frozenset({"en", "de"})
+
+
+@pytest.mark.parametrize(
+    ("small_languages", "language", "drafter"),
+    [
+        (ENGLISH, "en", "small"),
+        (ENGLISH, "de", "large"),
+        (ENGLISH, "de,en", "large"),
+        (ENGLISH, None, "large"),
+        (TWO, "de,en", "small"),
+        (TWO, "de,fr", "large"),
+        (TWO, None, "small"),
+    ],
+)
+async def test_the_small_model_drafts_where_it_knows_every_language(small_languages, language, drafter):
+    """One that knows English alone would write English for whatever is spoken."""
+    drafts = DraftsByLanguage(ScriptedTranscriber("small"), small_languages, ScriptedTranscriber("large"))
+
+    assert (await drafts.draft(b"", language=language)).text == drafter
+
+
+async def test_a_language_that_neither_knows_is_refused():
+    refusal = RequestRefused("local", "this model knows English only")
+    drafts = DraftsByLanguage(ScriptedTranscriber(), ENGLISH, ScriptedTranscriber(error=refusal))
+
+    with pytest.raises(RequestRefused):
+        await drafts.draft(b"", language="de")
