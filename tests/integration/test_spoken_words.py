@@ -95,8 +95,8 @@ async def test_drafts_are_in_the_language_of_the_utterance(multilingual):
     """The draft behind stable words keeps it."""
     session = multilingual.for_session()
 
-    first = await session.draft(GERMAN.pcm[: 2 * 2 * SAMPLE_RATE], language="de,en")
-    behind = await session.draft(GERMAN.pcm[: 4 * 2 * SAMPLE_RATE], stable="Guten Morgen.", language="de,en")
+    first = await session.draft(SPANISH.pcm[: 3 * 2 * SAMPLE_RATE], language="es,en")
+    behind = await session.draft(SPANISH.pcm[: 4 * 2 * SAMPLE_RATE], stable="Buenos días,", language="es,en")
 
-    assert (first.language, behind.language) == ("de", "de")
-    assert behind.text.startswith("Guten Morgen.")
+    assert (first.language, behind.language) == ("es", "es")
+    assert behind.text.startswith("Buenos días,")

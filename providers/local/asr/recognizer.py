@@ -20,9 +20,6 @@ class DecodeRequest:
     language: str | None = None
     """`de`; of `de,en` one, and for None any, which a multilingual model detects."""
 
-    previous_language: str | None = None
-    """What was spoken before, which is favoured in a detection."""
-
     prefix: str = ""
     """Text that is known: decoding continues behind it."""
 
@@ -34,6 +31,8 @@ class DecodeRequest:
     """Decode again with more context where the text looks hallucinated; False for drafts."""
 
     word_timestamps: bool = False
+    previous_language: str | None = None
+    """What was spoken before, which is favoured in a detection."""
 
     @property
     def audio_s(self) -> float:

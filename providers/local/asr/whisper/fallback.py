@@ -68,7 +68,9 @@ def decode_with_fallback(
         is_better = retried.avg_logprob > best.avg_logprob or best.verdict is Verdict.LOOP
         if retried.verdict in (Verdict.OK, Verdict.SILENCE) or is_better:
             best = retried
-    best = silenced(truncated(best, prepared.request.audio_s))
+    best = truncated(best, prepared.request.audio_s)
+    if prepared.request.allow_fallback:  # a broken draft is skipped, and takes no word back
+        best = silenced(best)
     return replace(best, passes=passes, language=prepared.tokenizer.language_code)
 
 
