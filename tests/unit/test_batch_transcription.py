@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from app.domain.audio import AudioChunk, ms
+from app.domain.transcript import Word
 from app.runtime.jobs.batch_transcription import speech_segments, transcribe_recording
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
 
@@ -31,6 +32,20 @@ async def test_batch_transcription_makes_one_segment_per_utterance():
 
     assert [(s.text, s.end) for s in segments] == [("hello", ms(40 * 30)), ("hello", ms(100 * 30))]
     assert segments[0].start == ms(20 * 30 + 90 - 300)
+
+
+async def test_words_of_a_recording_are_timed_in_it():
+    """Not in their segment."""
+    frames = [*[SILENCE] * 20, *[SPEECH] * 20, *[SILENCE] * 40, *[SPEECH] * 20, *[SILENCE] * 40]
+    transcriber = ScriptedTranscriber(words=(Word("hello", 800, 1600, 0.5),))
+
+    found = transcribe_recording(recording(*frames), detector=ScriptedDetector(), transcriber=transcriber)
+    segments = [segment async for segment in found]
+
+    assert len(segments) == 2
+    assert [segment.words for segment in segments] == [
+        (Word("hello", segment.start + 800, segment.start + 1600, 0.5),) for segment in segments
+    ]
 
 
 async def test_batch_transcription_keeps_speech_up_to_the_end():

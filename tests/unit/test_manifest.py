@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.recording.manifest import ArchivedFinal, Manifest, defect_of, tile
+from app.domain.recording.manifest import ArchivedFinal, ArchivedWord, Manifest, archived_words, defect_of, tile
 from app.domain.recording.manifest_rewrite import keep_unknown_fields
+from app.domain.recording.subtitles import as_srt
+from app.domain.transcript import Word
 
 
 def final(number: int, start: int, speech_end: int, end: int) -> ArchivedFinal:
@@ -29,6 +31,20 @@ def test_tile_of_an_empty_session_is_empty():
     """An empty session has no tiles; a silent one has one."""
     assert tile([], 0) == ()
     assert [(t.start, t.end) for t in tile([], 70)] == [(0, 70)]
+
+
+def test_words_of_a_final_are_kept_and_make_its_captions():
+    """A manifest of an earlier release has none; its captions are timed by length."""
+    words = archived_words([Word("hello", 16_000, 24_000, 0.98765), Word("there", 24_000, 40_000, 0.5)])
+    whole = ArchivedFinal(0, 48_000, "hello there", speech=(8_000, 40_000), words=words)
+    earlier = msgspec.json.decode(b'{"start": 0, "end": 48000, "text": "hello there"}', type=ArchivedFinal)
+
+    kept = msgspec.json.decode(msgspec.json.encode(whole), type=ArchivedFinal)
+
+    assert kept == whole
+    assert kept.words[0] == ArchivedWord("hello", 16_000, 24_000, 0.988)
+    assert as_srt([kept.segment]) == "1\n00:00:01,000 --> 00:00:02,500\nhello there\n"
+    assert as_srt([earlier.segment]) == "1\n00:00:00,000 --> 00:00:03,000\nhello there\n"
 
 
 @given(st.lists(st.integers(1, 1000), max_size=20), st.integers(0, 1000), st.randoms())

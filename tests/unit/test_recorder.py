@@ -1,14 +1,15 @@
 """The recorder: audio and events of one session reach the disk in order and in time."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
+import msgspec
 import pytest
 
 from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
-from app.domain.transcript import Hypothesis
+from app.domain.transcript import Hypothesis, Word
 from app.runtime.recording.journal import JOURNAL, SessionOpened
 from app.runtime.recording.recorder import Recorder
 from tests.fakes import MemorySessionLog
@@ -134,3 +135,19 @@ async def test_closed_reply_is_not_cancelled_again_at_session_end():
     assert session_log.journalled(b'"replied"') == 2
     assert session_log.journalled(b'"cancelled":"disconnected"') == 1
     assert session_log.journalled(b'"cancelled":"session_ended"') == 0
+
+
+async def test_the_words_of_a_final_are_recorded_in_samples_of_the_session():
+    """An engine counts from the utterance's first sample."""
+    session_log = SlowSessionLog()
+    shown = do.ShowFinal(1, 1, Hypothesis("hi", is_final=True, words=(Word("hi", 100, 300, 0.75),)), 0, 500, PACKET)
+    recorder = recorder_on(session_log)
+    for number in range(3):
+        await recorder.write_audio(AudioChunk(bytes(2 * PACKET), number * PACKET))
+    recorder.record(replace(shown, start=PACKET, speech_end=PACKET + 500, end=2 * PACKET), None)
+    await recorder.finish("2026-01-02T12:00:01.000+00:00")
+
+    entry = next(record for log, record in session_log.order if log == JOURNAL and b'"final"' in record)
+    assert msgspec.json.decode(entry)["final"]["words"] == [
+        {"text": "hi", "start": PACKET + 100, "end": PACKET + 300, "confidence": 0.75}
+    ]
