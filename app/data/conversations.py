@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, and_, case, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.data.conversation_search import search
 from app.data.database import as_busy, stored_moment, transaction
-from app.data.tables import MESSAGE_TEXTS, TITLES, ConversationRow, MessageRow
+from app.data.tables import ConversationRow, MessageRow
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, title_of
 from app.domain.dialog.conversation import Role
 from app.domain.errors import ConversationBusy, ConversationFull, ConversationNotFound, TooManyConversations
@@ -68,11 +69,12 @@ class ConversationTable:
             is_same = and_(ConversationRow.updated == updated, ConversationRow.id < last)
             query = query.where(or_(ConversationRow.updated < updated, is_same))
         if criteria.text is not None:
-            terms, dialect = parse_search(criteria.text), self.engine.dialect.name
+            terms = parse_search(criteria.text)
             if not terms:
                 return []
-            with_message = select(MessageRow.conversation).where(MESSAGE_TEXTS.matches(terms, dialect))
-            query = query.where(or_(TITLES.matches(terms, dialect), ConversationRow.id.in_(with_message)))
+            with as_busy("conversations"):
+                async with transaction(self.engine) as connection:
+                    return [_conversation(row) for row in await search(connection, query, terms, criteria.limit)]
         return [_conversation(row) for row in await self._read(query.limit(criteria.limit))]
 
     async def get(self, conversation: str, tenant: str | None = None, *, person: str | None = None) -> Conversation:

@@ -4,13 +4,28 @@ The column has folded words (`app.domain.recording.text_search`); the database k
 into it. Call `full_text()` once for each column, where its table is defined.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy.dialects.postgresql  # noqa: F401 because func.to_tsvector is defined there
-from sqlalchemy import DDL, ColumnElement, Index, Select, Text, bindparam, event, func, literal_column, select, text
+from sqlalchemy import (
+    DDL,
+    ColumnElement,
+    Index,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    event,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy import Table as SqlTable
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.schema import Column
 
 from app.domain.recording.text_search import SearchTerm
@@ -47,16 +62,53 @@ class FullTextIndex:
             f"{trigger}_update AFTER UPDATE OF {column} ON {table} BEGIN {remove} {add} END",
         )
 
-    def matches(self, terms: Sequence[SearchTerm], dialect: str) -> ColumnElement[bool]:
-        """The condition that a row has all of these terms, of which there is at least one."""
+    def found(self, terms: Sequence[SearchTerm], dialect: str) -> Select[Any]:
+        """The keys of rows that have all of these terms, of which there is at least one."""
         if dialect == "postgresql":
-            lexemes = " & ".join(f"({' <-> '.join(term.words)}{':*' * term.is_prefix})" for term in terms)
-            asked = func.to_tsquery(text("'simple'"), lexemes)
-            return func.to_tsvector(text("'simple'"), self.column).bool_op("@@")(asked)
-        phrases = " AND ".join(f'"{" ".join(term.words)}"{"*" * term.is_prefix}' for term in terms)
+            return select(self.key).where(self.matches(terms, dialect))
         found: Select[Any] = select(literal_column("rowid")).select_from(text(self.name))
-        matching = literal_column(self.name).op("MATCH")(bindparam(None, phrases, type_=Text, unique=True))
-        return self.key.in_(found.where(matching))
+        matching = literal_column(self.name).op("MATCH")
+        return found.where(matching(bindparam(None, fts5_query(terms), type_=Text, unique=True)))
+
+    def matches(self, terms: Sequence[SearchTerm], dialect: str) -> ColumnElement[bool]:
+        """The condition that a row has all of these terms.
+
+        PostgreSQL's positions would be made of the text again for each row that has the words of a phrase; to look for
+        the phrase in the text is much faster.
+        """
+        if dialect == "postgresql":
+            lexemes = " & ".join(lexeme for term in terms for lexeme in lexemes_of(term))
+            asked = func.to_tsquery(text("'simple'"), lexemes)
+            vector = func.to_tsvector(text("'simple'"), self.column).bool_op("@@")(asked)
+            phrases = [is_in_words(self.column, term, dialect) for term in terms if len(term.words) > 1]
+            return and_(vector, *phrases)
+        return self.key.in_(self.found(terms, dialect))
+
+
+def lexemes_of(term: SearchTerm) -> Iterator[str]:
+    """Of a tsquery; words are letters and digits, so that nothing in them has a meaning of its own."""
+    *head, last = term.words
+    for word in head:
+        yield f"'{word}'"
+    yield f"'{last}':*" if term.is_prefix else f"'{last}'"
+
+
+def fts5_query(terms: Sequence[SearchTerm]) -> str:
+    """A query of FTS5 for all of these terms."""
+    return " AND ".join(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}' for term in terms)
+
+
+def is_in_words(column: Any, term: SearchTerm, dialect: str) -> ColumnElement[bool]:
+    """Whether this column of folded words has the term, by reading it, without an index."""
+    position = func.strpos if dialect == "postgresql" else func.instr
+    words = literal(" ").op("||")(column).op("||")(" ")
+    return position(words, f" {' '.join(term.words)}{'' if term.is_prefix else ' '}") > 0
+
+
+async def plan_for_values(connection: AsyncConnection) -> None:
+    """The best plan for a common word is the worst for a rare one: let PostgreSQL plan with the values, every time."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
 
 
 def full_text(table: SqlTable, column: str) -> FullTextIndex:

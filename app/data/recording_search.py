@@ -6,18 +6,20 @@ addresses and numbers apart in its own way. Positions are left out, because a ts
 phrase is compared with the words themselves.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import msgspec
 from sqlalchemy import ColumnElement, event, false, func, literal, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import DDL
 
+from app.data.full_text import fts5_query, is_in_words, lexemes_of, plan_for_values
 from app.data.recording_tables import RecordingRow, UtteranceRow
 from app.domain.recording.text_search import SearchTerm
 
-COMMON = 5000
+COMMON = 2000
 """With more matches than these SQLite walks the recordings in the order of the list instead of sorting the matches."""
 
 SQLITE = (
@@ -63,6 +65,12 @@ class Narrowing:
     is_looked_up: bool = False
     """Whether the conditions have the ids of a few recordings, so that no other index is to be used."""
 
+    def look_up(self, ids: Sequence[int]) -> None:
+        """Only these recordings."""
+        given = func.json_each(msgspec.json.encode(ids).decode()).table_valued("value")
+        self.conditions.append(RecordingRow.id.in_(select(given.c.value)))
+        self.is_looked_up = True
+
     def column(self, column: Any) -> ColumnElement[Any]:
         """SQLite has no statistics and would rather walk all recordings in order; a plus sign hides the column's index.
 
@@ -76,8 +84,8 @@ async def narrow(
 ) -> Narrowing:
     """To recordings that contain all of these terms, and have a final of this route."""
     narrowing = Narrowing()
-    if connection.dialect.name == "postgresql" and (terms or route):
-        await _plan_for_values(connection)
+    if terms or route:
+        await plan_for_values(connection)
     if terms is not None:
         await _narrow_to_terms(connection, narrowing, terms)
     if route is not None:
@@ -89,17 +97,18 @@ async def _narrow_to_terms(connection: AsyncConnection, narrowing: Narrowing, te
     if not terms:
         narrowing.conditions.append(false())
     elif connection.dialect.name == "postgresql":
-        lexemes = " & ".join(lexeme for term in terms for lexeme in _lexemes(term))
+        lexemes = " & ".join(lexeme for term in terms for lexeme in lexemes_of(term))
         narrowing.conditions.append(_condition("recordings.search @@ CAST(:lexemes AS tsquery)", lexemes=lexemes))
-        narrowing.conditions += [_is_in_words(term, func.strpos) for term in terms if len(term.words) > 1]
+        narrowing.conditions += [
+            is_in_words(RecordingRow.words, term, connection.dialect.name) for term in terms if len(term.words) > 1
+        ]
     else:
-        phrases = " AND ".join(f'"{" ".join(term.words)}"{"*" if term.is_prefix else ""}' for term in terms)
         found = "SELECT rowid FROM recording_words WHERE recording_words MATCH :phrases"
-        if await _is_common(connection, found, phrases=phrases):
-            narrowing.conditions += [_is_in_words(term, func.instr) for term in terms]
+        few = await _few(connection, found, phrases=fts5_query(terms))
+        if few is None:
+            narrowing.conditions += [is_in_words(RecordingRow.words, term, connection.dialect.name) for term in terms]
         else:
-            narrowing.conditions.append(_condition(f"recordings.id IN ({found})", phrases=phrases))
-            narrowing.is_looked_up = True
+            narrowing.look_up(few)
 
 
 async def _narrow_to_route(connection: AsyncConnection, narrowing: Narrowing, route: str) -> None:
@@ -107,12 +116,12 @@ async def _narrow_to_route(connection: AsyncConnection, narrowing: Narrowing, ro
         "SELECT own.id FROM recording_utterances AS final JOIN recordings AS own ON own.session = final.session "
         "WHERE final.route = :route"
     )
-    if connection.dialect.name == "postgresql" or await _is_common(connection, found, route=route):
+    few = None if connection.dialect.name == "postgresql" else await _few(connection, found, route=route)
+    if few is None:
         final: Any = select(literal(1)).where(UtteranceRow.session == RecordingRow.session, UtteranceRow.route == route)
         narrowing.conditions.append(final.exists())
     else:
-        narrowing.conditions.append(_condition(f"recordings.id IN ({found})", route=route))
-        narrowing.is_looked_up = True
+        narrowing.look_up(few)
 
 
 def _condition(sql: str, **values: str) -> ColumnElement[bool]:
@@ -120,27 +129,10 @@ def _condition(sql: str, **values: str) -> ColumnElement[bool]:
     return cast(ColumnElement[bool], condition)
 
 
-def _lexemes(term: SearchTerm) -> Iterator[str]:
-    """Of a tsquery; words are letters and digits, so that nothing in them has a meaning of its own."""
-    *head, last = term.words
-    for word in head:
-        yield f"'{word}'"
-    yield f"'{last}':*" if term.is_prefix else f"'{last}'"
+async def _few(connection: AsyncConnection, found: str, **values: str) -> list[int] | None:
+    """The ids that this statement finds; None where there are more than COMMON.
 
-
-def _is_in_words(term: SearchTerm, position: Callable[..., ColumnElement[int]]) -> ColumnElement[bool]:
-    """By reading the words; `position` is the database's function that finds a text in a text."""
-    words = literal(" ").op("||")(RecordingRow.words).op("||")(" ")
-    return position(words, f" {' '.join(term.words)}{'' if term.is_prefix else ' '}") > 0
-
-
-async def _plan_for_values(connection: AsyncConnection) -> None:
-    """The best plan for a common word is the worst for a rare one: let PostgreSQL plan with the values, every time."""
-    await connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
-
-
-async def _is_common(connection: AsyncConnection, found: str, **values: str) -> bool:
-    """Whether there are more than COMMON of these."""
-    counted = text(f"SELECT count(*) FROM ({found} LIMIT {COMMON + 1})")  # noqa: S608 because both are constants
-    count: int = (await connection.execute(counted, values)).scalar_one()
-    return count > COMMON
+    They are given to the query of the list, because to find them again takes as long as the first time.
+    """
+    ids = (await connection.execute(text(f"{found} LIMIT {COMMON + 1}"), values)).scalars().all()
+    return list(ids) if len(ids) <= COMMON else None

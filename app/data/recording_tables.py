@@ -16,7 +16,7 @@ class RecordingRow(Table):
     __table_args__ = (
         Index("recordings_day", "day", "session"),
         Index("recordings_tenant", "tenant", "day", "session"),
-        Index("recordings_person", "person", "day", "session"),
+        Index("recordings_person", "person", "tenant", "day", "session"),
         Index("recordings_state", "state", "day", "session"),
     )
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from app.data import conversation_search
 from app.data.api_keys import KeyStore
 from app.data.conversations import MAX_MESSAGES, ConversationFilter, ConversationTable
 from app.data.database import open_database, transaction
@@ -123,6 +124,7 @@ async def test_message_of_no_conversation_is_refused(table):
         await table.begin_reply(new_id(), said("one"), now=NOON, until=LATER)
 
 
+@pytest.mark.parametrize("common", [0, 2000])
 @pytest.mark.parametrize(
     ("text", "titles"),
     [
@@ -143,7 +145,9 @@ async def test_message_of_no_conversation_is_refused(table):
         ("'; drop table messages; --", set()),
     ],
 )
-async def test_search_finds_words_phrases_and_prefixes_of_messages_and_titles(table, text, titles):
+async def test_search_finds_words_phrases_and_prefixes_of_messages_and_titles(table, monkeypatch, text, titles, common):
+    """Whether messages are read or the index is asked."""
+    monkeypatch.setattr(conversation_search, "COMMON", common)
     names = {
         await stored(table, "What is the weather?", "Will it rain?"): "weather",
         await stored(table, "When does the train leave? I don't know the café."): "travel",
@@ -153,6 +157,30 @@ async def test_search_finds_words_phrases_and_prefixes_of_messages_and_titles(ta
     await table.rename(next(each for each, name in names.items() if name == "renamed"), "Forecast")
 
     assert {names[each] for each in await found(table, tenant="acme", text=text)} == titles
+
+
+async def test_pages_of_a_search_have_every_conversation_once_whichever_way_it_is_found(table, monkeypatch):
+    """A common word is in every third conversation; three of each moment, so that their ids decide the order.
+
+    Pages of two read four conversations: some pages are full with these, for others the index is asked.
+    """
+    matching = []
+    for number in range(30):
+        texts = ["nothing", "two words" if number % 3 == 0 or number > 24 else "words two"]
+        conversation = await stored(table, *texts, at=NOON + timedelta(minutes=number // 3))
+        matching += [((number // 3), conversation)] * (texts[1] == "two words")
+    matching += [(11, await stored(table, "two words", at=NOON + timedelta(minutes=11), person="ann"))]
+    expected = [conversation for _, conversation in sorted(matching, reverse=True)]
+
+    for common in (0, 2000):
+        monkeypatch.setattr(conversation_search, "COMMON", common)
+        pages, before = [], None
+        while page := await table.find(ConversationFilter("acme", text='"two words"', before=before, limit=2)):
+            pages += [each.id for each in page]
+            before = (page[-1].updated, page[-1].id)
+
+        assert pages == expected, common
+        assert await found(table, text="two words", person="ann") == expected[:1]
 
 
 async def test_search_forgets_what_is_renamed_erased_or_deleted(table):
