@@ -32,6 +32,8 @@ class Tenant:
     """Where the audio of its sessions may be processed; a session can only restrict it further."""
     profiles: tuple[str, ...] | None = None
     """The profiles that its clients may choose; None: all."""
+    languages: tuple[str, ...] = ()
+    """Codes of those that may be spoken where neither a profile nor a client says; none: as the settings have it."""
 
 
 DEFAULT_TENANT = Tenant()

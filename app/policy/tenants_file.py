@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from app.domain.errors import SettingsError
 from app.domain.residency import Residency
 from app.domain.tenant import MAX_KEEP_DAYS, Tenant
+from app.policy.routes_file import known_languages
 from app.policy.rules_file import Amount
 from app.toml_file import TomlDocument, given, parse_document, read_document
 
@@ -29,6 +30,7 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
     keep_days: Annotated[int, Meta(ge=0, le=MAX_KEEP_DAYS)] | None = None
     place: Residency = Residency.CLOUD_OK
     profiles: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    languages: tuple[str, ...] = ()
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:
@@ -47,7 +49,9 @@ def _tenants(document: TomlDocument) -> tuple[Tenant, ...]:
             raise SettingsError(
                 f"{source}: {name}: a tenant's name has up to 63 small letters, digits and hyphens, and is not {PROBES}"
             )
-        tenant = Tenant(name, **given(document.convert(TenantTable, under=name)))
+        table = document.convert(TenantTable, under=name)
+        languages = known_languages(document, f"{name}.languages", table.languages)
+        tenant = Tenant(name, **{**given(table), "languages": languages})
         for key in tenant.keys:
             if key in owners:
                 raise SettingsError(f"{source}: {name}.keys: {key[:15]}... is a key of {owners[key]} already")

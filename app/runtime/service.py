@@ -8,7 +8,7 @@ from typing import Protocol
 
 from app.data.api_keys import KeyStore
 from app.domain.client_limits import ClientLimits
-from app.domain.dialog.profile import choose_profile
+from app.domain.dialog.profile import allow_languages, choose_profile
 from app.domain.dialog.state import DialogState
 from app.domain.errors import ProviderRefused
 from app.domain.ports import BlobStore
@@ -177,8 +177,9 @@ class Service:
         self, running: RunningSession, client: SessionClient, *, profile: Profile | None = None
     ) -> None:
         """Serve one admitted client until it has left, or the server ends it, and its audio is on the disk."""
-        state = choose_profile(self.initial_state, profile) if profile else self.initial_state
         session, tenant, clock = running.id, running.principal.tenant, SystemClock()
+        state = allow_languages(self.initial_state, tenant.languages)
+        state = choose_profile(state, profile) if profile else state
         person = running.principal.person
         client = LimitedClient(client, running, self.running_sessions)
         async with (

@@ -220,6 +220,17 @@ async def test_unfinished_upload_is_continued_on_another_process():
     assert (offset, language) == ("10000", "de")
 
 
+async def test_a_language_that_is_none_is_refused_before_the_file_is_read():
+    """Of a resumable upload at its creation."""
+    async with server() as (service, http):
+        begun = await http.post("/recordings/uploads?language=xx", headers={"Upload-Length": str(len(FILE))})
+        whole = await http.post("/recordings?language=Klingon", content=FILE)
+        rows = len(service.jobs.rows)
+
+    assert [(each.status_code, each.json()["code"]) for each in (begun, whole)] == [(400, "unknown_language")] * 2
+    assert rows == 0
+
+
 async def test_upload_that_nobody_was_promised_leaves_nothing_after_a_kill(tmp_path):
     """Its sender waited for the answer and got none: it will send the file again."""
     store = MemoryBlobStore()

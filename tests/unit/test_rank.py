@@ -208,6 +208,19 @@ def test_speculative_finals_use_free_routes_only():
     assert rank(RouteRequest(3, speculative=True), fleet, RoutingRules(speculate_paid=True)).best.name == "aws"
 
 
+@pytest.mark.parametrize(
+    ("language", "taken"), [("de,en", ["all", "both"]), ("de", ["all", "both"]), ("en", ["all", "both", "english"])]
+)
+def test_a_route_must_know_every_language_that_may_be_spoken(language, taken):
+    """Which of them is spoken is found out by the route itself."""
+    known = {"all": (), "both": ("de", "en", "fr"), "english": ("en",)}
+    fleet = tuple(Candidate(name, Place.ON_PREM, languages=languages) for name, languages in known.items())
+
+    ranking = rank(RouteRequest(3.0, language, Residency.CLOUD_OK, Spent()), fleet, RoutingRules())
+
+    assert sorted(choice.name for choice in ranking.choices) == taken
+
+
 def test_marginal_price_counts_minimums_and_what_the_stream_has_carried():
     """Three seconds cost fifteen; in a stream that has run four, they cost nothing more."""
     price = Price(0.024, minimum_s=15)

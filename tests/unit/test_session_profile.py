@@ -5,7 +5,7 @@ import pytest
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Message, Role, alternating, estimate_tokens, prompt
-from app.domain.dialog.profile import choose_profile
+from app.domain.dialog.profile import allow_languages, choose_profile
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.profile import Profile
 from app.domain.tools import KEPT_CHARACTERS, Tool, ToolCall
@@ -25,6 +25,16 @@ def test_an_empty_profile_changes_nothing_but_its_name():
     assert state.rules == TurnRules(
         instructions="Be brief.", language="en", eager_replies=True, profile=Profile("empty")
     )
+
+
+def test_a_tenants_languages_stand_behind_a_profiles():
+    """And before the settings'."""
+    german = allow_languages(DialogState(RULES), ("de", "fr"))
+
+    assert german.rules.language == "de,fr"
+    assert choose_profile(german, Profile("empty")).rules.language == "de,fr"
+    assert choose_profile(german, FULL).rules.language == "it,en"
+    assert allow_languages(DialogState(RULES), ()).rules.language == "en"
 
 
 def test_a_profile_can_take_the_instructions_away():

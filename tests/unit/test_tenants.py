@@ -59,6 +59,7 @@ def test_tenants_file_is_parsed():
     [
         ('[acme]\nkeys = ["parley_secret"]', r"tenants.toml, line 2: acme.keys: (?!.*parley_secret)"),
         ("[acme]\n\nmax_sessions = 0", r"tenants.toml, line 3: acme.max_sessions: "),
+        ('[acme]\nlanguages = ["en", "xx"]', r"tenants.toml, line 2: acme.languages: there is no language 'xx'"),
         ('[acme]\nplace = "moon"', r"tenants.toml, line 2: acme.place: "),
         ("[acme]\nbudget = 1", r"tenants.toml, line 2: acme.budget: object contains unknown field"),
         ("acme = 3", r"tenants.toml, line 1: acme: "),

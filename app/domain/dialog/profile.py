@@ -1,4 +1,4 @@
-"""What a profile changes in the rules of a session."""
+"""What a profile and a tenant change in the rules of a session."""
 
 from dataclasses import replace
 
@@ -20,3 +20,8 @@ def choose_profile(state: DialogState, profile: Profile) -> DialogState:
         eager_replies=plain.eager_replies and profile.may_begin_eagerly,
     )
     return replace(state, rules=rules, rules_without_profile=plain)
+
+
+def allow_languages(state: DialogState, languages: tuple[str, ...]) -> DialogState:
+    """The state of a new session of a tenant with these languages; none leaves those of the settings."""
+    return replace(state, rules=replace(state.rules, language=",".join(languages) or state.rules.language))
