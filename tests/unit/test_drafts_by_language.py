@@ -1,5 +1,7 @@
 """Which of two models makes the drafts of a language."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from app.domain.errors import RequestRefused
@@ -35,3 +37,19 @@ async def test_a_language_that_neither_knows_is_refused():
 
     with pytest.raises(RequestRefused):
         await drafts.draft(b"", language="de")
+
+
+@dataclass
+class BiasedDrafter(ScriptedTranscriber):
+    """Drafts the words that it is told to expect."""
+
+    def with_key_terms(self, terms):
+        return BiasedDrafter(" ".join(terms))
+
+
+async def test_key_terms_reach_the_model_that_drafts():
+    """One that takes none drafts as before."""
+    drafts = DraftsByLanguage(BiasedDrafter(), ENGLISH, ScriptedTranscriber("plain")).with_key_terms(["Parley"])
+
+    assert (await drafts.draft(b"", language="en")).text == "Parley"
+    assert (await drafts.draft(b"", language="de")).text == "plain"
