@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.assembly.service import open_service
+from app.cli.connection_limits import connection_limits
 from app.cli.embedded_metrics import emit_metrics
 from app.cli.log import set_up_log
 from app.config import Settings, read_settings
 from app.runtime.open_files import raise_open_files_limit
 from app.runtime.service import Service
 from app.web.listener import GracefulServer, bound_socket, http_url
-from app.web.open_connections import LOOPBACK
 from app.web.server import create_app
 
 
@@ -42,13 +42,7 @@ async def _serve(settings: Settings, emits_metrics: bool) -> None:
             async with anyio.create_task_group() as tasks:
                 if emits_metrics:
                     tasks.start_soon(emit_metrics, service.admission)
-                server = GracefulServer(
-                    create_app(service),
-                    max_connections=2 * settings.max_connections,
-                    max_connections_per_address=2 * settings.max_connections_per_address,
-                    uncounted=(*LOOPBACK, *service.trusted_proxies),
-                )
-                await server.serve([listening])
+                await GracefulServer(create_app(service), **connection_limits(settings)).serve([listening])
                 tasks.cancel_scope.cancel()
 
 

@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.assembly.speech import open_worker
+from app.cli.connection_limits import connection_limits
 from app.cli.log import set_up_log
 from app.config import Settings, read_settings
-from app.domain.trusted_proxies import parse_networks
+from app.runtime.open_files import raise_open_files_limit
 from app.web.listener import GracefulServer, bound_socket, http_url
-from app.web.open_connections import LOOPBACK
 from app.web.openai.transcriptions import create_worker
 
 
@@ -29,6 +29,7 @@ def worker(host: str | None, port: int | None, model: str | None, concurrency: i
     overrides = {"host": host, "port": port, "transcription_model_id": model}
     settings = read_settings(**{name: value for name, value in overrides.items() if value is not None})
     set_up_log(settings.log_level)
+    raise_open_files_limit()
     anyio.run(_serve, settings, concurrency, max_waiting)
 
 
@@ -37,10 +38,4 @@ async def _serve(settings: Settings, concurrency: int, max_waiting: int) -> None
         async with open_worker(settings, concurrency=concurrency, max_waiting=max_waiting) as ready:
             url = escape(f"{http_url(settings.host, listening)}/v1")
             Console(stderr=True).print(f"[bold]Parley[/bold] worker: {ready.model} at {url}", soft_wrap=True)
-            server = GracefulServer(
-                create_worker(ready),
-                max_connections=2 * settings.max_connections,
-                max_connections_per_address=2 * settings.max_connections_per_address,
-                uncounted=(*LOOPBACK, *parse_networks(settings.trusted_proxies)),
-            )
-            await server.serve([listening])
+            await GracefulServer(create_worker(ready), **connection_limits(settings)).serve([listening])

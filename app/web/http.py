@@ -1,7 +1,7 @@
 """HTTP behaviour that both applications share: HEAD for whatever has GET, late faults, deadlines of bodies."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -20,9 +20,9 @@ App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """ASGI as its specification has it; each framework has narrower types of its own."""
 
 BODY_TIMEOUT_S = 30.0
-"""How long a request may be waited for, all in all, before its body has come; more for a body that is coming."""
+"""How long a body may be waited for before it has come; what comes of it makes up for waiting, never for more."""
 LEAST_BODY_RATE = 4096
-"""Bytes per second of a body that is coming: what earns it another second."""
+"""Bytes that make up for a second of waiting."""
 
 STOPPING = "is_stopping"
 """In the application's state, from the beginning of the shutdown on: responses without an end of their own end then."""
@@ -128,9 +128,13 @@ class _BodyDeadline:
     """The receiving side of one request."""
 
     wrapped: Receive
-    remaining_s: float
+    longest_s: float
     least_rate: float
     is_whole: bool = False
+    remaining_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.remaining_s = self.longest_s
 
     async def receive(self) -> Message:
         """Raises ClientError."""
@@ -143,6 +147,7 @@ class _BodyDeadline:
         except TimeoutError:
             reason = "the body of the request came too slowly; large files can be sent in parts, to /recordings/uploads"
             raise ClientError(ClientFault.BODY_TOO_SLOW, reason) from None
-        self.remaining_s += len(message.get("body", b"")) / self.least_rate - (anyio.current_time() - began)
+        left_s = self.remaining_s - (anyio.current_time() - began)
+        self.remaining_s = min(self.longest_s, left_s + len(message.get("body", b"")) / self.least_rate)
         self.is_whole = not message.get("more_body", False)
         return message

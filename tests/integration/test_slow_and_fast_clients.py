@@ -120,7 +120,7 @@ async def test_body_that_does_not_come_is_refused_with_408_and_takes_no_place(pa
 
 
 async def test_body_that_keeps_coming_may_take_longer_than_the_deadline():
-    """Every 4 KiB earn it a second."""
+    """Every 4 KiB make up for a second of waiting."""
     recording = HANDS.path.read_bytes()
 
     async def pieces():
@@ -136,6 +136,15 @@ async def test_body_that_keeps_coming_may_take_longer_than_the_deadline():
         answer = await http.post("/recordings", content=pieces())
 
     assert (answer.status_code, anyio.current_time() - began > SHORT_S) == (201, True)
+
+
+async def test_body_that_came_fast_and_then_stops_is_refused_as_soon_as_any_other():
+    """A megabyte earns no four minutes, in which it would hold memory and a place."""
+    head = b"POST /recordings HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 2000000\r\n\r\n"
+    async with served(scripted_service(), body_timeout_s=SHORT_S) as address, await tcp(address) as stream:
+        await stream.send(head + b"R" * 1_000_000)
+
+        assert (await everything(stream)).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_connection_is_closed_when_an_answered_request_keeps_sending_its_body():

@@ -2,6 +2,8 @@
 
 import pytest
 
+from app.cli.connection_limits import connection_limits
+from app.config import Settings
 from app.domain.trusted_proxies import parse_networks
 from app.web.open_connections import LOOPBACK, OpenConnections
 
@@ -95,3 +97,14 @@ def test_without_limits_every_connection_stays():
         connections.begin_request(number)
 
     assert (connections.make_room(0), connections.is_full) == (None, False)
+
+
+def test_limits_of_connections_are_twice_those_of_sessions_and_concern_no_proxy():
+    """The same of a gateway and of a worker."""
+    settings = Settings(max_connections=7, max_connections_per_address=3, trusted_proxies="10.0.0.3")
+
+    assert connection_limits(settings) == {
+        "max_connections": 14,
+        "max_connections_per_address": 6,
+        "uncounted": (*LOOPBACK, *parse_networks("10.0.0.3")),
+    }
