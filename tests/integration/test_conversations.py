@@ -516,3 +516,15 @@ async def test_person_of_a_token_has_a_quarter_of_the_conversations_of_its_tenan
         with pytest.raises(TooManyConversations, match="this person has 2"):
             await server.chat.create(ACME, person="anna", by_person=True)
         await server.chat.create(ACME, person="anna")
+
+
+async def test_exports_beyond_the_queue_are_refused_and_leave_no_file(server):
+    conversation = await server.begin()
+    limits = server.service.limits
+    limits.exports.pending = 1000
+    refused = await server.http.get(f"/conversations/{conversation}/export")
+    limits.exports.pending = 0
+    answered = await server.http.get(f"/conversations/{conversation}/export")
+
+    assert (refused.status_code, refused.json()["code"], answered.status_code) == (503, "provider_busy", 200)
+    assert all(file.closed for file in limits.rendered_files)
