@@ -53,6 +53,15 @@ class TermBiased(Protocol):
         ...
 
 
+@runtime_checkable
+class RememberingLanguage(Protocol):
+    """A Transcriber whose view of one recording favours the language that was spoken in it before."""
+
+    def for_recording(self) -> Transcriber:
+        """For the segments of one recording, one after the other."""
+        ...
+
+
 class Metered(Protocol):
     """An engine of one session that keeps a billed stream open between utterances."""
 

@@ -1,6 +1,7 @@
 """Batch transcription: a recording is split at pauses."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -10,6 +11,17 @@ from app.runtime.jobs.batch_transcription import speech_segments, transcribe_rec
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
 
 pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class RememberingEngine(ScriptedTranscriber):
+    """Notes its views, one for each recording."""
+
+    views: list[ScriptedTranscriber] = field(default_factory=list)
+
+    def for_recording(self) -> ScriptedTranscriber:
+        self.views.append(ScriptedTranscriber())
+        return self.views[-1]
 
 
 async def recording(*frames: bytes) -> AsyncGenerator[AudioChunk, None]:
@@ -46,6 +58,17 @@ async def test_words_of_a_recording_are_timed_in_it():
     assert [segment.words for segment in segments] == [
         (Word("hello", segment.start + 800, segment.start + 1600, 0.5),) for segment in segments
     ]
+
+
+async def test_a_recording_is_one_session_of_an_engine_that_remembers_its_language():
+    """The segments of another recording are another one's."""
+    frames, engine = [*[SPEECH] * 20, *[SILENCE] * 40, *[SPEECH] * 20, *[SILENCE] * 40], RememberingEngine()
+
+    for _ in range(2):
+        found = transcribe_recording(recording(*frames), detector=ScriptedDetector(), transcriber=engine)
+        assert [segment.text async for segment in found] == ["hello", "hello"]
+
+    assert (engine.finals, [view.finals for view in engine.views]) == (0, [2, 2])
 
 
 async def test_batch_transcription_keeps_speech_up_to_the_end():

@@ -50,7 +50,15 @@ def test_tenants_file_is_parsed():
     """One table per tenant; absent fields have the service's defaults."""
     acme, ops = parse_tenants(FILE, "tenants.toml")
 
-    assert acme == Tenant("acme", (ACME,), False, 2, 1.5, False, 30, Residency.ON_PREM_ONLY)
+    assert acme == Tenant(
+        "acme",
+        (ACME,),
+        max_sessions=2,
+        budget_usd_per_day=1.5,
+        archive=False,
+        keep_days=30,
+        place=Residency.ON_PREM_ONLY,
+    )
     assert ops == Tenant("ops", (GLOBEX,), operator=True)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from app.domain.audio import AudioChunk, PreRoll, ms
 from app.domain.dialog.endpointing import Boundary, Endpointer, EndpointingRules
-from app.domain.ports import SpeechDetector, Transcriber
+from app.domain.ports import RememberingLanguage, SpeechDetector, Transcriber
 from app.domain.recording.subtitles import Segment
 from app.domain.transcript import moved
 
@@ -54,6 +54,8 @@ async def transcribe_recording(
 
     Raises what the detector and the transcriber raise.
     """
+    if isinstance(transcriber, RememberingLanguage):
+        transcriber = transcriber.for_recording()
     async with aclosing(speech_segments(audio, detector)) as found:
         async for segment in found:
             async with aclosing(transcriber.transcribe(_once(segment.audio), language=language)) as hypotheses:

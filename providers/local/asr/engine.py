@@ -100,6 +100,10 @@ class SpeechEngine:
         """The engine for recordings: its passes wait for every live final, and for drafts up to five seconds."""
         return SpeechEngine(self._parts, beam_size=self._template.beam_size, priority=Priority.RECORDING)
 
+    def for_recording(self) -> SpeechSession:
+        """The engine for one recording: where it detects languages, the recording's last one is favoured."""
+        return self.for_session()
+
     async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
         """A draft that belongs to no session; those of `for_session` are cheaper."""
         return await self.for_session().draft(pcm, stable=stable, language=language)
