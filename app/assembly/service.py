@@ -160,6 +160,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("authentication", authentication.description),
             ),
             speech_capacity=speech,
+            limit_follows_capacity=not settings.max_sessions,
             policy=policy,
             profiles=profiles,
             metrics=metrics,

@@ -10,7 +10,7 @@ from anyio import to_thread
 from app import registry
 from app.assembly.authentication import worker_authenticator
 from app.config import Settings
-from app.domain.capacity import capacity
+from app.domain.capacity import capacity, measured_cost
 from app.domain.errors import SettingsError
 from app.domain.language import allowed_languages
 from app.domain.ports import SpeechDetector, TurnDetector
@@ -155,6 +155,10 @@ def speech_capacity(settings: Settings, *, drafts: Any, finals: Any, replies_her
             if engine is not None
         ),
         lambda: int(drafts.queued),
+        measured_cost(finals=finals and finals.speed, drafts=drafts.speed),
+        replies_here,
+        lambda: finals.pass_timings(is_draft=False) if finals is not None else (),
+        lambda: tuple(drafts.pass_timings(is_draft=True)),
     )
 
 

@@ -112,6 +112,8 @@ class Service:
     """What a client may choose for its session."""
     speech_capacity: SpeechCapacity | None = None
     """The speech models in this process, where there are any."""
+    limit_follows_capacity: bool = False
+    """Whether as many sessions are admitted as there is capacity for, as live passes tell."""
     policy: RoutingPolicy | None = None
     """None where finals always come from one engine."""
     limits: RequestLimits = field(default_factory=RequestLimits)
@@ -153,6 +155,9 @@ class Service:
             tasks |= self.job_worker().tasks()
         if self.chat:
             tasks |= self.chat.tasks()
+        if self.speech_capacity is not None:
+            admission = self.admission if self.limit_follows_capacity else None
+            tasks["capacity"] = partial(self.speech_capacity.learn_loop, SystemClock(), admission)
         await earlier.hold()
         async with self.uploader.running(), run_in_background(tasks):
             yield

@@ -29,6 +29,15 @@ Work = Callable[[Sequence[Any]], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class PoolTime:
+    """Two clocks of a pool, in seconds: the difference of two readings tells how much of the machine a pass took."""
+
+    wall_s: float
+    shared_s: float
+    """Advances by the wall time divided by the number of batches that run."""
+
+
+@dataclass(frozen=True, slots=True)
 class _QueuedJob:
     job: Job
     work: Work
@@ -50,6 +59,8 @@ class InferencePool:
         self._arrivals = 0
         self._open = True
         self._running = self._running_recordings = 0
+        self._read = PoolTime(time.monotonic(), 0.0)
+        self._workers = workers
         self._max_recordings = max(1, workers - 1)
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._work, name=f"speech-{n}", daemon=True) for n in range(workers)]
@@ -60,6 +71,15 @@ class InferencePool:
     def queued(self) -> int:
         """Jobs that wait."""
         return len(self._queue.waiting)
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that may be computed at the same time."""
+        return self._workers * self._limits.max_batch
+
+    def time(self) -> PoolTime:
+        with self._changed:
+            return self._advance()
 
     @property
     def has_spare_capacity(self) -> bool:
@@ -160,9 +180,16 @@ class InferencePool:
     def _count(self, batch: Sequence[_QueuedJob], change: int) -> None:
         """Note that a batch has begun or ended; its worker then looks for the next one itself."""
         with self._changed:
+            self._advance()
             self._running += change
             if batch[0].job.priority is Priority.RECORDING:
                 self._running_recordings += change
+
+    def _advance(self) -> PoolTime:
+        now_s, before = time.monotonic(), self._read
+        shared_s = (now_s - before.wall_s) / self._running if self._running else 0.0
+        self._read = PoolTime(now_s, before.shared_s + shared_s)
+        return self._read
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import time
 import weakref
 
 import anyio
@@ -274,3 +275,28 @@ async def test_work_with_too_few_results_fails_its_callers_and_not_the_pool(pool
         await pool.run(lambda requests: [], "lost", priority=Priority.FINAL, session="a", kind="k")
 
     assert await final(pool, work, "fine") == "FINE"
+
+
+async def test_time_of_passes_that_run_together_is_shared():
+    """Two passes at once took half of the machine each; one alone had all of it."""
+    two, gate = InferencePool(2, QueueLimits()), threading.Barrier(2)
+    read = {}
+
+    def work(names):
+        began = two.time()
+        gate.wait(5)
+        time.sleep(0.05)
+        ended = two.time()
+        read[names[0]] = (ended.wall_s - began.wall_s, ended.shared_s - began.shared_s)
+        gate.wait(5)
+        return names
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(final, two, work, "a")
+            tasks.start_soon(final, two, work, "b")
+    finally:
+        two.close()
+
+    for wall_s, shared_s in read.values():
+        assert wall_s / 2 <= shared_s + 1e-9 < wall_s

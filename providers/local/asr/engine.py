@@ -9,7 +9,7 @@ import numpy as np
 from anyio import to_thread
 
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk
-from app.domain.capacity import ModelSpeed
+from app.domain.capacity import ModelSpeed, PassTiming
 from app.domain.transcript import Hypothesis, join
 from providers.local.asr.hallucination import Verdict
 from providers.local.asr.hypotheses import final_hypothesis, joined_final, without_context
@@ -73,6 +73,10 @@ class SpeechEngine:
     @property
     def compute_type(self) -> str:
         return self._parts.recognizer.compute_type
+
+    def pass_timings(self, *, is_draft: bool) -> tuple[PassTiming, ...]:
+        """The newest passes of live sessions, drafts or finals, oldest first."""
+        return (self._parts.live_drafts if is_draft else self._parts.live_finals).timings
 
     @property
     def languages(self) -> frozenset[str]:
@@ -188,8 +192,9 @@ class SpeechEngine:
     async def _decode(
         self, pcm: bytes, template: DecodeRequest, session: Hashable, context_pcm: bytes = b""
     ) -> DecodeResult:
+        is_recording = self._priority is Priority.RECORDING
         result: DecodeResult = await self._parts.pool.run(
-            self._decode_batch,
+            self._decode_batch if is_recording else self._decode_live,
             _TranscriptionRequest(pcm, template, context_pcm),
             priority=self._priority,
             session=session,
@@ -205,6 +210,11 @@ class SpeechEngine:
             samples = samples_of(pcm)
             probabilities = self._parts.speech_finder.probabilities(samples)
             return chunk_segments(probabilities, len(samples), max_samples=_MAX_SAMPLES, join_up_to=_JOIN_UP_TO)
+
+    def _decode_live(self, requests: Sequence[_TranscriptionRequest]) -> list[DecodeResult]:
+        """On a worker thread: finals of live sessions, whose time the capacity follows."""
+        with self._parts.live_finals.timed(self._parts.pool, [request.pcm for request in requests]):
+            return self._decode_batch(requests)
 
     def _decode_batch(self, requests: Sequence[_TranscriptionRequest]) -> list[DecodeResult]:
         """On a worker thread: audio without speech is not decoded."""

@@ -1,7 +1,7 @@
 """One session at a shared speech model: its drafts, and the left context of its finals."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from app.domain.audio import AudioChunk
@@ -9,6 +9,7 @@ from app.domain.language import only_language
 from app.domain.transcript import Hypothesis
 from providers.local.asr.drafts import DraftState
 from providers.local.asr.left_context import LeftContext
+from providers.local.asr.pass_log import PassLog
 from providers.local.asr.recognizer import Recognizer
 from providers.local.asr.spoken_language import known_language
 from providers.local.errors import translate_errors
@@ -25,6 +26,8 @@ class EngineParts:
     recognizer: Recognizer
     pool: InferencePool
     speech_finder: SpeechFinder
+    live_finals: PassLog = field(default_factory=PassLog)
+    live_drafts: PassLog = field(default_factory=PassLog)
 
 
 TranscribeFinal: TypeAlias = Callable[
@@ -104,7 +107,7 @@ def draft_batch(parts: EngineParts, requests: Sequence[_DraftRequest]) -> list[H
 
     An utterance without speech has a draft without words; a broken pass has none at all.
     """
-    with translate_errors():
+    with translate_errors(), parts.live_drafts.timed(parts.pool, [request.pcm for request in requests]):
         with_speech: list[tuple[_DraftRequest, DraftState]] = []
         for request in requests:
             state = request.session.draft_state.update(request.pcm, request.stable)
