@@ -161,6 +161,11 @@ class ModelSettings(_Group):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the speech models run.")
     compute_type: str = Field("auto", description="Precision: `auto` is int8 on a CPU, int8_float16 on CUDA.")
+    encoder_path: Literal["auto", "int8", "int7", "uint8", "ctranslate2", "float32"] = Field(
+        "auto",
+        description="How a speech model's encoder computes on a CPU: `auto` tests all its paths once on this processor "
+        "and takes the cheapest that is right; `int7` for AVX2 without VNNI. A path that a model lacks is `auto`.",
+    )
     cpu_threads: int = Field(0, ge=0, description="Threads per model; 0 chooses by the number of cores.")
     beam_size: int = Field(
         1,

@@ -69,6 +69,7 @@ PROBES: EngineTable = {
     "aws": EngineEntry("providers.aws.check:check", "aws"),
     "chat_model": EngineEntry("providers.openai.models:model_problem", "openai"),
     "device": EngineEntry("providers.local.asr.whisper.model:choose_device", "local"),
+    "encoder": EngineEntry("providers.local.asr.encoder_report:encoder_report", "local"),
     "languages": EngineEntry("providers.local.asr.languages:supported_languages"),
     "moonshine": EngineEntry("providers.local.asr.languages:is_moonshine"),
     "receiver": EngineEntry("providers.local.receiver.connection:receiver_problem"),

@@ -72,6 +72,21 @@ def policy(speakers: int, seconds: int, model: str, speech: Path | None) -> None
 
 
 @bench.command()
+@click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--clips", type=click.IntRange(0), default=12, show_default=True, help="How many; 0: all.")
+@click.option("--avx2", is_flag=True, help="Hide AVX-512, VNNI and AMX from the libraries (Linux, x86-64, needs cc).")
+@click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
+def engine(models: tuple[Path, ...], clips: int, avx2: bool, speech: Path | None) -> None:
+    """One row per encoder path of the models in these folders, and one of faster-whisper: CPU time and WER."""
+    # Imported here because it loads every inference library, which the other commands do not need.
+    from bench.paths import HIDDEN, measure, run_with_avx2_only  # noqa: PLC0415
+
+    if avx2 and HIDDEN not in os.environ:
+        sys.exit(run_with_avx2_only([sys.executable, "-m", "bench", *sys.argv[1:]]))
+    measure(models, speech or _corpus(), clips, Console(highlight=False, width=120))
+
+
+@bench.command()
 @click.option("--clips", type=click.IntRange(0), default=0, show_default=True, help="How many; 0: all.")
 @click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
 @click.option(

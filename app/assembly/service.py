@@ -150,6 +150,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("drafts", drafts_model(settings)),
                 ("finals", f"{', '.join(routes.states)}; policy {routes.rules().name}"),
                 ("sessions", speech.describe_limit(max_sessions)),
+                *((f"encoder of {model.job}", model.encoder) for model in speech.models if model.encoder),
                 ("device", " - ".join(filter(None, device(settings)))),
                 ("speech detector", settings.vad),
                 ("turn detector", settings.turn_model_id),

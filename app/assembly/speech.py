@@ -138,6 +138,7 @@ def open_speech_engine(settings: Settings, model: str, beam_size: int, self_test
         second_model=second,
         device=settings.device,
         compute_type=settings.compute_type,
+        encoder_path=settings.encoder_path,
         threads=settings.cpu_threads,
         beam_size=beam_size,
         self_test_pcm=self_test_pcm,
@@ -150,7 +151,7 @@ def speech_capacity(settings: Settings, *, drafts: Any, finals: Any, replies_her
     return SpeechCapacity(
         capacity(finals=finals and finals.speed, drafts=drafts.speed, replies_here=replies_here),
         tuple(
-            SpeechModel(job, name, engine.device, engine.compute_type, engine.note, engine.speed)
+            SpeechModel(job, name, engine.device, engine.compute_type, engine.note, engine.speed, engine.encoder_choice)
             for job, (name, engine) in opened.items()
             if engine is not None
         ),

@@ -16,7 +16,7 @@ from app import registry
 from app.assembly.archive import archive_place, describe_encryption, open_store
 from app.assembly.authentication import open_authentication
 from app.assembly.replies import describe_replies, reply_providers, server_problem
-from app.assembly.speech import drafts_model, finals_model, model_folder, speech_model_folders, turn_model_file
+from app.assembly.speech import device, drafts_model, finals_model, model_folder, speech_model_folders, turn_model_file
 from app.assembly.tenants import open_tenants
 from app.assembly.voices import voice_providers
 from app.cli.tables import print_table
@@ -101,7 +101,11 @@ async def _database(settings: Settings) -> str:
 async def _whisper(settings: Settings, model: str) -> str:
     registry.load(registry.TRANSCRIBERS, "local")
     folder, _ = await to_thread.run_sync(speech_model_folders, settings, model)
-    return str(folder)
+    where, _ = await to_thread.run_sync(device, settings)
+    if where != "cpu":
+        return str(folder)
+    report = registry.load(registry.PROBES, "encoder")
+    return f"{folder}; {await to_thread.run_sync(report, folder, settings.encoder_path)}"
 
 
 async def _finals(settings: Settings) -> str:

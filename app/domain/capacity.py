@@ -123,8 +123,9 @@ def next_limit(limit: int, sessions: float) -> int:
 def _learned(cost: float, timings: Sequence[PassTiming], units: Callable[[PassTiming], float]) -> float:
     kept = sorted(timings, key=lambda timing: timing.least_s / units(timing) if units(timing) else 0.0)
     kept = kept[: len(kept) - int(len(kept) * _SLOWEST_LEFT_OUT)]
-    total = sum(map(units, kept))
+    total = sum(units(timing) for timing in kept)
     if len(timings) < FEWEST_PASSES or not total:
         return cost
-    least, most = (sum(getattr(timing, bound) for timing in kept) / total for bound in ("least_s", "most_s"))
+    least = sum(timing.least_s for timing in kept) / total
+    most = sum(timing.most_s for timing in kept) / total
     return min(max(cost, least), most)

@@ -85,6 +85,7 @@ def _capacity(speech: SpeechCapacity | None) -> dict[str, Any] | None:
                 "device": model.device,
                 "precision": model.precision,
                 "note": model.note,
+                "encoder": model.encoder,
                 "rtf": round(model.speed.rtf, 3),
                 "finalMs": round(model.speed.final_s * 1000, 1),
                 "draftMs": round(model.speed.draft_s * 1000, 1),

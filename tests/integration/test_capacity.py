@@ -33,7 +33,11 @@ async def one_too_many(address, capacity):
 async def test_session_beyond_the_capacity_is_refused_with_1013():
     """1013 to the guest, "full" to whoever asks, and the figures behind it."""
     found = capacity(finals=SLOW, drafts=SLOW, replies_here=True)
-    models = (SpeechModel("finals", "whisper-base", "cpu", "int8", "no GPU here", SLOW),)
+    models = (
+        SpeechModel(
+            "finals", "whisper-base", "cpu", "int8", "no GPU here", SLOW, "int7, the cheapest that is right here"
+        ),
+    )
     service = scripted_service(max_sessions=found, speech_capacity=SpeechCapacity(found, models, lambda: 3))
 
     async with served(service) as address:
@@ -51,6 +55,7 @@ async def test_session_beyond_the_capacity_is_refused_with_1013():
                 "device": "cpu",
                 "precision": "int8",
                 "note": "no GPU here",
+                "encoder": "int7, the cheapest that is right here",
                 "rtf": 0.185,
                 "finalMs": 500.0,
                 "draftMs": 50.0,

@@ -9,9 +9,10 @@ import pytest
 from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ModelUnavailable, RequestRefused
 from providers.local.asr.engine import open_speech_engine
-from providers.local.asr.moonshine.layout import DECODER_FILE, Precision
+from providers.local.asr.moonshine.layout import DECODER_FILE, ENCODER_PATHS
 from providers.local.asr.moonshine.recognizer import open_moonshine_recognizer
 from providers.local.asr.recognizer import DecodeRequest
+from providers.local.asr.transformer.encoder_path import right_paths
 from providers.local.mel import samples_of
 from tests.clips import COUNTRY, HANDS, HOUR, silence, word_error_rate
 from tests.contracts.test_speech_detector import chunked
@@ -42,12 +43,15 @@ def test_words_are_recognized(recognizer, clip):
     assert word_error_rate(clip.words, decoded(recognizer, clip.pcm).text) <= 0.1
 
 
-@pytest.mark.parametrize("precision", list(Precision))
-def test_every_precision_recognizes_the_same_words(precision):
-    """Weights of 7 bits, too, which a processor without VNNI adds exactly."""
-    opened = open_moonshine_recognizer(model(NAME), threads=1, precision=precision)
+@pytest.mark.parametrize("path", ENCODER_PATHS)
+def test_every_encoder_path_that_is_right_here_recognizes_the_same_words(path, recognizer):
+    """Each can be set; which ones are right, a test has found out when the model was first opened."""
+    opened = open_moonshine_recognizer(model(NAME), threads=1, encoder_path=path)
 
-    assert opened.compute_type == precision
+    assert opened.compute_type == path
+    assert opened.encoder_choice.startswith(f"{path}, as set")
+    if path not in {test.path for test in right_paths(recognizer.choice.tests)}:
+        pytest.skip(f"{path} is wrong on this processor")
     assert word_error_rate(HANDS.words, decoded(opened, HANDS.pcm).text) <= 0.1
 
 

@@ -84,6 +84,11 @@ class SpeechEngine:
         return self._parts.recognizer.languages
 
     @property
+    def encoder_choice(self) -> str:
+        """How the encoder computes on this processor, and why; empty where nothing was to choose."""
+        return self._parts.recognizer.encoder_choice
+
+    @property
     def queued(self) -> int:
         """Jobs that wait in the inference pool, of all engines."""
         return self._parts.pool.queued
@@ -264,6 +269,7 @@ async def open_speech_engine(
     second_model: Path | None = None,
     device: str = "auto",
     compute_type: str = "auto",
+    encoder_path: str = "auto",
     threads: int = 0,
     beam_size: int = 1,
     self_test_pcm: bytes | None = None,
@@ -271,12 +277,15 @@ async def open_speech_engine(
     """Load and warm the model in this folder. Raises ModelUnavailable.
 
     `second_model` is asked where `model` knows English only: for other languages, and for doubtful finals.
+    `encoder_path` is how the encoder computes on a CPU, see `EncoderPath`; `auto` tests all paths once.
     `threads` are the cores it may use; 0 takes all that this process may run on. `self_test_pcm` is English speech,
     16 kHz mono s16le: with it the engine's `speed` is measured.
     """
     plan = thread_plan(usable_cores(), threads)
     recognizer = await to_thread.run_sync(
-        lambda: open_recognizer(model, second_model, device=device, compute_type=compute_type, plan=plan)
+        lambda: open_recognizer(
+            model, second_model, device=device, compute_type=compute_type, plan=plan, encoder_path=encoder_path
+        )
     )
     speech_finder = SpeechFinder(await to_thread.run_sync(load_network))
     workers = 1 if recognizer.device == "cuda" else plan.workers

@@ -11,16 +11,20 @@ from providers.local.thread_plan import ThreadPlan
 
 
 def open_recognizer(
-    model: Path, second_model: Path | None, *, device: str, compute_type: str, plan: ThreadPlan
+    model: Path, second_model: Path | None, *, device: str, compute_type: str, plan: ThreadPlan, encoder_path: str
 ) -> Recognizer:
     """The model in this folder; with `second_model` beside one that knows English only. Blocking.
 
-    Raises ModelUnavailable with what to do.
+    `encoder_path` is an EncoderPath or `auto`. Raises ModelUnavailable with what to do.
     """
     if not is_moonshine(model):
-        return open_whisper_recognizer(model, device=device, compute_type=compute_type, plan=plan)
-    first = open_moonshine_recognizer(model, threads=plan.graph_threads)
+        return open_whisper_recognizer(
+            model, device=device, compute_type=compute_type, plan=plan, encoder_path=encoder_path
+        )
+    first = open_moonshine_recognizer(model, threads=plan.graph_threads, encoder_path=encoder_path)
     if second_model is None:
         return first
-    second = open_recognizer(second_model, None, device=device, compute_type=compute_type, plan=plan)
+    second = open_recognizer(
+        second_model, None, device=device, compute_type=compute_type, plan=plan, encoder_path=encoder_path
+    )
     return SecondOpinion(first, "en", second)

@@ -97,6 +97,11 @@ class Recognizer(Protocol):
         """The codes of those that the model knows."""
         ...
 
+    @property
+    def encoder_choice(self) -> str:
+        """How its encoder computes on this processor, and why; empty where nothing was to choose."""
+        ...
+
     def require_language(self, language: str | None) -> None:
         """Raises RequestRefused where the model lacks the language, or one of several; None is always known."""
         ...

@@ -31,6 +31,10 @@ class SecondOpinion:
         return f"{self.first.compute_type}, {self.second.compute_type}"
 
     @property
+    def encoder_choice(self) -> str:
+        return f"{self.first.encoder_choice}, and {self.second.encoder_choice}"
+
+    @property
     def note(self) -> str:
         return f"{self.first.note} {self.second.note}".strip()
 

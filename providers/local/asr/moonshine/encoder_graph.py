@@ -8,21 +8,21 @@ the audio; nothing is padded.
 import numpy as np
 from onnx import ModelProto
 
-from providers.local.asr.moonshine.layout import Precision
 from providers.local.asr.moonshine.rotary import rotated
 from providers.local.asr.moonshine.weights import MoonshineWeights
+from providers.local.asr.transformer.encoder_path import EncoderPath
 from providers.local.asr.transformer.graph import CONTRIB, GraphBuilder, tensor
 from providers.local.asr.transformer.quantization import Floats
 
 _NORMS = ("self_norm", "second_norm")
 
 
-def encoder_graph(weights: MoonshineWeights, precision: Precision) -> ModelProto:
+def encoder_graph(weights: MoonshineWeights, path: EncoderPath) -> ModelProto:
     """From `samples` (1, N), float32 in -1..1, N >= MIN_SAMPLES, to `memory` (1, T, width), T about N / 384."""
     graph, shape = GraphBuilder(), weights.decoder
     hidden = _positions(graph, weights)
     for layer in range(weights.encoder_layers):
-        hidden = _block(graph, weights, f"encoder/{layer}", precision, hidden)
+        hidden = _block(graph, weights, f"encoder/{layer}", path, hidden)
     graph.layer_norm(hidden, weights.vectors["layer_norm.weight"], output="memory")
     return graph.model([tensor("samples", [1, "N"])], [tensor("memory", [1, "T", shape.width])])
 
@@ -52,18 +52,18 @@ def _convolution(graph: GraphBuilder, hidden: str, weight: Floats, bias: Floats,
     return graph.add("Gelu", [graph.add("Conv", inputs, kernel_shape=(width,), strides=(stride,))], domain=CONTRIB)
 
 
-def _block(graph: GraphBuilder, weights: MoonshineWeights, name: str, precision: Precision, hidden: str) -> str:
+def _block(graph: GraphBuilder, weights: MoonshineWeights, name: str, path: EncoderPath, hidden: str) -> str:
     """One layer: self-attention and a feed-forward network, each with a residual connection."""
     norms = [weights.vectors[f"{name}/{norm}"] for norm in _NORMS]
 
     def linear(value: str, *layers: str, bias: Floats | None = None) -> str:
         weight = np.concatenate([weights.matrices[f"{name}/{layer}"].dequantized() for layer in layers])
-        match precision:
-            case Precision.FLOAT32:
+        match path:
+            case EncoderPath.FLOAT32:
                 product = graph.add("MatMul", [value, graph.constant(weight.T)])
                 return product if bias is None else graph.add("Add", [product, graph.constant(bias)])
-            case Precision.INT8 | Precision.INT7:
-                return graph.matmul_for_many_rows(value, weight, bias, bits=int(precision.value[-1]))
+            case _:
+                return graph.matmul_for_many_rows(value, weight, bias, path)
 
     normed = graph.layer_norm(hidden, norms[0])
     query, key, value = graph.split(linear(normed, "query", "key", "value"), 3)

@@ -8,17 +8,22 @@ import onnx
 
 from providers.local.asr.moonshine.decoder_graph import cross_kv_graph, decoder_graph
 from providers.local.asr.moonshine.encoder_graph import encoder_graph
-from providers.local.asr.moonshine.layout import EMBEDDING_SCALE, EMBEDDINGS, Precision, encoder_file
+from providers.local.asr.moonshine.layout import EMBEDDING_SCALE, EMBEDDINGS, ENCODER_PATHS, encoder_file
+from providers.local.asr.moonshine.network import MoonshineEncoder
 from providers.local.asr.moonshine.weights import read_weights
+from providers.local.asr.transformer.encoder_choice import sample_sound, write_test
+from providers.local.asr.transformer.encoder_path import EncoderPath
 from providers.local.asr.transformer.errors import UnreadableCheckpoint
 from providers.local.asr.transformer.graph_cache import CROSS_KV, DECODER
 
 
 def export(model: Path, folder: Path) -> None:
-    """Write the graphs of the model, one encoder for each precision. Raises UnreadableCheckpoint."""
+    """Write the graphs of the model, one encoder for each path. Raises UnreadableCheckpoint."""
     weights = read_weights(model)
-    for precision in Precision:
-        onnx.save(encoder_graph(weights, precision), folder / encoder_file(precision))
+    for path in ENCODER_PATHS:
+        onnx.save(encoder_graph(weights, path), folder / encoder_file(path))
+    sound = sample_sound()
+    write_test(folder, sound, MoonshineEncoder(folder, EncoderPath.FLOAT32, threads=1)(sound))
     onnx.save(cross_kv_graph(weights), folder / CROSS_KV)
     onnx.save(decoder_graph(weights), folder / DECODER)
     embeddings = weights.matrices["embeddings"]

@@ -1,6 +1,6 @@
 """Files of a published model and of its exported graphs, and the sizes that both share."""
 
-from enum import StrEnum
+from providers.local.asr.transformer.encoder_path import EncoderPath
 
 ENCODER_FILE, DECODER_FILE, TOKENIZER_FILE = "encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin"
 
@@ -16,17 +16,9 @@ MAX_POSITIONS = 194
 """Tokens of a whole sequence that the published models were trained with."""
 
 
-class Precision(StrEnum):
-    """How the linear layers of an encoder are computed."""
-
-    INT8 = "int8"
-    """Exact where products of 8-bit integers are added without overflow: VNNI, ARM."""
-
-    INT7 = "int7"
-    """Weights of 7 bits: no overflow on AVX2."""
-
-    FLOAT32 = "float32"
+ENCODER_PATHS = (EncoderPath.INT8, EncoderPath.INT7, EncoderPath.UINT8, EncoderPath.FLOAT32)
+"""Of which there are graphs."""
 
 
-def encoder_file(precision: Precision) -> str:
-    return f"encoder-{precision}.onnx"
+def encoder_file(path: EncoderPath) -> str:
+    return f"encoder-{path}.onnx"

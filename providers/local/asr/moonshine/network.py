@@ -11,10 +11,10 @@ from providers.local.asr.moonshine.layout import (
     EMBEDDINGS,
     MAX_POSITIONS,
     MIN_SAMPLES,
-    Precision,
     encoder_file,
 )
 from providers.local.asr.transformer.decoder_network import DecoderNetwork
+from providers.local.asr.transformer.encoder_path import EncoderPath
 from providers.local.asr.transformer.greedy import DecoderStep, KeyValues
 from providers.local.asr.transformer.quantization import Floats
 from providers.local.mel import Samples
@@ -22,9 +22,8 @@ from providers.local.onnx import open_network, session_options
 
 
 class MoonshineEncoder:
-    def __init__(self, graphs: Path, precision: Precision, threads: int) -> None:
-        self.precision = precision
-        self._network = open_network(graphs / encoder_file(precision), session_options(threads))
+    def __init__(self, graphs: Path, path: EncoderPath, threads: int) -> None:
+        self._network = open_network(graphs / encoder_file(path), session_options(threads))
 
     def __call__(self, samples: Samples) -> Floats:
         """From samples (n,) to the encoder's output (1, T, width); fewer than MIN_SAMPLES are padded with silence."""

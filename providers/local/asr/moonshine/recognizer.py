@@ -12,15 +12,16 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.errors import ModelUnavailable, RequestRefused
 from providers.local.asr.hallucination import DecodeEvidence
 from providers.local.asr.moonshine.alignment import timed_words
-from providers.local.asr.moonshine.layout import DECODER_FILE, ENCODER_FILE, TOKENIZER_FILE, Precision
+from providers.local.asr.moonshine.layout import DECODER_FILE, ENCODER_FILE, ENCODER_PATHS, TOKENIZER_FILE
 from providers.local.asr.moonshine.network import MoonshineDecoder, MoonshineEncoder
 from providers.local.asr.moonshine.tokenizer import BEGIN, END, MoonshineTokenizer, read_tokenizer
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult, TimedWord
 from providers.local.asr.repair import repair, truncated
+from providers.local.asr.transformer.encoder_choice import choose_encoder
+from providers.local.asr.transformer.encoder_path import EncoderChoice
 from providers.local.asr.transformer.errors import UnreadableCheckpoint
 from providers.local.asr.transformer.graph_cache import export_in_subprocess, exported_graphs
 from providers.local.asr.transformer.greedy import GreedyDecoder
-from providers.local.asr.transformer.processor import cpu_info, has_exact_int8_dot
 from providers.local.asr.transformer.speculation import DraftSpeculation
 from providers.local.errors import PROVIDER
 from providers.local.mel import Samples
@@ -43,6 +44,7 @@ class MoonshineRecognizer:
     encoder: MoonshineEncoder
     decoder: MoonshineDecoder
     tokenizer: MoonshineTokenizer
+    choice: EncoderChoice
     note: str = ""
 
     @property
@@ -51,7 +53,11 @@ class MoonshineRecognizer:
 
     @property
     def compute_type(self) -> str:
-        return str(self.encoder.precision)
+        return str(self.choice.path)
+
+    @property
+    def encoder_choice(self) -> str:
+        return self.choice.describe()
 
     @property
     def languages(self) -> frozenset[str]:
@@ -110,14 +116,10 @@ def _with_edges(samples: Samples, *, is_draft: bool) -> tuple[Samples, int]:
     return (np.concatenate((samples, _NOISE)), 0) if is_draft else (samples, 0)
 
 
-def _precision(cpu: str) -> Precision:
-    return Precision.INT8 if has_exact_int8_dot(cpu) else Precision.INT7
-
-
-def open_moonshine_recognizer(folder: Path, *, threads: int, precision: Precision | None = None) -> MoonshineRecognizer:
+def open_moonshine_recognizer(folder: Path, *, threads: int, encoder_path: str = "auto") -> MoonshineRecognizer:
     """Open the published model in this folder. Blocking. Raises ModelUnavailable with what to do.
 
-    `precision` is that of the encoder; None takes the fastest one that is exact on this processor.
+    `encoder_path` is an EncoderPath; `auto` takes the cheapest one that is right on this processor.
     """
     missing = [name for name in (ENCODER_FILE, DECODER_FILE, TOKENIZER_FILE) if not (folder / name).is_file()]
     if missing:
@@ -126,7 +128,9 @@ def open_moonshine_recognizer(folder: Path, *, threads: int, precision: Precisio
     try:
         tokenizer = read_tokenizer(folder / TOKENIZER_FILE)
         with exported_graphs(folder, export, weights=DECODER_FILE) as graphs:
-            encoder = MoonshineEncoder(graphs, precision or _precision(cpu_info()), threads)
-            return MoonshineRecognizer(encoder, MoonshineDecoder(graphs, threads), tokenizer)
+            paths = {path: partial(MoonshineEncoder, graphs, path, threads) for path in ENCODER_PATHS}
+            choice = choose_encoder(graphs, paths, encoder_path)
+            encoder = paths[choice.path]()
+            return MoonshineRecognizer(encoder, MoonshineDecoder(graphs, threads), tokenizer, choice)
     except UnreadableCheckpoint as error:
         raise ModelUnavailable(f"the Moonshine model {folder} is damaged, fetch it again: {error}") from error

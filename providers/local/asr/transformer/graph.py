@@ -1,4 +1,4 @@
-"""Build an ONNX graph node by node, with weights of 8 bits."""
+"""Build an ONNX graph node by node, with weights of 7 or 8 bits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from providers.local.asr.transformer.encoder_path import EncoderPath
 from providers.local.asr.transformer.quantization import (
     EPSILON,
+    ZERO,
     Floats,
     QuantizedRows,
+    as_unsigned,
     in_blocks,
     quantize_in_blocks,
     quantize_rows,
@@ -71,18 +74,21 @@ class GraphBuilder:
         )
         return product if bias is None else self.add("Add", [product, self.constant(bias)], output)
 
-    def matmul_for_many_rows(self, value: str, weight: Floats, bias: Floats | None = None, *, bits: int = 8) -> str:
-        """The same for many rows at a time: `bits` bits, one scale a row of weights.
+    def matmul_for_many_rows(self, value: str, weight: Floats, bias: Floats | None, path: EncoderPath) -> str:
+        """The same for many rows at a time, with one scale a row of weights; `path` is one of integers.
 
         DynamicQuantizeMatMul quantizes all rows of `value` on one scale; divided by their largest magnitude before, and
-        multiplied with it afterwards, each row has its own. Sums of products with weights of 7 bits fit the 16 bits
-        that x86 adds them in without VNNI; 8 bits may overflow there.
+        multiplied with it afterwards, each row has its own.
         """
-        quantized, scales = quantize_rows(weight, bits)
+        quantized, scales = quantize_rows(weight, bits=7 if path is EncoderPath.INT7 else 8)
         magnitudes = self.add("ReduceMax", [self.add("Abs", [value])], axes=(-1,), keepdims=1)
         least = self.constant(np.array([EPSILON], np.float32))
         normalized = self.add("Div", [value, self.add("Max", [magnitudes, least])])
-        weights = [self.constant(quantized.T), self.constant(scales)]
+        if path is EncoderPath.UINT8:
+            unsigned, zeros = as_unsigned(quantized), np.full(len(scales), ZERO, np.uint8)
+            weights = [self.constant(unsigned.T), self.constant(scales), self.constant(zeros)]
+        else:
+            weights = [self.constant(quantized.T), self.constant(scales)]
         product = self.add("DynamicQuantizeMatMul", [normalized, *weights], domain=CONTRIB)
         scaled = self.add("Mul", [product, magnitudes])
         return scaled if bias is None else self.add("Add", [scaled, self.constant(bias)])

@@ -1,8 +1,8 @@
-"""The ONNX graphs of a Whisper model, exported once and kept in a folder beside its weights.
+"""The ONNX graphs of a model, exported once and kept in a folder beside its weights.
 
 The export runs in a process of its own: the hundreds of megabytes it takes are given back when it ends. A finished
-folder is published by renaming it, and never changes. Whoever opens its files holds a shared lock on it; only a folder
-that nobody has locked is removed.
+folder is published by renaming it, and its graphs never change. Whoever opens its files holds a shared lock on it; only
+a folder that nobody has locked is removed.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from providers.local.asr.transformer.errors import UnreadableCheckpoint
 
 ENCODER, CROSS_KV, DECODER = "encoder.onnx", "cross_kv.onnx", "decoder.onnx"
 
-_VERSION = 2
+_VERSION = 3
 """Raised by one whenever other graphs are exported from the same weights."""
 
 _PUBLISHED, _UNFINISHED = ".onnx-", ".exporting-"
@@ -61,7 +61,7 @@ def exported_graphs(
     Raises UnreadableCheckpoint where they cannot be exported.
     """
     with ExitStack() as stack:
-        published = model / f"{_PUBLISHED}{_VERSION}-{_fingerprint(model / weights)}"
+        published = published_graphs(model, weights)
         locked = False
         with suppress(OSError):
             locked = _lock_shared(published, stack)
@@ -80,6 +80,11 @@ def exported_graphs(
             ) from error
         export(model, temporary)
         yield temporary
+
+
+def published_graphs(model: Path, weights: str = "model.bin") -> Path:
+    """Where the graphs of this model are kept, exported or not. Raises OSError where it has no weights."""
+    return model / f"{_PUBLISHED}{_VERSION}-{_fingerprint(model / weights)}"
 
 
 def _fingerprint(weights: Path) -> str:

@@ -10,7 +10,7 @@ Floats = NDArray[np.float32]
 
 EPSILON = 1e-12
 
-_ZERO = 128
+ZERO = 128
 """What 0 is as an unsigned byte."""
 
 
@@ -70,9 +70,15 @@ def in_blocks(rows: QuantizedRows, block: int = 32) -> QuantizedBlocks:
     if inputs % block:
         raise ValueError(f"{inputs} weights are no multiple of {block}")
     blocks = inputs // block
-    integers = (rows.integers.astype(np.int16) + _ZERO).astype(np.uint8).reshape(outputs, blocks, block)
-    zeros = (rows.zeros + _ZERO).astype(np.uint8)
+    integers = as_unsigned(rows.integers).reshape(outputs, blocks, block)
+    zeros = (rows.zeros + ZERO).astype(np.uint8)
     return QuantizedBlocks(integers, np.repeat(rows.scales, blocks), np.repeat(zeros, blocks))
+
+
+def as_unsigned(integers: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """The same integers, with `ZERO` for 0."""
+    unsigned: NDArray[np.uint8] = (integers.astype(np.int16) + ZERO).astype(np.uint8)
+    return unsigned
 
 
 def quantize_in_blocks(weight: Floats, block: int) -> QuantizedBlocks:
@@ -80,7 +86,7 @@ def quantize_in_blocks(weight: Floats, block: int) -> QuantizedBlocks:
     blocks = weight.reshape(weight.shape[0], -1, block)
     scales = _max_magnitude(blocks, axis=2) / np.float32(127)
     quantized = np.rint(blocks / scales[:, :, None])
-    return QuantizedBlocks((quantized + _ZERO).astype(np.uint8), scales.reshape(-1))
+    return QuantizedBlocks((quantized + ZERO).astype(np.uint8), scales.reshape(-1))
 
 
 def quantize_rows(weight: Floats, bits: int) -> tuple[NDArray[np.int8], Floats]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from providers.local.asr.transformer.encoder_path import EncoderPath
 from providers.local.asr.transformer.graph import GraphBuilder
 from providers.local.asr.whisper.checkpoint import Checkpoint
 
@@ -23,7 +24,7 @@ class CheckpointGraph(GraphBuilder):
         weight, bias = (self.checkpoint.dequantized(f"{name}/{part}") for part in ("weight", "bias"))
         return self.matmul(value, weight * np.float32(scale), bias * np.float32(scale))
 
-    def linear_for_many_rows(self, value: str, name: str) -> str:
+    def linear_for_many_rows(self, value: str, name: str, path: EncoderPath) -> str:
         """A linear layer, for many rows at a time."""
         weight, bias = (self.checkpoint.dequantized(f"{name}/{part}") for part in ("weight", "bias"))
-        return self.matmul_for_many_rows(value, weight, bias)
+        return self.matmul_for_many_rows(value, weight, bias, path)

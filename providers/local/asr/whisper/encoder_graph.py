@@ -1,12 +1,13 @@
 """Whisper's encoder as an ONNX graph, made of a checkpoint's weights.
 
 Radford et al. (2022), as in `decoder_graph.py`. Hundreds of positions go through each linear layer at once, so weights
-are 8-bit integers with one scale a row, which the processor multiplies fastest.
+are integers of 7 or 8 bits with one scale a row, which the processor multiplies fastest.
 """
 
 import numpy as np
 from onnx import ModelProto
 
+from providers.local.asr.transformer.encoder_path import EncoderPath
 from providers.local.asr.transformer.graph import CONTRIB, tensor
 from providers.local.asr.whisper.checkpoint import Checkpoint
 from providers.local.asr.whisper.checkpoint_graph import CheckpointGraph
@@ -14,7 +15,7 @@ from providers.local.asr.whisper.checkpoint_graph import CheckpointGraph
 _FRAMES_PER_POSITION = 2
 
 
-def encoder_graph(checkpoint: Checkpoint) -> ModelProto:
+def encoder_graph(checkpoint: Checkpoint, path: EncoderPath) -> ModelProto:
     """From `features`, log-mel spectrograms (batch, bands, frames), to `memory` (batch, T, width).
 
     T is half of the frames, rounded up; there may be fewer than the 3000 frames of Whisper's training.
@@ -30,7 +31,7 @@ def encoder_graph(checkpoint: Checkpoint) -> ModelProto:
     positions = graph.constant(checkpoint.dequantized("encoder/position_encodings/encodings"))
     hidden = graph.add("Add", [hidden, graph.add("Slice", [positions, zero, length, zero])])
     for layer in range(checkpoint.layer_count("encoder")):
-        hidden = _block(graph, f"encoder/layer_{layer}", heads, hidden)
+        hidden = _block(graph, f"encoder/layer_{layer}", heads, path, hidden)
     graph.norm(hidden, "encoder/layer_norm", "memory")
     return graph.model([tensor("features", ["batch", bands, "frames"])], [tensor("memory", ["batch", "T", width])])
 
@@ -41,12 +42,12 @@ def _convolution(graph: CheckpointGraph, hidden: str, name: str, *, stride: int)
     return graph.add("Gelu", [convolved], domain=CONTRIB)
 
 
-def _block(graph: CheckpointGraph, name: str, heads: int, hidden: str) -> str:
+def _block(graph: CheckpointGraph, name: str, heads: int, path: EncoderPath, hidden: str) -> str:
     """One layer: self-attention and a feed-forward network, each with a residual connection."""
     normed = graph.norm(hidden, f"{name}/self_attention/layer_norm")
-    query_key_value = graph.split(graph.linear_for_many_rows(normed, f"{name}/self_attention/linear_0"), 3)
+    query_key_value = graph.split(graph.linear_for_many_rows(normed, f"{name}/self_attention/linear_0", path), 3)
     attended = graph.add("MultiHeadAttention", query_key_value, domain=CONTRIB, num_heads=heads)
-    hidden = graph.add("Add", [hidden, graph.linear_for_many_rows(attended, f"{name}/self_attention/linear_1")])
+    hidden = graph.add("Add", [hidden, graph.linear_for_many_rows(attended, f"{name}/self_attention/linear_1", path)])
     normed = graph.norm(hidden, f"{name}/ffn/layer_norm")
-    inner = graph.add("Gelu", [graph.linear_for_many_rows(normed, f"{name}/ffn/linear_0")], domain=CONTRIB)
-    return graph.add("Add", [hidden, graph.linear_for_many_rows(inner, f"{name}/ffn/linear_1")])
+    inner = graph.add("Gelu", [graph.linear_for_many_rows(normed, f"{name}/ffn/linear_0", path)], domain=CONTRIB)
+    return graph.add("Add", [hidden, graph.linear_for_many_rows(inner, f"{name}/ffn/linear_1", path)])

@@ -9,6 +9,7 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
 from threadpoolctl import threadpool_limits
 
 from app.domain.errors import ModelUnavailable, RequestRefused
+from providers.local.asr.transformer.encoder_path import EncoderChoice
 from providers.local.asr.transformer.errors import UnreadableCheckpoint
 from providers.local.asr.whisper.decoder import DecoderSession
 from providers.local.asr.whisper.encoder import EncoderSession
@@ -30,7 +31,7 @@ class WhisperModel:
     """Not in memory before `weights` is used, where onnxruntime does most of the work."""
 
     encoder: EncoderSession | None
-    """Encodes in CTranslate2's place, on processors with exact 8-bit dot products."""
+    """Encodes in CTranslate2's place, where it is cheaper on this processor and right."""
 
     decoder: DecoderSession | None
     """Decodes greedily in CTranslate2's place, where the device is a CPU and the weights are 8-bit integers."""
@@ -44,6 +45,9 @@ class WhisperModel:
     multilingual: bool
     note: str
     """What an operator should know about the device; empty when all is as configured."""
+
+    choice: EncoderChoice | None = None
+    """None where CTranslate2 does everything."""
 
     @property
     def weights(self) -> ctranslate2.models.Whisper:
@@ -87,10 +91,11 @@ def choose_device(configured: str) -> tuple[str, str]:
     return _CPU, ""
 
 
-def load(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan) -> WhisperModel:
+def load(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan, encoder_path: str = "auto") -> WhisperModel:
     """Open the model in this folder. Raises ModelUnavailable with what to do.
 
-    CTranslate2 runs as many passes at the same time as the plan has workers.
+    CTranslate2 runs as many passes at the same time as the plan has workers. `encoder_path` is an EncoderPath or
+    `auto`.
     """
     for name in _FILES:
         if not (folder / name).is_file():
@@ -109,13 +114,13 @@ def load(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan) -> W
     # tokenizers raises bare Exception for a damaged file, and nothing more exact.
     except Exception as error:
         raise ModelUnavailable(f"the Whisper model {folder} is damaged: fetch the model again") from error
-    encoder, decoder = None, None
+    encoder, decoder, choice = None, None, None
     if device == _CPU and weights.compute_type.startswith("int8"):
         try:
-            encoder, decoder = open_transformer(folder, plan.graph_threads)
+            encoder, decoder, choice = open_transformer(folder, weights, plan.graph_threads, encoder_path)
         except UnreadableCheckpoint as error:
             note = f"{note} decoding runs on CTranslate2, at a third of the speed: {error}".strip()
     filters, actual, multilingual = MelFilters(weights.n_mels), weights.compute_type, weights.is_multilingual
     if encoder is not None:
         weights.unload_model()
-    return WhisperModel(weights, encoder, decoder, tokens, filters, device, actual, multilingual, note)
+    return WhisperModel(weights, encoder, decoder, tokens, filters, device, actual, multilingual, note, choice)

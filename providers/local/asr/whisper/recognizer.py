@@ -31,6 +31,10 @@ class WhisperRecognizer:
     def languages(self) -> frozenset[str]:
         return self.model.languages
 
+    @property
+    def encoder_choice(self) -> str:
+        return self.model.choice.describe() if self.model.choice else ""
+
     def require_language(self, language: str | None) -> None:
         for each in allowed_languages(language):
             self.model.tokenizer(each)
@@ -39,6 +43,10 @@ class WhisperRecognizer:
         return decode(self.model, requests)
 
 
-def open_whisper_recognizer(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan) -> WhisperRecognizer:
+def open_whisper_recognizer(
+    folder: Path, *, device: str, compute_type: str, plan: ThreadPlan, encoder_path: str = "auto"
+) -> WhisperRecognizer:
     """Open the CTranslate2 model in this folder. Blocking. Raises ModelUnavailable with what to do."""
-    return WhisperRecognizer(load(folder, device=device, compute_type=compute_type, plan=plan))
+    return WhisperRecognizer(
+        load(folder, device=device, compute_type=compute_type, plan=plan, encoder_path=encoder_path)
+    )
