@@ -83,7 +83,7 @@ class ServerSettings(_Group):
         0,
         ge=0,
         description="Sessions at once, those on standby not counted; one more is refused with close code 1013. "
-        "0: what the self-test allows.",
+        "0: what the self-test and then live passes allow.",
     )
 
     @field_validator("allowed_origins", "server_names", mode="before")
