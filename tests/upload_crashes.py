@@ -37,7 +37,6 @@ from app.domain.recording.wav import wav_header
 from app.domain.transcript import Hypothesis
 from app.domain.upload_limits import UploadLimits
 from app.media.decode import decode_exactly
-from app.runtime.jobs import job_worker
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
 from app.web.listener import GracefulServer, bound_socket
@@ -53,7 +52,8 @@ PARTS = 4
 LEASE_S = 1.0
 SPEECH_SAMPLES, SILENCE_SAMPLES = 16_000, 32_000
 """Whole seconds, as the decoder's chunks are."""
-START_TIMEOUT_S, SETTLE_S = 60.0, 90.0
+START_TIMEOUT_S, SETTLE_S = 60.0, 400.0
+"""A file whose process was killed five times waits for 80 s."""
 
 
 @dataclass
@@ -110,7 +110,6 @@ class Site:
 
 async def serve(site: Site, gateway: int) -> None:
     """A gateway, until it is killed, or told to stop."""
-    job_worker.MAX_ATTEMPTS = 10_000  # because no file is at fault when the process is killed
     async with (
         open_session_log(folder=site.folder / f"spool-{gateway}", reserve=0) as session_log,
         open_filesystem(folder=site.folder / "blobs") as store,

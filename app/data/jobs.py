@@ -6,7 +6,7 @@ is still the same. Taking a job is one statement, so that no two processes take 
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,7 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.data.database import as_busy, reopen, stored_moment, transaction
 from app.data.tables import FilePartRow, JobRow
 from app.domain.errors import BlobNotFound
-from app.domain.job import EXPIRE_AFTER, FINISHED, KEEP_FINISHED, FilePart, JobSource, JobState, TranscriptionJob
+from app.domain.job import (
+    EXPIRE_AFTER,
+    FINISHED,
+    KEEP_FINISHED,
+    MAX_CRASHES,
+    FilePart,
+    JobSource,
+    JobState,
+    TranscriptionJob,
+    crash_pause_s,
+)
 from app.domain.upload_limits import UploadUsage
 
 MAX_TRIES = 20
@@ -97,6 +107,7 @@ class JobTable:
             .with_for_update(skip_locked=True)
             .scalar_subquery()
         )
+        has_crashed = JobRow.state == JobState.RUNNING
         taking = (
             update(JobRow)
             .where(JobRow.id == candidate, _is_takeable(now))
@@ -105,7 +116,8 @@ class JobTable:
                 owner=owner,
                 lease_until=stored_moment(until),
                 fence=JobRow.fence + 1,
-                attempts=JobRow.attempts + 1,
+                attempts=case((has_crashed, JobRow.attempts), else_=JobRow.attempts + 1),
+                crashes=case((has_crashed, JobRow.crashes + 1), else_=JobRow.crashes),
                 updated=stored_moment(now),
                 seconds_done=0.0,
                 revision=JobRow.revision + 1,
@@ -204,7 +216,9 @@ def _is_takeable(now: datetime) -> ColumnElement[bool]:
     """As TranscriptionJob.is_takeable()."""
     moment = stored_moment(now)
     waits = and_(JobRow.state == JobState.QUEUED, JobRow.due <= moment)
-    abandoned = and_(JobRow.state == JobState.RUNNING, ~JobRow.attended, JobRow.lease_until <= moment)
+    limits = [stored_moment(now - timedelta(seconds=crash_pause_s(crashes))) for crashes in range(MAX_CRASHES + 1)]
+    limit = case(dict(enumerate(limits)), value=JobRow.crashes, else_=limits[-1])
+    abandoned = and_(JobRow.state == JobState.RUNNING, ~JobRow.attended, JobRow.lease_until <= limit)
     return or_(waits, abandoned)
 
 

@@ -223,6 +223,7 @@ class JobRow(Table):
     received: Mapped[int] = mapped_column(BigInteger)
     attended: Mapped[bool]
     attempts: Mapped[int]
+    crashes: Mapped[int] = mapped_column(server_default="0")
     owner: Mapped[str]
     lease_until: Mapped[str | None] = mapped_column(MOMENT)
     fence: Mapped[int]

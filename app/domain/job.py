@@ -18,6 +18,11 @@ from enum import StrEnum
 from app.domain.errors import BlobNotFound, ClientError, ClientFault, LeaseLost, SessionStillLive
 
 MAX_ATTEMPTS = 5
+"""That end in an error."""
+MAX_CRASHES = 20
+"""Attempts that end with their process, which is rarely the fault of the file."""
+FIRST_CRASH_PAUSE_S, LONGEST_CRASH_PAUSE_S = 5.0, 900.0
+"""Behind the end of the lease, from the second such attempt on; each pause is twice as long as the one before."""
 FIRST_PAUSE_S = 2.0
 """Before the second attempt; each further pause is four times as long."""
 LONGEST_PAUSE_S = 300.0
@@ -77,7 +82,9 @@ class TranscriptionJob:
     attended: bool = False
     """Its sender waits for the answer and was promised nothing: without the process that serves it, it fails."""
     attempts: int = 0
-    """Started, and not interrupted on purpose."""
+    """Started, and neither interrupted on purpose nor ended with their process."""
+    crashes: int = 0
+    """Attempts that ended with their process."""
     owner: str = ""
     """The process that has the lease."""
     lease_until: datetime | None = None
@@ -144,7 +151,8 @@ class TranscriptionJob:
         """Whether it waits for an attempt, or the process that made one is gone."""
         if self.state is JobState.QUEUED:
             return self.due <= now
-        return self.state is JobState.RUNNING and not self.attended and self.is_abandoned(now)
+        pause = timedelta(seconds=crash_pause_s(self.crashes))
+        return self.state is JobState.RUNNING and not self.attended and self.is_abandoned(now - pause)
 
     def is_abandoned(self, now: datetime) -> bool:
         """Whether its lease has run out."""
@@ -152,13 +160,15 @@ class TranscriptionJob:
 
     def take(self, owner: str, until: datetime, now: datetime) -> "TranscriptionJob":
         """An attempt begins. The job must be takeable, or its sender must wait for it."""
+        has_crashed = self.state is JobState.RUNNING
         return replace(
             self,
             state=JobState.RUNNING,
             owner=owner,
             lease_until=until,
             fence=self.fence + 1,
-            attempts=self.attempts + 1,
+            attempts=self.attempts if has_crashed else self.attempts + 1,
+            crashes=self.crashes + has_crashed,
             updated=now,
             seconds_done=0.0,
         )
@@ -239,6 +249,14 @@ class TranscriptionJob:
         if self.finished is not None:
             return now - self.finished > KEEP_FINISHED
         return self.state is JobState.RECEIVING and not self.attended and now - self.updated > EXPIRE_AFTER
+
+
+def crash_pause_s(crashes: int) -> float:
+    """Seconds behind the end of a lease before the job is taken again, after so many crashes before this one.
+
+    The first may be anything; a file that kills the process again and again leaves it more and more time.
+    """
+    return min(LONGEST_CRASH_PAUSE_S, FIRST_CRASH_PAUSE_S * 2.0 ** min(crashes - 1, 16)) if crashes else 0.0
 
 
 def retry_pause_s(attempts: int, chance: float, first_s: float = FIRST_PAUSE_S) -> float:

@@ -21,6 +21,7 @@ def job_json(job: TranscriptionJob) -> dict[str, Any]:
             "of": None if job.seconds_total is None else round(job.seconds_total, 2),
         },
         "attempts": job.attempts,
+        "crashes": job.crashes,
         "code": job.code or None,
         "message": job.message or None,
         "warnings": job.warnings,

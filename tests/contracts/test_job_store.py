@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.data.database import open_database
 from app.data.jobs import JobTable
 from app.domain.errors import BlobNotFound, ClientError, ProviderBusy
-from app.domain.job import FilePart, JobSource, JobState, TranscriptionJob
+from app.domain.job import MAX_CRASHES, FilePart, JobSource, JobState, TranscriptionJob, crash_pause_s
 from app.domain.upload_limits import UploadLimits, UploadUsage
 from app.runtime.ids import new_id
 from tests.fakes import MemoryJobs
@@ -55,6 +55,7 @@ async def test_job_comes_back_as_it_was_added(jobs):
         received=1 << 33,
         attended=True,
         attempts=2,
+        crashes=4,
         owner="process",
         lease_until=UNTIL,
         fence=3,
@@ -143,6 +144,17 @@ async def test_taken_job_is_what_the_domain_makes_of_it(jobs):
     assert taken == queued.take("me", UNTIL, NOW + timedelta(seconds=1)) == await jobs.get(queued.id)
 
 
+async def test_job_taken_from_a_dead_process_is_what_the_domain_makes_of_it(jobs):
+    abandoned = job(state=JobState.RUNNING, attempts=2, crashes=1, fence=4, lease_until=NOW)
+    await add(jobs, abandoned)
+    later = NOW + timedelta(seconds=5)
+
+    assert await jobs.take("me", ["acme"], UNTIL, later - timedelta(seconds=1)) is None
+    taken = await jobs.take("me", ["acme"], UNTIL, later)
+    assert taken == abandoned.take("me", UNTIL, later) == await jobs.get(abandoned.id)
+    assert (taken.attempts, taken.crashes) == (2, 2)
+
+
 async def test_job_of_a_tenant_without_a_place_is_left(jobs):
     await add(jobs, job(1, state=JobState.QUEUED), job(2, state=JobState.QUEUED, tenant="globex"))
 
@@ -152,7 +164,7 @@ async def test_job_of_a_tenant_without_a_place_is_left(jobs):
     assert await jobs.take("me", [], UNTIL, NOW) is None
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     state=st.sampled_from(JobState),
     due=st.integers(-2, 2),
@@ -160,15 +172,21 @@ async def test_job_of_a_tenant_without_a_place_is_left(jobs):
     attended=st.booleans(),
     age_days=st.integers(-8, 0),
     has_remains=st.booleans(),
+    crashes=st.integers(0, MAX_CRASHES + 2),
+    crash_pauses=st.integers(0, 1),
 )
-async def test_store_takes_and_sweeps_what_the_domain_says(jobs, state, due, lease, attended, age_days, has_remains):
+async def test_store_takes_and_sweeps_what_the_domain_says(
+    jobs, state, due, lease, attended, age_days, has_remains, crashes, crash_pauses
+):
+    """Whether its lease has run out now, or so long ago that a job which crashed so often may be taken again."""
     at, long_ago = NOW, NOW + timedelta(days=age_days, seconds=-1)
     each = job(
         state=state,
         attended=attended,
         due=at + timedelta(seconds=due),
         updated=long_ago,
-        lease_until=None if lease is None else at + timedelta(seconds=lease),
+        lease_until=None if lease is None else at + timedelta(seconds=lease - crash_pauses * crash_pause_s(crashes)),
+        crashes=crashes,
         has_remains=has_remains,
     )
     each = replace(each, id=new_id(), finished=long_ago if each.is_finished else None)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from app.domain.errors import ProviderBusy, ProviderDown
-from app.domain.job import EXPIRE_AFTER, INTERRUPTED, KEEP_FINISHED, MAX_ATTEMPTS, JobState, TranscriptionJob
+from app.domain.job import EXPIRE_AFTER, INTERRUPTED, KEEP_FINISHED, MAX_CRASHES, JobState, TranscriptionJob
 from app.domain.upload_limits import UploadLimits
 from app.runtime.ids import new_id
 from app.runtime.jobs.file_blobs import FileBlobs
@@ -257,19 +257,21 @@ async def is_cleared(service, session: str) -> bool:
     return not service.jobs.rows[session].has_remains
 
 
-async def test_upload_that_kills_the_service_is_given_up():
-    """After five attempts that nobody interrupted on purpose."""
+@pytest.mark.parametrize(("crashes", "state"), [(MAX_CRASHES - 1, "failed"), (MAX_CRASHES - 2, "done")])
+async def test_upload_that_kills_the_service_again_and_again_is_given_up(crashes, state):
+    """After twenty attempts that ended with the process; these are no attempts that ended in an error."""
     session, jobs, store = new_id(), MemoryJobs(), MemoryBlobStore()
+    moments = {"created": START, "updated": START, "due": START, "lease_until": START - timedelta(days=1)}
+    file = FILE
     row = TranscriptionJob(
-        session, "default", START, START, START, state=JobState.QUEUED, received=3, attempts=MAX_ATTEMPTS
+        session, "default", **moments, state=JobState.RUNNING, received=len(file), attempts=1, fence=1, crashes=crashes
     )
-    await jobs.add(row, lambda _: None, [await FileBlobs(store).put(session, 0, b"abc")])
-    async with server(jobs=jobs, store=store) as (service, http):
-        failed = await job(http, session, "failed")
-        await until(lambda: is_empty(store))
+    await jobs.add(row, lambda _: None, [await FileBlobs(store).put(session, 0, file)])
+    async with server(jobs=jobs, store=store) as (_, http):
+        ended = await job(http, session, state)
 
-    assert (failed["code"], failed["attempts"]) == ("given_up", MAX_ATTEMPTS)
-    assert service.batch_transcriber.transcriber.finals == 0
+    assert ended.get("code") == ("given_up" if state == "failed" else None)
+    assert (jobs.rows[session].attempts, jobs.rows[session].crashes) == (1, crashes + 1)
 
 
 async def test_upload_is_tried_again_where_the_engine_is_busy():

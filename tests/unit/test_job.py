@@ -16,6 +16,7 @@ from app.domain.job import (
     MAX_ATTEMPTS,
     JobState,
     TranscriptionJob,
+    crash_pause_s,
     retry_pause_s,
 )
 from app.domain.upload_limits import UploadLimits, UploadUsage
@@ -111,6 +112,26 @@ def test_interrupted_attempt_does_not_count_and_a_failed_one_does():
 
     assert (stopped.state, stopped.attempts, stopped.is_takeable(NOW)) == (JobState.QUEUED, 0, True)
     assert (failed.attempts, failed.is_takeable(NOW), failed.is_takeable(LATER)) == (1, False, True)
+
+
+def test_attempt_that_ends_with_its_process_counts_apart():
+    """Neither as an attempt that ended in an error, nor forgotten by what comes later."""
+    taken = RUNNING.take("another", LATER, LATER)
+    failed = taken.interrupt(2, LATER, counts=True)
+
+    assert (RUNNING.attempts, RUNNING.crashes) == (1, 0)
+    assert (taken.attempts, taken.crashes) == (1, 1)
+    assert (failed.attempts, failed.crashes) == (1, 1)
+    assert (failed.take("a third", LATER, LATER).attempts, taken.interrupt(2, LATER).attempts) == (2, 0)
+
+
+def test_job_waits_longer_after_each_process_that_died_of_it():
+    assert [crash_pause_s(crashes) for crashes in range(11)] == [0, 5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
+    assert crash_pause_s(10**6) == 900
+    crashed = replace(RUNNING, crashes=2)
+
+    assert not crashed.is_takeable(LATER + timedelta(seconds=9))
+    assert crashed.is_takeable(LATER + timedelta(seconds=10))
 
 
 def test_queued_job_can_be_cancelled_where_a_running_one_is_only_by_force():

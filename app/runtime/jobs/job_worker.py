@@ -21,7 +21,7 @@ from app.domain.errors import (
     ProviderError,
     RequestRefused,
 )
-from app.domain.job import FIRST_PAUSE_S, GIVEN_UP, MAX_ATTEMPTS, TranscriptionJob, retry_pause_s
+from app.domain.job import FIRST_PAUSE_S, GIVEN_UP, MAX_ATTEMPTS, MAX_CRASHES, TranscriptionJob, retry_pause_s
 from app.domain.recording.subtitles import Segment
 from app.domain.tenant import Tenant
 from app.runtime.admission import Admission
@@ -116,8 +116,8 @@ class JobWorker:
     async def _attempt(self, lease: JobLease) -> None:
         """One attempt, and what follows from its outcome. Raises LeaseLost."""
         job, tenant = lease.job, self.tenant(lease.job.tenant)
-        if job.attempts > MAX_ATTEMPTS:
-            await self._fail(lease, GIVEN_UP, f"the service stopped {MAX_ATTEMPTS} times in the middle of it")
+        if job.crashes >= MAX_CRASHES:
+            await self._fail(lease, GIVEN_UP, f"the service stopped {job.crashes} times in the middle of it")
             return
         try:
             if job.fence == 1 or not await lease.until_available(lambda: self._is_published(lease)):

@@ -15,6 +15,7 @@ _JOB: dict[str, Any] = {
     "bytes": {"received": 1048576, "length": 1048576},
     "progress": {"seconds": 0.0, "of": None},
     "attempts": 0,
+    "crashes": 0,
     "code": None,
     "message": None,
     "warnings": [],
