@@ -1,6 +1,6 @@
 """Which reply engines serve a profile, and with which tools."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -42,6 +42,10 @@ class ProfilePools:
             self.http,
             profile.max_rounds,
         )
+
+    def engines_of(self, profile: Profile | None) -> Sequence[ReplyEngine]:
+        """The engines that may write a reply with this profile, in their order."""
+        return (self.pool if profile is None else self._pool(profile)).engines
 
     def warn_of_ignored_tools(self, profiles: Collection[Profile]) -> None:
         """One line in the log for each profile with tools and each of its engines that cannot call any."""

@@ -111,6 +111,18 @@ class ReplyEngines:
         if self.voices is not None:
             registry.register(EngineGauges("parley_voice_resting", words, self.voices.health))
 
+    def generator(self, profile: Profile | None, budget: SessionBudget) -> ReplyGenerator | None:
+        """What replies with this profile and budget; None where nothing does."""
+        if profile is not None and self.profiles is not None:
+            return self.profiles.generator(profile, budget)
+        return FailoverReplies(self.replies, budget) if self.replies else None
+
+    def names(self, profile: Profile | None) -> Sequence[str]:
+        """Of the engines that may reply with this profile, in their order."""
+        if profile is not None and self.profiles is not None:
+            return [engine.name for engine in self.profiles.engines_of(profile)]
+        return [engine.name for engine in self.replies.engines] if self.replies else []
+
     def for_session(self, session: str, tenant: Tenant) -> SessionReplyEngines:
         budget = SessionBudget(self.routes, session, tenant)
         speech = FailoverSpeech(self.voices, budget) if self.voices else None

@@ -127,7 +127,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 finally:
                     finals.close()
 
-        chat = await stack.enter_async_context(open_chat(settings, database, reply_engines, uploader))
+        chat = await stack.enter_async_context(open_chat(settings, database, reply_engines, uploader, profiles))
         source = await stack.enter_async_context(open_source(settings))
         yield Service(
             session_engines=session_engines,

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -179,12 +179,21 @@ class Service:
         )
 
     async def run_session(
-        self, running: RunningSession, client: SessionClient, *, profile: Profile | None = None
+        self,
+        running: RunningSession,
+        client: SessionClient,
+        *,
+        profile: Profile | None = None,
+        is_profile_named: bool = False,
     ) -> None:
-        """Serve one admitted client until it has left, or the server ends it, and its audio is on the disk."""
+        """Serve one admitted client until it has left, or the server ends it, and its audio is on the disk.
+
+        A profile that its client has named is kept where the session continues a conversation with another one.
+        """
         session, tenant, clock = running.id, running.principal.tenant, SystemClock()
         state = allow_languages(self.initial_state, tenant.languages)
         state = choose_profile(state, profile) if profile else state
+        state = replace(state, set_by_client=frozenset({"profile"}) if is_profile_named else frozenset())
         person = running.principal.person
         client = LimitedClient(client, running, self.running_sessions)
         async with (
@@ -192,7 +201,7 @@ class Service:
             self.session_engines(session, tenant) as engines,
         ):
             telemetry = TurnTelemetry(session, clock, self.metrics)
-            kept = self._conversation(running, recorder)
+            kept = self._conversation(running, recorder, profile)
             try:
                 await run_session(
                     client,
@@ -207,7 +216,9 @@ class Service:
                 if kept:
                     kept.finish()
 
-    def _conversation(self, running: RunningSession, recorder: Recorder) -> SessionConversation | None:
+    def _conversation(
+        self, running: RunningSession, recorder: Recorder, profile: Profile | None
+    ) -> SessionConversation | None:
         """None where there is no database."""
         chat, principal = self.chat, running.principal
         if chat is None:
@@ -215,9 +226,11 @@ class Service:
         return SessionConversation(
             chat.log,
             running.id,
-            principal.tenant.name,
+            principal.tenant,
             recorder,
             now=chat.timestamp,
             see_tenant=None if principal.is_admin else principal.tenant.name,
             see_person=principal.person,
+            profiles=self.profiles,
+            profile=profile.name if profile else "",
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import anyio
 import httpx
 
 from app.data.conversation_log import conversation_log_in
@@ -12,7 +13,7 @@ from app.data.database import open_database
 from app.domain.conversations.options import ReplyOptions
 from app.domain.ports import ReplyGenerator
 from app.domain.tenant import Tenant, fingerprint
-from app.runtime.conversations.chat import Chat
+from app.runtime.conversations.chat import MAX_REPLIES, Chat
 from app.runtime.conversations.reply_run import ChatEngine, ReplyBill
 from app.runtime.recording.uploader import Uploader
 from app.runtime.service import Service
@@ -31,7 +32,7 @@ class ConversationServer:
     """With the key of acme."""
     service: Service
     table: ConversationTable
-    engines: list[ChatEngine] = field(default_factory=list)
+    engine: ChatEngine
 
     @property
     def chat(self) -> Chat:
@@ -64,8 +65,10 @@ async def conversation_server(
     """`changes` are those of the service."""
     async with open_database(url) as database, conversation_log_in(database) as log:
         uploader = Uploader(MemorySessionLog(), MemoryBlobStore(), erasers=(log,), write_interval_s=0.01)
-        engine = ChatEngine(generator or ScriptedGenerator(), ReplyBill("scripted"))
-        chat = Chat(log, lambda _: engine, ReplyOptions("Be brief."))
+        engine = ChatEngine(
+            generator or ScriptedGenerator(), ReplyBill("scripted"), places=anyio.CapacityLimiter(MAX_REPLIES)
+        )
+        chat = Chat(log, lambda *_: engine, ReplyOptions("Be brief."))
         service = scripted_service(
             **{"tenants": lambda: (ACME, GLOBEX, OPS), "uploader": uploader, "chat": chat, **changes}
         )
@@ -73,4 +76,4 @@ async def conversation_server(
             served(service) as address,
             httpx.AsyncClient(base_url=f"http://{address}", timeout=30, headers=bearer("acme-key")) as http,
         ):
-            yield ConversationServer(address, http, service, log.table)
+            yield ConversationServer(address, http, service, log.table, engine)

@@ -15,6 +15,7 @@ from app.data.conversations import ConversationTable
 from app.data.database import open_database
 from app.domain.dialog.conversation import Message
 from app.domain.errors import BudgetExhausted, ProviderDown, RequestRefused
+from app.domain.profile import Profile
 from app.domain.spending import TokenPrice, TokenUsage
 from app.domain.tenant import Tenant
 from app.runtime.conversations.chat import MAX_REPLIES_PER_TENANT
@@ -263,7 +264,9 @@ async def test_service_that_stops_keeps_what_was_written(sqlite):
     engine = SteppedGenerator(["It is "])
     async with conversation_server(sqlite, engine) as server:
         conversation = await server.begin()
-        answer = await server.chat.answer(conversation, server.chat.user_message("Hello."), Tenant("acme"))
+        answer = await server.chat.answer(
+            await server.table.get(conversation), server.chat.user_message("Hello."), Tenant("acme")
+        )
         assert (await answer.run.next_event()).text == "It is "
     answer.run.leave()
     async with open_database(sqlite) as database:
@@ -276,7 +279,7 @@ async def test_replies_of_one_tenant_leave_room_for_the_others(sqlite):
     """Its surplus messages are refused; another tenant's are taken, and wait for a place at the engine."""
     stepped = SteppedGenerator()
     async with conversation_server(sqlite, stepped) as server, anyio.create_task_group() as tasks:
-        server.chat.places.total_tokens = 2
+        server.engine.places.total_tokens = 2
 
         async def ask(answers: list[httpx.Response], key: str) -> None:
             answers.append(await server.http.post("/chat", json={"text": "Hello."}, headers=bearer(key)))
@@ -289,7 +292,7 @@ async def test_replies_of_one_tenant_leave_room_for_the_others(sqlite):
             return len(acme) == 1
 
         async def all_others_wait() -> bool:
-            return server.chat.places.statistics().tasks_waiting == MAX_REPLIES_PER_TENANT - 1
+            return server.engine.places.statistics().tasks_waiting == MAX_REPLIES_PER_TENANT - 1
 
         await until(one_is_refused)
         tasks.start_soon(ask, globex, "globex-key")
@@ -367,7 +370,7 @@ async def test_budgets_of_a_tenant_hold_for_chat_and_its_cost_is_told(sqlite):
     engine = ReplyEngine("openai", CountingGenerator(("Well done.",), TokenUsage(14, 3)), cent, max_tokens=50)
     wallet = Wallet(0.1)
 
-    def open_engine(tenant: Tenant) -> ChatEngine:
+    def open_engine(tenant: Tenant, profile: Profile | None) -> ChatEngine:
         bill = ReplyBill()
         wallet.budget = replace(wallet.budget, on_reply=bill.add)
         return ChatEngine(wallet.replies(engine), bill)

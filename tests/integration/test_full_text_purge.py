@@ -22,6 +22,7 @@ from app.domain.dialog.conversation import Role
 from app.domain.recording.listing import RecordingFilter
 from app.domain.recording.text_search import parse_search
 from app.runtime.ids import new_id, new_row_number
+from app.runtime.profiles import ProfileCatalogue
 from app.runtime.recording.uploader import Uploader
 from app.runtime.supervision import run_in_background
 from tests.eventually import until
@@ -164,7 +165,8 @@ async def test_service_purges_and_is_told_of_every_deletion(tmp_path):
     async with database_in(tmp_path, "DELETE") as database:
         await delete_recording(database)
         was_there = not await has_no_word()
-        async with open_chat(Settings(), database, replies=SimpleNamespace(replies=None), uploader=uploader) as chat:
+        engines = SimpleNamespace(replies=None)
+        async with open_chat(Settings(), database, engines, uploader, ProfileCatalogue()) as chat:
             await until(has_no_word)
             told = [await hook() for hook in (chat.after_deletion, uploader.after_deletion) if hook]
 

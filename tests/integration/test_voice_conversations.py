@@ -253,7 +253,7 @@ async def log(url):
 
 def of_session(log, **changes) -> SessionConversation:
     recorder = SimpleNamespace(enabled=True, opened=SimpleNamespace(person="ann"))
-    return SessionConversation(log, new_id(), "acme", recorder, now=lambda: AT, **changes)
+    return SessionConversation(log, new_id(), Tenant("acme"), recorder, now=lambda: AT, **changes)
 
 
 def final(turn: int, text: str, **fields) -> do.ShowFinal:
@@ -352,7 +352,7 @@ async def test_what_is_said_while_the_conversation_is_loaded_follows_it(log):
     history = []
 
     async def resume() -> None:
-        history.extend(await session.resume(before.session))
+        history.extend((await session.resume(before.session)).history)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(resume)

@@ -87,7 +87,7 @@ HISTORY = tuple(Message((Role.USER, Role.ASSISTANT)[number % 2], str(number) * 1
         (ReplyOptions(max_characters=300), 3),
         (ReplyOptions(max_characters=399), 3),
         (ReplyOptions(max_tokens=75), 3),
-        (ReplyOptions(max_characters=100, max_tokens=75), 1),
+        (ReplyOptions(max_characters=100, max_tokens=75), 3),
         (ReplyOptions(max_characters=10), 1),
     ],
 )

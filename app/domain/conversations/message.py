@@ -35,7 +35,7 @@ class Conversation:
     is_titled: bool = False
     """A client has named it; otherwise the title is the beginning of its first message."""
     profile: str = ""
-    """Reserved for named sets of instructions, model and window."""
+    """The name of the profile that its replies have; empty: the default of the time."""
     messages: int = 0
     """The number of its newest message."""
 

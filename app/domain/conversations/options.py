@@ -1,26 +1,30 @@
 """Which instructions and which window of history a reply to a conversation gets: chosen here, and nowhere else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.domain.dialog.conversation import Message, prompt
-from app.domain.spending import CHARACTERS_PER_TOKEN
+from app.domain.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyOptions:
-    """Of the service, for every conversation. What a conversation's `profile` changes belongs here."""
+    """Of the service; `for_profile` has those of a conversation with a profile."""
 
     instructions: str = ""
     """System prompt."""
     max_characters: int = 4000
     """Of history, in a prompt."""
     max_tokens: int | None = None
-    """The same in tokens, by the average length of one; None: the characters alone limit it."""
+    """The limit in place of `max_characters`, in estimated tokens."""
+
+    def for_profile(self, profile: Profile | None) -> "ReplyOptions":
+        """With what the profile sets; without one the same."""
+        if profile is None:
+            return self
+        instructions = self.instructions if profile.instructions is None else profile.instructions
+        return replace(self, instructions=instructions, max_tokens=profile.history_tokens)
 
     def prompt(self, history: Sequence[Message]) -> tuple[Message, ...]:
         """What the engine sees: the instructions and the newest messages that fit; the last one always does."""
-        characters = self.max_characters
-        if self.max_tokens is not None:
-            characters = min(characters, self.max_tokens * CHARACTERS_PER_TOKEN)
-        return prompt(self.instructions, history, max_characters=characters)
+        return prompt(self.instructions, history, max_characters=self.max_characters, max_tokens=self.max_tokens)

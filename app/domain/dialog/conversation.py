@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from app.domain.errors import ParleyError
+from app.domain.profile import Profile
 from app.domain.tools import ToolCall
 
 
@@ -33,6 +35,17 @@ class Message:
         """The same in tokens, estimated."""
         calls = sum(estimate_tokens(call.arguments) + estimate_tokens(call.result or "") for call in self.tool_calls)
         return estimate_tokens(self.text) + calls
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuedConversation:
+    """What a session gets of the conversation that it continues."""
+
+    history: tuple[Message, ...]
+    profile: Profile | None = None
+    """Its own; None: it has none, or there is none of its name any more."""
+    problem: ParleyError | None = None
+    """What the client is told about it."""
 
 
 def estimate_tokens(text: str) -> int:

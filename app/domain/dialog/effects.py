@@ -226,6 +226,13 @@ class RecordUserText:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordProfile:
+    """The client has chosen this profile. For the record; the client knows it."""
+
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndTurnUnanswered:
     """The turn is over, and nothing replies to it because replies are turned off. For the log."""
 
@@ -289,6 +296,7 @@ Effect: TypeAlias = (
     | RecordToolCall
     | RecordReplyCancelled
     | RecordUserText
+    | RecordProfile
     | EndTurnUnanswered
     | StartTimer
     | StartLeaveTimer

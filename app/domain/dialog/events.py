@@ -185,6 +185,8 @@ class HistoryLoaded:
 
     conversation: str
     messages: tuple[Message, ...]
+    profile: Profile | None = None
+    """The conversation's, which the session takes unless its client has named one."""
 
 
 @dataclass(frozen=True, slots=True)

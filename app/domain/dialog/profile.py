@@ -1,6 +1,7 @@
 """What a profile and a tenant change in the rules of a session."""
 
 from dataclasses import replace
+from typing import Any
 
 from app.domain.dialog.state import DialogState
 from app.domain.profile import Profile
@@ -25,3 +26,12 @@ def choose_profile(state: DialogState, profile: Profile) -> DialogState:
 def allow_languages(state: DialogState, languages: tuple[str, ...]) -> DialogState:
     """The state of a new session of a tenant with these languages; none leaves those of the settings."""
     return replace(state, rules=replace(state.rules, language=",".join(languages) or state.rules.language))
+
+
+def continue_with_profile(state: DialogState, profile: Profile) -> DialogState:
+    """The state with the profile of the conversation that it continues, but for what the client has set itself."""
+    if "profile" in state.set_by_client:
+        return state
+    chosen = choose_profile(state, profile)
+    kept: dict[str, Any] = {name: getattr(state.rules, name) for name in state.set_by_client}
+    return replace(chosen, rules=replace(chosen.rules, **kept))

@@ -1,7 +1,7 @@
 """The state of one session's dialog: its phase, the open and the pending utterances, the reply, the history."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from app.domain.audio import PreRoll, ms
 from app.domain.dialog.agreement import LocalAgreement
@@ -195,5 +195,7 @@ class DialogState:
     history: tuple[Message, ...] = ()
     without_drafts: frozenset[str | None] = frozenset()
     """Languages for which the client knows that there are no drafts."""
+    set_by_client: frozenset[Literal["profile", "language", "reply"]] = frozenset()
+    """What the profile of a conversation that the session continues leaves as it is."""
     rules_without_profile: TurnRules | None = None
     """The rules before a profile was chosen; None: none was."""

@@ -14,7 +14,7 @@ disconnects passes through Leaving, where its pending finals are awaited, to Clo
 """
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Literal, assert_never
 
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
@@ -30,7 +30,7 @@ from app.domain.dialog.finals import (
     show_newest_drafts,
     speculate,
 )
-from app.domain.dialog.profile import choose_profile
+from app.domain.dialog.profile import choose_profile, continue_with_profile
 from app.domain.dialog.reply import accept_reply_event, cancel_reply, start_speaking_text
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Leaving, UserSpeaking
 from app.domain.dialog.text_message import accept_text
@@ -83,8 +83,9 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return start_speaking_text(state, text)
         case ev.ClientSentText(text):
             return accept_text(state, text)
-        case ev.HistoryLoaded(conversation, messages):
-            return replace(state, history=(*messages, *state.history)), (do.ShowConversation(conversation),)
+        case ev.HistoryLoaded(conversation, messages, profile):
+            continued = continue_with_profile(state, profile) if profile else state
+            return replace(continued, history=(*messages, *state.history)), (do.ShowConversation(conversation),)
         case ev.ClientErrorDetected(error):
             return state, (do.ShowError(error),)
         case ev.ClientLeft():
@@ -112,7 +113,15 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
     if configured.residency is Residency.ON_PREM_ONLY and rules.residency is not Residency.ON_PREM_ONLY:
         speaking = (state.phase.utterance,) if isinstance(state.phase, UserSpeaking) else ()
         restricted = tuple(do.RestrictToOnPrem(utterance.number) for utterance in (*state.pending_finals, *speaking))
-    return replace(state, rules=configured), restricted
+    named: tuple[do.Effect, ...] = (do.RecordProfile(event.profile.name),) if event.profile else ()
+    return replace(state, rules=configured, set_by_client=_set_by_client(state, event)), (*named, *restricted)
+
+
+def _set_by_client(
+    state: DialogState, event: ev.ClientConfigured
+) -> frozenset[Literal["profile", "language", "reply"]]:
+    fields: tuple[Literal["profile", "language", "reply"], ...] = ("profile", "language", "reply")
+    return state.set_by_client | {name for name in fields if getattr(event, name) is not None}
 
 
 def _disconnect(state: DialogState) -> Transition:

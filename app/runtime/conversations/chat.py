@@ -16,9 +16,11 @@ from app.domain.conversations.message import Conversation, StoredMessage, as_his
 from app.domain.conversations.options import ReplyOptions
 from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ParleyError, ProviderBusy
+from app.domain.profile import Profile
 from app.domain.tenant import Tenant
 from app.runtime.conversations.reply_run import FAILED, REPLY_TIMEOUT_S, ChatEngine, GeneratedReply, ReplyRun
 from app.runtime.ids import new_id, new_row_number
+from app.runtime.profiles import ProfileCatalogue
 
 MAX_REPLIES, MAX_REPLIES_PER_TENANT = 64, 16
 """Replies at once, in this process, those that wait for a place included; one more message is refused."""
@@ -52,9 +54,10 @@ class Chat:
 
     log: ConversationLog
     """What voice sessions add to conversations."""
-    open_engine: Callable[[Tenant], ChatEngine]
+    open_engine: Callable[[Tenant, Profile | None], ChatEngine]
     """The reply engine for one message. Raises ProviderBusy where there is none."""
     options: ReplyOptions = field(default_factory=ReplyOptions)
+    profiles: ProfileCatalogue = field(default_factory=ProfileCatalogue)
     max_conversations: int = 0
     """Of one tenant that has no limit of its own; 0: any number."""
     keep_days: int = 0
@@ -65,8 +68,6 @@ class Chat:
     """Called after each deletion: what remains in the database for now, a sentence each."""
     now: Callable[[], datetime] = utc_now
     reply_timeout_s: float = REPLY_TIMEOUT_S
-    places: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAX_REPLIES))
-    """Of replies that the engines generate at once; the others wait."""
     _replies: Counter[str] = field(default_factory=Counter)
     """Begun and not over, by tenant."""
     _tasks: TaskGroup | None = None
@@ -80,14 +81,31 @@ class Chat:
         return self.now().astimezone(UTC).isoformat(timespec="milliseconds")
 
     async def create(
-        self, tenant: Tenant, *, person: str = "", title: str = "", by_person: bool = False
+        self,
+        tenant: Tenant,
+        *,
+        person: str = "",
+        title: str = "",
+        profile: str | None = None,
+        by_person: bool = False,
     ) -> Conversation:
-        """`by_person`: a token names the person, which may have a part of what the tenant may.
+        """It keeps this profile, or the default of now.
 
-        Raises TooManyConversations.
+        `by_person`: a token names the person, which may have a part of what the tenant may.
+
+        Raises ClientError for an unknown profile, and TooManyConversations.
         """
-        at = self.timestamp()
-        conversation = Conversation(new_id(), tenant.name, at, at, person=person, title=title, is_titled=bool(title))
+        at, chosen = self.timestamp(), self.profiles.choose(profile, tenant)
+        conversation = Conversation(
+            new_id(),
+            tenant.name,
+            at,
+            at,
+            person=person,
+            title=title,
+            is_titled=bool(title),
+            profile=chosen.name if chosen else "",
+        )
         most = self.max_conversations if tenant.max_conversations is None else tenant.max_conversations
         of_person = max(1, most // PERSONS_SHARE) if by_person and most else 0
         await self.table.create(conversation, most=most, most_of_person=of_person)
@@ -96,14 +114,19 @@ class Chat:
     def user_message(self, text: str) -> StoredMessage:
         return StoredMessage(new_row_number(), Role.USER, text, self.timestamp())
 
-    async def answer(self, conversation: str, message: StoredMessage, tenant: Tenant) -> Answer:
+    async def answer(
+        self, found: Conversation, message: StoredMessage, tenant: Tenant, *, profile: str | None = None
+    ) -> Answer:
         """Take the user's message into the conversation, and begin its reply under the budgets of `tenant`.
 
-        Raises ConversationNotFound, ConversationBusy, ConversationFull; ProviderBusy where too many replies are being
-        generated, or none can be. A message that gets no word of a reply, because the engine fails, is taken back: it
-        may be sent again.
+        The reply has this profile, or that of the conversation. A message that gets no word of a reply, because the
+        engine fails, is taken back: it may be sent again.
+
+        Raises ClientError where there is no profile of the name, ConversationNotFound, ConversationBusy,
+        ConversationFull; ProviderBusy where too many replies are being generated, or none can be.
         """
-        tasks, engine, now = self._require_room(tenant), self.open_engine(tenant), self.now()
+        conversation, chosen = found.id, self.profiles.choose(profile or found.profile, tenant)
+        tasks, engine, now = self._require_room(tenant), self.open_engine(tenant, chosen), self.now()
         stored = await self.table.begin_reply(conversation, message, now=now, until=now + LEASE)
         try:
             messages = await self.table.messages(conversation, limit=HISTORY_MESSAGES)
@@ -120,16 +143,22 @@ class Chat:
                 return None
             return await self.table.end_reply(conversation, None)
 
-        return Answer(self._start(tasks, tenant, engine, as_history(messages), keep), stored)
+        prompt = self.options.for_profile(chosen).prompt(as_history(messages))
+        return Answer(self._start(tasks, tenant, engine, prompt, keep), stored)
 
-    def answer_once(self, text: str, tenant: Tenant) -> Answer:
-        """Begin the reply to a text of no conversation; nothing is kept. Raises ProviderBusy, as `answer` does."""
+    def answer_once(self, text: str, tenant: Tenant, *, profile: str | None = None) -> Answer:
+        """Begin the reply to a text of no conversation; nothing is kept.
+
+        Raises ClientError and ProviderBusy, as `answer` does.
+        """
 
         async def keep(_: GeneratedReply) -> None:
             await anyio.lowlevel.checkpoint()
 
-        tasks, engine = self._require_room(tenant), self.open_engine(tenant)
-        return Answer(self._start(tasks, tenant, engine, (Message(Role.USER, text),), keep))
+        chosen = self.profiles.choose(profile, tenant)
+        tasks, engine = self._require_room(tenant), self.open_engine(tenant, chosen)
+        prompt = self.options.for_profile(chosen).prompt((Message(Role.USER, text),))
+        return Answer(self._start(tasks, tenant, engine, prompt, keep))
 
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What runs in the background, by name."""
@@ -191,10 +220,10 @@ class Chat:
         tasks: TaskGroup,
         tenant: Tenant,
         engine: ChatEngine,
-        history: tuple[Message, ...],
+        prompt: tuple[Message, ...],
         keep: Callable[[GeneratedReply], Awaitable[StoredMessage | None]],
     ) -> ReplyRun:
-        run = ReplyRun(self.options.prompt(history), engine, keep, self.reply_timeout_s, self.places)
+        run = ReplyRun(prompt, engine, keep, self.reply_timeout_s)
 
         async def counted() -> None:
             try:

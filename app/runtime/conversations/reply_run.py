@@ -49,6 +49,8 @@ class ChatEngine:
     """Length at which a reply is ended, for engines that ignore their own limit of tokens."""
     close: Callable[[], None] = lambda: None
     """Called once, when the reply is over."""
+    places: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    """Of replies that these engines generate at once for messages in text; by default none but this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,6 @@ class ReplyRun:
     """Stores what there is of the reply; called once, whatever happens. Raises a ParleyError."""
     timeout_s: float = REPLY_TIMEOUT_S
     """Waiting for a place included."""
-    places: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
-    """Of replies that the engines generate at once for messages in text; by default none but this one."""
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _send: MemoryObjectSendStream[RunEvent] = field(init=False)
     _receive: MemoryObjectReceiveStream[RunEvent] = field(init=False)
@@ -151,7 +151,7 @@ class ReplyRun:
         cancelled: str | None = DISCONNECTED
         try:
             with self._scope, anyio.fail_after(self.timeout_s):
-                async with self.places:
+                async with self.engine.places:
                     await self._generate()
                 cancelled = None
         except TimeoutError:

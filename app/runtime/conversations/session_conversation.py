@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 from app.data.conversation_log import ConversationLog, Destination, QueuedCut, QueuedMessage
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, as_history
 from app.domain.dialog import effects as do
-from app.domain.dialog.conversation import Message, Role
+from app.domain.dialog.conversation import ContinuedConversation, Role
+from app.domain.errors import ClientError
+from app.domain.tenant import Tenant
 from app.runtime.conversations.chat import HISTORY_MESSAGES
 from app.runtime.ids import new_row_number
+from app.runtime.profiles import ProfileCatalogue
 from app.runtime.recording.recorder import Recorder
 
 MAX_WAITING = 256
@@ -25,13 +28,17 @@ class SessionConversation:
 
     log: ConversationLog
     session: str
-    tenant: str
+    tenant: Tenant
     recorder: Recorder
     now: Callable[[], str]
     """As messages have it."""
     see_tenant: str | None = None
     """Whose conversations it may continue; None: of any tenant."""
     see_person: str | None = None
+    profiles: ProfileCatalogue = field(default_factory=ProfileCatalogue)
+    """For the profile of the conversation that it continues."""
+    profile: str = ""
+    """The session's, which a conversation of its own keeps."""
     _destination: Destination | None = None
     _first_turn: int = 0
     """The newest turn of the conversation when this session joined it."""
@@ -43,7 +50,7 @@ class SessionConversation:
     _replies: dict[int, int] = field(default_factory=dict)
     """By turn, the message of a reply that was sent whole."""
 
-    async def resume(self, conversation: str) -> tuple[Message, ...]:
+    async def resume(self, conversation: str) -> ContinuedConversation:
         """Raises ConversationNotFound or ProviderBusy; then the session has a conversation of its own."""
         self._waiting = []
         try:
@@ -55,7 +62,11 @@ class SessionConversation:
             waiting, self._waiting = self._waiting, None
             for message in waiting:
                 self._keep(message)
-        return as_history(messages)
+        try:
+            profile = self.profiles.find(found.profile, self.tenant) if found.profile else None
+        except ClientError as problem:
+            return ContinuedConversation(as_history(messages), problem=problem)
+        return ContinuedConversation(as_history(messages), profile)
 
     def record(self, effect: do.Effect) -> None:
         if not self.recorder.enabled:
@@ -63,6 +74,8 @@ class SessionConversation:
         match effect:
             case do.ShowFinal() if effect.hypothesis.text:
                 self._keep(self._utterance(effect))
+            case do.RecordProfile(profile):
+                self.profile = profile
             case do.RecordUserText(turn, text):
                 self._keep(self._message(Role.USER, text, turn, MessageKind.TEXT))
             case do.ShowReplyStart():
@@ -121,6 +134,6 @@ class SessionConversation:
         """The session's own conversation has the session's id."""
         if self._destination is None:
             at, person = self.now(), self.recorder.opened.person or ""
-            own = Conversation(self.session, self.tenant, at, at, person=person)
+            own = Conversation(self.session, self.tenant.name, at, at, person=person, profile=self.profile)
             self._destination = Destination(own, is_stored=False)
         return self._destination

@@ -16,7 +16,7 @@ from anyio.abc import ObjectSendStream, TaskGroup
 from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.dialog.conversation import Message
+from app.domain.dialog.conversation import ContinuedConversation
 from app.domain.dialog.state import Closed, DialogState, Leaving
 from app.domain.dialog.transitions import transition
 from app.domain.errors import ClientError, ClientFault, ConversationNotFound, ParleyError
@@ -78,8 +78,8 @@ class ConversationRecord(Protocol):
         """Keep what belongs into a conversation. Never waits."""
         ...
 
-    async def resume(self, conversation: str) -> tuple[Message, ...]:
-        """Continue this conversation: what was said in it. Raises a ParleyError; then nothing is continued."""
+    async def resume(self, conversation: str) -> ContinuedConversation:
+        """Continue this conversation. Raises a ParleyError; then nothing is continued."""
         ...
 
 
@@ -89,7 +89,7 @@ class NoConversation:
     def record(self, effect: do.Effect) -> None:
         """Nothing is kept."""
 
-    async def resume(self, conversation: str) -> tuple[Message, ...]:
+    async def resume(self, conversation: str) -> ContinuedConversation:
         raise ConversationNotFound(conversation[:64])
 
 
@@ -213,12 +213,14 @@ class _ClientInput:
 
     async def _resume(self, conversation: str) -> None:
         """Load it, while the session goes on."""
-        event: ev.Event
         try:
-            event = ev.HistoryLoaded(conversation, await self.conversation.resume(conversation))
+            found = await self.conversation.resume(conversation)
         except ParleyError as error:
-            event = ev.ClientErrorDetected(error)
-        await self.inbox.send(event)
+            await self.inbox.send(ev.ClientErrorDetected(error))
+            return
+        await self.inbox.send(ev.HistoryLoaded(conversation, found.history, found.profile))
+        if found.problem:
+            await self.inbox.send(ev.ClientErrorDetected(found.problem))
 
 
 @dataclass(slots=True)

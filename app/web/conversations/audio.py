@@ -53,6 +53,7 @@ async def post_audio(
     request: Request[Principal, Any, Any],
     conversation: FromPath[str],
     stream: FromQuery[bool | None] = None,
+    profile: FromQuery[str | None] = None,
 ) -> Response[Any]:
     """The reply to what is said in the audio. The file itself is not kept, but for that of a recording.
 
@@ -62,7 +63,7 @@ async def post_audio(
     chat, found = chat_of(state), await conversation_for(request, conversation)
     message = await _spoken_message(request, state.service, chat)
     set_target(request, found.id)
-    answer = await chat.answer(found.id, message, request.user.tenant)
+    answer = await chat.answer(found, message, request.user.tenant, profile=profile)
     return await answer_response(answer, conversation=found.id, as_events=wants_events(request, stream))
 
 

@@ -22,20 +22,30 @@ class NewConversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str | None = None
     person: str | None = None
+    profile: str | None = None
 
 
 _new = msgspec.json.Decoder(NewConversation)
 
 
 @post("/", status_code=201, opt={**CHAT, **audited(AuditAction.CONVERSATION_CREATED)})
-async def create_conversation(state: State, request: Request[Principal, Any, Any]) -> Response[dict[str, Any]]:
-    """An empty conversation. Its title, where none is given, will be the beginning of its first message."""
+async def create_conversation(
+    state: State, request: Request[Principal, Any, Any], profile: FromQuery[str | None] = None
+) -> Response[dict[str, Any]]:
+    """An empty conversation, with the profile that its replies will have.
+
+    Its title, where none is given, will be the beginning of its first message.
+    """
     require_owner(request.user)
     new = await body_of(request, _new)
     title = "" if new.title is None else require_text(new.title, longest=TITLE_CHARACTERS, name="title")
     person = speaking_person(request.user, new.person) or ""
     conversation = await chat_of(state).create(
-        request.user.tenant, title=title, person=person, by_person=request.user.person is not None
+        request.user.tenant,
+        title=title,
+        person=person,
+        profile=new.profile or profile,
+        by_person=request.user.person is not None,
     )
     set_target(request, conversation.id)
     return Response(conversation_json(conversation), headers={"location": f"/conversations/{conversation.id}"})

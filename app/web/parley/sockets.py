@@ -53,14 +53,15 @@ async def _serve(socket: WebSocket[Any, Any, Any], service: Service, *, raw: boo
     structlog.contextvars.bind_contextvars(session=session)
     try:
         await client.accept()
-        profile = service.profiles.choose(socket.query_params.get("profile"), socket.user.tenant)
+        name = socket.query_params.get("profile")
+        profile = service.profiles.choose(name, socket.user.tenant)
         peer, user_agent = peer_of(socket), socket.headers.get("user-agent", "")
         with (
             service.running_sessions.registered(session, socket.user, peer=peer, user_agent=user_agent) as running,
             audited_session(socket, session),
         ):
             await client.send(_greeting(service, session, socket.user.tenant))
-            await _run_session(client, service, running, profile)
+            await _run_session(client, service, running, profile, is_profile_named=bool(name))
         client.raise_for_fault()
     except ClientGone:
         return  # it left while we were writing: the session has noticed, or never began
@@ -77,12 +78,17 @@ def _greeting(service: Service, session: str, tenant: Tenant) -> SessionStarted:
 
 
 async def _run_session(
-    client: SocketClient, service: Service, session: RunningSession, profile: Profile | None
+    client: SocketClient,
+    service: Service,
+    session: RunningSession,
+    profile: Profile | None,
+    *,
+    is_profile_named: bool,
 ) -> None:
     async with anyio.create_task_group() as tasks:
         with anyio.CancelScope() as run:
             tasks.start_soon(_write_until_ended, client, service, session, run)
-            await service.run_session(session, client, profile=profile)
+            await service.run_session(session, client, profile=profile, is_profile_named=is_profile_named)
         tasks.cancel_scope.cancel()
 
 

@@ -16,6 +16,7 @@ _CONVERSATION: dict[str, Any] = {
     "created": "2026-01-31T12:00:00.000+00:00",
     "updated": "2026-01-31T12:00:09.120+00:00",
     "messages": 2,
+    "profile": "assistant",
 }
 _MESSAGE = {
     "number": 1,
@@ -52,9 +53,11 @@ _EVENTS = 'event: delta\ndata: {"text": "Not "}\n\nevent: done\ndata: {"reply": 
 _BODY_ERRORS = ("bad_message", "body_too_slow", "request_too_large", "text_too_long")
 _REPLY_ERRORS = (
     *("budget_exhausted", "conversation_busy", "conversation_full", "not_found", "provider_busy"),
-    *("provider_misbehaved", "provider_refused", "request_refused"),
+    *("provider_misbehaved", "provider_refused", "request_refused", "unknown_profile"),
 )
+_PROFILE = value("Profile of the reply, a name of `GET /profiles`; one in the body wins over it.", "code")
 _STREAM = {
+    "profile": _PROFILE,
     "stream": value("Answer with server-sent events; without it the header `Accept` decides.", True),
     "conversation": value("Id of the conversation: 32 hexadecimal digits.", SESSION),
 }
@@ -89,8 +92,15 @@ CONVERSATIONS: Operations = {
                 ("Location",),
             ),
         ),
-        (*_BODY_ERRORS, "provider_busy", "too_many_conversations"),
-        DocumentedBody({"named": {"title": "Weather", "person": "visitor-17"}}, model=NewConversation),
+        (*_BODY_ERRORS, "provider_busy", "too_many_conversations", "unknown_profile"),
+        DocumentedBody(
+            {
+                "named": {"title": "Weather", "person": "visitor-17"},
+                "profile": {"profile": "assistant"},
+            },
+            model=NewConversation,
+        ),
+        parameters={"profile": value("What its replies have, a name of `GET /profiles`.", "assistant")},
     ),
     ("GET", "/conversations/{conversation}"): DocumentedOperation(
         "getConversation",
@@ -145,7 +155,9 @@ CONVERSATIONS: Operations = {
         "Have a message answered",
         (_answered(reply=_ANSWER),),
         (*_BODY_ERRORS, *_REPLY_ERRORS),
-        DocumentedBody({"text": {"text": "Will it rain?"}}, model=NewMessage),
+        DocumentedBody(
+            {"text": {"text": "Will it rain?"}, "profile": {"text": "Sort it.", "profile": "code"}}, model=NewMessage
+        ),
         parameters=_STREAM,
     ),
     ("POST", "/conversations/{conversation}/audio"): DocumentedOperation(

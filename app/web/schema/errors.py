@@ -71,6 +71,9 @@ _SAMPLES: Mapping[str, Exception] = {
     "unknown_language": ClientError(
         ClientFault.UNKNOWN_LANGUAGE, "there is no language 'xx'; write it like de, de-DE or German"
     ),
+    "unknown_profile": ClientError(
+        ClientFault.UNKNOWN_PROFILE, "there is no profile 'cook'; there are: assistant, code"
+    ),
     "unreadable": BlobUnreadable("archive", "damaged"),
 }
 """An exception of each code. Status, headers and body of the examples come from the table that answers with them."""

@@ -42,6 +42,6 @@ def _body(operation: dict[str, Any]) -> list[str]:
     if not kind:
         return []
     if "examples" in body:
-        (example,) = body["examples"].values()
+        example = next(iter(body["examples"].values()))
         return [f"--json {shlex.quote(json.dumps(example['value']))}"]
     return [f"-H 'Content-Type: {kind}'", "--data-binary @FILE"]

@@ -1,0 +1,203 @@
+"""Profiles over HTTP: chosen for a conversation, a message or a chat, kept, restricted, and taken by voice sessions."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.client import open_session
+from tests.emulators.openai import Script
+from tests.eventually import until
+from tests.integration.conversation_service import bearer
+from tests.integration.profile_service import COOK, profile_server
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def sqlite(tmp_path) -> str:
+    return f"sqlite+aiosqlite:///{tmp_path}/parley.db"
+
+
+@asynccontextmanager
+async def talking(server, query="", **configuration):
+    async with open_session(f"ws://{server.address}/ws/transcribe{query}", key="acme-key") as talk:
+        if configuration:
+            await talk.send_message(type="configure", **configuration)
+        yield talk
+
+
+async def answered(talk) -> None:
+    assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=20), talk.received
+
+
+@pytest.mark.parametrize("way", ["body", "address"])
+async def test_conversation_keeps_its_profile(url, tmp_path, way):
+    """Its instructions, its engine and model; also for messages that name none."""
+    async with profile_server(url, tmp_path, Script(("Yes.",))) as server:
+        query, body = ("?profile=code", {}) if way == "address" else ("?profile=cook", {"profile": "code"})
+        begun = (await server.http.post(f"/conversations{query}", json=body)).json()
+        answer = await server.say(begun["id"], "Sort it.")
+        listed = (await server.http.get("/conversations")).json()["conversations"]
+
+    assert (begun["profile"], listed[0]["profile"]) == ("code", "code")
+    assert answer["reply"]["engine"] == "openai/large"
+    assert server.openai.requests[0]["model"] == "large"
+    assert server.prompt()[0] == {"role": "system", "content": "You write code."}
+
+
+@pytest.mark.parametrize("way", ["body", "address"])
+async def test_message_with_a_profile_has_it_for_its_own_reply_alone(sqlite, tmp_path, way):
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",)), Script(("No.",))) as server:
+        begun = await server.begin(profile="cook")
+        path = f"/conversations/{begun['id']}/messages"
+        if way == "body":
+            await server.say(begun["id"], "Sort it.", profile="code")
+        else:
+            await server.http.post(f"{path}?profile=code", json={"text": "Sort it."})
+        await server.say(begun["id"], "Boil it.")
+
+    assert [request["model"] for request in server.openai.requests] == ["large", "small"]
+    assert [server.prompt(number)[0]["content"] for number in (0, 1)] == ["You write code.", "You cook."]
+
+
+async def test_window_of_a_profile_is_in_tokens(sqlite, tmp_path):
+    """Ten tokens are the last question and the exchange before it; without a profile everything fits."""
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",))) as server:
+        for profile in ("cook", "code"):
+            begun = await server.begin(profile=profile)
+            for text in ("Boil eggs.", "Fry two eggs.", "Peel an egg."):
+                await server.say(begun["id"], text)
+
+    assert [message["content"] for message in server.prompt(2)] == [
+        "You cook.",
+        "Fry two eggs.",
+        "Yes.",
+        "Peel an egg.",
+    ]
+    assert len(server.prompt(5)) == 6
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_chat_has_the_profile_that_it_names(sqlite, tmp_path, keep):
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",))) as server:
+        body = {"text": "Sort it.", "profile": "code", "keep": keep}
+        answer = (await server.http.post("/chat", json=body)).json()
+        kept = (await server.http.get("/conversations")).json()["conversations"]
+
+    assert answer["reply"]["engine"] == "openai/large"
+    assert [each["profile"] for each in kept] == (["code"] if keep else [])
+
+
+async def test_default_profile_is_that_of_new_conversations_and_stays(sqlite, tmp_path):
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",)), default="cook") as server:
+        begun = await server.begin()
+        await server.http.post("/chat", json={"text": "Boil it."})
+
+    assert begun["profile"] == "cook"
+    assert server.prompt()[0]["content"] == "You cook."
+
+
+async def test_without_a_default_the_settings_hold(sqlite, tmp_path):
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",))) as server:
+        begun = await server.begin()
+        await server.say(begun["id"], "Hello.")
+
+    assert "profile" not in begun
+    assert server.prompt()[0]["content"] == "Be brief."
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("/conversations", {"profile": "pirate"}),
+        ("/conversations?profile=pirate", {}),
+        ("/chat", {"text": "Hello.", "profile": "pirate"}),
+        ("/chat?profile=%00", {"text": "Hello."}),
+        ("/conversations/{id}/messages", {"text": "Hello.", "profile": "pirate"}),
+        ("/conversations/{id}/messages?profile=pirate", {"text": "Hello."}),
+    ],
+)
+async def test_unknown_profile_is_refused_with_a_code_and_nothing_is_kept(sqlite, tmp_path, method, body):
+    async with profile_server(sqlite, tmp_path) as server:
+        begun = await server.begin()
+        answer = await server.http.post(method.format(**begun), json=body)
+        found = (await server.http.get("/conversations")).json()["conversations"]
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_profile")
+    assert "cook" in answer.json()["message"]
+    assert [each["messages"] for each in found] == [0]
+
+
+async def test_tenant_may_use_its_own_profiles_alone(sqlite, tmp_path):
+    """The first of them is its default."""
+    async with profile_server(sqlite, tmp_path) as server:
+        kiosk = bearer("kiosk-key")
+        refused = await server.http.post("/conversations", json={"profile": "code"}, headers=kiosk)
+        begun = await server.http.post("/conversations", headers=kiosk)
+
+    assert (refused.status_code, refused.json()["code"]) == (404, "unknown_profile")
+    assert begun.json()["profile"] == "cook"
+
+
+async def test_conversation_whose_profile_is_gone_refuses_messages_that_name_none(sqlite, tmp_path):
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",))) as server:
+        begun = await server.begin(profile="code")
+        del server.chat.profiles.profiles()["code"]
+        refused = await server.http.post(f"/conversations/{begun['id']}/messages", json={"text": "Hello."})
+        answer = await server.say(begun["id"], "Hello.", profile="cook")
+
+    assert (refused.status_code, refused.json()["code"]) == (404, "unknown_profile")
+    assert answer["reply"]["text"] == "Yes."
+
+
+@pytest.mark.parametrize(
+    ("query", "configuration", "instructions"),
+    [
+        ("", {}, "You write code."),
+        ("?profile=cook", {}, "You cook."),
+        ("", {"profile": "cook"}, "You cook."),
+    ],
+)
+async def test_voice_session_takes_the_profile_of_its_conversation_unless_it_names_one(
+    sqlite, tmp_path, query, configuration, instructions
+):
+    """The conversation keeps its own."""
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",))) as server:
+        begun = await server.begin(profile="code")
+        async with talking(server, query, conversation=begun["id"], **configuration) as talk:
+            assert await talk.wait_until(lambda t: t.messages("conversation"), timeout_s=10)
+            await talk.send_message(type="text", text="Hello.")
+            await answered(talk)
+        found = (await server.http.get(f"/conversations/{begun['id']}")).json()
+
+    assert server.prompt()[0]["content"] == instructions
+    assert found["profile"] == "code"
+
+
+async def test_voice_session_is_told_that_the_profile_of_its_conversation_is_gone_and_goes_on(sqlite, tmp_path):
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",))) as server:
+        begun = await server.begin(profile="code")
+        del server.chat.profiles.profiles()["code"]
+        async with talking(server, conversation=begun["id"]) as talk:
+            assert await talk.wait_until(lambda t: t.messages("error"), timeout_s=10)
+            await talk.send_message(type="text", text="Hello.")
+            await answered(talk)
+            assert talk.messages("error")[0].message["code"] == "unknown_profile"
+
+    assert server.prompt()[0]["content"] == "Be brief."
+
+
+@pytest.mark.parametrize(("query", "configuration"), [("?profile=cook", {}), ("", {"profile": "cook"})])
+async def test_conversation_that_a_voice_session_begins_keeps_its_profile(sqlite, tmp_path, query, configuration):
+    async with profile_server(sqlite, tmp_path, Script(("Yes.",)), profiles={"cook": COOK}) as server:
+        async with talking(server, query, **configuration) as talk:
+            await talk.send_message(type="text", text="Hello.")
+            await answered(talk)
+
+        async def is_there() -> bool:
+            return bool((await server.http.get("/conversations")).json()["conversations"])
+
+        await until(is_there, seconds=20)
+        (found,) = (await server.http.get("/conversations")).json()["conversations"]
+
+    assert found["profile"] == "cook"
