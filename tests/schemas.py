@@ -12,7 +12,15 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 MOMENT = "2026-01-02T10:00:00.000+00:00"
 
-TEXTS = {"record": "{}", "details": "{}", "sessions": "[]", "scopes": "speak", "secret": "00" * 32, "day": "2026-01-02"}
+TEXTS = {
+    "record": "{}",
+    "details": "{}",
+    "sessions": "[]",
+    "tool_calls": "[]",
+    "scopes": "speak",
+    "secret": "00" * 32,
+    "day": "2026-01-02",
+}
 """Of columns whose text must have a form, by the column's name; moments are known by theirs."""
 
 MOMENTS = frozenset({"at", "created", "expires", "revoked", "last_used", "seen", "started", "ended", "written"})

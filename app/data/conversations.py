@@ -16,6 +16,7 @@ from app.domain.conversations.message import Conversation, MessageKind, StoredMe
 from app.domain.dialog.conversation import Role
 from app.domain.errors import ConversationBusy, ConversationFull, ConversationNotFound, TooManyConversations
 from app.domain.recording.text_search import indexed_words, parse_search
+from app.domain.tools import ToolCall
 from app.domain.transcript import Word
 
 MAX_MESSAGES = 20_000
@@ -320,9 +321,11 @@ _ERASED = {
     "language": None,
     "played": None,
     "cancelled": "erased",
+    "tool_calls": None,
 }
 
 _words = msgspec.json.Decoder(list[tuple[str, int, int, float]])
+_tool_calls = msgspec.json.Decoder(list[tuple[str, str, str, str]])
 
 
 def conversation_row(conversation: Conversation) -> dict[str, Any]:
@@ -337,6 +340,7 @@ def _conversation(row: Any) -> Conversation:
 def _message_row(conversation: str, message: StoredMessage) -> dict[str, Any]:
     fields = {column.name: getattr(message, column.name) for column in _MESSAGE if column.name != "conversation"}
     words = [(word.text, word.start, word.end, word.probability) for word in message.words]
+    calls = [(call.id, call.tool, call.arguments, call.result or "") for call in message.tool_calls]
     return {
         **fields,
         "conversation": conversation,
@@ -344,6 +348,7 @@ def _message_row(conversation: str, message: StoredMessage) -> dict[str, Any]:
         "role": str(message.role),
         "kind": str(message.kind),
         "words": msgspec.json.encode(words).decode() if words else None,
+        "tool_calls": msgspec.json.encode(calls).decode() if calls else None,
     }
 
 
@@ -351,11 +356,13 @@ def _message(row: Any) -> StoredMessage:
     fields = dict(row._mapping)  # noqa: SLF001 likewise
     del fields["conversation"]
     words = _words.decode(fields["words"]) if fields["words"] else ()
+    calls = _tool_calls.decode(fields["tool_calls"]) if fields["tool_calls"] else ()
     return StoredMessage(
         **{
             **fields,
             "role": Role(fields["role"]),
             "kind": MessageKind(fields["kind"]),
             "words": tuple(Word(*word) for word in words),
+            "tool_calls": tuple(ToolCall(*call) for call in calls),
         }
     )

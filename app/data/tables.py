@@ -194,6 +194,8 @@ class MessageRow(Table):
     prompt_tokens: Mapped[int | None]
     reply_tokens: Mapped[int | None]
     missing: Mapped[int]
+    tool_calls: Mapped[str | None] = mapped_column(Text)
+    """A JSON array of [id, tool, arguments, result]."""
 
 
 TITLES = full_text(cast(SqlTable, ConversationRow.__table__), "folded")

@@ -19,6 +19,12 @@ class TokenUsage:
     is_estimate: bool = False
     """Derived from the number of characters, because the server reported no count."""
 
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        """Of both calls; an estimate where either is."""
+        return TokenUsage(
+            self.prompt + other.prompt, self.generated + other.generated, self.is_estimate or other.is_estimate
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TokenPrice:

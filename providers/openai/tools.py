@@ -6,7 +6,7 @@ of a call, give every call the index 0, or send the arguments as an object.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.domain.dialog.conversation import Message, alternating
@@ -106,15 +106,21 @@ def messages_with_tools(conversation: Sequence[Message]) -> list[dict[str, Any]]
         if not message.tool_calls:
             messages.append({"role": str(message.role), "content": message.text})
             continue
+        called = _with_distinct_ids(message.tool_calls)
         calls = [
             {"id": call.id, "type": "function", "function": {"name": call.tool, "arguments": call.arguments}}
-            for call in message.tool_calls
+            for call in called
         ]
         messages.append({"role": str(message.role), "content": message.text or None, "tool_calls": calls})
-        messages += [
-            {"role": "tool", "tool_call_id": call.id, "content": call.result or ""} for call in message.tool_calls
-        ]
+        messages += [{"role": "tool", "tool_call_id": call.id, "content": call.result or ""} for call in called]
     return messages
+
+
+def _with_distinct_ids(calls: Sequence[ToolCall]) -> Sequence[ToolCall]:
+    """A result belongs to a call by its id, and servers that give none, or count anew, would repeat one."""
+    if len({call.id for call in calls}) == len(calls):
+        return calls
+    return [replace(call, id=f"call_{number}") for number, call in enumerate(calls)]
 
 
 def plain_messages(conversation: Sequence[Message]) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """Stored conversations: title, history, window, and the formats of export."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from app.domain.conversations.message import (
 )
 from app.domain.conversations.options import ReplyOptions
 from app.domain.dialog.conversation import Message, Role
+from app.domain.tools import ToolCall
 from app.domain.transcript import Word
 
 TALK = Conversation("c1", "acme", "2026-01-02T12:00:00.000+00:00", "2026-01-02T12:01:00.000+00:00", title="Weather")
@@ -145,3 +148,12 @@ def test_json_of_a_message_has_seconds_of_the_session_and_no_field_that_does_not
 def test_receipt_names_each_recording_that_remains():
     assert recordings_remain(()) == ()
     assert "DELETE /recordings/s1" in recordings_remain(("s1",))[0]
+
+
+def test_history_has_the_calls_of_a_reply_in_front_of_its_text_and_without_one():
+    call = ToolCall("c0", "weather", "{}", "Rain.")
+    replied, cut = replace(REPLY, tool_calls=(call,)), replace(REPLY, text="", played="", tool_calls=(call,))
+
+    called = Message(Role.ASSISTANT, "", tool_calls=(call,))
+    assert as_history([replied]) == (called, Message(Role.ASSISTANT, "No, it stays dry.", is_cut_off=True))
+    assert as_history([cut]) == (called,)

@@ -8,6 +8,7 @@ from app.domain.audio import SAMPLE_RATE, seconds
 from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.dialog.conversation import Role
 from app.domain.recording.subtitles import Segment, as_srt, as_vtt
+from app.domain.tools import ToolCall
 
 ExportFormat = Literal["md", "json", "srt", "vtt"]
 
@@ -15,7 +16,7 @@ READING_CHARACTERS_PER_S = 15
 """How long a caption without audio of its own is shown."""
 SHORTEST_CAPTION_S = 1.0
 
-_SPEAKERS = {Role.USER: "User", Role.ASSISTANT: "Assistant", Role.SYSTEM: "System", Role.TOOL: "Tool"}
+_SPEAKERS = {Role.USER: "User", Role.ASSISTANT: "Assistant", Role.SYSTEM: "System"}
 
 
 def as_markdown(conversation: Conversation, messages: Sequence[StoredMessage]) -> str:
@@ -25,10 +26,16 @@ def as_markdown(conversation: Conversation, messages: Sequence[StoredMessage]) -
     for message in messages:
         if message.missing:
             parts.append(f"*{message.missing} messages are missing here.*\n")
-        if message.text:
+        if message.text or message.tool_calls:
             cut = f" (cut: {message.cancelled})" if message.cancelled else ""
-            parts.append(f"**{_SPEAKERS[message.role]}**, {message.at}{cut}\n\n{message.received_text}\n")
+            parts.append(f"**{_SPEAKERS[message.role]}**, {message.at}{cut}\n")
+            parts += [f"> {_on_one_line(call)}\n" for call in message.tool_calls]
+            parts += [f"{message.received_text}\n"] if message.received_text else []
     return "\n".join(parts)
+
+
+def _on_one_line(call: ToolCall) -> str:
+    return " ".join(f"Tool {call.tool}, {call.arguments}: {call.result}".split())
 
 
 def as_captions(messages: Sequence[StoredMessage], form: Literal["srt", "vtt"]) -> str:
@@ -86,6 +93,12 @@ def conversation_json(conversation: Conversation) -> dict[str, Any]:
     return fields | ({"profile": conversation.profile} if conversation.profile else {})
 
 
+def tool_call_json(call: ToolCall) -> dict[str, str]:
+    """As the HTTP API has it: no result while the tool is running."""
+    fields = {"id": call.id, "tool": call.tool, "arguments": call.arguments}
+    return fields if call.result is None else {**fields, "result": call.result}
+
+
 def message_json(message: StoredMessage) -> dict[str, Any]:
     """As the HTTP API has it; what does not apply is absent. Times of words are seconds of the session's audio."""
     fields: dict[str, Any] = {
@@ -116,6 +129,7 @@ def message_json(message: StoredMessage) -> dict[str, Any]:
         "cancelled": message.cancelled,
         "promptTokens": message.prompt_tokens,
         "replyTokens": message.reply_tokens,
+        "toolCalls": [tool_call_json(call) for call in message.tool_calls] or None,
         "missing": message.missing or None,
     }
     return fields | {name: value for name, value in optional.items() if value is not None}

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.domain.dialog.conversation import Message, Role
+from app.domain.dialog.conversation import Message, Role, reply_messages
+from app.domain.tools import ToolCall
 from app.domain.transcript import Word
 
 MAX_TEXT_CHARACTERS = 8000
@@ -73,6 +74,8 @@ class StoredMessage:
     """Why a reply ended early; None: it is whole."""
     prompt_tokens: int | None = None
     reply_tokens: int | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Tools that were called for a reply, with their results, as they are kept (`app.domain.tools.shortened`)."""
     missing: int = 0
     """So many messages are missing in this place, because the database was away for too long."""
 
@@ -93,8 +96,14 @@ def title_of(text: str) -> str:
 
 def as_history(messages: Iterable[StoredMessage]) -> tuple[Message, ...]:
     """The messages as a reply engine sees them: of a reply that was cut, what was received of it."""
-    return tuple(
-        Message(message.role, message.received_text, is_cut_off=message.cancelled is not None)
-        for message in messages
-        if message.role is not Role.SYSTEM and message.received_text.strip()
-    )
+    history: list[Message] = []
+    for message in messages:
+        match message.role:
+            case Role.USER if message.received_text.strip():
+                history.append(Message(Role.USER, message.received_text))
+            case Role.ASSISTANT:
+                is_cut_off = message.cancelled is not None
+                history += reply_messages(message.received_text, message.tool_calls, is_cut_off=is_cut_off)
+            case _:
+                pass
+    return tuple(history)

@@ -13,7 +13,6 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
-    TOOL = "tool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,15 @@ class ContinuedConversation:
     """Its own; None: it has none, or there is none of its name any more."""
     problem: ParleyError | None = None
     """What the client is told about it."""
+
+
+def reply_messages(
+    text: str, tool_calls: tuple[ToolCall, ...] = (), *, is_cut_off: bool = False
+) -> tuple[Message, ...]:
+    """A reply as history has it: the tools that were called for it, and behind them its text, where there is any."""
+    called = (Message(Role.ASSISTANT, "", tool_calls=tool_calls),) if tool_calls else ()
+    text = text.strip()
+    return (*called, Message(Role.ASSISTANT, text, is_cut_off=is_cut_off)) if text else called
 
 
 def estimate_tokens(text: str) -> int:

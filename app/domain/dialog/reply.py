@@ -7,11 +7,11 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
-from app.domain.dialog.conversation import Message, Role, prompt
+from app.domain.dialog.conversation import Message, Role, prompt, reply_messages
 from app.domain.dialog.playback import played_samples, played_text
 from app.domain.dialog.state import DialogState, Idle, Reply, Replying, SpokenPiece, UserSpeaking
 from app.domain.errors import ClientError, ClientFault
-from app.domain.tools import ToolCall, shortened
+from app.domain.tools import shortened
 
 SAY_REFUSED = "the user is speaking, or their words are not final yet: say it again after the next fullSentence"
 
@@ -96,7 +96,7 @@ def accept_reply_event(
             finished = replace(
                 state,
                 reply=replace(reply, finished=True),
-                history=_with_reply(state.history, reply.text, reply.tool_calls),
+                history=(*state.history, *reply_messages(reply.text, reply.tool_calls)),
             )
             return finished, (
                 do.ShowReply(reply.turn, reply.text.strip()),
@@ -141,17 +141,7 @@ def _interrupted_history(state: DialogState, reply: Reply) -> tuple[Message, ...
     """The history with what the user has got of the reply: the model must not believe that it said the rest."""
     whole, played = reply.text.strip(), played_text(reply, state.audio_end)
     if not reply.finished:
-        return _with_reply(state.history, played, reply.tool_calls, is_cut_off=True)
+        return (*state.history, *reply_messages(played, reply.tool_calls, is_cut_off=True))
     if not whole or played == whole:
         return state.history
-    return _with_reply(state.history[:-1], played, is_cut_off=True)
-
-
-def _with_reply(
-    history: tuple[Message, ...], text: str, tool_calls: tuple[ToolCall, ...] = (), *, is_cut_off: bool = False
-) -> tuple[Message, ...]:
-    """The history with the tools that were called, and behind them the assistant's text, where it is not empty."""
-    text = text.strip()
-    if tool_calls:
-        history = (*history, Message(Role.ASSISTANT, "", tool_calls=tool_calls))
-    return (*history, Message(Role.ASSISTANT, text, is_cut_off=is_cut_off)) if text else history
+    return (*state.history[:-1], *reply_messages(played, is_cut_off=True))

@@ -120,7 +120,7 @@ class Chat:
         """Take the user's message into the conversation, and begin its reply under the budgets of `tenant`.
 
         The reply has this profile, or that of the conversation. A message that gets no word of a reply, because the
-        engine fails, is taken back: it may be sent again.
+        engine fails, is taken back, unless a tool was called: it may be sent again.
 
         Raises ClientError where there is no profile of the name, ConversationNotFound, ConversationBusy,
         ConversationFull; ProviderBusy where too many replies are being generated, or none can be.
@@ -136,7 +136,7 @@ class Chat:
             raise
 
         async def keep(reply: GeneratedReply) -> StoredMessage | None:
-            if reply.text or not reply.cancelled:
+            if reply.text or reply.tool_calls or not reply.cancelled:
                 return await self.table.end_reply(conversation, self._stored(reply))
             if reply.cancelled == FAILED:
                 await self.table.withdraw(conversation, stored)
@@ -246,4 +246,5 @@ class Chat:
             cancelled=reply.cancelled,
             prompt_tokens=reply.usage.prompt,
             reply_tokens=reply.usage.generated,
+            tool_calls=reply.tool_calls,
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import anyio
@@ -14,7 +14,7 @@ from app.domain.dialog.conversation import Message
 from app.domain.errors import ParleyError, ProviderDown
 from app.domain.ports import ReplyGenerator
 from app.domain.spending import TokenUsage, estimate_usage
-from app.domain.tools import ToolCall
+from app.domain.tools import ToolCall, shortened
 from app.runtime.supervision import report_defect
 
 REPLY_TIMEOUT_S = 120.0
@@ -27,7 +27,7 @@ DISCONNECTED, FAILED = "disconnected", "failed"
 
 @dataclass(slots=True)
 class ReplyBill:
-    """What the engines counted for one reply: several, where the first of them failed."""
+    """What the engines counted for one reply: several calls, where the first one failed or the model called tools."""
 
     engine: str = ""
     """The last of them, which wrote the reply."""
@@ -35,7 +35,8 @@ class ReplyBill:
     usd: float = 0.0
 
     def add(self, engine: str, usage: TokenUsage, usd: float) -> None:
-        self.engine, self.usage, self.usd = engine, usage, self.usd + usd
+        self.engine, self.usd = engine, self.usd + usd
+        self.usage = usage if self.usage is None else self.usage + usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,20 @@ class GeneratedReply:
     usd: float
     cancelled: str | None = None
     """Why it ended early; None: it is whole."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Tools that were called for it and have answered, shortened as they are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeltaGenerated:
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The model calls a tool; the same call comes again with its result."""
+
+    call: ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class ReplyBroken:
     error: Exception
 
 
-RunEvent: TypeAlias = DeltaGenerated | ReplyKept | ReplyBroken
+RunEvent: TypeAlias = DeltaGenerated | ToolCalled | ReplyKept | ReplyBroken
 
 
 @dataclass(slots=True)
@@ -102,12 +112,13 @@ class ReplyRun:
     _send: MemoryObjectSendStream[RunEvent] = field(init=False)
     _receive: MemoryObjectReceiveStream[RunEvent] = field(init=False)
     _text: str = ""
+    _tool_calls: tuple[ToolCall, ...] = ()
 
     def __post_init__(self) -> None:
         self._send, self._receive = anyio.create_memory_object_stream[RunEvent](DELTAS_AHEAD)
 
     async def next_event(self, timeout_s: float | None = None) -> RunEvent | None:
-        """The next event; None where there is none yet after so long. The last one is no DeltaGenerated."""
+        """The next event; None where there is none yet after so long. The last one is a ReplyKept or ReplyBroken."""
         with anyio.move_on_after(timeout_s):
             return await self._receive.receive()
         return None
@@ -173,19 +184,31 @@ class ReplyRun:
         async with aclosing(self.engine.generator.reply(self.prompt)) as deltas:
             async for delta in deltas:
                 if isinstance(delta, ToolCall):
+                    await self._emit(ToolCalled(self._kept(delta)))
                     continue
                 piece = delta[:left]
                 left -= len(piece)
                 self._text += piece
-                try:
-                    await self._send.send(DeltaGenerated(piece))
-                except anyio.BrokenResourceError:  # the reader has left
-                    self._scope.cancel()
-                    await anyio.lowlevel.checkpoint()
+                await self._emit(DeltaGenerated(piece))
                 if not left:
                     return
+
+    def _kept(self, call: ToolCall) -> ToolCall:
+        """The call as it is kept and shown; with its result it is part of the reply."""
+        if call.result is None:
+            return replace(shortened(call), result=None)
+        kept = shortened(call)
+        self._tool_calls = (*self._tool_calls, kept)
+        return kept
+
+    async def _emit(self, event: RunEvent) -> None:
+        try:
+            await self._send.send(event)
+        except anyio.BrokenResourceError:  # the reader has left
+            self._scope.cancel()
+            await anyio.lowlevel.checkpoint()
 
     def _reply(self, cancelled: str | None) -> GeneratedReply:
         bill = self.engine.bill
         usage = bill.usage or estimate_usage(self.prompt, len(self._text))
-        return GeneratedReply(self._text.strip(), bill.engine, usage, bill.usd, cancelled)
+        return GeneratedReply(self._text.strip(), bill.engine, usage, bill.usd, cancelled, self._tool_calls)

@@ -9,6 +9,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import ContinuedConversation, Role
 from app.domain.errors import ClientError
 from app.domain.tenant import Tenant
+from app.domain.tools import ToolCall
 from app.runtime.conversations.chat import HISTORY_MESSAGES
 from app.runtime.ids import new_row_number
 from app.runtime.profiles import ProfileCatalogue
@@ -47,6 +48,8 @@ class SessionConversation:
     _missing: int = 0
     _reply: list[str] = field(default_factory=list)
     """Deltas of the reply that is being sent."""
+    _tool_calls: tuple[ToolCall, ...] = ()
+    """Called for the reply that is being sent."""
     _replies: dict[int, int] = field(default_factory=dict)
     """By turn, the message of a reply that was sent whole."""
 
@@ -79,18 +82,19 @@ class SessionConversation:
             case do.RecordUserText(turn, text):
                 self._keep(self._message(Role.USER, text, turn, MessageKind.TEXT))
             case do.ShowReplyStart():
-                self._reply = []
+                self._reply, self._tool_calls = [], ()
+            case do.RecordToolCall(_, call):
+                self._tool_calls = (*self._tool_calls, call)
             case do.ShowReplyDelta(_, text):
                 self._reply.append(text)
-            case do.ShowReply(turn, text) if text:
-                message = self._message(Role.ASSISTANT, text, turn)
+            case do.ShowReply(turn, text) if text or self._tool_calls:
+                message = self._reply_message(turn, text)
                 self._replies = {turn: message.id}
                 self._keep(message)
             case do.ShowReplyCancelled(turn, reason, played) | do.RecordReplyCancelled(turn, reason, played):
                 text, self._reply = "".join(self._reply).strip(), []
-                if text:
-                    cut = self._message(Role.ASSISTANT, text, turn)
-                    self._keep(replace(cut, played=played, cancelled=reason))
+                if text or self._tool_calls:
+                    self._keep(replace(self._reply_message(turn, text), played=played, cancelled=reason))
             case do.StopPlayback(turn, reason, played) if turn in self._replies:
                 self.log.offer(QueuedCut(self._replies.pop(turn), played, reason))
             case _:
@@ -112,6 +116,9 @@ class SessionConversation:
             engine=route.name if route else "",
             usd=(route.cost_usd or 0.0) if route else 0.0,
         )
+
+    def _reply_message(self, turn: int, text: str) -> StoredMessage:
+        return replace(self._message(Role.ASSISTANT, text, turn), tool_calls=self._tool_calls)
 
     def _message(self, role: Role, text: str, turn: int, kind: MessageKind = MessageKind.VOICE) -> StoredMessage:
         return StoredMessage(new_row_number(), role, text, self.now(), turn=turn, kind=kind, session=self.session)

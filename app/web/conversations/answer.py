@@ -7,9 +7,9 @@ import msgspec
 from litestar import Request, Response
 from litestar.response import Stream
 
-from app.domain.conversations.export import message_json
+from app.domain.conversations.export import message_json, tool_call_json
 from app.runtime.conversations.chat import Answer
-from app.runtime.conversations.reply_run import DeltaGenerated, ReplyBroken, ReplyKept
+from app.runtime.conversations.reply_run import DeltaGenerated, ReplyBroken, ReplyKept, ToolCalled
 from app.web.errors import error_reply
 
 EVENT_STREAM = "text/event-stream"
@@ -46,6 +46,8 @@ async def _events(answer: Answer, head: dict[str, Any], heartbeat_s: float) -> A
                     yield b": the reply goes on\n\n"
                 case DeltaGenerated(text):
                     yield _event("delta", {"text": text})
+                case ToolCalled(call):
+                    yield _event("tool", tool_call_json(call))
                 case ReplyKept() as kept:
                     yield _event("done", {**head, **_end(kept)})
                     return
@@ -63,8 +65,11 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
 
 def _end(kept: ReplyKept) -> dict[str, Any]:
     reply, usage = kept.reply, kept.reply.usage
+    once: dict[str, Any] = {"text": reply.text, "engine": reply.engine}
+    if reply.tool_calls:
+        once["toolCalls"] = [tool_call_json(call) for call in reply.tool_calls]
     return {
-        "reply": message_json(kept.message) if kept.message else {"text": reply.text, "engine": reply.engine},
+        "reply": message_json(kept.message) if kept.message else once,
         "usage": {"promptTokens": usage.prompt, "replyTokens": usage.generated, "isEstimate": usage.is_estimate},
         "costUsd": round(reply.usd, 8),
     }

@@ -35,6 +35,12 @@ _REPLY = {
     "promptTokens": 24,
     "replyTokens": 3,
 }
+_WITH_TOOL = {
+    **_REPLY,
+    "toolCalls": [
+        {"id": "call_1", "tool": "weather", "arguments": '{"city": "Bonn"}', "result": "Sunny until the evening."}
+    ],
+}
 _USAGE = {"usage": {"promptTokens": 24, "replyTokens": 3, "isEstimate": True}, "costUsd": 0.0000054}
 _ANSWER = {"conversation": SESSION, "message": _MESSAGE, "reply": _REPLY, **_USAGE}
 _SPOKEN = {
@@ -49,7 +55,12 @@ _RECEIPT = {
     "deleted": {"messages": 2},
     "remaining": [],
 }
-_EVENTS = 'event: delta\ndata: {"text": "Not "}\n\nevent: done\ndata: {"reply": {"text": "Not today."}}\n\n'
+_EVENTS = (
+    'event: tool\ndata: {"id": "call_1", "tool": "weather", "arguments": "{}"}\n\n'
+    'event: tool\ndata: {"id": "call_1", "tool": "weather", "arguments": "{}", "result": "Sunny."}\n\n'
+    'event: delta\ndata: {"text": "Not "}\n\n'
+    'event: done\ndata: {"reply": {"text": "Not today."}}\n\n'
+)
 _BODY_ERRORS = ("bad_message", "body_too_slow", "request_too_large", "text_too_long")
 _REPLY_ERRORS = (
     *("budget_exhausted", "conversation_busy", "conversation_full", "not_found", "provider_busy"),
@@ -109,7 +120,7 @@ CONVERSATIONS: Operations = {
             ok(
                 "The newest messages, in their order.",
                 page={**_CONVERSATION, "messages": [_MESSAGE], "next": None},
-                replies={**_CONVERSATION, "messages": [_REPLY], "next": 2},
+                replies={**_CONVERSATION, "messages": [_WITH_TOOL], "next": 2},
             ),
         ),
         ("not_found", "provider_busy"),
@@ -153,7 +164,7 @@ CONVERSATIONS: Operations = {
     ("POST", "/conversations/{conversation}/messages"): DocumentedOperation(
         "createMessage",
         "Have a message answered",
-        (_answered(reply=_ANSWER),),
+        (_answered(reply=_ANSWER, tool={**_ANSWER, "reply": _WITH_TOOL}),),
         (*_BODY_ERRORS, *_REPLY_ERRORS),
         DocumentedBody(
             {"text": {"text": "Will it rain?"}, "profile": {"text": "Sort it.", "profile": "code"}}, model=NewMessage

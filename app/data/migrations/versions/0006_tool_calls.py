@@ -1,0 +1,15 @@
+"""Tools that were called for a reply."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.add_column("messages", sa.Column("tool_calls", sa.Text))
+
+
+def downgrade() -> None:
+    op.drop_column("messages", "tool_calls")  # in place, also on SQLite: a copy of the table would lose its triggers
