@@ -21,6 +21,7 @@ from app.domain.errors import ParleyError, SettingsError
 from app.domain.ports import ReplyGenerator, SpeechSynthesizer, UsageReporting
 from app.domain.profile import Profile
 from app.domain.tenant import Tenant
+from app.runtime.dialog.engines import OnReplyCost
 from app.runtime.routing.engine_health import EngineHealth
 from app.runtime.routing.reply_failover import FailoverReplies, ReplyEngine, ReplyPool, ReplyTimeouts, probe_engine
 from app.runtime.routing.route_metrics import EngineGauges
@@ -90,8 +91,8 @@ class SessionReplyEngines:
     generator: ReplyGenerator | None
     synthesizer: SpeechSynthesizer | None
     refuse_speech: Callable[[], ParleyError | None] = lambda: None
-    generator_of: Callable[[Profile], ReplyGenerator | None] | None = None
-    """What replies where a profile is chosen; None: the same as without one."""
+    generator_of: Callable[[Profile | None, OnReplyCost], ReplyGenerator | None] | None = None
+    """What makes one reply, with this profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +127,15 @@ class ReplyEngines:
     def for_session(self, session: str, tenant: Tenant) -> SessionReplyEngines:
         budget = SessionBudget(self.routes, session, tenant)
         speech = FailoverSpeech(self.voices, budget) if self.voices else None
+
+        def generator_of(profile: Profile | None, on_cost: OnReplyCost) -> ReplyGenerator | None:
+            return self.generator(profile, replace(budget, on_reply=on_cost))
+
         return SessionReplyEngines(
             FailoverReplies(self.replies, budget) if self.replies else None,
             speech,
             speech.error if speech else lambda: None,
-            partial(self.profiles.generator, budget=budget) if self.profiles else None,
+            generator_of,
         )
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
 
 import anyio
 from sqlalchemy import select, update
@@ -49,7 +49,29 @@ class QueuedCut:
         return str(self.message)
 
 
-Queued: TypeAlias = QueuedMessage | QueuedCut
+@dataclass(frozen=True, slots=True)
+class QueuedCost:
+    """What is known of the cost of a reply that is queued or stored already."""
+
+    message: int
+    engine: str
+    usd: float
+    prompt_tokens: int
+    reply_tokens: int
+
+    @property
+    def id(self) -> str:
+        return str(self.message)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Of the message."""
+        fields = asdict(self)
+        del fields["message"]
+        return fields
+
+
+Queued: TypeAlias = QueuedMessage | QueuedCut | QueuedCost
 
 
 class _Rows(RowLog[Queued]):
@@ -64,6 +86,9 @@ class _Rows(RowLog[Queued]):
                     case QueuedCut(message, played, cancelled):
                         cut = update(MessageRow).where(MessageRow.id == message)
                         await connection.execute(cut.values(played=played, cancelled=cancelled))
+                    case QueuedCost(message):
+                        costing = update(MessageRow).where(MessageRow.id == message)
+                        await connection.execute(costing.values(**record.fields))
         for record in batch:
             if isinstance(record, QueuedMessage):
                 record.destination.is_stored = True

@@ -201,3 +201,47 @@ async def test_conversation_that_a_voice_session_begins_keeps_its_profile(sqlite
         (found,) = (await server.http.get("/conversations")).json()["conversations"]
 
     assert found["profile"] == "cook"
+
+
+async def test_reply_in_a_voice_session_has_engine_tokens_and_cost_as_one_in_text(url, tmp_path):
+    script = Script(("Yes.",), usage=(12, 2))
+    async with profile_server(url, tmp_path, script) as server:
+        begun = await server.begin(profile="code")
+        await server.say(begun["id"], "Hello.")
+        async with talking(server, conversation=begun["id"]) as talk:
+            assert await talk.wait_until(lambda t: t.messages("conversation"), timeout_s=10)
+            await talk.send_message(type="text", text="Hello.")
+            await answered(talk)
+
+        async def is_kept() -> bool:
+            return len(await server.messages(begun["id"])) == 4
+
+        await until(is_kept, seconds=20)
+        _, typed, _, spoken = await server.messages(begun["id"])
+
+    billed = {"engine": "openai/large", "promptTokens": 12, "replyTokens": 2, "costUsd": pytest.approx(14)}
+    assert {name: typed[name] for name in billed} == billed
+    assert {name: spoken[name] for name in billed} == billed
+
+
+async def test_reply_in_a_voice_session_that_is_cancelled_has_what_it_has_cost(sqlite, tmp_path):
+    """The server is left before it says how much; so it is an estimate."""
+    script = Script(("Once ", "upon ", "a ", "time."), stalls_after=2)
+    async with profile_server(sqlite, tmp_path, script) as server:
+        begun = await server.begin()
+        async with talking(server, conversation=begun["id"]) as talk:
+            assert await talk.wait_until(lambda t: t.messages("conversation"), timeout_s=10)
+            await talk.send_message(type="text", text="Tell me a story.")
+            assert await talk.wait_until(lambda t: len(t.messages("replyDelta")) >= 2, timeout_s=20)
+            await talk.send_message(type="cancel")
+
+            async def is_billed() -> bool:
+                messages = await server.messages(begun["id"])
+                return len(messages) == 2 and "engine" in messages[1]
+
+            await until(is_billed, seconds=20)
+            _, reply = await server.messages(begun["id"])
+
+    assert (reply["engine"], reply["cancelled"]) == ("openai", "cancelled")
+    assert reply["replyTokens"] > 0
+    assert reply["costUsd"] > 0

@@ -18,6 +18,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import Message, Role
 from app.domain.residency import Place
 from app.domain.routing.route import Route
+from app.domain.spending import TokenUsage
 from app.domain.tenant import Tenant
 from app.domain.transcript import Hypothesis, Word
 from app.runtime.conversations.session_conversation import SessionConversation
@@ -296,6 +297,55 @@ async def test_cut_reply_is_kept_with_what_was_played_of_it(log):
     assert (cut.text, cut.played, cut.cancelled) == ("One. Two.", "One.", "barge_in")
     assert (interrupted.text, interrupted.played, interrupted.cancelled) == ("Three. Four.", "Three.", "cancelled")
     assert (await log.table.get(session.session)).person == "ann"
+
+
+async def test_reply_has_engine_tokens_and_cost_whether_whole_or_cut(log):
+    """Of a cut one they are known when its engine has stopped; of a second engine, or a second round, they add up."""
+    session = of_session(log)
+    session.record(do.StartReply(1, (), speak=False))
+    session.record(do.ShowReplyStart(1, "Hello."))
+    session.record(do.ReleaseReply(1))
+    session.record_cost(1, "ollama", TokenUsage(10, 0), 0.0)
+    session.record_cost(1, "openai", TokenUsage(10, 3), 0.5)
+    session.record(do.ShowReply(1, "Whole."))
+    session.record(do.StartReply(2, (), speak=False))
+    session.record(do.ShowReplyStart(2, "And?"))
+    session.record(do.ReleaseReply(2))
+    session.record(do.ShowReplyDelta(2, "Cut off."))
+    session.record(do.ShowReplyCancelled(2, "barge_in", "Cut"))
+    session.record_cost(2, "openai", TokenUsage(20, 4), 0.25)
+    whole, cut = await stored(log, session)
+
+    assert (whole.engine, whole.usd, whole.prompt_tokens, whole.reply_tokens) == ("openai", 0.5, 20, 3)
+    assert (cut.engine, cut.usd, cut.prompt_tokens, cut.reply_tokens) == ("openai", 0.25, 20, 4)
+
+
+async def test_eager_reply_that_nobody_got_and_the_text_that_a_client_had_spoken_cost_no_message(log):
+    session = of_session(log)
+    session.record(do.StartReply(1, (), speak=False))
+    session.record_cost(1, "openai", TokenUsage(10, 3), 0.5)
+    session.record(do.ShowReplyStart(1, ""))
+    session.record(do.ReleaseReply(2))
+    session.record(do.ShowReply(1, "Welcome."))
+    (spoken,) = await stored(log, session)
+
+    assert (spoken.engine, spoken.usd, spoken.prompt_tokens) == ("", 0, None)
+
+
+async def test_cost_that_comes_while_the_conversation_is_loaded_is_that_of_its_message(log):
+    before, session = of_session(log), of_session(log, see_tenant="acme")
+    before.record(do.RecordUserText(1, "earlier"))
+    await stored(log, before)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(session.resume, before.session)
+        await anyio.lowlevel.checkpoint()
+        session.record(do.StartReply(1, (), speak=False))
+        session.record(do.ReleaseReply(1))
+        session.record(do.ShowReply(1, "Well."))
+        session.record_cost(1, "openai", TokenUsage(10, 3), 0.5)
+    _, reply = await stored(log, before)
+
+    assert (reply.text, reply.engine, reply.reply_tokens) == ("Well.", "openai", 3)
 
 
 async def test_messages_beyond_the_queue_are_missing_and_the_next_one_says_so(log):

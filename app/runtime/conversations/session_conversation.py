@@ -3,20 +3,33 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from app.data.conversation_log import ConversationLog, Destination, QueuedCut, QueuedMessage
+from app.data.conversation_log import ConversationLog, Destination, QueuedCost, QueuedCut, QueuedMessage
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, as_history
 from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import ContinuedConversation, Role
 from app.domain.errors import ClientError
+from app.domain.spending import TokenUsage
 from app.domain.tenant import Tenant
 from app.domain.tools import ToolCall
 from app.runtime.conversations.chat import HISTORY_MESSAGES
+from app.runtime.conversations.reply_run import ReplyBill
 from app.runtime.ids import new_row_number
 from app.runtime.profiles import ProfileCatalogue
 from app.runtime.recording.recorder import Recorder
 
 MAX_WAITING = 256
-"""Messages that wait while the conversation is loaded; further ones are missing."""
+"""Records that wait while the conversation is loaded; further ones are missing."""
+
+
+MAX_REPLIES = 16
+"""The newest replies whose cost is awaited: it comes when their engines have stopped."""
+
+
+@dataclass(slots=True)
+class _ReplyCost:
+    bill: ReplyBill = field(default_factory=ReplyBill)
+    message: int | None = None
+    """The reply's, once it is kept."""
 
 
 @dataclass(slots=True)
@@ -43,13 +56,17 @@ class SessionConversation:
     _destination: Destination | None = None
     _first_turn: int = 0
     """The newest turn of the conversation when this session joined it."""
-    _waiting: list[StoredMessage] | None = None
+    _waiting: list[StoredMessage | QueuedCut | QueuedCost] | None = None
     """While a conversation is loaded."""
     _missing: int = 0
     _reply: list[str] = field(default_factory=list)
     """Deltas of the reply that is being sent."""
     _tool_calls: tuple[ToolCall, ...] = ()
     """Called for the reply that is being sent."""
+    _costs: dict[int, _ReplyCost] = field(default_factory=dict)
+    """By the number of the reply."""
+    _released: int = 0
+    """The number of the reply that is being sent, or was last."""
     _replies: dict[int, int] = field(default_factory=dict)
     """By turn, the message of a reply that was sent whole."""
 
@@ -63,24 +80,38 @@ class SessionConversation:
             self._destination = Destination(found, is_stored=True)
         finally:
             waiting, self._waiting = self._waiting, None
-            for message in waiting:
-                self._keep(message)
+            for record in waiting:
+                self._offer(record)
         try:
             profile = self.profiles.find(found.profile, self.tenant) if found.profile else None
         except ClientError as problem:
             return ContinuedConversation(as_history(messages), problem=problem)
         return ContinuedConversation(as_history(messages), profile)
 
+    def record_cost(self, reply: int, engine: str, usage: TokenUsage, usd: float) -> None:
+        """Known by the end of a whole reply; of one that was cut soon after."""
+        if (cost := self._costs.get(reply)) is None:
+            return
+        cost.bill.add(engine, usage, usd)
+        if cost.message is not None:
+            total = cost.bill.usage or usage
+            self._offer(QueuedCost(cost.message, cost.bill.engine, cost.bill.usd, total.prompt, total.generated))
+
     def record(self, effect: do.Effect) -> None:
         if not self.recorder.enabled:
             return
         match effect:
             case do.ShowFinal() if effect.hypothesis.text:
-                self._keep(self._utterance(effect))
+                self._offer(self._utterance(effect))
             case do.RecordProfile(profile):
                 self.profile = profile
             case do.RecordUserText(turn, text):
-                self._keep(self._message(Role.USER, text, turn, MessageKind.TEXT))
+                self._offer(self._message(Role.USER, text, turn, MessageKind.TEXT))
+            case do.StartReply(number):
+                self._costs[number] = _ReplyCost()
+                self._costs.pop(number - MAX_REPLIES, None)
+            case do.ReleaseReply(number):
+                self._released = number
             case do.ShowReplyStart():
                 self._reply, self._tool_calls = [], ()
             case do.RecordToolCall(_, call):
@@ -90,20 +121,20 @@ class SessionConversation:
             case do.ShowReply(turn, text) if text or self._tool_calls:
                 message = self._reply_message(turn, text)
                 self._replies = {turn: message.id}
-                self._keep(message)
+                self._offer(message)
             case do.ShowReplyCancelled(turn, reason, played) | do.RecordReplyCancelled(turn, reason, played):
                 text, self._reply = "".join(self._reply).strip(), []
                 if text or self._tool_calls:
-                    self._keep(replace(self._reply_message(turn, text), played=played, cancelled=reason))
+                    self._offer(replace(self._reply_message(turn, text), played=played, cancelled=reason))
             case do.StopPlayback(turn, reason, played) if turn in self._replies:
-                self.log.offer(QueuedCut(self._replies.pop(turn), played, reason))
+                self._offer(QueuedCut(self._replies.pop(turn), played, reason))
             case _:
                 pass
 
     def finish(self) -> None:
         """The session is over: what is missing behind its last message is marked."""
         if self._missing and self.recorder.enabled:
-            self._keep(self._message(Role.SYSTEM, "", 0))
+            self._offer(self._message(Role.SYSTEM, "", 0))
 
     def _utterance(self, final: do.ShowFinal) -> StoredMessage:
         route = final.route
@@ -118,17 +149,30 @@ class SessionConversation:
         )
 
     def _reply_message(self, turn: int, text: str) -> StoredMessage:
-        return replace(self._message(Role.ASSISTANT, text, turn), tool_calls=self._tool_calls)
+        message = replace(self._message(Role.ASSISTANT, text, turn), tool_calls=self._tool_calls)
+        if (cost := self._costs.get(self._released)) is None:  # the client's own text was spoken
+            return message
+        cost.message, bill = message.id, cost.bill
+        if bill.usage is None:
+            return message
+        tokens = {"prompt_tokens": bill.usage.prompt, "reply_tokens": bill.usage.generated}
+        return replace(message, engine=bill.engine, usd=bill.usd, **tokens)
 
     def _message(self, role: Role, text: str, turn: int, kind: MessageKind = MessageKind.VOICE) -> StoredMessage:
         return StoredMessage(new_row_number(), role, text, self.now(), turn=turn, kind=kind, session=self.session)
 
+    def _offer(self, record: StoredMessage | QueuedCut | QueuedCost) -> None:
+        """Behind what waits already; a cut or a cost that does not fit is lost."""
+        if self._waiting is not None and len(self._waiting) < MAX_WAITING:
+            self._waiting.append(record)
+        elif isinstance(record, StoredMessage):
+            self._keep(record)
+        elif self._waiting is None:
+            self.log.offer(record)
+
     def _keep(self, message: StoredMessage) -> None:
         if self._waiting is not None:
-            if len(self._waiting) < MAX_WAITING:
-                self._waiting.append(message)
-            else:
-                self._missing += 1
+            self._missing += 1
             return
         turn = message.turn and message.turn + self._first_turn
         numbered = replace(message, turn=turn, missing=self._missing)

@@ -4,9 +4,10 @@ What an engine returns goes back into the session's one inbox as an event. All w
 each final and each reply has a cancel scope of its own.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 from anyio.abc import ObjectSendStream, TaskGroup
@@ -17,6 +18,7 @@ from app.domain.dialog import events as ev
 from app.domain.errors import ParleyError, RequestRefused
 from app.domain.ports import Clock, SpeechSynthesizer
 from app.domain.profile import Profile
+from app.domain.spending import TokenUsage
 from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 from app.runtime.dialog.engines import Engines, NamedVoice, PendingFinal
@@ -60,6 +62,8 @@ class EffectRunner:
     tasks: TaskGroup
     inbox: ObjectSendStream[ev.Event]
     clock: Clock
+    record_cost: Callable[[int, str, TokenUsage, float], None] = lambda *_: None
+    """Takes the number of a reply and what an OnReplyCost does; also after the reply was cancelled."""
     finals: dict[int, OpenFinal] = field(default_factory=dict)
     """By utterance."""
     replies: dict[int, RunningReply] = field(default_factory=dict)
@@ -195,7 +199,7 @@ class EffectRunner:
     def _perform_reply(self, effect: do.Effect) -> None:
         match effect:
             case do.StartReply(number, conversation, speak, profile):
-                generator = self.engines.reply_generator(profile)
+                generator = self.engines.reply_generator(profile, partial(self.record_cost, number))
                 assert generator is not None
                 voice = self._voice_of(profile) if speak else None
                 self._start_reply(number, generator.reply(conversation), voice, self.engines.max_reply_characters)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import ParleyError
@@ -16,7 +16,11 @@ from app.domain.ports import (
 from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.spending import TokenUsage
 from app.domain.transcript import Hypothesis
+
+OnReplyCost: TypeAlias = Callable[[str, TokenUsage, float], None]
+"""Takes the name of a reply engine, the tokens of one call of it, and what they cost in US dollars."""
 
 
 class PendingFinal(Protocol):
@@ -116,9 +120,9 @@ class Engines:
     """Why a text of the client's choice is not spoken now; None where it may be."""
     max_reply_characters: int = 8 * 4096
     """Length at which a reply is ended, for engines that ignore their own limit of tokens."""
-    generator_of: Callable[[Profile], ReplyGenerator | None] | None = None
-    """The generator of sessions with a profile; None: all sessions have the same."""
+    generator_of: Callable[[Profile | None, OnReplyCost], ReplyGenerator | None] | None = None
+    """The generator of one reply, with the session's profile and who is told what it costs; None: always the same."""
 
-    def reply_generator(self, profile: Profile | None) -> ReplyGenerator | None:
-        """What replies in a session with this profile."""
-        return self.generator if profile is None or self.generator_of is None else self.generator_of(profile)
+    def reply_generator(self, profile: Profile | None, on_cost: OnReplyCost) -> ReplyGenerator | None:
+        """What replies in a session with this profile; `on_cost` is called for each call of an engine."""
+        return self.generator if self.generator_of is None else self.generator_of(profile, on_cost)

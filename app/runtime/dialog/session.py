@@ -22,6 +22,7 @@ from app.domain.dialog.transitions import transition
 from app.domain.errors import ClientError, ClientFault, ConversationNotFound, ParleyError
 from app.domain.ports import Clock
 from app.domain.profile import Profile
+from app.domain.spending import TokenUsage
 from app.domain.token_bucket import TokenBucket
 from app.runtime.dialog.effect_runner import EffectRunner
 from app.runtime.dialog.engines import Engines
@@ -78,6 +79,10 @@ class ConversationRecord(Protocol):
         """Keep what belongs into a conversation. Never waits."""
         ...
 
+    def record_cost(self, reply: int, engine: str, usage: TokenUsage, usd: float) -> None:
+        """A call of an engine for this reply is over; the reply may be over before it. Never waits."""
+        ...
+
     async def resume(self, conversation: str) -> ContinuedConversation:
         """Continue this conversation. Raises a ParleyError; then nothing is continued."""
         ...
@@ -87,6 +92,9 @@ class NoConversation:
     """A ConversationRecord for a service that keeps none."""
 
     def record(self, effect: do.Effect) -> None:
+        """Nothing is kept."""
+
+    def record_cost(self, reply: int, engine: str, usage: TokenUsage, usd: float) -> None:
         """Nothing is kept."""
 
     async def resume(self, conversation: str) -> ContinuedConversation:
@@ -115,7 +123,9 @@ async def run_session(
         texts = _TextRate(ClientError(ClientFault.TEXT_TOO_OFTEN, TEXT_TOO_OFTEN), lambda: None, clock)
         source = _ClientInput(client, inbox, recorder, speech_requests, texts, record, tasks)
         tasks.start_soon(_receive, source, engines)
-        loop = _Loop(client, EffectRunner(engines, tasks, inbox, clock), recorder, telemetry, record, state)
+        loop = _Loop(
+            client, EffectRunner(engines, tasks, inbox, clock, record.record_cost), recorder, telemetry, record, state
+        )
         try:
             while not isinstance(loop.state.phase, Closed):
                 loop.apply(await events.receive())
