@@ -1,20 +1,23 @@
 """What is said in voice sessions, on its way into conversations: queued in memory, written in the background."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import anyio
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.data.conversations import ConversationTable, append_messages, conversation_row
+from app.data.conversations import ConversationTable, append_messages, conversation_row, end_session, speaking
 from app.data.database import UNAVAILABLE, transaction
 from app.data.row_log import RowLog, insert_new
 from app.data.tables import ConversationRow, MessageRow
 from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.errors import ConversationFull, ConversationNotFound, ProviderBusy
+
+RENEW_EVERY_S = 30.0
 
 
 @dataclass(slots=True)
@@ -24,6 +27,8 @@ class Destination:
     conversation: Conversation
     is_stored: bool
     """False: it is stored with its first message. One that was deleted meanwhile is not stored again."""
+    session: str = ""
+    """Which speaks in it from its first message on, where it is not stored yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,18 @@ class QueuedCost:
         return fields
 
 
-Queued: TypeAlias = QueuedMessage | QueuedCut | QueuedCost
+@dataclass(frozen=True, slots=True)
+class QueuedEnd:
+    """The session is over: its conversation is free behind its last message."""
+
+    session: str
+
+    @property
+    def id(self) -> str:
+        return self.session
+
+
+Queued: TypeAlias = QueuedMessage | QueuedCut | QueuedCost | QueuedEnd
 
 
 class _Rows(RowLog[Queued]):
@@ -89,6 +105,8 @@ class _Rows(RowLog[Queued]):
                     case QueuedCost(message):
                         costing = update(MessageRow).where(MessageRow.id == message)
                         await connection.execute(costing.values(**record.fields))
+                    case QueuedEnd(session):
+                        await end_session(connection, session)
         for record in batch:
             if isinstance(record, QueuedMessage):
                 record.destination.is_stored = True
@@ -100,7 +118,10 @@ class _Rows(RowLog[Queued]):
             return
         destination = record.destination
         if not destination.is_stored:
-            await insert_new(connection, ConversationRow, [conversation_row(destination.conversation)])
+            row = conversation_row(destination.conversation)
+            if destination.session:
+                row |= speaking(destination.session, datetime.now(UTC))
+            await insert_new(connection, ConversationRow, [row])
         try:
             await append_messages(connection, destination.conversation.id, [record.message])
         except (ConversationNotFound, ConversationFull):  # it was deleted, or takes no more
@@ -117,7 +138,8 @@ class ConversationLog:
 
     engine: AsyncEngine
     rows: _Rows = field(init=False)
-    _waiting: int = 0
+    sessions: set[str] = field(default_factory=set)
+    """Of this process, which speak in a conversation now."""
 
     def __post_init__(self) -> None:
         self.rows = _Rows(self.engine, "message", "messages of conversations", _no_rows)
@@ -131,6 +153,13 @@ class ConversationLog:
         before = self.rows.dropped
         self.rows.record(record)
         return self.rows.dropped == before
+
+    async def keep_sessions(self) -> None:
+        """Renew the leases of the sessions of this process, for ever."""
+        while True:
+            with suppress(ProviderBusy):  # because a session that speaks on is kept by the next renewal
+                await self.table.keep_sessions(frozenset(self.sessions), now=datetime.now(UTC))
+            await anyio.sleep(RENEW_EVERY_S)
 
     async def erase_session(self, session: str) -> Mapping[str, int]:
         """As ConversationTable.erase_session() does; with what is queued. Raises ProviderBusy."""

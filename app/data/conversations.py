@@ -1,12 +1,12 @@
 """Conversations in the database: created, listed, searched, read, appended to, and deleted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.data.conversation_search import search
@@ -22,8 +22,12 @@ from app.domain.transcript import Word
 MAX_MESSAGES = 20_000
 """Of one conversation: what an export holds in memory."""
 
+SESSION_LEASE = timedelta(seconds=150)
+"""A conversation whose session's process died takes messages in text after so long."""
+
 _BUSY = "another message of this conversation is being answered; send this one after its reply"
 _TOO_MANY = "{} has {} conversations, which is the limit; delete some (DELETE /conversations/ID)"
+_SPEAKING = "a voice session speaks in this conversation; say it there, or send it when the session is over"
 _FULL = f"the conversation has {MAX_MESSAGES} messages, which is the limit; begin another one"
 
 
@@ -130,13 +134,12 @@ class ConversationTable:
         claim = (
             update(ConversationRow)
             .where(ConversationRow.id == conversation, is_free)
-            .values(busy_until=stored_moment(until))
+            .values(busy_until=stored_moment(until), speaking_session="")
         )
         with as_busy("conversations"):
             async with transaction(self.engine) as connection:
                 if not (await connection.execute(claim)).rowcount:
-                    await _require_known(connection, conversation)
-                    raise ConversationBusy(_BUSY)
+                    raise await _why_busy(connection, conversation)
                 (appended,) = await append_messages(connection, conversation, [message], is_new_turn=True)
                 return appended
 
@@ -148,8 +151,7 @@ class ConversationTable:
         appended = None
         with as_busy("conversations"):
             async with transaction(self.engine) as connection:
-                free = update(ConversationRow).where(ConversationRow.id == conversation).values(busy_until=None)
-                await connection.execute(free)
+                await connection.execute(_text_is_answered(conversation).values(busy_until=None))
                 if reply is not None:
                     (appended,) = await append_messages(connection, conversation, [reply])
         return appended
@@ -159,14 +161,42 @@ class ConversationTable:
 
         A number is left out where a voice session has appended something behind it.
         """
-        of_it = ConversationRow.id == conversation
-        is_newest = ConversationRow.messages == message.number
+        is_newest = and_(ConversationRow.id == conversation, ConversationRow.messages == message.number)
         with as_busy("conversations"):
             async with transaction(self.engine) as connection:
                 await connection.execute(delete(MessageRow).where(MessageRow.id == message.id))
-                count = case((is_newest, ConversationRow.messages - 1), else_=ConversationRow.messages)
-                await connection.execute(update(ConversationRow).where(of_it).values(busy_until=None, messages=count))
+                fewer = update(ConversationRow).where(is_newest).values(messages=ConversationRow.messages - 1)
+                await connection.execute(fewer)
+                await connection.execute(_text_is_answered(conversation).values(busy_until=None))
                 await _retitle(connection, conversation)
+
+    # -- voice sessions --------------------------------------------------------------
+
+    async def begin_session(self, conversation: str, session: str, *, now: datetime) -> None:
+        """From now on this session speaks in it, in place of any other one; messages in text are refused.
+
+        Raises ConversationBusy while a message in text is being answered, or ConversationNotFound.
+        """
+        is_free = or_(ConversationRow.busy_until.is_(None), ConversationRow.busy_until < stored_moment(now))
+        claim = (
+            update(ConversationRow)
+            .where(ConversationRow.id == conversation, or_(is_free, ConversationRow.speaking_session != ""))
+            .values(speaking(session, now))
+        )
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                if not (await connection.execute(claim)).rowcount:
+                    raise await _why_busy(connection, conversation)
+
+    async def keep_sessions(self, sessions: Collection[str], *, now: datetime) -> None:
+        """They speak on, each in the conversation that it has begun or continued, unless another one does now."""
+        if not sessions:
+            return
+        until = stored_moment(now + SESSION_LEASE)
+        query = update(ConversationRow).where(ConversationRow.speaking_session.in_(sessions))
+        with as_busy("conversations"):
+            async with transaction(self.engine) as connection:
+                await connection.execute(query.values(busy_until=until))
 
     async def rename(self, conversation: str, title: str) -> None:
         query = update(ConversationRow).where(ConversationRow.id == conversation)
@@ -255,6 +285,30 @@ async def append_messages(
     return appended
 
 
+def speaking(session: str, now: datetime) -> dict[str, Any]:
+    """Columns of a conversation that this session speaks in."""
+    return {"speaking_session": session, "busy_until": stored_moment(now + SESSION_LEASE)}
+
+
+async def end_session(connection: AsyncConnection, session: str) -> None:
+    """It speaks no more: its conversation takes messages in text."""
+    query = update(ConversationRow).where(ConversationRow.speaking_session == session)
+    await connection.execute(query.values(speaking_session="", busy_until=None))
+
+
+def _text_is_answered(conversation: str) -> Update:
+    """The update of a conversation that is busy with a message in text, and not with a session."""
+    return update(ConversationRow).where(ConversationRow.id == conversation, ConversationRow.speaking_session == "")
+
+
+async def _why_busy(connection: AsyncConnection, conversation: str) -> ConversationBusy | ConversationNotFound:
+    found = select(ConversationRow.speaking_session).where(ConversationRow.id == conversation)
+    row = (await connection.execute(found)).first()
+    if row is None:
+        return ConversationNotFound(conversation[:64])
+    return ConversationBusy(_SPEAKING if row.speaking_session else _BUSY)
+
+
 async def newest_turn(connection: AsyncConnection, conversation: str) -> int:
     """0 where it has no message."""
     newest = select(MessageRow.turn).where(MessageRow.conversation == conversation)
@@ -307,8 +361,9 @@ async def _retitle(connection: AsyncConnection, conversation: str) -> None:
 
 # -- rows ------------------------------------------------------------------------------
 
+_BUSY_COLUMNS = ("busy_until", "speaking_session")
 _CONVERSATION = tuple(
-    column for column in ConversationRow.__table__.columns if column.name not in ("row_id", "folded", "busy_until")
+    column for column in ConversationRow.__table__.columns if column.name not in ("row_id", "folded", *_BUSY_COLUMNS)
 )
 _MESSAGE = tuple(column for column in MessageRow.__table__.columns if column.name != "folded")
 _ERASED = {
@@ -330,7 +385,7 @@ _tool_calls = msgspec.json.Decoder(list[tuple[str, str, str, str]])
 
 def conversation_row(conversation: Conversation) -> dict[str, Any]:
     fields = {column.name: getattr(conversation, column.name) for column in _CONVERSATION}
-    return {**fields, "folded": indexed_words([conversation.title]), "busy_until": None}
+    return {**fields, "folded": indexed_words([conversation.title]), "busy_until": None, "speaking_session": ""}
 
 
 def _conversation(row: Any) -> Conversation:

@@ -157,7 +157,9 @@ class ConversationRow(Table):
     messages: Mapped[int]
     """The number of its newest message. Whoever adds one updates it first, and so numbers are given once."""
     busy_until: Mapped[str | None] = mapped_column(MOMENT)
-    """A reply is being generated; until then at most, should its process die."""
+    """A reply is being generated, or a session speaks in it; until then at most, should its process die."""
+    speaking_session: Mapped[str] = mapped_column(server_default="")
+    """Empty where it is busy with a message in text, or with nothing."""
 
 
 class MessageRow(Table):

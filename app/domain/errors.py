@@ -201,7 +201,7 @@ class ConversationNotFound(ParleyError):
 
 
 class ConversationBusy(ParleyError):
-    """Another message of this conversation is being answered. The message is for the client."""
+    """A message in text is being answered in this conversation, or a session speaks in it; for the client."""
 
     code = "conversation_busy"
 

@@ -165,6 +165,7 @@ class Chat:
         return {
             "replies": self.run,
             "conversation_writer": self.log.rows.write_loop,
+            "conversation_leases": self.log.keep_sessions,
             "conversation_pruning": self.prune_loop,
         }
 

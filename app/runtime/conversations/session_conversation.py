@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from app.data.conversation_log import ConversationLog, Destination, QueuedCost, QueuedCut, QueuedMessage
+import anyio
+
+from app.data.conversation_log import ConversationLog, Destination, QueuedCost, QueuedCut, QueuedEnd, QueuedMessage
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, as_history
 from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import ContinuedConversation, Role
-from app.domain.errors import ClientError
+from app.domain.errors import ClientError, ConversationBusy
 from app.domain.spending import TokenUsage
 from app.domain.tenant import Tenant
 from app.domain.tools import ToolCall
@@ -17,6 +20,9 @@ from app.runtime.ids import new_row_number
 from app.runtime.profiles import ProfileCatalogue
 from app.runtime.recording.recorder import Recorder
 
+WAIT_FOR_REPLY_S = 30.0
+"""Of a message in text that is being answered when a session continues its conversation."""
+LOOK_EVERY_S = 0.25
 MAX_WAITING = 256
 """Records that wait while the conversation is loaded; further ones are missing."""
 
@@ -53,6 +59,7 @@ class SessionConversation:
     """For the profile of the conversation that it continues."""
     profile: str = ""
     """The session's, which a conversation of its own keeps."""
+    wait_for_reply_s: float = WAIT_FOR_REPLY_S
     _destination: Destination | None = None
     _first_turn: int = 0
     """The newest turn of the conversation when this session joined it."""
@@ -71,10 +78,15 @@ class SessionConversation:
     """By turn, the message of a reply that was sent whole."""
 
     async def resume(self, conversation: str) -> ContinuedConversation:
-        """Raises ConversationNotFound or ProviderBusy; then the session has a conversation of its own."""
+        """Raises ConversationNotFound, ConversationBusy or ProviderBusy; then the session has one of its own.
+
+        While a message in text is answered there it waits for that reply.
+        """
         self._waiting = []
         try:
             found = await self.log.table.get(conversation, self.see_tenant, person=self.see_person)
+            if self.recorder.enabled:
+                await self._begin_in(conversation)
             messages = await self.log.table.messages(conversation, limit=HISTORY_MESSAGES)
             self._first_turn = messages[-1].turn if messages else 0
             self._destination = Destination(found, is_stored=True)
@@ -87,6 +99,20 @@ class SessionConversation:
         except ClientError as problem:
             return ContinuedConversation(as_history(messages), problem=problem)
         return ContinuedConversation(as_history(messages), profile)
+
+    async def _begin_in(self, conversation: str) -> None:
+        """Raises ConversationBusy where the reply that is being generated takes too long."""
+        gives_up = anyio.current_time() + self.wait_for_reply_s
+        self.log.sessions.add(self.session)
+        while True:
+            try:
+                await self.log.table.begin_session(conversation, self.session, now=datetime.now(UTC))
+            except ConversationBusy:
+                if anyio.current_time() >= gives_up:
+                    raise
+                await anyio.sleep(LOOK_EVERY_S)
+            else:
+                return
 
     def record_cost(self, reply: int, engine: str, usage: TokenUsage, usd: float) -> None:
         """Known by the end of a whole reply; of one that was cut soon after."""
@@ -132,9 +158,12 @@ class SessionConversation:
                 pass
 
     def finish(self) -> None:
-        """The session is over: what is missing behind its last message is marked."""
+        """The session is over: what is missing behind its last message is marked, and its conversation is free."""
         if self._missing and self.recorder.enabled:
             self._offer(self._message(Role.SYSTEM, "", 0))
+        if self.session in self.log.sessions:
+            self.log.sessions.discard(self.session)
+            self.log.offer(QueuedEnd(self.session))
 
     def _utterance(self, final: do.ShowFinal) -> StoredMessage:
         route = final.route
@@ -186,5 +215,6 @@ class SessionConversation:
         if self._destination is None:
             at, person = self.now(), self.recorder.opened.person or ""
             own = Conversation(self.session, self.tenant.name, at, at, person=person, profile=self.profile)
-            self._destination = Destination(own, is_stored=False)
+            self._destination = Destination(own, is_stored=False, session=self.session)
+            self.log.sessions.add(self.session)
         return self._destination
