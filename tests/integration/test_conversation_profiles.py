@@ -102,7 +102,7 @@ async def test_without_a_default_the_settings_hold(sqlite, tmp_path):
         begun = await server.begin()
         await server.say(begun["id"], "Hello.")
 
-    assert "profile" not in begun
+    assert begun["profile"] is None
     assert server.prompt()[0]["content"] == "Be brief."
 
 

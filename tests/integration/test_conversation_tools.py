@@ -10,7 +10,7 @@ from app.client import open_session
 from tests.emulators.openai import Script
 from tests.emulators.tool_server import ToolServer, serve_tools
 from tests.eventually import until
-from tests.integration.profile_service import COOK, profile_server
+from tests.integration.profile_service import profile_server
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ def tools():
 
 
 def profiles(tools: ToolServer, path: str = "/echo", timeout_s: float = 20) -> dict[str, str]:
-    return {"tools": TOOLS.format(url=tools.url(path), timeout_s=timeout_s), "cook": COOK}
+    return {"tools": TOOLS.format(url=tools.url(path), timeout_s=timeout_s), "cook": 'instructions = "You cook."'}
 
 
 def asks(*ids: str, text: tuple[str, ...] = ()) -> Script:

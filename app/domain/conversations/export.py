@@ -82,15 +82,15 @@ def _spoken_s(message: StoredMessage) -> float:
 
 def conversation_json(conversation: Conversation) -> dict[str, Any]:
     """As the HTTP API has it."""
-    fields: dict[str, Any] = {
+    return {
         "id": conversation.id,
         "title": conversation.title,
         "person": conversation.person or None,
+        "profile": conversation.profile or None,
         "created": conversation.created,
         "updated": conversation.updated,
         "messages": conversation.messages,
     }
-    return fields | ({"profile": conversation.profile} if conversation.profile else {})
 
 
 def tool_call_json(call: ToolCall) -> dict[str, str]:
