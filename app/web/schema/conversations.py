@@ -120,7 +120,8 @@ CONVERSATIONS: Operations = {
             ok(
                 "The newest messages, in their order.",
                 page={**_CONVERSATION, "messages": [_MESSAGE], "next": None},
-                replies={**_CONVERSATION, "messages": [_WITH_TOOL], "next": 2},
+                replies={**_CONVERSATION, "messages": [_REPLY], "next": 2},
+                tools={**_CONVERSATION, "messages": [_WITH_TOOL], "next": 2},
             ),
         ),
         ("not_found", "provider_busy"),
