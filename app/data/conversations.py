@@ -101,6 +101,14 @@ class ConversationTable:
         rows = await self._read(query.order_by(MessageRow.number.desc()).limit(limit))
         return [_message(row) for row in reversed(rows)]
 
+    async def is_answered(self, conversation: str, message: int) -> bool:
+        """Whether the message with this id is stored, and a reply to it."""
+        asked = select(MessageRow.turn).where(MessageRow.id == message).scalar_subquery()
+        reply = select(MessageRow.id).where(
+            MessageRow.conversation == conversation, MessageRow.role == Role.ASSISTANT, MessageRow.turn == asked
+        )
+        return bool(await self._read(reply.limit(1)))
+
     async def of_session(self, session: str) -> list[tuple[str, StoredMessage]]:
         """Every message that was spoken in this session, with its conversation."""
         query = select(*_MESSAGE).where(MessageRow.session == session).order_by(MessageRow.id).limit(MAX_MESSAGES)
@@ -128,6 +136,8 @@ class ConversationTable:
     ) -> StoredMessage:
         """Append the user's message, unless another one is being answered; from now on this one is, until `until`.
 
+        One that is stored already is not appended again.
+
         Raises ConversationNotFound, ConversationBusy or ConversationFull.
         """
         is_free = or_(ConversationRow.busy_until.is_(None), ConversationRow.busy_until < stored_moment(now))
@@ -140,6 +150,9 @@ class ConversationTable:
             async with transaction(self.engine) as connection:
                 if not (await connection.execute(claim)).rowcount:
                     raise await _why_busy(connection, conversation)
+                stored = select(*_MESSAGE).where(MessageRow.id == message.id)
+                if (row := (await connection.execute(stored)).first()) is not None:
+                    return _message(row)
                 (appended,) = await append_messages(connection, conversation, [message], is_new_turn=True)
                 return appended
 

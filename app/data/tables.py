@@ -239,6 +239,9 @@ class JobRow(Table):
     """A JSON array of sentences."""
     finished: Mapped[str | None] = mapped_column(MOMENT)
     has_remains: Mapped[bool]
+    conversation: Mapped[str] = mapped_column(server_default="")
+    message_id: Mapped[int] = mapped_column(ROW_NUMBER, server_default="0")
+    profile: Mapped[str] = mapped_column(server_default="")
 
 
 class FilePartRow(Table):

@@ -101,6 +101,12 @@ class TranscriptionJob:
     finished: datetime | None = None
     has_remains: bool = False
     """It is finished, and its blobs may still be in the store."""
+    conversation: str = ""
+    """Where its text becomes a message that is answered; empty: nowhere."""
+    message_id: int = 0
+    """Of that message, so that it is stored once, however often that is tried."""
+    profile: str = ""
+    """Of the reply; empty: the conversation's."""
 
     @property
     def is_finished(self) -> bool:

@@ -14,6 +14,7 @@ def job_json(job: TranscriptionJob) -> dict[str, Any]:
         "person": job.person,
         "state": job.state,
         "source": job.source,
+        "conversation": job.conversation or None,
         "language": job.language,
         "bytes": {"received": job.received, "length": job.length},
         "progress": {

@@ -24,6 +24,7 @@ from app.runtime.authentication import Authenticator, OpenAuthenticator
 from app.runtime.clock import SystemClock
 from app.runtime.conversations.chat import Chat
 from app.runtime.conversations.session_conversation import SessionConversation
+from app.runtime.conversations.spoken_files import SpokenFiles
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
@@ -164,7 +165,8 @@ class Service:
 
     def job_worker(self) -> JobWorker:
         """Takes the jobs of all processes on the database."""
-        return JobWorker(self.uploads, self.admission, self.tenant, self.transcribe_upload)
+        answer = SpokenFiles(self.chat).answer if self.chat else None
+        return JobWorker(self.uploads, self.admission, self.tenant, self.transcribe_upload, answer)
 
     @property
     def jobs(self) -> JobStore:

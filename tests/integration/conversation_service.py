@@ -10,6 +10,7 @@ import httpx
 from app.data.conversation_log import conversation_log_in
 from app.data.conversations import ConversationTable
 from app.data.database import open_database
+from app.data.jobs import JobTable
 from app.domain.conversations.options import ReplyOptions
 from app.domain.ports import ReplyGenerator
 from app.domain.tenant import Tenant, fingerprint
@@ -70,7 +71,13 @@ async def conversation_server(
         )
         chat = Chat(log, lambda *_: engine, ReplyOptions("Be brief."))
         service = scripted_service(
-            **{"tenants": lambda: (ACME, GLOBEX, OPS), "uploader": uploader, "chat": chat, **changes}
+            **{
+                "tenants": lambda: (ACME, GLOBEX, OPS),
+                "uploader": uploader,
+                "chat": chat,
+                "jobs": JobTable(database),
+                **changes,
+            }
         )
         async with (
             served(service) as address,

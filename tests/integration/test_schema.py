@@ -31,6 +31,7 @@ from app.runtime.routing.routes import Routes
 from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import RoutingPolicy
 from app.runtime.session_tokens import SessionTokens
+from app.web.conversations.audio import MAX_BYTES
 from app.web.schema.document import TAGS
 from tests.clips import HANDS
 from tests.eventually import until
@@ -327,6 +328,8 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
     await ask("GET", talk, at=f"{begun}?limit=1")
     spoken = {"file": ("hands.wav", HANDS.path.read_bytes())}
     await ask("POST", f"{talk}/audio", at=f"{begun}/audio", files=spoken)
+    long = {"file": ("long.wav", bytes(MAX_BYTES + 1))}
+    await ask("POST", f"{talk}/audio", at=f"{begun}/audio", files=long)
     await ask("PATCH", talk, at=begun, json={"title": "Weather"})
     await ask("GET", f"{talk}/export", at=f"{begun}/export?format=vtt")
     await ask("DELETE", talk, at=f"{begun}?receipt=true")

@@ -9,7 +9,10 @@ from app.domain.tools import ToolCall
 from app.domain.transcript import Word
 
 MAX_TEXT_CHARACTERS = 8000
-"""Of one message of a client. A reply has the limit of its engine."""
+"""Of one message of a client in text. A reply has the limit of its engine."""
+
+MAX_SPOKEN_CHARACTERS = 100_000
+"""Of what is said in a file or a recording: about two hours of speech."""
 
 TITLE_CHARACTERS = 80
 

@@ -115,12 +115,19 @@ class Chat:
         return StoredMessage(new_row_number(), Role.USER, text, self.timestamp())
 
     async def answer(
-        self, found: Conversation, message: StoredMessage, tenant: Tenant, *, profile: str | None = None
+        self,
+        found: Conversation,
+        message: StoredMessage,
+        tenant: Tenant,
+        *,
+        profile: str | None = None,
+        keeps_unanswered: bool = False,
     ) -> Answer:
         """Take the user's message into the conversation, and begin its reply under the budgets of `tenant`.
 
         The reply has this profile, or that of the conversation. A message that gets no word of a reply, because the
-        engine fails, is taken back, unless a tool was called: it may be sent again.
+        engine fails, is taken back, unless a tool was called or `keeps_unanswered`: it
+        may be sent again.
 
         Raises ClientError where there is no profile of the name, ConversationNotFound, ConversationBusy,
         ConversationFull; ProviderBusy where too many replies are being generated, or none can be.
@@ -137,8 +144,8 @@ class Chat:
 
         async def keep(reply: GeneratedReply) -> StoredMessage | None:
             if reply.text or reply.tool_calls or not reply.cancelled:
-                return await self.table.end_reply(conversation, self._stored(reply))
-            if reply.cancelled == FAILED:
+                return await self.table.end_reply(conversation, replace(self._stored(reply), turn=stored.turn))
+            if reply.cancelled == FAILED and not keeps_unanswered:
                 await self.table.withdraw(conversation, stored)
                 return None
             return await self.table.end_reply(conversation, None)

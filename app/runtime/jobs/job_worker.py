@@ -14,6 +14,7 @@ from app.domain.errors import (
     BlobNotFound,
     BlobUnreadable,
     ClientError,
+    ConversationBusy,
     LeaseLost,
     NoCapacity,
     ParleyError,
@@ -32,6 +33,8 @@ from app.runtime.supervision import report_defect
 CONCURRENT_JOBS = 3
 MAX_JOBS_PER_TENANT = 2
 """At once in this process: the long files of one tenant leave a place to the others."""
+BUSY_PAUSE_S = 5.0
+"""Before a conversation is tried again that another writer has."""
 POLL_S = 2.0
 """Between two looks for jobs of other processes, for those that are due again, and for places."""
 INTERRUPT_TIMEOUT_S = 5.0
@@ -48,6 +51,8 @@ class JobWorker:
     """The tenant of this name."""
     transcribe: Callable[[JobLease, Tenant], Awaitable[list[Segment]]]
     """One attempt."""
+    answer: Callable[[JobLease, Tenant], Awaitable[None]] | None = None
+    """Has what was said answered, for jobs with a conversation. Raises ConversationBusy where that must wait."""
     first_pause_s: float = FIRST_PAUSE_S
     poll_s: float = POLL_S
     chance: Callable[[], float] = random.random
@@ -123,6 +128,10 @@ class JobWorker:
             if job.fence == 1 or not await lease.until_available(lambda: self._is_published(lease)):
                 with self.admission.admitted(job.id, tenant):
                     await self.transcribe(lease, tenant)
+            if job.conversation and self.answer is not None:
+                await self.answer(lease, tenant)
+        except ConversationBusy:
+            await self._wait_for_conversation(lease)
         except ProviderError as error:
             if error.retryable and job.attempts < MAX_ATTEMPTS:
                 await self._postpone(lease, error, counts=True)
@@ -152,6 +161,13 @@ class JobWorker:
         if not manifest.is_live:
             self.files.uploader.index_writer.queue.schedule(lease.job.id)
         return not manifest.is_live
+
+    async def _wait_for_conversation(self, lease: JobLease) -> None:
+        """Its recording is stored; the next attempt goes on behind it."""
+        fence, now = lease.job.fence, self.files.now
+        await lease.until_available(
+            lambda: lease.change(lambda job: job.interrupt(fence, now(), pause_s=BUSY_PAUSE_S, counts=False))
+        )
 
     async def _complete(self, lease: JobLease) -> None:
         fence = lease.job.fence

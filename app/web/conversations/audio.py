@@ -1,34 +1,40 @@
 """`POST /conversations/ID/audio`: a message spoken in a file, in a recording, or behind a link; and its reply."""
 
-from collections.abc import Callable
-from contextlib import aclosing
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
+import anyio
 import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 
 from app.domain.audit import AuditAction
-from app.domain.conversations.message import MessageKind, StoredMessage
-from app.domain.errors import ClientError, ClientFault, ProviderRefused
+from app.domain.conversations.message import Conversation, StoredMessage
+from app.domain.errors import BlobNotFound, ClientError, ClientFault, LeaseLost, ParleyError, ProviderRefused
+from app.domain.job import JobSource, TranscriptionJob
 from app.domain.language import parse_languages
 from app.domain.principal import Principal, Scope
-from app.domain.transcript import join
 from app.runtime.conversations.chat import Chat
+from app.runtime.conversations.spoken_files import recorded_message, spoken_message
+from app.runtime.ids import new_row_number
 from app.runtime.jobs.file_transcription import transcribe_file
+from app.runtime.jobs.job_lease import JobLease
 from app.runtime.service import Service
 from app.web.auth.audit import audited, set_target
-from app.web.conversations.access import CHAT, body_of, chat_of, conversation_for, require_text
+from app.web.conversations.access import CHAT, body_of, chat_of, conversation_for
 from app.web.conversations.answer import answer_response, wants_events
-from app.web.openai.form import read_form
+from app.web.openai.form import StreamedForm, TranscriptionForm
 from app.web.recordings.access import manifest_for
+from app.web.recordings.receiving import open_upload, require_uploads
 
 MAX_BYTES = 25 << 20
-"""Of a file; a longer one is uploaded to `/recordings` first."""
-_NO_WORDS = "there are no words in the audio"
+"""Of a file whose sender waits for the reply; a longer one becomes a job."""
+DISCARD_TIMEOUT_S = 5.0
+"""How long the end of a request waits for the store to delete; what stays then is deleted by the next sweep."""
 
 
 class AudioSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,14 +46,13 @@ class AudioSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Link to a file in Google Drive."""
 
 
+_FORM = "multipart/form-data"
+_FORM_BYTES = 64 << 10
+"""Of a form, besides its file."""
 _source = msgspec.json.Decoder(AudioSource)
 
 
-@post(
-    "/{conversation:str}/audio",
-    request_max_body_size=MAX_BYTES + (64 << 10),
-    opt={**CHAT, **audited(AuditAction.MESSAGE_ANSWERED)},
-)
+@post("/{conversation:str}/audio", request_max_body_size=None, opt={**CHAT, **audited(AuditAction.MESSAGE_ANSWERED)})
 async def post_audio(
     state: State,
     request: Request[Principal, Any, Any],
@@ -55,83 +60,149 @@ async def post_audio(
     stream: FromQuery[bool | None] = None,
     profile: FromQuery[str | None] = None,
 ) -> Response[Any]:
-    """The reply to what is said in the audio. The file itself is not kept, but for that of a recording.
+    """The reply to what is said in the audio.
 
     The body is a form with the part `file` (and perhaps `language`), or JSON that names a `recording`, or as `url` a
     file in Google Drive. A recording needs the scope `recordings:read` as well, a link an administrator.
+
+    A file of at most 25 MB is not kept. A larger one becomes a job and a recording: the answer is 202 with the job's
+    id, and message and reply are appended when it is transcribed. That needs the scope `transcribe` as well.
     """
     chat, found = chat_of(state), await conversation_for(request, conversation)
-    message = await _spoken_message(request, state.service, chat)
+    message: StoredMessage | Response[Any]
+    if request.content_type[0] == _FORM:
+        form = StreamedForm(request, longest=state.service.uploads.limits.largest_file + _FORM_BYTES)
+        message = await _of_file(_Sent(request, state, found, profile), form.file(), form.fields)
+    else:
+        source = await body_of(request, _source)
+        match source:
+            case AudioSource(recording=str(recording), url=None):
+                message = await _recorded(request, chat, recording)
+            case AudioSource(recording=None, url=str(url)):
+                sent = _Sent(request, state, found, profile, JobSource.LINK)
+                message = await _of_file(sent, _fetched(request.user, state.service, url), TranscriptionForm)
+            case _:
+                raise ClientError(
+                    ClientFault.BAD_MESSAGE, "the body must be a form with a file, or name recording or url"
+                )
     set_target(request, found.id)
+    if isinstance(message, Response):
+        return message
     answer = await chat.answer(found, message, request.user.tenant, profile=profile)
     return await answer_response(answer, conversation=found.id, as_events=wants_events(request, stream))
 
 
-async def _spoken_message(request: Request[Principal, Any, Any], service: Service, chat: Chat) -> StoredMessage:
-    if request.content_type[0] == "multipart/form-data":
-        with service.limits.held.counted() as hold:
-            file, fields = await read_form(request, hold)
-            language = parse_languages(fields.language.split(",")) or None
-            return await _transcribed(request, service, chat, file, language)
-    source = await body_of(request, _source)
-    match source:
-        case AudioSource(recording=str(recording), url=None):
-            return await _recorded(request, chat, recording)
-        case AudioSource(recording=None, url=str(url)):
-            with service.limits.held.counted() as hold:
-                file = await _fetched(request.user, service, url, hold)
-                return await _transcribed(request, service, chat, file, None)
-        case _:
-            raise ClientError(ClientFault.BAD_MESSAGE, "the body must be a form with a file, or name recording or url")
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Where a file is for."""
+
+    request: Request[Principal, Any, Any]
+    state: State
+    conversation: Conversation
+    profile: str | None
+    source: JobSource = JobSource.UPLOAD
+
+    @property
+    def service(self) -> Service:
+        service: Service = self.state.service
+        return service
 
 
-async def _transcribed(
-    request: Request[Principal, Any, Any], service: Service, chat: Chat, file: BytesIO, language: str | None
-) -> StoredMessage:
-    file.seek(0)
+async def _of_file(
+    sent: _Sent, pieces: AsyncGenerator[bytes, None], fields: Callable[[], TranscriptionForm]
+) -> StoredMessage | Response[Any]:
+    """What is said in a short file, or the answer for a long one. `fields` are known when the file has come."""
+    head = bytearray()
+    with sent.service.limits.held.counted() as hold:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                hold(len(piece))
+                head += piece
+                if len(head) > MAX_BYTES:
+                    return await _begin_job(sent, _chained(bytes(head), pieces), fields)
+        return await _transcribed(sent, BytesIO(head), _language_of(fields()))
+
+
+def _language_of(form: TranscriptionForm) -> str | None:
+    """One code, or several with commas between; None: every language. Raises ClientError."""
+    return parse_languages(form.language.split(",")) or None
+
+
+async def _chained(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield head
+    async for piece in rest:
+        yield piece
+
+
+async def _begin_job(
+    sent: _Sent, pieces: AsyncGenerator[bytes, None], fields: Callable[[], TranscriptionForm]
+) -> Response[Any]:
+    """Raises ClientError where this client may not have a job, or the profile is not known, and what uploads raise."""
+    request, chat = sent.request, chat_of(sent.state)
+    if not request.user.may(Scope.TRANSCRIBE):
+        reason = f"a file of more than {MAX_BYTES >> 20} MB becomes a job, which needs the scope {Scope.TRANSCRIBE}"
+        raise ClientError(ClientFault.FORBIDDEN, reason)
+    service = require_uploads(sent.state)
+    if not service.uploader.records(request.user.tenant):
+        reason = f"the file is larger than {MAX_BYTES >> 20} MB, and nothing is recorded for you: send it in parts"
+        raise ClientError(ClientFault.FRAME_TOO_LARGE, reason)
+    chat.profiles.choose(sent.profile or sent.conversation.profile, request.user.tenant)
+    job = await open_upload(service, request, length=None, language=None, person=None, source=sent.source)
+    lease = JobLease(service.uploads, job)
+
+    def accept(received: TranscriptionJob) -> TranscriptionJob:
+        return replace(
+            received.accept(service.uploads.now()),
+            language=_language_of(fields()),
+            conversation=sent.conversation.id,
+            message_id=new_row_number(),
+            profile=sent.profile or "",
+        )
+
+    try:
+        async with lease.kept():
+            async with service.limits.uploads.slot(), aclosing(pieces):
+                await service.uploads.append(job, 0, pieces)
+            await lease.change(accept)
+    except LeaseLost as error:
+        raise BlobNotFound(job.id) from error  # it was deleted
+    except BaseException:  # because nobody was promised anything
+        with anyio.move_on_after(DISCARD_TIMEOUT_S, shield=True), suppress(ParleyError):
+            await service.uploads.discard(job)
+        raise
+    service.uploads.notify()
+    content = {"conversation": sent.conversation.id, "job": job.id}
+    return Response(content, status_code=202, headers={"location": f"/jobs/{job.id}"})
+
+
+async def _transcribed(sent: _Sent, file: BytesIO, language: str | None) -> StoredMessage:
+    service = sent.service
     segments = await transcribe_file(
         file,
-        tenant=request.user.tenant,
+        tenant=sent.request.user.tenant,
         admission=service.admission,
         decoder=service.decoder,
         batch_transcriber=service.batch_transcriber,
         language=language,
     )
     spoken = next((segment.language for segment in segments if segment.language), language)
-    return _message(chat, [segment.text for segment in segments], language=spoken)
+    message = chat_of(sent.state).user_message("")
+    return spoken_message(message, [segment.text for segment in segments], language=spoken)
 
 
 async def _recorded(request: Request[Principal, Any, Any], chat: Chat, recording: str) -> StoredMessage:
-    """Its finals. Raises ClientError without the scope, and what manifest_for() raises."""
+    """Its finals. Raises ClientError without the scope or without words, and what manifest_for() raises."""
     if not request.user.may(Scope.RECORDINGS_READ):
         raise ClientError(ClientFault.FORBIDDEN, f"this needs the scope {Scope.RECORDINGS_READ}")
-    manifest = await manifest_for(request, recording)
-    finals = [final for final in manifest.finals if final.text]
-    if not finals:
-        raise ClientError(ClientFault.BAD_AUDIO, _NO_WORDS)
-    message = _message(chat, [final.text for final in finals], language=finals[0].language)
-    end = (finals[-1].speech or (0, finals[-1].end))[1]
-    return replace(message, session=recording, start=(finals[0].speech or (finals[0].start, 0))[0], end=end)
+    return recorded_message(chat.user_message(""), await manifest_for(request, recording))
 
 
-async def _fetched(principal: Principal, service: Service, link: str, hold: Callable[[int], None]) -> BytesIO:
+async def _fetched(principal: Principal, service: Service, link: str) -> AsyncGenerator[bytes, None]:
+    """The file behind the link. Raises ClientError for all but administrators, and what a RecordingSource raises."""
     if not principal.is_admin:
         raise ClientError(ClientFault.FORBIDDEN, "only operators may fetch with the service's own account")
     if service.source is None:
         raise ProviderRefused("google_drive", "no account for Google Drive is set")
-    file = BytesIO()
     async with aclosing(service.source.read(link)) as pieces:
         async for piece in pieces:
-            if file.tell() + len(piece) > MAX_BYTES:
-                raise ClientError(ClientFault.FRAME_TOO_LARGE, f"the file is larger than {MAX_BYTES >> 20} MB")
-            hold(len(piece))
-            file.write(piece)
-    return file
-
-
-def _message(chat: Chat, texts: list[str], *, language: str | None) -> StoredMessage:
-    """Raises ClientError where there are no words, or too many."""
-    text = join(texts)
-    if not text:
-        raise ClientError(ClientFault.BAD_AUDIO, _NO_WORDS)
-    return replace(chat.user_message(require_text(text)), kind=MessageKind.VOICE, language=language)
+            yield piece

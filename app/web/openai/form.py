@@ -4,7 +4,7 @@ The framework's reader keeps every part, and leaves the temporary file of a larg
 read. This one keeps what is used, in memory and within the limit of the body.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -45,32 +45,62 @@ async def read_form(request: Request[Any, Any, Any], hold: Callable[[int], None]
 
     Raises ClientError, or HTTPException (413).
     """
-    kind, options = request.content_type
-    if kind != "multipart/form-data" or not options.get("boundary"):
-        raise _refusal("the body must be multipart/form-data with a boundary")
-    parts = _Parts()
-    try:
-        with PushMultipartParser(options["boundary"].encode("latin-1"), max_segment_count=MAX_PARTS) as parser:
-            async with aclosing(body_of(request)) as body:
-                async for piece in body:
-                    hold(len(piece))
-                    for event in parser.parse(piece):
-                        parts.take(event)
-    except MultipartError as error:
-        raise _refusal(f"the form cannot be read: {error.args[0]}") from error
-    if parts.file is None:
-        raise _refusal(_NO_FILE)
-    try:
-        return parts.file, msgspec.convert({**parts.fields, "granularities": parts.granularities}, TranscriptionForm)
-    except msgspec.ValidationError as error:
-        raise _refusal(f"the form cannot be used: {error}") from error
+    form, file = StreamedForm(request), BytesIO()
+    async with aclosing(form.file()) as pieces:
+        async for piece in pieces:
+            hold(len(piece))
+            file.write(piece)
+    return file, form.fields()
+
+
+@dataclass(slots=True)
+class StreamedForm:
+    """The file as it comes; the fields, which may come behind it, at its end."""
+
+    request: Request[Any, Any, Any]
+    longest: int | None = None
+    """Bytes of the whole body; None: as the route limits it."""
+    _parts: "_Parts" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._parts = _Parts()
+
+    async def file(self) -> AsyncGenerator[bytes, None]:
+        """Pieces of the file. Raises ClientError, or HTTPException (413)."""
+        kind, options = self.request.content_type
+        if kind != "multipart/form-data" or not options.get("boundary"):
+            raise _refusal("the body must be multipart/form-data with a boundary")
+        read = 0
+        try:
+            with PushMultipartParser(options["boundary"].encode("latin-1"), max_segment_count=MAX_PARTS) as parser:
+                async with aclosing(body_of(self.request)) as body:
+                    async for piece in body:
+                        read += len(piece)
+                        if self.longest is not None and read > self.longest:
+                            reason = f"the form is larger than {self.longest >> 20} MB"
+                            raise ClientError(ClientFault.FRAME_TOO_LARGE, reason)
+                        for event in parser.parse(piece):
+                            if of_file := self._parts.take(event):
+                                yield of_file
+        except MultipartError as error:
+            raise _refusal(f"the form cannot be read: {error.args[0]}") from error
+        if not self._parts.has_file:
+            raise _refusal(_NO_FILE)
+
+    def fields(self) -> TranscriptionForm:
+        """Once the file has come. Raises ClientError."""
+        try:
+            fields = {**self._parts.fields, "granularities": self._parts.granularities}
+            return msgspec.convert(fields, TranscriptionForm)
+        except msgspec.ValidationError as error:
+            raise _refusal(f"the form cannot be used: {error}") from error
 
 
 @dataclass(slots=True)
 class _Parts:
     """What is kept of the parts that have come."""
 
-    file: BytesIO | None = None
+    has_file: bool = False
     fields: dict[str, str] = field(default_factory=dict)
     granularities: list[str] = field(default_factory=list)
     _name: str = ""
@@ -78,28 +108,29 @@ class _Parts:
     _charset: str = "utf-8"
     _text: bytearray = field(default_factory=bytearray)
 
-    def take(self, event: MultipartSegment | bytes | None) -> None:
-        """The beginning of a part, a piece of it, or its end. Raises ClientError."""
+    def take(self, event: MultipartSegment | bytes | bytearray | None) -> bytes:
+        """The beginning of a part, a piece of it, or its end; what it adds to the file. Raises ClientError."""
         if isinstance(event, MultipartSegment):
             self._begin(event)
         elif event is None:
             self._end()
-        elif self._name == FILE and self.file is not None:
-            self.file.write(event)
+        elif self._name == FILE and self.has_file:
+            return bytes(event)
         elif self._name in FIELDS:
             self._text += event
             if len(self._text) > MAX_FIELD_BYTES:
                 raise _refusal(f"the field `{self._name}` is longer than {MAX_FIELD_BYTES} bytes")
+        return b""
 
     def _begin(self, part: MultipartSegment) -> None:
         self._name, self._charset, self._text = part.name, part.charset or "utf-8", bytearray()
-        if self._name in self.fields or (self._name == FILE and self.file is not None):
+        if self._name in self.fields or (self._name == FILE and self.has_file):
             raise _refusal(f"the form has two parts `{self._name}`")
         if self._name == FILE:
             if not part.filename:
                 raise _refusal(_NO_FILE)
             refuse_control_characters("the file name", part.filename)
-            self.file = BytesIO()
+            self.has_file = True
         elif self._name in FIELDS and part.filename:
             raise _refusal(f"the part `{self._name}` must be text, not a file")
 

@@ -175,7 +175,15 @@ CONVERSATIONS: Operations = {
     ("POST", "/conversations/{conversation}/audio"): DocumentedOperation(
         "createSpokenMessage",
         "Have speech in a file or a recording answered",
-        (_answered(reply={**_ANSWER, "message": {**_MESSAGE, "kind": "voice"}}, recording=_SPOKEN),),
+        (
+            _answered(reply={**_ANSWER, "message": {**_MESSAGE, "kind": "voice"}}, recording=_SPOKEN),
+            DocumentedResponse(
+                "The file has more than 25 MB: its job, which appends message and reply.",
+                202,
+                (DocumentedBody({"job": {"conversation": SESSION, "job": SESSION}}),),
+                ("Location",),
+            ),
+        ),
         ("bad_audio", "frame_too_large", "unknown_language", "unreadable", "draining", *_BODY_ERRORS, *_REPLY_ERRORS),
         DocumentedBody({"recording": {"recording": SESSION}}, model=AudioSource),
         parameters=_STREAM,

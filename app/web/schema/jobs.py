@@ -11,6 +11,7 @@ _JOB: dict[str, Any] = {
     "person": None,
     "state": "queued",
     "source": "upload",
+    "conversation": None,
     "language": None,
     "bytes": {"received": 1048576, "length": 1048576},
     "progress": {"seconds": 0.0, "of": None},
