@@ -142,7 +142,7 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
             keys=keys,
             session_tokens=tokens,
             max_sessions=100,
-            chat=Chat(ConversationLog(engine), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
+            chat=Chat(ConversationLog(engine), lambda *_: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
         )
         async with served(service) as address:
             yield Site(address, service, keys, tokens, await credentials_of_nobody(keys))

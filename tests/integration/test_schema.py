@@ -214,7 +214,7 @@ async def site(tmp_path_factory) -> AsyncIterator[Site]:
             session_tokens=tokens,
             audit=AuditLog(audit),
             policy=RoutingPolicy(routes, decisions, lambda: ""),
-            chat=Chat(ConversationLog(database), lambda _: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
+            chat=Chat(ConversationLog(database), lambda *_: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
             profiles=ProfileCatalogue(lambda: read_profiles(None, {})),
         )
         address = await stack.enter_async_context(served(service))

@@ -184,8 +184,8 @@ class SessionConversation:
         cost.message, bill = message.id, cost.bill
         if bill.usage is None:
             return message
-        tokens = {"prompt_tokens": bill.usage.prompt, "reply_tokens": bill.usage.generated}
-        return replace(message, engine=bill.engine, usd=bill.usd, **tokens)
+        prompt, generated = bill.usage.prompt, bill.usage.generated
+        return replace(message, engine=bill.engine, usd=bill.usd, prompt_tokens=prompt, reply_tokens=generated)
 
     def _message(self, role: Role, text: str, turn: int, kind: MessageKind = MessageKind.VOICE) -> StoredMessage:
         return StoredMessage(new_row_number(), role, text, self.now(), turn=turn, kind=kind, session=self.session)
