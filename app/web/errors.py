@@ -106,6 +106,7 @@ def has_defect(error: BaseException) -> bool:
 
 def handle_http_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Litestar's exception handler: `{code, message}`, or OpenAI's shape below `/v1`."""
+    _name_as_sent(error, request)
     reply, path = error_reply(error), request.scope["path"]
     if has_defect(error):
         report_defect("http", error, method=request.method, path=path)
@@ -188,6 +189,18 @@ def _public_message(error: ProviderError) -> str:
     if error.provider in _STORES:
         return f"the store of recordings {'cannot be used now' if error.retryable else 'refuses this service'}"
     return str(error)
+
+
+def _name_as_sent(error: Exception, request: Request[Any, Any, Any]) -> None:
+    """The router's reasons name the handler's arguments; a client knows them by their names in the address."""
+    handler, extra = request.scope.get("route_handler"), getattr(error, "extra", None)
+    if handler is None or not isinstance(extra, list):
+        return
+    arguments = handler.parsed_fn_signature.parameters
+    for reason in extra:
+        argument = arguments.get(reason.get("key")) if isinstance(reason, dict) else None
+        if argument is not None and (name := getattr(argument.kwarg_definition, "name", None)):
+            reason["key"] = name
 
 
 def _sentence(error: HTTPException) -> str:

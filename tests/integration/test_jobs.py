@@ -108,6 +108,14 @@ async def test_jobs_of_other_tenants_are_as_if_they_were_not(http, service):
     assert all(found in ([session], []) for found in lists.values())
 
 
+async def test_unknown_state_is_refused_by_the_name_of_its_parameter(http):
+    answer = await http.get("/jobs?state=lost")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert "state: " in answer.json()["message"]
+    assert "only" not in answer.json()["message"]
+
+
 async def test_jobs_are_listed_page_by_page_and_by_state(http, service):
     service.admission.max_sessions = 0
     sessions = [await sent(http) for _ in range(3)]

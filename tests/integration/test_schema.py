@@ -110,6 +110,10 @@ def test_schema_document_is_valid_openapi(document):
     assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
 
+def test_schema_says_nothing_of_exceptions_in_the_code(document):
+    assert "Raises " not in json.dumps(document)
+
+
 def test_schema_operations_are_told_apart_by_id_and_summary(document):
     """Generators name methods by the id; people choose by the summary."""
     for name in ("operationId", "summary"):

@@ -3,6 +3,7 @@
 A route that no table has is left out; a test finds it.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, TypeAlias, cast
@@ -46,6 +47,7 @@ needs; a key with the scope `admin` may do everything. HEAD works wherever GET d
 answered with 404 `not_found`, a method that a path has not with 405 `method_not_allowed`.
 """
 _SCHEME = "bearer"
+_RAISES = re.compile(r"(?:^|\s)Raises\s.*?\.(?=\s|$)", re.DOTALL)
 _REFERENCE = "#/components/schemas/{name}"
 _TEXT: Json = {"type": "string"}
 _UNDESCRIBED = DocumentedValue("", None)
@@ -116,8 +118,9 @@ def _operation(method: str, path: str, documented: DocumentedOperation, generate
 
 
 def _for_clients(docstring: str) -> str:
-    """Without the paragraph that says which exceptions are raised."""
-    return "\n\n".join(each for each in docstring.split("\n\n") if not each.lstrip().startswith("Raises "))
+    """Without the sentences that say which exceptions are raised."""
+    paragraphs = [_RAISES.sub("", each).strip() for each in docstring.split("\n\n")]
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def _who(access: Access) -> str:
