@@ -185,15 +185,18 @@ class ConversationTable:
 
     # -- voice sessions --------------------------------------------------------------
 
-    async def begin_session(self, conversation: str, session: str, *, now: datetime) -> None:
-        """From now on this session speaks in it, in place of any other one; messages in text are refused.
+    async def begin_session(self, conversation: str, session: str, *, now: datetime, takes_over: bool = False) -> None:
+        """From now on this session speaks in it, and messages in text are refused.
 
-        Raises ConversationBusy while a message in text is being answered, or ConversationNotFound.
+        Raises ConversationNotFound; ConversationBusy while a message in text is being answered, or another session
+        speaks, unless this one `takes_over`.
         """
         is_free = or_(ConversationRow.busy_until.is_(None), ConversationRow.busy_until < stored_moment(now))
+        speaks = ConversationRow.speaking_session
+        is_own = speaks != "" if takes_over else speaks == session
         claim = (
             update(ConversationRow)
-            .where(ConversationRow.id == conversation, or_(is_free, ConversationRow.speaking_session != ""))
+            .where(ConversationRow.id == conversation, or_(is_free, is_own))
             .values(speaking(session, now))
         )
         with as_busy("conversations"):

@@ -198,7 +198,7 @@ def _name_as_sent(error: Exception, request: Request[Any, Any, Any]) -> None:
         return
     arguments = handler.parsed_fn_signature.parameters
     for reason in extra:
-        argument = arguments.get(reason.get("key")) if isinstance(reason, dict) else None
+        argument = arguments.get(str(reason.get("key"))) if isinstance(reason, dict) else None
         if argument is not None and (name := getattr(argument.kwarg_definition, "name", None)):
             reason["key"] = name
 

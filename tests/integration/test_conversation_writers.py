@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
@@ -109,10 +110,12 @@ async def test_session_and_message_in_text_exclude_each_other(table, conversatio
         await begin(table, conversation)
 
 
-async def test_second_session_takes_the_conversation_over(table, conversation):
+async def test_second_session_takes_the_conversation_over_where_it_says_so(table, conversation):
     """The end and the renewal of the first one change nothing."""
     await table.begin_session(conversation, "s1", now=NOON)
-    await table.begin_session(conversation, "s2", now=NOON)
+    with pytest.raises(ConversationBusy, match="a voice session speaks"):
+        await table.begin_session(conversation, "s2", now=NOON)
+    await table.begin_session(conversation, "s2", now=NOON, takes_over=True)
     await table.keep_sessions({"s1"}, now=NOON + timedelta(days=1))
 
     with pytest.raises(ConversationBusy):
@@ -215,6 +218,44 @@ async def test_session_whose_conversation_stays_busy_goes_on_in_its_own(url):
         assert [each.text for each in await log.table.messages(session.session, limit=9)] == ["In the session."]
 
 
+async def test_session_that_follows_another_one_waits_for_its_last_words(url):
+    """They are on their way to the database when the next session begins."""
+    async with open_database(url) as database, conversation_log_in(database) as log:
+        recorder = SimpleNamespace(enabled=True, opened=SimpleNamespace(person=None))
+        first, second = [SessionConversation(log, new_id(), ACME, recorder, now=lambda: AT) for _ in range(2)]
+        first.record(do.RecordUserText(1, "One."))
+        assert await log.rows.flush()
+        first.record(do.RecordUserText(2, "Two."))
+        history = []
+
+        async def resume() -> None:
+            history.extend((await second.resume(first.session)).history)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(resume)
+            await anyio.lowlevel.checkpoint()
+            first.finish()
+            assert await log.rows.flush()
+
+    assert [each.text for each in history] == ["One.", "Two."]
+
+
+async def test_session_takes_over_from_one_that_does_not_end(url):
+    """As after a connection that broke off: the server has not noticed yet."""
+    async with open_database(url) as database, conversation_log_in(database) as log:
+        recorder = SimpleNamespace(enabled=True, opened=SimpleNamespace(person=None))
+        first, second = [SessionConversation(log, new_id(), ACME, recorder, now=lambda: AT) for _ in range(2)]
+        first.record(do.RecordUserText(1, "One."))
+        assert await log.rows.flush()
+        continued = await second.resume(first.session)
+        first.finish()
+        assert await log.rows.flush()
+
+        assert [each.text for each in continued.history] == ["One."]
+        with pytest.raises(ConversationBusy, match="a voice session speaks"):
+            await begin(log.table, first.session, now=datetime.now(UTC))
+
+
 async def test_session_that_is_not_recorded_claims_nothing(url):
     async with conversation_server(url) as server:
         conversation = await server.begin()
@@ -255,7 +296,7 @@ async def test_many_writers_part_no_question_from_its_reply_and_lose_nothing(url
         await say_in_text(server, conversation, "last")
         stored = (await server.http.get(f"/conversations/{conversation}?limit=1000")).json()["messages"]
 
-    assert [(each["turn"], each["role"]) for each in stored] == [
-        (turn, role) for turn in range(1, len(stored) // 2 + 1) for role in ("user", "assistant")
-    ]
+    pairs = list(zip(stored[::2], stored[1::2], strict=True))
+    assert all((asked["role"], reply["role"]) == ("user", "assistant") for asked, reply in pairs)
+    assert all(asked["turn"] == reply["turn"] for asked, reply in pairs)
     assert sorted(each["text"] for each in stored if each["role"] == "user") == sorted([*taken, "last"])

@@ -10,7 +10,7 @@ from app.data.conversation_log import ConversationLog, Destination, QueuedCost, 
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, as_history
 from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import ContinuedConversation, Role
-from app.domain.errors import ClientError, ConversationBusy
+from app.domain.errors import ClientError, ConversationBusy, ParleyError
 from app.domain.spending import TokenUsage
 from app.domain.tenant import Tenant
 from app.domain.tools import ToolCall
@@ -22,7 +22,9 @@ from app.runtime.recording.recorder import Recorder
 
 WAIT_FOR_REPLY_S = 30.0
 """Of a message in text that is being answered when a session continues its conversation."""
-LOOK_EVERY_S = 0.25
+TAKE_OVER_AFTER_S = 1.0
+"""So long a session waits for the last words of another one that speaks in its conversation, and may be over."""
+LOOK_EVERY_S = 0.1
 MAX_WAITING = 256
 """Records that wait while the conversation is loaded; further ones are missing."""
 
@@ -80,7 +82,7 @@ class SessionConversation:
     async def resume(self, conversation: str) -> ContinuedConversation:
         """Raises ConversationNotFound, ConversationBusy or ProviderBusy; then the session has one of its own.
 
-        While a message in text is answered there it waits for that reply.
+        While a message in text is answered there it waits for that reply, and a moment for the end of another session.
         """
         self._waiting = []
         try:
@@ -90,6 +92,9 @@ class SessionConversation:
             messages = await self.log.table.messages(conversation, limit=HISTORY_MESSAGES)
             self._first_turn = messages[-1].turn if messages else 0
             self._destination = Destination(found, is_stored=True)
+        except ParleyError:
+            self.log.offer(QueuedEnd(self.session))  # because it may have begun there, and goes on elsewhere
+            raise
         finally:
             waiting, self._waiting = self._waiting, None
             for record in waiting:
@@ -102,13 +107,15 @@ class SessionConversation:
 
     async def _begin_in(self, conversation: str) -> None:
         """Raises ConversationBusy where the reply that is being generated takes too long."""
-        gives_up = anyio.current_time() + self.wait_for_reply_s
+        began, table = anyio.current_time(), self.log.table
         self.log.sessions.add(self.session)
         while True:
+            waited_s, now = anyio.current_time() - began, datetime.now(UTC)
             try:
-                await self.log.table.begin_session(conversation, self.session, now=datetime.now(UTC))
+                takes_over = waited_s >= TAKE_OVER_AFTER_S
+                await table.begin_session(conversation, self.session, now=now, takes_over=takes_over)
             except ConversationBusy:
-                if anyio.current_time() >= gives_up:
+                if waited_s >= self.wait_for_reply_s:
                     raise
                 await anyio.sleep(LOOK_EVERY_S)
             else:
