@@ -63,8 +63,8 @@ async def list_conversations(
 ) -> dict[str, Any]:
     """The one with the newest message first. `next` is the `before` of the next page, or null.
 
-    `text`: words, `"phrases"` and `prefixes*`, all of which the title, or one message, has. An administrator sees those of
-    all tenants, or of the one it names; everyone else its own.
+    `text`: words, `"phrases"` and `prefixes*`, all of which the title, or one message, has. An administrator sees those
+    of all tenants, or of the one it names; everyone else its own.
     """
     require_owner(request.user)
     own = owner_of(request.user)
