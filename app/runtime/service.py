@@ -24,7 +24,6 @@ from app.runtime.authentication import Authenticator, OpenAuthenticator
 from app.runtime.clock import SystemClock
 from app.runtime.conversations.chat import Chat
 from app.runtime.conversations.session_conversation import SessionConversation
-from app.runtime.conversations.spoken_files import SpokenFiles
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import SessionClient, run_session
 from app.runtime.dialog.telemetry import TurnTelemetry
@@ -47,6 +46,7 @@ from app.runtime.routing.routes import Routes
 from app.runtime.session_registry import RunningSession, SessionRegistry
 from app.runtime.session_tokens import SessionTokens
 from app.runtime.speech_capacity import SpeechCapacity
+from app.runtime.spoken_files import SpokenFiles
 from app.runtime.supervision import run_in_background
 
 

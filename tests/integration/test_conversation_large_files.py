@@ -17,9 +17,9 @@ from app.domain.errors import ProviderDown
 from app.domain.principal import Scope
 from app.domain.upload_limits import UploadLimits
 from app.runtime.authentication import AnyOf, DatabaseKeys
-from app.runtime.conversations.spoken_files import SpokenFiles
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.jobs.job_lease import JobLease
+from app.runtime.spoken_files import SpokenFiles
 from app.web.conversations.audio import MAX_BYTES
 from tests.clips import HANDS
 from tests.eventually import until

@@ -14,12 +14,12 @@ from litestar.params import FromPath, FromQuery
 
 from app.domain.audit import AuditAction
 from app.domain.conversations.message import Conversation, StoredMessage
+from app.domain.conversations.spoken import recorded_message, spoken_message
 from app.domain.errors import BlobNotFound, ClientError, ClientFault, LeaseLost, ParleyError, ProviderRefused
 from app.domain.job import JobSource, TranscriptionJob
 from app.domain.language import parse_languages
 from app.domain.principal import Principal, Scope
 from app.runtime.conversations.chat import Chat
-from app.runtime.conversations.spoken_files import recorded_message, spoken_message
 from app.runtime.ids import new_row_number
 from app.runtime.jobs.file_transcription import transcribe_file
 from app.runtime.jobs.job_lease import JobLease
