@@ -45,10 +45,9 @@ async def read_form(request: Request[Any, Any, Any], hold: Callable[[int], None]
 
     Raises ClientError, or HTTPException (413).
     """
-    form, file = StreamedForm(request), BytesIO()
+    form, file = StreamedForm(request, hold=hold), BytesIO()
     async with aclosing(form.file()) as pieces:
         async for piece in pieces:
-            hold(len(piece))
             file.write(piece)
     return file, form.fields()
 
@@ -60,6 +59,8 @@ class StreamedForm:
     request: Request[Any, Any, Any]
     longest: int | None = None
     """Bytes of the whole body; None: as the route limits it."""
+    hold: Callable[[int], None] = lambda _: None
+    """Called with the length of each piece of the body; it may raise."""
     _parts: "_Parts" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,6 +76,7 @@ class StreamedForm:
             with PushMultipartParser(options["boundary"].encode("latin-1"), max_segment_count=MAX_PARTS) as parser:
                 async with aclosing(body_of(self.request)) as body:
                     async for piece in body:
+                        self.hold(len(piece))
                         read += len(piece)
                         if self.longest is not None and read > self.longest:
                             reason = f"the form is larger than {self.longest >> 20} MB"
