@@ -27,6 +27,7 @@ class Clip:
 
 HANDS = Clip("arctic-aew-a0003", "For the twentieth time that evening the two men shook hands.")
 HOUR = Clip("ls-1089-134691-0001", "For a full hour he had paced up and down, waiting, but he could wait no longer.")
+STEELS = Clip("arctic-aew-a0001", "Author of the danger trail, Philip Steels, etc.")
 COUNTRY = Clip(
     "jfk-inaugural",
     "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country.",

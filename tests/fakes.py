@@ -98,6 +98,9 @@ class SingleRouteFinals:
     def update_draft(self, text: str) -> None:
         """Nothing compares it."""
 
+    def expect(self, key_terms: Sequence[str]) -> None:
+        """It understands them all."""
+
     def restrict_to_on_prem(self) -> None:
         """It is on the premises."""
 

@@ -7,7 +7,7 @@ engine is at fault, RequestRefused where it cannot serve this request.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.dialog.conversation import Message
@@ -15,6 +15,9 @@ from app.domain.routing.load import EngineLoad
 from app.domain.spending import TokenUsage
 from app.domain.tools import Tool, ToolCall
 from app.domain.transcript import Hypothesis
+
+Engine = TypeVar("Engine")
+Engine_co = TypeVar("Engine_co", covariant=True)
 
 
 class SpeechDetector(Protocol):
@@ -45,10 +48,10 @@ class Transcriber(Protocol):
 
 
 @runtime_checkable
-class TermBiased(Protocol):
-    """A Transcriber that recognises words better which it is told to expect."""
+class TermBiased(Protocol[Engine_co]):
+    """A Transcriber or DraftTranscriber that recognises words better which it is told to expect."""
 
-    def with_key_terms(self, terms: Sequence[str]) -> Transcriber:
+    def with_key_terms(self, terms: Sequence[str]) -> Engine_co:
         """The same engine, expecting these words besides its own."""
         ...
 
@@ -60,6 +63,12 @@ class RememberingLanguage(Protocol):
     def for_recording(self) -> Transcriber:
         """For the segments of one recording, one after the other."""
         ...
+
+
+def expecting(engine: Engine, terms: Sequence[str]) -> Engine:
+    """The engine that expects these words, where it can; else itself."""
+    biased: TermBiased[Engine] | None = engine if isinstance(engine, TermBiased) else None
+    return biased.with_key_terms(terms) if terms and biased else engine
 
 
 class Metered(Protocol):

@@ -34,6 +34,8 @@ class Tenant:
     """The profiles that its clients may choose; None: all."""
     languages: tuple[str, ...] = ()
     """Codes of those that may be spoken where neither a profile nor a client says; none: as the settings have it."""
+    key_terms: tuple[str, ...] = ()
+    """Names and jargon that are likely in the audio of its sessions, besides a profile's and a client's own."""
 
 
 DEFAULT_TENANT = Tenant()

@@ -1,13 +1,14 @@
 """Reads profiles from TOML files, one each, whose name is the profile's: the shipped ones and an operator's own."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.domain.errors import SettingsError
+from app.domain.key_terms import MAX_KEY_TERMS, term_problem
 from app.domain.profile import MAX_ROUNDS, Profile
 from app.domain.tool_request import host_of, url_problem
 from app.domain.tools import Tool, ToolMethod
@@ -52,7 +53,7 @@ class ProfileTable(Struct, frozen=True, forbid_unknown_fields=True):
     model: Text | UnsetType = UNSET
     voice: Text | None = None
     languages: tuple[str, ...] = ()
-    key_terms: tuple[Annotated[str, Meta(min_length=1, max_length=100)], ...] = ()
+    key_terms: Annotated[tuple[str, ...], Meta(max_length=MAX_KEY_TERMS)] = ()
     history_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     max_rounds: Annotated[int, Meta(ge=1, le=10)] = MAX_ROUNDS
     tools: Annotated[tuple[dict[str, Any], ...], Meta(max_length=64)] = ()
@@ -87,12 +88,20 @@ def read_profile(path: Path, environment: Mapping[str, str]) -> Profile:
         raise SettingsError(document.complaint("model", "name the engine that has this model, too"))
     if table.model is not UNSET and table.engine == "receiver":
         raise SettingsError(document.complaint("model", "a receiver cannot be told which model replies"))
+    require_key_terms(document, "key_terms", table.key_terms)
     tools = tuple(_tool(document, f"tools[{number}]", environment) for number in range(len(table.tools)))
     names = [tool.name for tool in tools]
     if double := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(document.complaint("tools", f"two tools are named {double}"))
     languages = known_languages(document, "languages", table.languages)
     return Profile(path.stem, **{**given(table), "tools": tools, "languages": languages})
+
+
+def require_key_terms(document: TomlDocument, key: str, terms: Sequence[str]) -> None:
+    """Raises SettingsError for a text that can be no key term."""
+    for number, term in enumerate(terms, 1):
+        if problem := term_problem(term):
+            raise SettingsError(document.complaint(key, f"term {number} {problem}"))
 
 
 def _tool(document: TomlDocument, at: str, environment: Mapping[str, str]) -> Tool:

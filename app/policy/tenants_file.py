@@ -7,8 +7,10 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct
 
 from app.domain.errors import SettingsError
+from app.domain.key_terms import MAX_KEY_TERMS
 from app.domain.residency import Residency
 from app.domain.tenant import MAX_KEEP_DAYS, Tenant
+from app.policy.profiles_file import require_key_terms
 from app.policy.routes_file import known_languages
 from app.policy.rules_file import Amount
 from app.toml_file import TomlDocument, given, parse_document, read_document
@@ -31,6 +33,7 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
     place: Residency = Residency.CLOUD_OK
     profiles: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     languages: tuple[str, ...] = ()
+    key_terms: Annotated[tuple[str, ...], Meta(max_length=MAX_KEY_TERMS)] = ()
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:
@@ -52,6 +55,7 @@ def _tenants(document: TomlDocument) -> tuple[Tenant, ...]:
         table = document.convert(TenantTable, under=name)
         languages = known_languages(document, f"{name}.languages", table.languages)
         tenant = Tenant(name, **{**given(table), "languages": languages})
+        require_key_terms(document, f"{name}.key_terms", tenant.key_terms)
         for key in tenant.keys:
             if key in owners:
                 raise SettingsError(f"{source}: {name}.keys: {key[:15]}... is a key of {owners[key]} already")

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from app.data.api_keys import KeyStore
 from app.domain.client_limits import ClientLimits
-from app.domain.dialog.profile import allow_languages, choose_profile
+from app.domain.dialog.profile import allow_languages, choose_profile, expect_key_terms
 from app.domain.dialog.state import DialogState
 from app.domain.errors import ProviderRefused
 from app.domain.ports import BlobStore
@@ -194,6 +194,7 @@ class Service:
         """
         session, tenant, clock = running.id, running.principal.tenant, SystemClock()
         state = allow_languages(self.initial_state, tenant.languages)
+        state = expect_key_terms(state, tenant.key_terms)
         state = choose_profile(state, profile) if profile else state
         state = replace(state, set_by_client=frozenset({"profile"}) if is_profile_named else frozenset())
         person = running.principal.person

@@ -69,6 +69,7 @@ test("the client's messages are those of the reference", () => {
     configure({ deadlineMs: 1500 }),
     configure({ conversation: "01a1fdb4b0637900b6d14098d098589f" }),
     configure({ profile: "code" }),
+    configure({ keyTerms: ["Siobhan Gallagher", "metoprolol"] }),
     end(),
     cancel(),
     say("Hello there."),

@@ -14,7 +14,7 @@ from providers.local.asr.moonshine.recognizer import open_moonshine_recognizer
 from providers.local.asr.recognizer import DecodeRequest
 from providers.local.asr.transformer.encoder_path import right_paths
 from providers.local.mel import samples_of
-from tests.clips import COUNTRY, HANDS, HOUR, silence, word_error_rate
+from tests.clips import COUNTRY, HANDS, HOUR, STEELS, silence, word_error_rate
 from tests.contracts.test_speech_detector import chunked
 from tests.models import model
 
@@ -147,3 +147,27 @@ async def test_damaged_model_is_named(damaged):
     with pytest.raises(ModelUnavailable, match="fetch"):
         async with open_speech_engine(model=damaged, device="cpu"):
             pass
+
+
+NAMES = ("Philip Steels", "Siobhan", "Ebenezer", "Margherita")
+
+
+@pytest.mark.parametrize("name", [NAME, "whisper-base"])
+async def test_key_terms_spell_a_name_and_insert_none(name):
+    """ "fill up steels" becomes the name that sounds so; a sentence without a name stays as it was."""
+    async with open_speech_engine(model=model(name), device="cpu") as opened:
+        biased = opened.with_key_terms(NAMES)
+        spelt = [await _final(engine, STEELS.pcm) for engine in (opened, biased)]
+        other = [await _final(engine, HANDS.pcm) for engine in (opened, biased)]
+        draft = await biased.draft(STEELS.pcm, language="en")
+
+    assert "Philip Steels" not in spelt[0]
+    assert "Philip Steels" in spelt[1]
+    assert draft is not None
+    assert "Philip Steels" in draft.text
+    assert other[0] == other[1]
+
+
+async def _final(engine, pcm):
+    async with aclosing(engine.transcribe(chunked(pcm), language="en")) as hypotheses:
+        return [hypothesis.text async for hypothesis in hypotheses][-1]

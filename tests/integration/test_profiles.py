@@ -172,6 +172,17 @@ async def test_a_profile_sets_instructions_language_key_terms_and_voice(tmp_path
     assert server.voice.voices == ["Giorgio"]
 
 
+async def test_a_client_expects_key_terms_besides_its_profiles(tmp_path):
+    """A list with a term that cannot be one is refused whole; the session continues."""
+    (tmp_path / "pizza.toml").write_text(PIZZA)
+    async with site(tmp_path, Script(("Yes.",))) as server, server.session("?profile=pizza") as talk:
+        await talk.send_message(type="configure", keyTerms=["Siobhan"])
+        await talk.send_message(type="configure", keyTerms=["one, two"])
+        await answered(talk)
+
+    assert server.finals.opened == [("it,en", ("Siobhan", "Margherita", "Quattro Stagioni"))]
+
+
 async def test_what_the_client_sets_itself_wins_over_the_profile(tmp_path):
     """In the same message, too."""
     (tmp_path / "pizza.toml").write_text(PIZZA)

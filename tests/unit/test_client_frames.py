@@ -75,6 +75,19 @@ def test_say_with_a_control_character_is_a_bad_message(character):
     assert (error.code, str(error)) == ("bad_message", "say needs a text without control characters, such as NUL")
 
 
+def test_key_terms_of_a_client():
+    """A list replaces the one before; none and an empty one empty it; an absent one leaves it."""
+    terms = [
+        read_control(json.dumps({"type": "configure", **sent})).key_terms
+        for sent in ({"keyTerms": ["Siobhan", "rigor mortis", "Siobhan"]}, {"keyTerms": []}, {"keyTerms": None}, {})
+    ]
+
+    assert terms == [("Siobhan", "rigor mortis"), (), (), None]
+    for wrong in (["a,b"], ["x"] * 201, "Siobhan", [7]):
+        text = json.dumps({"type": "configure", "keyTerms": wrong})
+        assert client_error_or_none(read_control, text).code == "bad_message"
+
+
 def test_say_may_have_several_lines():
     text = json.dumps({"type": "say", "text": "Hello.\r\n\tHow are you?"})
 

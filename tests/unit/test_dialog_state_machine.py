@@ -90,6 +90,9 @@ class SteppedPending:
     def update_draft(self, text: str) -> None:
         """Nothing compares it."""
 
+    def expect(self, key_terms: Sequence[str]) -> None:
+        """It understands them all."""
+
     def restrict_to_on_prem(self) -> None:
         """It is on the premises."""
 
@@ -264,6 +267,7 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
                 ev.ClientSentText("What is the time?"),
                 ev.ClientSentText("yes"),
                 ev.ClientConfigured(conversation="c1"),
+                ev.ClientConfigured(key_terms=("Siobhan",)),
                 ev.ClientConfigured(reply=False),
                 ev.ClientConfigured(reply=True),
                 ev.ClientConfigured(speak=False),

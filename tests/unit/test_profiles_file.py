@@ -123,6 +123,7 @@ TOOL = '[[tools]]\nname = "menu"\ndescription = "M."\nurl = "https://menu.exampl
         ('engine = "receiver"\nmodel = "x"', r"pizza.toml, line 2: model: a receiver"),
         ("history_tokens = 0", r"pizza.toml, line 1: history_tokens: "),
         ('languages = ["xx"]', r"pizza.toml, line 1: languages: "),
+        ('key_terms = ["Ann", "a, b"]', r"pizza.toml, line 1: key_terms: term 2 must have printable"),
         ('instruction = "x"', r"pizza.toml, line 1: instruction: object contains unknown field"),
         (TOOL + TOOL, r"pizza.toml.*tools: two tools are named menu"),
         (TOOL + "timeout_s = 0", r"pizza.toml, line 5: tools.timeout_s: "),

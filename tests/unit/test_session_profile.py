@@ -5,7 +5,7 @@ import pytest
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Message, Role, alternating, estimate_tokens, prompt
-from app.domain.dialog.profile import allow_languages, choose_profile
+from app.domain.dialog.profile import allow_languages, choose_profile, expect_key_terms
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.profile import Profile
 from app.domain.tools import KEPT_CHARACTERS, Tool, ToolCall
@@ -78,6 +78,14 @@ def test_utterances_and_replies_carry_what_the_profile_sets():
     assert (opened.language, opened.key_terms) == ("it,en", ("Margherita",))
     assert reply.profile == FULL
     assert reply.conversation == (Message(Role.SYSTEM, "Sell."), Message(Role.USER, "Hello."))
+
+
+def test_key_terms_of_the_tenant_stay_with_every_profile():
+    """Those of the profile come first; the client's own before both."""
+    state = expect_key_terms(DialogState(RULES), ("Waldo", "Margherita"))
+    chosen = choose_profile(choose_profile(state, Profile("b", key_terms=("Digium",))), FULL)
+
+    assert chosen.rules.expected_terms == ("Margherita", "Waldo")
 
 
 # -- history ---------------------------------------------------------------------------------

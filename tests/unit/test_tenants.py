@@ -22,6 +22,7 @@ max_sessions = 2
 budget_usd_per_day = 1.5
 archive = false
 keep_days = 30
+key_terms = ["Siobhan", "rigor mortis"]
 place = "on_prem_only"
 
 [ops]
@@ -58,6 +59,7 @@ def test_tenants_file_is_parsed():
         archive=False,
         keep_days=30,
         place=Residency.ON_PREM_ONLY,
+        key_terms=("Siobhan", "rigor mortis"),
     )
     assert ops == Tenant("ops", (GLOBEX,), operator=True)
 
@@ -69,6 +71,7 @@ def test_tenants_file_is_parsed():
         ("[acme]\n\nmax_sessions = 0", r"tenants.toml, line 3: acme.max_sessions: "),
         ('[acme]\nlanguages = ["en", "xx"]', r"tenants.toml, line 2: acme.languages: there is no language 'xx'"),
         ('[acme]\nplace = "moon"', r"tenants.toml, line 2: acme.place: "),
+        ('[acme]\nkey_terms = ["a,b"]', r"tenants.toml, line 2: acme.key_terms: term 1 must have printable"),
         ("[acme]\nbudget = 1", r"tenants.toml, line 2: acme.budget: object contains unknown field"),
         ("acme = 3", r"tenants.toml, line 1: acme: "),
         ("[Acme]", r"tenants.toml: Acme: a tenant's name has"),

@@ -9,6 +9,7 @@ from app.domain.dialog.conversation import Message, Role
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
 from app.domain.errors import BudgetExhausted, ClientError, NoDrafts, ProviderDown
+from app.domain.profile import Profile
 from tests.unit.playing import LOCAL, Play
 
 GONE = ProviderDown("local", "asked to fail")
@@ -666,6 +667,22 @@ def test_finals_have_words_for_a_client_that_asked_for_them(words):
     play.final("Hello.")
 
     assert [shown.with_words for shown in play.every(do.ShowFinal)] == [words]
+
+
+def test_configured_key_terms_count_for_the_utterance_that_is_spoken():
+    """Those of the profile stay; a list that changes nothing orders nothing."""
+    play = Play()
+    play.happen(ev.ClientConfigured(profile=Profile("p", key_terms=("Waldo",))))
+    play.speech(300)
+    assert play.new(do.OpenUtterance)[0].key_terms == ("Waldo",)
+
+    play.happen(ev.ClientConfigured(key_terms=("Siobhan",)))
+    assert play.new(do.ExpectKeyTerms) == [do.ExpectKeyTerms(1, ("Siobhan", "Waldo"))]
+    play.happen(ev.ClientConfigured(key_terms=("Siobhan", "Waldo")))
+    assert play.new(do.ExpectKeyTerms) == []
+
+    play.happen(ev.ClientConfigured(key_terms=()))
+    assert play.new(do.ExpectKeyTerms) == [do.ExpectKeyTerms(1, ("Waldo",))]
 
 
 def test_a_configured_deadline_counts_from_the_next_utterance():

@@ -39,6 +39,14 @@ class RestrictToOnPrem:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectKeyTerms:
+    """From now on other words are likely in the audio of this utterance: for its next drafts, and its final."""
+
+    utterance: int
+    key_terms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedUtterance:
     utterance: int
     chunk: AudioChunk
@@ -283,6 +291,7 @@ Shown: TypeAlias = (
 Effect: TypeAlias = (
     OpenUtterance
     | RestrictToOnPrem
+    | ExpectKeyTerms
     | FeedUtterance
     | RequestDraft
     | ScoreEndOfTurn

@@ -141,6 +141,8 @@ class ClientConfigured:
     """Whether the client gets the words of finals with their times."""
     profile: Profile | None = None
     """What the session's replies are made with; the other fields of this event come behind it."""
+    key_terms: tuple[str, ...] | None = None
+    """Words that are likely in the audio, besides the profile's and the tenant's."""
 
 
 @dataclass(frozen=True, slots=True)

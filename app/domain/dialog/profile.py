@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.domain.dialog.state import DialogState
+from app.domain.key_terms import merge_key_terms
 from app.domain.profile import Profile
 
 
@@ -16,7 +17,7 @@ def choose_profile(state: DialogState, profile: Profile) -> DialogState:
         reply=state.rules.reply or bool(profile.engine),
         instructions=plain.instructions if profile.instructions is None else profile.instructions,
         language=profile.language or plain.language,
-        key_terms=profile.key_terms,
+        key_terms=merge_key_terms(profile.key_terms, plain.key_terms),
         prompt_tokens=profile.history_tokens,
         eager_replies=plain.eager_replies and profile.may_begin_eagerly,
     )
@@ -35,3 +36,8 @@ def continue_with_profile(state: DialogState, profile: Profile) -> DialogState:
     chosen = choose_profile(state, profile)
     kept: dict[str, Any] = {name: getattr(state.rules, name) for name in state.set_by_client}
     return replace(chosen, rules=replace(chosen.rules, **kept))
+
+
+def expect_key_terms(state: DialogState, terms: tuple[str, ...]) -> DialogState:
+    """The state of a new session of a tenant with these key terms."""
+    return replace(state, rules=replace(state.rules, key_terms=terms))

@@ -7,6 +7,7 @@ from app.domain.audio import PreRoll, ms
 from app.domain.dialog.agreement import LocalAgreement
 from app.domain.dialog.conversation import Message
 from app.domain.dialog.endpointing import Endpointer
+from app.domain.key_terms import merge_key_terms
 from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
@@ -57,9 +58,16 @@ class TurnRules:
     profile: Profile | None = None
     """Whose engine, voice and tools reply; what else it sets stands in the rules themselves."""
     key_terms: tuple[str, ...] = ()
-    """Words that are likely in the audio."""
+    """Words that are likely in the audio, of the tenant and of the profile."""
+    client_key_terms: tuple[str, ...] = ()
+    """Those of the client itself."""
     words: bool = False
     """The client gets the words of a final with their times and confidence."""
+
+    @property
+    def expected_terms(self) -> tuple[str, ...]:
+        """All key terms; where there are too many, the client's own stay."""
+        return merge_key_terms(self.client_key_terms, self.key_terms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
 
 
 def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
-    """Apply what the client set; on-premises residency holds at once, the rest from the next utterance on."""
+    """Apply what the client set: on-premises residency and key terms at once, the rest from the next utterance on."""
     state = state if event.profile is None else choose_profile(state, event.profile)
     rules = state.rules
     configured = replace(
@@ -108,13 +108,22 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
         residency=event.residency or rules.residency,
         words=rules.words if event.words is None else event.words,
         deadline_ms=rules.deadline_ms if event.deadline_ms is None else event.deadline_ms or None,
+        client_key_terms=rules.client_key_terms if event.key_terms is None else event.key_terms,
     )
+    speaking = (state.phase.utterance.number,) if isinstance(state.phase, UserSpeaking) else ()
+    expected: tuple[do.Effect, ...] = ()
+    if configured.expected_terms != rules.expected_terms:
+        expected = tuple(do.ExpectKeyTerms(number, configured.expected_terms) for number in speaking)
     restricted: tuple[do.Effect, ...] = ()
     if configured.residency is Residency.ON_PREM_ONLY and rules.residency is not Residency.ON_PREM_ONLY:
-        speaking = (state.phase.utterance,) if isinstance(state.phase, UserSpeaking) else ()
-        restricted = tuple(do.RestrictToOnPrem(utterance.number) for utterance in (*state.pending_finals, *speaking))
+        pending = (utterance.number for utterance in state.pending_finals)
+        restricted = tuple(do.RestrictToOnPrem(number) for number in (*pending, *speaking))
     named: tuple[do.Effect, ...] = (do.RecordProfile(event.profile.name),) if event.profile else ()
-    return replace(state, rules=configured, set_by_client=_set_by_client(state, event)), (*named, *restricted)
+    return replace(state, rules=configured, set_by_client=_set_by_client(state, event)), (
+        *named,
+        *restricted,
+        *expected,
+    )
 
 
 def _set_by_client(

@@ -74,7 +74,9 @@ def _open(state: DialogState) -> Transition:
     opened = replace(state, phase=UserSpeaking(utterance), utterance_count=number, pre_roll=state.pre_roll.clear())
     return opened, (
         *effects,
-        do.OpenUtterance(number, utterance.start, rules.language, rules.residency, rules.deadline_ms, rules.key_terms),
+        do.OpenUtterance(
+            number, utterance.start, rules.language, rules.residency, rules.deadline_ms, rules.expected_terms
+        ),
         *(do.FeedUtterance(number, chunk) for chunk in chunks),
         do.StartTimer(rules.stall_after_ms, ev.AudioStalled(number, state.audio_end)),
     )

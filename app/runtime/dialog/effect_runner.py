@@ -16,7 +16,7 @@ from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ParleyError, RequestRefused
-from app.domain.ports import Clock, SpeechSynthesizer
+from app.domain.ports import Clock, SpeechSynthesizer, expecting
 from app.domain.profile import Profile
 from app.domain.spending import TokenUsage
 from app.domain.tools import ToolCall
@@ -39,11 +39,17 @@ class OpenFinal:
     language: str | None
     streaming: bool
     """A live route reads the audio as it comes."""
+    key_terms: tuple[str, ...]
     revision: int = 0
     requested: bool = False
     """StartFinal came, and no DropFinal after it."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Of the newest transcription started."""
+
+    def expect(self, key_terms: tuple[str, ...]) -> None:
+        """Other words are likely in the audio from now on."""
+        self.key_terms = key_terms
+        self.pending.expect(key_terms)
 
 
 @dataclass(slots=True)
@@ -76,7 +82,7 @@ class EffectRunner:
         match effect:
             case do.OpenUtterance(number, start, language, residency, deadline_ms, key_terms):
                 pending = self.engines.finals.open(number, language, residency, deadline_ms, key_terms)
-                final = OpenFinal(UtteranceBuffer(start), pending, language, streaming=pending.live)
+                final = OpenFinal(UtteranceBuffer(start), pending, language, pending.live, key_terms)
                 self.finals[number] = final
                 if final.streaming:
                     self.tasks.start_soon(self._stream_final, number, final)
@@ -105,6 +111,8 @@ class EffectRunner:
                 final.revision = revision
                 final.pending.confirm_endpoint()
                 final.audio.close()
+            case do.ExpectKeyTerms(number, key_terms):
+                self.finals[number].expect(key_terms)
             case do.RestrictToOnPrem(number):
                 self.finals[number].pending.restrict_to_on_prem()
             case do.ShowDraft(utterance=number, text=text):
@@ -173,8 +181,9 @@ class EffectRunner:
         final = self.finals.get(number)
         event: ev.Event = ev.DraftSkipped(number)
         if final and self.engines.drafter:
+            drafter = expecting(self.engines.drafter, final.key_terms)
             try:
-                draft = await self.engines.drafter.draft(bytes(final.audio.pcm), stable=stable, language=final.language)
+                draft = await drafter.draft(bytes(final.audio.pcm), stable=stable, language=final.language)
                 if draft is not None:
                     event = ev.DraftReceived(number, draft)
             except RequestRefused:

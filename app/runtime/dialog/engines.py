@@ -52,6 +52,10 @@ class PendingFinal(Protocol):
         """The newest draft of the utterance; the final is compared with it."""
         ...
 
+    def expect(self, key_terms: Sequence[str]) -> None:
+        """From now on these words are likely in the audio: for attempts that begin later."""
+        ...
+
     def restrict_to_on_prem(self) -> None:
         """From now on no route in the cloud may process the utterance; attempts there are stopped."""
         ...

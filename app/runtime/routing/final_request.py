@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import ParleyError, ProviderBusy
-from app.domain.ports import TermBiased, Transcriber
+from app.domain.ports import Transcriber, expecting
 from app.domain.residency import Place, Residency
 from app.domain.routing.decision import Attempt, DecisionRecord, ExpenseKind, Outcome, RejectedRoute
 from app.domain.routing.driver import HedgingDriver
@@ -93,6 +93,9 @@ class FinalRequest:
 
     def update_draft(self, text: str) -> None:
         self._draft = text
+
+    def expect(self, key_terms: Sequence[str]) -> None:
+        self.key_terms = key_terms
 
     def restrict_to_on_prem(self) -> None:
         self.residency = Residency.ON_PREM_ONLY
@@ -251,8 +254,7 @@ class FinalRequest:
         self._tasks.start_soon(attempt.run)
 
     def _engine(self, name: str) -> Transcriber:
-        engine = self.engines[name]
-        return engine.with_key_terms(self.key_terms) if self.key_terms and isinstance(engine, TermBiased) else engine
+        return expecting(self.engines[name], self.key_terms)
 
     def stop(self, name: str) -> None:
         self._running.pop(name).scope.cancel()

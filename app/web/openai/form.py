@@ -20,6 +20,7 @@ from app.web.text_fields import refuse_control_characters
 
 MAX_PARTS = 1000
 MAX_FIELD_BYTES = 100
+MAX_PROMPT_BYTES = 64 << 10
 FILE = "file"
 _NO_FILE = "the form needs a part `file` with a file name"
 
@@ -33,11 +34,13 @@ class TranscriptionForm(msgspec.Struct, frozen=True):
     response_format: ResponseFormat = "json"
     granularities: tuple[Literal["segment", "word"], ...] = ()
     """Of times in `verbose_json`: words have theirs only where `word` is one of these."""
+    prompt: str = ""
+    """Key terms between commas or line ends."""
 
 
 GRANULARITIES = "timestamp_granularities[]"
 """May come several times, a value each."""
-FIELDS = {"language", "response_format", GRANULARITIES}
+FIELDS = {"language", "response_format", "prompt", GRANULARITIES}
 
 
 async def read_form(request: Request[Any, Any, Any], hold: Callable[[int], None]) -> tuple[BytesIO, TranscriptionForm]:
@@ -120,8 +123,9 @@ class _Parts:
             return bytes(event)
         elif self._name in FIELDS:
             self._text += event
-            if len(self._text) > MAX_FIELD_BYTES:
-                raise _refusal(f"the field `{self._name}` is longer than {MAX_FIELD_BYTES} bytes")
+            longest = MAX_PROMPT_BYTES if self._name == "prompt" else MAX_FIELD_BYTES
+            if len(self._text) > longest:
+                raise _refusal(f"the field `{self._name}` is longer than {longest} bytes")
         return b""
 
     def _begin(self, part: MultipartSegment) -> None:
@@ -142,7 +146,8 @@ class _Parts:
                 text = self._text.decode(self._charset)
             except (ValueError, LookupError) as error:  # an encoding that is not the text's, or that nobody knows
                 raise _refusal(f"the field `{self._name}` cannot be read: it must be UTF-8") from error
-            refuse_control_characters(f"the field `{self._name}`", text)
+            if self._name != "prompt":  # because its lines separate key terms, and no term has such a character
+                refuse_control_characters(f"the field `{self._name}`", text)
             if self._name == GRANULARITIES:
                 self.granularities.append(text)
             else:

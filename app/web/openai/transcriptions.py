@@ -14,7 +14,9 @@ from litestar.datastructures import State
 from litestar.enums import MediaType
 
 from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds
+from app.domain.key_terms import key_terms_in
 from app.domain.language import parse_languages
+from app.domain.ports import Transcriber, expecting
 from app.domain.principal import Scope
 from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt, words_as_json
 from app.domain.transcript import Hypothesis
@@ -60,6 +62,7 @@ async def transcriptions(request: Request[Any, Any, Any], state: State) -> Respo
 async def _transcribe(worker: Worker, file: BytesIO, form: TranscriptionForm) -> Response[Any]:
     """Decode and transcribe in one slot of the queue, piece by piece: of long audio one segment is in memory."""
     language = parse_languages(form.language.split(",")) or worker.language
+    key_terms = key_terms_in(form.prompt)
     confidence: float | None = None
     warnings: list[str] = []
     async with (
@@ -70,7 +73,7 @@ async def _transcribe(worker: Worker, file: BytesIO, form: TranscriptionForm) ->
         audio = _Counted(chunks)
         beginning = await audio.until(MAX_UTTERANCE_SAMPLES)
         if audio.samples <= MAX_UTTERANCE_SAMPLES:
-            final = await _final(worker, beginning, language)
+            final = await _final(expecting(worker.transcriber, key_terms), beginning, language)
             confidence = final.confidence
             whole = Segment(0, audio.samples, final.text, final.language, final.words)
             segments = [whole] if final.text else []
@@ -78,7 +81,7 @@ async def _transcribe(worker: Worker, file: BytesIO, form: TranscriptionForm) ->
             found = transcribe_recording(
                 audio.from_start(beginning),
                 detector=worker.detector,
-                transcriber=worker.batch_transcriber,
+                transcriber=expecting(worker.batch_transcriber, key_terms),
                 language=language,
             )
             async with aclosing(found):
@@ -112,8 +115,8 @@ class _Counted:
             yield chunk
 
 
-async def _final(worker: Worker, audio: Sequence[AudioChunk], language: str | None) -> Hypothesis:
-    async with aclosing(worker.transcriber.transcribe(_stream(audio), language=language)) as hypotheses:
+async def _final(transcriber: Transcriber, audio: Sequence[AudioChunk], language: str | None) -> Hypothesis:
+    async with aclosing(transcriber.transcribe(_stream(audio), language=language)) as hypotheses:
         return await first_final(hypotheses)
 
 

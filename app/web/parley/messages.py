@@ -12,6 +12,7 @@ from app.domain.conversations.message import MAX_TEXT_CHARACTERS
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
+from app.domain.key_terms import parse_key_terms
 from app.domain.language import parse_languages
 from app.domain.person import parse_person
 from app.domain.profile import Profile
@@ -41,6 +42,7 @@ class ConfigureMessage(_Message, frozen=True, tag="configure"):
     conversation: str | None = None
     profile: str | None = None
     words: bool | None = None
+    key_terms: list[str] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class EndMessage(_Message, frozen=True, tag="end"):
@@ -91,14 +93,25 @@ def read_control(text: str, find_profile: Callable[[str], Profile] = no_profile)
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
     match message:
         case ConfigureMessage(
-            language, languages, reply, speak, place, archive, deadline, person, conversation, profile, words
+            language, languages, reply, speak, place, archive, deadline, person, conversation, profile, words, terms
         ):
             spoken = _spoken(language, languages)
             deadline_ms = None if deadline is msgspec.UNSET else (deadline or 0)
             named = None if person is None else parse_person(person)
             chosen = None if profile is None else find_profile(profile)
+            key_terms = None if terms is msgspec.UNSET else parse_key_terms(terms or ())
             return ev.ClientConfigured(
-                spoken, reply, speak, place, archive, deadline_ms, named, conversation, words=words, profile=chosen
+                spoken,
+                reply,
+                speak,
+                place,
+                archive,
+                deadline_ms,
+                named,
+                conversation,
+                words=words,
+                profile=chosen,
+                key_terms=key_terms,
             )
         case EndMessage():
             return ev.ClientEnded()

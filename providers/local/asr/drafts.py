@@ -57,7 +57,7 @@ class DraftState:
         window_start = state.window_start + state.window - _WINDOW
         return replace(state, window_start=window_start, words_before=tuple(stable.split()))
 
-    def request(self, stable: str, language: str | None) -> DecodeRequest:
+    def request(self, stable: str, language: str | None, key_terms: tuple[str, ...] = ()) -> DecodeRequest:
         """What to decode: the window, behind the stable words that lie in it."""
         samples = samples_of(self.pcm[self.window_start * BYTES_PER_SAMPLE :])
         prefix, draft_text = (" ".join(text.split()[len(self.words_before) :]) for text in (stable, self.text))
@@ -66,7 +66,7 @@ class DraftState:
         if stable and self.language and (not allowed or self.language in allowed):
             language = self.language
         return DecodeRequest(
-            samples, language, prefix, draft_text, allow_fallback=False, word_timestamps=word_timestamps
+            samples, language, prefix, draft_text, key_terms, allow_fallback=False, word_timestamps=word_timestamps
         )
 
     def whole_text(self, decoded: DecodeResult, stable: str) -> str | None:

@@ -17,7 +17,7 @@ from providers.local.asr.left_context import ContextAudio, PreviousUtterance, st
 from providers.local.asr.opening import open_recognizer
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult
 from providers.local.asr.self_test import measure_speed
-from providers.local.asr.session import EngineParts, SpeechSession
+from providers.local.asr.session import BiasedSession, EngineParts, SpeechSession
 from providers.local.errors import translate_errors, translate_memory_error
 from providers.local.inference_pool import CUDA_BATCH, shared_pool
 from providers.local.mel import samples_of
@@ -117,6 +117,10 @@ class SpeechEngine:
         """A draft that belongs to no session; those of `for_session` are cheaper."""
         return await self.for_session().draft(pcm, stable=stable, language=language)
 
+    def with_key_terms(self, terms: Sequence[str]) -> BiasedSession:
+        """The engine, expecting these words, for one utterance after another."""
+        return self.for_session().with_key_terms(terms)
+
     def transcribe(
         self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
@@ -125,12 +129,17 @@ class SpeechEngine:
         Raises RequestRefused for a language the model does not know, ProviderBusy where too many jobs or too little
         memory are left, ProviderMisbehaved where the model fails.
         """
-        return self._transcribe(utterance, self.for_session(), language)
+        return self._transcribe(utterance, self.for_session(), language, ())
 
     async def _transcribe(
-        self, utterance: AsyncIterable[AudioChunk], session: SpeechSession, language: str | None
+        self,
+        utterance: AsyncIterable[AudioChunk],
+        session: SpeechSession,
+        language: str | None,
+        key_terms: tuple[str, ...],
     ) -> AsyncGenerator[Hypothesis, None]:
         self._parts.recognizer.require_language(language)
+        template = replace(self._template, language=language, key_terms=key_terms)
         with translate_memory_error():
             utterance_start = offset = 0
             pcm = bytearray()
@@ -144,28 +153,29 @@ class SpeechEngine:
                     spans = await self._chunk_spans(bytes(pcm))
                     keep = spans[-1].start if len(spans) > 1 else len(pcm) // BYTES_PER_SAMPLE
                     complete = spans[:-1] or spans
-                    pieces += [h async for h in self._pieces(bytes(pcm), complete, offset, session, language)]
+                    pieces += [h async for h in self._pieces(bytes(pcm), complete, offset, session, template)]
                     del pcm[: keep * BYTES_PER_SAMPLE]
                     offset += keep
                     yield replace(joined_final(pieces, language), is_final=False)
             if not pieces and 0 < len(pcm) <= _MAX_SAMPLES * BYTES_PER_SAMPLE:
-                yield await self._short_utterance(bytes(pcm), utterance_start, session, language)
+                yield await self._short_utterance(bytes(pcm), utterance_start, session, template)
                 return
             rest = len(pcm) // BYTES_PER_SAMPLE
             spans = await self._chunk_spans(bytes(pcm)) if rest > _MAX_SAMPLES else (Span(0, rest),) * bool(rest)
-            pieces += [h async for h in self._pieces(bytes(pcm), spans, offset, session, language)]
+            pieces += [h async for h in self._pieces(bytes(pcm), spans, offset, session, template)]
             yield joined_final(pieces, language)
 
     async def _short_utterance(
-        self, pcm: bytes, start: int, session: SpeechSession, language: str | None
+        self, pcm: bytes, start: int, session: SpeechSession, template: DecodeRequest
     ) -> Hypothesis:
         """An utterance that fits the model's context, decoded behind its session's left context."""
-        samples = len(pcm) // BYTES_PER_SAMPLE
+        language, samples = template.language, len(pcm) // BYTES_PER_SAMPLE
         known = session.known_language(language, samples)
         # A language that is to be detected is detected in this utterance's own audio.
         context = session.left_context.before(start, samples, known) if known else ContextAudio()
         draft_text = session.draft_text(pcm)
-        alone = replace(self._language(language if known is None else known, session), draft_text=draft_text)
+        spoken = language if known is None else known
+        alone = replace(_follow(template, session), language=spoken, draft_text=draft_text)
         result = None
         if context.text:
             behind = replace(alone, prefix=context.text, draft_text=join((context.text, draft_text)))
@@ -181,18 +191,14 @@ class SpeechEngine:
         return final_hypothesis(result, 0)
 
     async def _pieces(
-        self, pcm: bytes, spans: Sequence[Span], offset: int, session: SpeechSession, language: str | None
+        self, pcm: bytes, spans: Sequence[Span], offset: int, session: SpeechSession, template: DecodeRequest
     ) -> AsyncGenerator[Hypothesis, None]:
         for span in spans:
             piece = pcm[span.start * BYTES_PER_SAMPLE : span.end * BYTES_PER_SAMPLE]
-            result = await self._decode(piece, self._language(language, session), session)
+            result = await self._decode(piece, _follow(template, session), session)
             if result.text:
                 session.remember_language(result.language)
             yield final_hypothesis(result, offset + span.start)
-
-    def _language(self, language: str | None, session: SpeechSession) -> DecodeRequest:
-        """The template of a pass in this language, or of the detection of one of several."""
-        return replace(self._template, language=language, previous_language=session.spoken_language)
 
     async def _decode(
         self, pcm: bytes, template: DecodeRequest, session: Hashable, context_pcm: bytes = b""
@@ -256,6 +262,11 @@ class SpeechEngine:
                 return self._parts.recognizer.decode([request] * batch)[0].text
 
         return measure_speed(len(pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE, final, draft, batch=batch, workers=workers)
+
+
+def _follow(template: DecodeRequest, session: SpeechSession) -> DecodeRequest:
+    """What to decode next in this session, whose language it may keep."""
+    return replace(template, previous_language=session.spoken_language)
 
 
 def _with_samples(request: _TranscriptionRequest) -> DecodeRequest:

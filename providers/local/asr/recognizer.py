@@ -26,6 +26,9 @@ class DecodeRequest:
     draft_text: str = ""
     """Text that is likely (speculative decoding): where it is right, decoding is faster; else it changes nothing."""
 
+    key_terms: tuple[str, ...] = ()
+    """Names and jargon that are likely in the audio."""
+
     beam_size: int = 1
     allow_fallback: bool = True
     """Decode again with more context where the text looks hallucinated; False for drafts."""

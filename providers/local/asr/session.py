@@ -31,13 +31,13 @@ class EngineParts:
 
 
 TranscribeFinal: TypeAlias = Callable[
-    [AsyncIterable[AudioChunk], "SpeechSession", str | None], AsyncGenerator[Hypothesis, None]
+    [AsyncIterable[AudioChunk], "SpeechSession", str | None, tuple[str, ...]], AsyncGenerator[Hypothesis, None]
 ]
-"""Transcribes an utterance of a session, in a language."""
+"""Transcribes an utterance of a session, in a language, with key terms."""
 
 
 class SpeechSession:
-    """A Transcriber and a DraftTranscriber for one session."""
+    """A Transcriber and a DraftTranscriber for one session. TermBiased as both."""
 
     def __init__(
         self, parts: EngineParts, transcribe_final: TranscribeFinal, drafter: "SpeechSession | None" = None
@@ -52,11 +52,19 @@ class SpeechSession:
         self.draft_state = DraftState()
         """After the last completed draft. Each pass works on a copy: a cancelled pass may still be running."""
 
+    def with_key_terms(self, terms: Sequence[str]) -> "BiasedSession":
+        """The same session, whose decoder expects these words."""
+        return BiasedSession(self, tuple(terms))
+
     def transcribe(
-        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+        self,
+        utterance: AsyncIterable[AudioChunk],
+        *,
+        language: str | None = None,
+        key_terms: tuple[str, ...] = (),
     ) -> AsyncGenerator[Hypothesis, None]:
         """As `SpeechEngine.transcribe`, with the session's left context and its drafts as draft text."""
-        return self._transcribe_final(utterance, self, language)
+        return self._transcribe_final(utterance, self, language, key_terms)
 
     def draft_text(self, pcm: bytes) -> str:
         """The text of the newest draft of this utterance; empty where the newest draft was of another one."""
@@ -71,7 +79,9 @@ class SpeechSession:
         """This was spoken: the session's next detection favours it."""
         self.spoken_language = self._drafter.spoken_language = language
 
-    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
+    async def draft(
+        self, pcm: bytes, *, stable: str = "", language: str | None = None, key_terms: tuple[str, ...] = ()
+    ) -> Hypothesis | None:
         """The utterance so far; None where a newer draft replaced it before its turn, or its text is broken.
 
         `pcm` is 16 kHz mono s16le from the utterance's first sample. Raises RequestRefused for a language the model
@@ -81,7 +91,7 @@ class SpeechSession:
         try:
             hypothesis: Hypothesis | None = await self._parts.pool.run(
                 self._draft_batch,
-                _DraftRequest(self, pcm, stable, language),
+                _DraftRequest(self, pcm, stable, language, key_terms),
                 priority=Priority.DRAFT,
                 session=self,
                 kind=(id(self._parts), Priority.DRAFT),
@@ -95,11 +105,28 @@ class SpeechSession:
 
 
 @dataclass(frozen=True, slots=True)
+class BiasedSession:
+    """A session's Transcriber and DraftTranscriber with key terms; it shares all that the session remembers."""
+
+    session: SpeechSession
+    key_terms: tuple[str, ...]
+
+    def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        return self.session.transcribe(utterance, language=language, key_terms=self.key_terms)
+
+    async def draft(self, pcm: bytes, *, stable: str = "", language: str | None = None) -> Hypothesis | None:
+        return await self.session.draft(pcm, stable=stable, language=language, key_terms=self.key_terms)
+
+
+@dataclass(frozen=True, slots=True)
 class _DraftRequest:
     session: SpeechSession
     pcm: bytes
     stable: str
     language: str | None
+    key_terms: tuple[str, ...]
 
 
 def draft_batch(parts: EngineParts, requests: Sequence[_DraftRequest]) -> list[Hypothesis | None]:
@@ -120,7 +147,10 @@ def draft_batch(parts: EngineParts, requests: Sequence[_DraftRequest]) -> list[H
             id(request): Hypothesis(request.stable, language=only_language(request.language)) for request in requests
         }
         decodable = [
-            replace(state.request(request.stable, request.language), previous_language=request.session.spoken_language)
+            replace(
+                state.request(request.stable, request.language, request.key_terms),
+                previous_language=request.session.spoken_language,
+            )
             for request, state in with_speech
         ]
         decoded = parts.recognizer.decode(decodable) if decodable else []

@@ -1,6 +1,6 @@
 """Moonshine as a Recognizer: English, on a CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import exp
@@ -22,6 +22,7 @@ from providers.local.asr.transformer.encoder_path import EncoderChoice
 from providers.local.asr.transformer.errors import UnreadableCheckpoint
 from providers.local.asr.transformer.graph_cache import export_in_subprocess, exported_graphs
 from providers.local.asr.transformer.greedy import GreedyDecoder
+from providers.local.asr.transformer.key_terms import KeyTermBias, bias_maker
 from providers.local.asr.transformer.speculation import DraftSpeculation
 from providers.local.errors import PROVIDER
 from providers.local.mel import Samples
@@ -45,6 +46,8 @@ class MoonshineRecognizer:
     decoder: MoonshineDecoder
     tokenizer: MoonshineTokenizer
     choice: EncoderChoice
+    bias_of: Callable[[tuple[str, ...]], KeyTermBias]
+    """The decoder's bias for a list of key terms."""
     note: str = ""
 
     @property
@@ -85,6 +88,7 @@ class MoonshineRecognizer:
             suppress_begin=(
                 END,
             ),  # because the VAD has found speech; behind a second of silence it would write nothing
+            key_terms=self.bias_of(request.key_terms),
             speculation=speculation,
         )
         limit = int(_EXTRA_TOKENS + request.audio_s * _TOKENS_PER_S)
@@ -131,6 +135,7 @@ def open_moonshine_recognizer(folder: Path, *, threads: int, encoder_path: str =
             paths = {path: partial(MoonshineEncoder, graphs, path, threads) for path in ENCODER_PATHS}
             choice = choose_encoder(graphs, paths, encoder_path)
             encoder = paths[choice.path]()
-            return MoonshineRecognizer(encoder, MoonshineDecoder(graphs, threads), tokenizer, choice)
+            bias_of = bias_maker(tokenizer.encode, tokenizer.decode_inner)
+            return MoonshineRecognizer(encoder, MoonshineDecoder(graphs, threads), tokenizer, choice, bias_of)
     except UnreadableCheckpoint as error:
         raise ModelUnavailable(f"the Moonshine model {folder} is damaged, fetch it again: {error}") from error

@@ -36,8 +36,12 @@ class MoonshineTokenizer:
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of these tokens; incomplete characters become U+FFFD, special tokens nothing."""
+        return self.decode_inner(tokens).strip()
+
+    def decode_inner(self, tokens: Iterable[int]) -> str:
+        """The same with the space before its first word."""
         raw = b"".join(self.pieces[token] for token in tokens if _FIRST_BYTE <= token < len(self.pieces))
-        return raw.decode("utf-8", "replace").replace(_SPACE, " ").strip()
+        return raw.decode("utf-8", "replace").replace(_SPACE, " ")
 
     def word_starts(self, tokens: Sequence[int]) -> list[int]:
         """The indexes of the tokens that begin a word, the first one always."""

@@ -9,6 +9,10 @@ import numpy as np
 from providers.local.asr.transformer.key_terms import KeyTermBias
 from providers.local.asr.transformer.quantization import Floats
 from providers.local.asr.transformer.speculation import DraftSpeculation
+from providers.local.asr.transformer.term_guard import MAX_REJECTED, TermGuard
+
+_PLAIN_EXTRA = 4
+"""Tokens that a misspelt term may have more than the term."""
 
 KeyValues = Mapping[str, Floats]
 """Attention keys and values, by the names of the graphs' inputs."""
@@ -70,6 +74,8 @@ class GreedyDecoder:
 
     log_probs: list[float] = field(default_factory=list)
     """Of each of them, without the bias; and of the end token."""
+    deficits: list[float] = field(default_factory=list)
+    """How much likelier the plain token was, of each of them and of the end token: a difference of logits."""
     attention: list[Floats] = field(default_factory=list)
     """Where the decoder tells: (heads, tokens, T) of the tokens read, step by step."""
 
@@ -79,6 +85,11 @@ class GreedyDecoder:
 
     _past: KeyValues = field(default_factory=dict)
     _read: int = 0
+    _settled: set[int] = field(default_factory=set)
+    """Indexes of the text at which a key term begins that may stand."""
+    _barred: set[int] = field(default_factory=set)
+    """Indexes of the text at which no key term is expected any more."""
+    _rejected: int = 0
 
     @property
     def tokens(self) -> tuple[int, ...]:
@@ -95,6 +106,7 @@ class GreedyDecoder:
         limit = min(max_tokens - self.prefix_length, self.decoder.max_positions - len(self.prompt))
         while not self.ended and len(self.written) < limit:
             self._step(limit - len(self.written))
+            self._check_terms(is_over=self.ended or len(self.written) >= limit)
 
     def _step(self, limit: int) -> None:
         """Read unread and draft tokens in one step, and keep those that greedy decoding would have written."""
@@ -120,7 +132,7 @@ class GreedyDecoder:
                 break
         read = len(unread) + len(accepted) - (not self.ended)
         self._read += read
-        self._past = {name: np.ascontiguousarray(values[:, :, : self._read]) for name, values in present.items()}
+        self._past = _until(present, self._read)
         if attention is not None:
             self.attention.append(attention[:, :read])
         self.speculation.accept(accepted, len(draft))
@@ -128,13 +140,77 @@ class GreedyDecoder:
 
     def _choose(self, logits: Floats, accepted: Sequence[int]) -> int:
         """The next token behind what was written and, in this step, accepted."""
-        logits[list(self.suppress)] = -np.inf
         text = (*self.tokens, *accepted)
+        logits = self._allowed(logits, text)
+        token, deficit = self.key_terms.best(logits, text, self._barred)
+        self.log_probs.append(float(logits[token]) - _log_sum_exp(logits))
+        self.deficits.append(deficit)
+        return token
+
+    def _allowed(self, logits: Floats, text: Sequence[int]) -> Floats:
+        """The same array, with what may not be written behind this text at -inf."""
+        logits[list(self.suppress)] = -np.inf
         if not text:
             logits[list(self.suppress_begin)] = -np.inf
-        token = self.key_terms.best(logits, text)
-        self.log_probs.append(float(logits[token]) - _log_sum_exp(logits))
-        return token
+        return logits
+
+    def _check_terms(self, *, is_over: bool) -> None:
+        """Take back a key term that only the bias has written, where what is written without it sounds otherwise."""
+        guard, text = TermGuard(self.key_terms), self.tokens
+        deficits = [0.0] * self.prefix_length + self.deficits[: len(self.written)]
+        while span := guard.doubtful(text, deficits, self._settled, ended=is_over):
+            start, end = span
+            if end is not None:
+                plain = self._plain(max(0, start - self.prefix_length), end - start + _PLAIN_EXTRA)
+                term = self.key_terms.text_of(text[start:end])
+                if guard.may_stand(term, self.key_terms.text_of(plain), sum(deficits[start:end])):
+                    self._settled.add(start)
+                    continue
+            self._go_back(start)
+            return
+
+    def _plain(self, written: int, count: int) -> list[int]:
+        """The next tokens behind the first `written` ones, without a bias."""
+        tokens = [*self.prompt, *self.written[:written]]
+        read = len(tokens) - 1
+        past = _until(self._past, read) if read else self.decoder.empty_kv_cache()
+        text = list(self.tokens[: self.prefix_length + written])
+        plain: list[int] = []
+        while len(plain) < count and read < self.decoder.max_positions:
+            step = self.decoder.step(self.cross_kv, past, tokens[read:], read, [0])
+            token = int(self._allowed(step.logits[0], text).argmax())
+            if token == self.end_token:
+                break
+            read, past = read + 1, step.kv_cache
+            tokens.append(token)
+            text.append(token)
+            plain.append(token)
+        return plain
+
+    def _go_back(self, start: int) -> None:
+        """Before this index of the text, and expect no term there."""
+        self._rejected += 1
+        if self._rejected > MAX_REJECTED:
+            self.key_terms = KeyTermBias()
+        self._barred = {index for index in self._barred if index < start} | {start}
+        self._settled = {index for index in self._settled if index < start}
+        # A term may have begun in the prefix, which is not decoded again.
+        kept = max(0, start - self.prefix_length)
+        for decoded in (self.written, self.log_probs, self.deficits):
+            del decoded[kept:]
+        self.ended = False
+        # The last token is read again, because what it said about the next one is lost.
+        self._read = min(self._read, len(self.prompt) + kept - 1)
+        self._past = _until(self._past, self._read)
+        if self.attention:
+            self.attention = [np.concatenate(self.attention, axis=1)[:, : self._read]]
+        self.speculation = DraftSpeculation(self.speculation.draft_tokens)
+        self.speculation.accept(self.tokens, 0)
+
+
+def _until(kv_cache: KeyValues, tokens: int) -> KeyValues:
+    """The keys and values of the first tokens."""
+    return {name: np.ascontiguousarray(values[:, :, :tokens]) for name, values in kv_cache.items()}
 
 
 def _log_sum_exp(logits: Floats) -> float:

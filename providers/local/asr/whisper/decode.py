@@ -15,6 +15,7 @@ from providers.local.asr.spoken_language import choose_language
 from providers.local.asr.transformer.greedy import GreedyDecoder
 from providers.local.asr.transformer.speculation import DraftSpeculation
 from providers.local.asr.whisper.model import WhisperModel
+from providers.local.asr.whisper.tokenizer import inner_tokens
 from providers.local.mel import FRAMES_PER_S, LogMel
 
 Memory: TypeAlias = Any
@@ -41,6 +42,10 @@ _DRAFT_MORE_TOKENS = 20
 """Most tokens a draft adds after that check: the next draft continues."""
 
 
+_MAX_HOTWORD_TOKENS = 200
+"""Of key terms before the prompt, its prefix included: prompt and text share the decoder's 448 positions."""
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
     """A request with its features and the tokenizer of its language."""
@@ -53,6 +58,8 @@ class PreparedRequest:
     prefix: tuple[int, ...]
     likelier: Tokenizer | None = None
     """Of the language that is likelier than the favoured one, and not clearly so."""
+    hotwords: tuple[int, ...] = ()
+    """Key terms in the place of what was said before, for CTranslate2, which has no bias; as in faster-whisper."""
 
     @property
     def prompt(self) -> list[int]:
@@ -79,7 +86,10 @@ def prepare(model: WhisperModel, request: DecodeRequest, log_mel: LogMel, memory
     tokenizer = model.tokenizer(language)
     likelier = model.tokenizer(likeliest) if likeliest not in (None, language) else None
     prefix = tokenizer.encode(" " + request.prefix.strip()) if request.prefix.strip() else []
-    return PreparedRequest(request, log_mel, tokenizer, tuple(prefix[-_MAX_TOKENS // 2 :]), likelier)
+    prefix = prefix[-_MAX_TOKENS // 2 :]
+    hotwords = inner_tokens(model.tokens, ", ".join(request.key_terms))[: _MAX_HOTWORD_TOKENS - len(prefix)]
+    before = (tokenizer.sot_prev, *hotwords) if request.key_terms else ()
+    return PreparedRequest(request, log_mel, tokenizer, tuple(prefix), likelier, before)
 
 
 def encode(model: WhisperModel, features: Sequence[LogMel]) -> Memory:
@@ -148,6 +158,7 @@ def _onnx_decoder(model: WhisperModel, memory: Memory, prepared: PreparedRequest
         suppress=model.decoder.suppress,
         suppress_begin=model.decoder.suppress_begin,
         no_speech=(prompt.index(tokenizer.sot), tokenizer.no_speech),
+        key_terms=model.bias_of(prepared.request.key_terms),
         speculation=speculation,
     )
 
@@ -163,12 +174,14 @@ def _ctranslate2_decoder(model: WhisperModel, memory: Memory, prepared: Sequence
     continued = list(prepared)
 
     def decode(max_tokens: int) -> list[DecodePass]:
-        # Doubled, because CTranslate2 gives the text half of max_length and the prompt the other half.
+        prompts = [[*one.hotwords, *one.prompt] for one in continued]
+        limit = min(_MAX_TOKENS, max_tokens)
+        # Doubled, because CTranslate2 gives the text at most half of max_length, and what the prompt leaves of it.
         results = model.weights.generate(
             memory,
-            [one.prompt for one in continued],
+            prompts,
             beam_size=beam_size,
-            max_length=2 * min(_MAX_TOKENS, max_tokens),
+            max_length=max(2 * limit, limit + max(map(len, prompts))),
             return_scores=True,
             return_no_speech_prob=True,
         )

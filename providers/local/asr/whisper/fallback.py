@@ -29,7 +29,7 @@ def decode(model: WhisperModel, requests: Sequence[DecodeRequest]) -> list[Decod
     memory = encode(model, [encoder_features(log_mel, frames) for log_mel in features])
     parts = [memory] if len(requests) == 1 else split_batch(model, memory)
     prepared = [prepare(model, *each) for each in zip(requests, features, parts, strict=True)]
-    if len({len(one.prompt) for one in prepared}) == 1:
+    if len({len(one.hotwords) + len(one.prompt) for one in prepared}) == 1:
         first = generate(model, memory, prepared)
     else:
         # A batch needs prompts of one length: where they differ only the encoder's pass is shared.

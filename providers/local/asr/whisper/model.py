@@ -1,6 +1,8 @@
 """Open a CTranslate2 Whisper model from a folder, with its onnxruntime graphs where they are the faster ones."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ctranslate2
@@ -11,10 +13,11 @@ from threadpoolctl import threadpool_limits
 from app.domain.errors import ModelUnavailable, RequestRefused
 from providers.local.asr.transformer.encoder_path import EncoderChoice
 from providers.local.asr.transformer.errors import UnreadableCheckpoint
+from providers.local.asr.transformer.key_terms import KeyTermBias, bias_maker
 from providers.local.asr.whisper.decoder import DecoderSession
 from providers.local.asr.whisper.encoder import EncoderSession
 from providers.local.asr.whisper.opening import open_transformer
-from providers.local.asr.whisper.tokenizer import read_tokenizer
+from providers.local.asr.whisper.tokenizer import inner_tokens, read_tokenizer
 from providers.local.errors import PROVIDER
 from providers.local.mel import MelFilters
 from providers.local.thread_plan import ThreadPlan
@@ -46,6 +49,8 @@ class WhisperModel:
     note: str
     """What an operator should know about the device; empty when all is as configured."""
 
+    bias_of: Callable[[tuple[str, ...]], KeyTermBias]
+    """The decoder's bias for a list of key terms."""
     choice: EncoderChoice | None = None
     """None where CTranslate2 does everything."""
 
@@ -123,4 +128,5 @@ def load(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan, enco
     filters, actual, multilingual = MelFilters(weights.n_mels), weights.compute_type, weights.is_multilingual
     if encoder is not None:
         weights.unload_model()
-    return WhisperModel(weights, encoder, decoder, tokens, filters, device, actual, multilingual, note, choice)
+    bias_of = bias_maker(partial(inner_tokens, tokens), tokens.decode)
+    return WhisperModel(weights, encoder, decoder, tokens, filters, device, actual, multilingual, note, bias_of, choice)

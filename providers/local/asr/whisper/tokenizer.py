@@ -17,3 +17,8 @@ def read_tokenizer(path: Path) -> tokenizers.Tokenizer:
     if "Ġt" in vocabulary and merges[:1] not in (["Ġ t"], [["Ġ", "t"]]):
         merges.insert(0, "Ġ t" if isinstance(merges[0], str) else ["Ġ", "t"])
     return tokenizers.Tokenizer.from_str(json.dumps(content))
+
+
+def inner_tokens(tokens: tokenizers.Tokenizer, text: str) -> list[int]:
+    """The tokens of these words inside a text."""
+    return list(tokens.encode(f" {text.strip()}", add_special_tokens=False).ids)
