@@ -454,6 +454,13 @@ class LimitSettings(_Group):
     session_standby_s: float = Field(
         10, ge=0, description="A session without audio for so many seconds releases its place, until audio comes again."
     )
+    session_resume_s: float = Field(
+        30,
+        ge=0,
+        le=600,
+        description="A client that lost its connection, and asked for it, may come back to its session for so many "
+        "seconds; 0: never.",
+    )
     max_connections: int = Field(
         1000, ge=0, description="Sessions connected at once, with a place or without; twice as many connections in all."
     )

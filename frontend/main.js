@@ -8,8 +8,8 @@ import { bindShortcuts } from "./keyboard.js";
 import { Microphone } from "./microphone.js";
 import { decode, encode, level } from "./pcm.js";
 import { Playback } from "./playback.js";
-import { closeProblem, droppedSpeechNotice, foreignServerProblem, isSlow, keyProblem } from "./problems.js";
-import { cancel, end, pack } from "./protocol.js";
+import { closeProblem, droppedSpeechNotice, foreignServerProblem, isSlow, keyProblem, resumingNotice } from "./problems.js";
+import { cancel, end, played } from "./protocol.js";
 import { ReplyRecordings } from "./recordings.js";
 import { Session } from "./session.js";
 import { load, save } from "./settings.js";
@@ -22,7 +22,7 @@ const REPLY_SAMPLE_RATE = 16_000; // the server's usual rate; each packet names 
 const { address, refused } = socketAddress(location.href, document.querySelector("meta[name=parley-ws]")?.content);
 const view = new View(document);
 const conversation = new ConversationView(document, toggleReplay);
-const playback = new Playback(onPlaying);
+const playback = new Playback(onPlaying, onPlayed);
 const recordings = new ReplyRecordings();
 const credentials = new Credentials(address, { storage: browserStorage(), fetch: (...request) => fetch(...request) });
 const session = new Session(
@@ -40,7 +40,7 @@ let settings = load(localStorage);
 let keyLabel = null; // the label of the key field, while the server requires a key
 let transcript = EMPTY;
 /** Codes that need no notice: a session without audio ends, and Talk begins the next. */
-const EXPECTED_ERRORS = new Set(["session_idle"]);
+const EXPECTED_ERRORS = new Set(["session_idle", "resume_refused"]);
 let isNetworkSlow = false;
 let playingKey = null; // the turn whose reply is playing, or is about to
 let isPlaying = false;
@@ -77,7 +77,7 @@ function onMicrophoneState(state, before) {
 }
 
 function onFrame(samples, sampleRate) {
-  session.send(pack({ sampleRate }, encode(samples)), (samples.length / sampleRate) * 1000);
+  session.sendAudio(encode(samples), sampleRate);
   view.updateMeter(level(samples));
   const isSlowNow = isSlow(session.bufferedBytes, sampleRate * 2, isNetworkSlow);
   if (isSlowNow === isNetworkSlow) return;
@@ -90,8 +90,9 @@ function onFrame(samples, sampleRate) {
 function onState(state, closeCode) {
   if (state === "ready") problems.connection = keyLabel = null;
   if (state === "waiting" || state === "refused") problems.connection = closeProblem(closeCode);
+  if (state === "resuming") problems.connection = resumingNotice();
   if (["waiting", "refused", "closed"].includes(state)) transcript = disconnect(transcript);
-  if (state !== "ready") greeting = null;
+  if (state !== "ready" && state !== "resuming") greeting = null;
   if (state === "refused") microphone.stop();
   draw();
 }
@@ -113,7 +114,7 @@ function onMessage(message) {
 
 function greet(message) {
   greeting = message;
-  silenced.clear();
+  if (!message.isResumed) silenced.clear();
   drawArchiveSwitch(message);
 }
 
@@ -154,7 +155,12 @@ function onAudio({ turn, sampleRate }, pcm) {
   const key = keyOf(turn);
   if (silenced.has(key)) return;
   playingKey = key;
-  playback.play(decode(pcm), sampleRate);
+  playback.play(decode(pcm), sampleRate, turn);
+}
+
+/** The server keeps an interrupted reply up to the word that was heard. */
+function onPlayed(turn, samples) {
+  session.sendNow(played(turn, samples));
 }
 
 function onPlaying(playing) {
@@ -221,7 +227,7 @@ function notices() {
   const dismissible = ["link", "microphone", "server", "dropped"]
     .filter((kind) => problems[kind])
     .map((kind) => ({ text: problems[kind], action: "Dismiss", onAction: () => report(kind, null) }));
-  const retry = session.state === "waiting" ? { action: "Try now", onAction: () => session.open() } : {};
+  const retry = ["waiting", "resuming"].includes(session.state) ? { action: "Try now", onAction: () => session.open() } : {};
   return [
     ...dismissible,
     ...(problems.connection && !problems.server && !keyLabel ? [{ text: problems.connection, ...retry }] : []),

@@ -2,15 +2,20 @@
 
 export class Playback {
   #onPlaying;
+  #onPlayed;
   #sampleRate = null;
   #opening = null;
   #flushes = 0;
   #recording = null;
   #playing = new Set(); // of "stream", "recording"
 
-  /** @param {(isPlaying: boolean) => void} onPlaying called when sound begins and when it ends */
-  constructor(onPlaying) {
+  /**
+   * @param {(isPlaying: boolean) => void} onPlaying called when sound begins and when it ends
+   * @param {(turn: number, samples: number) => void} onPlayed called with how much of a turn's stream has been played
+   */
+  constructor(onPlaying, onPlayed) {
     this.#onPlaying = onPlaying;
+    this.#onPlayed = onPlayed;
   }
 
   /**
@@ -22,7 +27,7 @@ export class Playback {
     if (this.#sampleRate !== sampleRate) {
       this.stop();
       this.#sampleRate = sampleRate;
-      this.#opening = open(sampleRate, (isPlaying) => this.#update("stream", isPlaying));
+      this.#opening = open(sampleRate, (isPlaying) => this.#update("stream", isPlaying), this.#onPlayed);
     }
     return this.#opening;
   }
@@ -31,12 +36,13 @@ export class Playback {
    * Queue samples for playing.
    * @param {Float32Array} samples transferred: the caller's array is empty afterwards
    * @param {number} sampleRate
+   * @param {number} turn whose reply it is
    */
-  async play(samples, sampleRate) {
+  async play(samples, sampleRate, turn) {
     const opening = this.open(sampleRate); // flushes when the rate changes, hence first
     const flushes = this.#flushes;
     const { node } = await opening;
-    if (flushes === this.#flushes) node.port.postMessage(samples, [samples.buffer]);
+    if (flushes === this.#flushes) node.port.postMessage({ samples, turn }, [samples.buffer]);
   }
 
   /**
@@ -85,11 +91,11 @@ export class Playback {
   }
 }
 
-async function open(sampleRate, onPlaying) {
+async function open(sampleRate, onPlaying, onPlayed) {
   const context = new AudioContext({ sampleRate, latencyHint: "interactive" });
   await context.audioWorklet.addModule(new URL("worklets/playback-worklet.js", import.meta.url));
   const node = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
-  node.port.onmessage = ({ data }) => onPlaying(data);
+  node.port.onmessage = ({ data }) => (typeof data === "boolean" ? onPlaying(data) : onPlayed(data.turn, data.played));
   node.connect(context.destination);
   return { context, node };
 }

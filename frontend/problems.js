@@ -14,6 +14,7 @@ const CLOSED = {
   [CloseCode.NO_CAPACITY]: "Every place is taken. Waiting for a free one.",
 };
 
+const RESUMING = "The connection was lost. Your words are kept, and the conversation goes on in a moment.";
 const SPEECH_DROPPED = "You have been offline too long: some of what you said was not heard. Please repeat it.";
 
 /**
@@ -39,6 +40,9 @@ export function microphoneProblem(error) {
 export function closeProblem(code) {
   return CLOSED[code] ?? "The server cannot be reached. Your words are kept while we reconnect.";
 }
+
+/** The notice while the session is being resumed. */
+export const resumingNotice = () => RESUMING;
 
 /** The label of the key field. @param {string} rejected the key that the server did not accept, if any */
 export const keyProblem = (rejected) => (rejected ? "This is not a key of this server." : "This server asks for a key.");

@@ -7,7 +7,7 @@
 const HEADER_BYTES = 4;
 
 /** Why a WebSocket was closed. */
-export const CloseCode = Object.freeze({ NORMAL: 1000, CLIENT_ERROR: 1008, DRAINING: 1012, NO_CAPACITY: 1013 });
+export const CloseCode = Object.freeze({ NORMAL: 1000, CLIENT_ERROR: 1008, DRAINING: 1012, NO_CAPACITY: 1013, LOST: 1006 });
 
 /** What the client may ask for, as the text of a frame. */
 export const configure = (settings) => JSON.stringify({ type: "configure", ...settings });
@@ -15,14 +15,21 @@ export const end = () => JSON.stringify({ type: "end" });
 export const cancel = () => JSON.stringify({ type: "cancel" });
 export const say = (text) => JSON.stringify({ type: "say", text });
 export const text = (words) => JSON.stringify({ type: "text", text: words });
+export const played = (turn, samples) => JSON.stringify({ type: "played", turn, samples });
+export const received = (message) => JSON.stringify({ type: "received", message });
+export const resume = (token, message) => JSON.stringify({ type: "resume", token, received: message });
+
+/** The same message with its number in the session. @param {string} json @param {number} seq */
+export const numbered = (json, seq) => JSON.stringify({ ...JSON.parse(json), seq });
 
 /**
  * The server's messages: their fields, and what stands for a field that is absent.
  * A field whose default is null may be absent for good.
  */
 export const MESSAGES = Object.freeze({
-  session: { id: "", archive: null, keepDays: null, conversation: null },
+  session: { id: "", archive: null, keepDays: null, conversation: null, resume: null },
   ack: { seconds: 0 },
+  received: { samples: 0, messages: 0 },
   realtime: { text: "", stable: "", utterance: 0, turn: 0 },
   fullSentence: { text: "", utterance: 0, turn: 0, start: null, end: null, route: null, ttfsMs: null,
     language: null, confidence: null, words: null },
@@ -101,6 +108,7 @@ export function parse(text) {
     if (absent !== null && typeof value !== typeof absent) return null;
     message[field] = value;
   }
+  if (Number.isInteger(raw.seq)) message.seq = raw.seq;
   return message;
 }
 

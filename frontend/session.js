@@ -1,22 +1,30 @@
 /**
- * The WebSocket session: connects, reconnects with backoff, and queues what is sent in between.
+ * The WebSocket session: connects, comes back with backoff, and keeps what has not arrived.
  *
  * States: `closed` not wanted, `connecting`, `ready` after the server's `session` message, `waiting`
- * for the next attempt, `refused` for good. What is sent before `ready` is queued, up to 30 seconds
- * of speech; then the oldest is dropped and `onDropped` called, so nothing is lost silently.
+ * for the next attempt to begin another session, `resuming` this one after its connection was lost,
+ * `refused` for good. What has not arrived is kept, up to 30 seconds of speech, and sent over the
+ * next connection; then the oldest is dropped and `onDropped` called, so nothing is lost silently.
  */
 
-import { CloseCode, configure, parse, unpack } from "./protocol.js";
+import { CloseCode, configure, parse, received, resume, unpack } from "./protocol.js";
 import { retryAfterMs } from "./problems.js";
+import { SentInput } from "./sent-input.js";
 
 /** WebSocket.OPEN; beyond it the socket is closing or closed. */
 const OPEN = 1;
-const MAX_QUEUED_MS = 30_000;
+/** Messages of the server between two confirmations. */
+const CONFIRM_EVERY = 8;
+/** A server that says nothing for so long, while it is sent speech or is to resume, is not there any more. */
+const SILENCE_MS = 5000;
+/** Close codes of a connection that was closed on purpose; any other was lost. */
+const LEFT = new Set([1000, 1001, 1008, 1009, 1011, 1012, 1013]);
 
 export class Session {
   #address;
   #openSocket;
   #random;
+  #now;
   #on;
   #settings = {};
   #socket = null;
@@ -24,20 +32,31 @@ export class Session {
   #shouldReconnect = false;
   #attempt = 0;
   #timer = null;
-  #queue = [];
+  #sent = new SentInput();
   #isRestarting = false;
+  #offer = null; // the session that can be resumed: its id and token
+  #isResuming = false;
+  #mustConfigure = false;
+  #received = 0; // number of the server's newest message
+  #confirmed = 0;
+  #heardAt = 0;
 
   /**
    * @param {URL} address
    * @param {{onState: (state: string, closeCode?: number) => void, onMessage: (message: object) => void,
    *          onAudio: (metadata: object, pcm: Uint8Array) => void, onDropped: () => void}} listeners
-   * @param {{openSocket?: (address: URL) => WebSocket, random?: () => number}} [given]
+   * @param {{openSocket?: (address: URL) => WebSocket, random?: () => number, now?: () => number}} [given]
    */
-  constructor(address, listeners, { openSocket = (url) => new WebSocket(url), random = Math.random } = {}) {
+  constructor(
+    address,
+    listeners,
+    { openSocket = (url) => new WebSocket(url), random = Math.random, now = () => performance.now() } = {},
+  ) {
     this.#address = address;
     this.#on = listeners;
     this.#openSocket = openSocket;
     this.#random = random;
+    this.#now = now;
   }
 
   get state() {
@@ -60,41 +79,40 @@ export class Session {
     this.#shouldReconnect = false;
   }
 
-  /** Send these settings, now and after every reconnect. */
+  /** Send these settings, now and at the beginning of every session. */
   configure(settings) {
     this.#settings = settings;
     if (this.#canSend) this.#socket.send(configure(settings));
+    else this.#mustConfigure = true;
   }
 
   /**
    * Begin a new session with these settings, for those that hold for a whole session. What is sent
-   * meanwhile is queued for it.
+   * meanwhile is kept for it.
    */
   restart(settings) {
     this.#settings = settings;
+    this.#offer = null;
     if (this.#socket === null) return;
     this.#isRestarting = true;
     this.#setState("connecting");
     this.#socket.close(CloseCode.NORMAL);
   }
 
-  /**
-   * Send in order; queue while not `ready`, unless the server refused us for good.
-   * @param {Uint8Array | string} frame
-   * @param {number} [spokenMs] milliseconds of speech in it
-   */
-  send(frame, spokenMs = 0) {
-    if (this.#canSend) {
-      this.#socket.send(frame);
-      return;
-    }
+  /** Send a message in its order; later while not `ready`, unless the server refused us for good. @param {string} text */
+  send(text) {
     if (this.#state === "refused") return;
-    this.#queue.push({ frame, spokenMs });
-    let queuedMs = this.#queue.reduce((sum, queued) => sum + queued.spokenMs, 0);
-    while (queuedMs > MAX_QUEUED_MS) {
-      queuedMs -= this.#queue.shift().spokenMs;
-      this.#on.onDropped();
-    }
+    this.#sent.addMessage(text);
+    this.#flush();
+  }
+
+  /** The same with audio. @param {Uint8Array} pcm @param {number} sampleRate */
+  sendAudio(pcm, sampleRate) {
+    if (this.#state === "refused") return;
+    for (let dropped = this.#sent.addAudio(pcm, sampleRate); dropped > 0; dropped -= 1) this.#on.onDropped();
+    this.#flush();
+    const isSilent = this.#canSend && this.#sent.isAwaited && this.#now() - this.#heardAt > SILENCE_MS;
+    if (isSilent && this.#offer) this.#abandon();
   }
 
   /** Send if `ready`, else drop: for what is about this connection only, such as `cancel`. */
@@ -107,10 +125,11 @@ export class Session {
     return this.#state === "ready" && !(this.#socket.readyState > OPEN);
   }
 
-  /** Close for good and drop the queue. */
+  /** Close for good, and drop what has not arrived. */
   stop() {
     this.#shouldReconnect = false;
-    this.#queue = [];
+    this.#offer = null;
+    this.#sent.clear();
     clearTimeout(this.#timer);
     if (this.#socket) this.#socket.close(CloseCode.NORMAL);
     else this.#setState("closed");
@@ -118,49 +137,102 @@ export class Session {
 
   #connect() {
     clearTimeout(this.#timer);
-    this.#setState("connecting");
-    const socket = this.#openSocket(this.#address);
+    this.#isResuming = this.#offer !== null;
+    this.#setState(this.#isResuming ? "resuming" : "connecting");
+    const address = new URL(this.#address);
+    address.searchParams.set("resume", this.#offer?.id ?? "new");
+    const socket = this.#openSocket(address);
     socket.binaryType = "arraybuffer";
+    if (this.#isResuming) {
+      socket.onopen = () => socket.send(resume(this.#offer.token, this.#received));
+      this.#timer = setTimeout(() => this.#abandon(), SILENCE_MS);
+    }
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => this.#handleClose(code);
     this.#socket = socket;
   }
 
+  /** The connection is dead, and does not know it: closing it would take as long. */
+  #abandon() {
+    const socket = this.#socket;
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+    this.#handleClose(CloseCode.LOST);
+  }
+
   #receive(frame) {
+    this.#heardAt = this.#now();
     if (typeof frame !== "string") {
       const { metadata, pcm } = unpack(frame);
-      if (metadata.type === "replyAudio") this.#on.onAudio(metadata, pcm);
+      if (metadata.type === "replyAudio" && this.#isNew(metadata.seq)) this.#on.onAudio(metadata, pcm);
       return;
     }
     const message = parse(frame);
     if (message === null) return;
-    if (message.type === "session") this.#start();
+    if (message.type === "session") return this.#start(message);
+    if (message.type === "received") return this.#sent.confirm(message.samples, message.messages);
+    if (!this.#isNew(message.seq)) return;
+    if (message.type === "error" && message.code === "resume_refused") this.#offer = null;
     this.#on.onMessage(message);
   }
 
+  /** False for what came before, over another connection. */
+  #isNew(seq) {
+    if (!Number.isInteger(seq)) return true;
+    if (seq <= this.#received) return false;
+    this.#received = seq;
+    if (seq >= this.#confirmed + CONFIRM_EVERY) {
+      this.#confirmed = seq;
+      this.#socket.send(received(seq));
+    }
+    return true;
+  }
+
   /** The `session` message, not the open socket, means that the server has room. */
-  #start() {
+  #start(message) {
+    clearTimeout(this.#timer);
     this.#attempt = 0;
-    this.#socket.send(configure(this.#settings));
-    for (const { frame } of this.#queue) this.#socket.send(frame);
-    this.#queue = [];
+    const { resume: offer } = message;
+    this.#offer = offer && { id: message.id, token: offer.token };
+    if (this.#isResuming) {
+      this.#sent.confirm(offer.samples, offer.messages);
+    } else {
+      this.#received = this.#confirmed = 0;
+      this.#sent.renumber();
+    }
+    if (!this.#isResuming || this.#mustConfigure) this.#socket.send(configure(this.#settings));
+    this.#mustConfigure = false;
     this.#setState("ready");
+    this.#flush();
+    this.#on.onMessage({ ...message, isResumed: this.#isResuming });
+  }
+
+  #flush() {
+    if (!this.#canSend) return;
+    for (const frame of this.#sent.takeUnsent()) this.#socket.send(frame);
+    if (this.#offer === null) this.#sent.forgetSent(); // because nothing confirms it
   }
 
   #handleClose(code) {
+    clearTimeout(this.#timer);
     this.#socket = null;
-    const isNeeded = this.#shouldReconnect || this.#queue.length > 0;
+    const isRefused = this.#isResuming && this.#offer === null; // the session is over, and another begins
+    const isLost = this.#offer !== null && !LEFT.has(code);
+    if (!isLost) this.#offer = null;
+    if (isLost || isRefused) this.#sent.unsend();
+    else this.#sent.forgetSent();
+    const isNeeded = this.#shouldReconnect || !this.#sent.isEmpty;
     const isRestarting = this.#isRestarting;
     this.#isRestarting = false;
-    if (isRestarting && isNeeded) return this.#connect();
+    if ((isRestarting || isRefused) && isNeeded) return this.#connect();
     const delay = retryAfterMs(code, this.#attempt, this.#random());
     if (delay === null) {
-      this.#queue = [];
+      this.#sent.clear();
       this.#setState("refused", code);
     } else if (isNeeded) {
       this.#attempt += 1;
       this.#timer = setTimeout(() => this.#connect(), delay);
-      this.#setState("waiting", code);
+      this.#setState(isLost ? "resuming" : "waiting", code);
     } else {
       this.#setState("closed", code);
     }

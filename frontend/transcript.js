@@ -31,7 +31,7 @@ export const isInProgress = (reply) => reply !== null && IN_PROGRESS.includes(re
 export function receive(transcript, message) {
   switch (message.type) {
     case "session":
-      return { ...disconnect(transcript), sessions: transcript.sessions + 1 };
+      return message.isResumed ? transcript : { ...disconnect(transcript), sessions: transcript.sessions + 1 };
     case "realtime":
       return updateUtterance(transcript, message, { text: message.text, stable: message.stable, certainty: "draft" });
     case "fullSentence": {

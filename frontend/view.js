@@ -5,6 +5,7 @@ const CONNECTION = {
   connecting: "Connecting…",
   ready: "Connected",
   waiting: "Reconnecting…",
+  resuming: "Reconnecting…",
   refused: "Disconnected",
 };
 const MICROPHONE = {

@@ -136,6 +136,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             initial_state=initial_state(settings, providers),
             admission=Admission(max_sessions, lambda: uploader.has_space),
             client_limits=client_limits(settings),
+            resume_s=settings.session_resume_s,
             trusted_proxies=parse_networks(settings.trusted_proxies),
             allowed_origins=settings.allowed_origins,
             server_names=server_names(settings, needs_key=authentication.needs_key),

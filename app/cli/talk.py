@@ -51,7 +51,7 @@ async def _talk(
     """Whether the server accepted the session and kept it to the end."""
     pcm = b"".join(decode(file))
     console = Console(highlight=False)
-    async with open_session(url, on_message=lambda r: _print(console, r), key=key) as session:
+    async with open_session(url, on_message=lambda r: _print(console, r), key=key, resume=True) as session:
         if not await session.wait_until(lambda t: bool(t.messages("session")), timeout_s=timeout_s):
             return False  # and what it said is printed
         if not reply:
@@ -85,6 +85,10 @@ def _print(console: Console, received: ReceivedMessage) -> None:
     message = received.message
     stamp = f"[dim]{received.at_s:6.2f} s[/dim] " if received.at_s >= 0 else ""  # negative: before any audio
     match message["type"]:
+        case "session" if (message.get("resume") or {}).get("samples"):
+            console.print(
+                stamp, "[yellow]the connection was lost; the session goes on[/yellow]", sep="", soft_wrap=True
+            )
         case "realtime":
             line = Text(message["text"], style="grey50")
             line.stylize("grey70", 0, len(message["stable"]))

@@ -33,6 +33,8 @@ class LimitedClient:
             match item:
                 case AudioChunk():
                     await self._observe_audio(item)
+                case ev.ClientDetached() | ev.ClientReturned():
+                    self._session.is_detached = isinstance(item, ev.ClientDetached)
                 case _:
                     self._observe_message(item)
             if self._session.error is None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from app.data.api_keys import KeyStore
 from app.domain.client_limits import ClientLimits
+from app.domain.dialog.detachment import without_stalls
 from app.domain.dialog.profile import allow_languages, choose_profile, expect_key_terms
 from app.domain.dialog.state import DialogState
 from app.domain.errors import ProviderRefused
@@ -87,6 +88,8 @@ class Service:
     """Which sessions have a place, and whether one more may begin."""
     client_limits: ClientLimits = field(default_factory=ClientLimits)
     """Of sessions, connections and requests."""
+    resume_s: float = 30.0
+    """How long a client that lost its connection may be away; 0: sessions cannot be resumed."""
     trusted_proxies: tuple[Network, ...] = ()
     """Whose `X-Forwarded-For` is believed."""
     allowed_origins: tuple[str, ...] = ()
@@ -195,6 +198,7 @@ class Service:
         session, tenant, clock = running.id, running.principal.tenant, SystemClock()
         state = allow_languages(self.initial_state, tenant.languages)
         state = expect_key_terms(state, tenant.key_terms)
+        state = without_stalls(state, running.resume_s) if running.resume_s else state
         state = choose_profile(state, profile) if profile else state
         state = replace(state, set_by_client=frozenset({"profile"}) if is_profile_named else frozenset())
         person = running.principal.person

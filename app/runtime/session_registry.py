@@ -32,6 +32,8 @@ class RunState(StrEnum):
     """It has a place."""
     STANDBY = "standby"
     """It sends no audio, and has released its place."""
+    DETACHED = "detached"
+    """Its client has lost the connection, and may come back; it keeps its place."""
     ENDING = "ending"
     """The server ends it; its last audio is being recorded."""
 
@@ -56,6 +58,10 @@ class RunningSession:
     """Of the finals shown."""
     warn: Callable[[ParleyError], None] = _no_warning
     """Shows the client an error that is not fatal."""
+    resume_s: float = 0.0
+    """How long its client may be away; 0: it ends with its connection."""
+    is_detached: bool = False
+    """Its client has lost the connection, and may come back."""
     error: ParleyError | None = None
     """Why the server ends it."""
     _warned_of: ClientFault | None = None
@@ -115,6 +121,8 @@ class SessionRegistry:
     def state(self, session: RunningSession) -> RunState:
         if session.error is not None:
             return RunState.ENDING
+        if session.is_detached:
+            return RunState.DETACHED
         return RunState.ACTIVE if session.id in self.admission.sessions else RunState.STANDBY
 
     def of_tenant(self, tenant: str | None) -> list[RunningSession]:
@@ -137,7 +145,7 @@ class SessionRegistry:
         """Release places that are not in use, and end sessions that have reached a limit."""
         now = anyio.current_time()
         for session in self.sessions.values():
-            if is_on_standby(session.activity, self.limits, now):
+            if not session.is_detached and is_on_standby(session.activity, self.limits, now):
                 self.admission.release(session.id)
             session.enforce(self.limits, now)
 

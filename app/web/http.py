@@ -25,6 +25,8 @@ LEAST_BODY_RATE = 4096
 """Bytes that make up for a second of waiting."""
 
 STOPPING = "is_stopping"
+ON_STOP = "on_stop"
+"""Keys of the application's state: whether the server stops, and what is called when it begins to."""
 """In the application's state, from the beginning of the shutdown on: responses without an end of their own end then."""
 
 _ASCII = "".join(map(chr, range(128)))

@@ -15,7 +15,7 @@ from litestar import Litestar
 
 from app.domain.errors import SettingsError
 from app.domain.trusted_proxies import Network
-from app.web.http import BODY_TIMEOUT_S, STOPPING, served_app
+from app.web.http import BODY_TIMEOUT_S, ON_STOP, STOPPING, served_app
 from app.web.http_protocol import HEAD_TIMEOUT_S, LINGER_S, WRITE_TIMEOUT_S, DeadlineHttpProtocol
 from app.web.keepalive import KeepaliveProtocol
 from app.web.open_connections import LOOPBACK, OpenConnections
@@ -95,6 +95,8 @@ class GracefulServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state[STOPPING] = True
+        for stop in self._app.state.get(ON_STOP, ()):
+            stop()
         await super().shutdown(sockets)
 
     @contextmanager

@@ -18,9 +18,11 @@ from app.web.conversations.messages import post_chat
 from app.web.conversations.router import router as conversations
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics, ready
+from app.web.http import ON_STOP
 from app.web.jobs.router import router as jobs
 from app.web.liveness import live
 from app.web.page import create_page
+from app.web.parley.resumable_sessions import ResumableSessions
 from app.web.parley.sockets import raw, refuse, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.profiles import profiles
@@ -51,9 +53,10 @@ def create_app(service: Service) -> Litestar:
         audit_log,
         create_session_token,
     ]
+    resumable = ResumableSessions()
     return Litestar(
         [transcribe, raw, *api, create_schema_router(api), create_page()],
-        state=State({"service": service}),
+        state=State({"service": service, "resumable": resumable, ON_STOP: (resumable.stop,)}),
         middleware=_middleware(service),
         before_send=[add_response_headers],
         exception_handlers={Exception: handle_http_error},

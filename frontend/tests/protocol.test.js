@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { BadPacket, MESSAGES, cancel, configure, end, pack, parse, say, text as sentText, unpack } from "../protocol.js";
+import { BadPacket, MESSAGES, cancel, configure, end, numbered, pack, parse, played, received, resume } from "../protocol.js";
+import { say, text as sentText, unpack } from "../protocol.js";
 
 const examples = (kind) =>
   readFileSync(new URL("../PROTOCOL.md", import.meta.url), "utf8")
@@ -74,6 +75,10 @@ test("the client's messages are those of the reference", () => {
     cancel(),
     say("Hello there."),
     sentText("What is the weather?"),
+    numbered(end(), 3),
+    played(1, 24_000),
+    received(17),
+    resume("q1Q0vQ9Jm2ZJ8m8sE3Xh0n3cI6y1lG5rT7wYbKfDaUo", 17),
   ];
 
   assert.deepEqual(sent.map((json) => JSON.parse(json)), examples("client"));

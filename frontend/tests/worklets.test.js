@@ -8,6 +8,7 @@ before(async () => {
   globalThis.AudioWorkletProcessor = class {
     port = { postMessage: (message) => posted.push(message) };
   };
+  globalThis.sampleRate = 16;
   globalThis.registerProcessor = (name, worklet) => (registered[name] = worklet);
   await import("../worklets/capture-worklet.js");
   await import("../worklets/playback-worklet.js");
@@ -35,28 +36,48 @@ test("capture accepts a microphone without samples", () => {
 
 test("playback joins arrays without a gap and ends in silence", () => {
   const worklet = new registered.playback();
-  for (const piece of [[1, 2, 3], [4], [5, 6]]) worklet.port.onmessage({ data: Float32Array.from(piece) });
+  for (const piece of [[1, 2, 3], [4], [5, 6]]) worklet.port.onmessage({ data: { samples: Float32Array.from(piece), turn: 1 } });
 
   assert.deepEqual([rendered(worklet, 2), rendered(worklet, 2), rendered(worklet, 4)], [[1, 2], [3, 4], [5, 6, 0, 0]]);
 });
 
 test("a flush is silence at once, and what comes after it plays from its beginning", () => {
   const worklet = new registered.playback();
-  worklet.port.onmessage({ data: Float32Array.of(1, 2, 3, 4) });
+  worklet.port.onmessage({ data: { samples: Float32Array.of(1, 2, 3, 4), turn: 1 } });
   rendered(worklet, 2);
 
   worklet.port.onmessage({ data: "flush" });
   assert.deepEqual(rendered(worklet, 2), [0, 0]);
 
-  worklet.port.onmessage({ data: Float32Array.of(7, 8) });
+  worklet.port.onmessage({ data: { samples: Float32Array.of(7, 8), turn: 1 } });
   assert.deepEqual(rendered(worklet, 2), [7, 8]);
 });
 
 test("playback reports the begin and the end of sound, once each", () => {
   const worklet = new registered.playback();
   rendered(worklet, 2);
-  worklet.port.onmessage({ data: Float32Array.of(1, 2, 3) });
+  worklet.port.onmessage({ data: { samples: Float32Array.of(1, 2, 3), turn: 1 } });
   for (let block = 0; block < 4; block += 1) rendered(worklet, 2);
 
-  assert.deepEqual(posted, [true, false]);
+  assert.deepEqual(posted.filter((message) => typeof message === "boolean"), [true, false]);
+});
+
+test("playback reports how much of a turn it has played, and its last sample", () => {
+  const worklet = new registered.playback();
+  for (const turn of [1, 2]) worklet.port.onmessage({ data: { samples: new Float32Array(5), turn } });
+  for (let block = 0; block < 6; block += 1) rendered(worklet, 2);
+
+  const positions = posted.filter((message) => typeof message === "object");
+  assert.deepEqual(positions.filter(({ turn }) => turn === 1).at(-1), { turn: 1, played: 5 });
+  assert.deepEqual(positions.at(-1), { turn: 2, played: 5 });
+});
+
+test("a flush reports the last sample that was heard", () => {
+  const worklet = new registered.playback();
+  worklet.port.onmessage({ data: { samples: new Float32Array(9), turn: 4 } });
+  rendered(worklet, 3);
+  worklet.port.onmessage({ data: "flush" });
+  rendered(worklet, 3);
+
+  assert.deepEqual(posted.filter((message) => typeof message === "object"), [{ turn: 4, played: 3 }]);
 });

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import anyio
 from websockets.asyncio.server import ServerConnection, serve
@@ -28,8 +29,11 @@ class PageServer:
         """All sound the page has sent, at `sample_rate`."""
 
         self.sample_rate = 0
+        self.next_start = 0
+        """Position behind the newest packet, as the page has it."""
+
         self.packet_seconds: list[float] = []
-        self.control: list[dict[str, object]] = []
+        self.control: list[dict[str, Any]] = []
         self.sessions = 0
         self.refuse_with: int | None = None
         """A close code for the next connection, instead of a greeting."""
@@ -37,6 +41,10 @@ class PageServer:
         self.greeting: dict[str, object] = {"archive": True, "keepDays": 30}
         """Of each session, besides its id."""
 
+        self.offers_resume = False
+        """A session can be resumed; one that is has everything that came before."""
+
+        self._messages = 0
         self._socket: ServerConnection | None = None
         self._changed = anyio.Condition()
 
@@ -58,6 +66,11 @@ class PageServer:
     async def close(self, code: int) -> None:
         assert self._socket is not None, "no page is connected"
         await self._socket.close(code)
+
+    def lose_connection(self) -> None:
+        """As a network does: without a word."""
+        assert self._socket is not None, "no page is connected"
+        self._socket.transport.abort()
 
     async def wait_for_session(self, number: int) -> None:
         """Return once this many sessions have been greeted."""
@@ -82,8 +95,14 @@ class PageServer:
         if self.refuse_with is not None:
             await socket.close(self.refuse_with)
             return
+        assert socket.request is not None
+        session = socket.request.path.partition("?resume=")[2]
+        if session in ("", "new"):
+            session, self._messages = f"session-{self.sessions + 1}", 0
+        else:
+            self._accept(await socket.recv())
         self._socket = socket
-        await self.send(type="session", id=f"session-{self.sessions + 1}", **self.greeting)
+        await self.send(type="session", id=session, **self.greeting, **self._offer())
         async with self._changed:
             self.sessions += 1
             self._changed.notify_all()
@@ -95,14 +114,23 @@ class PageServer:
         except ConnectionClosed:
             pass  # a page that vanishes is the test's business
 
+    def _offer(self) -> dict[str, object]:
+        if not self.offers_resume:
+            return {}
+        here = {"samples": len(self.pcm) // 2, "messages": self._messages}
+        return {"resume": {"token": f"token-{self.sessions + 1}", "seconds": 30, **here}}
+
     def _accept(self, frame: str | bytes) -> None:
         if isinstance(frame, str):
             self.control.append(json.loads(frame))
+            self._messages = self.control[-1].get("seq", self._messages)
             return
         (length,) = struct.unpack_from("<i", frame)
-        self.sample_rate = json.loads(frame[4 : 4 + length])["sampleRate"]
+        metadata = json.loads(frame[4 : 4 + length])
+        self.sample_rate = metadata["sampleRate"]
         pcm = frame[4 + length :]
         self.pcm += pcm
+        self.next_start = metadata["start"] + len(pcm) // 2
         self.packet_seconds.append(len(pcm) / 2 / self.sample_rate)
 
     def answer(self, _socket: ServerConnection, request: Request) -> Response | None:

@@ -22,7 +22,7 @@ from app.policy.tenants_file import read_tenants
 from app.runtime.recording import journal
 from app.runtime.recording.recording_store import RecordingStore
 from app.web.browser.origin import is_allowed_host, is_allowed_origin, is_loopback_host
-from app.web.parley.messages import read_control
+from app.web.parley.messages import Order, decode, order
 from app.web.parley.packets import pack, unpack
 from providers.local.receiver.frames import FRAMINGS, HEADER_BYTES, UnreadableAnswer, answer, missing_bytes
 from storage.session_log import DiskSessionLog
@@ -43,9 +43,15 @@ def accept(read, error: type[Exception] | tuple[type[Exception], ...], value):
 
 @effort
 def test_packet_is_read_or_a_client_error(inputs):
-    packets = damaged(pack(b'{"sampleRate":16000}', b"\1\0" * 40), pack(b'{"sampleRate":48000.0,"x":[{}]}', b""))
+    packets = damaged(
+        pack(b'{"sampleRate":16000}', b"\1\0" * 40), pack(b'{"sampleRate":48000.0,"start":9,"x":[{}]}', b"")
+    )
 
     try_inputs(inputs, packets, lambda frame: accept(unpack, ClientError, frame))
+
+
+def _read(text: str) -> Order:
+    return order(decode(text))
 
 
 @effort
@@ -53,12 +59,13 @@ def test_control_message_is_read_or_a_client_error(inputs):
     messages = damaged(
         b'{"type":"configure","language":"en","reply":true,"speak":true,"archive":false,"deadlineMs":3000,"person":"7"}',
         b'{"type":"say","text":"hello \\ud83d\\ude00"}',
-        b'{"type":"end"}',
+        b'{"type":"end","seq":3}',
+        b'{"type":"played","turn":1,"samples":4000}',
+        b'{"type":"received","message":41}',
+        b'{"type":"resume","token":"0000","received":41}',
     )
 
-    try_inputs(
-        inputs, messages, lambda raw: accept(read_control, ClientError, raw.decode("utf-8", errors="surrogateescape"))
-    )
+    try_inputs(inputs, messages, lambda raw: accept(_read, ClientError, raw.decode("utf-8", errors="surrogateescape")))
 
 
 @effort

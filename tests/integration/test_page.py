@@ -316,6 +316,30 @@ async def test_page_reconnects_after_a_server_restart(page: Page, server: PageSe
     await expect(page.locator("#notices")).to_be_empty()
 
 
+async def test_page_resumes_its_session_when_the_connection_is_lost(
+    page: Page, server: PageServer, console_errors: list[str]
+) -> None:
+    """The draft stays, its final comes over the next connection, and no sample is missing or doubled."""
+    server.offers_resume = True
+    await start_session(page, server)
+    await server.send(type="realtime", text="half a sent", stable="half a", utterance=1, turn=1)
+    await expect(page.locator(".unstable")).to_have_text(" sent")
+
+    server.lose_connection()
+    await expect(page.locator("#notices")).to_contain_text("the conversation goes on")
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_session(2)
+        await server.wait_for_audio(sum(server.packet_seconds) + 1)
+    await server.send(type="fullSentence", text="Half a sentence.", utterance=1, turn=1, seq=1)
+
+    await expect(page.locator("#connection")).to_have_text("Connected")
+    await expect(page.locator(".utterance")).to_have_text("Half a sentence.")
+    await expect(page.locator("#notices")).to_be_empty()
+    assert {"type": "resume", "token": "token-1", "received": 0} in server.control
+    assert server.next_start == len(server.pcm) // 2
+    console_errors.clear()  # the browser reports the lost connection
+
+
 async def test_page_explains_no_capacity(page: Page, server: PageServer) -> None:
     """No capacity is a sentence and a button, and the page waits for its turn."""
     server.refuse_with = 1013

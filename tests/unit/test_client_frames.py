@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.errors import ClientError
-from app.web.parley.messages import read_control
+from app.web.parley.messages import Order, decode, order
 from app.web.parley.packets import pack, unpack
 
 JSON = st.recursive(
@@ -26,6 +26,11 @@ METADATA = st.fixed_dictionaries({}, optional={"sampleRate": RATES, "x": JSON})
 NESTED = "[" * 1000 + "]" * 1000
 
 
+def read_control(text: str) -> Order:
+    """The order in a text frame. Raises ClientError."""
+    return order(decode(text))
+
+
 def client_error_or_none(read, frame) -> ClientError | None:
     try:
         read(frame)
@@ -36,7 +41,7 @@ def client_error_or_none(read, frame) -> ClientError | None:
 
 @given(st.text() | st.characters(categories=["Cs"]) | JSON.map(json.dumps) | ORDERS.map(json.dumps))
 def test_any_text_frame_is_an_order_or_a_client_error(text):
-    client_error_or_none(read_control, text)
+    client_error_or_none(lambda raw: order(decode(raw)), text)
 
 
 @given(st.binary() | st.binary().map(lambda raw: pack(raw, b"\1\0")))
@@ -62,7 +67,7 @@ def test_a_packet_with_any_json_as_metadata_is_read_or_a_client_error(metadata, 
     ids=["bare", "in a field", "in an unknown field", "a lone surrogate", "infinite", "5000 digits"],
 )
 def test_hostile_json_in_an_order_is_a_bad_message(text):
-    assert client_error_or_none(read_control, text).code == "bad_message"
+    assert client_error_or_none(lambda raw: order(decode(raw)), text).code == "bad_message"
 
 
 @pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\x1f", "\x7f", "\x85"])
@@ -70,7 +75,7 @@ def test_say_with_a_control_character_is_a_bad_message(character):
     """No synthesizer can speak it, and databases and subtitles cannot hold every one."""
     text = json.dumps({"type": "say", "text": f"Hello{character}there."})
 
-    error = client_error_or_none(read_control, text)
+    error = client_error_or_none(lambda raw: order(decode(raw)), text)
 
     assert (error.code, str(error)) == ("bad_message", "say needs a text without control characters, such as NUL")
 
@@ -91,7 +96,7 @@ def test_key_terms_of_a_client():
 def test_say_may_have_several_lines():
     text = json.dumps({"type": "say", "text": "Hello.\r\n\tHow are you?"})
 
-    assert read_control(text).text == "Hello.\r\n\tHow are you?"
+    assert order(decode(text)).text == "Hello.\r\n\tHow are you?"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from litestar.exceptions import HTTPException
 
 from app.domain.dialog import effects as do
 from app.domain.errors import ClientError, ClientFault, NoDrafts, ProviderError, RequestRefused
-from app.domain.profile import Profile
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis, Word
@@ -44,7 +43,7 @@ def test_every_server_message_is_documented():
 
 @pytest.mark.parametrize("example", examples("client"))
 def test_each_documented_client_message_is_read(example):
-    assert messages.read_control(example, Profile) is not None
+    assert messages.decode(example) is not None
 
 
 def test_every_client_message_is_documented():
@@ -57,9 +56,9 @@ def test_packet_metadata_is_as_documented():
     (client,), (server,) = examples("client-packet"), examples("server-packet")
 
     packet = unpack(pack(client.encode(), b"\1\0"))
-    written = json.loads(messages.audio_metadata(1))
+    written = json.loads(messages.audio_metadata(1, 18))
 
-    assert (packet.sample_rate, packet.pcm) == (48_000, b"\1\0")
+    assert (packet.sample_rate, packet.pcm, packet.start) == (48_000, b"\1\0", 96_000)
     assert written == json.loads(server)
 
 
@@ -108,7 +107,7 @@ def test_full_sentence_has_its_words_where_they_are_asked_for():
     ],
 )
 def test_configure_sets_the_languages_that_may_be_spoken(fields, language):
-    assert messages.read_control(f'{{"type": "configure", {fields}}}').language == language
+    assert messages.order(messages.decode(f'{{"type": "configure", {fields}}}')).language == language
 
 
 @pytest.mark.parametrize(
@@ -122,7 +121,7 @@ def test_configure_sets_the_languages_that_may_be_spoken(fields, language):
 )
 def test_configure_with_an_unknown_language_is_refused_whole(fields, fault):
     with pytest.raises(ClientError) as raised:
-        messages.read_control(f'{{"type": "configure", "reply": true, {fields}}}')
+        messages.order(messages.decode(f'{{"type": "configure", "reply": true, {fields}}}'))
 
     assert raised.value.code is fault
 

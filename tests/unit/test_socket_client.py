@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.audio import AudioChunk
 from app.domain.dialog import events as ev
+from app.web.parley.connection import Connection
 from app.web.parley.packets import pack
 from app.web.parley.socket_client import SocketClient
 
@@ -30,7 +31,7 @@ class ScriptedSocket:
 async def test_end_comes_behind_every_sample_sent_before_it():
     """The resampler hands over what its filter holds, and goes on with the next packet."""
     packet, end = pack(json.dumps({"sampleRate": 48_000}).encode(), TONE), json.dumps({"type": "end"})
-    client = SocketClient(ScriptedSocket(packet, end, packet, end))
+    client = SocketClient(Connection(ScriptedSocket(packet, end, packet, end)))
 
     items = [item async for item in client.incoming()]
 

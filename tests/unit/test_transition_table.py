@@ -64,6 +64,24 @@ def replying_with_complete_reply() -> Play:
     return play
 
 
+def speaking_detached() -> Play:
+    play = speaking()
+    play.happen(ev.ClientDetached())
+    return play
+
+
+def finalizing_detached() -> Play:
+    play = finalizing()
+    play.happen(ev.ClientDetached())
+    return play
+
+
+def replying_detached() -> Play:
+    play = replying_with_complete_reply()
+    play.happen(ev.ClientDetached())
+    return play
+
+
 def leaving() -> Play:
     play = speaking()
     play.happen(ev.ClientLeft())
@@ -84,6 +102,9 @@ SITUATIONS = {
     "Finalizing, an eager reply started": finalizing_with_eager_reply,
     "Replying": replying,
     "Replying, the complete reply still playing": replying_with_complete_reply,
+    "UserSpeaking, detached": speaking_detached,
+    "Finalizing, detached": finalizing_detached,
+    "Replying, the complete reply still playing, detached": replying_detached,
     "Leaving": leaving,
     "Closed": closed,
 }
@@ -111,7 +132,11 @@ EVENTS = {
     "HistoryLoaded": lambda _: ev.HistoryLoaded("c1", (Message(Role.USER, "Hello."),)),
     "ClientErrorDetected": lambda _: ev.ClientErrorDetected(ClientError(ClientFault.BAD_PACKET, "too short")),
     "ClientLeft": lambda _: ev.ClientLeft(),
-    "ReplyDue": lambda p: ev.ReplyDue(p.state.utterance_count),
+    "ClientPlayed (a part)": lambda p: ev.ClientPlayed(p.state.turn - 1, 100),
+    "ClientPlayed (more than was sent)": lambda p: ev.ClientPlayed(p.state.turn - 1, 10**9),
+    "ClientPlayed (of no reply)": lambda p: ev.ClientPlayed(99, 100),
+    "ClientDetached": lambda _: ev.ClientDetached(),
+    "ClientReturned": lambda _: ev.ClientReturned(),
     "AudioStalled": lambda p: ev.AudioStalled(p.state.utterance_count, p.state.audio_end),
     "PlaybackFinished": lambda p: ev.PlaybackFinished(p.state.reply_count),
     "LeaveTimeoutDue": lambda _: ev.LeaveTimeoutDue(),

@@ -219,17 +219,49 @@ def test_stalled_audio_ends_the_utterance():
     assert play.new(do.CloseUtterance) == [do.CloseUtterance(1, 0)]
 
 
-def test_the_reply_timer_ends_the_turn_where_no_audio_comes():
+def test_the_turn_ends_where_no_audio_comes_at_all():
     """A client that stops sending after its words is answered all the same."""
     play = Play()
     play.speech(600)
     play.silence(600)
-    due = [effect.event for effect in play.new(do.StartTimer)]
     play.final("Hello.")
 
-    play.happen(*due)
+    play.happen(ev.AudioStalled(1, play.state.audio_end))
 
     assert play.new(do.ReleaseReply) == [do.ReleaseReply(1)]
+
+
+def test_audio_that_is_late_ends_no_turn():
+    """While audio comes, however slowly, silence is counted in it alone: the timer only starts again."""
+    play = Play()
+    play.speech(600)
+    play.silence(600)
+    play.final("Hello.")
+    before = play.state.audio_end
+    play.silence(30)
+
+    play.happen(ev.AudioStalled(1, before))
+
+    assert not play.new(do.ReleaseReply)
+    assert play.new(do.StartTimer) == [do.StartTimer(3000, ev.AudioStalled(1, play.state.audio_end))]
+
+
+def test_a_turn_is_the_same_at_any_speed_of_its_audio():
+    """Without timers, as where audio comes faster than real time, the same samples give the same effects."""
+    chunked, late = Play(), Play()
+    for play in (chunked, late):
+        play.speech(600)
+        if play is late:
+            play.happen(ev.AudioStalled(1, 0))
+        play.silence(600)
+        if play is late:
+            play.happen(ev.AudioStalled(1, ms(600)))
+        play.final("Hello.")
+        play.silence(900)
+
+    assert chunked.every(do.ReleaseReply) == [do.ReleaseReply(1)]
+    without_timers = [effect for effect in late.effects if not isinstance(effect, do.StartTimer)]
+    assert without_timers == [effect for effect in chunked.effects if not isinstance(effect, do.StartTimer)]
 
 
 def test_an_empty_final_is_shown_and_not_answered():

@@ -175,6 +175,24 @@ class ClientLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientPlayed:
+    """The client says how much of this turn's reply audio it has played."""
+
+    turn: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientDetached:
+    """The connection was lost, and the client may come back: no audio comes, and that means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReturned:
+    """The client is back on another connection, and goes on behind the last sample that was received."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClientSentText:
     """The user's words in text: they end the turn, and are answered like spoken ones."""
 
@@ -192,18 +210,13 @@ class HistoryLoaded:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyDue:
-    """Timer: the silence behind this utterance has lasted long enough to end the turn."""
-
-    utterance: int
-
-
-@dataclass(frozen=True, slots=True)
 class AudioStalled:
-    """Timer: did any audio of this utterance arrive behind this sample?"""
+    """Timer: did any audio arrive behind this sample? Where none does, silence cannot be counted in it."""
 
     utterance: int
     audio_end: int
+    returns: int = 0
+    """How often the client had come back when the timer was started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +224,10 @@ class PlaybackFinished:
     """Timer: the client has played this reply to its end, by the length of its audio."""
 
     reply: int
+    returns: int = 0
+    """As in AudioStalled."""
+    played: int = 0
+    """What the client had reported as played when the timer was started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +235,7 @@ class LeaveTimeoutDue:
     """Timer: the pending finals of a client that left are awaited no longer."""
 
 
-TimerEvent: TypeAlias = ReplyDue | AudioStalled | PlaybackFinished | LeaveTimeoutDue
+TimerEvent: TypeAlias = AudioStalled | PlaybackFinished | LeaveTimeoutDue
 Event: TypeAlias = (
     AudioReceived
     | DraftReceived
@@ -242,5 +259,8 @@ Event: TypeAlias = (
     | HistoryLoaded
     | ClientErrorDetected
     | ClientLeft
+    | ClientPlayed
+    | ClientDetached
+    | ClientReturned
     | TimerEvent
 )

@@ -6,7 +6,6 @@ No word is lost: where a final fails or comes too late, the newest draft is show
 from dataclasses import replace
 from functools import partial
 
-from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
@@ -71,15 +70,10 @@ def endpoint(state: DialogState) -> Transition:
     if not isinstance(state.phase, UserSpeaking):
         return state, ()
     utterance = state.phase.utterance
-    phase = _finalizing(state, utterance)
-    silence_ms = (state.audio_end - utterance.speech_end) * 1000 // SAMPLE_RATE
-    timer = do.StartTimer(max(0, phase.reply_after_ms - silence_ms), ev.ReplyDue(utterance.number))
-    return close_utterance(state, utterance, phase, timer)
+    return close_utterance(state, utterance, _finalizing(state, utterance))
 
 
-def close_utterance(
-    state: DialogState, utterance: Utterance, phase: Finalizing | Leaving, *also: do.Effect
-) -> Transition:
+def close_utterance(state: DialogState, utterance: Utterance, phase: Finalizing | Leaving) -> Transition:
     """End the open utterance and continue in this phase; a speculative final that is there is shown."""
     started = () if utterance.final_started else (do.StartFinal(utterance.number, utterance.revision),)
     closed: Transition = (
@@ -89,7 +83,7 @@ def close_utterance(
             endpointer=state.endpointer.reset(),
             pending_finals=(*state.pending_finals, utterance),
         ),
-        (*started, do.CloseUtterance(utterance.number, utterance.revision), *also),
+        (*started, do.CloseUtterance(utterance.number, utterance.revision)),
     )
     return closed if utterance.final is None else chain(closed, lambda s: show_final(s, utterance))
 

@@ -1,12 +1,24 @@
-"""How much of an interrupted reply the user has heard, by the length of its audio."""
+"""How much of a reply the user has heard: by what the client reports, else by the length of its audio."""
 
 from itertools import pairwise
 
-from app.domain.dialog.state import Reply
+from app.domain.audio import SAMPLE_RATE
+from app.domain.dialog import effects as do
+from app.domain.dialog import events as ev
+from app.domain.dialog.state import DialogState, Reply
+
+
+def playback_timer(state: DialogState, reply: Reply) -> do.StartTimer:
+    """For when the client will have played what it has not played yet."""
+    unplayed = reply.audio_sent - played_samples(reply, state.audio_end)
+    finished = ev.PlaybackFinished(reply.number, state.returns, reply.played or 0)
+    return do.StartTimer(unplayed * 1000 // SAMPLE_RATE, finished)
 
 
 def played_samples(reply: Reply, audio_end: int) -> int:
     """How much of the audio that was sent has been played, where the session's audio ends here."""
+    if reply.played is not None:
+        return reply.played
     return min(reply.audio_sent, audio_end - reply.audio_sent_from) if reply.audio_sent else 0
 
 

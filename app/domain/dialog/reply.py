@@ -3,12 +3,11 @@
 from dataclasses import replace
 from typing import assert_never
 
-from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.conversation import Message, Role, prompt, reply_messages
-from app.domain.dialog.playback import played_samples, played_text
+from app.domain.dialog.playback import playback_timer, played_text
 from app.domain.dialog.state import DialogState, Idle, Reply, Replying, SpokenPiece, UserSpeaking
 from app.domain.errors import ClientError, ClientFault
 from app.domain.tools import shortened
@@ -92,7 +91,6 @@ def accept_reply_event(
             shown = () if state.text_only_reported else (do.ShowError(error),)
             return replace(state, reply=replace(reply, pieces=()), text_only_reported=True), shown
         case ev.ReplyFinished():
-            unplayed = reply.audio_sent - played_samples(reply, state.audio_end)
             finished = replace(
                 state,
                 reply=replace(reply, finished=True),
@@ -100,7 +98,7 @@ def accept_reply_event(
             )
             return finished, (
                 do.ShowReply(reply.turn, reply.text.strip()),
-                do.StartTimer(unplayed * 1000 // SAMPLE_RATE, ev.PlaybackFinished(reply.number)),
+                playback_timer(state, reply),
             )
         case ev.ReplyFailed(_, error):
             if not reply.released:  # the end of the turn will start another

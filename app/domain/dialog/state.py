@@ -45,8 +45,9 @@ class TurnRules:
     """Where the user's audio may be processed."""
     deadline_ms: int | None = None
     """From the end of an utterance to the best available text; None: the routing rules' own."""
-    stall_after_ms: int = 1500
-    """An utterance whose audio stops arriving ends after this long."""
+    stall_after_ms: int = 3000
+    """Where no audio arrives for so long after speech, the user's turn is over: the microphone is off. Audio that is
+    late by less changes nothing, because silence is counted in audio alone."""
     leave_grace_ms: int = 2000
     """Added to the deadline of finals: how long the pending finals of a client that left are awaited."""
     instructions: str = ""
@@ -132,6 +133,8 @@ class Reply:
     """Where the session's audio was when the first of them was sent."""
     pieces: tuple[SpokenPiece, ...] = ()
     """Empty where it has no voice."""
+    played: int | None = None
+    """Samples of its audio that the client has played, as it says; None: it has not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,10 @@ class DialogState:
     """Replies started so far; the number of the newest."""
     text_only_reported: bool = False
     """The client knows that replies have no audio."""
+    is_detached: bool = False
+    """The connection was lost, and the client may come back."""
+    returns: int = 0
+    """How often it has come back."""
     history: tuple[Message, ...] = ()
     without_drafts: frozenset[str | None] = frozenset()
     """Languages for which the client knows that there are no drafts."""

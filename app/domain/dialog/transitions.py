@@ -19,6 +19,7 @@ from typing import Literal, assert_never
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.detachment import detach, reattach
 from app.domain.dialog.drafts import accept_draft
 from app.domain.dialog.finals import (
     accept_failure,
@@ -30,9 +31,10 @@ from app.domain.dialog.finals import (
     show_newest_drafts,
     speculate,
 )
+from app.domain.dialog.playback_position import accept_position, check_playback
 from app.domain.dialog.profile import choose_profile, continue_with_profile
 from app.domain.dialog.reply import accept_reply_event, cancel_reply, start_speaking_text
-from app.domain.dialog.state import Closed, DialogState, Finalizing, Leaving, UserSpeaking
+from app.domain.dialog.state import Closed, DialogState, Leaving, UserSpeaking
 from app.domain.dialog.text_message import accept_text
 from app.domain.dialog.turn import end_turn, resolve_turn, settle_phase
 from app.domain.dialog.utterance import accept_audio, check_stall
@@ -65,18 +67,20 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return accept_reply_event(state, event)
         case ev.ReplyToolCalled() | ev.ReplyFinished() | ev.ReplyFailed():
             return accept_reply_event(state, event)
-        case ev.PlaybackFinished(reply):
-            played = state.reply is not None and state.reply.number == reply
-            return (settle_phase(replace(state, reply=None)), ()) if played else (state, ())
+        case ev.PlaybackFinished():
+            return check_playback(state, event)
+        case ev.ClientPlayed():
+            return accept_position(state, event)
         case ev.ClientConfigured():
             return _configure(state, event)
         case ev.ClientEnded():
             return chain(endpoint(state), end_turn)
-        case ev.ReplyDue(utterance):
-            due = isinstance(state.phase, Finalizing) and utterance == state.utterance_count
-            return end_turn(state) if due else (state, ())
-        case ev.AudioStalled(utterance, audio_end):
-            return check_stall(state, utterance, audio_end)
+        case ev.AudioStalled():
+            return check_stall(state, event)
+        case ev.ClientDetached():
+            return detach(state)
+        case ev.ClientReturned():
+            return reattach(state)
         case ev.ClientCancelled():
             return chain(cancel_reply(state, "cancelled"), lambda s: (settle_phase(s), ()))
         case ev.ClientRequestedSpeech(text):

@@ -6,6 +6,7 @@ from app.domain.audio import ScoredChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.detachment import stall_timer
 from app.domain.dialog.drafts import request_draft
 from app.domain.dialog.endpointing import Boundary, endpoint_silence_ms
 from app.domain.dialog.finals import begin_pause, endpoint, resume_speech, speculate
@@ -78,7 +79,7 @@ def _open(state: DialogState) -> Transition:
             number, utterance.start, rules.language, rules.residency, rules.deadline_ms, rules.expected_terms
         ),
         *(do.FeedUtterance(number, chunk) for chunk in chunks),
-        do.StartTimer(rules.stall_after_ms, ev.AudioStalled(number, state.audio_end)),
+        stall_timer(opened),
     )
 
 
@@ -90,10 +91,14 @@ def _count_silence(state: DialogState) -> Transition:
     return state, ()
 
 
-def check_stall(state: DialogState, number: int, audio_end: int) -> Transition:
-    """End the utterance where no audio came since the timer was started; else start it again."""
-    if not isinstance(state.phase, UserSpeaking) or state.phase.utterance.number != number:
+def check_stall(state: DialogState, event: ev.AudioStalled) -> Transition:
+    """End the turn where no audio came since the timer was started, as the client's `end` would; else start it again.
+
+    It decides nothing while audio comes, however late: silence is counted in samples.
+    """
+    speaks = isinstance(state.phase, UserSpeaking | Finalizing) and event.utterance == state.utterance_count
+    if not speaks or state.is_detached or event.returns != state.returns:
         return state, ()
-    if state.audio_end == audio_end:
-        return endpoint(state)
-    return state, (do.StartTimer(state.rules.stall_after_ms, ev.AudioStalled(number, state.audio_end)),)
+    if state.audio_end == event.audio_end:
+        return chain(endpoint(state), end_turn)
+    return state, (stall_timer(state),)

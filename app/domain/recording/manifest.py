@@ -85,6 +85,8 @@ class ArchivedReply:
     text: str
     cancelled: str | None = None
     """Why it ended early; its text and audio are what was sent until then. None: it was sent whole."""
+    played: str | None = None
+    """Where it was interrupted, what of its text the user had heard by then."""
     key: str | None = None
     """Of its audio; None for a reply in text alone."""
     samples: int = 0

@@ -23,16 +23,28 @@ class AudioAcknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class InputAcknowledged:
+    """What has been taken from the client, so that it need not keep it: samples as it sent them, and messages."""
+
+    samples: int
+    messages: int
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundMessage:
     """One message for the client, and for a final its time to first sight."""
 
-    shown: do.Shown | AudioAcknowledged
+    shown: do.Shown | AudioAcknowledged | InputAcknowledged
     ttfs_ms: int | None = None
 
     @property
     def size(self) -> int:
         """Bytes, roughly."""
         return 200 + (len(self.shown.chunk.pcm) if isinstance(self.shown, do.PlayAudio) else 0)
+
+
+_UNNUMBERED = (do.ShowDraft, AudioAcknowledged, InputAcknowledged)
+"""Replaced by newer ones, and never sent again."""
 
 
 @dataclass(slots=True)
@@ -51,6 +63,8 @@ class Outbox:
                 self.queued_bytes -= self.queue.pop().size
             case AudioAcknowledged() if self.queue and isinstance(self.queue[-1].shown, AudioAcknowledged):
                 self.queued_bytes -= self.queue.pop().size
+            case InputAcknowledged() if self.queue and isinstance(self.queue[-1].shown, InputAcknowledged):
+                self.queued_bytes -= self.queue.pop().size
             case do.ShowReplyCancelled(turn) | do.StopPlayback(turn):
                 self._drop_audio(turn)
             case _:
@@ -68,6 +82,13 @@ class Outbox:
         message = self.queue.popleft()
         self.queued_bytes -= message.size
         return message
+
+    def drop_unnumbered(self) -> None:
+        """The connection is lost: drafts and acknowledgements that wait would be stale on the next one."""
+        kept = [m for m in self.queue if not isinstance(m.shown, _UNNUMBERED)]
+        self.queue.clear()
+        self.queue.extend(kept)
+        self.queued_bytes = sum(message.size for message in kept)
 
     def _newest_is_draft_of(self, utterance: int) -> bool:
         if not self.queue:

@@ -50,6 +50,9 @@ Incoming: TypeAlias = (
     | ev.ClientCancelled
     | ev.ClientRequestedSpeech
     | ev.ClientSentText
+    | ev.ClientPlayed
+    | ev.ClientDetached
+    | ev.ClientReturned
     | ev.ClientErrorDetected
 )
 

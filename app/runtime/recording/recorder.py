@@ -120,13 +120,18 @@ class Recorder:
                 self._replies.add_audio(turn, chunk.pcm)
             case do.ShowReply(turn, text):
                 self._log_entry(self._replies.complete(turn, text))
-            case do.ShowReplyCancelled(_, reason) | do.RecordReplyCancelled(_, reason):
-                self._cancel_reply(reason)
+            case do.ShowReplyCancelled(_, reason, played) | do.RecordReplyCancelled(_, reason, played):
+                self._cancel_reply(reason, played)
+            case do.StopPlayback(turn, _, played):
+                self._log_reply(self._replies.interrupt(turn, played))
             case _:
                 pass
 
-    def _cancel_reply(self, reason: str) -> None:
-        if reply := self._replies.cancel(reason):
+    def _cancel_reply(self, reason: str, played: str | None = None) -> None:
+        self._log_reply(self._replies.cancel(reason, played))
+
+    def _log_reply(self, reply: jr.ReplyLogged | None) -> None:
+        if reply is not None:
             self._log_entry(reply)
 
     def _log_entry(self, entry: jr.Entry) -> None:

@@ -1,7 +1,7 @@
 """The replies of one session on their way to the disk: text of the open one, audio that is not written yet."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.domain.recording.manifest import ArchivedReply, ArchivedToolCall
 from app.runtime.recording.journal import ReplyLogged
@@ -19,6 +19,8 @@ class ReplyBuffer:
     """Of the open reply; None: none is open."""
     _text: str = ""
     _tools: tuple[ArchivedToolCall, ...] = ()
+    _newest: ArchivedReply | None = None
+    """The newest closed reply."""
     _pcm: dict[int, bytearray] = field(default_factory=dict)
     """By reply; without what is on the disk."""
     _waiting_bytes: int = 0
@@ -44,15 +46,23 @@ class ReplyBuffer:
         """Close the open reply, which was sent whole."""
         return self._close(ArchivedReply(turn, text, tools=self._tools))
 
-    def cancel(self, reason: str) -> ReplyLogged | None:
+    def cancel(self, reason: str, played: str | None = None) -> ReplyLogged | None:
         """Close the open reply with what was sent of it; None where none is open."""
         if self._turn is None:
             return None
-        return self._close(ArchivedReply(self._turn, self._text.strip(), cancelled=reason, tools=self._tools))
+        text = self._text.strip()
+        return self._close(ArchivedReply(self._turn, text, cancelled=reason, played=played, tools=self._tools))
+
+    def interrupt(self, turn: int, played: str) -> ReplyLogged | None:
+        """The newest closed reply again, with what was heard of it; None where it is of another turn."""
+        if self._newest is None or self._newest.turn != turn:
+            return None
+        self._newest = replace(self._newest, played=played)
+        return ReplyLogged(self._closed, self._newest)
 
     def _close(self, reply: ArchivedReply) -> ReplyLogged:
         self._closed += 1
-        self._turn, self._text, self._tools = None, "", ()
+        self._turn, self._text, self._tools, self._newest = None, "", (), reply
         return ReplyLogged(self._closed, reply)
 
     def waiting(self) -> Iterator[tuple[int, bytes]]:

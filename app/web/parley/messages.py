@@ -22,9 +22,14 @@ from app.domain.transcript import moved
 from app.json_input import decode_json
 from app.web.errors import error_reply
 
+MAX_NUMBER = 2**53 - 1
+"""The largest whole number that every client can read."""
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
 
-class _Message(msgspec.Struct, frozen=True, rename="camel", tag_field="type", omit_defaults=True):
-    pass
+
+class _Message(msgspec.Struct, frozen=True, rename="camel", tag_field="type", omit_defaults=True, kw_only=True):
+    seq: Annotated[int, msgspec.Meta(ge=1, le=MAX_NUMBER)] | None = None
+    """Number of the message in the session, on either side; None: it has none."""
 
 
 # -- from the client ----------------------------------------------------------
@@ -61,9 +66,44 @@ class TextMessage(_Message, frozen=True, tag="text"):
     text: str
 
 
-Control: TypeAlias = ConfigureMessage | EndMessage | CancelMessage | SayMessage | TextMessage
+class PlayedMessage(_Message, frozen=True, tag="played"):
+    """How much of a reply's audio the client has played."""
+
+    turn: Number
+    samples: Number
+
+
+class MessagesReceived(_Message, frozen=True, tag="received"):
+    """The client has every numbered message up to this one."""
+
+    message: Number
+
+
+class ResumeMessage(_Message, frozen=True, tag="resume"):
+    """First on a connection that resumes a session."""
+
+    token: str
+    received: Number
+    """Number of the newest message that the client has."""
+
+
+Control: TypeAlias = (
+    ConfigureMessage
+    | EndMessage
+    | CancelMessage
+    | SayMessage
+    | TextMessage
+    | PlayedMessage
+    | MessagesReceived
+    | ResumeMessage
+)
 Order: TypeAlias = (
-    ev.ClientConfigured | ev.ClientEnded | ev.ClientCancelled | ev.ClientRequestedSpeech | ev.ClientSentText
+    ev.ClientConfigured
+    | ev.ClientEnded
+    | ev.ClientCancelled
+    | ev.ClientRequestedSpeech
+    | ev.ClientSentText
+    | ev.ClientPlayed
 )
 _control = msgspec.json.Decoder(Control)
 
@@ -73,7 +113,7 @@ class _Tag(msgspec.Struct):
 
 
 _tag = msgspec.json.Decoder(_Tag)
-_TAGS = {"configure", "end", "cancel", "say", "text"}
+_TAGS = {"configure", "end", "cancel", "say", "text", "played", "received", "resume"}
 MAX_SAY_CHARACTERS = 4000
 
 
@@ -82,15 +122,20 @@ def no_profile(name: str) -> Profile:
     raise ClientError(ClientFault.UNKNOWN_PROFILE, f"there is no profile {name[:64]!r}")
 
 
-def read_control(text: str, find_profile: Callable[[str], Profile] = no_profile) -> Order:
-    """The order in this text frame; `find_profile` raises ClientError for an unknown name. Raises ClientError."""
+def decode(text: str) -> Control:
+    """The message in this text frame. Raises ClientError."""
     try:
         tag = decode_json(text, _tag).type
         if tag not in _TAGS:
             raise ClientError(ClientFault.UNKNOWN_MESSAGE, f"unknown message {tag[:40]!r}; there are {sorted(_TAGS)}")
-        message = decode_json(text, _control)
+        message: Control = decode_json(text, _control)
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, f"cannot read the message: {error}") from error
+    return message
+
+
+def order(message: Control, find_profile: Callable[[str], Profile] = no_profile) -> Order:
+    """What this message asks of the session; `find_profile` raises ClientError for an unknown name, as this does."""
     match message:
         case ConfigureMessage(
             language, languages, reply, speak, place, archive, deadline, person, conversation, profile, words, terms
@@ -121,6 +166,10 @@ def read_control(text: str, find_profile: Callable[[str], Profile] = no_profile)
             return ev.ClientRequestedSpeech(_plain_text("say", say, MAX_SAY_CHARACTERS))
         case TextMessage(text=words):
             return ev.ClientSentText(_plain_text("text", words, MAX_TEXT_CHARACTERS))
+        case PlayedMessage(turn, samples):
+            return ev.ClientPlayed(turn, samples)
+        case MessagesReceived() | ResumeMessage():
+            raise ClientError(ClientFault.BAD_MESSAGE, "resume comes first, on an address with ?resume=ID")
         case _:
             assert_never(message)
 
@@ -146,6 +195,18 @@ def _plain_text(name: str, text: str, longest: int) -> str:
 # -- to the client ------------------------------------------------------------
 
 
+class ResumeOffer(msgspec.Struct, frozen=True, rename="camel"):
+    """How the client comes back after its connection was lost, and from where it goes on."""
+
+    token: str
+    seconds: float
+    """How long it may be away."""
+    samples: int
+    """Of the client's audio that are here; it sends what is behind them."""
+    messages: int
+    """Number of its newest message that is here."""
+
+
 class SessionStarted(_Message, frozen=True, tag="session"):
     id: str
     archive: bool
@@ -154,10 +215,19 @@ class SessionStarted(_Message, frozen=True, tag="session"):
     """Days after which its recording is deleted; None: it is kept."""
     conversation: str | None = None
     """The conversation that it is kept in, where `configure` names no other; None: it is kept in none."""
+    resume: ResumeOffer | None = None
+    """None where the client did not ask for it, or it is turned off."""
 
 
 class Acknowledgement(_Message, frozen=True, tag="ack"):
     seconds: float
+
+
+class InputReceivedMessage(_Message, frozen=True, tag="received"):
+    """The client need not send these again."""
+
+    samples: int
+    messages: int
 
 
 class Realtime(_Message, frozen=True, tag="realtime"):
@@ -242,6 +312,7 @@ class ReplyAudio(_Message, frozen=True, tag="replyAudio"):
 ServerMessage: TypeAlias = (
     SessionStarted
     | Acknowledgement
+    | InputReceivedMessage
     | Realtime
     | FullSentence
     | ReplyStart
@@ -253,6 +324,11 @@ ServerMessage: TypeAlias = (
     | ErrorMessage
 )
 encode = msgspec.json.Encoder().encode
+
+
+def numbered(message: ServerMessage, number: int | None) -> ServerMessage:
+    """The same message with this number."""
+    return message if number is None else msgspec.structs.replace(message, seq=number)
 
 
 def server_message(
@@ -333,5 +409,5 @@ def server_response(turn: int, text: str, mp3: bytes) -> ServerResponse:
     return ServerResponse(turn, text, base64.b64encode(mp3).decode())
 
 
-def audio_metadata(turn: int) -> bytes:
-    return encode(ReplyAudio(turn, SAMPLE_RATE))
+def audio_metadata(turn: int, number: int | None = None) -> bytes:
+    return encode(ReplyAudio(turn, SAMPLE_RATE, seq=number))

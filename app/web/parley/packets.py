@@ -1,6 +1,7 @@
 """Binary packets, both ways: int32 little-endian `n`, `n` bytes of JSON metadata, PCM16."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
@@ -21,6 +22,7 @@ class Metadata(msgspec.Struct, rename="camel"):
     """What every client packet carries; further fields are ignored."""
 
     sample_rate: int | float
+    start: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Packet:
     """Hz, from MIN_RATE to MAX_RATE."""
     pcm: bytes
     """Mono PCM16, whole samples, possibly none."""
+    start: int | None = None
+    """Samples that the client sent before it in this session; None: it does not say."""
 
 
 _metadata = msgspec.json.Decoder(Metadata)
@@ -57,14 +61,15 @@ def unpack(frame: bytes) -> Packet:
             ClientFault.BAD_PACKET, f"the length field says {length}; {len(frame) - _LENGTH_BYTES} bytes follow it"
         )
     try:
-        rate = decode_json(frame[_LENGTH_BYTES : _LENGTH_BYTES + length], _metadata).sample_rate
+        metadata = decode_json(frame[_LENGTH_BYTES : _LENGTH_BYTES + length], _metadata)
     except msgspec.DecodeError as error:
         raise ClientError(ClientFault.BAD_METADATA, 'metadata must be JSON like {"sampleRate": 48000}') from error
+    rate = metadata.sample_rate
     if not MIN_RATE <= rate <= MAX_RATE or rate != int(rate):
         raise ClientError(
             ClientFault.BAD_SAMPLE_RATE, f"sampleRate must be a whole number from {MIN_RATE} to {MAX_RATE}"
         )
-    return Packet(int(rate), check_pcm(frame[_LENGTH_BYTES + length :]))
+    return Packet(int(rate), check_pcm(frame[_LENGTH_BYTES + length :]), metadata.start)
 
 
 def pack(metadata: bytes, pcm: bytes) -> bytes:

@@ -1,141 +1,167 @@
-"""One client on a WebSocket: frames become the session's input, what is shown becomes messages and packets."""
+"""One client on WebSockets: frames become the session's input, what is shown becomes messages and packets.
 
-from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager, suppress
+A session that can be resumed outlives its connection: what is shown meanwhile waits, and what was sent and not
+confirmed is sent again over the next one.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 from anyio import to_thread
-from litestar import WebSocket
-from litestar.exceptions import WebSocketDisconnect
 
-from app.domain.audio import SAMPLE_RATE
+from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
 from app.domain.person import speaking_person
 from app.domain.principal import Principal, Scope
 from app.domain.profile import Profile
+from app.domain.resumption import InputReceived
 from app.domain.token_bucket import TokenBucket
 from app.media.encode import encode_mp3
-from app.runtime.dialog.outbox import AudioAcknowledged, OutboundMessage, Outbox
+from app.runtime.dialog.outbox import AudioAcknowledged, InputAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
 from app.runtime.profiles import ProfileCatalogue
-from app.web.auth.middleware import accept
-from app.web.errors import TIMED_OUT, error_reply
 from app.web.parley import messages
+from app.web.parley.connection import ClientGone, Connection
 from app.web.parley.packets import Packet, check_pcm, pack, unpack
 from app.web.parley.resampler import Resampler
+from app.web.parley.sent_frames import SentFrame, SentFrames
 
 MAX_BAD_FRAMES = 50
 """Frames that could not be read, after which the session is closed: the client is broken, and stays so."""
 
 FRAMES_PER_S, FRAME_BURST = 1000, 5000
 """Frames of one client are read at most so fast, whatever is in them: 10 ms of audio in each is ten times real time."""
-CLOSE_TIMEOUT_S = 5.0
-"""How long a client may take to read the last message; the transport is aborted soon after."""
 
-
-class ClientGone(Exception):
-    """The client left while we were writing to it."""
+ACKNOWLEDGE_EVERY = ms(250)
+"""Samples of a client between two messages about what has been received."""
 
 
 @dataclass(slots=True)
 class SocketClient:
-    """The session's SessionClient. `raw`: binary frames are bare 16 kHz PCM, not packets."""
+    """The session's SessionClient."""
 
-    socket: WebSocket[Any, Any, Any]
+    connection: Connection
+    """The newest."""
     raw: bool = False
+    """Binary frames are bare 16 kHz PCM, not packets."""
     profiles: ProfileCatalogue = field(default_factory=ProfileCatalogue)
     """What the client may choose."""
+    grace_s: float = 0.0
+    """How long a lost connection may be followed by another; 0: the session cannot be resumed."""
+    input: InputReceived = field(default_factory=InputReceived)
+    is_over: bool = False
+    """Nothing more comes from the client, on any connection."""
     _outbox: Outbox = field(default_factory=Outbox)
+    _sent: SentFrames = field(default_factory=SentFrames)
     _resampler: Resampler = field(default_factory=Resampler)
     _reply_pcm: dict[int, bytearray] = field(default_factory=dict)
     _bad_frames: int = 0
-    _timed_out: bool = False
+    _acknowledged: InputReceived = field(default_factory=InputReceived)
     _frames: TokenBucket = field(default_factory=lambda: TokenBucket(FRAMES_PER_S, FRAME_BURST, anyio.current_time()))
-    _is_closed: bool = False
-    """By the server."""
-
-    async def accept(self) -> None:
-        """Answer the handshake. Raises ClientGone."""
-        with _writing():
-            await accept(self.socket)
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+    """Set, and replaced, when the connection is another one, or must be waited for no longer."""
 
     async def incoming(self) -> AsyncIterator[Incoming]:
         """Audio and orders until the client is gone. A frame that cannot be read becomes an event, not an exception."""
-        while not self._is_closed:
-            frame = await self.socket.receive()
-            if frame["type"] == "websocket.disconnect":
-                self._timed_out = frame["code"] == TIMED_OUT
-                break
-            if wait_s := self._frames.charge(anyio.current_time(), 1):
-                await anyio.sleep(wait_s)  # and nothing is read meanwhile
-            try:
-                items = self._read(frame)
-            except ClientError as error:
-                self._bad_frames += 1
-                if self._bad_frames >= MAX_BAD_FRAMES:
-                    error.fatal = True
-                items = [ev.ClientErrorDetected(error)]
-            for item in items:
-                yield item
-            if self._fault():
-                break
-        for chunk in self._resampler.flush():
-            yield chunk
+        try:
+            while True:
+                connection = self.connection
+                async with aclosing(connection.frames()) as frames:
+                    async for frame in frames:
+                        if wait_s := self._frames.charge(anyio.current_time(), 1):
+                            await anyio.sleep(wait_s)  # and nothing is read meanwhile
+                        for item in self._read_or_complain(frame):
+                            yield item
+                        if self._fault():
+                            break
+                if self._fault() or (self.connection is connection and not self._may_return(connection)):
+                    break
+                self._outbox.drop_unnumbered()
+                yield ev.ClientDetached()
+                if not await self._returned(connection):
+                    break
+                yield ev.ClientReturned()
+            self.is_over = True
+            for chunk in self._resampler.flush():
+                yield chunk
+        finally:
+            self.is_over = True
 
     def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
+        if isinstance(shown, do.ShowDraft) and self.connection.lost.is_set():
+            return  # a draft that cannot be sent is stale when it can
         self._outbox.put(OutboundMessage(shown, ttfs_ms))
+        if self._outbox.overflowed:
+            self._wake()
 
     def acknowledge(self, samples: int) -> None:
-        self._outbox.put(OutboundMessage(AudioAcknowledged(samples)))
+        if not self.connection.lost.is_set():
+            self._outbox.put(OutboundMessage(AudioAcknowledged(samples)))
 
     async def write(self) -> None:
-        """Send what is shown, in order, without end. The only writer while the session runs. Raises ClientGone."""
+        """Send what is shown, in order, on one connection after the other. The only writer while the session runs."""
         while True:
-            outbound = await self._outbox.take()
-            match outbound.shown:
-                case AudioAcknowledged(samples):
-                    await self.send(messages.ack(samples))
-                case do.PlayAudio(turn, chunk):
-                    self._reply_pcm.setdefault(turn, bytearray()).extend(chunk.pcm)
-                    with _writing():
-                        await self.socket.send_data(pack(messages.audio_metadata(turn), chunk.pcm), mode="binary")
-                case do.ShowReply(turn, text):
-                    pcm = bytes(self._reply_pcm.pop(turn, b""))
-                    mp3 = await to_thread.run_sync(encode_mp3, pcm)
-                    await self.send(messages.server_response(turn, text, mp3))
-                case shown:
-                    if isinstance(shown, do.ShowReplyCancelled):
-                        self._reply_pcm.pop(shown.turn, None)
-                    await self.send(messages.server_message(shown, outbound.ttfs_ms))
+            connection = self.connection
+            with suppress(ClientGone):  # the reading side notices, and knows why
+                await self._write_to(connection)
+            if not self.grace_s:
+                return
+            while self.connection is connection:
+                await self._changed.wait()
 
     async def send(self, message: messages.ServerMessage) -> None:
         """Raises ClientGone."""
-        with _writing():
-            await self.socket.send_data(messages.encode(message), mode="text")
+        await self.connection.send(messages.encode(message))
+
+    # -- connections ----------------------------------------------------------
+
+    def can_return(self, received: int) -> bool:
+        """Whether a client that has the messages up to this number can go on."""
+        return not self.is_over and self._sent.can_resume_after(received)
+
+    def attach(self, connection: Connection) -> None:
+        """Go on with this connection; the one before was given up."""
+        self._sent.confirm(connection.received)
+        self.connection = connection
+        self._wake()
+
+    def wait_no_longer(self) -> None:
+        """The server stops: a connection that is lost is not followed by another."""
+        self.grace_s = 0.0
+        self._wake()
 
     def raise_for_fault(self) -> None:
         """Raises ClientError where the session ended through the client's fault, and the socket is still open."""
-        if not self._is_closed and (fault := self._fault()):
+        if not self.connection.is_closed and (fault := self._fault()):
             raise fault
 
     async def close_for(self, error: Exception) -> None:
         """The last message and the close code for this error, where the client is still there and reads. Once."""
-        if self._is_closed:
-            return
-        self._is_closed, reply = True, error_reply(error)
-        if self._timed_out:  # the keepalive reports a disconnect, but what is written may still arrive
-            self.socket.connection_state = "receive"
-        with suppress(ClientGone), anyio.move_on_after(CLOSE_TIMEOUT_S):
-            await self.send(messages.error_message(error, fatal=True))
-            with _writing():
-                await self.socket.close(reply.close_code, reply.code)
+        await self.connection.close_for(error)
+        self._wake()
+
+    def _may_return(self, lost: Connection) -> bool:
+        return bool(self.grace_s) and not (lost.was_left or lost.is_closed or self._fault())
+
+    async def _returned(self, lost: Connection) -> bool:
+        """Wait for the connection after this one; False where none comes."""
+        with anyio.move_on_after(self.grace_s):
+            while self.connection is lost:
+                if not self._may_return(lost):
+                    return False
+                await self._changed.wait()
+        return self.connection is not lost
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
 
     def _fault(self) -> ClientError | None:
-        if self._timed_out:
+        if self.connection.timed_out and not self.grace_s:
             return ClientError(ClientFault.TIMED_OUT, "the client answered no ping", fatal=True)
         if self._outbox.overflowed:
             return ClientError(ClientFault.TOO_SLOW, "the client reads too slowly", fatal=True)
@@ -143,33 +169,106 @@ class SocketClient:
             return ClientError(ClientFault.BAD_MESSAGE, f"{MAX_BAD_FRAMES} frames could not be read", fatal=True)
         return None
 
+    # -- from the client ------------------------------------------------------
+
+    def _read_or_complain(self, frame: dict[str, object]) -> list[Incoming]:
+        try:
+            items = self._read(frame)
+        except ClientError as error:
+            self._bad_frames += 1
+            if self._bad_frames >= MAX_BAD_FRAMES:
+                error.fatal = True
+            items = [ev.ClientErrorDetected(error)]
+        if self.grace_s:
+            self._acknowledge_input()
+        return items
+
+    def _read(self, frame: dict[str, object]) -> list[Incoming]:
+        if isinstance(data := frame.get("bytes"), bytes):
+            packet = Packet(SAMPLE_RATE, check_pcm(data)) if self.raw else unpack(data)
+            return self._read_packet(packet)
+        text = frame.get("text")
+        message = messages.decode(text if isinstance(text, str) else "")
+        if isinstance(message, messages.MessagesReceived):
+            self._sent.confirm(message.message)
+            return []
+        if self.input.knows_message(message.seq):
+            return []
+        self.input = self.input.with_message(message.seq)
+        return self._read_order(messages.order(message, self._profile))
+
+    def _read_packet(self, packet: Packet) -> list[Incoming]:
+        """The audio of a packet that is new."""
+        samples = len(packet.pcm) // BYTES_PER_SAMPLE
+        known = self.input.samples_known(packet.start, samples)
+        missing = self.input.samples_missing(packet.start)
+        self.input = self.input.with_packet(packet.start, samples)
+        chunks = self._resampler.push(packet.pcm[known * BYTES_PER_SAMPLE :], packet.sample_rate)
+        if not missing:
+            return list(chunks)
+        reason = f"{missing} samples before this packet never came; the audio goes on without them"
+        return [ev.ClientErrorDetected(ClientError(ClientFault.AUDIO_GAP, reason)), *chunks]
+
+    def _read_order(self, order: messages.Order) -> list[Incoming]:
+        if isinstance(order, ev.ClientConfigured) and order.person is not None:
+            speaking_person(self.connection.socket.user, order.person)
+        if isinstance(order, ev.ClientConfigured) and order.conversation is not None:
+            _require_chat(self.connection.socket.user)
+        return [*self._resampler.flush(), order] if isinstance(order, ev.ClientEnded) else [order]
+
+    def _acknowledge_input(self) -> None:
+        news, before = self.input, self._acknowledged
+        if news.samples - before.samples >= ACKNOWLEDGE_EVERY or news.messages != before.messages:
+            self._acknowledged = news
+            self._outbox.put(OutboundMessage(InputAcknowledged(news.samples, news.messages)))
+
     def _profile(self, name: str) -> Profile:
         """Raises ClientError."""
-        return self.profiles.find(name, self.socket.user.tenant)
+        return self.profiles.find(name, self.connection.socket.user.tenant)
 
-    def _read(self, frame: object) -> list[Incoming]:
-        assert isinstance(frame, dict)
-        if (data := frame.get("bytes")) is not None:
-            packet = Packet(SAMPLE_RATE, check_pcm(data)) if self.raw else unpack(data)
-            return list(self._resampler.push(packet.pcm, packet.sample_rate))
-        message = messages.read_control(frame.get("text") or "", self._profile)
-        if isinstance(message, ev.ClientConfigured) and message.person is not None:
-            speaking_person(self.socket.user, message.person)
-        if isinstance(message, ev.ClientConfigured) and message.conversation is not None:
-            _require_chat(self.socket.user)
-        return [*self._resampler.flush(), message] if isinstance(message, ev.ClientEnded) else [message]
+    # -- to the client --------------------------------------------------------
+
+    async def _write_to(self, connection: Connection) -> None:
+        """Raises ClientGone."""
+        for frame in self._sent.after(connection.received):
+            await connection.send(frame.data, text=frame.is_text)
+        while (outbound := await connection.unless_lost(self._outbox.take)) is not None:
+            frame = await self._frame(outbound)
+            if frame.number:
+                self._sent.keep(frame)
+            await connection.send(frame.data, text=frame.is_text)
+
+    async def _frame(self, outbound: OutboundMessage) -> SentFrame:
+        """Numbered where it is kept until the client confirms it; else the number is 0."""
+        match outbound.shown:
+            case AudioAcknowledged(samples):
+                return _text(messages.ack(samples))
+            case InputAcknowledged(samples, orders):
+                return _text(messages.InputReceivedMessage(samples, orders))
+            case do.ShowDraft() as draft:
+                return _text(messages.server_message(draft, None))
+            case do.PlayAudio(turn, chunk):
+                self._reply_pcm.setdefault(turn, bytearray()).extend(chunk.pcm)
+                number = self._next_number()
+                return SentFrame(number or 0, pack(messages.audio_metadata(turn, number), chunk.pcm), is_text=False)
+            case do.ShowReply(turn, text):
+                pcm = bytes(self._reply_pcm.pop(turn, b""))
+                mp3 = await to_thread.run_sync(encode_mp3, pcm)
+                return _text(messages.server_response(turn, text, mp3), self._next_number())
+            case shown:
+                if isinstance(shown, do.ShowReplyCancelled):
+                    self._reply_pcm.pop(shown.turn, None)
+                return _text(messages.server_message(shown, outbound.ttfs_ms), self._next_number())
+
+    def _next_number(self) -> int | None:
+        return self._sent.next_number() if self.grace_s else None
+
+
+def _text(message: messages.ServerMessage, number: int | None = None) -> SentFrame:
+    return SentFrame(number or 0, messages.encode(messages.numbered(message, number)), is_text=True)
 
 
 def _require_chat(principal: Principal) -> None:
     """Raises ClientError where this principal may not continue a conversation."""
     if not principal.may(Scope.CHAT) or principal.is_stranger:
         raise ClientError(ClientFault.FORBIDDEN, f"a conversation needs a key with the scope {Scope.CHAT}")
-
-
-@contextmanager
-def _writing() -> Generator[None, None, None]:
-    """What writing to a client that is gone raises, as ClientGone; the OSError is ASGI's word for it."""
-    try:
-        yield
-    except (WebSocketDisconnect, OSError) as error:
-        raise ClientGone from error

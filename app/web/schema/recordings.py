@@ -34,6 +34,7 @@ _MANIFEST: dict[str, Any] = {
             "turn": 1,
             "text": "By the door.",
             "cancelled": None,
+            "played": None,
             "key": f"{_FOLDER}/replies/0001.flac",
             "samples": 14400,
             "sha256": "559903" * 10,
