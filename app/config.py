@@ -197,6 +197,10 @@ class DialogSettings(_Group):
         description="Finals on the socket have words with times and confidence, unless `configure` says otherwise.",
     )
     vad: Literal["silero", "webrtc"] = Field("silero", description="Voice activity detector.")
+    echo_detection: bool = Field(
+        True,
+        description="A reply that comes back from a loudspeaker into the microphone is not taken for speech.",
+    )
     end_after_ms: int = Field(
         640,
         ge=200,

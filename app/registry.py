@@ -28,6 +28,10 @@ DETECTORS: EngineTable = {
     "silero": EngineEntry("providers.local.vad.silero:open_silero_vad", "local"),
     "webrtc": EngineEntry("providers.local.vad.webrtc:open_webrtc_vad", "local"),
 }
+ECHO_DETECTORS: EngineTable = {
+    "mel": EngineEntry("providers.local.vad.echo:open_echo_detectors", "local"),
+}
+"""What they open makes a detector for each session."""
 TRANSCRIBERS: EngineTable = {
     "aws": EngineEntry("providers.aws.transcribe:open_transcribe", "aws"),
     "local": EngineEntry("providers.local.asr.engine:open_speech_engine", "local"),

@@ -25,6 +25,7 @@ from app.assembly.speech import (
     drafts_model,
     finals_model,
     open_detector,
+    open_echo_detectors,
     open_speech_engine,
     open_turn_detector,
     speech_capacity,
@@ -84,6 +85,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         )
         drafts = await stack.enter_async_context(open_speech_engine(settings, drafts_model(settings), 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
+        new_echo_detector = await stack.enter_async_context(open_echo_detectors(settings))
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
         providers = await reply_providers(settings)
         profiles = await stack.enter_async_context(open_profiles(settings))
@@ -112,6 +114,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 try:
                     yield Engines(
                         detector=detector,
+                        echo=new_echo_detector(),
                         finals=finals,
                         drafter=drafter
                         if own.local is None
@@ -232,6 +235,7 @@ def initial_state(settings: Settings, providers: Sequence[str]) -> DialogState:
             speculative_finals=settings.speculative_finals,
             score_end_of_turn=has_turn_model,
             eager_replies=eager,
+            ignore_echo=settings.echo_detection,
             reply=bool(providers),
             speak=bool(voice_providers(settings)),
             language=settings.language or None,

@@ -1,6 +1,6 @@
 """Open the speech engines: Whisper for drafts and finals, VAD, end-of-turn model; measure their capacity."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from app.config import Settings
 from app.domain.capacity import capacity, measured_cost
 from app.domain.errors import SettingsError
 from app.domain.language import allowed_languages
-from app.domain.ports import SpeechDetector, TurnDetector
+from app.domain.ports import EchoDetector, SpeechDetector, TurnDetector
 from app.media.decode import decode_trusted
 from app.media.sandbox import DecodingLimits
 from app.models.resolve import resolve, resolve_file
@@ -174,6 +174,16 @@ async def open_turn_detector(settings: Settings) -> AsyncGenerator[TurnDetector 
         registry.TURN_DETECTORS, "smart_turn", model=model, threads=settings.cpu_threads
     ) as detector:
         yield detector
+
+
+@asynccontextmanager
+async def open_echo_detectors(settings: Settings) -> AsyncGenerator[Callable[[], EchoDetector | None], None]:
+    """What makes the echo detector of a session."""
+    if not settings.echo_detection:
+        yield lambda: None
+        return
+    async with registry.opened(registry.ECHO_DETECTORS, "mel") as new_detector:
+        yield new_detector
 
 
 @asynccontextmanager

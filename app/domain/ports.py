@@ -32,6 +32,22 @@ class SpeechDetector(Protocol):
         ...
 
 
+class EchoDetector(Protocol):
+    """Whether a session's microphone hears the reply. One for each session; positions in samples of its audio."""
+
+    def play(self, pcm: bytes, at: int) -> None:
+        """This was sent to be played, behind what was sent before, when the session's audio ended at `at`."""
+        ...
+
+    def stop(self, at: int) -> None:
+        """The client was told at `at` to play nothing more."""
+        ...
+
+    def is_echo(self, chunk: AudioChunk) -> bool:
+        """Whether this chunk of the microphone, the next in order, is what was played, and nobody speaks over it."""
+        ...
+
+
 class Transcriber(Protocol):
     """Speech to text, one utterance at a time."""
 

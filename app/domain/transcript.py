@@ -50,12 +50,17 @@ def join(texts: Iterable[str]) -> str:
     return " ".join(text for text in (t.strip() for t in texts) if text)
 
 
+def bare_word(word: str) -> str:
+    """The word without case and the punctuation around it."""
+    return word.strip(_EDGES).casefold()
+
+
 def same_word(one: str, other: str) -> bool:
     """True where two spellings are the same spoken word."""
-    return one.strip(_EDGES).casefold() == other.strip(_EDGES).casefold()
+    return bare_word(one) == bare_word(other)
 
 
 def agreement(one: str, other: str) -> float:
     """Similarity of two texts by words in order, 0 to 1 (Ratcliff/Obershelp); case and punctuation do not count."""
-    words = [[word.strip(_EDGES).casefold() for word in text.split()] for text in (one, other)]
+    words = [[bare_word(word) for word in text.split()] for text in (one, other)]
     return SequenceMatcher(None, words[0], words[1], autojunk=False).ratio()

@@ -56,6 +56,8 @@ class SessionUnderTest:
         rules=None,
         turns=None,
         detector=None,
+        echo=None,
+        drafter=None,
         max_reply_characters=1000,
         refuse_speech=lambda: None,
     ) -> None:
@@ -67,6 +69,8 @@ class SessionUnderTest:
         self.live = live
         self.turns = turns
         self.detector = detector or ScriptedDetector()
+        self.echo = echo
+        self.drafter = drafter or ScriptedTranscriber("draft")
         self.max_reply_characters = max_reply_characters
         self.refuse_speech = refuse_speech
         self.state = DialogState(rules or TurnRules())
@@ -75,10 +79,11 @@ class SessionUnderTest:
         engines = Engines(
             self.detector,
             SingleRouteFinals(LOCAL, self.transcriber, live=self.live),
-            ScriptedTranscriber("draft"),
+            self.drafter,
             self.generator,
             self.synthesizer,
             self.turns,
+            echo=self.echo,
             max_reply_characters=self.max_reply_characters,
             refuse_speech=self.refuse_speech,
         )

@@ -6,6 +6,7 @@ from app.domain.audio import ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.echo import is_echo
 from app.domain.dialog.interruption import is_backchannel
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.state import DialogState, UserSpeaking
@@ -33,7 +34,7 @@ def request_draft(state: DialogState) -> Transition:
 
 
 def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) -> Transition:
-    """Show the draft; where it has words over a reply that are no backchannel, it is a barge-in."""
+    """Show the draft; where it has words over a reply that are no backchannel, it is a barge-in. An echo is neither."""
     if not isinstance(state.phase, UserSpeaking) or state.phase.utterance.number != event.utterance:
         return state, ()
     utterance = replace(state.phase.utterance, draft_pending=False)
@@ -42,6 +43,8 @@ def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) 
         return _report_no_drafts(skipped) if event.is_refused else (skipped, ())
     agreement = utterance.agreement.update(event.hypothesis.text)
     utterance = replace(utterance, agreement=agreement, drafts=utterance.drafts + 1)
+    if is_echo(state, agreement.text, utterance.start, utterance.end):
+        return replace(state, phase=UserSpeaking(utterance)), ()
     shown = do.ShowDraft(state.turn, utterance.number, agreement.text, agreement.stable_text)
     drafted: Transition = replace(state, phase=UserSpeaking(utterance)), (shown,) if agreement.text else ()
     if is_backchannel(agreement.text):

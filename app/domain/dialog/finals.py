@@ -9,6 +9,7 @@ from functools import partial
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.echo import is_echo
 from app.domain.dialog.endpointing import is_end_of_turn
 from app.domain.dialog.state import DialogState, Finalizing, Leaving, UserSpeaking, Utterance
 from app.domain.dialog.turn import resolve_turn
@@ -139,13 +140,16 @@ def show_newest_draft(state: DialogState, utterance: Utterance) -> Transition:
 
 
 def show_final(state: DialogState, utterance: Utterance) -> Transition:
-    """Show the final of an utterance that ended, and see what follows from it for the turn."""
+    """Show the final of an utterance that ended, and see what follows from it for the turn; an echo has no words."""
     assert utterance.final is not None
-    text = utterance.final.text.strip()
+    final = utterance.final
+    if is_echo(state, final.text, utterance.start, utterance.end):
+        final = replace(final, text="", words=())
+    text = final.text.strip()
     shown = do.ShowFinal(
         turn=state.turn,
         utterance=utterance.number,
-        hypothesis=replace(utterance.final, text=text),
+        hypothesis=replace(final, text=text),
         start=utterance.start,
         speech_end=utterance.speech_end,
         end=utterance.end,

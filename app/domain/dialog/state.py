@@ -37,6 +37,8 @@ class TurnRules:
     """Silence after which the final is started whatever the score."""
     eager_replies: bool = True
     """Start the reply with the final, before the turn is over, unless the score says that the user will continue."""
+    ignore_echo: bool = True
+    """Words that the reply says at the same time are not the user's."""
     reply: bool = True
     speak: bool = True
     language: str | None = None

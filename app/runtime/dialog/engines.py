@@ -8,6 +8,7 @@ from app.domain.audio import AudioChunk
 from app.domain.errors import ParleyError
 from app.domain.ports import (
     DraftTranscriber,
+    EchoDetector,
     ReplyGenerator,
     SpeechDetector,
     SpeechSynthesizer,
@@ -126,6 +127,7 @@ class Engines:
     """Length at which a reply is ended, for engines that ignore their own limit of tokens."""
     generator_of: Callable[[Profile | None, OnReplyCost], ReplyGenerator | None] | None = None
     """The generator of one reply, with the session's profile and who is told what it costs; None: always the same."""
+    echo: EchoDetector | None = None
 
     def reply_generator(self, profile: Profile | None, on_cost: OnReplyCost) -> ReplyGenerator | None:
         """What replies in a session with this profile; `on_cost` is called for each call of an engine."""

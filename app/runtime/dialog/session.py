@@ -20,10 +20,11 @@ from app.domain.dialog.conversation import ContinuedConversation
 from app.domain.dialog.state import Closed, DialogState, Leaving
 from app.domain.dialog.transitions import transition
 from app.domain.errors import ClientError, ClientFault, ConversationNotFound, ParleyError
-from app.domain.ports import Clock
+from app.domain.ports import Clock, EchoDetector
 from app.domain.profile import Profile
 from app.domain.spending import TokenUsage
 from app.domain.token_bucket import TokenBucket
+from app.runtime.dialog.echo import observe_playback, without_echo
 from app.runtime.dialog.effect_runner import EffectRunner
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.telemetry import TurnTelemetry
@@ -127,7 +128,13 @@ async def run_session(
         source = _ClientInput(client, inbox, recorder, speech_requests, texts, record, tasks)
         tasks.start_soon(_receive, source, engines)
         loop = _Loop(
-            client, EffectRunner(engines, tasks, inbox, clock, record.record_cost), recorder, telemetry, record, state
+            client,
+            EffectRunner(engines, tasks, inbox, clock, record.record_cost),
+            engines.echo,
+            recorder,
+            telemetry,
+            record,
+            state,
         )
         try:
             while not isinstance(loop.state.phase, Closed):
@@ -143,6 +150,7 @@ class _Loop:
 
     client: SessionClient
     runner: EffectRunner
+    echo: EchoDetector | None
     recorder: Recorder
     telemetry: TurnTelemetry
     conversation: ConversationRecord
@@ -154,6 +162,8 @@ class _Loop:
         self.state, effects = transition(self.state, event)
         for effect in effects:
             self.runner.perform(effect)
+            if self.echo is not None:
+                observe_playback(self.echo, effect, self.state.audio_end)
             ttfs_ms = self.telemetry.observe_effect(effect)
             self.recorder.record(effect, ttfs_ms)
             self.conversation.record(effect)
@@ -262,7 +272,8 @@ async def _receive(source: _ClientInput, engines: Engines) -> None:
         async with (
             aclosing(source.audio_until_end(incoming)) as audio,
             aclosing(engines.detector.score(audio)) as scored_audio,
+            aclosing(without_echo(engines.echo, scored_audio)) as speech,
         ):
-            async for scored in scored_audio:
+            async for scored in speech:
                 await source.inbox.send(ev.AudioReceived(scored))
         await source.inbox.send(ev.ClientLeft() if source.is_over else ev.ClientEnded())
