@@ -355,6 +355,7 @@ async def test_rename_changes_the_title_for_good(server):
     ("form", "kind", "beginning"),
     [
         ("md", "text/markdown", "# Will it rain?"),
+        ("markdown", "text/markdown", "# Will it rain?"),
         ("json", "application/json", '{"id":'),
         ("srt", "text/plain", "1\n00:00:00,000 --> "),
         ("vtt", "text/vtt", "WEBVTT\n"),
@@ -367,7 +368,10 @@ async def test_export_in_every_format(server, form, kind, beginning):
     answer = await server.http.get(f"/conversations/{conversation}/export?format={form}")
 
     assert answer.headers["content-type"].startswith(kind)
-    assert answer.headers["content-disposition"] == f'attachment; filename="{conversation}.{form}"'
+    assert (
+        answer.headers["content-disposition"]
+        == f'attachment; filename="{conversation}.{form.replace("markdown", "md")}"'
+    )
     assert answer.text.startswith(beginning)
     assert "Well done." in answer.text
 

@@ -57,6 +57,7 @@ REFUSED = {
     "a thousand headers": part('name="file"; filename="a"', SOUND, *[b"X-%d: 1" % n for n in range(1000)]) + END,
     "two thousand fields": b"".join(part(f'name="f{n}"', b"x") for n in range(2000)) + FILE + END,
     "a language of a megabyte": FILE + part('name="language"', b"e" * (1 << 20)) + END,
+    "a prompt of a megabyte": FILE + part('name="prompt"', b"p" * (1 << 20)) + END,
     "a format of a megabyte": FILE + part('name="response_format"', b"j" * (1 << 20)) + END,
     "a part of two gigabytes": part('name="file"; filename="a"', SOUND, b"Content-Length: 2147483648") + END,
     "a part of a negative length": part('name="file"; filename="a"', SOUND, b"Content-Length: -1") + END,
@@ -76,7 +77,7 @@ REFUSED = {
 ANSWERED = {
     "a preamble and an epilogue": b"preamble\r\n" + FILE + END + b"epilogue",
     "fields that nobody uses, twice": part('name="timestamp_granularities[]"', b"word") * 2 + FILE + END,
-    "a prompt of a megabyte": FILE + part('name="prompt"', b"p" * (1 << 20)) + END,
+    "a prompt of 64 KiB": FILE + part('name="prompt"', b"p" * (64 << 10)) + END,
     "a field that has no text": FILE + part('name="other"', b"\xff\xfe") + END,
     "an empty language": FILE + part('name="language"', b"") + END,
 }

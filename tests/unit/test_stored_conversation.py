@@ -1,6 +1,7 @@
 """Stored conversations: title, history, window, and the formats of export."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -120,6 +121,17 @@ def test_captions_are_on_the_clock_of_the_conversation():
         "2\n00:00:02,500 --> 00:00:03,900\nAssistant: No, it stays dry.\n"
     )
     assert as_captions([QUESTION], "vtt") == "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nUser: Will it rain?\n"
+
+
+def test_captions_of_messages_that_follow_fast_are_in_order_and_none_is_shown_for_no_time():
+    """Typed messages are stored faster than anyone reads."""
+    texts = ["Will it rain?", "No, it stays dry. " * 20, "And on Sunday?", "It rains on Sunday. " * 20]
+    written = as_captions([StoredMessage(n, Role.USER, text, REPLY.at) for n, text in enumerate(texts, 1)], "srt")
+    times = [line.split(" --> ") for line in written.splitlines() if "-->" in line]
+
+    assert len(times) > len(texts)
+    assert all(start < end for start, end in times)
+    assert all(end <= start for (_, end), (start, _) in pairwise(times))
 
 
 def test_captions_of_nothing_are_empty_and_no_empty_line_ends_one_early():

@@ -10,7 +10,7 @@ from app.domain.dialog.conversation import Role
 from app.domain.recording.subtitles import Segment, as_srt, as_vtt
 from app.domain.tools import ToolCall
 
-ExportFormat = Literal["md", "json", "srt", "vtt"]
+ExportFormat = Literal["md", "markdown", "json", "srt", "vtt"]
 
 READING_CHARACTERS_PER_S = 15
 """How long a caption without audio of its own is shown."""
@@ -42,6 +42,7 @@ def as_captions(messages: Sequence[StoredMessage], form: Literal["srt", "vtt"]) 
     """Captions on the clock of the conversation, which begins with its first message.
 
     An utterance is shown while it was spoken, and everything else from its time on, for as long as it takes to read.
+    What begins before the message before it has been read waits until then: captions follow each other in order.
     """
     segments = _segments([message for message in messages if message.received_text.strip()])
     match form:
@@ -57,11 +58,12 @@ def _segments(messages: Sequence[StoredMessage]) -> list[Segment]:
     if not messages:
         return []
     began = min(_seconds_of(message) - _spoken_s(message) for message in messages)
-    segments = []
+    segments, before = list[Segment](), 0.0
     for message in messages:
         text, at, spoken_s = message.received_text.strip(), _seconds_of(message) - began, _spoken_s(message)
         shown_s = max(SHORTEST_CAPTION_S, len(text) / READING_CHARACTERS_PER_S)
-        start, end = (at - spoken_s, at) if spoken_s else (at, at + shown_s)
+        start = max(before, at - spoken_s)
+        before = end = start + (spoken_s or shown_s)
         lines = "\n".join(line for line in text.splitlines() if line.strip())  # an empty line would end the caption
         segments.append(
             Segment(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE), f"{_SPEAKERS[message.role]}: {lines}")

@@ -37,6 +37,7 @@ _rename = msgspec.json.Decoder(Rename)
 _CONTENT_TYPES = {
     "json": "application/json",
     "md": "text/markdown; charset=utf-8",
+    "markdown": "text/markdown; charset=utf-8",
     "srt": "text/plain; charset=utf-8",
     "vtt": "text/vtt; charset=utf-8",
 }
@@ -78,7 +79,8 @@ async def export_conversation(
 ) -> Response[Any]:
     """All of it as one file."""
     found = await conversation_for(request, conversation)
-    headers = {"content-disposition": f'attachment; filename="{found.id}.{format}"'}
+    suffix = "md" if format == "markdown" else format
+    headers = {"content-disposition": f'attachment; filename="{found.id}.{suffix}"'}
     service: Service = state.service
     threads = service.uploader.read_threads
     async with service.limits.exports.slot():
@@ -94,7 +96,7 @@ def _write(file: BinaryIO, found: Conversation, messages: Sequence[StoredMessage
         case "json":
             content = {**conversation_json(found), "messages": [message_json(each) for each in messages]}
             file.write(msgspec.json.encode(content))
-        case "md":
+        case "md" | "markdown":
             file.write(as_markdown(found, messages).encode())
         case _:
             file.write(as_captions(messages, form).encode())

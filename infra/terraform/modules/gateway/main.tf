@@ -268,7 +268,7 @@ resource "aws_lb_listener_rule" "operators" {
 
   condition {
     path_pattern {
-      values = ["/admin/*", "/jobs*", "/metrics", "/policy/*", "/recordings*"]
+      values = ["/admin/*", "/metrics", "/policy/*", "/recordings*"]
     }
   }
 }
