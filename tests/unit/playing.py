@@ -19,7 +19,7 @@ E = TypeVar("E")
 
 @dataclass
 class Play:
-    state: DialogState = field(default_factory=lambda: DialogState(TurnRules()))
+    state: DialogState = field(default_factory=lambda: DialogState(TurnRules(language="en")))
     effects: list[do.Effect] = field(default_factory=list)
     newest: list[do.Effect] = field(default_factory=list)
     """The effects of the last call."""

@@ -10,7 +10,8 @@ from tests.unit.playing import Play
 
 def scored(done: float | None) -> Play:
     """Someone said something and is silent; whoever listens to the pause says how probable it is that they are done."""
-    play = Play(DialogState(TurnRules(score_end_of_turn=True), Endpointer(EndpointingRules(pause_after_ms=100))))
+    rules = TurnRules(language="en", score_end_of_turn=True)
+    play = Play(DialogState(rules, Endpointer(EndpointingRules(pause_after_ms=100))))
     play.speech(600)
     play.silence(120)
     assert play.new(do.ScoreEndOfTurn) == [do.ScoreEndOfTurn(1, 0)]

@@ -73,7 +73,7 @@ class SessionUnderTest:
         self.drafter = drafter or ScriptedTranscriber("draft")
         self.max_reply_characters = max_reply_characters
         self.refuse_speech = refuse_speech
-        self.state = DialogState(rules or TurnRules())
+        self.state = DialogState(rules or TurnRules(language="en"))
 
     async def run(self, browser: Browser, *, cancelled_after_s: float = 10) -> Browser:
         engines = Engines(

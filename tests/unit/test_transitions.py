@@ -98,7 +98,7 @@ def test_endpoint_silence_is_longer_after_incomplete_words():
     """After "and" the silence must be longer; after a full stop it may be shorter."""
     waits = {}
     for text in ("I think that is all.", "I think so and", "I think"):
-        play = Play(DialogState(TurnRules(speculative_finals=False)))
+        play = Play(DialogState(TurnRules(language="en", speculative_finals=False)))
         play.speech(600)
         play.draft(text)
         spoken_until = play.state.audio_end

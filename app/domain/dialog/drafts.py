@@ -9,6 +9,7 @@ from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.echo import is_echo
 from app.domain.dialog.interruption import is_backchannel
 from app.domain.dialog.reply import cancel_reply
+from app.domain.dialog.spoken_language import utterance_language
 from app.domain.dialog.state import DialogState, UserSpeaking
 from app.domain.errors import NoDrafts
 
@@ -42,12 +43,18 @@ def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) 
         skipped = replace(state, phase=UserSpeaking(utterance))
         return _report_no_drafts(skipped) if event.is_refused else (skipped, ())
     agreement = utterance.agreement.update(event.hypothesis.text)
-    utterance = replace(utterance, agreement=agreement, drafts=utterance.drafts + 1)
+    utterance = replace(
+        utterance,
+        agreement=agreement,
+        draft_language=event.hypothesis.language or utterance.draft_language,
+        drafts=utterance.drafts + 1,
+    )
     if is_echo(state, agreement.text, utterance.start, utterance.end):
         return replace(state, phase=UserSpeaking(utterance)), ()
     shown = do.ShowDraft(state.turn, utterance.number, agreement.text, agreement.stable_text)
     drafted: Transition = replace(state, phase=UserSpeaking(utterance)), (shown,) if agreement.text else ()
-    if is_backchannel(agreement.text):
+    language = utterance_language(state, utterance)
+    if is_backchannel(agreement.text, language, utterance.speech_end - utterance.speech_start):
         return drafted
     return chain(drafted, lambda s: cancel_reply(s, "barge_in"))
 

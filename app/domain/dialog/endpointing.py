@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from app.domain.audio import ScoredChunk, ms
+from app.domain.dialog.completeness import is_complete, is_dictation, is_incomplete
 
 
 class Boundary(Enum):
@@ -106,86 +107,13 @@ def _long_utterance_silence_ms(length: int, rules: EndpointingRules) -> int:
     return max(0, rules.end_after_complete_ms * (hard - length) // (hard - soft))
 
 
-INCOMPLETE_ENDINGS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "but",
-        "so",
-        "because",
-        "if",
-        "when",
-        "while",
-        "that",
-        "which",
-        "who",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "for",
-        "with",
-        "from",
-        "by",
-        "as",
-        "than",
-        "then",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "has",
-        "have",
-        "had",
-        "will",
-        "would",
-        "can",
-        "could",
-        "should",
-        "my",
-        "your",
-        "his",
-        "her",
-        "its",
-        "our",
-        "their",
-        "this",
-        "i",
-        "we",
-        "they",
-        "he",
-        "she",
-        "it's",
-        "i'm",
-        "um",
-        "uh",
-        "er",
-        "not",
-        "very",
-        "really",
-        "about",
-        "into",
-        "like",
-    ]
-)
-"""Words an English sentence seldom ends on."""
-
-
-def endpoint_silence_ms(text: str, eot_probability: float | None, rules: EndpointingRules) -> int:
+def endpoint_silence_ms(text: str, language: str | None, eot_probability: float | None, rules: EndpointingRules) -> int:
     """How long a silence must last, in ms, to end an utterance whose words so far are `text`.
 
     `eot_probability` is the turn detector's score of the current pause; None where there is none.
     """
-    stripped = text.rstrip(" \"'”’)")  # noqa: RUF001 because these are the quotes meant
-    complete = stripped.endswith((".", "?", "!")) and not stripped.endswith("...")
-    last = stripped.split()[-1].strip(".,;:!?…-").casefold() if stripped else ""
-    incomplete = last in INCOMPLETE_ENDINGS or stripped.endswith((",", "-", "…", "..."))
+    complete = is_complete(text)
+    incomplete = is_incomplete(text, language) or is_dictation(text, language)
     if is_end_of_turn(eot_probability, rules) and (complete or not incomplete):
         return rules.end_after_likely_done_ms  # "Where have you been?" ends on "been", and is a sentence all the same
     if incomplete:

@@ -163,6 +163,8 @@ def show_final(state: DialogState, utterance: Utterance) -> Transition:
         state,
         pending_finals=tuple(u for u in state.pending_finals if u.number != utterance.number),
         turn_transcript=tuple(sorted((*transcript, (utterance.number, text)))) if text else transcript,
+        turn_speech=state.turn_speech + (utterance.speech_end - utterance.speech_start if text else 0),
+        newest_language=(final.language if text else None) or state.newest_language,
     )
     return chain((state, (shown,)), resolve_turn)
 

@@ -1,32 +1,24 @@
 """Whether speech over a reply is a barge-in or a backchannel."""
 
-BACKCHANNELS = frozenset(
-    [
-        "mm",
-        "mhm",
-        "hm",
-        "hmm",
-        "mm-hm",
-        "mm-hmm",
-        "mhmm",
-        "uh",
-        "uh-huh",
-        "um",
-        "ah",
-        "oh",
-        "ok",
-        "okay",
-        "yeah",
-        "yes",
-        "yep",
-        "right",
-        "sure",
-    ]
-)
-"""Words that show that one listens, and do not ask for the turn."""
+from app.domain.audio import ms
+from app.domain.dialog.turn_words import all_in, turn_words
+from app.domain.transcript import bare_word
+
+MAX_WORDS = 3
+MAX_SPEECH_MS = 1000
+"""Of a backchannel in a language whose words are not known."""
 
 
-def is_backchannel(text: str) -> bool:
-    """True for "mm-hm", "yeah, okay" and for no words at all."""
-    words = [word.strip(".,;:!?…").casefold() for word in text.split()]
-    return len(words) <= 3 and all(word in BACKCHANNELS or not word for word in words)
+def is_backchannel(text: str, language: str | None, speech: int) -> bool:
+    """True for "mm-hm", "ja, genau" and for no words at all; `speech` is the length of the speech in samples.
+
+    In a language without a table, or where none is known, it is what is short and neither asks nor calls out.
+    """
+    spoken = [word for word in map(bare_word, text.split()) if word]
+    if not spoken:
+        return True
+    if len(spoken) > MAX_WORDS:
+        return False
+    if words := turn_words(language):
+        return all_in(spoken, words.backchannels)
+    return speech < ms(MAX_SPEECH_MS) and not text.rstrip().endswith(("?", "!"))

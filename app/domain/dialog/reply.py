@@ -38,6 +38,7 @@ def release_reply(state: DialogState) -> Transition:
         history=(*state.history, Message(Role.USER, reply.user_text)),
         turn=state.turn + 1,
         turn_transcript=(),
+        turn_speech=0,
     )
     return released, (do.ShowReplyStart(reply.turn, reply.user_text), do.ReleaseReply(reply.number))
 
@@ -132,7 +133,7 @@ def abandon_reply(state: DialogState) -> Transition:
     """After a released reply failed: drop the turn and return to Idle; it is not retried."""
     if isinstance(state.phase, UserSpeaking) or state.pending_finals:
         return state, ()
-    return replace(state, phase=Idle(), turn_transcript=()), ()
+    return replace(state, phase=Idle(), turn_transcript=(), turn_speech=0), ()
 
 
 def _interrupted_history(state: DialogState, reply: Reply) -> tuple[Message, ...]:

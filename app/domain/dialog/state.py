@@ -88,6 +88,8 @@ class Utterance:
     revision: int = 0
     """Increases when speech resumes after a pause: a final of an older revision is stale."""
     agreement: LocalAgreement = LocalAgreement()
+    draft_language: str | None = None
+    """Of the newest draft whose engine knows it."""
     draft_requested_at: int | None = None
     """Where the audio of the newest draft requested ends; None before the first."""
     draft_pending: bool = False
@@ -199,6 +201,10 @@ class DialogState:
     """Utterances that ended, and whose finals are not shown yet."""
     turn_transcript: tuple[tuple[int, str], ...] = ()
     """Finals of this turn: utterance and text, in the order of utterances."""
+    turn_speech: int = 0
+    """Samples of speech in them."""
+    newest_language: str | None = None
+    """Of the newest final whose engine knows it."""
     reply: Reply | None = None
     """The user speaks over it while the phase is UserSpeaking or Finalizing."""
     reply_count: int = 0

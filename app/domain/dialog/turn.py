@@ -6,6 +6,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.interruption import is_backchannel
 from app.domain.dialog.reply import begin_reply, cancel_reply, release_reply
+from app.domain.dialog.spoken_language import session_language
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, UserSpeaking
 from app.domain.transcript import join
 
@@ -18,8 +19,8 @@ def resolve_turn(state: DialogState) -> Transition:
         return replace(state, phase=Closed()), ()
     text = join(text for _, text in state.turn_transcript)
     if state.reply and state.reply.released:
-        if is_backchannel(text):
-            return settle_phase(replace(state, turn_transcript=())), ()
+        if is_backchannel(text, session_language(state), state.turn_speech):
+            return settle_phase(replace(state, turn_transcript=(), turn_speech=0)), ()
         return chain(cancel_reply(state, "barge_in"), resolve_turn)
     if not text:
         return settle_phase(state), ()
@@ -49,7 +50,7 @@ def settle_phase(state: DialogState) -> DialogState:
 def _answer(state: DialogState, text: str) -> Transition:
     if not state.rules.reply:
         state, dropped = cancel_reply(state, "cancelled")  # an eager one, where replies were turned off meanwhile
-        over = replace(state, phase=Idle(), turn=state.turn + 1, turn_transcript=())
+        over = replace(state, phase=Idle(), turn=state.turn + 1, turn_transcript=(), turn_speech=0)
         return over, (*dropped, do.EndTurnUnanswered(state.turn))
     if state.reply is None:
         return chain(begin_reply(state, text), release_reply)

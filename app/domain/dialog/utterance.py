@@ -11,6 +11,7 @@ from app.domain.dialog.drafts import request_draft
 from app.domain.dialog.endpointing import Boundary, endpoint_silence_ms
 from app.domain.dialog.finals import begin_pause, endpoint, resume_speech, speculate
 from app.domain.dialog.reply import cancel_reply
+from app.domain.dialog.spoken_language import utterance_language
 from app.domain.dialog.state import DialogState, Finalizing, UserSpeaking, Utterance
 from app.domain.dialog.turn import end_turn
 
@@ -48,12 +49,12 @@ def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
 
 def _end_after_ms(state: DialogState) -> int:
     """The silence that ends the open utterance, by its words and its end-of-turn score."""
-    text, eot_probability = "", None
+    text, language, eot_probability = "", None, None
     if isinstance(state.phase, UserSpeaking):
         utterance = state.phase.utterance
         text = utterance.final.text if utterance.final else utterance.agreement.text
-        eot_probability = utterance.eot_probability
-    return endpoint_silence_ms(text, eot_probability, state.endpointer.rules)
+        language, eot_probability = utterance_language(state, utterance), utterance.eot_probability
+    return endpoint_silence_ms(text, language, eot_probability, state.endpointer.rules)
 
 
 def _open(state: DialogState) -> Transition:
