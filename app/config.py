@@ -16,6 +16,7 @@ from app.domain.errors import ClientError, SettingsError
 from app.domain.language import parse_languages
 from app.domain.tenant import MAX_KEEP_DAYS
 from app.domain.trusted_proxies import parse_networks
+from app.domain.turn_mode import DEFAULT_SILENCE_MS, MAX_SILENCE_MS, MIN_SILENCE_MS, TurnMode
 from app.environment import given_settings, variable
 
 _log = logging.getLogger("parley.settings")
@@ -213,6 +214,18 @@ class DialogSettings(_Group):
         ge=150,
         le=5000,
         description="The same, where the end-of-turn model says that the speaker is done; never more than without it.",
+    )
+    turns: TurnMode = Field(
+        TurnMode.AUTO,
+        description="What ends a turn: `auto`, a silence by the end-of-turn model; `manual`, the client's `end` alone; "
+        "`silence`, PARLEY_SILENCE_MS; `transcribe`, as `auto` and without replies. A profile or `configure` may say "
+        "otherwise.",
+    )
+    silence_ms: int = Field(
+        DEFAULT_SILENCE_MS,
+        ge=MIN_SILENCE_MS,
+        le=MAX_SILENCE_MS,
+        description="Silence that ends a turn where PARLEY_TURNS, or a session's own mode, is `silence`.",
     )
     reply_after_ms: int = Field(1000, ge=0, le=30_000, description="Silence after which a turn is answered.")
     reply_after_done_ms: int = Field(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.domain.tools import Tool
+from app.domain.turn_mode import TurnMode
 
 MAX_ROUNDS = 3
 """Answers of a model that call tools, in one reply, where the profile does not say."""
@@ -32,6 +33,10 @@ class Profile:
     tools: tuple[Tool, ...] = ()
     max_rounds: int = MAX_ROUNDS
     """So many answers of the model may call tools in one reply; the next must be text."""
+    turns: TurnMode | None = None
+    """What ends the user's turn."""
+    silence_ms: int | None = None
+    """The silence that does in the mode `silence`."""
 
     @property
     def language(self) -> str | None:

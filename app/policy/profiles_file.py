@@ -12,6 +12,7 @@ from app.domain.key_terms import MAX_KEY_TERMS, term_problem
 from app.domain.profile import MAX_ROUNDS, Profile
 from app.domain.tool_request import host_of, url_problem
 from app.domain.tools import Tool, ToolMethod
+from app.domain.turn_mode import MAX_SILENCE_MS, MIN_SILENCE_MS, TurnMode
 from app.policy.routes_file import known_languages
 from app.toml_file import TomlDocument, given, read_document
 
@@ -56,6 +57,8 @@ class ProfileTable(Struct, frozen=True, forbid_unknown_fields=True):
     key_terms: Annotated[tuple[str, ...], Meta(max_length=MAX_KEY_TERMS)] = ()
     history_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     max_rounds: Annotated[int, Meta(ge=1, le=10)] = MAX_ROUNDS
+    turns: TurnMode | None = None
+    silence_ms: Annotated[int, Meta(ge=MIN_SILENCE_MS, le=MAX_SILENCE_MS)] | None = None
     tools: Annotated[tuple[dict[str, Any], ...], Meta(max_length=64)] = ()
     """Each a ToolTable; they are read one by one, so that an error has its line."""
 

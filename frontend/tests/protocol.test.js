@@ -71,6 +71,8 @@ test("the client's messages are those of the reference", () => {
     configure({ conversation: "01a1fdb4b0637900b6d14098d098589f" }),
     configure({ profile: "code" }),
     configure({ keyTerms: ["Siobhan Gallagher", "metoprolol"] }),
+    configure({ turns: "manual" }),
+    configure({ turns: "silence", silenceMs: 3000 }),
     end(),
     cancel(),
     say("Hello there."),

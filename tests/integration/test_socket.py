@@ -92,6 +92,8 @@ BAD = {
     "say nothing": ('{"type":"say","text":"  "}', "bad_message"),
     "a deadline nobody can keep": ('{"type":"configure","deadlineMs":10}', "bad_message"),
     "a deadline without end": ('{"type":"configure","deadlineMs":60001}', "bad_message"),
+    "turns of no mode": ('{"type":"configure","turns":"sometimes"}', "bad_message"),
+    "a silence too short": ('{"type":"configure","turns":"silence","silenceMs":10}', "bad_message"),
     "a language that is none": ('{"type":"configure","language":"Klingon"}', "unknown_language"),
 }
 

@@ -18,7 +18,8 @@ JSON = st.recursive(
 ORDERS = st.fixed_dictionaries(
     {"type": st.sampled_from(["configure", "end", "cancel", "say", "sing", "", 3, None])},
     optional=dict.fromkeys(
-        ["language", "reply", "speak", "place", "archive", "deadlineMs", "person", "text", "x"], JSON
+        ["language", "reply", "speak", "place", "archive", "deadlineMs", "person", "turns", "silenceMs", "text", "x"],
+        JSON,
     ),
 )
 RATES = JSON | st.sampled_from([8000, 48000, 96001, 0])

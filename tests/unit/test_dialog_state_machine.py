@@ -24,6 +24,7 @@ from app.domain.errors import ClientError, ClientFault, ParleyError, ProviderBus
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
+from app.domain.turn_mode import TurnMode
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import Incoming, run_session
 from tests.fakes import SILENCE, SPEECH, EagerClock, ScriptedDetector, ScriptedSynthesizer
@@ -272,6 +273,8 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
                 ev.ClientReturned(),
                 ev.ClientPlayed(1, 1600),
                 ev.ClientPlayed(2, 10**9),
+                *(ev.ClientConfigured(turns=mode) for mode in TurnMode),
+                ev.ClientConfigured(silence_ms=300),
                 ev.ClientConfigured(reply=False),
                 ev.ClientConfigured(reply=True),
                 ev.ClientConfigured(speak=False),

@@ -6,6 +6,7 @@ from app.domain.errors import ClientError, ClientFault, SettingsError
 from app.domain.profile import Profile
 from app.domain.tenant import Tenant
 from app.domain.tools import Tool
+from app.domain.turn_mode import TurnMode
 from app.policy.profiles_file import SHIPPED_PROFILES, read_profile, read_profiles
 from app.policy.reloading_file import open_reloading_file
 from app.runtime.profiles import ProfileCatalogue
@@ -20,6 +21,8 @@ languages = ["Italian", "en-GB"]
 key_terms = ["Margherita", "Quattro Stagioni"]
 history_tokens = 500
 max_rounds = 2
+turns = "silence"
+silence_ms = 2500
 
 [[tools]]
 name = "menu"
@@ -77,6 +80,8 @@ def test_a_profile_with_every_key(tmp_path):
         500,
         (menu, order),
         2,
+        TurnMode.SILENCE,
+        2500,
     )
     assert profile.language == "it,en"
 

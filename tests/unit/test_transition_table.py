@@ -15,6 +15,7 @@ from app.domain.dialog.state import Closed, Leaving
 from app.domain.errors import ClientError, ClientFault, ProviderDown
 from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
+from app.domain.turn_mode import TurnMode
 from tests.unit.playing import LOCAL, Play
 
 DOC = Path(__file__).parents[2] / "docs" / "turn-taking.md"
@@ -55,6 +56,16 @@ def speaking_with_early_final() -> Play:
 def finalizing_with_eager_reply() -> Play:
     play = finalizing()
     play.final("Hello.")
+    return play
+
+
+def finalizing_until_the_client_ends() -> Play:
+    play = Play()
+    play.happen(ev.ClientConfigured(turns=TurnMode.MANUAL))
+    play.speech(600)
+    play.silence(600)
+    play.final("Hello.")
+    play.silence(6000)
     return play
 
 
@@ -100,6 +111,7 @@ SITUATIONS = {
     "UserSpeaking, in a pause, its final there": speaking_with_early_final,
     "Finalizing": finalizing,
     "Finalizing, an eager reply started": finalizing_with_eager_reply,
+    "Finalizing, the client ends turns": finalizing_until_the_client_ends,
     "Replying": replying,
     "Replying, the complete reply still playing": replying_with_complete_reply,
     "UserSpeaking, detached": speaking_detached,
@@ -125,6 +137,7 @@ EVENTS = {
     "ReplyFinished": lambda p: ev.ReplyFinished(p.state.reply_count),
     "ReplyFailed": lambda p: ev.ReplyFailed(p.state.reply_count, GONE),
     "ClientConfigured": lambda _: ev.ClientConfigured(language="de"),
+    "ClientConfigured (manual turns)": lambda _: ev.ClientConfigured(turns=TurnMode.MANUAL),
     "ClientEnded": lambda _: ev.ClientEnded(),
     "ClientCancelled": lambda _: ev.ClientCancelled(),
     "ClientRequestedSpeech": lambda _: ev.ClientRequestedSpeech("Welcome."),

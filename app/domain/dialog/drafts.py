@@ -7,7 +7,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.echo import is_echo
-from app.domain.dialog.interruption import is_backchannel
+from app.domain.dialog.interruption import is_barge_in
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.spoken_language import utterance_language
 from app.domain.dialog.state import DialogState, UserSpeaking
@@ -54,9 +54,9 @@ def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) 
     shown = do.ShowDraft(state.turn, utterance.number, agreement.text, agreement.stable_text)
     drafted: Transition = replace(state, phase=UserSpeaking(utterance)), (shown,) if agreement.text else ()
     language = utterance_language(state, utterance)
-    if is_backchannel(agreement.text, language, utterance.speech_end - utterance.speech_start):
-        return drafted
-    return chain(drafted, lambda s: cancel_reply(s, "barge_in"))
+    if is_barge_in(agreement.text, language, utterance.speech_end - utterance.speech_start, state.rules.turns):
+        return chain(drafted, lambda s: cancel_reply(s, "barge_in"))
+    return drafted
 
 
 def _report_no_drafts(state: DialogState) -> Transition:

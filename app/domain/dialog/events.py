@@ -15,6 +15,7 @@ from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
+from app.domain.turn_mode import TurnMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,10 @@ class ClientConfigured:
     """What the session's replies are made with; the other fields of this event come behind it."""
     key_terms: tuple[str, ...] | None = None
     """Words that are likely in the audio, besides the profile's and the tenant's."""
+    turns: TurnMode | None = None
+    """What ends the user's turn; at once, for the current turn too."""
+    silence_ms: int | None = None
+    """The silence that does in the mode `silence`."""
 
 
 @dataclass(frozen=True, slots=True)

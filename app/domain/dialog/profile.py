@@ -17,6 +17,8 @@ def choose_profile(state: DialogState, profile: Profile) -> DialogState:
         reply=state.rules.reply or bool(profile.engine),
         instructions=plain.instructions if profile.instructions is None else profile.instructions,
         language=profile.language or plain.language,
+        turns=profile.turns or plain.turns,
+        silence_ms=profile.silence_ms or plain.silence_ms,
         key_terms=merge_key_terms(profile.key_terms, plain.key_terms),
         prompt_tokens=profile.history_tokens,
         eager_replies=plain.eager_replies and profile.may_begin_eagerly,

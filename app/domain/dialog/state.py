@@ -13,6 +13,10 @@ from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
+from app.domain.turn_mode import DEFAULT_SILENCE_MS, TurnMode
+
+ClientSetting: TypeAlias = Literal["profile", "language", "reply", "turns", "silence_ms"]
+"""Fields of a client's configuration that a profile may have as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,10 @@ class TurnRules:
     """Start the reply with the final, before the turn is over, unless the score says that the user will continue."""
     ignore_echo: bool = True
     """Words that the reply says at the same time are not the user's."""
+    turns: TurnMode = TurnMode.AUTO
+    """What ends the user's turn."""
+    silence_ms: int = DEFAULT_SILENCE_MS
+    """The silence that does in the mode `silence`."""
     reply: bool = True
     speak: bool = True
     language: str | None = None
@@ -66,6 +74,10 @@ class TurnRules:
     """Those of the client itself."""
     words: bool = False
     """The client gets the words of a final with their times and confidence."""
+
+    @property
+    def answers_turns(self) -> bool:
+        return self.reply and self.turns is not TurnMode.TRANSCRIBE
 
     @property
     def expected_terms(self) -> tuple[str, ...]:
@@ -218,7 +230,7 @@ class DialogState:
     history: tuple[Message, ...] = ()
     without_drafts: frozenset[str | None] = frozenset()
     """Languages for which the client knows that there are no drafts."""
-    set_by_client: frozenset[Literal["profile", "language", "reply"]] = frozenset()
+    set_by_client: frozenset[ClientSetting] = frozenset()
     """What the profile of a conversation that the session continues leaves as it is."""
     rules_without_profile: TurnRules | None = None
     """The rules before a profile was chosen; None: none was."""

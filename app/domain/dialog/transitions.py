@@ -14,7 +14,7 @@ disconnects passes through Leaving, where its pending finals are awaited, to Clo
 """
 
 from dataclasses import replace
-from typing import Literal, assert_never
+from typing import assert_never, get_args
 
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
@@ -34,7 +34,7 @@ from app.domain.dialog.finals import (
 from app.domain.dialog.playback_position import accept_position, check_playback
 from app.domain.dialog.profile import choose_profile, continue_with_profile
 from app.domain.dialog.reply import accept_reply_event, cancel_reply, start_speaking_text
-from app.domain.dialog.state import Closed, DialogState, Leaving, UserSpeaking
+from app.domain.dialog.state import ClientSetting, Closed, DialogState, Leaving, UserSpeaking
 from app.domain.dialog.text_message import accept_text
 from app.domain.dialog.turn import end_turn, resolve_turn, settle_phase
 from app.domain.dialog.utterance import accept_audio, check_stall
@@ -101,7 +101,7 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
 
 
 def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
-    """Apply what the client set: on-premises residency and key terms at once, the rest from the next utterance on."""
+    """Apply what the client set: residency, key terms and turn mode at once, the rest from the next utterance on."""
     state = state if event.profile is None else choose_profile(state, event.profile)
     rules = state.rules
     configured = replace(
@@ -112,6 +112,8 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
         residency=event.residency or rules.residency,
         words=rules.words if event.words is None else event.words,
         deadline_ms=rules.deadline_ms if event.deadline_ms is None else event.deadline_ms or None,
+        turns=event.turns or rules.turns,
+        silence_ms=event.silence_ms or rules.silence_ms,
         client_key_terms=rules.client_key_terms if event.key_terms is None else event.key_terms,
     )
     speaking = (state.phase.utterance.number,) if isinstance(state.phase, UserSpeaking) else ()
@@ -130,10 +132,8 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
     )
 
 
-def _set_by_client(
-    state: DialogState, event: ev.ClientConfigured
-) -> frozenset[Literal["profile", "language", "reply"]]:
-    fields: tuple[Literal["profile", "language", "reply"], ...] = ("profile", "language", "reply")
+def _set_by_client(state: DialogState, event: ev.ClientConfigured) -> frozenset[ClientSetting]:
+    fields: tuple[ClientSetting, ...] = get_args(ClientSetting)
     return state.set_by_client | {name for name in fields if getattr(event, name) is not None}
 
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from app.domain.dialog import effects as do
 from app.domain.dialog.chain import Transition, chain
-from app.domain.dialog.interruption import is_backchannel
+from app.domain.dialog.interruption import is_barge_in
 from app.domain.dialog.reply import begin_reply, cancel_reply, release_reply
 from app.domain.dialog.spoken_language import session_language
-from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, UserSpeaking
+from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
 from app.domain.transcript import join
+from app.domain.turn_mode import TurnMode
 
 
 def resolve_turn(state: DialogState) -> Transition:
@@ -19,18 +20,34 @@ def resolve_turn(state: DialogState) -> Transition:
         return replace(state, phase=Closed()), ()
     text = join(text for _, text in state.turn_transcript)
     if state.reply and state.reply.released:
-        if is_backchannel(text, session_language(state), state.turn_speech):
-            return settle_phase(replace(state, turn_transcript=(), turn_speech=0)), ()
-        return chain(cancel_reply(state, "barge_in"), resolve_turn)
+        if is_barge_in(text, session_language(state), state.turn_speech, state.rules.turns):
+            return chain(cancel_reply(state, "barge_in"), resolve_turn)
+        return settle_phase(replace(state, turn_transcript=(), turn_speech=0)), ()
     if not text:
         return settle_phase(state), ()
     if not isinstance(state.phase, Finalizing):
         return state, ()
     if state.phase.turn_over:
         return _answer(state, text)
-    if state.rules.eager_replies and state.rules.reply and not state.phase.may_continue:
+    if _may_begin_eagerly(state.rules) and not state.phase.may_continue:
         return begin_reply(state, text)
     return state, ()
+
+
+def _may_begin_eagerly(rules: TurnRules) -> bool:
+    """In a turn that the client ends, a silence says nothing about its end."""
+    return rules.eager_replies and rules.answers_turns and rules.turns is not TurnMode.MANUAL
+
+
+def turn_silence_ms(rules: TurnRules, phase: Finalizing) -> int | None:
+    """The silence that ends the turn; None: none does."""
+    match rules.turns:
+        case TurnMode.MANUAL:
+            return None
+        case TurnMode.SILENCE:
+            return rules.silence_ms
+        case TurnMode.AUTO | TurnMode.TRANSCRIBE:
+            return phase.reply_after_ms
 
 
 def end_turn(state: DialogState) -> Transition:
@@ -48,7 +65,7 @@ def settle_phase(state: DialogState) -> DialogState:
 
 
 def _answer(state: DialogState, text: str) -> Transition:
-    if not state.rules.reply:
+    if not state.rules.answers_turns:
         state, dropped = cancel_reply(state, "cancelled")  # an eager one, where replies were turned off meanwhile
         over = replace(state, phase=Idle(), turn=state.turn + 1, turn_transcript=(), turn_speech=0)
         return over, (*dropped, do.EndTurnUnanswered(state.turn))

@@ -13,7 +13,8 @@ from app.domain.dialog.finals import begin_pause, endpoint, resume_speech, specu
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.spoken_language import utterance_language
 from app.domain.dialog.state import DialogState, Finalizing, UserSpeaking, Utterance
-from app.domain.dialog.turn import end_turn
+from app.domain.dialog.turn import end_turn, turn_silence_ms
+from app.domain.turn_mode import TurnMode
 
 
 def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
@@ -54,7 +55,8 @@ def _end_after_ms(state: DialogState) -> int:
         utterance = state.phase.utterance
         text = utterance.final.text if utterance.final else utterance.agreement.text
         language, eot_probability = utterance_language(state, utterance), utterance.eot_probability
-    return endpoint_silence_ms(text, language, eot_probability, state.endpointer.rules)
+    silence = endpoint_silence_ms(text, language, eot_probability, state.endpointer.rules)
+    return min(silence, state.rules.silence_ms) if state.rules.turns is TurnMode.SILENCE else silence
 
 
 def _open(state: DialogState) -> Transition:
@@ -86,14 +88,16 @@ def _open(state: DialogState) -> Transition:
 
 def _count_silence(state: DialogState) -> Transition:
     """Silence after the user spoke; enough of it ends the turn."""
-    silence = state.audio_end - state.endpointer.speech_end
-    if isinstance(state.phase, Finalizing) and silence >= ms(state.phase.reply_after_ms):
-        return end_turn(state)
-    return state, ()
+    if not isinstance(state.phase, Finalizing):
+        return state, ()
+    needed, silence = turn_silence_ms(state.rules, state.phase), state.audio_end - state.endpointer.speech_end
+    return end_turn(state) if needed is not None and silence >= ms(needed) else (state, ())
 
 
 def check_stall(state: DialogState, event: ev.AudioStalled) -> Transition:
     """End the turn where no audio came since the timer was started, as the client's `end` would; else start it again.
+
+    Where only `end` itself may do that, it ends the utterance.
 
     It decides nothing while audio comes, however late: silence is counted in samples.
     """
@@ -101,5 +105,6 @@ def check_stall(state: DialogState, event: ev.AudioStalled) -> Transition:
     if not speaks or state.is_detached or event.returns != state.returns:
         return state, ()
     if state.audio_end == event.audio_end:
-        return chain(endpoint(state), end_turn)
+        ended = endpoint(state)
+        return ended if state.rules.turns is TurnMode.MANUAL else chain(ended, end_turn)
     return state, (stall_timer(state),)

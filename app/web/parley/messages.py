@@ -19,6 +19,7 @@ from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.transcript import moved
+from app.domain.turn_mode import MAX_SILENCE_MS, MIN_SILENCE_MS, TurnMode
 from app.json_input import decode_json
 from app.web.errors import error_reply
 
@@ -48,6 +49,8 @@ class ConfigureMessage(_Message, frozen=True, tag="configure"):
     profile: str | None = None
     words: bool | None = None
     key_terms: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    turns: TurnMode | None = None
+    silence_ms: Annotated[int, msgspec.Meta(ge=MIN_SILENCE_MS, le=MAX_SILENCE_MS)] | None = None
 
 
 class EndMessage(_Message, frozen=True, tag="end"):
@@ -157,6 +160,8 @@ def order(message: Control, find_profile: Callable[[str], Profile] = no_profile)
                 words=words,
                 profile=chosen,
                 key_terms=key_terms,
+                turns=message.turns,
+                silence_ms=message.silence_ms,
             )
         case EndMessage():
             return ev.ClientEnded()
