@@ -375,7 +375,8 @@ class RoutingSettings(_Group):
         None, description="TOML file with the routes finals may take; empty: only the model in this process."
     )
     database_url: str = Field(
-        "sqlite+aiosqlite:///parley.db", description="Where decisions are kept: SQLite, or postgresql+asyncpg://...."
+        "sqlite+aiosqlite:///parley.db",
+        description="The database (conversations, jobs, keys, decisions, ...): SQLite, or postgresql+asyncpg://....",
     )
     decisions_keep_days: int = Field(
         90,

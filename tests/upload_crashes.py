@@ -27,16 +27,19 @@ import msgspec
 import numpy as np
 import structlog
 
+from app.data.conversation_log import conversation_log_in
 from app.data.database import open_database
 from app.data.jobs import JobTable
 from app.data.live_sessions import LiveSessionTable
 from app.domain.audio import AudioChunk
+from app.domain.conversations.options import ReplyOptions
 from app.domain.job import JobState
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.wav import wav_header
 from app.domain.transcript import Hypothesis
 from app.domain.upload_limits import UploadLimits
 from app.media.decode import decode_exactly
+from app.runtime.conversations.chat import Chat
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.recording.uploader import Uploader
 from app.web.listener import GracefulServer, bound_socket
@@ -44,6 +47,7 @@ from app.web.server import create_app
 from storage.filesystem import open_filesystem
 from storage.session_log import open_session_log
 from tests.fakes import ScriptedDetector
+from tests.integration.conversation_service import scripted_engine
 from tests.serving import scripted_service
 
 GATEWAYS = 2
@@ -114,13 +118,15 @@ async def serve(site: Site, gateway: int) -> None:
         open_session_log(folder=site.folder / f"spool-{gateway}", reserve=0) as session_log,
         open_filesystem(folder=site.folder / "blobs") as store,
         open_database(site.database) as engine,
+        conversation_log_in(engine) as log,
     ):
-        uploader = Uploader(session_log, store, chunk_ms=500, write_interval_s=0.01, first_pause_s=0.01)
+        uploader = Uploader(session_log, store, chunk_ms=500, write_interval_s=0.01, first_pause_s=0.01, erasers=(log,))
         uploader.all_live_sessions = LiveSessionTable(engine)
         service = scripted_service(
             uploader=uploader,
             jobs=JobTable(engine),
             lease_s=LEASE_S,
+            chat=Chat(log, lambda *_: scripted_engine(), ReplyOptions("Be brief.")),
             batch_transcriber=BatchTranscriber(ScriptedDetector(), HashingTranscriber(delay_s=site.delay_s), None),
         )
         service.uploads.limits = UploadLimits(per_tenant=100_000, per_tenant_bytes=1 << 40, total_bytes=1 << 40)

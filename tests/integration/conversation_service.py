@@ -59,6 +59,12 @@ def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
+def scripted_engine(generator: ReplyGenerator | None = None) -> ChatEngine:
+    return ChatEngine(
+        generator or ScriptedGenerator(), ReplyBill("scripted"), places=anyio.CapacityLimiter(MAX_REPLIES)
+    )
+
+
 @asynccontextmanager
 async def conversation_server(
     url: str, generator: ReplyGenerator | None = None, **changes
@@ -66,9 +72,7 @@ async def conversation_server(
     """`changes` are those of the service."""
     async with open_database(url) as database, conversation_log_in(database) as log:
         uploader = Uploader(MemorySessionLog(), MemoryBlobStore(), erasers=(log,), write_interval_s=0.01)
-        engine = ChatEngine(
-            generator or ScriptedGenerator(), ReplyBill("scripted"), places=anyio.CapacityLimiter(MAX_REPLIES)
-        )
+        engine = scripted_engine(generator)
         chat = Chat(log, lambda *_: engine, ReplyOptions("Be brief."))
         service = scripted_service(
             **{

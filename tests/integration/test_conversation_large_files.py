@@ -86,6 +86,16 @@ async def test_large_file_becomes_a_job_that_appends_what_is_said_and_the_reply(
     assert recording.json()["finals"]
 
 
+async def test_recording_of_a_large_file_belongs_to_the_person_of_the_conversation(url):
+    """So it is exported and deleted with the person, also where the client's key names nobody."""
+    async with serving(url) as server:
+        conversation = await server.begin(person="anna")
+        job = await finished(server, (await send(server, conversation)).json()["job"])
+        recording = (await server.http.get(f"/recordings/{job['id']}/manifest")).json()
+
+    assert (job["state"], job["person"], recording["person"]) == ("done", "anna", "anna")
+
+
 async def test_job_waits_while_a_session_speaks_in_the_conversation(sqlite):
     async with serving(sqlite) as server:
         conversation = await server.begin()

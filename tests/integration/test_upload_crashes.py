@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from app.domain.recording.wav import wav_header
+from app.web.conversations.audio import MAX_BYTES
 from tests.postgres import new_database
 from tests.upload_crashes import SPEECH_SAMPLES, sound, starts, wait_until_listening, words_of
 
@@ -86,6 +87,27 @@ def test_parts_go_to_two_gateways_in_turn_and_one_finishes_what_the_other_began(
     assert [final["text"] for final in manifest["finals"] if final["text"]] == [
         words_of(pcm[at : at + 2 * SPEECH_SAMPLES]) for at in starts()
     ]
+
+
+@pytest.mark.slow
+def test_large_file_of_a_conversation_is_answered_once_though_its_gateway_is_killed(tmp_path, url):
+    """With SIGKILL, while it is transcribed. What makes it large is a chunk of the file that is no sound."""
+    pcm = sound(1)
+    other = b"JUNK" + MAX_BYTES.to_bytes(4, "little") + bytes(MAX_BYTES)
+    file = {"file": ("long.wav", wav_header(len(pcm) // 2) + pcm + other)}
+    with gateway(tmp_path, 0, 600.0, url) as (first, one):
+        conversation = httpx.post(f"{one}/conversations").json()["id"]
+        accepted = httpx.post(f"{one}/conversations/{conversation}/audio", files=file, timeout=60)
+        job = accepted.json()["job"]
+        wait_for_state(one, job, "running")
+        first.kill()
+    with gateway(tmp_path, 1, 0.0, url) as (_, second):
+        wait_for_state(second, job, "done")
+        said, reply = httpx.get(f"{second}/conversations/{conversation}").json()["messages"]
+
+    assert accepted.status_code == 202
+    assert said["text"].split() == [words_of(pcm[at : at + 2 * SPEECH_SAMPLES]) for at in starts()]
+    assert (said["session"], reply["role"], reply["text"]) == (job, "assistant", "You said it. Well done.")
 
 
 @pytest.mark.nightly

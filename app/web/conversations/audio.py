@@ -153,6 +153,7 @@ async def _begin_job(
     def accept(received: TranscriptionJob) -> TranscriptionJob:
         return replace(
             received.accept(service.uploads.now()),
+            person=_person_of(sent),
             language=_language_of(fields()),
             conversation=sent.conversation.id,
             message_id=new_row_number(),
@@ -173,6 +174,12 @@ async def _begin_job(
     service.uploads.notify()
     content = {"conversation": sent.conversation.id, "job": job.id}
     return Response(content, status_code=202, headers={"location": f"/jobs/{job.id}"})
+
+
+def _person_of(sent: _Sent) -> str | None:
+    """Whose recording it is: the conversation's person's, with whom it is exported and deleted."""
+    user, conversation = sent.request.user, sent.conversation
+    return user.person or (conversation.person or None if conversation.tenant == user.tenant.name else None)
 
 
 async def _transcribed(sent: _Sent, file: BytesIO, language: str | None) -> StoredMessage:
