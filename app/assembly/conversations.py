@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.assembly.replies import ReplyEngines, max_reply_characters
 from app.config import Settings
 from app.data.conversation_log import conversation_log_in
-from app.data.full_text_purge import FullTextPurge
 from app.domain.conversations.options import ReplyOptions
 from app.domain.errors import ProviderBusy
 from app.domain.profile import Profile
@@ -21,7 +20,6 @@ from app.runtime.ids import new_id
 from app.runtime.profiles import ProfileCatalogue
 from app.runtime.recording.uploader import Uploader
 from app.runtime.routing.session_budget import SessionBudget
-from app.runtime.supervision import run_in_background
 
 REPLIES_HERE = 1
 """Replies to messages in text at once, where a model in this process writes them: the places in its queue are left to
@@ -35,9 +33,7 @@ async def open_chat(
     """Conversations are kept as long as recordings, and a deleted recording is erased from them."""
     async with conversation_log_in(database) as log:
         uploader.erasers = (*uploader.erasers, log)
-        purge = FullTextPurge(database)
-        uploader.after_deletion = purge.request
-        chat = Chat(
+        yield Chat(
             log,
             ChatEngines(settings, replies).open,
             options=ReplyOptions(instructions=settings.reply_instructions),
@@ -46,9 +42,6 @@ async def open_chat(
             keep_days=settings.archive_keep_days,
             tenant_keep_days=uploader.tenant_keep_days,
         )
-        chat.after_deletion = purge.request
-        async with run_in_background({"full_text_purge": purge.run}):
-            yield chat
 
 
 @dataclass(frozen=True, slots=True)

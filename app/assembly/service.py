@@ -10,6 +10,7 @@ from app.assembly.archive import archive_place, file_uploads, open_archive, open
 from app.assembly.audit import change_recorder, open_audit
 from app.assembly.authentication import open_authentication
 from app.assembly.conversations import open_chat
+from app.assembly.full_text import purging_full_text
 from app.assembly.profiles import describe_profiles, open_profiles
 from app.assembly.replies import (
     describe_replies,
@@ -131,6 +132,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                     finals.close()
 
         chat = await stack.enter_async_context(open_chat(settings, database, reply_engines, uploader, profiles))
+        await stack.enter_async_context(purging_full_text(database, uploader, chat))
         source = await stack.enter_async_context(open_source(settings))
         yield Service(
             session_engines=session_engines,

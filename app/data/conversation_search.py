@@ -49,9 +49,7 @@ async def _is_common(connection: AsyncConnection, terms: Sequence[SearchTerm]) -
 def _is_read(terms: Sequence[SearchTerm], dialect: str) -> ColumnElement[bool]:
     """By reading titles and messages; the offset keeps PostgreSQL from reading the messages of all conversations."""
     in_message = [is_in_words(MessageRow.folded, term, dialect) for term in terms]
-    own: Any = ConversationRow.id
-    if dialect == "postgresql":  # whose index of messages has another collation than the id
-        own = own.collate("default")
-    message: Any = select(literal(1)).where(MessageRow.conversation == own, *in_message).offset(0)
+    own = MessageRow.conversation == ConversationRow.id
+    message: Any = select(literal(1)).where(own, *in_message).offset(0)
     in_title = [is_in_words(ConversationRow.folded, term, dialect) for term in terms]
     return or_(and_(*in_title), message.exists())

@@ -172,7 +172,8 @@ class MessageRow(Table):
     )
 
     id: Mapped[int] = mapped_column(ROW_NUMBER, primary_key=True, autoincrement=False)
-    conversation: Mapped[str]
+    conversation: Mapped[str] = mapped_column(MOMENT)
+    """Of the kind that the id of a conversation is: with another collation PostgreSQL would use no index in a join."""
     number: Mapped[int]
     turn: Mapped[int]
     role: Mapped[str]

@@ -183,6 +183,21 @@ async def test_pages_of_a_search_have_every_conversation_once_whichever_way_it_i
         assert await found(table, text="two words", person="ann") == expected[:1]
 
 
+async def test_join_of_conversations_and_messages_uses_the_index_of_messages(table):
+    """On PostgreSQL it cannot where the two columns sort differently."""
+    await stored(table, "hello")
+    join = "SELECT (SELECT sum(m.number) FROM messages m WHERE m.conversation = c.id) FROM conversations c"
+    is_postgresql = table.engine.dialect.name == "postgresql"
+    async with transaction(table.engine) as connection:
+        if is_postgresql:  # few rows are read as fast without an index
+            await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        plan = await connection.exec_driver_sql(f"EXPLAIN {'' if is_postgresql else 'QUERY PLAN '}{join}")
+        steps = [str(tuple(row)) for row in plan]
+
+    assert any("messages_conversation" in step for step in steps), steps
+    assert any(("Index Cond" in step and "c.id" in step) or "(conversation=?)" in step for step in steps), steps
+
+
 async def test_search_forgets_what_is_renamed_erased_or_deleted(table):
     renamed, gone = await stored(table, "apple"), await stored(table, "banana")
     await table.rename(renamed, "cherry")

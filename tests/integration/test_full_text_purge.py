@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.assembly.conversations import open_chat
+from app.assembly.full_text import purging_full_text
 from app.config import Settings
 from app.data.conversations import ConversationTable
 from app.data.database import open_database
@@ -166,7 +167,10 @@ async def test_service_purges_and_is_told_of_every_deletion(tmp_path):
         await delete_recording(database)
         was_there = not await has_no_word()
         engines = SimpleNamespace(replies=None)
-        async with open_chat(Settings(), database, engines, uploader, ProfileCatalogue()) as chat:
+        async with (
+            open_chat(Settings(), database, engines, uploader, ProfileCatalogue()) as chat,
+            purging_full_text(database, uploader, chat),
+        ):
             await until(has_no_word)
             told = [await hook() for hook in (chat.after_deletion, uploader.after_deletion) if hook]
 
