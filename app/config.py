@@ -574,7 +574,8 @@ def _sentence(details: Any, names: Mapping[str, str]) -> str:
     """Which variable is wrong and why; a secret is not repeated."""
     field = str(details["loc"][0])
     value = "" if "SecretStr" in str(Settings.model_fields[field].annotation) else f" (it is {details['input']!r})"
-    return f"{names.get(field, variable(field))}: {details['msg'].lower().removeprefix('value error, ')}{value}"
+    reason = details["msg"].removeprefix("Value error, ")
+    return f"{names.get(field, variable(field))}: {reason[:1].lower()}{reason[1:]}{value}"
 
 
 def _read_env_file(path: Path) -> dict[str, str]:

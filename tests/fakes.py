@@ -71,6 +71,17 @@ class ScriptedTranscriber:
 
 
 @dataclass
+class TermNotingTranscriber(ScriptedTranscriber):
+    """Notes each list of key terms that it is to expect."""
+
+    expected: list[tuple[str, ...]] = field(default_factory=list)
+
+    def with_key_terms(self, terms: Sequence[str]) -> "TermNotingTranscriber":
+        self.expected.append(tuple(terms))
+        return self
+
+
+@dataclass
 class SingleRouteFinals:
     """Finals from one engine, whatever happens; it is every utterance's pending final, too."""
 

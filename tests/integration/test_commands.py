@@ -292,7 +292,7 @@ def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_p
         ({"PARLEY_DATABASE_URL": "sqlite+aiosqlite:////nonexistent/parley.db"}, "database"),
         ({"PARLEY_DATABASE_URL": "postgresql+asyncpg://parley:secret@127.0.0.1:9/parley"}, "database"),
         ({"PARLEY_DATABASE_URL": "no database"}, "database"),
-        ({"PARLEY_LANGUAGE": "xx"}, "drafts"),
+        ({"PARLEY_LANGUAGE": "yue"}, "drafts"),
         ({"PARLEY_TURN_MODEL_ID": "/nonexistent"}, "turn"),
         ({"PARLEY_REPLY_PROVIDER": "ollama", "OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}, "replies"),
         (
@@ -320,6 +320,15 @@ def test_doctor_fails_where_the_server_could_not_start_or_answer(doctor, variabl
 
     assert done.returncode == 1
     assert check in wrong(done)
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_refuses_a_language_that_nobody_knows():
+    """Before any check: the setting, and how a language is written."""
+    done = parley("doctor", PARLEY_LANGUAGE="xx")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "PARLEY_LANGUAGE: there is no language 'xx'; write it like de, de-DE or German" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -383,9 +392,9 @@ def test_variables_of_the_desktop_stop_no_command(doctor, variables):
     [
         ("de", "whisper-tiny.en", "PARLEY_LANGUAGE is 'de', and the model whisper-tiny.en knows English only"),
         (
-            "xx",
+            "yue",
             "whisper-base",
-            "PARLEY_LANGUAGE is 'xx', and the model whisper-base knows 99 languages, but not this one",
+            "PARLEY_LANGUAGE is 'yue', and the model whisper-base knows 99 languages, but not this one",
         ),
     ],
 )

@@ -168,6 +168,19 @@ async def test_key_terms_spell_a_name_and_insert_none(name):
     assert other[0] == other[1]
 
 
+async def test_key_terms_spell_a_name_on_ctranslate2():
+    """A beam of two is decoded by CTranslate2, whose prompt they stand before; its answer has none of them else."""
+    async with open_speech_engine(model=model("whisper-base"), device="cpu", beam_size=2) as opened:
+        biased = opened.with_key_terms(NAMES)
+        spelt = [await _final(engine, STEELS.pcm) for engine in (opened, biased)]
+        other = await _final(biased, HANDS.pcm)
+
+    assert "Philip Steels" not in spelt[0]
+    assert "Philip Steels" in spelt[1]
+    assert not any(name in other for name in NAMES)
+    assert word_error_rate(HANDS.words, other) <= 0.2
+
+
 async def _final(engine, pcm):
     async with aclosing(engine.transcribe(chunked(pcm), language="en")) as hypotheses:
         return [hypothesis.text async for hypothesis in hypotheses][-1]

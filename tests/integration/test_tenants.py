@@ -1,6 +1,7 @@
 """Authentication and authorization by API key, end to end: routes, sockets, recordings, uploads, limits."""
 
 import json
+from dataclasses import replace
 
 import anyio
 import httpx
@@ -13,7 +14,8 @@ from app.client import open_session
 from app.domain.tenant import Tenant, fingerprint
 from app.web.server import create_app
 from tests.clips import HANDS
-from tests.fakes import SILENCE, SPEECH
+from tests.eventually import until
+from tests.fakes import SILENCE, SPEECH, TermNotingTranscriber
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -231,6 +233,21 @@ async def test_job_of_an_upload_is_its_tenants_alone(http, service):
     answers = [(await http.get(path, headers=bearer(f"{who}-key"))).status_code for who in WHO]
 
     assert answers == [200, 404, 200]
+
+
+@pytest.mark.parametrize("how", ["/recordings", "/recordings?wait=false"])
+async def test_uploaded_file_is_transcribed_with_the_key_terms_of_its_tenant(http, service, how):
+    """At once or as a job; a tenant without terms has none."""
+    transcriber = TermNotingTranscriber()
+    service.batch_transcriber = replace(service.batch_transcriber, transcriber=transcriber)
+    service.tenants = lambda: (replace(ACME, key_terms=("Siobhan", "Parley")), GLOBEX, OPS)
+    sound = HANDS.path.read_bytes()
+
+    sent = [await http.post(how, content=sound, headers=bearer(f"{who}-key")) for who in ("acme", "globex")]
+    await until(lambda: transcriber.closed >= 2, seconds=20)
+
+    assert all(answer.is_success for answer in sent)
+    assert transcriber.expected == [("Siobhan", "Parley")]
 
 
 async def test_upload_that_nobody_waits_for_is_refused_where_nothing_is_archived(http, service):

@@ -23,7 +23,7 @@ from app.web.openai.transcriptions import MAX_UPLOAD_BYTES, create_worker
 from providers.openai.transcription import open_transcription
 from tests.clips import HANDS
 from tests.eventually import until
-from tests.fakes import ScriptedDetector, ScriptedTranscriber
+from tests.fakes import ScriptedDetector, ScriptedTranscriber, TermNotingTranscriber
 from tests.serving import serving
 
 pytestmark = pytest.mark.anyio
@@ -59,14 +59,6 @@ async def send(client: httpx.AsyncClient, sound: bytes | None = None, **fields: 
     return await client.post("/v1/audio/transcriptions", files={"file": ("a.flac", sound)}, data=fields)
 
 
-class TermNotingTranscriber(ScriptedTranscriber):
-    """Notes the key terms that it is to expect."""
-
-    def with_key_terms(self, terms):
-        self.expected = tuple(terms)
-        return self
-
-
 async def test_key_terms_in_the_prompt_reach_the_engine():
     """Of a gateway, whose client expects names."""
     transcriber = TermNotingTranscriber()
@@ -75,7 +67,7 @@ async def test_key_terms_in_the_prompt_reach_the_engine():
         refused = await send(client, prompt=",".join(f"term {n}" for n in range(201)))
 
     assert answer.status_code == 200
-    assert transcriber.expected == ("Siobhan", "rigor mortis", "Parley")
+    assert transcriber.expected == [("Siobhan", "rigor mortis", "Parley")]
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_message")
 
 

@@ -99,6 +99,14 @@ def test_a_wrong_value_is_refused_by_its_variables_name(read, name, value):
         read(**{name: value})
 
 
+def test_an_unknown_language_is_refused_with_how_to_write_one(read):
+    """As it is to be written, capitals included."""
+    with pytest.raises(SettingsError) as refused:
+        read(PARLEY_LANGUAGE="xx")
+
+    assert "PARLEY_LANGUAGE: there is no language 'xx'; write it like de, de-DE or German" in str(refused.value)
+
+
 def test_an_env_file_is_read_and_the_environment_wins(read, env_file):
     """`.env` counts; a variable counts more."""
     env_file.write_text(

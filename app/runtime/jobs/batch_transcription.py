@@ -1,12 +1,12 @@
 """Batch transcription: split a recording at its pauses, and transcribe each segment of speech."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from app.domain.audio import AudioChunk, PreRoll, ms
 from app.domain.dialog.endpointing import Boundary, Endpointer, EndpointingRules
-from app.domain.ports import RememberingLanguage, SpeechDetector, Transcriber
+from app.domain.ports import RememberingLanguage, SpeechDetector, Transcriber, expecting
 from app.domain.recording.subtitles import Segment
 from app.domain.transcript import moved
 
@@ -26,11 +26,14 @@ class BatchTranscriber:
     """Name of the transcriber's model."""
 
     def transcribe(
-        self, audio: AsyncIterable[AudioChunk], *, language: str | None = None
+        self, audio: AsyncIterable[AudioChunk], *, language: str | None = None, key_terms: Sequence[str] = ()
     ) -> AsyncGenerator[Segment, None]:
-        """As transcribe_recording() does."""
+        """As transcribe_recording() does, by an engine that expects the key terms where it can."""
         return transcribe_recording(
-            audio, detector=self.detector, transcriber=self.transcriber, language=language or self.language
+            audio,
+            detector=self.detector,
+            transcriber=expecting(self.transcriber, key_terms),
+            language=language or self.language,
         )
 
 

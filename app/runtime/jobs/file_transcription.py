@@ -32,7 +32,9 @@ async def transcribe_file(
         with admission.admitted(new_id(), tenant):
             async with (
                 aclosing(decoder.decode(file)) as audio,
-                aclosing(batch_transcriber.transcribe(audio, language=language)) as segments,
+                aclosing(
+                    batch_transcriber.transcribe(audio, language=language, key_terms=tenant.key_terms)
+                ) as segments,
             ):
                 return [segment async for segment in segments]
     except NoCapacity as error:

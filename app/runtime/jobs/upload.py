@@ -50,7 +50,7 @@ async def transcribe_upload(
         with await lease.until_available(lambda: lease.files.open_file(lease.job)) as file:
             try:
                 async with uploader.record_session(session, tenant, person=lease.job.person) as recorder:
-                    segments = await _transcribe(file, decoder, recorder, batch_transcriber, lease)
+                    segments = await _transcribe(file, decoder, recorder, batch_transcriber, lease, tenant.key_terms)
                     recorder.warnings = tuple(lease.warnings)
             except Exception as error:
                 if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):
@@ -70,6 +70,7 @@ async def _transcribe(
     recorder: Recorder,
     batch_transcriber: BatchTranscriber,
     lease: JobLease,
+    key_terms: tuple[str, ...],
 ) -> list[Segment]:
     segments: list[Segment] = []
 
@@ -80,7 +81,7 @@ async def _transcribe(
     async with (
         aclosing(decoding) as chunks,
         aclosing(_recorded(chunks, recorder, lease)) as audio,
-        aclosing(batch_transcriber.transcribe(audio, language=lease.job.language)) as found,
+        aclosing(batch_transcriber.transcribe(audio, language=lease.job.language, key_terms=key_terms)) as found,
     ):
         async for segment in found:
             segments.append(segment)
