@@ -244,7 +244,11 @@ async def test_uploaded_file_is_transcribed_with_the_key_terms_of_its_tenant(htt
     sound = HANDS.path.read_bytes()
 
     sent = [await http.post(how, content=sound, headers=bearer(f"{who}-key")) for who in ("acme", "globex")]
-    await until(lambda: transcriber.closed >= 2, seconds=20)
+
+    async def both_are_transcribed() -> bool:
+        return transcriber.closed >= 2
+
+    await until(both_are_transcribed, seconds=20)
 
     assert all(answer.is_success for answer in sent)
     assert transcriber.expected == [("Siobhan", "Parley")]
