@@ -57,7 +57,8 @@ async def kept(tmp_path, monkeypatch) -> dict[tuple[str, str | None], Kept]:
             await table.begin_reply(own.conversation, said, now=NOON, until=NOON)
             await table.end_reply(own.conversation, None)
             now = utc_now()
-            job = TranscriptionJob(own.job, tenant, now, now, now, state=JobState.QUEUED, person=person)
+            # One that is over: a server would take a queued one, and its recording could not be deleted meanwhile.
+            job = TranscriptionJob(own.job, tenant, now, now, now, state=JobState.FAILED, person=person)
             await JobTable(database).add(job, lambda _: None)
     return made
 
