@@ -48,6 +48,15 @@ async def final(engine, pcm, **options):
         return [one async for one in hypotheses][-1]
 
 
+async def test_quiet_words_of_an_old_recording_are_not_taken_for_noise(multilingual):
+    """ "ask not", cut out of the speech: the detector is in doubt of all but a few frames."""
+    words = COUNTRY.pcm[2 * int(3.2 * SAMPLE_RATE) : 2 * int(4.3 * SAMPLE_RATE)]
+
+    hypothesis = await final(multilingual, words, language="en")
+
+    assert word_error_rate("ask not", hypothesis.text) == 0
+
+
 async def test_utterance_longer_than_the_context_keeps_every_word(engine):
     """Whisper's context is thirty seconds; the caller need not know."""
     clips = [HANDS, HOUR, COUNTRY] * 3

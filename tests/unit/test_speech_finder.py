@@ -33,15 +33,15 @@ def finder(*stretches: tuple[int, float]) -> tuple[SpeechFinder, np.ndarray]:
     [
         ([(60, 0.1)], False),
         ([(30, 0.1), (1, 0.9), (30, 0.1)], True),
-        ([(30, 0.1), (3, 0.7), (30, 0.1)], False),
-        ([(30, 0.1), (6, 0.6), (30, 0.1)], True),
-        ([(30, 0.1), (3, 0.6), (40, 0.2), (3, 0.6)], True),
+        ([(30, 0.1), (1, 0.7), (30, 0.1)], False),
+        ([(30, 0.1), (2, 0.6), (30, 0.1)], True),
+        ([(30, 0.1), (1, 0.6), (40, 0.2), (1, 0.6)], True),
     ],
     ids=[
         "nobody",
         "one clear frame",
         "a doubtful noise",
-        "a long doubtful stretch",
+        "two doubtful frames",
         "two doubtful ones, batches apart",
     ],
 )

@@ -17,8 +17,8 @@ _THRESHOLD, _CONTINUE_THRESHOLD = 0.5, 0.35
 _CLEAR = 0.8
 """Probability from which one frame of 32 ms is enough to say that somebody speaks."""
 
-_ENOUGH_FRAMES = 5
-"""Frames of `_THRESHOLD` that are enough: 160 ms, shorter than any word."""
+_ENOUGH_FRAMES = 2
+"""Frames of `_THRESHOLD` that are enough: 64 ms. A quiet word of an old recording has no more."""
 
 _MIN_SILENCE = int(0.3 * SAMPLE_RATE)
 """Samples; a shorter pause does not end a segment."""
