@@ -62,7 +62,7 @@ def scripted_service(**changes) -> Service:
         "uploads": files,
         "admission": Admission(changes.pop("max_sessions", 4), lambda: uploader.has_space),
         "batch_transcriber": BatchTranscriber(ScriptedDetector(), ScriptedTranscriber(), None),
-        "initial_state": DialogState(TurnRules(reply_after_ms=300)),
+        "initial_state": DialogState(TurnRules(reply_after_ms=300, language="en")),
         "components": (("finals", "scripted"),),
     }
     service = Service(**{**options, **changes})
