@@ -147,6 +147,6 @@ class Resumption:
             resume = {"type": "resume", "token": self.token, "received": self.received}
             await socket.send(msgspec.json.encode(resume).decode())
             return socket, await socket.recv()
-        except BaseException:
+        except BaseException:  # because nobody else closes this socket
             socket.transport.abort()  # a closing handshake would wait for a peer that may be silent
             raise

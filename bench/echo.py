@@ -16,11 +16,12 @@ from pathlib import Path
 import anyio
 import numpy as np
 
-from app.domain.audio import SAMPLE_RATE, AudioChunk, ScoredChunk, split_audio
+from app.domain.audio import SAMPLE_RATE, ScoredChunk
 from app.domain.dialog.endpointing import Boundary, Endpointer
 from app.domain.ports import EchoDetector
 from app.runtime.dialog.echo import without_echo
 from bench.clips import choose, load_clip, read_manifest
+from bench.detectors import chunked
 from bench.rooms import Samples, at_level, microphone, pcm16
 from providers.local.vad.echo import MelEchoDetector
 from providers.local.vad.silero import SileroDetector, open_silero_vad
@@ -43,7 +44,7 @@ async def boundaries(
 
     async def scored() -> AsyncGenerator[ScoredChunk, None]:
         nonlocal sent
-        async with aclosing(detector.score(_chunks(pcm16(heard)))) as all_scored:
+        async with aclosing(detector.score(chunked(pcm16(heard)))) as all_scored:
             async for one in all_scored:
                 while echo is not None and sent < min(len(pcm), 2 * (one.chunk.start + SENT_AHEAD)):
                     echo.play(pcm[sent : sent + 3200], one.chunk.start)
@@ -58,11 +59,6 @@ async def boundaries(
             if boundary is not Boundary.NONE:
                 found.append((one.chunk.end, boundary))
     return found
-
-
-async def _chunks(pcm: bytes) -> AsyncGenerator[AudioChunk, None]:
-    for chunk in split_audio(AudioChunk(pcm, 0), 320):
-        yield chunk
 
 
 def starts(found: Iterable[tuple[int, Boundary]], after: int = 0) -> list[int]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -70,6 +71,20 @@ class ProfileServer:
         return list(self.openai.requests[number]["messages"])
 
 
+def emulator_settings(openai: OpenAIEmulator, folder: Path, **options: Any) -> Settings:
+    """Replies by this emulator at a dollar a token, profiles of this folder, no voice; `options` are settings."""
+    return Settings(
+        openai_api_key="sk-test",
+        openai_base_url=openai.base_url,
+        openai_model="small",
+        reply_usd_per_million_prompt_tokens=1e6,
+        reply_usd_per_million_generated_tokens=1e6,
+        speech_provider="none",
+        profiles=folder,
+        **options,
+    )
+
+
 @asynccontextmanager
 async def profile_server(
     url: str, folder: Path, *turns: Script, profiles: Mapping[str, str] = PROFILES, default: str = ""
@@ -79,17 +94,7 @@ async def profile_server(
         (folder / f"{name}.toml").write_text(text)
     async with AsyncExitStack() as stack:
         openai = stack.enter_context(serve_openai(turns=turns))
-        settings = Settings(
-            openai_api_key="sk-test",
-            openai_base_url=openai.base_url,
-            openai_model="small",
-            reply_usd_per_million_prompt_tokens=1e6,
-            reply_usd_per_million_generated_tokens=1e6,
-            reply_instructions="Be brief.",
-            speech_provider="none",
-            profiles=folder,
-            profile=default,
-        )
+        settings = emulator_settings(openai, folder, reply_instructions="Be brief.", profile=default)
         catalogue = await stack.enter_async_context(open_profiles(settings))
         routes = scripted_routes(LOCAL, rules=RoutingRules()).routes
         named = list(catalogue.profiles().values())

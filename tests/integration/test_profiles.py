@@ -28,6 +28,7 @@ from tests.emulators.openai import OpenAIEmulator, Script, serve_openai
 from tests.emulators.tool_server import ToolServer, serve_tools
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
+from tests.integration.profile_service import emulator_settings
 from tests.routes import LOCAL, scripted_routes
 from tests.serving import scripted_service, served, stored_manifest
 
@@ -97,16 +98,7 @@ async def site(tmp_path, *turns: Script, budgets: Budgets = Budgets(), tenants=N
     """`options` are settings; the files of `tmp_path` are the profiles."""
     async with AsyncExitStack() as stack:
         openai = stack.enter_context(serve_openai(turns=turns))
-        settings = Settings(
-            openai_api_key="sk-test",
-            openai_base_url=openai.base_url,
-            openai_model="small",
-            reply_usd_per_million_prompt_tokens=1e6,
-            reply_usd_per_million_generated_tokens=1e6,
-            speech_provider="none",
-            profiles=tmp_path,
-            **options,
-        )
+        settings = emulator_settings(openai, tmp_path, **options)
         expenses = list[Expense]()
         routes = scripted_routes(LOCAL, rules=RoutingRules(budgets=budgets)).routes
         routes.record_expense = expenses.append

@@ -18,6 +18,7 @@ from bench.rooms import at_level, microphone, pcm16
 from providers.local.vad.echo import HOP, MelEchoDetector
 from providers.local.vad.silero import SileroDetector, load_network
 from tests.clips import COUNTRY, HANDS, HOUR
+from tests.contracts.test_speech_detector import chunked
 from tests.fakes import Browser, ScriptedTranscriber
 from tests.unit.test_session import SessionUnderTest
 
@@ -34,11 +35,7 @@ def network():
 
 
 async def scored(pcm):
-    async def chunks():
-        for at in range(0, len(pcm), 1024):
-            yield AudioChunk(pcm[at : at + 1024], at // 2)
-
-    async with aclosing(SileroDetector(network()).score(chunks())) as speech:
+    async with aclosing(SileroDetector(network()).score(chunked(pcm, (512,)))) as speech:
         return [one async for one in speech]
 
 

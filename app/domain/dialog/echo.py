@@ -16,9 +16,9 @@ LEAST_SHARE = 0.7
 def is_echo(state: DialogState, text: str, start: int, end: int) -> bool:
     """Whether these words, of audio from `start` to `end` in samples, are those that the reply said then."""
     reply = state.reply
-    words = [bare_word(word) for word in text.split()]
-    if reply is None or not words or not state.rules.ignore_echo:
+    if reply is None or not state.rules.ignore_echo or not text.strip():
         return False
+    words = [bare_word(word) for word in text.split()]
     said = [bare_word(word) for word in _words_between(reply, start - ms(EARLIER_MS), end + ms(LATER_MS))]
     blocks = SequenceMatcher(None, said, words, autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks) >= LEAST_SHARE * len(words)

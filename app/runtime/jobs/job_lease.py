@@ -2,14 +2,14 @@
 
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
 import structlog
 
-from app.domain.errors import BlobNotFound, LeaseLost, ProviderBusy, ProviderError
+from app.domain.errors import BlobNotFound, LeaseLost, ParleyError, ProviderBusy, ProviderError
 from app.domain.job import TranscriptionJob
 from app.runtime.jobs.file_uploads import FileUploads
 
@@ -18,6 +18,8 @@ PROGRESS_EVERY_S = 2.0
 """Between two renewals of a job that moves on; one that does not is renewed at each heartbeat."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Before a store that fails is asked again."""
+DISCARD_TIMEOUT_S = 5.0
+"""How long the end of a request waits for the store to delete; what stays then is deleted by the next sweep."""
 T = TypeVar("T")
 
 _log = structlog.get_logger("parley.jobs")
@@ -65,6 +67,22 @@ class JobLease:
             raise LeaseLost(self.job.id) from fault
         if fault is not None:
             raise fault
+
+    @asynccontextmanager
+    async def kept_or_discarded(self) -> AsyncGenerator[None, None]:
+        """As kept(), while a client sends the file: what ends that early discards the job.
+
+        Raises BlobNotFound where it was deleted meanwhile.
+        """
+        try:
+            async with self.kept():
+                yield
+        except LeaseLost as error:
+            raise BlobNotFound(self.job.id) from error
+        except BaseException:  # because nobody was promised anything
+            with anyio.move_on_after(DISCARD_TIMEOUT_S, shield=True), suppress(ParleyError):
+                await self.files.discard(self.job)
+            raise
 
     async def check(self) -> None:
         """Renew the lease now. Raises LeaseLost, or ProviderBusy where the database is unavailable."""

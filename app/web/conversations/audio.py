@@ -1,12 +1,11 @@
 """`POST /conversations/ID/audio`: a message spoken in a file, in a recording, or behind a link; and its reply."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
-import anyio
 import msgspec
 from litestar import Request, Response, post
 from litestar.datastructures import State
@@ -15,7 +14,7 @@ from litestar.params import FromPath, FromQuery
 from app.domain.audit import AuditAction
 from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.conversations.spoken import recorded_message, spoken_message
-from app.domain.errors import BlobNotFound, ClientError, ClientFault, LeaseLost, ParleyError, ProviderRefused
+from app.domain.errors import ClientError, ClientFault, ProviderRefused
 from app.domain.job import JobSource, TranscriptionJob
 from app.domain.language import parse_languages
 from app.domain.principal import Principal, Scope
@@ -33,8 +32,6 @@ from app.web.recordings.receiving import open_upload, require_uploads
 
 MAX_BYTES = 25 << 20
 """Of a file whose sender waits for the reply; a longer one becomes a job."""
-DISCARD_TIMEOUT_S = 5.0
-"""How long the end of a request waits for the store to delete; what stays then is deleted by the next sweep."""
 
 
 class AudioSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -160,17 +157,10 @@ async def _begin_job(
             profile=sent.profile or "",
         )
 
-    try:
-        async with lease.kept():
-            async with service.limits.uploads.slot(), aclosing(pieces):
-                await service.uploads.append(job, 0, pieces)
-            await lease.change(accept)
-    except LeaseLost as error:
-        raise BlobNotFound(job.id) from error  # it was deleted
-    except BaseException:  # because nobody was promised anything
-        with anyio.move_on_after(DISCARD_TIMEOUT_S, shield=True), suppress(ParleyError):
-            await service.uploads.discard(job)
-        raise
+    async with lease.kept_or_discarded():
+        async with service.limits.uploads.slot(), aclosing(pieces):
+            await service.uploads.append(job, 0, pieces)
+        await lease.change(accept)
     service.uploads.notify()
     content = {"conversation": sent.conversation.id, "job": job.id}
     return Response(content, status_code=202, headers={"location": f"/jobs/{job.id}"})

@@ -4,17 +4,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
-import anyio
 from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.params import FromQuery
 
 from app.domain.audit import AuditAction
 from app.domain.errors import (
-    BlobNotFound,
     ClientError,
     ClientFault,
-    LeaseLost,
     NoCapacity,
     ParleyError,
     ProviderBusy,
@@ -33,8 +30,6 @@ from app.web.recordings.receiving import open_upload, require_archive, require_u
 from app.web.request_body import body_of
 
 _FORM = "multipart/form-data"
-DISCARD_TIMEOUT_S = 5.0
-"""How long the end of a request waits for the store to delete; what stays then is deleted by the next sweep."""
 
 
 @post("/", request_max_body_size=None, status_code=201, opt=requires(Scope.TRANSCRIBE))
@@ -66,23 +61,16 @@ async def create(
     origin = JobSource.UPLOAD if source is None else JobSource.LINK
     job = await open_upload(service, request, length=None, language=language, person=person, source=origin)
     lease = JobLease(service.uploads, job)
-    try:
-        async with lease.kept():
-            async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:
-                await service.uploads.append(job, 0, pieces)
-            audit(request, AuditAction.RECORDING_CREATED, target=job.id)
-            if not wait:
-                await lease.change(lambda each: each.accept(service.uploads.now()))
-                service.uploads.notify()
-                where = f"/recordings/jobs/{job.id}"
-                return Response({"id": job.id}, status_code=202, headers={"location": where})
-            return Response(await _transcribe_for(request, service, lease))
-    except LeaseLost as error:
-        raise BlobNotFound(job.id) from error  # it was deleted
-    except BaseException:  # because nobody was promised anything
-        with anyio.move_on_after(DISCARD_TIMEOUT_S, shield=True), suppress(ParleyError):
-            await service.uploads.discard(job)
-        raise
+    async with lease.kept_or_discarded():
+        async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:
+            await service.uploads.append(job, 0, pieces)
+        audit(request, AuditAction.RECORDING_CREATED, target=job.id)
+        if not wait:
+            await lease.change(lambda each: each.accept(service.uploads.now()))
+            service.uploads.notify()
+            where = f"/recordings/jobs/{job.id}"
+            return Response({"id": job.id}, status_code=202, headers={"location": where})
+        return Response(await _transcribe_for(request, service, lease))
 
 
 async def _transcribe_for(request: Request[Principal, Any, Any], service: Service, lease: JobLease) -> dict[str, Any]:

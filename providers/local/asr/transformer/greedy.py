@@ -156,6 +156,8 @@ class GreedyDecoder:
 
     def _check_terms(self, *, is_over: bool) -> None:
         """Take back a key term that only the bias has written, where what is written without it sounds otherwise."""
+        if not any(self.deficits):  # as always without key terms
+            return
         guard, text = TermGuard(self.key_terms), self.tokens
         deficits = [0.0] * self.prefix_length + self.deficits[: len(self.written)]
         while span := guard.doubtful(text, deficits, self._settled, ended=is_over):
