@@ -112,11 +112,15 @@ def handle_http_error(request: Request[Any, Any, Any], error: Exception) -> Resp
         report_defect("http", error, method=request.method, path=path)
     if isinstance(error, ProviderError) and reply.message != str(error):
         _log.warning("store failed", path=path, code=reply.code, message=str(error))
+    status, body = http_answer(path, reply)
+    return Response(body, status_code=status, headers=dict(reply.headers))
+
+
+def http_answer(path: str, reply: ErrorReply) -> tuple[int, dict[str, Any]]:
+    """Status and JSON body of this row on this path."""
     if path.startswith(OPENAI_PREFIX):
-        return _openai_response(reply)
-    return Response(
-        {"code": reply.code, "message": reply.message}, status_code=reply.status, headers=dict(reply.headers)
-    )
+        return _openai_answer(reply)
+    return reply.status, {"code": reply.code, "message": reply.message}
 
 
 async def report_socket_defect(error: Exception, scope: Scope) -> None:
@@ -125,11 +129,10 @@ async def report_socket_defect(error: Exception, scope: Scope) -> None:
         report_defect("socket", error, path=scope["path"])
 
 
-def _openai_response(reply: ErrorReply) -> Response[Any]:
+def _openai_answer(reply: ErrorReply) -> tuple[int, dict[str, Any]]:
     status = 400 if reply.status == 415 else reply.status  # because OpenAI says 400 of a file that is no audio
     kind = "invalid_request_error" if status < 500 else "server_error"
-    body = {"error": {"message": reply.message, "type": kind, "code": reply.code, "param": None}}
-    return Response(body, status_code=status, headers=dict(reply.headers))
+    return status, {"error": {"message": reply.message, "type": kind, "code": reply.code, "param": None}}
 
 
 def _row(error: BaseException) -> ErrorReply:

@@ -23,13 +23,14 @@ from app.web.jobs.router import router as jobs
 from app.web.liveness import live
 from app.web.page import create_page
 from app.web.parley.resumable_sessions import ResumableSessions
-from app.web.parley.sockets import raw, refuse, transcribe
+from app.web.parley.sockets import raw, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.profiles import profiles
 from app.web.recordings.router import router as recordings
 from app.web.request_body import MAX_BODY_BYTES
 from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
+from app.web.socket_handshake import refuse
 from app.web.text_fields import QueryMiddleware
 
 

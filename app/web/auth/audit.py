@@ -5,8 +5,7 @@ Of a request the path is recorded, never the query: searches in it are words tha
 """
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,17 +61,6 @@ def audit(
     user = connection.scope.get("user")
     principal = user if isinstance(user, Principal) else None
     log.record(action, principal, peer_of(connection), target=target, tenant=tenant, outcome=outcome, **details)
-
-
-@contextmanager
-def audited_session(connection: ASGIConnection[Any, Any, Any, Any], session: str) -> Generator[None, None, None]:
-    """Record the start and the end of a session."""
-    began = time.monotonic()
-    audit(connection, AuditAction.SESSION_STARTED, target=session)
-    try:
-        yield
-    finally:
-        audit(connection, AuditAction.SESSION_ENDED, target=session, seconds=round(time.monotonic() - began, 1))
 
 
 @dataclass(slots=True)

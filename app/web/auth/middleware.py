@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 from litestar import WebSocket
@@ -36,9 +37,13 @@ NO_KEY, WRONG_KEY, TOO_MANY, FORBIDDEN = "no_key", "wrong_key", "too_many", "for
 REFUSALS = (NO_KEY, WRONG_KEY, TOO_MANY, FORBIDDEN)
 """Why a connection is refused, as the metric counts it."""
 
-PROTOCOL, KEY_PREFIX = "parley", "parley-key."
-"""A browser cannot set a header on its WebSocket, so it offers two subprotocols: `parley`, and the prefix with
-its key behind it. In the address the key would lie in every log on the way."""
+KEY_PREFIXES = {"parley": "parley-key.", "realtime": "openai-insecure-api-key."}
+"""A browser cannot set a header on its WebSocket, so it offers two subprotocols: one of these names, and its prefix
+with the key behind it. In the address the key would lie in every log on the way."""
+KEY_FOLLOWS = frozenset({"token", "bearer"})
+"""Deepgram's clients offer such a name, and the key as the subprotocol behind it."""
+SCHEMES = frozenset({"bearer", "token"})
+"""Of `Authorization`, in lower case."""
 
 
 RefuseSocket: TypeAlias = Callable[[WebSocket[Any, Any, Any], Exception], Awaitable[None]]
@@ -101,11 +106,18 @@ class AuthMiddleware(ASGIMiddleware):
 
 
 def presented_key(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
-    """The key in the connection's `Authorization` header or its subprotocols."""
+    """The key in the connection's `Authorization` or `api-key` header, or its subprotocols."""
     scheme, _, key = connection.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
+    if scheme.lower() in SCHEMES:
         return key.strip()
-    return next((p.removeprefix(KEY_PREFIX) for p in _subprotocols(connection) if p.startswith(KEY_PREFIX)), None)
+    if (key := connection.headers.get("api-key", "").strip()) != "":
+        return key
+    offered = _subprotocols(connection)
+    for prefix in KEY_PREFIXES.values():
+        for protocol in offered:
+            if protocol.startswith(prefix):
+                return protocol.removeprefix(prefix)
+    return next((key for name, key in pairwise(offered) if name in KEY_FOLLOWS), None)
 
 
 def peer_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Peer:
@@ -118,9 +130,9 @@ def peer_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Peer:
     return Peer(address, is_forwarded=names_proxy(connection.headers))
 
 
-async def accept(socket: WebSocket[Any, Any, Any]) -> None:
-    """Accept with our subprotocol where the client offers it: a browser hangs up on anything else."""
-    await socket.accept(PROTOCOL if PROTOCOL in _subprotocols(socket) else None)
+def subprotocol(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """What to accept of what the client offers, never a key: a browser hangs up on anything else, or on nothing."""
+    return next((p for p in _subprotocols(connection) if p in KEY_PREFIXES or p in KEY_FOLLOWS), None)
 
 
 def _subprotocols(connection: ASGIConnection[Any, Any, Any, Any]) -> Sequence[str]:

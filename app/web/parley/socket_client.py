@@ -21,14 +21,15 @@ from app.domain.profile import Profile
 from app.domain.resumption import InputReceived
 from app.domain.token_bucket import TokenBucket
 from app.media.encode import encode_mp3
+from app.media.resampling import Resampler
 from app.runtime.dialog.outbox import AudioAcknowledged, InputAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
 from app.runtime.profiles import ProfileCatalogue
 from app.web.parley import messages
-from app.web.parley.connection import ClientGone, Connection
+from app.web.parley.connection import Connection
 from app.web.parley.packets import Packet, check_pcm, pack, unpack
-from app.web.parley.resampler import Resampler
 from app.web.parley.sent_frames import SentFrame, SentFrames
+from app.web.served_session import ClientGone
 
 MAX_BAD_FRAMES = 50
 """Frames that could not be read, after which the session is closed: the client is broken, and stays so."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.domain.audio import SAMPLE_RATE, ms
-from app.web.parley.resampler import Resampler
+from app.media.resampling import RateConverter, Resampler
 
 
 def tone(rate: int, seconds: float = 1.0, hertz: float = 440.0) -> np.ndarray:
@@ -57,3 +57,18 @@ def test_audio_after_a_flush_is_resampled_as_before():
     second = resampled(resampler, 48_000, tone(48_000), 1920)
 
     assert len(first) == len(second) == pytest.approx(SAMPLE_RATE, abs=2)
+
+
+@pytest.mark.parametrize("rate", [8_000, 24_000, 48_000])
+def test_a_tone_keeps_its_length_pitch_and_level_at_another_rate(rate):
+    """What clients get: 16 kHz in pieces of 20 ms, at their own rate; then another stream over the same converter."""
+    converter, sound = RateConverter(SAMPLE_RATE, rate), tone(SAMPLE_RATE)
+
+    for _ in range(2):
+        pieces = [converter.push(sound[at : at + 320].tobytes()) for at in range(0, len(sound), 320)]
+        output = np.frombuffer(b"".join([*pieces, converter.flush()]), "<i2")
+
+        expected = tone(rate)
+        assert len(output) == pytest.approx(len(expected), abs=2)
+        middle = slice(rate // 20, len(expected) - rate // 20)
+        assert np.abs(output[middle].astype(float) - expected[middle]).max() < 300
