@@ -15,14 +15,15 @@ from pathlib import Path
 
 import anyio
 import numpy as np
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.data.conversations import ConversationFilter, ConversationTable, append_messages, conversation_row
 from app.data.database import open_database, transaction
 from app.data.tables import ConversationRow
 from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.dialog.conversation import Message, Role
-from bench.recordings_index import _WEIGHTS, VOCABULARY_WORDS
+from bench.recordings_index import _WEIGHTS, VOCABULARY_WORDS, vacuum
 from tests.integration.conversation_service import conversation_server
 from tests.postgres import new_database, running_postgres
 
@@ -75,21 +76,26 @@ def queries(chance: random.Random) -> dict[str, ConversationFilter]:
     }
 
 
+async def fill(database: AsyncEngine, count: int, turns: int) -> float:
+    """How many seconds it took."""
+    began = time.perf_counter()
+    for conversation, messages in conversations(count, turns, random.Random(1)):
+        async with transaction(database) as connection:
+            await connection.execute(insert(ConversationRow).values(conversation_row(conversation)))
+            await append_messages(connection, conversation.id, messages)
+    return time.perf_counter() - began
+
+
 async def measure(url: str, count: int, turns: int, rounds: int) -> None:
-    """Fill an empty database, and print a table row for each kind of query."""
+    """Fill the database, unless an earlier call has, and print a table row for each kind of query."""
     async with open_database(url) as database:
-        table, began, ids = ConversationTable(database), time.perf_counter(), list[str]()
-        for conversation, messages in conversations(count, turns, random.Random(1)):
-            async with transaction(database) as connection:
-                await connection.execute(insert(ConversationRow).values(conversation_row(conversation)))
-                await append_messages(connection, conversation.id, messages)
-            ids.append(conversation.id)
-        filled_s = time.perf_counter() - began
-        if not url.startswith("sqlite"):  # which its autovacuum does by itself, a minute later
-            async with database.connect() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                await connection.execute(text("VACUUM ANALYZE"))
-        print(f"\n{database.dialect.name}: {count} conversations of {turns} turns, written in {filled_s:.0f} s\n")
+        table, filled = ConversationTable(database), "filled before"
+        if not await table.find(ConversationFilter(limit=1)):
+            filled = f"written in {await fill(database, count, turns):.0f} s"
+            await vacuum(database)
+        async with database.connect() as connection:
+            ids = (await connection.execute(select(ConversationRow.id))).scalars().all()
+        print(f"\n{database.dialect.name}: {len(ids)} conversations of {turns} turns, {filled}\n")
         print("| query | found on the page | p50 ms | p95 ms |\n| --- | --- | --- | --- |")
         times: dict[str, list[float]] = {}
         found: dict[str, int] = {}
@@ -150,7 +156,10 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=50, help="How often each query is asked.")
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
+    parser.add_argument("--url", help="A database to be filled, or that an earlier call has filled; it is kept.")
     given = parser.parse_args()
+    if given.url:
+        return anyio.run(measure, given.url, given.conversations, given.turns, given.rounds)
     with tempfile.TemporaryDirectory() as folder:
         anyio.run(measure_deltas, f"sqlite+aiosqlite:///{Path(folder)}/deltas.db")
         for kind in given.databases:
@@ -160,6 +169,7 @@ def main() -> None:
             else:
                 with running_postgres() as server:
                     anyio.run(measure, new_database(server), given.conversations, given.turns, given.rounds)
+    return None
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import anyio
 import numpy as np
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.data.database import open_database
 from app.data.recording_index import RecordingIndexTable
@@ -110,17 +111,25 @@ def queries(count: int, chance: random.Random) -> dict[str, RecordingFilter]:
 
 
 async def measure(url: str, count: int, rounds: int) -> None:
-    """Fill an empty database, and print a table row for each kind of query."""
+    """Fill the database, unless an earlier call has, and print a table row for each kind of query."""
     async with open_database(url) as database:
         index = RecordingIndexTable(database)
-        filled_s = await fill(index, count)
+        filled = "filled before"
+        if not (await index.find(RecordingFilter(limit=1))).recordings:
+            filled = f"written in {await fill(index, count):.0f} s"
+            await vacuum(database)
         async with database.connect() as connection:
-            if not url.startswith("sqlite"):  # which its autovacuum does by itself, a minute later
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                await connection.execute(text("VACUUM ANALYZE"))
             said = await connection.scalar(text("SELECT count(*) FROM recording_utterances"))
-        print(f"\n{database.dialect.name}: {count} recordings, {said} utterances, written in {filled_s:.0f} s\n")
+        print(f"\n{database.dialect.name}: {count} recordings, {said} utterances, {filled}\n")
         await ask(index, count, rounds)
+
+
+async def vacuum(database: AsyncEngine) -> None:
+    """What PostgreSQL's autovacuum does by itself, a minute later."""
+    if database.dialect.name == "postgresql":
+        async with database.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text("VACUUM ANALYZE"))
 
 
 async def fill(index: RecordingIndexTable, count: int) -> float:
@@ -152,7 +161,10 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=50, help="How often each query is asked.")
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
+    parser.add_argument("--url", help="A database to be filled, or that an earlier call has filled; it is kept.")
     given = parser.parse_args()
+    if given.url:
+        return anyio.run(measure, given.url, given.recordings, given.rounds)
     for kind in given.databases:
         if kind == "sqlite":
             with tempfile.TemporaryDirectory() as folder:
@@ -161,6 +173,7 @@ def main() -> None:
         else:
             with running_postgres() as server:
                 anyio.run(measure, new_database(server), given.recordings, given.rounds)
+    return None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 
@@ -304,6 +305,25 @@ async def test_messages_are_read_page_by_page_from_the_newest(server):
     assert numbers == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "xyz",
+        "xyz_abc",
+        "20260131T120000.250Z",
+        "20260131T120000.250Z_",
+        "20260131T120000.250_abc",
+        "20261331T120000Z_a",
+    ],
+)
+async def test_conversations_behind_no_page_of_the_list_are_refused(server, before):
+    answer = await server.http.get("/conversations", params={"before": before})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert answer.json()["message"].startswith("before: ")
+
+
 async def test_list_over_http_is_paged_filtered_and_searched(server):
     ids = [await server.begin(person=str(number % 2)) for number in range(5)]
     await server.say(ids[0], "umbrella")
@@ -313,7 +333,8 @@ async def test_list_over_http_is_paged_filtered_and_searched(server):
         return [ids.index(each["id"]) for each in page["conversations"]], page["next"]
 
     first, following = await listed("limit=2")
-    second, _ = await listed(f"limit=3&before={following.replace('+', '%2B')}")
+    second, _ = await listed(f"limit=3&before={following}")
+    assert quote(following, safe="") == following
     assert (first + second, (await listed("text=umbrel*"))[0]) == ([0, 4, 3, 2, 1], [0])
     assert await listed("person=1") == ([3, 1], None)
     assert await listed("tenant=globex") == ([], None)

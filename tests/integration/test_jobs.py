@@ -116,6 +116,14 @@ async def test_unknown_state_is_refused_by_the_name_of_its_parameter(http):
     assert "only" not in answer.json()["message"]
 
 
+@pytest.mark.parametrize("before", ["", "a b", "../x", "-", "é"])
+async def test_jobs_behind_no_page_of_the_list_are_refused(http, before):
+    answer = await http.get("/jobs", params={"before": before})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert answer.json()["message"].startswith("before: ")
+
+
 async def test_jobs_are_listed_page_by_page_and_by_state(http, service):
     service.admission.max_sessions = 0
     sessions = [await sent(http) for _ in range(3)]

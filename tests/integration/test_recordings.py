@@ -190,6 +190,14 @@ async def test_utterance_and_reply_by_number(http, service):
         assert (await http.get(f"/recordings/{session}/{nothing}")).status_code == 404
 
 
+@pytest.mark.parametrize("before", ["", "xyz", "2026-01-31", "2026-01-31/", "2026-13-01/a", "xyz/a", "2026-01-31/a b"])
+async def test_recordings_behind_no_page_of_the_list_are_refused(http, before):
+    answer = await http.get("/recordings", params={"before": before})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert answer.json()["message"].startswith("before: ")
+
+
 async def test_recordings_list_pages_and_filters(http, service):
     """The newest first; page by page each comes once; filters narrow it."""
     ids = [await recorded_turn(http, service) for _ in range(5)]

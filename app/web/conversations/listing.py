@@ -8,6 +8,7 @@ from litestar.datastructures import State
 from litestar.params import FromQuery, QueryParameter
 
 from app.data.conversations import ConversationFilter
+from app.data.database import stored_moment
 from app.domain.audit import AuditAction
 from app.domain.conversations.export import conversation_json
 from app.domain.conversations.message import TITLE_CHARACTERS
@@ -15,6 +16,7 @@ from app.domain.person import speaking_person
 from app.domain.principal import Principal
 from app.web.auth.audit import audited, set_target
 from app.web.conversations.access import CHAT, body_of, chat_of, owner_of, require_owner, require_text
+from app.web.query_values import moment_cursor, parse_moment_cursor
 
 
 class NewConversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,18 +72,25 @@ async def list_conversations(
     own = owner_of(request.user)
     if own is not None and tenant not in (None, own):
         return {"conversations": [], "next": None}
-    updated, _, last = (before or "").partition("/")
     criteria = ConversationFilter(
         tenant=own or tenant,
         person=_without_nul(person) if request.user.person is None else request.user.person,
         text=text,
-        before=(_without_nul(updated) or "", _without_nul(last) or "") if before else None,
+        before=_position(before),
         limit=limit + 1,
     )
     found = await chat_of(state).table.find(criteria)
     page = found[:limit]
-    following = f"{page[-1].updated}/{page[-1].id}" if len(found) > limit else None
+    following = moment_cursor(page[-1].updated, page[-1].id) if len(found) > limit else None
     return {"conversations": [conversation_json(each) for each in page], "next": following}
+
+
+def _position(before: str | None) -> tuple[str, str] | None:
+    """As conversations are ordered. Raises ClientException."""
+    if before is None:
+        return None
+    updated, conversation = parse_moment_cursor(before)
+    return stored_moment(updated), conversation
 
 
 def _without_nul(value: str | None) -> str | None:

@@ -21,6 +21,7 @@ from app.web.auth.middleware import requires
 from app.web.auth.rate_limit import network_of
 from app.web.http import STOPPING
 from app.web.jobs.job_events import JobEvents
+from app.web.query_values import parse_id_cursor
 
 StateName = Literal["receiving", "queued", "running", "done", "failed", "cancelled"]
 
@@ -45,7 +46,7 @@ async def list_jobs(
         tenant=tenant if user.is_admin else user.tenant.name,
         person=user.person,
         state=only and JobState(only),
-        before=before,
+        before=None if before is None else parse_id_cursor(before),
         limit=limit,
     )
     return {"jobs": [job_json(job) for job in found], "next": found[-1].id if len(found) == limit else None}

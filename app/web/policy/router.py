@@ -1,8 +1,6 @@
 """Handlers of `/policy`: stored decisions, their sums per route, and what the rules would decide now."""
 
-import re
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +18,7 @@ from app.domain.routing.request import RouteRequest
 from app.domain.spending import remaining, spending_by_tenant
 from app.runtime.service import RoutingPolicy, Service
 from app.web.auth.middleware import requires
+from app.web.query_values import parse_moment
 
 MAX_DECISIONS = 10_000
 """In one answer."""
@@ -133,19 +132,10 @@ def _filter(query: DecisionQuery, limit: int) -> DecisionFilter:
         query.tenant,
         query.route,
         query.place,
-        _moment("since", query.since),
-        _moment("until", query.until),
+        parse_moment("since", query.since),
+        parse_moment("until", query.until),
         limit,
     )
-
-
-def _moment(name: str, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        return datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", value))  # a "+" in a URL is read as a space
-    except ValueError as error:
-        raise ClientException(f"{name}: {value!r} is not a time of ISO 8601, like 2026-01-31T12:00:00Z") from error
 
 
 def _policy(state: State) -> RoutingPolicy:

@@ -14,6 +14,7 @@ from app.domain.recording.listing import IndexedRecording, RecordingFilter, Reco
 from app.domain.recording.text_search import parse_search
 from app.web.auth.audit import audited
 from app.web.auth.middleware import requires
+from app.web.query_values import parse_day_cursor
 from app.web.recordings.access import service_of
 
 
@@ -42,7 +43,6 @@ async def list_recordings(
         raise ProviderBusy("recordings", "this service has no database, which lists them")
     if not user.is_admin and tenant not in (None, user.tenant.name):
         return _answer(RecordingPage())
-    day, _, session = (before or "").partition("/")
     criteria = RecordingFilter(
         tenant=tenant if user.is_admin else user.tenant.name,
         person=person,
@@ -51,7 +51,7 @@ async def list_recordings(
         terms=parse_search(text) if text else None,
         route=route,
         kind=kind,
-        before=(day, session) if before else None,
+        before=None if before is None else parse_day_cursor(before),
         limit=limit,
     )
     async with service_of(state).limits.listings.slot():
