@@ -12,6 +12,7 @@ export const CloseCode = Object.freeze({ NORMAL: 1000, CLIENT_ERROR: 1008, DRAIN
 /** What the client may ask for, as the text of a frame. */
 export const configure = (settings) => JSON.stringify({ type: "configure", ...settings });
 export const end = () => JSON.stringify({ type: "end" });
+export const clear = () => JSON.stringify({ type: "clear" });
 export const cancel = () => JSON.stringify({ type: "cancel" });
 export const say = (text) => JSON.stringify({ type: "say", text });
 export const text = (words) => JSON.stringify({ type: "text", text: words });
@@ -33,6 +34,11 @@ export const MESSAGES = Object.freeze({
   realtime: { text: "", stable: "", utterance: 0, turn: 0 },
   fullSentence: { text: "", utterance: 0, turn: 0, start: null, end: null, route: null, ttfsMs: null,
     language: null, confidence: null, words: null },
+  speechStarted: { turn: 0, utterance: 0, at: 0 },
+  speechStopped: { turn: 0, utterance: 0, at: 0 },
+  turnEager: { turn: 0, text: "", probability: null },
+  turnResumed: { turn: 0 },
+  turnEnd: { turn: 0, text: "" },
   replyStart: { turn: 0, text: "" },
   replyDelta: { turn: 0, text: "" },
   replyCancelled: { turn: 0, reason: "cancelled" },

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { BadPacket, MESSAGES, cancel, configure, end, numbered, pack, parse, played, received, resume } from "../protocol.js";
-import { say, text as sentText, unpack } from "../protocol.js";
+import { BadPacket, MESSAGES, cancel, clear, configure, end, numbered, pack, parse, played, received } from "../protocol.js";
+import { resume, say, text as sentText, unpack } from "../protocol.js";
 
 const examples = (kind) =>
   readFileSync(new URL("../PROTOCOL.md", import.meta.url), "utf8")
@@ -73,7 +73,9 @@ test("the client's messages are those of the reference", () => {
     configure({ keyTerms: ["Siobhan Gallagher", "metoprolol"] }),
     configure({ turns: "manual" }),
     configure({ turns: "silence", silenceMs: 3000 }),
+    configure({ events: true }),
     end(),
+    clear(),
     cancel(),
     say("Hello there."),
     sentText("What is the weather?"),

@@ -56,6 +56,42 @@ async def test_session_sends_draft_final_reply_and_reply_audio_in_order(address,
     assert sum(len(r.pcm) for r in talk.messages("replyAudio")) == 2 * 3200
 
 
+async def test_a_client_that_asks_for_events_gets_them_around_the_same_turn(address):
+    """Speech started and stopped around the final, the end of the turn before its reply; nobody else gets any."""
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        await talk.send_message(type="configure", events=True)
+        await talk.send_audio(TURN, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
+        await talk.send_message(type="configure", events=False)
+        await talk.send_audio(TURN, pace=0)
+        assert await talk.wait_until(lambda t: len(t.messages("server_response")) == 2, timeout_s=5)
+
+    kinds = [r.message["type"] for r in talk.received]
+    order = ["speechStarted", "realtime", "speechStopped", "turnEnd", "replyStart", "server_response"]
+    assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order)
+    assert kinds.index("speechStarted") < kinds.index("fullSentence") < kinds.index("turnEnd")
+    assert [kinds.count(kind) for kind in ("speechStarted", "speechStopped", "turnEnd")] == [1, 1, 1]
+    assert talk.messages("speechStarted")[0].message["at"] == 0.0
+    assert talk.messages("speechStopped")[0].message["at"] == pytest.approx(0.6)
+    assert talk.messages("turnEnd")[0].message["text"] == "hello"
+
+
+async def test_clear_takes_back_what_was_said(address):
+    """The utterance has an empty final, and is answered by nothing; what is said behind it is."""
+    async with open_session(f"ws://{address}/ws/transcribe") as talk:
+        await talk.send_message(type="configure", turns="manual")
+        await talk.send_audio(SPEECH * 20, pace=0)
+        assert await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=5)
+        await talk.send_message(type="clear")
+        await talk.send_message(type="end")
+        await talk.send_audio(TURN, pace=0)
+        await talk.send_message(type="end")
+        assert await talk.wait_until(lambda t: t.messages("server_response"), timeout_s=5)
+
+    assert [r.message["text"] for r in talk.messages("fullSentence")] == ["", "hello"]
+    assert [r.message["text"] for r in talk.messages("replyStart")] == ["hello"]
+
+
 async def test_raw_socket_accepts_pcm_without_packets(address):
     """/ws/raw: 16 kHz samples without a packet around them, the same answers."""
     async with connect(f"ws://{address}/ws/raw") as socket:

@@ -1,5 +1,6 @@
 """Drive the dialog state machine by hand: events in, effects out, time is the audio's."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -58,3 +59,40 @@ class Play:
 
     def new(self, kind: type[E]) -> list[E]:
         return [effect for effect in self.newest if isinstance(effect, kind)]
+
+
+def assert_turn_events_in_order(effects: Iterable[do.Effect]) -> None:
+    """With `events`: an utterance starts, then stops; a turn is eager once, then resumed or over with those words."""
+    speaking: int | None = None
+    eager: tuple[int, str] | None = None
+    over: set[int] = set()
+    for effect in effects:
+        match effect:
+            case do.ShowSpeechStarted(turn, number):
+                assert speaking is None
+                assert eager is None
+                assert turn not in over
+                speaking = number
+            case do.ShowSpeechStopped(_, number):
+                assert speaking == number
+                speaking = None
+            case do.ShowTurnEager(turn, text):
+                assert eager is None
+                assert turn not in over
+                assert text
+                eager = turn, text
+            case do.ShowTurnResumed(turn):
+                assert eager is not None
+                assert eager[0] == turn
+                eager = None
+            case do.ShowTurnEnd(turn, text):
+                assert turn not in over
+                assert eager in {None, (turn, text)}
+                eager = None
+                over.add(turn)
+            case do.ShowReplyStart(turn, text) if text:
+                assert turn in over
+            case do.EndTurnUnanswered(turn):
+                assert turn in over
+            case _:
+                pass

@@ -28,7 +28,7 @@ from app.domain.turn_mode import TurnMode
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import Incoming, run_session
 from tests.fakes import SILENCE, SPEECH, EagerClock, ScriptedDetector, ScriptedSynthesizer
-from tests.unit.playing import LOCAL
+from tests.unit.playing import LOCAL, assert_turn_events_in_order
 
 FAILURE = ProviderDown("local", "asked to fail")
 STAGES = ["speaking", "paused", "transcribed", "ended", "answered", "begun", "complete"]
@@ -231,7 +231,7 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
         )
         # Short limits, so that a run of some dozen rules comes to every place.
         endpointing = EndpointingRules(pause_after_ms=100, max_utterance_ms=4000, soft_max_utterance_ms=2500)
-        state = DialogState(TurnRules(score_end_of_turn=True), Endpointer(endpointing))
+        state = DialogState(TurnRules(score_end_of_turn=True, events=True), Endpointer(endpointing))
         session = run_session(self.client, engines, state, clock=self.clock, recorder=self.watch, telemetry=self.watch)
         self.session = self.loop.create_task(session)
         await settle()
@@ -264,6 +264,7 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
             [
                 ev.ClientEnded(),
                 ev.ClientCancelled(),
+                ev.ClientCleared(),
                 ev.ClientRequestedSpeech("Welcome. Sit down."),
                 ev.ClientSentText("What is the time?"),
                 ev.ClientSentText("yes"),
@@ -446,6 +447,7 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
             self.no_reply_is_started_and_cancelled_in_one_step()
             self.a_reply_ends_once_and_nothing_of_it_follows()
             self.no_utterance_is_fed_after_its_endpoint_or_shown_twice()
+            assert_turn_events_in_order(self.effects)
             self.nothing_is_left()
         finally:
             self._close()
@@ -458,6 +460,7 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
         assert self.engines.replies == []
         assert [pending.shown for pending in self.engines.pending] == [1] * len(self.engines.pending)
         counts = Counter(type(effect) for effect in self.effects)
+        assert counts[do.ShowSpeechStarted] == counts[do.ShowSpeechStopped] == counts[do.OpenUtterance]
         assert counts[do.OpenUtterance] == counts[do.CloseUtterance] == counts[do.ShowFinal]
         ends = counts[do.ShowReply] + counts[do.ShowReplyCancelled] + counts[do.RecordReplyCancelled]
         assert counts[do.ShowReplyStart] == ends

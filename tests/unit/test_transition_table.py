@@ -11,24 +11,28 @@ from app.domain.audio import AudioChunk, ScoredChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Message, Role
-from app.domain.dialog.state import Closed, Leaving
+from app.domain.dialog.state import Closed, DialogState, Leaving, TurnRules
 from app.domain.errors import ClientError, ClientFault, ProviderDown
 from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import TurnMode
-from tests.unit.playing import LOCAL, Play
+from tests.unit.playing import LOCAL, Play, assert_turn_events_in_order
 
 DOC = Path(__file__).parents[2] / "docs" / "turn-taking.md"
 GONE = ProviderDown("local", "asked to fail")
 CHUNK = AudioChunk(bytes(2 * ms(90)), 0)
 
 
+def session() -> Play:
+    return Play(DialogState(TurnRules(language="en", events=True)))
+
+
 def idle() -> Play:
-    return Play()
+    return session()
 
 
 def speaking() -> Play:
-    play = Play()
+    play = session()
     play.speech(600)
     return play
 
@@ -60,7 +64,7 @@ def finalizing_with_eager_reply() -> Play:
 
 
 def finalizing_until_the_client_ends() -> Play:
-    play = Play()
+    play = session()
     play.happen(ev.ClientConfigured(turns=TurnMode.MANUAL))
     play.speech(600)
     play.silence(600)
@@ -100,7 +104,7 @@ def leaving() -> Play:
 
 
 def closed() -> Play:
-    play = Play()
+    play = session()
     play.happen(ev.ClientLeft())
     return play
 
@@ -139,6 +143,7 @@ EVENTS = {
     "ClientConfigured": lambda _: ev.ClientConfigured(language="de"),
     "ClientConfigured (manual turns)": lambda _: ev.ClientConfigured(turns=TurnMode.MANUAL),
     "ClientEnded": lambda _: ev.ClientEnded(),
+    "ClientCleared": lambda _: ev.ClientCleared(),
     "ClientCancelled": lambda _: ev.ClientCancelled(),
     "ClientRequestedSpeech": lambda _: ev.ClientRequestedSpeech("Welcome."),
     "ClientSentText": lambda _: ev.ClientSentText("What is the time?"),
@@ -189,7 +194,7 @@ def test_every_event_has_a_row_in_the_transition_table():
 @given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=60))
 def test_under_random_events_no_final_is_lost_or_doubled(names: list[str]):
     """Each utterance gets its audio without a gap, at most one final, and a pending final is shown or awaited."""
-    play = Play()
+    play = session()
 
     for name in names:
         play.happen(EVENTS[name](play))
@@ -207,3 +212,4 @@ def test_under_random_events_no_final_is_lost_or_doubled(names: list[str]):
         assert [c.end for c in fed[:-1]] == [c.start for c in fed[1:]]
     replies = [reply.reply for reply in play.every(do.ReleaseReply)]
     assert len(replies) == len(set(replies))
+    assert_turn_events_in_order(play.effects)

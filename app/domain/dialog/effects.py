@@ -121,6 +121,61 @@ class ShowFinal:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowSpeechStarted:
+    """Speech began. Positions in samples of the session."""
+
+    turn: int
+    utterance: int
+    start: int
+    """First sample of the utterance's audio, pre-roll included."""
+    speech_start: int
+    """First sample of speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSpeechStopped:
+    """The utterance has ended; its final is pending, or there. Positions in samples of the session."""
+
+    turn: int
+    utterance: int
+    speech_end: int
+    """Behind the last sample that was speech."""
+    end: int
+    """Behind the last sample of its audio, the silence that ended it included."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTurnEager:
+    """The user's turn is probably over: ShowTurnResumed or ShowTurnEnd follows."""
+
+    turn: int
+    text: str
+    """The turn's finals so far."""
+    eot_probability: float | None
+    """The turn detector's score, 0 to 1; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTurnResumed:
+    """The user goes on after all."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTurnEnd:
+    """The user's turn is over, whether it is answered or not."""
+
+    turn: int
+    text: str
+    """Its finals."""
+
+
+TurnEvent: TypeAlias = ShowSpeechStarted | ShowSpeechStopped | ShowTurnEager | ShowTurnResumed | ShowTurnEnd
+"""For clients that want them (`TurnRules.events`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartReply:
     """Start to generate a reply; nothing of it is shown or played before its ReleaseReply."""
 
@@ -285,6 +340,7 @@ Shown: TypeAlias = (
     | StopPlayback
     | ShowConversation
     | ShowError
+    | TurnEvent
 )
 """Effects that reach the client."""
 

@@ -112,13 +112,22 @@ def endpoint_silence_ms(text: str, language: str | None, eot_probability: float 
 
     `eot_probability` is the turn detector's score of the current pause; None where there is none.
     """
-    complete = is_complete(text)
-    incomplete = is_incomplete(text, language) or is_dictation(text, language)
-    if is_end_of_turn(eot_probability, rules) and (complete or not incomplete):
-        return rules.end_after_likely_done_ms  # "Where have you been?" ends on "been", and is a sentence all the same
-    if incomplete:
+    if is_likely_done(text, language, eot_probability, rules):
+        return rules.end_after_likely_done_ms
+    if _asks_for_more(text, language):
         return rules.end_after_incomplete_ms
-    return rules.end_after_complete_ms if complete else rules.end_after_ms
+    return rules.end_after_complete_ms if is_complete(text) else rules.end_after_ms
+
+
+def is_likely_done(text: str, language: str | None, eot_probability: float | None, rules: EndpointingRules) -> bool:
+    """Whether the score says that the turn is over, and the words do not ask for more."""
+    if not is_end_of_turn(eot_probability, rules):
+        return False
+    return is_complete(text) or not _asks_for_more(text, language)  # "Where have you been?" ends on "been"
+
+
+def _asks_for_more(text: str, language: str | None) -> bool:
+    return is_incomplete(text, language) or is_dictation(text, language)
 
 
 def is_end_of_turn(eot_probability: float | None, rules: EndpointingRules) -> bool:

@@ -148,11 +148,18 @@ class ClientConfigured:
     """What ends the user's turn; at once, for the current turn too."""
     silence_ms: int | None = None
     """The silence that does in the mode `silence`."""
+    events: bool | None = None
+    """Whether the client is told of speech and turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientEnded:
     """The client says that the user's turn is over: reply now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCleared:
+    """The client takes back what was said in this turn so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +265,7 @@ Event: TypeAlias = (
     | ReplyFailed
     | ClientConfigured
     | ClientEnded
+    | ClientCleared
     | ClientCancelled
     | ClientRequestedSpeech
     | ClientSentText

@@ -11,8 +11,10 @@ from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.echo import is_echo
 from app.domain.dialog.endpointing import is_end_of_turn
+from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.state import DialogState, Finalizing, Leaving, UserSpeaking, Utterance
-from app.domain.dialog.turn import resolve_turn
+from app.domain.dialog.turn import resolve_turn, settle_phase
+from app.domain.dialog.turn_events import eager_in_pause, speech_stopped, turn_resumed
 from app.domain.transcript import Hypothesis
 
 # -- in the pause -------------------------------------------------------------------
@@ -33,7 +35,9 @@ def accept_score(state: DialogState, event: ev.EndOfTurnScored) -> Transition:
     if utterance is None:
         return state, ()
     scored = replace(state, phase=UserSpeaking(replace(utterance, eot_probability=event.eot_probability)))
-    return speculate(scored) if is_end_of_turn(event.eot_probability, state.endpointer.rules) else (scored, ())
+    if not is_end_of_turn(event.eot_probability, state.endpointer.rules):
+        return scored, ()
+    return chain(speculate(scored), eager_in_pause)
 
 
 def speculate(state: DialogState) -> Transition:
@@ -60,7 +64,7 @@ def resume_speech(state: DialogState) -> Transition:
         wasted=utterance.wasted + utterance.final_started,
     )
     dropped = (do.DropFinal(utterance.number, utterance.revision),) if utterance.final_started else ()
-    return replace(state, phase=UserSpeaking(resumed)), dropped
+    return chain((replace(state, phase=UserSpeaking(resumed)), dropped), turn_resumed)
 
 
 # -- the endpoint -------------------------------------------------------------------
@@ -84,7 +88,7 @@ def close_utterance(state: DialogState, utterance: Utterance, phase: Finalizing 
             endpointer=state.endpointer.reset(),
             pending_finals=(*state.pending_finals, utterance),
         ),
-        (*started, do.CloseUtterance(utterance.number, utterance.revision)),
+        (*started, do.CloseUtterance(utterance.number, utterance.revision), *speech_stopped(state, utterance)),
     )
     return closed if utterance.final is None else chain(closed, lambda s: show_final(s, utterance))
 
@@ -96,7 +100,30 @@ def _finalizing(state: DialogState, utterance: Utterance) -> Finalizing:
     return Finalizing(
         reply_after_ms=min(rules.confident_reply_after_ms, rules.reply_after_ms) if confident else rules.reply_after_ms,
         may_continue=rules.score_end_of_turn and not is_end_of_turn(utterance.eot_probability, state.endpointer.rules),
+        eot_probability=utterance.eot_probability,
     )
+
+
+def discard_turn(state: DialogState) -> Transition:
+    """Take back what was said in this turn: its utterances end without words, and nothing of it is answered.
+
+    A reply that is being played goes on; the next speech belongs to the same turn number.
+    """
+    if not isinstance(state.phase, UserSpeaking | Finalizing):
+        return state, ()
+    discarded: Transition = turn_resumed(replace(state, turn_transcript=(), turn_speech=0))
+    if state.reply and not state.reply.released:
+        discarded = chain(discarded, lambda s: cancel_reply(s, "cancelled"))
+    if isinstance(state.phase, UserSpeaking):
+        utterance = replace(state.phase.utterance, final_started=True)  # none is to be started
+        discarded = chain(discarded, lambda s: close_utterance(s, replace(utterance, final=None), Finalizing()))
+    for utterance in discarded[0].pending_finals:
+        discarded = chain(discarded, partial(show_final, utterance=_without_words(utterance)))
+    return chain(discarded, lambda s: (settle_phase(s), ()))
+
+
+def _without_words(utterance: Utterance) -> Utterance:
+    return replace(utterance, final=Hypothesis("", is_final=True), route=None)
 
 
 # -- results ------------------------------------------------------------------------
@@ -106,7 +133,7 @@ def accept_final(state: DialogState, event: ev.FinalReceived) -> Transition:
     """Keep a final that came before its endpoint, show one that came after it, ignore a stale one."""
     if (current := open_utterance(state, event.utterance, event.revision)) is not None:
         early = replace(current, final=event.hypothesis, route=event.route)
-        return replace(state, phase=UserSpeaking(early)), ()
+        return eager_in_pause(replace(state, phase=UserSpeaking(early)))
     utterance = _pending_utterance(state, event.utterance, event.revision)
     if utterance is None:
         return state, ()

@@ -74,6 +74,8 @@ class TurnRules:
     """Those of the client itself."""
     words: bool = False
     """The client gets the words of a final with their times and confidence."""
+    events: bool = False
+    """The client is told when speech starts and stops, and when a turn is probably over, resumed or over."""
 
     @property
     def answers_turns(self) -> bool:
@@ -175,6 +177,8 @@ class Finalizing:
     """The end-of-turn score says that the user will continue: no eager reply."""
     turn_over: bool = False
     """The turn is over; only finals are awaited."""
+    eot_probability: float | None = None
+    """The score of the pause that the utterance ended in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +219,8 @@ class DialogState:
     """Finals of this turn: utterance and text, in the order of utterances."""
     turn_speech: int = 0
     """Samples of speech in them."""
+    is_eager: bool = False
+    """The client was told that the turn is probably over."""
     newest_language: str | None = None
     """Of the newest final whose engine knows it."""
     reply: Reply | None = None

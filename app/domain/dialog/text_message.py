@@ -7,6 +7,7 @@ from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.state import DialogState, Finalizing, UserSpeaking
 from app.domain.dialog.turn import resolve_turn
+from app.domain.dialog.turn_events import turn_resumed
 
 
 def accept_text(state: DialogState, text: str) -> Transition:
@@ -14,7 +15,7 @@ def accept_text(state: DialogState, text: str) -> Transition:
 
     While the user speaks as well, or a final is pending, it waits for that; it is never taken for a backchannel.
     """
-    stopped, effects = cancel_reply(state, "barge_in")
+    stopped, effects = chain(turn_resumed(state), lambda s: cancel_reply(s, "barge_in"))
     turn = sorted((*state.turn_transcript, (state.utterance_count, text.strip())), key=lambda said: said[0])
     typed = replace(stopped, turn_transcript=tuple(turn))
     recorded: Transition = typed, (*effects, do.RecordUserText(state.turn, text.strip()))

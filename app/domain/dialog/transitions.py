@@ -26,6 +26,7 @@ from app.domain.dialog.finals import (
     accept_final,
     accept_score,
     close_utterance,
+    discard_turn,
     endpoint,
     open_utterance,
     show_newest_drafts,
@@ -81,6 +82,8 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return detach(state)
         case ev.ClientReturned():
             return reattach(state)
+        case ev.ClientCleared():
+            return discard_turn(state)
         case ev.ClientCancelled():
             return chain(cancel_reply(state, "cancelled"), lambda s: (settle_phase(s), ()))
         case ev.ClientRequestedSpeech(text):
@@ -111,6 +114,7 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
         speak=rules.speak if event.speak is None else event.speak,
         residency=event.residency or rules.residency,
         words=rules.words if event.words is None else event.words,
+        events=rules.events if event.events is None else event.events,
         deadline_ms=rules.deadline_ms if event.deadline_ms is None else event.deadline_ms or None,
         turns=event.turns or rules.turns,
         silence_ms=event.silence_ms or rules.silence_ms,

@@ -8,6 +8,7 @@ from app.domain.dialog.interruption import is_barge_in
 from app.domain.dialog.reply import begin_reply, cancel_reply, release_reply
 from app.domain.dialog.spoken_language import session_language
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
+from app.domain.dialog.turn_events import eager_after_endpoint, turn_ended
 from app.domain.transcript import join
 from app.domain.turn_mode import TurnMode
 
@@ -29,9 +30,10 @@ def resolve_turn(state: DialogState) -> Transition:
         return state, ()
     if state.phase.turn_over:
         return _answer(state, text)
+    eager = eager_after_endpoint(state, text)
     if _may_begin_eagerly(state.rules) and not state.phase.may_continue:
-        return begin_reply(state, text)
-    return state, ()
+        return chain(eager, lambda s: begin_reply(s, text))
+    return eager
 
 
 def _may_begin_eagerly(rules: TurnRules) -> bool:
@@ -65,6 +67,10 @@ def settle_phase(state: DialogState) -> DialogState:
 
 
 def _answer(state: DialogState, text: str) -> Transition:
+    return chain(turn_ended(state, text), lambda s: _reply_to(s, text))
+
+
+def _reply_to(state: DialogState, text: str) -> Transition:
     if not state.rules.answers_turns:
         state, dropped = cancel_reply(state, "cancelled")  # an eager one, where replies were turned off meanwhile
         over = replace(state, phase=Idle(), turn=state.turn + 1, turn_transcript=(), turn_speech=0)

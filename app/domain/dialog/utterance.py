@@ -14,6 +14,7 @@ from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.spoken_language import utterance_language
 from app.domain.dialog.state import DialogState, Finalizing, UserSpeaking, Utterance
 from app.domain.dialog.turn import end_turn, turn_silence_ms
+from app.domain.dialog.turn_events import speech_started, turn_resumed
 from app.domain.turn_mode import TurnMode
 
 
@@ -61,9 +62,9 @@ def _end_after_ms(state: DialogState) -> int:
 
 def _open(state: DialogState) -> Transition:
     """Speech began: a new utterance, from the pre-roll on. A reply that is not released yet is dropped."""
-    dropped: Transition = state, ()
+    dropped: Transition = turn_resumed(state)
     if state.reply and not state.reply.released:
-        dropped = cancel_reply(state, "barge_in")
+        dropped = chain(dropped, lambda s: cancel_reply(s, "barge_in"))
     state, effects = dropped
     number = state.utterance_count + 1
     chunks = state.pre_roll.chunks
@@ -78,6 +79,7 @@ def _open(state: DialogState) -> Transition:
     opened = replace(state, phase=UserSpeaking(utterance), utterance_count=number, pre_roll=state.pre_roll.clear())
     return opened, (
         *effects,
+        *speech_started(state, utterance),
         do.OpenUtterance(
             number, utterance.start, rules.language, rules.residency, rules.deadline_ms, rules.expected_terms
         ),

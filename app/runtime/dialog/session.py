@@ -48,6 +48,7 @@ Incoming: TypeAlias = (
     AudioChunk
     | ev.ClientConfigured
     | ev.ClientEnded
+    | ev.ClientCleared
     | ev.ClientCancelled
     | ev.ClientRequestedSpeech
     | ev.ClientSentText

@@ -51,10 +51,15 @@ class ConfigureMessage(_Message, frozen=True, tag="configure"):
     key_terms: list[str] | msgspec.UnsetType | None = msgspec.UNSET
     turns: TurnMode | None = None
     silence_ms: Annotated[int, msgspec.Meta(ge=MIN_SILENCE_MS, le=MAX_SILENCE_MS)] | None = None
+    events: bool | None = None
 
 
 class EndMessage(_Message, frozen=True, tag="end"):
     pass
+
+
+class ClearMessage(_Message, frozen=True, tag="clear"):
+    """Take back what was said in this turn so far."""
 
 
 class CancelMessage(_Message, frozen=True, tag="cancel"):
@@ -93,6 +98,7 @@ class ResumeMessage(_Message, frozen=True, tag="resume"):
 Control: TypeAlias = (
     ConfigureMessage
     | EndMessage
+    | ClearMessage
     | CancelMessage
     | SayMessage
     | TextMessage
@@ -103,6 +109,7 @@ Control: TypeAlias = (
 Order: TypeAlias = (
     ev.ClientConfigured
     | ev.ClientEnded
+    | ev.ClientCleared
     | ev.ClientCancelled
     | ev.ClientRequestedSpeech
     | ev.ClientSentText
@@ -116,7 +123,7 @@ class _Tag(msgspec.Struct):
 
 
 _tag = msgspec.json.Decoder(_Tag)
-_TAGS = {"configure", "end", "cancel", "say", "text", "played", "received", "resume"}
+_TAGS = {"configure", "end", "clear", "cancel", "say", "text", "played", "received", "resume"}
 MAX_SAY_CHARACTERS = 4000
 
 
@@ -162,9 +169,12 @@ def order(message: Control, find_profile: Callable[[str], Profile] = no_profile)
                 key_terms=key_terms,
                 turns=message.turns,
                 silence_ms=message.silence_ms,
+                events=message.events,
             )
         case EndMessage():
             return ev.ClientEnded()
+        case ClearMessage():
+            return ev.ClientCleared()
         case CancelMessage():
             return ev.ClientCancelled()
         case SayMessage(text=say):
@@ -271,6 +281,33 @@ class FullSentence(_Message, frozen=True, tag="fullSentence"):
     words: list[SpokenWord] | None = None
 
 
+class SpeechStarted(_Message, frozen=True, tag="speechStarted"):
+    turn: int
+    utterance: int
+    at: float
+
+
+class SpeechStopped(_Message, frozen=True, tag="speechStopped"):
+    turn: int
+    utterance: int
+    at: float
+
+
+class TurnEager(_Message, frozen=True, tag="turnEager"):
+    turn: int
+    text: str
+    probability: float | None = None
+
+
+class TurnResumed(_Message, frozen=True, tag="turnResumed"):
+    turn: int
+
+
+class TurnEnd(_Message, frozen=True, tag="turnEnd"):
+    turn: int
+    text: str
+
+
 class ReplyStart(_Message, frozen=True, tag="replyStart"):
     turn: int
     text: str
@@ -320,6 +357,11 @@ ServerMessage: TypeAlias = (
     | InputReceivedMessage
     | Realtime
     | FullSentence
+    | SpeechStarted
+    | SpeechStopped
+    | TurnEager
+    | TurnResumed
+    | TurnEnd
     | ReplyStart
     | ReplyDelta
     | ReplyCancelled
@@ -344,7 +386,8 @@ def server_message(
     | do.ShowReplyCancelled
     | do.StopPlayback
     | do.ShowConversation
-    | do.ShowError,
+    | do.ShowError
+    | do.TurnEvent,
     ttfs_ms: int | None,
 ) -> ServerMessage:
     """The message for what the session shows."""
@@ -364,6 +407,16 @@ def server_message(
                 confidence=_confidence(shown) if shown.with_words else None,
                 words=_words(shown) if shown.with_words else None,
             )
+        case do.ShowSpeechStarted(turn, utterance, _, speech_start):
+            return SpeechStarted(turn, utterance, round(seconds(speech_start), 3))
+        case do.ShowSpeechStopped(turn, utterance, speech_end):
+            return SpeechStopped(turn, utterance, round(seconds(speech_end), 3))
+        case do.ShowTurnEager(turn, text, probability):
+            return TurnEager(turn, text, None if probability is None else round(probability, 3))
+        case do.ShowTurnResumed(turn):
+            return TurnResumed(turn)
+        case do.ShowTurnEnd(turn, text):
+            return TurnEnd(turn, text)
         case do.ShowReplyStart(turn, text):
             return ReplyStart(turn, text)
         case do.ShowReplyDelta(turn, text):
