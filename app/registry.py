@@ -40,6 +40,9 @@ TRANSCRIBERS: EngineTable = {
 TURN_DETECTORS: EngineTable = {
     "smart_turn": EngineEntry("providers.local.turn.smart_turn:open_smart_turn", "local"),
 }
+SPEAKER_EMBEDDERS: EngineTable = {
+    "d_vector": EngineEntry("providers.local.speaker.embedder:open_speaker_embedder", "local"),
+}
 REPLY_GENERATORS: EngineTable = {
     "embedded": EngineEntry("providers.local.llm.embedded:open_embedded", "local"),
     "ollama": EngineEntry("providers.openai.chat:open_chat", "openai"),

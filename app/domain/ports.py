@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.dialog.conversation import Message
 from app.domain.routing.load import EngineLoad
+from app.domain.speakers import Embedding
 from app.domain.spending import TokenUsage
 from app.domain.tools import Tool, ToolCall
 from app.domain.transcript import Hypothesis
@@ -128,6 +129,17 @@ class TurnDetector(Protocol):
         """Probability, 0 to 1, that the user's turn is over.
 
         `pcm` is the user's audio of this turn up to the pause, at most its newest 8 s. Raises a ProviderError.
+        """
+        ...
+
+
+class SpeakerEmbedder(Protocol):
+    """Speaker embedding: tells voices apart."""
+
+    async def embed(self, pcm: bytes) -> Embedding:
+        """The voice of one utterance (16 kHz mono s16le): two of one speaker point in nearly the same direction.
+
+        Shorter than about a second, it says little. Raises a ProviderError.
         """
         ...
 

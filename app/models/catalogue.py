@@ -12,7 +12,7 @@ from app.toml_file import read_toml
 
 BUILT_IN = Path(__file__).with_name("catalogue.toml")
 
-Purpose: TypeAlias = Literal["draft", "final", "turn", "voice", "reply"]
+Purpose: TypeAlias = Literal["draft", "final", "turn", "speaker", "voice", "reply"]
 Format: TypeAlias = Literal["ctranslate2", "moonshine", "onnx", "piper", "gguf"]
 
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]

@@ -34,8 +34,8 @@ def samples_of(pcm: bytes) -> Samples:
     return np.frombuffer(pcm[:whole], "<i2").astype(np.float32) / np.float32(_FULL_SCALE)
 
 
-def mel_filters(bands: int) -> NDArray[np.float32]:
-    """Triangular filters, shape (bands, 201): Slaney's mel scale from 0 to 8 kHz, of equal area, as in librosa.
+def mel_filters(bands: int, fft: int = _FFT) -> NDArray[np.float32]:
+    """Triangular filters, shape (bands, fft // 2 + 1): Slaney's mel scale to 8 kHz, of equal area, as in librosa.
 
     Linear up to 1 kHz at 200/3 Hz a mel, logarithmic above with 27 mels from 1 to 6.4 kHz.
     """
@@ -43,7 +43,7 @@ def mel_filters(bands: int) -> NDArray[np.float32]:
     split, top = split_hz / linear, 45.245640471924965
     mels = np.linspace(0.0, top, bands + 2)
     hertz = np.where(mels < split, mels * linear, split_hz * np.exp(log_step * (mels - split)))
-    ramps = hertz[:, None] - np.fft.rfftfreq(_FFT, 1.0 / SAMPLE_RATE)[None, :]
+    ramps = hertz[:, None] - np.fft.rfftfreq(fft, 1.0 / SAMPLE_RATE)[None, :]
     widths = np.diff(hertz)[:, None]
     triangles = np.maximum(0.0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:]))
     filters: NDArray[np.float32] = (triangles * (2.0 / (hertz[2:] - hertz[:-2]))[:, None]).astype(np.float32)

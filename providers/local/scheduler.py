@@ -16,8 +16,10 @@ class Priority(IntEnum):
     END_OF_TURN = 0
     """Has the speaker finished? A short job whose answer starts a final."""
     FINAL = 1
-    DRAFT = 2
-    RECORDING = 3
+    SPEAKER = 2
+    """Whose voice was it? Its final waits for no label."""
+    DRAFT = 3
+    RECORDING = 4
     """A stretch of an uploaded file: no one waits for it live."""
 
 
@@ -42,7 +44,7 @@ class QueueLimits:
     """How many jobs may wait, and how long."""
 
     finals: int = 64
-    """With so many finals waiting the next one is refused; end-of-turn jobs have a limit of the same size."""
+    """With so many finals waiting the next one is refused; end-of-turn and speaker jobs have limits alike."""
 
     drafts: int = 64
     """With so many drafts waiting the oldest one is dropped."""

@@ -7,6 +7,7 @@ from app.domain.errors import SettingsError
 from tests.contracts.blob_cases import BLOB_CASES
 from tests.contracts.detector_cases import DETECTOR_CASES
 from tests.contracts.reply_cases import REPLY_CASES
+from tests.contracts.speaker_cases import SPEAKER_CASES
 from tests.contracts.synthesizer_cases import SYNTHESIZER_CASES
 from tests.contracts.transcriber_cases import TRANSCRIBER_CASES
 
@@ -15,6 +16,7 @@ CASES = [
     (registry.TRANSCRIBERS, TRANSCRIBER_CASES),
     (registry.BLOB_STORES, BLOB_CASES),
     (registry.REPLY_GENERATORS, REPLY_CASES),
+    (registry.SPEAKER_EMBEDDERS, SPEAKER_CASES),
     (registry.SYNTHESIZERS, SYNTHESIZER_CASES),
 ]
 
@@ -31,6 +33,7 @@ def test_every_registered_engine_has_a_contract_case(table, cases):
         registry.DETECTORS,
         registry.TRANSCRIBERS,
         registry.REPLY_GENERATORS,
+        registry.SPEAKER_EMBEDDERS,
         registry.SYNTHESIZERS,
         registry.BLOB_STORES,
         registry.PROBES,

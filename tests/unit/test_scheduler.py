@@ -34,6 +34,13 @@ def test_final_runs_before_every_draft_of_any_model():
     assert order(queue) == [3, 1, 2]
 
 
+def test_speaker_embedding_runs_behind_finals_and_before_drafts():
+    """A label never delays a final; drafts come again."""
+    queue = queue_of(job(1, Priority.DRAFT, "a"), job(2, Priority.SPEAKER, "b"), job(3, session="c"))
+
+    assert order(queue) == [3, 2, 1]
+
+
 def test_end_of_turn_check_runs_before_finals():
     """It is short, and a final waits for its answer."""
     assert order(queue_of(job(1), job(2, Priority.END_OF_TURN, "b"))) == [2, 1]
