@@ -17,7 +17,7 @@ from providers.local.asr.transformer import encoder_choice, graph_cache
 from providers.local.asr.transformer.encoder_choice import read_tests
 from providers.local.asr.transformer.encoder_path import EncoderPath, right_paths
 from providers.local.asr.whisper.context_schedule import context_schedule
-from providers.local.asr.whisper.decode import encode, generate, prepare
+from providers.local.asr.whisper.decode import align, encode, generate, language_probabilities, prepare
 from providers.local.asr.whisper.encoder import GRAPH_PATHS, encode_with
 from providers.local.asr.whisper.fallback import decode
 from providers.local.asr.whisper.model import load
@@ -112,6 +112,50 @@ class CountingDecoder:
     def step(self, cross_kv, past, tokens, position, rows):
         self._steps.append(len(tokens))
         return self._decoder.step(cross_kv, past, tokens, position, rows)
+
+
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
+def test_word_times_are_those_of_ctranslate2s_alignment(opened, clip):
+    """Of the same words; 19 of 20 edges within two positions of the encoder's output, 0.04 s."""
+    request = DecodeRequest(samples_of(clip.pcm), "en")
+    log_mel = opened.filters.log_mel(request.samples)
+    memory = encode(opened, [encoder_features(log_mel, context_schedule(log_mel.shape[1])[0])])
+    prepared = prepare(opened, request, log_mel, memory)
+    one_pass = generate(opened, memory, [prepared])[0]
+
+    ours, theirs = (align(opened, prepared, memory, one) for one in (one_pass, replace(one_pass, decoder=None)))
+
+    assert [word.text for word in ours] == [word.text for word in theirs]
+    assert len(ours) == len(one_pass.evidence.text.split())
+    off = [abs(a.start_s - b.start_s) for a, b in zip(ours, theirs, strict=True)]
+    off += [abs(a.end_s - b.end_s) for a, b in zip(ours, theirs, strict=True)]
+    assert np.quantile(off, 0.95) <= 0.041
+    assert np.mean([abs(a.probability - b.probability) for a, b in zip(ours, theirs, strict=True)]) < 0.05
+
+
+def test_languages_are_as_likely_as_in_ctranslate2():
+    opened = opened_from(model("whisper-base"))
+    log_mel = opened.filters.log_mel(samples_of(COUNTRY.pcm))
+    memory = encode(opened, [encoder_features(log_mel, context_schedule(log_mel.shape[1])[0])])
+
+    ours, theirs = (language_probabilities(one, memory) for one in (opened, replace(opened, decoder=None)))
+
+    assert ours.keys() == theirs.keys()
+    assert max(ours, key=ours.__getitem__) == "en"
+    assert ours == pytest.approx(theirs, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["whisper-base", "whisper-tiny.en"])
+def test_ctranslate2s_weights_are_not_loaded_for_words_with_times_in_any_language(name):
+    opened = opened_from(model(name))
+    if opened.encoder is None:
+        pytest.skip("CTranslate2 encodes on this processor")
+
+    result = decode(opened, [DecodeRequest(samples_of(COUNTRY.pcm), word_timestamps=True)])[0]
+
+    assert result.language == "en"
+    assert len(result.words) == len(result.text.split())
+    assert not opened.ct2.model_is_loaded
 
 
 def test_tokenizer_round_trips_decoded_text(opened):

@@ -46,14 +46,10 @@ def decoder_graph(weights: MoonshineWeights) -> ModelProto:
     hidden = graph.add("Squeeze", [hidden, graph.constant(np.array([0]))])
     graph.matmul(hidden, stacked([weights.matrices["embeddings"]]), output="logits")
     heads = [(layer, head) for layer, head in ALIGNMENT_HEADS if layer < shape.layers and head < shape.heads]
-    picked = [
-        graph.add("Gather", [attention[layer], graph.constant(np.array([head]))], axis=1) for layer, head in heads
-    ]
-    together = graph.add("Concat", picked, axis=1)
-    graph.add("Squeeze", [together, graph.constant(np.array([0]))], "attention")
+    picked = graph.attention_output(attention, heads)
     inputs, outputs = step_tensors(shape, weights.matrices["embeddings"].integers.shape[0])
     inputs = [tensor("embeddings", [1, "n", shape.width]), tensor("start", [1], TensorProto.INT64), *inputs]
-    return graph.model(inputs, [*outputs, tensor("attention", [len(heads), "n", "T"])])
+    return graph.model(inputs, [*outputs, picked])
 
 
 def _block(graph: GraphBuilder, weights: MoonshineWeights, layer: int, hidden: str) -> tuple[str, str]:

@@ -122,6 +122,15 @@ class GraphBuilder:
         gathered = self.add("Transpose", [self.add("MatMul", [weights, f"cross_v_{layer}"])], perm=(0, 2, 1, 3))
         return self.add("Reshape", [gathered, self.constant(np.array([0, 0, shape.width]))]), weights
 
+    def attention_output(self, weights: Sequence[str], heads: Sequence[tuple[int, int]]) -> ValueInfoProto:
+        """The output `attention` (heads, n, T): of the layers' cross-attention weights, these layers and heads."""
+        picked = [
+            self.add("Gather", [weights[layer], self.constant(np.array([head]))], axis=1) for layer, head in heads
+        ]
+        together = self.add("Concat", picked, axis=1)
+        self.add("Squeeze", [together, self.constant(np.array([0]))], "attention")
+        return tensor("attention", [len(heads), "n", "T"])
+
     def model(self, inputs: Sequence[ValueInfoProto], outputs: Sequence[ValueInfoProto]) -> ModelProto:
         graph = helper.make_graph(self.nodes, "transcriber", inputs, outputs, self.constants)
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid(CONTRIB, 1)]

@@ -19,7 +19,7 @@ from providers.local.asr.transformer.errors import UnreadableCheckpoint
 
 ENCODER, CROSS_KV, DECODER = "encoder.onnx", "cross_kv.onnx", "decoder.onnx"
 
-_VERSION = 3
+_VERSION = 4
 """Raised by one whenever other graphs are exported from the same weights."""
 
 _PUBLISHED, _UNFINISHED = ".onnx-", ".exporting-"

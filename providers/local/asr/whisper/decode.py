@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import exp
 from typing import Any, TypeAlias
 
 import ctranslate2
@@ -14,15 +15,13 @@ from providers.local.asr.recognizer import DecodeRequest, TimedWord
 from providers.local.asr.spoken_language import choose_language
 from providers.local.asr.transformer.greedy import GreedyDecoder
 from providers.local.asr.transformer.speculation import DraftSpeculation
+from providers.local.asr.whisper.alignment import TokenTimes, timed_words, token_times
 from providers.local.asr.whisper.model import WhisperModel
 from providers.local.asr.whisper.tokenizer import inner_tokens
 from providers.local.mel import FRAMES_PER_S, LogMel
 
 Memory: TypeAlias = Any
 """A CTranslate2 StorageView with the encoder's output, (batch, T, d_model) in float32."""
-
-_UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
-"""Languages that put no space between words."""
 
 _MAX_TOKENS = 224
 """Tokens of a text, its prefix included. CTranslate2 never ends where the prefix alone is longer."""
@@ -73,14 +72,15 @@ class DecodePass:
 
     tokens: tuple[int, ...]
     evidence: DecodeEvidence
+    decoder: GreedyDecoder | None = None
+    """What decoded it on onnxruntime, and knows where each token was attended; None: CTranslate2 decoded it."""
 
 
 def prepare(model: WhisperModel, request: DecodeRequest, log_mel: LogMel, memory: Memory) -> PreparedRequest:
     """Tokenize the prefix; where the request names several languages or none, detect it. Raises RequestRefused."""
     language, likeliest = only_language(request.language), None
     if language is None and model.multilingual:
-        detected = model.weights.detect_language(memory)[0]
-        probabilities = {token.strip("<|>"): probability for token, probability in detected}
+        probabilities = language_probabilities(model, memory)
         language = choose_language(probabilities, request.language, request.previous_language)
         likeliest = choose_language(probabilities, request.language, None)
     tokenizer = model.tokenizer(language)
@@ -90,6 +90,19 @@ def prepare(model: WhisperModel, request: DecodeRequest, log_mel: LogMel, memory
     hotwords = inner_tokens(model.tokens, ", ".join(request.key_terms))[: _MAX_HOTWORD_TOKENS - len(prefix)]
     before = (tokenizer.sot_prev, *hotwords) if request.key_terms else ()
     return PreparedRequest(request, log_mel, tokenizer, tuple(prefix), likelier, before)
+
+
+def language_probabilities(model: WhisperModel, memory: Memory) -> dict[str, float]:
+    """How likely each language of a multilingual model is in this audio."""
+    if model.decoder is None or not model.decoder.language_tokens:
+        detected = model.weights.detect_language(memory)[0]
+        return {token.strip("<|>"): probability for token, probability in detected}
+    tokens, decoder = model.decoder.language_tokens, model.decoder
+    keys_and_values, start = decoder.cross_attention_kv(np.array(memory)), model.tokenizer(None).sot
+    logits = decoder.step(keys_and_values, decoder.empty_kv_cache(), [start], 0, [0]).logits[0, tokens]
+    weights = np.exp(logits - logits.max())
+    names = [str(model.tokens.id_to_token(token)).strip("<|>") for token in tokens]
+    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
 
 
 def encode(model: WhisperModel, features: Sequence[LogMel]) -> Memory:
@@ -164,7 +177,8 @@ def _onnx_decoder(model: WhisperModel, memory: Memory, prepared: PreparedRequest
 
     def decode(max_tokens: int) -> list[DecodePass]:
         text.decode(max_tokens)
-        return [_pass(prepared, text.tokens, text.avg_logprob, text.no_speech_prob, max_tokens)]
+        one_pass = _pass(prepared, text.tokens, text.avg_logprob, text.no_speech_prob, max_tokens)
+        return [replace(one_pass, decoder=text)]
 
     return decode
 
@@ -206,27 +220,22 @@ def _pass(
     return DecodePass(tokens, DecodeEvidence(text, request.audio_s, avg_logprob, no_speech_prob, hit_limit))
 
 
-def align(
-    model: WhisperModel, prepared: PreparedRequest, memory: Memory, tokens: Sequence[int]
-) -> tuple[TimedWord, ...]:
-    """When each word was spoken: dynamic time warping of the cross-attention, as in openai/whisper's `timing.py`."""
-    text = [token for token in tokens if token < prepared.tokenizer.eot]
+def align(model: WhisperModel, prepared: PreparedRequest, memory: Memory, decoded: DecodePass) -> tuple[TimedWord, ...]:
+    """When each word was spoken: by the decoder's own attention, or by one more pass of CTranslate2."""
+    is_text = np.array([token < prepared.tokenizer.eot for token in decoded.tokens], np.bool_)
+    text = [token for token in decoded.tokens if token < prepared.tokenizer.eot]
     if not text:
         return ()
     frames = prepared.log_mel.shape[1]
-    alignment = model.weights.align(memory, prepared.tokenizer.sot_sequence, [text], frames)[0]
-    pieces, piece_tokens = prepared.tokenizer.split_to_word_tokens([*text, prepared.tokenizer.eot])
-    edges = np.concatenate(([0], np.cumsum([len(one) for one in piece_tokens[:-1]])))
-    steps = np.array(alignment.alignments)
-    times = steps[np.concatenate(([True], np.diff(steps[:, 0]) > 0)), 1] * (2 / FRAMES_PER_S)
-    words: list[TimedWord] = []
-    is_unspaced = prepared.tokenizer.language_code in _UNSPACED
-    for piece, first, last in zip(pieces, edges[:-1], edges[1:], strict=False):
-        start, end = (float(times[min(edge, len(times) - 1)]) for edge in (first, last))
-        if words and not (piece.startswith(" ") or (is_unspaced and any(sign.isalnum() for sign in piece))):
-            before = words[-1]
-            end = end if any(sign.isalnum() for sign in piece) else before.end_s
-            words[-1] = TimedWord(before.text + piece, before.start_s, end, before.probability)
-        else:
-            words.append(TimedWord(piece, start, end, float(np.mean(alignment.text_token_probs[first:last]))))
-    return tuple(words)
+    if decoded.decoder is not None:
+        one = decoded.decoder
+        attention = np.concatenate(one.attention, axis=1)
+        # Of a prefix that was given nothing is known: it counts as sure.
+        sure = [1.0] * one.prefix_length + [exp(each) for each in one.log_probs[: len(one.written)]]
+        times = token_times(attention, is_text, sure, len(one.prompt) - one.prefix_length, frames)
+    else:
+        alignment = model.weights.align(memory, prepared.tokenizer.sot_sequence, [text], frames)[0]
+        steps = np.array(alignment.alignments)
+        starts = steps[np.concatenate(([True], np.diff(steps[:, 0]) > 0)), 1] * (2 / FRAMES_PER_S)
+        times = TokenTimes(starts.tolist(), alignment.text_token_probs)
+    return timed_words(prepared.tokenizer, text, times)

@@ -14,12 +14,13 @@ from providers.local.asr.whisper.checkpoint import Checkpoint
 
 
 class DecoderSession(DecoderNetwork):
-    """A StepDecoder of one model."""
+    """A StepDecoder that tells where its alignment heads attend."""
 
     def __init__(self, checkpoint: Checkpoint, config: Mapping[str, list[int]], graphs: Path, threads: int) -> None:
         """`config` is the model's `config.json`, which may list tokens to suppress."""
         super().__init__(graphs, threads)
         self.suppress = config.get("suppress_ids", [])
+        self.language_tokens = config.get("lang_ids", [])
         self.suppress_begin = config.get("suppress_ids_begin", [])
         self._checkpoint = checkpoint
         self._positions = checkpoint.dequantized("decoder/position_encodings/encodings")
@@ -36,5 +37,5 @@ class DecoderSession(DecoderNetwork):
         embeddings = self._checkpoint.dequantized("decoder/embeddings/weight", np.array(tokens))
         embeddings += self._positions[position : position + len(tokens)]
         inputs = {"embeddings": embeddings[None], "rows": np.array(rows, np.int64), **cross_kv, **past}
-        (logits,), present = self._run(inputs, ["logits"])
-        return DecoderStep(logits, present)
+        (logits, attention), present = self._run(inputs, ["logits", "attention"])
+        return DecoderStep(logits, present, attention)

@@ -5,6 +5,8 @@ cross-attention to the encoder's output, and a feed-forward network. Weights are
 scale each, so that a step reads a quarter of the memory; activations are float32.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from onnx import ModelProto
 
@@ -32,28 +34,37 @@ def cross_kv_graph(checkpoint: Checkpoint) -> ModelProto:
     return graph.model([tensor("memory", [1, "T", shape.width])], outputs)
 
 
-def decoder_graph(checkpoint: Checkpoint) -> ModelProto:
+def decoder_graph(checkpoint: Checkpoint, alignment_heads: Sequence[tuple[int, int]] = ()) -> ModelProto:
     """One step of the decoder over n new tokens.
 
+    `alignment_heads` are layers and heads whose attention follows the words; without them all of the upper half do, as
+    in openai/whisper.
+
     Inputs: `embeddings` (1, n, width) of the new tokens, `rows` (r,) of those whose logits are wanted, cross-attention
-    and past self-attention keys and values. Outputs: `logits` (r, vocabulary), and the self-attention keys and values
-    of past and new tokens.
+    and past self-attention keys and values. Outputs: `logits` (r, vocabulary), the self-attention keys and values of
+    past and new tokens, and `attention` (heads, n, T), where the alignment heads attended for each new token.
     """
     shape = shape_of(checkpoint)
     graph = CheckpointGraph(checkpoint=checkpoint)
-    hidden = "embeddings"
+    hidden, attention = "embeddings", list[str]()
     for layer in range(shape.layers):
-        hidden = _block(graph, shape, layer, hidden)
+        hidden, weights = _block(graph, shape, layer, hidden)
+        attention.append(weights)
     hidden = graph.add("Gather", [hidden, "rows"], axis=1)
     hidden = graph.norm(hidden, "decoder/layer_norm")
     hidden = graph.add("Squeeze", [hidden, graph.constant(np.array([0]))])
     graph.matmul(hidden, checkpoint.dequantized("decoder/projection/weight"), output="logits")
+    upper = [(layer, head) for layer in range(shape.layers // 2, shape.layers) for head in range(shape.heads)]
+    picked = graph.attention_output(attention, alignment_heads or upper)
     inputs, outputs = step_tensors(shape, checkpoint.stored("decoder/projection/weight").shape[0])
-    return graph.model([tensor("embeddings", [1, "n", shape.width]), *inputs], outputs)
+    return graph.model([tensor("embeddings", [1, "n", shape.width]), *inputs], [*outputs, picked])
 
 
-def _block(graph: CheckpointGraph, shape: DecoderShape, layer: int, hidden: str) -> str:
-    """One layer: self-attention, cross-attention and a feed-forward network, each with a residual connection."""
+def _block(graph: CheckpointGraph, shape: DecoderShape, layer: int, hidden: str) -> tuple[str, str]:
+    """One layer: self-attention, cross-attention and a feed-forward network, each with a residual connection.
+
+    Also returns the weights of its cross-attention.
+    """
     name = f"decoder/layer_{layer}"
     normed = graph.norm(hidden, f"{name}/self_attention/layer_norm")
     query_key_value = graph.split(graph.linear(normed, f"{name}/self_attention/linear_0"), 3)
@@ -64,9 +75,9 @@ def _block(graph: CheckpointGraph, shape: DecoderShape, layer: int, hidden: str)
     normed = graph.norm(hidden, f"{name}/attention/layer_norm")
     # The scale of attention is put into the weights: softmax(q k / sqrt(head_dim)).
     query = graph.linear(normed, f"{name}/attention/linear_0", scale=shape.head_dim**-0.5)
-    attended, _ = graph.cross_attention(query, layer, shape)
+    attended, attention = graph.cross_attention(query, layer, shape)
     hidden = graph.add("Add", [hidden, graph.linear(attended, f"{name}/attention/linear_2")])
 
     normed = graph.norm(hidden, f"{name}/ffn/layer_norm")
     inner = graph.add("Gelu", [graph.linear(normed, f"{name}/ffn/linear_0")], domain=CONTRIB)
-    return graph.add("Add", [hidden, graph.linear(inner, f"{name}/ffn/linear_1")])
+    return graph.add("Add", [hidden, graph.linear(inner, f"{name}/ffn/linear_1")]), attention

@@ -1,5 +1,6 @@
 """Export a CTranslate2 Whisper model to ONNX: `python -m providers.local.asr.whisper.export MODEL FOLDER`."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def export(model: Path, folder: Path) -> None:
     for path in GRAPH_PATHS:
         onnx.save(encoder_graph(checkpoint, path), folder / encoder_file(path))
     onnx.save(cross_kv_graph(checkpoint), folder / CROSS_KV)
-    onnx.save(decoder_graph(checkpoint), folder / DECODER)
+    config = json.loads((model / "config.json").read_text("utf-8"))
+    onnx.save(decoder_graph(checkpoint, config.get("alignment_heads", ())), folder / DECODER)
     exact = ctranslate2.models.Whisper(str(model), device="cpu", compute_type="float32", intra_threads=1)
     log_mel = MelFilters(exact.n_mels).log_mel(sample_sound())
     features = encoder_features(log_mel, log_mel.shape[1])[None]

@@ -75,5 +75,5 @@ def decode_with_fallback(
 
 
 def _repaired(model: WhisperModel, prepared: PreparedRequest, memory: Memory, decoded: DecodePass) -> DecodeResult:
-    repaired = repair(decoded.evidence, prepared.request, lambda: align(model, prepared, memory, decoded.tokens))
+    repaired = repair(decoded.evidence, prepared.request, lambda: align(model, prepared, memory, decoded))
     return replace(repaired, no_speech_prob=decoded.evidence.no_speech_prob)
