@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from app.domain.errors import ClientError, SettingsError
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.language import parse_languages
 from app.domain.tenant import MAX_KEEP_DAYS
 from app.domain.trusted_proxies import parse_networks
@@ -226,6 +227,11 @@ class DialogSettings(_Group):
         ge=MIN_SILENCE_MS,
         le=MAX_SILENCE_MS,
         description="Silence that ends a turn where PARLEY_TURNS, or a session's own mode, is `silence`.",
+    )
+    interruptions: InterruptionMode = Field(
+        InterruptionMode.AUTO,
+        description="What stops a reply: `auto`, speech that is no backchannel, noise or echo; `any`, any speech; "
+        "`off`, none. A profile or `configure` may say otherwise.",
     )
     reply_after_ms: int = Field(1000, ge=0, le=30_000, description="Silence after which a turn is answered.")
     reply_after_done_ms: int = Field(

@@ -1,6 +1,6 @@
 /** Draws the transcript, touching only the turns that changed. */
 
-import { endLabel, routeBadge } from "./labels.js";
+import { endLabel, routeBadge, soundLabel } from "./labels.js";
 import { isInProgress } from "./transcript.js";
 
 /** Within so many pixels of the bottom the view scrolls along with new text. */
@@ -60,10 +60,10 @@ export class ConversationView {
       span.remove();
       spans.delete(number);
     }
-    for (const utterance of utterances) {
+    for (const [place, utterance] of utterances.entries()) {
       const before = spans.get(utterance.utterance);
       if (before?.utterance === utterance) continue;
-      const span = before?.span ?? list.appendChild(this.#clone("utterance-template"));
+      const span = before?.span ?? list.insertBefore(this.#clone("utterance-template"), list.children[place] ?? null);
       drawUtterance(span, utterance);
       spans.set(utterance.utterance, { span, utterance });
     }
@@ -74,8 +74,9 @@ export class ConversationView {
     if (reply === null) return;
     block.dataset.progress = reply.progress;
     block.dataset.playing = isPlaying;
+    block.dataset.sound = reply.sound ?? "";
     block.querySelector(".reply-text").textContent = reply.text;
-    block.querySelector(".reply-end").textContent = endLabel(reply.progress);
+    block.querySelector(".reply-end").textContent = endLabel(reply.progress) || soundLabel(reply.sound);
     const replay = block.querySelector(".replay");
     replay.hidden = !reply.hasRecording || isInProgress(reply);
     replay.querySelector("span").textContent = isPlaying ? "Stop" : "Play";

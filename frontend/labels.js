@@ -3,8 +3,13 @@
 const PLACES = { on_prem: "On your own machine", cloud: "In the cloud" };
 const ENDINGS = { barge_in: "You spoke over it", cancelled: "Stopped", failed: "The reply broke off" };
 
+const SOUNDS = { ducked: "Quieter while you speak", paused: "Paused while you speak" };
+
 /** Why a reply ended before its end; empty where it did not. @param {string} progress */
 export const endLabel = (progress) => ENDINGS[progress] ?? "";
+
+/** What the reply does while the user speaks over it; empty where nothing. @param {string | undefined} sound */
+export const soundLabel = (sound) => SOUNDS[sound] ?? "";
 
 /**
  * Milliseconds for people: "412 ms" or "1.5 s".

@@ -54,7 +54,7 @@ function toggleMicrophone() {
   if (microphone.state !== "off") return microphone.stop();
   for (const kind of Object.keys(problems)) if (kind !== "link") problems[kind] = null;
   playback.open(REPLY_SAMPLE_RATE);
-  session.configure(settings);
+  session.configure(wanted());
   microphone.start();
 }
 
@@ -106,7 +106,9 @@ function onMessage(message) {
     keepRecording(keyOf(message.turn), message.audio);
   }
   if (message.type === "replyStart") silenced.delete(keyOf(message.turn));
-  if (["replyCancelled", "replyInterrupted"].includes(message.type)) silence(keyOf(message.turn));
+  if (["replyCancelled", "replyInterrupted", "replyPaused"].includes(message.type)) silence(keyOf(message.turn));
+  if (["replyDucked", "replyRestored"].includes(message.type)) playback.duck(message.turn, message.type === "replyDucked");
+  if (message.type === "replyResumed") goOn(message);
   if (message.type === "error" && message.code === "unauthorized") askForKey();
   else if (message.type === "error" && !EXPECTED_ERRORS.has(message.code)) problems.server = message.message;
   draw();
@@ -173,6 +175,12 @@ function silence(key) {
   if (playingKey === key) playback.flush();
 }
 
+/** Nothing came of the interruption: the server sends again what was not played. */
+function goOn({ turn, samples }) {
+  silenced.delete(keyOf(turn));
+  playback.moveTo(turn, samples);
+}
+
 function stopReply() {
   session.sendNow(cancel());
   for (const turn of transcript.turns) if (isInProgress(turn.reply)) silence(turn.key);
@@ -191,6 +199,9 @@ function toggleReplay(key) {
   playingKey = key;
   playback.replay(recordings.get(key));
 }
+
+/** What the server is told of every session: this page can go on with a reply that was paused. */
+const wanted = () => ({ ...settings, pauses: true });
 
 /** The transcript's key for a turn of the current session. */
 const keyOf = (turn) => `${transcript.sessions}.${turn}`;
@@ -238,7 +249,7 @@ function notices() {
 function changeSetting(name, value) {
   settings = { ...settings, [name]: value };
   save(localStorage, settings);
-  session.configure(settings);
+  session.configure(wanted());
   if (name === "speak" && !value) playback.flush();
 }
 
@@ -248,7 +259,7 @@ function changeConsent(archive) {
   save(localStorage, settings);
   transcript = disconnect(transcript);
   playback.flush();
-  session.restart(settings);
+  session.restart(wanted());
   draw();
 }
 

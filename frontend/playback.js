@@ -1,5 +1,8 @@
 /** Plays replies: the stream as it arrives, or a recording; a flush silences both at once. Main thread. */
 
+/** Of a reply that the user speaks over: 12 dB quieter. */
+const DUCKED_GAIN = 0.25;
+
 export class Playback {
   #onPlaying;
   #onPlayed;
@@ -43,6 +46,16 @@ export class Playback {
     const flushes = this.#flushes;
     const { node } = await opening;
     if (flushes === this.#flushes) node.port.postMessage({ samples, turn }, [samples.buffer]);
+  }
+
+  /** Play this turn's sound quietly, or at its usual level again. @param {number} turn @param {boolean} isDucked */
+  duck(turn, isDucked) {
+    this.#opening?.then(({ node }) => node.port.postMessage({ gain: isDucked ? DUCKED_GAIN : 1, turn }));
+  }
+
+  /** What is played next is this turn's sound from here on. @param {number} turn @param {number} position in samples */
+  moveTo(turn, position) {
+    this.#opening?.then(({ node }) => node.port.postMessage({ position, turn }));
   }
 
   /**

@@ -8,7 +8,8 @@
  * @typedef {{utterance: number, text: string, stable: string, certainty: Certainty, route: ?object,
  *            ttfsMs: ?number, start: ?number, end: ?number}} Utterance
  * @typedef {"waiting" | "streaming" | "complete" | "barge_in" | "cancelled" | "failed"} Progress
- * @typedef {{text: string, progress: Progress, hasRecording: boolean}} Reply  the recording itself is in ReplyRecordings
+ * @typedef {"ducked" | "paused" | undefined} Sound  while the user speaks over the reply
+ * @typedef {{text: string, progress: Progress, hasRecording: boolean, sound?: Sound}} Reply  its recording is in ReplyRecordings
  * @typedef {{key: string, turn: number, utterances: Utterance[], reply: ?Reply}} Turn
  * @typedef {{sessions: number, turns: Turn[]}} Transcript
  */
@@ -46,10 +47,18 @@ export function receive(transcript, message) {
       );
     case "server_response":
       return updateReply(transcript, message, (reply) =>
-        unlessEnded(reply, { text: message.message, progress: "complete", hasRecording: message.audio !== "" }),
+        unlessEnded(reply, withSound({ text: message.message, progress: "complete", hasRecording: message.audio !== "" }, reply?.sound)),
       );
     case "replyCancelled":
-      return updateReply(transcript, message, (reply) => reply && { ...reply, progress: reasonFor(message.reason) });
+      return updateReply(transcript, message, (reply) => reply && withSound({ ...reply, progress: reasonFor(message.reason) }));
+    case "replyDucked":
+      return updateReply(transcript, message, (reply) => reply && withSound(reply, "ducked"));
+    case "replyPaused":
+      return updateReply(transcript, message, (reply) => reply && withSound(reply, "paused"));
+    case "replyRestored":
+    case "replyResumed":
+    case "replyInterrupted":
+      return updateReply(transcript, message, (reply) => reply && withSound(reply));
     default:
       return transcript;
   }
@@ -86,7 +95,8 @@ function updateUtterance(transcript, { turn, utterance }, change) {
     if (known?.certainty === "final" && change.certainty === "draft") return before; // a draft that arrived after its final
     const utterances = [...before.utterances];
     const now = { utterance, route: null, ttfsMs: null, start: null, end: null, ...change };
-    utterances.splice(place < 0 ? utterances.length : place, place < 0 ? 0 : 1, ...(now.text ? [now] : []));
+    const behind = before.utterances.filter((known) => known.utterance < utterance).length;
+    utterances.splice(place < 0 ? behind : place, place < 0 ? 0 : 1, ...(now.text ? [now] : []));
     return { ...before, utterances };
   });
 }
@@ -98,6 +108,11 @@ function updateReply(transcript, { turn }, change) {
 /** A reply that has ended stays as it is; only a new `replyStart` begins it again. */
 function unlessEnded(reply, next) {
   return reply === null || isInProgress(reply) ? next : reply;
+}
+
+/** @param {Reply} reply @param {Sound} [sound] */
+function withSound({ sound: _, ...reply }, sound) {
+  return sound ? { ...reply, sound } : reply;
 }
 
 const reasonFor = (reason) => (CANCELLED.includes(reason) ? reason : "cancelled");

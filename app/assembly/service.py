@@ -233,6 +233,7 @@ def initial_state(settings: Settings, providers: Sequence[str]) -> DialogState:
         rules=TurnRules(
             turns=settings.turns,
             silence_ms=settings.silence_ms,
+            interruptions=settings.interruptions,
             reply_after_ms=settings.reply_after_ms,
             confident_reply_after_ms=settings.reply_after_done_ms,
             draft_every_ms=settings.draft_every_ms,

@@ -16,6 +16,12 @@ from app.domain.errors import ClientFault
 from app.media.decode import decode
 
 _KEY_HINT = " (give a key with --key, or in PARLEY_KEY)"
+_CHANGES = {
+    "replyDucked": "you speak over the reply: it is quieter",
+    "replyRestored": "no interruption: the reply is as loud as before",
+    "replyPaused": "the reply is paused",
+    "replyResumed": "no interruption: the reply goes on",
+}
 TRAILING_SILENCE_S = 2.0
 """Sent after the speech, as an open microphone would."""
 
@@ -54,8 +60,7 @@ async def _talk(
     async with open_session(url, on_message=lambda r: _print(console, r), key=key, resume=True) as session:
         if not await session.wait_until(lambda t: bool(t.messages("session")), timeout_s=timeout_s):
             return False  # and what it said is printed
-        if not reply:
-            await session.send_message(type="configure", reply=False)
+        await session.send_message(type="configure", **({"pauses": True} if reply else {"reply": False}))
         await session.send_audio(pcm, pace=pace)
         await session.send_audio(bytes(int(TRAILING_SILENCE_S * SAMPLE_RATE) * BYTES_PER_SAMPLE), pace=pace)
         await session.send_message(type="end")
@@ -103,6 +108,8 @@ def _print(console: Console, received: ReceivedMessage) -> None:
             console.print(stamp, Text(message["message"], style="cyan"), sep="", soft_wrap=True)
         case "replyCancelled" | "replyInterrupted":
             console.print(stamp, f"[yellow]reply stopped: {message['reason']}[/yellow]", sep="", soft_wrap=True)
+        case "replyDucked" | "replyRestored" | "replyPaused" | "replyResumed" as change:
+            console.print(stamp, f"[dim]{_CHANGES[change]}[/dim]", sep="", soft_wrap=True)
         case "error":
             hint = _KEY_HINT if message["code"] == ClientFault.UNAUTHORIZED else ""
             sentence = Text(f"{message['code']}: {message['message']}{hint}", style="red")
@@ -115,7 +122,9 @@ def _write_reply(console: Console, session: StreamingClient, output: Path) -> No
     replies = session.messages("server_response")
     if not replies:
         return
-    spoken = sum(len(r.pcm) for r in session.messages("replyAudio")) / BYTES_PER_SAMPLE / SAMPLE_RATE
+    # what is sent again after a pause, by its place in the reply, was counted before
+    new = (r for r in session.messages("replyAudio") if r.message.get("start") is None)
+    spoken = sum(len(r.pcm) for r in new) / BYTES_PER_SAMPLE / SAMPLE_RATE
     first = next((r.at_s for r in session.messages("replyAudio")), None)
     finals = session.messages("fullSentence")
     if first is not None and finals:

@@ -53,6 +53,8 @@ class ScoredChunk:
     chunk: AudioChunk
     speech: float
     """Probability, 0 to 1."""
+    level_db: float | None = None
+    """Its level in dB below full scale; None: not measured."""
 
 
 @dataclass(frozen=True, slots=True)

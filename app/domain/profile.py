@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.tools import Tool
 from app.domain.turn_mode import TurnMode
 
@@ -37,6 +38,8 @@ class Profile:
     """What ends the user's turn."""
     silence_ms: int | None = None
     """The silence that does in the mode `silence`."""
+    interruptions: InterruptionMode | None = None
+    """What stops a reply."""
 
     @property
     def language(self) -> str | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from app.domain.errors import SettingsError
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.key_terms import MAX_KEY_TERMS, term_problem
 from app.domain.profile import MAX_ROUNDS, Profile
 from app.domain.tool_request import host_of, url_problem
@@ -59,6 +60,7 @@ class ProfileTable(Struct, frozen=True, forbid_unknown_fields=True):
     max_rounds: Annotated[int, Meta(ge=1, le=10)] = MAX_ROUNDS
     turns: TurnMode | None = None
     silence_ms: Annotated[int, Meta(ge=MIN_SILENCE_MS, le=MAX_SILENCE_MS)] | None = None
+    interruptions: InterruptionMode | None = None
     tools: Annotated[tuple[dict[str, Any], ...], Meta(max_length=64)] = ()
     """Each a ToolTable; they are read one by one, so that an error has its line."""
 

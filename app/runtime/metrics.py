@@ -36,6 +36,9 @@ class ServiceMetrics:
     ttfs: Histogram = field(init=False)
     voice_to_voice: Histogram = field(init=False)
     replies: Counter = field(init=False)
+    overlaps: Counter = field(init=False)
+    overlap_decision: Histogram = field(init=False)
+    resumed_replies: Counter = field(init=False)
     refused_authentications: Counter = field(init=False)
     closed_sessions: Counter = field(init=False)
 
@@ -53,6 +56,18 @@ class ServiceMetrics:
             registry=self.registry,
         )
         self.replies = Counter("parley_replies", "Replies that ended.", ["outcome"], registry=self.registry)
+        self.overlaps = Counter(
+            "parley_overlaps", "What speech over replies was found to be.", ["verdict"], registry=self.registry
+        )
+        self.overlap_decision = Histogram(
+            "parley_overlap_decision_seconds",
+            "From the start of speech over a reply to what it was found to be, in audio.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.resumed_replies = Counter(
+            "parley_resumed_replies", "Replies that went on after a false interruption.", registry=self.registry
+        )
         self.refused_authentications = Counter(
             "parley_refused_authentications", "Connections refused for their key.", ["reason"], registry=self.registry
         )

@@ -74,6 +74,8 @@ test("the client's messages are those of the reference", () => {
     configure({ turns: "manual" }),
     configure({ turns: "silence", silenceMs: 3000 }),
     configure({ events: true }),
+    configure({ interruptions: "off" }),
+    configure({ pauses: true }),
     end(),
     clear(),
     cancel(),

@@ -114,3 +114,29 @@ test("the transcript holds no audio, and a dropped recording cannot be played ag
   assert.equal(JSON.stringify(state).includes("AAAA"), false);
   assert.deepEqual(reply(dropped), { text: "Hello.", progress: "complete", hasRecording: false });
 });
+
+test("a reply is quieter or paused while the user speaks over it, and then goes on", () => {
+  const sounds = (...types) => reply(after(session, start, ...types.map((type) => ({ type, turn: 1 })))).sound;
+
+  assert.equal(sounds("replyDucked"), "ducked");
+  assert.equal(sounds("replyDucked", "replyRestored"), undefined);
+  assert.equal(sounds("replyDucked", "replyPaused"), "paused");
+  assert.equal(sounds("replyDucked", "replyPaused", "replyResumed"), undefined);
+});
+
+test("a paused reply that is cancelled, or interrupted for good, is paused no longer", () => {
+  const paused = after(session, start, { type: "replyPaused", turn: 1 });
+
+  assert.equal(reply(receive(paused, parse(JSON.stringify(cancelled("barge_in"))))).sound, undefined);
+  assert.equal(reply(receive(paused, { type: "replyInterrupted", turn: 1, reason: "barge_in" })).sound, undefined);
+});
+
+test("a reply that is complete while the user speaks over it stays quiet", () => {
+  assert.equal(reply(after(session, start, { type: "replyDucked", turn: 1 }, response)).sound, "ducked");
+});
+
+test("utterances stand in the order in which they were said, not in that in which they come", () => {
+  const state = after(session, draft("My fellow", "", 1), draft("what your country", "", 3), final("ask not", 2));
+
+  assert.deepEqual(state.turns[0].utterances.map(({ utterance }) => utterance), [1, 2, 3]);
+});

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { isOtherServer, socketAddress } from "../address.js";
 import { recordingState } from "../consent.js";
-import { endLabel, formatDuration, routeBadge } from "../labels.js";
+import { endLabel, formatDuration, routeBadge, soundLabel } from "../labels.js";
 import { closeProblem, foreignServerProblem, isSlow, keyProblem, microphoneProblem, retryAfterMs, unsupportedReason } from "../problems.js";
 import { isValidKey, subprotocols } from "../credentials.js";
 import { load, save } from "../settings.js";
@@ -165,4 +165,8 @@ test("a tooltip stands above its badge, below at the top of the screen, and neve
   assert.deepEqual(placeTooltip(anchor(300, 90), box, 800), { left: 220, top: 114 });
   assert.equal(placeTooltip(anchor(2, 400), box, 390).left, 8);
   assert.equal(placeTooltip(anchor(350, 400), box, 390).left, 182);
+});
+
+test("a reply that is spoken over says what it does", () => {
+  assert.deepEqual(["ducked", "paused", undefined].map(soundLabel), ["Quieter while you speak", "Paused while you speak", ""]);
 });

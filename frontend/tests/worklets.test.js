@@ -81,3 +81,68 @@ test("a flush reports the last sample that was heard", () => {
 
   assert.deepEqual(posted.filter((message) => typeof message === "object"), [{ turn: 4, played: 3 }]);
 });
+
+/** 1 kHz, so that a ramp of 20 ms has 20 samples. */
+const atOneKilohertz = (check) => {
+  const before = globalThis.sampleRate;
+  globalThis.sampleRate = 1000;
+  try {
+    check(new registered.playback());
+  } finally {
+    globalThis.sampleRate = before;
+  }
+};
+
+test("a turn's sound is quieter and loud again, with a ramp, and the next turn is as loud as ever", () =>
+  atOneKilohertz((worklet) => {
+    worklet.port.onmessage({ data: { samples: new Float32Array(200).fill(1), turn: 1 } });
+    rendered(worklet, 10);
+
+    worklet.port.onmessage({ data: { gain: 0.25, turn: 1 } });
+    const falling = rendered(worklet, 40);
+    assert.ok(falling.every((value, at) => at === 0 || falling[at - 1] - value < 0.051));
+    assert.equal(falling.at(-1), 0.25);
+
+    worklet.port.onmessage({ data: { gain: 1, turn: 1 } });
+    assert.equal(rendered(worklet, 40).at(-1), 1);
+
+    worklet.port.onmessage({ data: { gain: 0.25, turn: 1 } });
+    rendered(worklet, 110);
+    worklet.port.onmessage({ data: { samples: Float32Array.of(1, 1), turn: 2 } });
+    assert.deepEqual(rendered(worklet, 2), [1, 1]);
+  }));
+
+test("the level of another turn changes nothing", () =>
+  atOneKilohertz((worklet) => {
+    worklet.port.onmessage({ data: { samples: new Float32Array(100).fill(1), turn: 2 } });
+    rendered(worklet, 10);
+    worklet.port.onmessage({ data: { gain: 0.25, turn: 1 } });
+
+    assert.equal(rendered(worklet, 40).at(-1), 1);
+  }));
+
+test("a flush fades within 20 ms, and what faded does not count as played", () =>
+  atOneKilohertz((worklet) => {
+    worklet.port.onmessage({ data: { samples: new Float32Array(100).fill(1), turn: 1 } });
+    rendered(worklet, 10);
+    worklet.port.onmessage({ data: "flush" });
+
+    const fading = rendered(worklet, 40);
+    assert.ok(fading.every((value, at) => at === 0 || value <= fading[at - 1]));
+    assert.deepEqual(fading.slice(19), new Array(21).fill(0));
+    assert.deepEqual(posted.filter((message) => typeof message === "object").at(-1), { turn: 1, played: 10 });
+  }));
+
+test("after a pause positions count on from where the server resumes", () =>
+  atOneKilohertz((worklet) => {
+    worklet.port.onmessage({ data: { samples: new Float32Array(100).fill(1), turn: 1 } });
+    rendered(worklet, 10);
+    worklet.port.onmessage({ data: "flush" });
+    rendered(worklet, 40);
+
+    worklet.port.onmessage({ data: { position: 8, turn: 1 } });
+    worklet.port.onmessage({ data: { samples: new Float32Array(5).fill(1), turn: 1 } });
+    rendered(worklet, 10);
+
+    assert.deepEqual(posted.filter((message) => typeof message === "object").at(-1), { turn: 1, played: 13 });
+  }));

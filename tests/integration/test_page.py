@@ -195,6 +195,31 @@ async def test_page_stops_playback_of_a_complete_reply_on_barge_in(page: Page, s
     await expect(page.locator(".reply-text")).to_have_text("Well, in the beginning.")
 
 
+async def test_page_goes_on_with_a_reply_that_was_paused(page: Page, server: PageServer) -> None:
+    """Quieter, then silent while late packets come; then what the server sends again is played to its end."""
+    await start_session(page, server)
+    reply = page.locator(".reply")
+    await server.send(type="replyStart", turn=1, text="Hi")
+    await server.play(1, tone(10).tobytes())
+    await expect(reply).to_have_attribute("data-playing", "true")
+
+    await server.send(type="replyDucked", turn=1)
+    await expect(reply).to_have_attribute("data-sound", "ducked")
+    await expect(page.locator(".reply-end")).to_have_text("Quieter while you speak")
+    await server.send(type="replyPaused", turn=1)
+    await server.play(1, tone(10).tobytes())
+    await expect(reply).to_have_attribute("data-playing", "false", timeout=1000)
+    await expect(page.locator(".reply-end")).to_have_text("Paused while you speak")
+    await server.send(type="replyResumed", turn=1, samples=1600)
+    await server.play(1, tone(0.5).tobytes())
+
+    await expect(reply).to_have_attribute("data-playing", "true", timeout=1000)
+    await expect(reply).to_have_attribute("data-sound", "")
+    await expect(reply).to_have_attribute("data-playing", "false", timeout=3000)
+    positions = [m["samples"] for m in server.control if m["type"] == "played"]
+    assert positions[-1] == 1600 + 8000
+
+
 async def test_page_keyboard_control(page: Page, server: PageServer) -> None:
     """Space talks and stops, Enter ends the turn, Escape stops the reply."""
     await page.keyboard.press("Space")
@@ -227,7 +252,7 @@ async def test_page_settings_are_sent_and_persisted(page: Page, server: PageServ
     sent = server.control[-1]
     await page.reload()
 
-    assert sent == {"type": "configure", "reply": True, "speak": False}
+    assert sent == {"type": "configure", "reply": True, "speak": False, "pauses": True}
     await expect(page.locator("#speak")).not_to_be_checked()
 
 
@@ -256,7 +281,7 @@ async def test_page_stops_recording_at_once_when_consent_is_withdrawn(page: Page
         await server.wait_for_audio(sum(server.packet_seconds) + 0.2)
     await screenshot(page, "consent")
 
-    assert server.control[-1] == {"type": "configure", "reply": True, "speak": True, "archive": False}
+    assert server.control[-1] == {"type": "configure", "reply": True, "speak": True, "archive": False, "pauses": True}
     await expect(page.locator("#recording")).to_have_text("Not recorded")
     await expect(page.locator("#notices")).to_be_empty()
     await page.reload()

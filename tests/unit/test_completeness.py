@@ -2,10 +2,9 @@
 
 import pytest
 
-from app.domain.audio import ms
 from app.domain.dialog.completeness import is_dictation, is_incomplete
 from app.domain.dialog.endpointing import EndpointingRules, endpoint_silence_ms
-from app.domain.dialog.interruption import is_backchannel
+from app.domain.dialog.interruption import Overlap, is_backchannel
 
 RULES = EndpointingRules()
 
@@ -91,14 +90,4 @@ def test_dictation_waits_longer_unless_the_turn_model_hears_its_end():
 )
 def test_backchannels_are_those_of_the_language_spoken(text, language, backchannel):
     """However long they last."""
-    assert is_backchannel(text, language, ms(2000)) == backchannel
-
-
-@pytest.mark.parametrize("language", [None, "pl"])
-def test_without_a_table_a_backchannel_is_short(language):
-    """In words and in time; a question or a call is none."""
-    assert is_backchannel("No tak.", language, ms(600))
-    assert not is_backchannel("No tak.", language, ms(1000))
-    assert not is_backchannel("Ale ja mam pytanie", language, ms(600))
-    assert not is_backchannel("Naprawdę?", language, ms(600))
-    assert not is_backchannel("Stop!", language, ms(600))
+    assert is_backchannel(Overlap(text, language, speech_ms=2000)) == backchannel

@@ -21,6 +21,7 @@ from app.domain.dialog.conversation import Message
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.errors import ClientError, ClientFault, ParleyError, ProviderBusy, ProviderDown
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
@@ -276,6 +277,8 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
                 ev.ClientPlayed(2, 10**9),
                 *(ev.ClientConfigured(turns=mode) for mode in TurnMode),
                 ev.ClientConfigured(silence_ms=300),
+                ev.ClientConfigured(may_pause=True),
+                *(ev.ClientConfigured(interruptions=mode) for mode in InterruptionMode),
                 ev.ClientConfigured(reply=False),
                 ev.ClientConfigured(reply=True),
                 ev.ClientConfigured(speak=False),
@@ -395,6 +398,7 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
         started: set[int] = set()
         ended: dict[int, type] = {}
         interrupted: set[int] = set()
+        paused: set[int] = set()
         for effect in self.effects:
             match effect:
                 case do.ShowReplyStart(turn):
@@ -403,6 +407,12 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
                 case do.ShowReplyDelta(turn) | do.PlayAudio(turn):
                     assert turn in started
                     assert turn not in ended
+                    assert turn not in paused
+                case do.PauseReply(turn):
+                    assert turn not in paused | interrupted
+                    paused.add(turn)
+                case do.ResumeReply(turn):
+                    paused.remove(turn)
                 case do.ShowReply(turn) | do.ShowReplyCancelled(turn) | do.RecordReplyCancelled(turn):
                     assert turn in started
                     assert turn not in ended

@@ -55,6 +55,15 @@ def test_a_reply_is_cut_at_the_word_that_was_heard(positions, words, is_complete
     assert heard(play) == words
 
 
+def test_a_piece_without_audio_counts_as_played_with_the_one_before_it():
+    """The voice makes no sound of "…"."""
+    play = replying(is_complete=False)
+    play.happen(ev.ReplyPieceBegun(1, "\u2026"), ev.ReplyPieceBegun(1, "eleven"), ev.ReplyAudioReceived(1, SECOND))
+    play.happen(ev.ClientPlayed(1, SECOND.samples + 1))
+
+    assert heard(play) == f"{WORDS} \u2026"
+
+
 def test_a_position_beyond_what_was_sent_counts_as_all_of_it():
     play = replying(is_complete=False)
     play.happen(ev.ClientPlayed(1, 10**12))

@@ -79,6 +79,27 @@ def replying_with_complete_reply() -> Play:
     return play
 
 
+def speaking_over_a_ducked_reply() -> Play:
+    play = replying()
+    play.happen(ev.ReplyAudioReceived(1, AudioChunk(bytes(2 * ms(9000)), 0)))
+    play.speech(300)
+    return play
+
+
+def speaking_over_a_paused_reply() -> Play:
+    play = replying()
+    play.happen(ev.ClientConfigured(may_pause=True), ev.ReplyAudioReceived(1, AudioChunk(bytes(2 * ms(9000)), 0)))
+    play.speech(300)
+    play.draft("wait")
+    return play
+
+
+def finalizing_over_a_paused_reply() -> Play:
+    play = speaking_over_a_paused_reply()
+    play.silence(900)
+    return play
+
+
 def speaking_detached() -> Play:
     play = speaking()
     play.happen(ev.ClientDetached())
@@ -118,6 +139,9 @@ SITUATIONS = {
     "Finalizing, the client ends turns": finalizing_until_the_client_ends,
     "Replying": replying,
     "Replying, the complete reply still playing": replying_with_complete_reply,
+    "UserSpeaking over a ducked reply": speaking_over_a_ducked_reply,
+    "UserSpeaking over a paused reply": speaking_over_a_paused_reply,
+    "Finalizing over a paused reply": finalizing_over_a_paused_reply,
     "UserSpeaking, detached": speaking_detached,
     "Finalizing, detached": finalizing_detached,
     "Replying, the complete reply still playing, detached": replying_detached,
@@ -132,6 +156,9 @@ EVENTS = {
     "EndOfTurnScored": lambda p: ev.EndOfTurnScored(p.state.utterance_count, 0, 0.9),
     "ComputeIdle": lambda p: ev.ComputeIdle(p.state.utterance_count, 0),
     "FinalReceived": lambda p: ev.FinalReceived(p.state.utterance_count, 0, Hypothesis("Hello.", is_final=True), LOCAL),
+    "FinalReceived (no words)": lambda p: ev.FinalReceived(
+        p.state.utterance_count, 0, Hypothesis("", is_final=True), LOCAL
+    ),
     "FinalFailed": lambda p: ev.FinalFailed(p.state.utterance_count, 0, GONE),
     "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.state.reply_count, "Hi."),
     "ReplyToolCalled": lambda p: ev.ReplyToolCalled(p.state.reply_count, ToolCall("1", "weather", "{}", "Sunny.")),
@@ -142,6 +169,7 @@ EVENTS = {
     "ReplyFailed": lambda p: ev.ReplyFailed(p.state.reply_count, GONE),
     "ClientConfigured": lambda _: ev.ClientConfigured(language="de"),
     "ClientConfigured (manual turns)": lambda _: ev.ClientConfigured(turns=TurnMode.MANUAL),
+    "ClientConfigured (pauses)": lambda _: ev.ClientConfigured(may_pause=True),
     "ClientEnded": lambda _: ev.ClientEnded(),
     "ClientCleared": lambda _: ev.ClientCleared(),
     "ClientCancelled": lambda _: ev.ClientCancelled(),
@@ -213,3 +241,52 @@ def test_under_random_events_no_final_is_lost_or_doubled(names: list[str]):
     replies = [reply.reply for reply in play.every(do.ReleaseReply)]
     assert len(replies) == len(set(replies))
     assert_turn_events_in_order(play.effects)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(sorted(EVENTS)), max_size=60), st.booleans())
+def test_under_random_events_a_client_that_pauses_gets_every_reply_whole(names: list[str], pauses: bool):
+    """What it plays has no gap and nothing twice; while a reply is paused nothing of it comes; it ends once."""
+    play = replying()
+    play.happen(ev.ClientConfigured(may_pause=pauses), ev.ReplyAudioReceived(1, CHUNK))
+
+    for name in names:
+        play.happen(EVENTS[name](play))
+
+    received: dict[int, int] = {}
+    """By turn, samples without a gap."""
+    paused: set[int] = set()
+    ducked: set[int] = set()
+    ended: set[int] = set()
+    for effect in play.effects:
+        match effect:
+            case do.PlayAudio(turn, chunk):
+                assert turn not in paused | ended
+                received[turn] = received.get(turn, 0) + chunk.samples
+            case do.ShowReplyDelta(turn):
+                assert turn not in paused | ended
+            case do.DuckReply(turn):
+                assert turn not in ducked | paused | ended
+                ducked.add(turn)
+            case do.RestoreReply(turn):
+                ducked.remove(turn)
+            case do.PauseReply(turn):
+                assert pauses or "ClientConfigured (pauses)" in names
+                assert turn not in paused | ended
+                paused.add(turn)
+            case do.ResumeReply(turn, start):
+                paused.remove(turn)
+                ducked.discard(turn)
+                assert start <= received.get(turn, 0)
+                received[turn] = start
+            case do.ResendAudio(turn, chunk):
+                assert chunk.start == received[turn]
+                received[turn] = chunk.end
+            case do.ShowReply(turn):
+                assert turn not in paused | ended
+            case do.ShowReplyCancelled(turn) | do.StopPlayback(turn) | do.RecordReplyCancelled(turn):
+                assert turn not in ended
+                ended.add(turn)
+    if (reply := play.state.reply) is not None and reply.released:
+        assert received.get(reply.turn, 0) == reply.audio_sent
+        assert (reply.turn in paused) == (reply.paused_at is not None)

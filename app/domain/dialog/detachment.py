@@ -22,7 +22,7 @@ def reattach(state: DialogState) -> Transition:
     timers: list[do.Effect] = []
     if isinstance(back.phase, UserSpeaking | Finalizing):
         timers.append(stall_timer(back))
-    if back.reply and back.reply.finished:
+    if back.reply and back.reply.finished and back.reply.paused_at is None:
         timers.append(playback_timer(back, back.reply))
     return back, tuple(timers)
 

@@ -7,9 +7,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.echo import is_echo
-from app.domain.dialog.interruption import is_barge_in
-from app.domain.dialog.reply import cancel_reply
-from app.domain.dialog.spoken_language import utterance_language
+from app.domain.dialog.overlap import classify_overlap
 from app.domain.dialog.state import DialogState, UserSpeaking
 from app.domain.errors import NoDrafts
 
@@ -35,7 +33,7 @@ def request_draft(state: DialogState) -> Transition:
 
 
 def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) -> Transition:
-    """Show the draft; where it has words over a reply that are no backchannel, it is a barge-in. An echo is neither."""
+    """Show the draft, unless it is an echo, and classify it where it is of speech over a reply."""
     if not isinstance(state.phase, UserSpeaking) or state.phase.utterance.number != event.utterance:
         return state, ()
     utterance = replace(state.phase.utterance, draft_pending=False)
@@ -49,14 +47,10 @@ def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) 
         draft_language=event.hypothesis.language or utterance.draft_language,
         drafts=utterance.drafts + 1,
     )
-    if is_echo(state, agreement.text, utterance.start, utterance.end):
-        return replace(state, phase=UserSpeaking(utterance)), ()
+    is_shown = agreement.text and not is_echo(state, agreement.text, utterance.start, utterance.end)
     shown = do.ShowDraft(state.turn, utterance.number, agreement.text, agreement.stable_text)
-    drafted: Transition = replace(state, phase=UserSpeaking(utterance)), (shown,) if agreement.text else ()
-    language = utterance_language(state, utterance)
-    if is_barge_in(agreement.text, language, utterance.speech_end - utterance.speech_start, state.rules.turns):
-        return chain(drafted, lambda s: cancel_reply(s, "barge_in"))
-    return drafted
+    drafted: Transition = replace(state, phase=UserSpeaking(utterance)), (shown,) if is_shown else ()
+    return chain(drafted, classify_overlap)
 
 
 def _report_no_drafts(state: DialogState) -> Transition:

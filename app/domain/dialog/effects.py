@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from app.domain.audio import AudioChunk
 from app.domain.dialog.conversation import Message
 from app.domain.dialog.events import TimerEvent
+from app.domain.dialog.interruption import OverlapVerdict
 from app.domain.errors import ParleyError
 from app.domain.profile import Profile
 from app.domain.residency import Residency
@@ -271,6 +272,53 @@ class StopPlayback:
 
 
 @dataclass(frozen=True, slots=True)
+class DuckReply:
+    """The user speaks over the reply: play it quietly, until it is known what that is."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReply:
+    """It was no interruption: play the reply at its usual level."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseReply:
+    """Stop the reply's sound and drop what is queued; it goes on with ResumeReply, or ends."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeReply:
+    """Nothing came of the interruption: the reply goes on, and its audio from `start` on is sent again."""
+
+    turn: int
+    start: int
+    """In samples of the reply's audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResendAudio:
+    """Audio that was sent before and not played; positions in the reply. It is recorded already."""
+
+    turn: int
+    chunk: AudioChunk
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOverlap:
+    """What the user's speech over a reply is, so long after its start. For the log and the metrics."""
+
+    utterance: int
+    verdict: OverlapVerdict
+    after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordReplyCancelled:
     """The client left during the reply: it is recorded as cancelled, as far as it was sent; nothing is sent."""
 
@@ -338,6 +386,11 @@ Shown: TypeAlias = (
     | ShowReply
     | ShowReplyCancelled
     | StopPlayback
+    | DuckReply
+    | RestoreReply
+    | PauseReply
+    | ResumeReply
+    | ResendAudio
     | ShowConversation
     | ShowError
     | TurnEvent
@@ -359,6 +412,7 @@ Effect: TypeAlias = (
     | ReleaseReply
     | CancelReply
     | RecordToolCall
+    | RecordOverlap
     | RecordReplyCancelled
     | RecordUserText
     | RecordProfile

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.dialog.conversation import Message
 from app.domain.errors import ParleyError
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
@@ -146,6 +147,10 @@ class ClientConfigured:
     """Words that are likely in the audio, besides the profile's and the tenant's."""
     turns: TurnMode | None = None
     """What ends the user's turn; at once, for the current turn too."""
+    interruptions: InterruptionMode | None = None
+    """What stops a reply; at once."""
+    may_pause: bool | None = None
+    """The client can stop a reply's sound and go on with it."""
     silence_ms: int | None = None
     """The silence that does in the mode `silence`."""
     events: bool | None = None
@@ -240,6 +245,8 @@ class PlaybackFinished:
     """As in AudioStalled."""
     played: int = 0
     """What the client had reported as played when the timer was started."""
+    pauses: int = 0
+    """How often the reply had been paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +254,8 @@ class LeaveTimeoutDue:
     """Timer: the pending finals of a client that left are awaited no longer."""
 
 
+ReplyEvent: TypeAlias = ReplyDeltaReceived | ReplyPieceBegun | ReplyAudioReceived | ReplySpeechRefused | ReplyFinished
+"""What waits while a reply is paused."""
 TimerEvent: TypeAlias = AudioStalled | PlaybackFinished | LeaveTimeoutDue
 Event: TypeAlias = (
     AudioReceived

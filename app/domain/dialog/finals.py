@@ -81,6 +81,8 @@ def endpoint(state: DialogState) -> Transition:
 def close_utterance(state: DialogState, utterance: Utterance, phase: Finalizing | Leaving) -> Transition:
     """End the open utterance and continue in this phase; a speculative final that is there is shown."""
     started = () if utterance.final_started else (do.StartFinal(utterance.number, utterance.revision),)
+    is_over_reply = state.reply is not None and state.reply.released
+    state = state if is_over_reply else replace(state, loudness=state.loudness.learn())
     closed: Transition = (
         replace(
             state,

@@ -1,32 +1,116 @@
-"""Whether speech over a reply is a barge-in or a backchannel."""
+"""The interruption classifier: what the user's speech over a reply is.
 
-from app.domain.audio import ms
-from app.domain.dialog.turn_words import all_in, turn_words
+Structure decides first: how long the speech is, whether it has ended, how loud it is, whether it has words at all, and
+how many. Lists of words only help, in the languages that have one.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.domain.dialog.turn_words import all_in, is_hummed, turn_words
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.transcript import bare_word
 from app.domain.turn_mode import TurnMode
 
 MAX_WORDS = 3
-MAX_SPEECH_MS = 1000
-"""Of a backchannel in a language whose words are not known."""
+"""Of a backchannel."""
+DECIDE_AFTER_MS = 500
+"""From the start of speech: no later than this a reply that was made quieter is stopped, or is loud again."""
+WORDLESS_AFTER_MS = 700
+"""Speech that goes on for so long is an interruption where no draft has come that could have words."""
+QUIET_MAX_MS = 1000
+"""Speech of a backchannel in a language without a table."""
+QUIET_DB = -6.0
+"""Its level, from the speaker's usual one."""
 
 
-def is_barge_in(text: str, language: str | None, speech: int, turns: TurnMode) -> bool:
-    """Whether these words claim the turn; where the client ends turns, every word does: it is meant for the service."""
-    if turns is TurnMode.MANUAL:
-        return any(map(bare_word, text.split()))
-    return not is_backchannel(text, language, speech)
+class OverlapVerdict(StrEnum):
+    """What speech over a reply is, as metrics name it."""
+
+    INTERRUPT = "interrupt"
+    """It claims the turn: the reply stops."""
+    BACKCHANNEL = "backchannel"
+    """ "Mm-hm": it shows that one listens."""
+    NOISE = "noise"
+    """It has no words."""
+    ECHO = "echo"
+    """The reply's own words, come back."""
+    UNSURE = "unsure"
+    """Too little is known yet."""
 
 
-def is_backchannel(text: str, language: str | None, speech: int) -> bool:
-    """True for "mm-hm", "ja, genau" and for no words at all; `speech` is the length of the speech in samples.
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What is known of the user's speech over a reply, at one moment."""
 
-    In a language without a table, or where none is known, it is what is short and neither asks nor calls out.
+    text: str
+    """Its words so far; empty where it has none, or no draft has come."""
+    language: str | None = None
+    speech_ms: int = 0
+    """From its first to its last speech so far."""
+    elapsed_ms: int = 0
+    """Since its start."""
+    in_pause: bool = False
+    """It has stopped, and may go on."""
+    is_over: bool = False
+    """It has ended, and its words are final."""
+    drafts: int = 0
+    """Hypotheses that have come, with words or without."""
+    relative_db: float | None = None
+    """Its level from that of the speaker's turns; None: not known."""
+    is_echo: bool = False
+    """Its words are those that the reply says at this time."""
+    answers_question: bool = False
+    """The reply ends on a question, and is asking it."""
+    mode: InterruptionMode = InterruptionMode.AUTO
+    turns: TurnMode = TurnMode.AUTO
+
+
+def classify(overlap: Overlap) -> OverlapVerdict:
+    """What the speech is, as far as that is known now; UNSURE for at most DECIDE_AFTER_MS while drafts come."""
+    if overlap.mode is InterruptionMode.OFF:
+        return OverlapVerdict.BACKCHANNEL
+    if overlap.is_echo:
+        return OverlapVerdict.ECHO
+    if overlap.mode is InterruptionMode.ANY and not overlap.is_over:
+        return OverlapVerdict.INTERRUPT
+    if not any(map(bare_word, overlap.text.split())):
+        return _without_words(overlap)
+    if overlap.turns is TurnMode.MANUAL or overlap.answers_question:
+        return OverlapVerdict.INTERRUPT  # it is meant for the service
+    if not is_backchannel(overlap):
+        return OverlapVerdict.INTERRUPT
+    is_decided = overlap.is_over or overlap.elapsed_ms >= DECIDE_AFTER_MS
+    return OverlapVerdict.BACKCHANNEL if is_decided else OverlapVerdict.UNSURE  # "Yes" may be the start of "Yes, but"
+
+
+def _without_words(overlap: Overlap) -> OverlapVerdict:
+    if overlap.is_over:
+        return OverlapVerdict.NOISE
+    if not overlap.drafts and not overlap.in_pause:
+        return OverlapVerdict.INTERRUPT if overlap.speech_ms >= WORDLESS_AFTER_MS else OverlapVerdict.UNSURE
+    return OverlapVerdict.NOISE if overlap.elapsed_ms >= DECIDE_AFTER_MS else OverlapVerdict.UNSURE
+
+
+def is_backchannel(overlap: Overlap) -> bool:
+    """Whether these words only show that one listens: few of them, hummed or of the language's table.
+
+    In a language without a table others are one where they neither ask nor call out, are short, and clearly quieter
+    than the speaker's turns: "Stop" is said at full voice.
     """
-    spoken = [word for word in map(bare_word, text.split()) if word]
-    if not spoken:
-        return True
+    spoken = [word for word in map(bare_word, overlap.text.split()) if word]
     if len(spoken) > MAX_WORDS:
         return False
-    if words := turn_words(language):
+    if all(map(is_hummed, spoken)):
+        return True
+    if words := turn_words(overlap.language):
         return all_in(spoken, words.backchannels)
-    return speech < ms(MAX_SPEECH_MS) and not text.rstrip().endswith(("?", "!"))
+    if overlap.text.rstrip().endswith(("?", "!")):
+        return False
+    is_quiet = overlap.relative_db is not None and overlap.relative_db <= QUIET_DB
+    return is_quiet and overlap.speech_ms < QUIET_MAX_MS
+
+
+def claims_turn(text: str, language: str | None) -> bool:
+    """Whether words that will not be taken back are more than a backchannel, whatever else is known."""
+    return bool(text.strip()) and not is_backchannel(Overlap(text, language))

@@ -11,7 +11,7 @@ from app.domain.dialog.state import DialogState, Reply
 def playback_timer(state: DialogState, reply: Reply) -> do.StartTimer:
     """For when the client will have played what it has not played yet."""
     unplayed = reply.audio_sent - played_samples(reply, state.audio_end)
-    finished = ev.PlaybackFinished(reply.number, state.returns, reply.played or 0)
+    finished = ev.PlaybackFinished(reply.number, state.returns, reply.played or 0, reply.pauses)
     return do.StartTimer(unplayed * 1000 // SAMPLE_RATE, finished)
 
 
@@ -19,6 +19,8 @@ def played_samples(reply: Reply, audio_end: int) -> int:
     """How much of the audio that was sent has been played, where the session's audio ends here."""
     if reply.played is not None:
         return reply.played
+    if reply.paused_at is not None:
+        return reply.paused_at
     return min(reply.audio_sent, audio_end - reply.audio_sent_from) if reply.audio_sent else 0
 
 
@@ -36,5 +38,6 @@ def played_text(reply: Reply, audio_end: int) -> str:
         if played <= start:
             break
         words = piece.text.split()
-        played_words += words[: len(words) * min(played - start, end - start) // (end - start)]
+        is_whole = played >= end  # also of a piece for which the voice made no audio
+        played_words += words if is_whole else words[: len(words) * (played - start) // (end - start)]
     return " ".join(played_words)

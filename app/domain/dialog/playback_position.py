@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from app.domain.dialog import events as ev
-from app.domain.dialog.chain import Transition
+from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.ducking import restore_reply
 from app.domain.dialog.playback import playback_timer
 from app.domain.dialog.state import DialogState
 from app.domain.dialog.turn import settle_phase
@@ -17,8 +18,9 @@ def accept_position(state: DialogState, event: ev.ClientPlayed) -> Transition:
     played = min(event.samples, reply.audio_sent)
     if reply.played is not None and played <= reply.played:
         return state, ()
-    moved = replace(state, reply=replace(reply, played=played))
-    return (_end_playback(moved), ()) if reply.finished and played == reply.audio_sent else (moved, ())
+    unplayed = tuple(chunk for chunk in reply.sent if chunk.end > played)
+    moved = replace(state, reply=replace(reply, played=played, sent=unplayed))
+    return _end_playback(moved) if reply.finished and played == reply.audio_sent else (moved, ())
 
 
 def check_playback(state: DialogState, event: ev.PlaybackFinished) -> Transition:
@@ -26,9 +28,11 @@ def check_playback(state: DialogState, event: ev.PlaybackFinished) -> Transition
     reply = state.reply
     if state.is_detached or event.returns != state.returns or reply is None or reply.number != event.reply:
         return state, ()
+    if reply.paused_at is not None or event.pauses != reply.pauses:
+        return state, ()
     is_behind = reply.played is not None and event.played < reply.played < reply.audio_sent
-    return (state, (playback_timer(state, reply),)) if is_behind else (_end_playback(state), ())
+    return (state, (playback_timer(state, reply),)) if is_behind else _end_playback(state)
 
 
-def _end_playback(state: DialogState) -> DialogState:
-    return settle_phase(replace(state, reply=None))
+def _end_playback(state: DialogState) -> Transition:
+    return chain(restore_reply(state), lambda s: (settle_phase(replace(s, reply=None)), ()))

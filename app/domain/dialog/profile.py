@@ -19,6 +19,7 @@ def choose_profile(state: DialogState, profile: Profile) -> DialogState:
         language=profile.language or plain.language,
         turns=profile.turns or plain.turns,
         silence_ms=profile.silence_ms or plain.silence_ms,
+        interruptions=profile.interruptions or plain.interruptions,
         key_terms=merge_key_terms(profile.key_terms, plain.key_terms),
         prompt_tokens=profile.history_tokens,
         eager_replies=plain.eager_replies and profile.may_begin_eagerly,

@@ -1,18 +1,25 @@
 """The life of a reply: started (perhaps eagerly), released at the end of the turn, finished or cancelled."""
 
 from dataclasses import replace
-from typing import assert_never
+from typing import assert_never, get_args
 
+from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.conversation import Message, Role, prompt, reply_messages
+from app.domain.dialog.ducking import duck_reply
 from app.domain.dialog.playback import playback_timer, played_text
 from app.domain.dialog.state import DialogState, Idle, Reply, Replying, SpokenPiece, UserSpeaking
 from app.domain.errors import ClientError, ClientFault
 from app.domain.tools import shortened
 
 SAY_REFUSED = "the user is speaking, or their words are not final yet: say it again after the next fullSentence"
+
+
+MAX_KEPT = ms(300_000)
+"""Samples of a reply that are kept to be played after a pause; where more of it is unplayed, it cannot go on."""
+_HELD = get_args(ev.ReplyEvent)
 
 
 def begin_reply(state: DialogState, user_text: str) -> Transition:
@@ -73,21 +80,28 @@ def accept_reply_event(
     reply = state.reply
     if reply is None or reply.number != event.reply:
         return state, ()
+    if reply.paused_at is not None and isinstance(event, _HELD):
+        return _hold(state, reply, event)
     match event:
         case ev.ReplyDeltaReceived(_, text):
             grown = replace(reply, text=reply.text + text)
             return replace(state, reply=grown), (do.ShowReplyDelta(reply.turn, text),)
         case ev.ReplyToolCalled(_, call):
-            kept = shortened(call)
-            called = replace(reply, tool_calls=(*reply.tool_calls, kept))
-            return replace(state, reply=called), (do.RecordToolCall(reply.turn, kept),)
+            short = shortened(call)
+            called = replace(reply, tool_calls=(*reply.tool_calls, short))
+            return replace(state, reply=called), (do.RecordToolCall(reply.turn, short),)
         case ev.ReplyPieceBegun(_, text):
             pieces = (*reply.pieces, SpokenPiece(text, reply.audio_sent))
             return replace(state, reply=replace(reply, pieces=pieces)), ()
         case ev.ReplyAudioReceived(_, chunk):
             began = state.audio_end if reply.audio_sent == 0 else reply.audio_sent_from
-            grown = replace(reply, audio_sent=reply.audio_sent + chunk.samples, audio_sent_from=began)
-            return replace(state, reply=grown, text_only_reported=False), (do.PlayAudio(reply.turn, chunk),)
+            kept = _keep(reply, chunk) if state.rules.may_pause else reply
+            grown = replace(kept, audio_sent=reply.audio_sent + chunk.samples, audio_sent_from=began)
+            playing: Transition = (
+                replace(state, reply=grown, text_only_reported=False),
+                (do.PlayAudio(reply.turn, chunk),),
+            )
+            return chain(playing, duck_reply)
         case ev.ReplySpeechRefused(_, error):
             shown = () if state.text_only_reported else (do.ShowError(error),)
             return replace(state, reply=replace(reply, pieces=()), text_only_reported=True), shown
@@ -108,6 +122,23 @@ def accept_reply_event(
             return chain(failed, abandon_reply)
         case _:
             assert_never(event)
+
+
+def _keep(reply: Reply, chunk: AudioChunk) -> Reply:
+    """The reply with audio that may have to be sent again, unless that is too much."""
+    sent = (*reply.sent, AudioChunk(chunk.pcm, reply.audio_sent))
+    if not reply.can_resume or sent[-1].end - sent[0].start > MAX_KEPT:
+        return replace(reply, sent=(), can_resume=False)
+    return replace(reply, sent=sent)
+
+
+def _hold(state: DialogState, reply: Reply, event: ev.ReplyEvent) -> Transition:
+    """Keep the event for when the reply goes on; a reply that grows too long meanwhile is interrupted for good."""
+    held = (*reply.held, event)
+    waiting = sum(each.chunk.samples for each in held if isinstance(each, ev.ReplyAudioReceived))
+    if waiting > MAX_KEPT:
+        return cancel_reply(state, "barge_in")
+    return replace(state, reply=replace(reply, held=held)), ()
 
 
 def cancel_reply(state: DialogState, reason: do.CancelReason) -> Transition:

@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from app.domain.audio import PreRoll, ms
+from app.domain.audio import AudioChunk, PreRoll, ms
 from app.domain.dialog.agreement import LocalAgreement
 from app.domain.dialog.conversation import Message
 from app.domain.dialog.endpointing import Endpointer
+from app.domain.dialog.events import ReplyEvent
+from app.domain.dialog.interruption import OverlapVerdict
+from app.domain.dialog.loudness import Loudness
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.key_terms import merge_key_terms
 from app.domain.profile import Profile
 from app.domain.residency import Residency
@@ -15,7 +19,7 @@ from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import DEFAULT_SILENCE_MS, TurnMode
 
-ClientSetting: TypeAlias = Literal["profile", "language", "reply", "turns", "silence_ms"]
+ClientSetting: TypeAlias = Literal["profile", "language", "reply", "turns", "silence_ms", "interruptions"]
 """Fields of a client's configuration that a profile may have as well."""
 
 
@@ -47,6 +51,10 @@ class TurnRules:
     """What ends the user's turn."""
     silence_ms: int = DEFAULT_SILENCE_MS
     """The silence that does in the mode `silence`."""
+    interruptions: InterruptionMode = InterruptionMode.AUTO
+    """What stops a reply."""
+    may_pause: bool = False
+    """The client can stop a reply's sound and go on with it: an interruption that was none costs no reply."""
     reply: bool = True
     speak: bool = True
     language: str | None = None
@@ -110,6 +118,8 @@ class Utterance:
     drafts: int = 0
     eot_probability: float | None = None
     """Probability that this pause ends the user's turn; None: not scored yet."""
+    verdict: OverlapVerdict = OverlapVerdict.UNSURE
+    """What it is over a reply, as far as that was decided."""
     final_started: bool = False
     """A final of this revision was started."""
     final: Hypothesis | None = None
@@ -153,6 +163,18 @@ class Reply:
     """Empty where it has no voice."""
     played: int | None = None
     """Samples of its audio that the client has played, as it says; None: it has not said."""
+    is_ducked: bool = False
+    """The client plays it quietly."""
+    sent: tuple[AudioChunk, ...] = ()
+    """Its audio that may not be played yet, for a client that may go on with it; by position in the reply."""
+    can_resume: bool = True
+    """False where that was too much to keep."""
+    paused_at: int | None = None
+    """Samples that were played when it was stopped for an interruption that is not certain; None: it plays."""
+    pauses: int = 0
+    """How often it was."""
+    held: tuple[ReplyEvent, ...] = ()
+    """What has come of it since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +243,7 @@ class DialogState:
     """Samples of speech in them."""
     is_eager: bool = False
     """The client was told that the turn is probably over."""
+    loudness: Loudness = field(default=Loudness())
     newest_language: str | None = None
     """Of the newest final whose engine knows it."""
     reply: Reply | None = None

@@ -117,6 +117,8 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
         events=rules.events if event.events is None else event.events,
         deadline_ms=rules.deadline_ms if event.deadline_ms is None else event.deadline_ms or None,
         turns=event.turns or rules.turns,
+        interruptions=event.interruptions or rules.interruptions,
+        may_pause=rules.may_pause if event.may_pause is None else event.may_pause,
         silence_ms=event.silence_ms or rules.silence_ms,
         client_key_terms=rules.client_key_terms if event.key_terms is None else event.key_terms,
     )

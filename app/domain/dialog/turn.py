@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from app.domain.dialog import effects as do
 from app.domain.dialog.chain import Transition, chain
-from app.domain.dialog.interruption import is_barge_in
+from app.domain.dialog.interruption import OverlapVerdict
+from app.domain.dialog.overlap import classify_turn, continue_reply
 from app.domain.dialog.reply import begin_reply, cancel_reply, release_reply
-from app.domain.dialog.spoken_language import session_language
 from app.domain.dialog.state import Closed, DialogState, Finalizing, Idle, Leaving, Replying, TurnRules, UserSpeaking
 from app.domain.dialog.turn_events import eager_after_endpoint, turn_ended
 from app.domain.transcript import join
@@ -21,9 +21,10 @@ def resolve_turn(state: DialogState) -> Transition:
         return replace(state, phase=Closed()), ()
     text = join(text for _, text in state.turn_transcript)
     if state.reply and state.reply.released:
-        if is_barge_in(text, session_language(state), state.turn_speech, state.rules.turns):
+        if classify_turn(state, text) is OverlapVerdict.INTERRUPT:
             return chain(cancel_reply(state, "barge_in"), resolve_turn)
-        return settle_phase(replace(state, turn_transcript=(), turn_speech=0)), ()
+        continued = continue_reply(replace(state, turn_transcript=(), turn_speech=0))
+        return chain(continued, lambda s: (settle_phase(s), ()))
     if not text:
         return settle_phase(state), ()
     if not isinstance(state.phase, Finalizing):

@@ -1,5 +1,6 @@
 """Words of each language that say something about whose turn it is. A language without a table has none."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,6 +29,11 @@ def last_word(text: str) -> str:
     return next((word for word in map(bare_word, reversed(text.split())) if word), "")
 
 
+def is_hummed(word: str) -> bool:
+    """Whether it is a sound of listening in any language: "mm", "hm-hm", "uh-huh", "aha"; and "OK"."""
+    return word in _OTHER_HUMS or (len(word) > 1 and _HUM.fullmatch(word) is not None)
+
+
 def is_dictated(word: str, words: TurnWords | None) -> bool:
     """Whether it is a number, in digits or words, or a letter or a sign that is spelled out."""
     return any(map(str.isdigit, word)) or (words is not None and (word in words.dictated or _is_letter(word)))
@@ -41,6 +47,8 @@ def _words(*lines: str) -> frozenset[str]:
     return frozenset(word for line in lines for word in line.split())
 
 
+_HUM = re.compile(r"[hm-]+|([aeiouäöüåæø])\1*[hm]*(?:-?h*\1+[hm]*)*")  # without a vowel, or always with the same
+_OTHER_HUMS = frozenset(["ok", "okay", "okej", "окей", "угу", "ага", "ого", "мм", "мгм", "хм", "嗯", "うん", "응"])  # noqa: RUF001 because it is Cyrillic
 _HUMMED = "mm mhm hm hmm mm-hm mm-hmm mhmm ah oh ok okay"
 _TABLES = {
     "en": TurnWords(

@@ -8,8 +8,10 @@ from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.detachment import stall_timer
 from app.domain.dialog.drafts import request_draft
-from app.domain.dialog.endpointing import Boundary, endpoint_silence_ms
+from app.domain.dialog.ducking import duck_reply
+from app.domain.dialog.endpointing import Boundary, Endpointer, endpoint_silence_ms
 from app.domain.dialog.finals import begin_pause, endpoint, resume_speech, speculate
+from app.domain.dialog.overlap import classify_overlap
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.spoken_language import utterance_language
 from app.domain.dialog.state import DialogState, Finalizing, UserSpeaking, Utterance
@@ -28,10 +30,18 @@ def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
         return _open(state) if boundary is Boundary.START else _count_silence(state)
 
     grown = replace(state.phase.utterance, end=chunk.end, speech_end=endpointer.speech_end)
+    is_speech = scored.speech >= endpointer.rules.speech_threshold
+    loudness = state.loudness.update(scored.level_db) if is_speech else state.loudness
     fed: Transition = (
-        replace(state, phase=UserSpeaking(grown)),
+        replace(state, phase=UserSpeaking(grown), loudness=loudness),
         (do.FeedUtterance(grown.number, chunk),),
     )
+    return chain(_after_audio(fed, before, boundary, chunk.samples), classify_overlap)
+
+
+def _after_audio(fed: Transition, before: Endpointer, boundary: Boundary, samples: int) -> Transition:
+    """What a chunk of the open utterance means for its final, its drafts and its end."""
+    endpointer = fed[0].endpointer
     match boundary:
         case Boundary.PAUSE:
             return chain(fed, begin_pause)
@@ -43,8 +53,8 @@ def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
             resumed = chain(fed, resume_speech) if before.paused else fed  # a final of the pause lacks this chunk
             return chain(chain(resumed, endpoint), lambda s: _open(replace(s, endpointer=endpointer)))
         case _ if endpointer.paused:
-            due = ms(state.rules.speculate_after_ms)
-            return chain(fed, speculate) if endpointer.run - chunk.samples < due <= endpointer.run else fed
+            due = ms(fed[0].rules.speculate_after_ms)
+            return chain(fed, speculate) if endpointer.run - samples < due <= endpointer.run else fed
         case _:
             return chain(fed, request_draft)
 
@@ -76,16 +86,26 @@ def _open(state: DialogState) -> Transition:
         speech_end=state.endpointer.speech_end,
     )
     rules = state.rules
-    opened = replace(state, phase=UserSpeaking(utterance), utterance_count=number, pre_roll=state.pre_roll.clear())
-    return opened, (
-        *effects,
-        *speech_started(state, utterance),
-        do.OpenUtterance(
-            number, utterance.start, rules.language, rules.residency, rules.deadline_ms, rules.expected_terms
-        ),
-        *(do.FeedUtterance(number, chunk) for chunk in chunks),
-        stall_timer(opened),
+    opened = replace(
+        state,
+        phase=UserSpeaking(utterance),
+        utterance_count=number,
+        pre_roll=state.pre_roll.clear(),
+        loudness=state.loudness.begin(),
     )
+    begun: Transition = (
+        opened,
+        (
+            *effects,
+            *speech_started(state, utterance),
+            do.OpenUtterance(
+                number, utterance.start, rules.language, rules.residency, rules.deadline_ms, rules.expected_terms
+            ),
+            *(do.FeedUtterance(number, chunk) for chunk in chunks),
+            stall_timer(opened),
+        ),
+    )
+    return chain(chain(begun, duck_reply), classify_overlap)
 
 
 def _count_silence(state: DialogState) -> Transition:

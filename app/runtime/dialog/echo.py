@@ -11,9 +11,9 @@ from app.domain.ports import EchoDetector
 def observe_playback(echo: EchoDetector, effect: do.Effect, audio_end: int) -> None:
     """Tell the detector what the client will play from now on; the session's audio ends at `audio_end`."""
     match effect:
-        case do.PlayAudio(_, chunk):
+        case do.PlayAudio(_, chunk) | do.ResendAudio(_, chunk):
             echo.play(chunk.pcm, audio_end)
-        case do.ShowReplyCancelled() | do.StopPlayback():
+        case do.ShowReplyCancelled() | do.StopPlayback() | do.PauseReply():
             echo.stop(audio_end)
         case _:
             pass

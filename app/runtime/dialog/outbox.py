@@ -40,7 +40,7 @@ class OutboundMessage:
     @property
     def size(self) -> int:
         """Bytes, roughly."""
-        return 200 + (len(self.shown.chunk.pcm) if isinstance(self.shown, do.PlayAudio) else 0)
+        return 200 + (len(self.shown.chunk.pcm) if isinstance(self.shown, do.PlayAudio | do.ResendAudio) else 0)
 
 
 _UNNUMBERED = (do.ShowDraft, AudioAcknowledged, InputAcknowledged)
@@ -65,7 +65,7 @@ class Outbox:
                 self.queued_bytes -= self.queue.pop().size
             case InputAcknowledged() if self.queue and isinstance(self.queue[-1].shown, InputAcknowledged):
                 self.queued_bytes -= self.queue.pop().size
-            case do.ShowReplyCancelled(turn) | do.StopPlayback(turn):
+            case do.ShowReplyCancelled(turn) | do.StopPlayback(turn) | do.PauseReply(turn):
                 self._drop_audio(turn)
             case _:
                 pass
@@ -98,7 +98,7 @@ class Outbox:
 
     def _drop_audio(self, turn: int) -> None:
         """The client is to stop playing: audio of this turn that still waits is not sent."""
-        stale = [m for m in self.queue if isinstance(m.shown, do.PlayAudio) and m.shown.turn == turn]
+        stale = [m for m in self.queue if isinstance(m.shown, do.PlayAudio | do.ResendAudio) and m.shown.turn == turn]
         for message in stale:
             self.queue.remove(message)
             self.queued_bytes -= message.size

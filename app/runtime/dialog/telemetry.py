@@ -63,6 +63,13 @@ class TurnTelemetry:
             case do.ShowReplyCancelled(turn, reason) | do.RecordReplyCancelled(turn, reason):
                 self.metrics.replies.labels(reason).inc()
                 self._log_turn(turn, cancelled=reason)
+            case do.RecordOverlap(utterance, verdict, after_ms):
+                self.metrics.overlaps.labels(verdict.value).inc()
+                self.metrics.overlap_decision.observe(after_ms / 1000)
+                fields = {"utterance": utterance, "verdict": verdict.value, "after_ms": after_ms}
+                _log.info("speech over a reply", session=self.session, **fields)
+            case do.ResumeReply():
+                self.metrics.resumed_replies.inc()
             case do.ShowError(error):
                 _log.warning("error", session=self.session, kind=type(error).__name__, message=str(error))
             case _:

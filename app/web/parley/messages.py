@@ -12,6 +12,7 @@ from app.domain.conversations.message import MAX_TEXT_CHARACTERS
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.key_terms import parse_key_terms
 from app.domain.language import parse_languages
 from app.domain.person import parse_person
@@ -52,6 +53,8 @@ class ConfigureMessage(_Message, frozen=True, tag="configure"):
     turns: TurnMode | None = None
     silence_ms: Annotated[int, msgspec.Meta(ge=MIN_SILENCE_MS, le=MAX_SILENCE_MS)] | None = None
     events: bool | None = None
+    interruptions: InterruptionMode | None = None
+    pauses: bool | None = None
 
 
 class EndMessage(_Message, frozen=True, tag="end"):
@@ -170,6 +173,8 @@ def order(message: Control, find_profile: Callable[[str], Profile] = no_profile)
                 turns=message.turns,
                 silence_ms=message.silence_ms,
                 events=message.events,
+                interruptions=message.interruptions,
+                may_pause=message.pauses,
             )
         case EndMessage():
             return ev.ClientEnded()
@@ -328,6 +333,23 @@ class ReplyInterrupted(_Message, frozen=True, tag="replyInterrupted"):
     reason: str
 
 
+class ReplyDucked(_Message, frozen=True, tag="replyDucked"):
+    turn: int
+
+
+class ReplyRestored(_Message, frozen=True, tag="replyRestored"):
+    turn: int
+
+
+class ReplyPaused(_Message, frozen=True, tag="replyPaused"):
+    turn: int
+
+
+class ReplyResumed(_Message, frozen=True, tag="replyResumed"):
+    turn: int
+    samples: int
+
+
 class ServerResponse(_Message, frozen=True, tag="server_response"):
     turn: int
     message: str
@@ -349,6 +371,8 @@ class ReplyAudio(_Message, frozen=True, tag="replyAudio"):
 
     turn: int
     sample_rate: int
+    start: int | None = None
+    """Where its audio is in the reply's; None: behind what was sent before."""
 
 
 ServerMessage: TypeAlias = (
@@ -366,6 +390,10 @@ ServerMessage: TypeAlias = (
     | ReplyDelta
     | ReplyCancelled
     | ReplyInterrupted
+    | ReplyDucked
+    | ReplyRestored
+    | ReplyPaused
+    | ReplyResumed
     | ServerResponse
     | ConversationContinued
     | ErrorMessage
@@ -385,6 +413,10 @@ def server_message(
     | do.ShowReplyDelta
     | do.ShowReplyCancelled
     | do.StopPlayback
+    | do.DuckReply
+    | do.RestoreReply
+    | do.PauseReply
+    | do.ResumeReply
     | do.ShowConversation
     | do.ShowError
     | do.TurnEvent,
@@ -425,6 +457,14 @@ def server_message(
             return ReplyCancelled(turn, reason)
         case do.StopPlayback(turn, reason):
             return ReplyInterrupted(turn, reason)
+        case do.DuckReply(turn):
+            return ReplyDucked(turn)
+        case do.RestoreReply(turn):
+            return ReplyRestored(turn)
+        case do.PauseReply(turn):
+            return ReplyPaused(turn)
+        case do.ResumeReply(turn, start):
+            return ReplyResumed(turn, start)
         case do.ShowConversation(conversation):
             return ConversationContinued(conversation)
         case do.ShowError(error):
@@ -467,5 +507,5 @@ def server_response(turn: int, text: str, mp3: bytes) -> ServerResponse:
     return ServerResponse(turn, text, base64.b64encode(mp3).decode())
 
 
-def audio_metadata(turn: int, number: int | None = None) -> bytes:
-    return encode(ReplyAudio(turn, SAMPLE_RATE, seq=number))
+def audio_metadata(turn: int, number: int | None = None, start: int | None = None) -> bytes:
+    return encode(ReplyAudio(turn, SAMPLE_RATE, start, seq=number))

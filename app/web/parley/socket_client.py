@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio import to_thread
 
-from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, ms
+from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
@@ -252,6 +252,11 @@ class SocketClient:
                 self._reply_pcm.setdefault(turn, bytearray()).extend(chunk.pcm)
                 number = self._next_number()
                 return SentFrame(number or 0, pack(messages.audio_metadata(turn, number), chunk.pcm), is_text=False)
+            case do.ResendAudio(turn, chunk):
+                self._add_unsent(turn, chunk)
+                number = self._next_number()
+                metadata = messages.audio_metadata(turn, number, chunk.start)
+                return SentFrame(number or 0, pack(metadata, chunk.pcm), is_text=False)
             case do.ShowReply(turn, text):
                 pcm = bytes(self._reply_pcm.pop(turn, b""))
                 mp3 = await to_thread.run_sync(encode_mp3, pcm)
@@ -260,6 +265,12 @@ class SocketClient:
                 if isinstance(shown, do.ShowReplyCancelled):
                     self._reply_pcm.pop(shown.turn, None)
                 return _text(messages.server_message(shown, outbound.ttfs_ms), self._next_number())
+
+    def _add_unsent(self, turn: int, chunk: AudioChunk) -> None:
+        """What of it was dropped before it was sent, because the reply was paused, belongs into the whole audio."""
+        pcm = self._reply_pcm.get(turn)
+        if pcm is not None:
+            pcm += chunk.pcm[max(0, len(pcm) - chunk.start * BYTES_PER_SAMPLE) :]
 
     def _next_number(self) -> int | None:
         return self._sent.next_number() if self.grace_s else None

@@ -1,5 +1,6 @@
 """Speech probability of a stream by Silero VAD, the network that faster-whisper ships."""
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import as_file, files
@@ -7,6 +8,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import onnxruntime
 from anyio import to_thread
+from numpy.typing import NDArray
 
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.errors import ModelUnavailable
@@ -42,7 +44,12 @@ class SileroDetector:
             window[0, CONTEXT : CONTEXT + len(samples)] = samples
             # On the event loop, because a frame costs less than a hop to a thread and back.
             speech, hidden, cell = self._network.run(None, {"input": window, "h": hidden, "c": cell})
-            yield ScoredChunk(frame, float(np.clip(speech.item(), 0.0, 1.0)))
+            yield ScoredChunk(frame, float(np.clip(speech.item(), 0.0, 1.0)), level_db(samples))
+
+
+def level_db(samples: NDArray[np.float64]) -> float:
+    """Of samples from -1 to 1, below full scale; never below -100."""
+    return 10 * math.log10(float(samples @ samples) / len(samples) + 1e-10)
 
 
 def load_network() -> onnxruntime.InferenceSession:
