@@ -1,9 +1,14 @@
-"""Streaming conversion of sample rates, without a discontinuity between the pieces of a stream."""
+"""Streaming conversion of sample rates, without a discontinuity between the pieces of a stream.
+
+The filter works in floats, because soxr adds a dither to whole numbers that is another one for every stream: the same
+audio gives the same samples, however it is cut into pieces, and silence stays silence.
+"""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 from app.domain.audio import SAMPLE_RATE, AudioChunk
 
@@ -23,15 +28,14 @@ class RateConverter:
         if self.rate == self.to:
             return pcm
         if self._stream is None:
-            self._stream = soxr.ResampleStream(self.rate, self.to, 1, dtype="int16")
-        converted: bytes = self._stream.resample_chunk(_samples(pcm)).tobytes()
-        return converted
+            self._stream = soxr.ResampleStream(self.rate, self.to, 1, dtype="float32")
+        return _pcm(self._stream.resample_chunk(_samples(pcm)))
 
     def flush(self) -> bytes:
         """What the filter holds, at the end of the stream; another stream may follow."""
         if self._stream is None:
             return b""
-        held: bytes = self._stream.resample_chunk(_samples(b""), last=True).tobytes()
+        held = _pcm(self._stream.resample_chunk(_samples(b""), last=True))
         self._stream = None
         return held
 
@@ -64,5 +68,9 @@ class Resampler:
         return chunks
 
 
-def _samples(pcm: bytes) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
-    return np.frombuffer(pcm, dtype="<i2")
+def _samples(pcm: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(pcm, dtype="<i2").astype(np.float32)
+
+
+def _pcm(samples: NDArray[np.float32]) -> bytes:
+    return np.rint(samples).clip(-(2**15), 2**15 - 1).astype("<i2").tobytes()

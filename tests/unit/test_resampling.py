@@ -32,6 +32,26 @@ def test_resampled_tone_keeps_length_pitch_and_level_across_packets(rate, packet
     assert np.abs(output[middle].astype(float) - expected[middle]).max() < 300
 
 
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+def test_the_same_audio_gives_the_same_samples_however_it_is_cut(rate):
+    """A connection that is lost changes the packets, and must not change a sample; nothing random is in them."""
+    noise = np.random.default_rng(1).integers(-(2**15), 2**15, rate + 77).astype("<i2")
+
+    whole = resampled(Resampler(), rate, noise, len(noise))
+
+    for packet in (37, 1920, 1920):
+        assert np.array_equal(resampled(Resampler(), rate, noise, packet), whole)
+
+
+def test_silence_behind_speech_is_digital_silence():
+    """No dither: the noise of one bit that it adds was once taken for speech at the end of a turn."""
+    sound = np.concatenate([tone(48_000), np.zeros(48_000, "<i2")])
+
+    output = resampled(Resampler(), 48_000, sound, 1920)
+
+    assert not output[SAMPLE_RATE + ms(100) :].any()
+
+
 def test_16_khz_is_passed_through_unchanged():
     """Neither filtered nor delayed."""
     sound = tone(SAMPLE_RATE)
