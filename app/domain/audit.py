@@ -14,6 +14,8 @@ class AuditAction(StrEnum):
 
     SIGN_IN_REFUSED = "sign_in_refused"
     SESSION_STARTED = "session_started"
+    SESSION_RESUMED = "session_resumed"
+    """A client came back to it over another connection, or another client tried to."""
     SESSION_ENDED = "session_ended"
     RECORDING_CREATED = "recording_created"
     """Of an uploaded file."""

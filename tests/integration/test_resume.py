@@ -2,6 +2,7 @@
 
 import json
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import anyio
 import httpx
@@ -10,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from app.client import open_session
+from app.domain.audit import AuditAction, AuditEntry, AuditFilter, AuditOutcome
 from app.domain.client_limits import ClientLimits
 from app.domain.tenant import Tenant, fingerprint
 from app.web.parley.packets import pack
@@ -389,3 +391,34 @@ async def test_the_recording_keeps_an_interrupted_reply_up_to_the_word_that_was_
 
     (reply,) = (await stored_manifest(service, session))["replies"]
     assert (reply["text"], reply["played"], reply["cancelled"]) == ("You said it. Well done.", "You said it.", None)
+
+
+async def test_who_comes_back_and_who_is_refused_is_in_the_audit_log(address, service):
+    """With the key and the address of the connection that claims the session."""
+    entries: list[AuditEntry] = []
+    service.audit.store = Entries(entries)
+    session, token = await lost(address)
+
+    async with connected(address, session, "globex-key") as client:
+        await resumed(client, token)
+    async with connected(address, session) as client:
+        await resumed(client, token)
+
+    resumes = [entry for entry in entries if entry.action is AuditAction.SESSION_RESUMED]
+    assert [(entry.tenant, entry.outcome, entry.target, entry.peer) for entry in resumes] == [
+        ("globex", AuditOutcome.REFUSED, session, "127.0.0.1"),
+        ("acme", AuditOutcome.DONE, session, "127.0.0.1"),
+    ]
+
+
+@dataclass
+class Entries:
+    """An AuditStore in a list."""
+
+    entries: list[AuditEntry]
+
+    def record(self, entry: AuditEntry) -> None:
+        self.entries.append(entry)
+
+    async def find(self, criteria: AuditFilter) -> list[AuditEntry]:
+        return self.entries

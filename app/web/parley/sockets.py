@@ -8,12 +8,13 @@ import structlog
 from litestar import WebSocket, websocket
 from litestar.datastructures import State
 
-from app.domain.errors import ClientError
+from app.domain.audit import AuditAction, AuditOutcome
+from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Scope
 from app.domain.tenant import Tenant
 from app.runtime.ids import new_id
 from app.runtime.service import Service
-from app.web.auth.middleware import requires
+from app.web.auth.middleware import peer_of, requires
 from app.web.parley import messages
 from app.web.parley.connection import Connection
 from app.web.parley.resumable_sessions import ResumableSession, ResumableSessions, refusal
@@ -60,7 +61,7 @@ async def _serve(
     if session in ("", NEW):
         await _serve_session(socket, service, resumable, raw=raw, grace_s=service.resume_s if session else 0.0)
     else:
-        await _serve_connection(socket, resumable, session)
+        await _serve_connection(socket, service, resumable, session)
 
 
 async def _serve_session(
@@ -84,7 +85,9 @@ async def _serve_session(
         client.connection.give_up()  # where it is not the first, its own handler ends
 
 
-async def _serve_connection(socket: WebSocket[Any, Any, Any], resumable: ResumableSessions, session: str) -> None:
+async def _serve_connection(
+    socket: WebSocket[Any, Any, Any], service: Service, resumable: ResumableSessions, session: str
+) -> None:
     """A connection that resumes a session, which runs where its first connection began it."""
     connection = Connection(socket)
     structlog.contextvars.bind_contextvars(session=session[:64])
@@ -94,10 +97,16 @@ async def _serve_connection(socket: WebSocket[Any, Any, Any], resumable: Resumab
         connection.received = resume.received
         await resumable.claim(session, resume, socket.user).take_over(connection, resume.token, socket.user)
         _log.info("session resumed", session=session, received=resume.received)
+        service.audit.record(AuditAction.SESSION_RESUMED, socket.user, peer_of(socket), target=session)
         await connection.lost.wait()
     except ClientGone:
         return
     except ClientError as error:
+        if error.code is ClientFault.RESUME_REFUSED:
+            refused = AuditOutcome.REFUSED
+            service.audit.record(
+                AuditAction.SESSION_RESUMED, socket.user, peer_of(socket), target=session, outcome=refused
+            )
         await connection.close_for(error)
     except Exception as error:  # noqa: BLE001 because a defect in one session must not reach the others unseen
         report_failure(session, error)
