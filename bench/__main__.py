@@ -100,6 +100,26 @@ def endpoints(clips: int, speech: Path | None, waits: tuple[str, ...]) -> None:
     anyio.run(sweep, speech or _corpus(), clips, grid, Console(highlight=False, width=120))
 
 
+@bench.command()
+@click.option("--clips", type=click.IntRange(0), default=0, show_default=True, help="How many; 0: all.")
+@click.option("--long/--no-long", "with_long", default=True, show_default=True, help="Also the clips of minutes.")
+@click.option("--drafts/--no-drafts", "with_drafts", default=True, show_default=True, help="Sessions with drafts.")
+@click.option("--name", default="parley", show_default=True, help="Name of the engines in the results.")
+@click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
+def accuracy(clips: int, name: str, speech: Path | None, *, with_long: bool, with_drafts: bool) -> None:
+    """WER of live sessions in virtual time with the engines of the settings, beside WER of whole clips."""
+    # Imported here because it loads the whole service, which the other commands do not need.
+    from bench.accuracy import measure_accuracy  # noqa: PLC0415
+
+    results = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-accuracy-{name}.json"
+    console = Console(highlight=False, width=120, stderr=True)
+    anyio.run(
+        lambda: measure_accuracy(
+            speech or _corpus(), clips, results, console, name=name, with_drafts=with_drafts, with_long=with_long
+        )
+    )
+
+
 def _corpus() -> Path:
     return Path(os.environ.get("PARLEY_SPEECH_DIR", "../shared/speech"))
 
