@@ -86,7 +86,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         )
         drafts = await stack.enter_async_context(open_speech_engine(settings, drafts_model(settings), 1, routes.clip))
         detector = await stack.enter_async_context(open_detector(settings))
-        new_echo_detector = await stack.enter_async_context(open_echo_detectors(settings))
+        new_echo_detector = await stack.enter_async_context(open_echo_detectors())
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
         providers = await reply_providers(settings)
         profiles = await stack.enter_async_context(open_profiles(settings))
@@ -228,7 +228,6 @@ def initial_state(settings: Settings, providers: Sequence[str]) -> DialogState:
     )  # one takes money, the other may act on what it is asked
     eager = settings.eager_replies == "on" or (settings.eager_replies == "auto" and can_be_undone)
     has_turn_model, end = settings.turn_model_id != "none", settings.end_after_ms
-    complete = end * 7 // 8
     return DialogState(
         rules=TurnRules(
             turns=settings.turns,
@@ -249,11 +248,7 @@ def initial_state(settings: Settings, providers: Sequence[str]) -> DialogState:
         ),
         endpointer=Endpointer(
             EndpointingRules(
-                pause_after_ms=SCORE_PAUSE_AFTER_MS if has_turn_model else EndpointingRules().pause_after_ms,
-                end_after_likely_done_ms=min(settings.end_after_done_ms, complete),
-                end_after_ms=end,
-                end_after_complete_ms=complete,
-                end_after_incomplete_ms=end * 3 // 2,
-            )
+                pause_after_ms=SCORE_PAUSE_AFTER_MS if has_turn_model else EndpointingRules().pause_after_ms
+            ).with_silences(end, settings.end_after_done_ms)
         ),
     )

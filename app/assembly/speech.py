@@ -177,11 +177,8 @@ async def open_turn_detector(settings: Settings) -> AsyncGenerator[TurnDetector 
 
 
 @asynccontextmanager
-async def open_echo_detectors(settings: Settings) -> AsyncGenerator[Callable[[], EchoDetector | None], None]:
-    """What makes the echo detector of a session."""
-    if not settings.echo_detection:
-        yield lambda: None
-        return
+async def open_echo_detectors() -> AsyncGenerator[Callable[[], EchoDetector], None]:
+    """What makes the echo detector of a session; a rule of the session says whether it is asked."""
     async with registry.opened(registry.ECHO_DETECTORS, "mel") as new_detector:
         yield new_detector
 

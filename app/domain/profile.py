@@ -40,6 +40,18 @@ class Profile:
     """The silence that does in the mode `silence`."""
     interruptions: InterruptionMode | None = None
     """What stops a reply."""
+    end_after_ms: int | None = None
+    """Silence that ends an utterance about which nothing else is known; those of other utterances follow from it."""
+    end_after_done_ms: int | None = None
+    """The same, where the end-of-turn model says that the speaker is done."""
+    reply_after_ms: int | None = None
+    """Silence after which a turn is answered."""
+    reply_after_done_ms: int | None = None
+    """The same, where the end-of-turn model is sure."""
+    echo_detection: bool | None = None
+    """Whether a reply that comes back from a loudspeaker is no speech."""
+    events: bool | None = None
+    """Whether the client is told of speech and turns."""
 
     @property
     def language(self) -> str | None:

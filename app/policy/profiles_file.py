@@ -61,6 +61,12 @@ class ProfileTable(Struct, frozen=True, forbid_unknown_fields=True):
     turns: TurnMode | None = None
     silence_ms: Annotated[int, Meta(ge=MIN_SILENCE_MS, le=MAX_SILENCE_MS)] | None = None
     interruptions: InterruptionMode | None = None
+    end_after_ms: Annotated[int, Meta(ge=200, le=5000)] | None = None
+    end_after_done_ms: Annotated[int, Meta(ge=150, le=5000)] | None = None
+    reply_after_ms: Annotated[int, Meta(ge=0, le=30_000)] | None = None
+    reply_after_done_ms: Annotated[int, Meta(ge=0, le=30_000)] | None = None
+    echo_detection: bool | None = None
+    events: bool | None = None
     tools: Annotated[tuple[dict[str, Any], ...], Meta(max_length=64)] = ()
     """Each a ToolTable; they are read one by one, so that an error has its line."""
 

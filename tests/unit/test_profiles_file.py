@@ -3,6 +3,7 @@
 import pytest
 
 from app.domain.errors import ClientError, ClientFault, SettingsError
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.profile import Profile
 from app.domain.tenant import Tenant
 from app.domain.tools import Tool
@@ -23,6 +24,13 @@ history_tokens = 500
 max_rounds = 2
 turns = "silence"
 silence_ms = 2500
+interruptions = "any"
+end_after_ms = 900
+end_after_done_ms = 350
+reply_after_ms = 1500
+reply_after_done_ms = 0
+echo_detection = false
+events = true
 
 [[tools]]
 name = "menu"
@@ -82,6 +90,13 @@ def test_a_profile_with_every_key(tmp_path):
         2,
         TurnMode.SILENCE,
         2500,
+        InterruptionMode.ANY,
+        900,
+        350,
+        1500,
+        0,
+        echo_detection=False,
+        events=True,
     )
     assert profile.language == "it,en"
 

@@ -5,10 +5,12 @@ import pytest
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Message, Role, alternating, estimate_tokens, prompt
-from app.domain.dialog.profile import allow_languages, choose_profile, expect_key_terms
+from app.domain.dialog.profile import allow_languages, choose_profile, continue_with_profile, expect_key_terms
 from app.domain.dialog.state import DialogState, TurnRules
+from app.domain.interruption_mode import InterruptionMode
 from app.domain.profile import Profile
 from app.domain.tools import KEPT_CHARACTERS, Tool, ToolCall
+from app.domain.turn_mode import TurnMode
 from tests.unit.playing import Play
 
 RULES = TurnRules(instructions="Be brief.", language="en", eager_replies=True)
@@ -179,3 +181,46 @@ def test_calls_and_results_count_in_the_window():
 def test_tokens_are_estimated_by_bytes(text, tokens):
     """Four letters of English are one, other scripts have more."""
     assert estimate_tokens(text) == tokens
+
+
+WAITS = Profile(
+    "slow",
+    turns=TurnMode.SILENCE,
+    silence_ms=4000,
+    interruptions=InterruptionMode.OFF,
+    end_after_ms=1000,
+    end_after_done_ms=400,
+    reply_after_ms=0,
+    reply_after_done_ms=0,
+    echo_detection=False,
+    events=True,
+)
+
+
+def test_a_profile_sets_every_rule_of_turn_taking():
+    """The silences that follow from `end_after_ms` too; a wait of 0 and a False are values."""
+    state = choose_profile(DialogState(RULES), WAITS)
+
+    rules, endpointing = state.rules, state.endpointer.rules
+    assert (rules.turns, rules.silence_ms, rules.interruptions) == (TurnMode.SILENCE, 4000, InterruptionMode.OFF)
+    assert (rules.reply_after_ms, rules.confident_reply_after_ms) == (0, 0)
+    assert (rules.ignore_echo, rules.events) == (False, True)
+    silences = (endpointing.end_after_complete_ms, endpointing.end_after_ms, endpointing.end_after_incomplete_ms)
+    assert silences == (875, 1000, 1500)
+    assert endpointing.end_after_likely_done_ms == 400
+
+
+def test_the_next_profile_has_the_settings_silences_again():
+    state = choose_profile(choose_profile(DialogState(RULES), WAITS), Profile("other"))
+
+    assert state.endpointer.rules == DialogState(RULES).endpointer.rules
+    assert (state.rules.reply_after_ms, state.rules.ignore_echo, state.rules.events) == (1000, True, False)
+
+
+def test_what_the_client_set_stands_before_its_conversations_profile():
+    play = Play(DialogState(RULES))
+    play.happen(ev.ClientConfigured(events=False, turns=TurnMode.AUTO))
+
+    rules = continue_with_profile(play.state, WAITS).rules
+
+    assert (rules.events, rules.turns, rules.silence_ms) == (False, TurnMode.AUTO, 4000)

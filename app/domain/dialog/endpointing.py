@@ -47,6 +47,21 @@ class EndpointingRules:
     soft_max_utterance_ms: int = 15_000
     """Length from which ever shorter silences end the utterance; at `max_utterance_ms` any silence does."""
 
+    def with_silences(self, end_after_ms: int, likely_done_ms: int) -> "EndpointingRules":
+        """The rules with this silence where nothing else is known.
+
+        It is an eighth less after a sentence, half more after "and", and never more than after a sentence where the
+        speaker is likely done.
+        """
+        complete = end_after_ms * 7 // 8
+        return replace(
+            self,
+            end_after_ms=end_after_ms,
+            end_after_complete_ms=complete,
+            end_after_incomplete_ms=end_after_ms * 3 // 2,
+            end_after_likely_done_ms=min(likely_done_ms, complete),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Endpointer:

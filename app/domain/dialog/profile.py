@@ -1,11 +1,14 @@
 """What a profile and a tenant change in the rules of a session."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
+from app.domain.dialog.endpointing import EndpointingRules
 from app.domain.dialog.state import DialogState
 from app.domain.key_terms import merge_key_terms
 from app.domain.profile import Profile
+
+T = TypeVar("T")
 
 
 def choose_profile(state: DialogState, profile: Profile) -> DialogState:
@@ -20,11 +23,35 @@ def choose_profile(state: DialogState, profile: Profile) -> DialogState:
         turns=profile.turns or plain.turns,
         silence_ms=profile.silence_ms or plain.silence_ms,
         interruptions=profile.interruptions or plain.interruptions,
+        reply_after_ms=_given(profile.reply_after_ms, plain.reply_after_ms),
+        confident_reply_after_ms=_given(profile.reply_after_done_ms, plain.confident_reply_after_ms),
+        ignore_echo=_given(profile.echo_detection, plain.ignore_echo),
+        events=_given(profile.events, plain.events),
         key_terms=merge_key_terms(profile.key_terms, plain.key_terms),
         prompt_tokens=profile.history_tokens,
         eager_replies=plain.eager_replies and profile.may_begin_eagerly,
     )
-    return replace(state, rules=rules, rules_without_profile=plain)
+    endpointing = state.endpointing_without_profile or state.endpointer.rules
+    return replace(
+        state,
+        rules=rules,
+        rules_without_profile=plain,
+        endpointer=replace(state.endpointer, rules=_endpointing(endpointing, profile)),
+        endpointing_without_profile=endpointing,
+    )
+
+
+def _endpointing(plain: EndpointingRules, profile: Profile) -> EndpointingRules:
+    if profile.end_after_ms is None and profile.end_after_done_ms is None:
+        return plain
+    return plain.with_silences(
+        _given(profile.end_after_ms, plain.end_after_ms),
+        _given(profile.end_after_done_ms, plain.end_after_likely_done_ms),
+    )
+
+
+def _given(value: T | None, otherwise: T) -> T:
+    return otherwise if value is None else value
 
 
 def allow_languages(state: DialogState, languages: tuple[str, ...]) -> DialogState:

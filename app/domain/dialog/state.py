@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 from app.domain.audio import AudioChunk, PreRoll, ms
 from app.domain.dialog.agreement import LocalAgreement
 from app.domain.dialog.conversation import Message
-from app.domain.dialog.endpointing import Endpointer
+from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.events import ReplyEvent
 from app.domain.dialog.interruption import OverlapVerdict
 from app.domain.dialog.loudness import Loudness
@@ -19,7 +19,7 @@ from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import DEFAULT_SILENCE_MS, TurnMode
 
-ClientSetting: TypeAlias = Literal["profile", "language", "reply", "turns", "silence_ms", "interruptions"]
+ClientSetting: TypeAlias = Literal["profile", "language", "reply", "turns", "silence_ms", "interruptions", "events"]
 """Fields of a client's configuration that a profile may have as well."""
 
 
@@ -263,3 +263,5 @@ class DialogState:
     """What the profile of a conversation that the session continues leaves as it is."""
     rules_without_profile: TurnRules | None = None
     """The rules before a profile was chosen; None: none was."""
+    endpointing_without_profile: EndpointingRules | None = None
+    """The same of the endpointer."""

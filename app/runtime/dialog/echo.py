@@ -1,6 +1,6 @@
 """Echo: the reply's own sound, heard by the microphone, is not speech."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import replace
 
 from app.domain.audio import ScoredChunk
@@ -20,9 +20,9 @@ def observe_playback(echo: EchoDetector, effect: do.Effect, audio_end: int) -> N
 
 
 async def without_echo(
-    echo: EchoDetector | None, scored_audio: AsyncIterable[ScoredChunk]
+    echo: EchoDetector | None, scored_audio: AsyncIterable[ScoredChunk], is_on: Callable[[], bool] = lambda: True
 ) -> AsyncGenerator[ScoredChunk, None]:
-    """The same chunks; one that is nothing but echo counts as silence."""
+    """The same chunks; one that is nothing but echo counts as silence, while detection is on."""
     async for scored in scored_audio:
-        is_echo = echo is not None and echo.is_echo(scored.chunk)
+        is_echo = echo is not None and is_on() and echo.is_echo(scored.chunk)
         yield replace(scored, speech=0.0) if is_echo else scored

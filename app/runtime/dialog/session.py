@@ -127,7 +127,6 @@ async def run_session(
         speech_requests = _TextRate(ClientError(ClientFault.SAY_TOO_OFTEN, SAY_TOO_OFTEN), engines.refuse_speech, clock)
         texts = _TextRate(ClientError(ClientFault.TEXT_TOO_OFTEN, TEXT_TOO_OFTEN), lambda: None, clock)
         source = _ClientInput(client, inbox, recorder, speech_requests, texts, record, tasks)
-        tasks.start_soon(_receive, source, engines)
         loop = _Loop(
             client,
             EffectRunner(engines, tasks, inbox, clock, record.record_cost),
@@ -137,6 +136,7 @@ async def run_session(
             record,
             state,
         )
+        tasks.start_soon(_receive, source, engines, lambda: loop.state.rules.ignore_echo)
         try:
             while not isinstance(loop.state.phase, Closed):
                 loop.apply(await events.receive())
@@ -163,7 +163,7 @@ class _Loop:
         self.state, effects = transition(self.state, event)
         for effect in effects:
             self.runner.perform(effect)
-            if self.echo is not None:
+            if self.echo is not None and self.state.rules.ignore_echo:
                 observe_playback(self.echo, effect, self.state.audio_end)
             ttfs_ms = self.telemetry.observe_effect(effect)
             self.recorder.record(effect, ttfs_ms)
@@ -266,14 +266,14 @@ class _TextRate:
         return self.budget()
 
 
-async def _receive(source: _ClientInput, engines: Engines) -> None:
+async def _receive(source: _ClientInput, engines: Engines, ignores_echo: Callable[[], bool]) -> None:
     """Score the audio, from one `end` to the next: so the detector's last, incomplete frame comes before the `end`."""
     incoming = aiter(source.client.incoming())
     while not source.is_over:
         async with (
             aclosing(source.audio_until_end(incoming)) as audio,
             aclosing(engines.detector.score(audio)) as scored_audio,
-            aclosing(without_echo(engines.echo, scored_audio)) as speech,
+            aclosing(without_echo(engines.echo, scored_audio, ignores_echo)) as speech,
         ):
             async for scored in speech:
                 await source.inbox.send(ev.AudioReceived(scored))
