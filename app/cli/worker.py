@@ -11,7 +11,7 @@ from app.cli.log import set_up_log
 from app.config import Settings, read_settings
 from app.runtime.open_files import raise_open_files_limit
 from app.web.listener import GracefulServer, bound_socket, http_url
-from app.web.openai.transcriptions import create_worker
+from app.web.openai.worker import create_worker
 
 
 @click.command()

@@ -24,6 +24,7 @@ ParleyError
 ├── ConversationFull         it has as many messages as a conversation may have
 ├── SessionStillLive         a session must be over before this can be done to its recording
 ├── LeaseLost                another process works on this job, or it is over
+├── ModelNotFound            no model here has this name
 └── SessionNotRunning        no session of this id runs in this process
 """
 
@@ -70,12 +71,13 @@ class ClientFault(StrEnum):
 
 
 class ClientError(ParleyError):
-    """The client did something wrong. `fatal` ends its session."""
+    """The client did something wrong. `fatal` ends its session; `param` names the field at fault, where one is."""
 
-    def __init__(self, code: ClientFault, message: str, *, fatal: bool = False) -> None:
+    def __init__(self, code: ClientFault, message: str, *, fatal: bool = False, param: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.fatal = fatal
+        self.param = param
 
 
 class TooManyAttempts(ClientError):
@@ -231,6 +233,10 @@ class SessionStillLive(ParleyError):
 
 class LeaseLost(ParleyError):
     """Another process has taken this job since, or it is over: what this one made of it is discarded."""
+
+
+class ModelNotFound(ParleyError):
+    """No model of this server has this name."""
 
 
 class SessionNotRunning(ParleyError):

@@ -34,7 +34,8 @@ uz uzb uzbek;vi vie vietnamese;yi ji yid yiddish;yo yor yoruba;yue cantonese;zh 
 """
 """Each language: its code, other codes of ISO 639, and English names. The codes are those of Whisper's tokens."""
 
-_CODES = {name: names[0] for names in map(str.split, _KNOWN.split(";")) for name in names}
+_NAMES = {names[0]: names for names in map(str.split, _KNOWN.split(";"))}
+_CODES = {name: code for code, names in _NAMES.items() for name in names}
 
 
 def parse_language(text: str) -> str:
@@ -48,6 +49,12 @@ def parse_language(text: str) -> str:
             f"there is no language {text.strip()[:40]!r}; write it like de, de-DE or German",
         )
     return code
+
+
+def english_name(code: str) -> str:
+    """In lower case, as OpenAI names a spoken language; the code itself where it is none of ours."""
+    names = _NAMES.get(code, (code,))
+    return next((name for name in names[1:] if len(name) > 3), names[-1])
 
 
 def parse_languages(tags: Iterable[str]) -> str:

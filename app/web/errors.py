@@ -26,6 +26,7 @@ from app.domain.errors import (
     ConversationNotFound,
     Draining,
     KeyNameTaken,
+    ModelNotFound,
     NoCapacity,
     NoDrafts,
     ProviderBusy,
@@ -39,6 +40,7 @@ from app.domain.errors import (
     flatten,
 )
 from app.runtime.supervision import report_defect
+from app.web.openai_errors import openai_error, openai_headers
 
 NORMAL, POLICY_VIOLATION, INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER = 1000, 1008, 1011, 1012, 1013
 TIMED_OUT = 3008
@@ -89,6 +91,8 @@ class ErrorReply:
     code: str
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    param: str | None = None
+    """Field of the request that is at fault, where one is."""
     is_defect: bool = False
     """An unexpected exception: it is to be logged with its traceback and counted."""
 
@@ -113,26 +117,26 @@ def handle_http_error(request: Request[Any, Any, Any], error: Exception) -> Resp
     if isinstance(error, ProviderError) and reply.message != str(error):
         _log.warning("store failed", path=path, code=reply.code, message=str(error))
     status, body = http_answer(path, reply)
-    return Response(body, status_code=status, headers=dict(reply.headers))
+    headers = openai_headers(status, reply.code) if is_openai(path) else {}
+    return Response(body, status_code=status, headers={**reply.headers, **headers})
 
 
 def http_answer(path: str, reply: ErrorReply) -> tuple[int, dict[str, Any]]:
     """Status and JSON body of this row on this path."""
-    if path.startswith(OPENAI_PREFIX):
-        return _openai_answer(reply)
+    if is_openai(path):
+        return openai_error(reply.status, reply.code, reply.message, reply.param)
     return reply.status, {"code": reply.code, "message": reply.message}
+
+
+def is_openai(path: str) -> bool:
+    """Whether errors on this path have OpenAI's shape."""
+    return f"{path}/".startswith(OPENAI_PREFIX)
 
 
 async def report_socket_defect(error: Exception, scope: Scope) -> None:
     """Litestar's hook for what a WebSocket's middleware raises, which it would close without a word."""
     if scope["type"] != ScopeType.HTTP and has_defect(error):
         report_defect("socket", error, path=scope["path"])
-
-
-def _openai_answer(reply: ErrorReply) -> tuple[int, dict[str, Any]]:
-    status = 400 if reply.status == 415 else reply.status  # because OpenAI says 400 of a file that is no audio
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return status, {"error": {"message": reply.message, "type": kind, "code": reply.code, "param": None}}
 
 
 def _row(error: BaseException) -> ErrorReply:
@@ -142,7 +146,8 @@ def _row(error: BaseException) -> ErrorReply:
         case ClientError(code=fault):
             headers = _CLIENT_HEADERS.get(fault, {})
             close_code = _CLIENT_CLOSE_CODE.get(fault, POLICY_VIOLATION)
-            return ErrorReply(_CLIENT_STATUS.get(fault, 400), close_code, fault, str(error), headers)
+            status = _CLIENT_STATUS.get(fault, 400)
+            return ErrorReply(status, close_code, fault, str(error), headers, error.param)
         case RequestRefused():
             return ErrorReply(400, POLICY_VIOLATION, error.code, str(error))
         case RateLimited():
@@ -169,6 +174,9 @@ def _row(error: BaseException) -> ErrorReply:
             return ErrorReply(409, POLICY_VIOLATION, "still_live", "the session is not over")
         case KeyNameTaken():
             return ErrorReply(409, POLICY_VIOLATION, "key_name_taken", str(error))
+        case ModelNotFound():
+            sentence = f"there is no model {str(error)[:64]!r}; GET /v1/models lists those there are"
+            return ErrorReply(404, POLICY_VIOLATION, "model_not_found", sentence, param="model")
         case SessionNotRunning():
             return ErrorReply(404, POLICY_VIOLATION, "not_found", f"no session {error} runs in this process")
         case ProviderBusy():

@@ -6,7 +6,7 @@ import msgspec
 
 from app.domain.errors import NoCapacity
 from app.domain.loopback import is_loopback
-from app.web.errors import error_reply
+from app.web.errors import error_reply, http_answer
 from app.web.http import App, Receive, Scope, Send
 
 NO_ROOM = error_reply(NoCapacity("this server has as many connections as it may; try again soon"))
@@ -22,10 +22,11 @@ def refuse_when_full(app: App, is_full: Callable[[], bool]) -> App:
         if scope["type"] != "http" or not is_full() or _is_own_health_check(scope):
             await app(scope, receive, send)
             return
-        body = msgspec.json.encode({"code": NO_ROOM.code, "message": NO_ROOM.message})
+        status, content = http_answer(scope["path"], NO_ROOM)
+        body = msgspec.json.encode(content)
         headers = {**NO_ROOM.headers, "content-type": "application/json", "content-length": str(len(body))}
         pairs = [(name.encode(), value.encode()) for name, value in {**headers, "connection": "close"}.items()]
-        await send({"type": "http.response.start", "status": NO_ROOM.status, "headers": pairs})
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
         await send({"type": "http.response.body", "body": body})
 
     return answer

@@ -21,6 +21,9 @@ from app.web.health import health, metrics, ready
 from app.web.http import ON_STOP
 from app.web.jobs.router import router as jobs
 from app.web.liveness import live
+from app.web.openai.files import GatewayFiles
+from app.web.openai.models import gateway_models, model, models
+from app.web.openai.transcriptions import transcriptions, translations
 from app.web.page import create_page
 from app.web.parley.resumable_sessions import ResumableSessions
 from app.web.parley.sockets import raw, transcribe
@@ -53,11 +56,23 @@ def create_app(service: Service) -> Litestar:
         keys,
         audit_log,
         create_session_token,
+        transcriptions,
+        translations,
+        models,
+        model,
     ]
     resumable = ResumableSessions()
     return Litestar(
         [transcribe, raw, *api, create_schema_router(api), create_page()],
-        state=State({"service": service, "resumable": resumable, ON_STOP: (resumable.stop,)}),
+        state=State(
+            {
+                "service": service,
+                "resumable": resumable,
+                "files": GatewayFiles(service),
+                "models": gateway_models(service),
+                ON_STOP: (resumable.stop,),
+            }
+        ),
         middleware=_middleware(service),
         before_send=[add_response_headers],
         exception_handlers={Exception: handle_http_error},

@@ -7,7 +7,7 @@ from app.domain.ports import DraftTranscriber, Transcriber
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 from app.runtime.worker import Worker
-from app.web.openai.transcriptions import create_worker
+from app.web.openai.worker import create_worker
 from providers.local.asr.engine import SpeechEngine, open_speech_engine
 from providers.local.vad.webrtc import open_webrtc_vad
 from providers.openai.transcription import open_transcription

@@ -26,7 +26,7 @@ from app.runtime.session_tokens import SessionTokens
 from app.runtime.supervision import defects
 from app.runtime.worker import Worker
 from app.web.http import served_app
-from app.web.openai.transcriptions import create_worker
+from app.web.openai.worker import create_worker
 from app.web.server import create_app
 from tests.fakes import MemoryBlobStore, ScriptedDetector, ScriptedTranscriber
 from tests.fuzz.asgi import Answer, HostileRequest, ask

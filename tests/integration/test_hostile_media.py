@@ -14,7 +14,7 @@ from anyio import to_thread
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 from app.runtime.worker import Worker
-from app.web.openai.transcriptions import create_worker
+from app.web.openai.worker import create_worker
 from tests.clips import HANDS
 from tests.fakes import MemoryBlobStore, ScriptedDetector, ScriptedTranscriber
 from tests.leftovers import nothing_left

@@ -1,6 +1,7 @@
 """The OpenAPI document: every route is in it, it is valid, and what it says is what the running service does."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import RoutingPolicy
 from app.runtime.session_tokens import SessionTokens
 from app.web.conversations.audio import MAX_BYTES
+from app.web.openai_errors import CODES as OPENAI_CODES
 from app.web.schema.document import TAGS
 from tests.clips import HANDS
 from tests.eventually import until
@@ -75,7 +77,7 @@ def operations(document: dict) -> dict[tuple[str, str], dict]:
 
 def template(path: str) -> str:
     """`/recordings/{session:str}` as the document has it."""
-    return path.replace(":str}", "}").replace(":int}", "}")
+    return re.sub(r":(str|int|path)}", "}", path)
 
 
 def with_components(document: dict, schema: dict) -> Draft202012Validator:
@@ -162,20 +164,23 @@ def test_schema_operations_name_the_errors_that_every_route_has(document):
     """A wrong host, too many requests; and where a key is needed, no key and the wrong one."""
     for route, operation in operations(document).items():
         named = documented_errors(document, operation)
-        assert {(400, "host_refused"), (429, "rate_limited"), (500, "internal_error")} <= named, route
+        words = OPENAI_CODES if route[1].startswith("/v1/") else {}
+        rate, key = (words.get(code, code) for code in ("rate_limited", "unauthorized"))
+        assert {(400, "host_refused"), (429, rate), (500, "internal_error")} <= named, route
         if operation["security"]:
-            assert {(401, "unauthorized"), (403, "forbidden"), (403, "origin_refused")} <= named, route
+            assert {(401, key), (403, "forbidden"), (403, "origin_refused")} <= named, route
 
 
 def documented_errors(document: dict, operation: dict) -> set[tuple[int, str]]:
     contents = [(int(status), each.get("content", {})) for status, each in operation["responses"].items()]
-    return {
-        (status, value["code"])
+    values = [
+        (status, value.get("error", value))
         for status, content in contents
         if status >= 400 and "application/json" in content
         for value in example_values(document, content["application/json"])
-        if isinstance(value, dict) and "code" in value
-    }
+        if isinstance(value, dict)
+    ]
+    return {(status, value["code"]) for status, value in values if "code" in value}
 
 
 # -- The document and the service ---------------------------------------------------------------------
@@ -351,6 +356,12 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
     await ask("DELETE", "/admin/keys/{key_id}", at=f"/admin/keys/{key.json()['id']}")
     await ask("POST", "/auth/session-tokens", json={"scopes": ["speak"]})
     await ask("GET", "/admin/audit")
+    for form in ("json", "verbose_json", "vtt", "text"):
+        spoken = {"file": ("hands.flac", HANDS.path.read_bytes())}
+        await ask("POST", "/v1/audio/transcriptions", files=spoken, data={"response_format": form})
+    await ask("POST", "/v1/audio/translations", files=spoken)
+    await ask("GET", "/v1/models")
+    await ask("GET", "/v1/models/{model}", at="/v1/models/whisper-1")
 
     assert asked.keys() == described.keys()
     assert 503 in asked["GET", "/health/ready"]

@@ -19,7 +19,8 @@ from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 from app.runtime.jobs.audio_decoder import AudioDecoder
 from app.runtime.worker import Worker
-from app.web.openai.transcriptions import MAX_UPLOAD_BYTES, create_worker
+from app.web.openai.transcriptions import MAX_UPLOAD_BYTES
+from app.web.openai.worker import create_worker
 from providers.openai.transcription import open_transcription
 from tests.clips import HANDS
 from tests.eventually import until
@@ -92,8 +93,8 @@ async def test_json_has_the_text_and_verbose_json_times_and_language():
         plain = (await send(client)).json()
         full = (await send(client, response_format="verbose_json", language="de")).json()
 
-    assert plain == {"text": "hello"}
-    assert (full["text"], full["language"], full["segments"][0]["text"]) == ("hello", "de", "hello")
+    assert plain == {"text": "hello", "usage": {"type": "duration", "seconds": 4}}
+    assert (full["text"], full["language"], full["segments"][0]["text"]) == ("hello", "german", "hello")
     assert full["duration"] == pytest.approx(len(HANDS.pcm) / 32_000, abs=0.01)
 
 

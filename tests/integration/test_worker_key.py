@@ -12,7 +12,7 @@ from app.policy.routes_file import OpenAIRoute
 from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 from app.runtime.worker import Worker
-from app.web.openai.transcriptions import create_worker
+from app.web.openai.worker import create_worker
 from tests.clips import HANDS
 from tests.fakes import ScriptedDetector, ScriptedTranscriber
 from tests.serving import serving
@@ -45,7 +45,7 @@ async def test_worker_refuses_a_file_without_its_key_and_transcribes_it_with_the
     without = await client.post("/v1/audio/transcriptions", files=file)
     with_key = await client.post("/v1/audio/transcriptions", files=file, headers={"authorization": f"Bearer {KEY}"})
 
-    assert (without.status_code, without.json()["error"]["code"]) == (401, "unauthorized")
+    assert (without.status_code, without.json()["error"]["code"]) == (401, "invalid_api_key")
     assert (with_key.status_code, with_key.json()["text"]) == (200, "hello")
 
 

@@ -18,7 +18,7 @@ from app.runtime.admission_queue import AdmissionQueue
 from app.runtime.clock import SystemClock
 from app.runtime.routing.routes import POLL_TIMEOUT_S, Routes
 from app.runtime.worker import Worker
-from app.web.openai.transcriptions import create_worker
+from app.web.openai.worker import create_worker
 from providers.openai.transcription import open_transcription
 from tests.emulators.faulty import Fault, serve_faults
 from tests.eventually import until

@@ -16,7 +16,6 @@ from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.conversations.spoken import recorded_message, spoken_message
 from app.domain.errors import ClientError, ClientFault, ProviderRefused
 from app.domain.job import JobSource, TranscriptionJob
-from app.domain.language import parse_languages
 from app.domain.principal import Principal, Scope
 from app.runtime.conversations.chat import Chat
 from app.runtime.ids import new_row_number
@@ -117,12 +116,7 @@ async def _of_file(
                 head += piece
                 if len(head) > MAX_BYTES:
                     return await _begin_job(sent, _chained(bytes(head), pieces), fields)
-        return await _transcribed(sent, BytesIO(head), _language_of(fields()))
-
-
-def _language_of(form: TranscriptionForm) -> str | None:
-    """One code, or several with commas between; None: every language. Raises ClientError."""
-    return parse_languages(form.language.split(",")) or None
+        return await _transcribed(sent, BytesIO(head), fields().allowed_languages)
 
 
 async def _chained(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -151,7 +145,7 @@ async def _begin_job(
         return replace(
             received.accept(service.uploads.now()),
             person=_person_of(sent),
-            language=_language_of(fields()),
+            language=fields().allowed_languages,
             conversation=sent.conversation.id,
             message_id=new_row_number(),
             profile=sent.profile or "",

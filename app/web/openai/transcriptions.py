@@ -1,199 +1,116 @@
-"""The worker's application: the local engine behind OpenAI's `POST /v1/audio/transcriptions`.
+"""`POST /v1/audio/transcriptions` and `/v1/audio/translations`, as OpenAI has them, on a gateway and on a worker."""
 
-It keeps nothing between two requests, so any number of workers stand behind any balancer.
-"""
-
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+import base64
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any
 
-from litestar import Litestar, Request, Response, get, post
+import msgspec
+from litestar import Request, Response, post
 from litestar.datastructures import State
-from litestar.enums import MediaType
 
-from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, seconds
-from app.domain.key_terms import key_terms_in
-from app.domain.language import parse_languages
-from app.domain.ports import Transcriber, expecting
+from app.domain.errors import ClientError, ClientFault
 from app.domain.principal import Scope
-from app.domain.recording.subtitles import Segment, as_json, as_srt, as_text, as_vtt, words_as_json
-from app.domain.transcript import Hypothesis
-from app.runtime.first_final import first_final
-from app.runtime.jobs.batch_transcription import transcribe_recording
-from app.runtime.worker import Worker
-from app.web.auth.middleware import ANYONE, AuthMiddleware, requires
+from app.domain.recording.subtitles import Segment
+from app.json_input import decode_json
+from app.web.auth.middleware import requires
 from app.web.disconnect import cancel_on_disconnect
-from app.web.errors import handle_http_error
-from app.web.liveness import live
-from app.web.openai.form import TranscriptionForm, read_form
-from app.web.text_fields import QueryMiddleware
+from app.web.event_stream import DONE, EVENT_STREAM, HEARTBEAT, LateStartResponse, event
+from app.web.openai.files import FileTranscription
+from app.web.openai.form import FILE, TranscriptionForm, form_of, read_form
+from app.web.openai.late_error import error_event
+from app.web.openai.transcript import FileReport, delta_event, done_event, speaker_segment, transcript_body
+from app.web.request_body import body_of
 
 MAX_UPLOAD_BYTES = 25 << 20
 """OpenAI's own limit."""
-
-MAX_UTTERANCE_SAMPLES = 29 * SAMPLE_RATE
-"""Longer audio is cut at pauses; what is shorter is one utterance, and goes to the model as a whole."""
+_OTHER_FIELDS = 64 << 10
 
 CLIENT_CLOSED_REQUEST = 499
 """NGINX's status for a client that hung up; nobody reads it."""
 
-_CHUNK_SAMPLES = ms(90)
+_MAX_JSON_BYTES = MAX_UPLOAD_BYTES // 3 * 4 + _OTHER_FIELDS
+_json = msgspec.json.Decoder(dict[str, Any])
 
-T = TypeVar("T")
 
-
-@post(
-    "/v1/audio/transcriptions",
-    request_max_body_size=MAX_UPLOAD_BYTES + (64 << 10),
-    opt=requires(Scope.TRANSCRIBE),
-)
+@post("/v1/audio/transcriptions", request_max_body_size=_MAX_JSON_BYTES, opt=requires(Scope.TRANSCRIBE))
 async def transcriptions(request: Request[Any, Any, Any], state: State) -> Response[Any]:
-    """The transcript of an audio file of any format FFmpeg reads. Answers 503 where the queue is full."""
-    worker: Worker = state.worker
-    worker.queue.require_room()  # before megabytes are read that nobody will listen to
-    with worker.held.counted() as hold:
-        file, form = await read_form(request, hold)
-        response = await cancel_on_disconnect(request, lambda: _transcribe(worker, file, form))
+    """The transcript of an audio file of any format FFmpeg reads, which is not kept.
+
+    The body is OpenAI's form with the part `file`, or JSON with the file in base64 as `input_audio`. With `stream` the
+    answer is server-sent events, a delta for each segment, whatever the model. Any `model` is taken.
+    """
+    files: FileTranscription = state.files
+    files.require_room(request.user)  # before megabytes are read that nobody will listen to
+    with files.held.counted() as hold:
+        is_json = request.content_type[0] == "application/json"
+        file, form = await (_read_json(request, hold) if is_json else read_form(request, hold, MAX_UPLOAD_BYTES))
+        if form.stream:
+            return _streamed(files, file, form, request)
+        response = await cancel_on_disconnect(request, lambda: _whole(files, file, form, request))
     return response or Response(None, status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _transcribe(worker: Worker, file: BytesIO, form: TranscriptionForm) -> Response[Any]:
-    """Decode and transcribe in one slot of the queue, piece by piece: of long audio one segment is in memory."""
-    language = parse_languages(form.language.split(",")) or worker.language
-    key_terms = key_terms_in(form.prompt)
-    confidence: float | None = None
-    warnings: list[str] = []
-    async with (
-        worker.queue.slot(),
-        aclosing(worker.decoder.decode(file, on_warning=warnings.append)) as decoded,
-        aclosing(_split(decoded)) as chunks,
-    ):
-        audio = _Counted(chunks)
-        beginning = await audio.until(MAX_UTTERANCE_SAMPLES)
-        if audio.samples <= MAX_UTTERANCE_SAMPLES:
-            final = await _final(expecting(worker.transcriber, key_terms), beginning, language)
-            confidence = final.confidence
-            whole = Segment(0, audio.samples, final.text, final.language, final.words)
-            segments = [whole] if final.text else []
-        else:
-            found = transcribe_recording(
-                audio.from_start(beginning),
-                detector=worker.detector,
-                transcriber=expecting(worker.batch_transcriber, key_terms),
-                language=language,
-            )
-            async with aclosing(found):
-                segments = [segment async for segment in found]
-    return _render(segments, form, audio.samples, language, confidence, warnings)
+@post("/v1/audio/translations", request_max_body_size=MAX_UPLOAD_BYTES + _OTHER_FIELDS, opt=requires(Scope.TRANSCRIBE))
+async def translations() -> None:
+    """No engine here translates: always an error that names the field `model`."""
+    reason = "no model of this server translates; /v1/audio/transcriptions gives the text in the language spoken"
+    raise ClientError(ClientFault.BAD_MESSAGE, reason, param="model")
 
 
-@dataclass(slots=True)
-class _Counted:
-    """A stream of chunks, and how many samples of it have been read."""
-
-    chunks: AsyncIterable[AudioChunk]
-    samples: int = 0
-
-    async def until(self, samples: int) -> list[AudioChunk]:
-        """The chunks up to the first that ends behind `samples`, that one included; all, where there are fewer."""
-        read: list[AudioChunk] = []
-        async for chunk in self.chunks:
-            read.append(chunk)
-            self.samples = chunk.end
-            if chunk.end > samples:
-                break
-        return read
-
-    async def from_start(self, beginning: Sequence[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:
-        """What was read of it, then the rest."""
-        for chunk in beginning:
-            yield chunk
-        async for chunk in self.chunks:
-            self.samples = chunk.end
-            yield chunk
-
-
-async def _final(transcriber: Transcriber, audio: Sequence[AudioChunk], language: str | None) -> Hypothesis:
-    async with aclosing(transcriber.transcribe(_stream(audio), language=language)) as hypotheses:
-        return await first_final(hypotheses)
-
-
-def _render(
-    segments: Sequence[Segment],
-    form: TranscriptionForm,
-    samples: int,
-    language: str | None,
-    confidence: float | None,
-    warnings: Sequence[str],
+async def _whole(
+    files: FileTranscription, file: BytesIO, form: TranscriptionForm, request: Request[Any, Any, Any]
 ) -> Response[Any]:
-    match form.response_format:
-        case "text":
-            return Response(as_text(segments), status_code=200, media_type=MediaType.TEXT)
-        case "srt":
-            return Response(as_srt(segments), status_code=200, media_type=MediaType.TEXT)
-        case "vtt":
-            return Response(as_vtt(segments), status_code=200, media_type="text/vtt; charset=utf-8")
-        case "json":
-            optional = {} if confidence is None else {"confidence": confidence}
-            return Response({"text": as_text(segments).strip(), **optional}, status_code=200)
-        case "verbose_json":
-            spoken = next((s.language for s in segments if s.language), language or "")
-            head = {"task": "transcribe", "language": spoken, "duration": round(seconds(samples), 3)}
-            transcript = as_json(segments, with_words=False)
-            numbered = [{"id": n, **segment} for n, segment in enumerate(transcript["segments"])]
-            known = {} if confidence is None else {"confidence": confidence}
-            words = (
-                {"words": words_as_json(word for s in segments for word in s.words)}
-                if "word" in form.granularities
-                else {}
-            )
-            body = {**head, "text": transcript["text"], "segments": numbered, **words, **known}
-            return Response({**body, "warnings": list(warnings)}, status_code=200)
+    report = FileReport()
+    async with aclosing(files.segments(file, form, request.user, report)) as found:
+        segments = [segment async for segment in found]
+    body, media_type = transcript_body(segments, report, form)
+    return Response(body, status_code=200, media_type=media_type)
 
 
-@get("/v1/models", opt=requires(Scope.TRANSCRIBE))
-async def models(state: State) -> dict[str, Any]:
-    """The one model, as OpenAI's clients list it."""
-    worker: Worker = state.worker
-    return {"object": "list", "data": [{"id": worker.model, "object": "model", "owned_by": "parley"}]}
+def _streamed(
+    files: FileTranscription, file: BytesIO, form: TranscriptionForm, request: Request[Any, Any, Any]
+) -> LateStartResponse:
+    events = _events(files, file, form, request)
+    return LateStartResponse(events, media_type=EVENT_STREAM, heartbeat=HEARTBEAT, late_error=error_event)
 
 
-@get("/health", opt=ANYONE)
-async def health(state: State) -> dict[str, Any]:
-    """The load of this worker, for a balancer and for gateways that rank it."""
-    worker: Worker = state.worker
-    queue = worker.queue
-    return {
-        "status": "full" if queue.is_full else "ok",
-        "model": worker.model,
-        "queue": queue.pending,
-        "atOnce": queue.concurrency,
-        "p50Ms": queue.latencies.percentile(0.5),
-        "p95Ms": queue.latencies.percentile(0.95),
-    }
+async def _events(
+    files: FileTranscription, file: BytesIO, form: TranscriptionForm, request: Request[Any, Any, Any]
+) -> AsyncGenerator[bytes, None]:
+    report = FileReport()
+    segments: list[Segment] = []
+    with files.held.counted() as hold:
+        hold(len(file.getbuffer()))
+        async with aclosing(files.segments(file, form, request.user, report)) as found:
+            async for segment in found:
+                if form.response_format == "diarized_json":
+                    yield event(speaker_segment(len(segments), segment))
+                yield event(delta_event(len(segments), segment))
+                segments.append(segment)
+    yield event(done_event(segments, report))
+    yield DONE
 
 
-def create_worker(worker: Worker) -> Litestar:
-    """The application of an open worker."""
-    return Litestar(
-        [transcriptions, models, health, live],
-        state=State({"worker": worker}),
-        middleware=[QueryMiddleware(), AuthMiddleware(lambda: worker.authenticator)],
-        openapi_config=None,
-        logging_config=None,
-        exception_handlers={Exception: handle_http_error},
-    )
-
-
-async def _split(audio: AsyncIterable[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:
-    """The same audio, in chunks no longer than a client's."""
-    async for chunk in audio:
-        for at in range(0, chunk.samples, _CHUNK_SAMPLES):
-            yield AudioChunk(chunk.pcm[2 * at : 2 * (at + _CHUNK_SAMPLES)], chunk.start + at)
-
-
-async def _stream(audio: Sequence[AudioChunk]) -> AsyncGenerator[AudioChunk, None]:
-    for chunk in audio:
-        yield chunk
+async def _read_json(request: Request[Any, Any, Any], hold: Any) -> tuple[BytesIO, TranscriptionForm]:
+    """Raises ClientError, or HTTPException (413)."""
+    body = bytearray()
+    async with aclosing(body_of(request)) as pieces:
+        async for piece in pieces:
+            hold(len(piece))
+            body += piece
+    try:
+        fields = decode_json(bytes(body), _json)
+    except msgspec.DecodeError as error:
+        raise ClientError(ClientFault.BAD_MESSAGE, f"the body cannot be read: {error}") from error
+    match fields.pop("input_audio", None):
+        case {"data": str(data)}:
+            try:
+                return BytesIO(base64.b64decode(data, validate=True)), form_of(fields)
+            except ValueError as error:  # also where a character is not ASCII
+                reason = "input_audio.data is not base64"
+                raise ClientError(ClientFault.BAD_MESSAGE, reason, param="input_audio.data") from error
+        case _:
+            reason = "the body must be a form with a file, or JSON with input_audio: {data, format}"
+            raise ClientError(ClientFault.BAD_MESSAGE, reason, param=FILE)

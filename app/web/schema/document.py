@@ -18,8 +18,16 @@ from app.domain.principal import Scope
 from app.web.auth.middleware import ANYONE
 from app.web.schema.admin import ADMIN
 from app.web.schema.conversations import CONVERSATIONS
-from app.web.schema.errors import ERROR_EXAMPLES, ERROR_SCHEMA, EVERY_CLOSED_ROUTE, EVERY_ROUTE, error_responses
+from app.web.schema.errors import (
+    ERROR_EXAMPLES,
+    ERROR_SCHEMA,
+    EVERY_CLOSED_ROUTE,
+    EVERY_ROUTE,
+    OPENAI_ERROR_SCHEMA,
+    error_responses,
+)
 from app.web.schema.jobs import JOBS
+from app.web.schema.openai import OPENAI
 from app.web.schema.operation import JSON, DocumentedBody, DocumentedOperation, DocumentedResponse, Operations
 from app.web.schema.parameters import PARAMETERS, REQUEST_HEADERS, RESPONSE_HEADERS, DocumentedValue
 from app.web.schema.recordings import RECORDINGS, UPLOADS
@@ -36,6 +44,7 @@ TAGS: Mapping[str, Operations] = {
     "conversations": CONVERSATIONS,
     "jobs": JOBS,
     "service": SERVICE,
+    "OpenAI": OPENAI,
     "administration": ADMIN,
 }
 _INFO = """\
@@ -74,7 +83,7 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> Json:
         "tags": [{"name": tag} for tag in TAGS],
         "paths": documented,
         "components": {
-            "schemas": {"Error": ERROR_SCHEMA, **_models()},
+            "schemas": {"Error": ERROR_SCHEMA, "OpenAIError": OPENAI_ERROR_SCHEMA, **_models()},
             "examples": ERROR_EXAMPLES,
             "headers": {name: _described(_kind_of(value), value) for name, value in RESPONSE_HEADERS.items()},
             "securitySchemes": {
@@ -101,7 +110,7 @@ def _operation(method: str, path: str, documented: DocumentedOperation, generate
         codes |= {*EVERY_CLOSED_ROUTE}
     if any(each["in"] == "query" and (each["required"] or each["schema"] != _TEXT) for each in parameters):
         codes |= {"invalid_request"}
-    responses = error_responses(codes)
+    responses = error_responses(codes, path)
     for response in documented.responses:
         responses[str(response.status)] = _response(response, responses.get(str(response.status)))
     operation: Json = {

@@ -17,6 +17,7 @@ from app.domain.errors import (
     ConversationFull,
     Draining,
     KeyNameTaken,
+    ModelNotFound,
     ProviderBusy,
     ProviderDown,
     ProviderMisbehaved,
@@ -27,7 +28,7 @@ from app.domain.errors import (
     TooManyAttempts,
     TooManyConversations,
 )
-from app.web.errors import ErrorReply, error_reply
+from app.web.errors import ErrorReply, error_reply, http_answer, is_openai
 from app.web.schema.operation import JSON
 
 EVERY_ROUTE = ("host_refused", "rate_limited", "internal_error")
@@ -52,6 +53,7 @@ _SAMPLES: Mapping[str, Exception] = {
     "key_name_taken": KeyNameTaken(
         "the tenant acme has an active key kiosk (2a158c59a51b): revoke it or choose another"
     ),
+    "model_not_found": ModelNotFound("gpt-2"),
     "not_found": BlobNotFound(),
     "origin_refused": ClientError(
         ClientFault.ORIGIN_REFUSED, "this web origin may not connect; see PARLEY_ALLOWED_ORIGINS"
@@ -88,31 +90,50 @@ ERROR_SCHEMA: Mapping[str, Any] = {
     "properties": {"code": {"type": "string", "enum": sorted(_SAMPLES)}, "message": {"type": "string"}},
 }
 
+OPENAI_ERROR_SCHEMA = {
+    "type": "object",
+    "description": "Every error below `/v1`, as OpenAI has it. `param` is the field at fault, where one is.",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string", "enum": ["invalid_request_error", "server_error"]},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string"},
+            },
+        }
+    },
+}
 _HEADERS = {"retry-after": "Retry-After", "www-authenticate": "WWW-Authenticate"}
 
 
-def error_responses(codes: Collection[str]) -> dict[str, Any]:
-    """By status, the responses with these codes."""
+def error_responses(codes: Collection[str], path: str) -> dict[str, Any]:
+    """By status, the responses with these codes on this path."""
     by_status: dict[int, dict[str, ErrorReply]] = defaultdict(dict)
     for code in sorted(codes):
-        by_status[_REPLIES[code].status][code] = _REPLIES[code]
-    return {str(status): _response(replies) for status, replies in sorted(by_status.items())}
+        by_status[http_answer(path, _REPLIES[code])[0]][code] = _REPLIES[code]
+    return {str(status): _response(replies, path) for status, replies in sorted(by_status.items())}
 
 
-def _response(replies: Mapping[str, ErrorReply]) -> dict[str, Any]:
+def _response(replies: Mapping[str, ErrorReply], path: str) -> dict[str, Any]:
     headers = {_HEADERS[name] for reply in replies.values() for name in reply.headers if name in _HEADERS}
     response: dict[str, Any] = {
         "description": " or ".join(f"`{code}`" for code in replies),
-        "content": {
-            JSON: {
-                "schema": {
-                    "allOf": [{"$ref": "#/components/schemas/Error"}],
-                    "properties": {"code": {"enum": list(replies)}},
-                },
-                "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in replies},
-            }
-        },
+        "content": {JSON: _openai_content(replies, path) if is_openai(path) else _content(replies)},
     }
     if headers:
         response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(headers)}
     return response
+
+
+def _content(replies: Mapping[str, ErrorReply]) -> dict[str, Any]:
+    schema = {"allOf": [{"$ref": "#/components/schemas/Error"}], "properties": {"code": {"enum": list(replies)}}}
+    return {"schema": schema, "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in replies}}
+
+
+def _openai_content(replies: Mapping[str, ErrorReply], path: str) -> dict[str, Any]:
+    examples = {code: {"value": http_answer(path, reply)[1]} for code, reply in replies.items()}
+    return {"schema": {"$ref": "#/components/schemas/OpenAIError"}, "examples": examples}

@@ -29,6 +29,7 @@ PARAMETERS = {
         "Spoken language, as `de`, `de-DE` or `German`, or several with commas; without it the configured one.", "en"
     ),
     "limit": value("Most entries of one answer.", 20),
+    "model": value("Its name.", "whisper-1"),
     "name": value("Name of the upload, from the `Location` it was created with.", SESSION),
     "number": value("Counted from 1.", 1),
     "outcome": value("`done`, `refused` or `failed`.", "refused"),

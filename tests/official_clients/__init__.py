@@ -1,0 +1,1 @@
+"""Scripts for the vendors' own clients; each runs in the environment of one client, and prints JSON."""
