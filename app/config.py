@@ -198,6 +198,10 @@ class DialogSettings(_Group):
         False,
         description="Finals on the socket have words with times and confidence, unless `configure` says otherwise.",
     )
+    speakers: bool = Field(
+        False,
+        description="Finals have speaker labels: the model `voicefilter-lite-embedder` tells voices apart.",
+    )
     vad: Literal["silero", "webrtc"] = Field("silero", description="Voice activity detector.")
     echo_detection: bool = Field(
         True,

@@ -1,6 +1,6 @@
 /** Draws the transcript, touching only the turns that changed. */
 
-import { endLabel, routeBadge, soundLabel } from "./labels.js";
+import { endLabel, routeBadge, soundLabel, speakerLabel } from "./labels.js";
 import { isInProgress } from "./transcript.js";
 
 /** Within so many pixels of the bottom the view scrolls along with new text. */
@@ -96,6 +96,9 @@ function drawUtterance(span, utterance) {
   const stable = utterance.certainty === "final" ? utterance.text : extendsStable ? utterance.stable : "";
   span.dataset.certainty = utterance.certainty;
   span.title = utterance.certainty === "lost" ? "The connection broke before this was finished" : "";
+  const speaker = span.querySelector(".speaker");
+  speaker.hidden = utterance.speaker === null;
+  speaker.textContent = speakerLabel(utterance.speaker);
   span.querySelector(".stable").textContent = stable;
   span.querySelector(".unstable").textContent = utterance.text.slice(stable.length);
   const route = routeBadge(utterance);

@@ -11,6 +11,9 @@ export const endLabel = (progress) => ENDINGS[progress] ?? "";
 /** What the reply does while the user speaks over it; empty where nothing. @param {string | undefined} sound */
 export const soundLabel = (sound) => SOUNDS[sound] ?? "";
 
+/** Who said it; empty where that is not known. @param {?number} speaker from 1 */
+export const speakerLabel = (speaker) => (speaker === null ? "" : `Speaker ${speaker}`);
+
 /**
  * Milliseconds for people: "412 ms" or "1.5 s".
  * @param {number} ms

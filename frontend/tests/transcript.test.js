@@ -30,6 +30,21 @@ test("a final replaces its draft and brings its route", () => {
   assert.deepEqual(state.turns[0].utterances[0].route, { name: "local" });
 });
 
+test("a final has its speaker with it or from a later message", () => {
+  const speakers = ({ turns: [turn] }) => turn.utterances.map(({ speaker }) => speaker);
+  const state = after(session, { ...final("One."), speaker: 1 }, final("Two.", 2));
+
+  assert.deepEqual(speakers(state), [1, null]);
+  const label = { type: "speaker", turn: 1, utterance: 2, speaker: 2 };
+  assert.deepEqual(speakers(receive(state, parse(JSON.stringify(label)))), [1, 2]);
+});
+
+test("the speaker of a final that is gone changes nothing", () => {
+  const label = { type: "speaker", turn: 7, utterance: 9, speaker: 2 };
+
+  assert.deepEqual(after(session, label).turns, []);
+});
+
 test("a draft that comes after its final changes nothing", () => {
   const before = after(session, final("Hello."));
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { isOtherServer, socketAddress } from "../address.js";
 import { recordingState } from "../consent.js";
-import { endLabel, formatDuration, routeBadge, soundLabel } from "../labels.js";
+import { endLabel, formatDuration, routeBadge, soundLabel, speakerLabel } from "../labels.js";
 import { closeProblem, foreignServerProblem, isSlow, keyProblem, microphoneProblem, retryAfterMs, unsupportedReason } from "../problems.js";
 import { isValidKey, subprotocols } from "../credentials.js";
 import { load, save } from "../settings.js";
@@ -115,6 +115,10 @@ test("the network is slow from one second of buffered audio until a quarter of i
     [isSlow(900, 1000, false), isSlow(1100, 1000, false), isSlow(900, 1000, true), isSlow(200, 1000, true)],
     [false, true, true, false],
   );
+});
+
+test("a speaker is called by its number, and nobody where it is not known", () => {
+  assert.deepEqual([speakerLabel(2), speakerLabel(null)], ["Speaker 2", ""]);
 });
 
 test("a route badge has a label and the details that are known", () => {

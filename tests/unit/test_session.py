@@ -31,6 +31,7 @@ from tests.fakes import (
     MemoryBlobStore,
     MemorySessionLog,
     ScriptedDetector,
+    ScriptedEmbedder,
     ScriptedGenerator,
     ScriptedSynthesizer,
     ScriptedTranscriber,
@@ -58,6 +59,7 @@ class SessionUnderTest:
         detector=None,
         echo=None,
         drafter=None,
+        embedder=None,
         max_reply_characters=1000,
         refuse_speech=lambda: None,
     ) -> None:
@@ -70,6 +72,7 @@ class SessionUnderTest:
         self.turns = turns
         self.detector = detector or ScriptedDetector()
         self.echo = echo
+        self.embedder = embedder
         self.drafter = drafter or ScriptedTranscriber("draft")
         self.max_reply_characters = max_reply_characters
         self.refuse_speech = refuse_speech
@@ -84,6 +87,7 @@ class SessionUnderTest:
             self.synthesizer,
             self.turns,
             echo=self.echo,
+            embedder=self.embedder,
             max_reply_characters=self.max_reply_characters,
             refuse_speech=self.refuse_speech,
         )
@@ -117,6 +121,37 @@ async def test_one_turn_is_drafted_finalized_and_answered():
     assert session.synthesizer.spoken == ["You said it.", "Well done."]
     assert len(browser.got(do.PlayAudio)) == 2
     assert browser.got(do.ShowReply) == [do.ShowReply(1, "You said it. Well done.")]
+
+
+async def test_speakers_are_told_apart_on_the_way_to_the_client_and_into_the_manifest():
+    """Utterances long enough to tell, of two voices in turn."""
+    long = [SPEECH] * 60 + [SILENCE] * 30
+    voices = ScriptedEmbedder([(1.0, 0.0), (0.0, 1.0)])
+    session = SessionUnderTest(rules=TurnRules(language="en", speakers=True, reply=False), embedder=voices)
+
+    script = [*long, do.ShowFinal, *long, do.ShowFinal, *long, do.ShowFinal]
+    browser = await session.run(Browser(*script))
+
+    assert [final.speaker for final in browser.got(do.ShowFinal)] == [1, 2, 1]
+    assert [final["speaker"] for final in session.manifest["finals"] if final["text"]] == [1, 2, 1]
+
+
+async def test_a_speaker_label_that_comes_late_reaches_the_client_and_the_manifest():
+    """Behind its final, which did not wait."""
+    embedder = ScriptedEmbedder(go=anyio.Event())
+    session = SessionUnderTest(rules=TurnRules(language="en", speakers=True, reply=False), embedder=embedder)
+
+    class Waiting(Browser):
+        def show(self, shown, *, ttfs_ms=None):
+            if isinstance(shown, do.ShowFinal):
+                embedder.go.set()
+            super().show(shown, ttfs_ms=ttfs_ms)
+
+    browser = await session.run(Waiting(*[SPEECH] * 60, *[SILENCE] * 30, do.ShowFinal, do.ShowSpeaker))
+
+    assert [final.speaker for final in browser.got(do.ShowFinal)] == [None]
+    assert browser.got(do.ShowSpeaker) == [do.ShowSpeaker(1, 1, 1)]
+    assert [final["speaker"] for final in session.manifest["finals"] if final["text"]] == [1]
 
 
 async def test_every_engine_is_closed_after_a_turn():

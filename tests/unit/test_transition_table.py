@@ -24,7 +24,7 @@ CHUNK = AudioChunk(bytes(2 * ms(90)), 0)
 
 
 def session() -> Play:
-    return Play(DialogState(TurnRules(language="en", events=True)))
+    return Play(DialogState(TurnRules(language="en", events=True, speakers=True)))
 
 
 def idle() -> Play:
@@ -159,6 +159,7 @@ EVENTS = {
     "FinalReceived (no words)": lambda p: ev.FinalReceived(
         p.state.utterance_count, 0, Hypothesis("", is_final=True), LOCAL
     ),
+    "SpeakerEmbedded": lambda p: ev.SpeakerEmbedded(p.state.utterance_count, 0, (1.0, 0.0)),
     "FinalFailed": lambda p: ev.FinalFailed(p.state.utterance_count, 0, GONE),
     "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.state.reply_count, "Hi."),
     "ReplyToolCalled": lambda p: ev.ReplyToolCalled(p.state.reply_count, ToolCall("1", "weather", "{}", "Sunny.")),

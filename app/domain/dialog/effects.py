@@ -119,6 +119,17 @@ class ShowFinal:
     """Speculative finals started and dropped."""
     with_words: bool = False
     """The client gets its words with times and confidence."""
+    speaker: int | None = None
+    """Speaker label, from 1; None: there is none, or it comes as ShowSpeaker."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowSpeaker:
+    """The speaker label of a final that was shown without it."""
+
+    turn: int
+    utterance: int
+    speaker: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +391,7 @@ class StartLeaveTimer:
 Shown: TypeAlias = (
     ShowDraft
     | ShowFinal
+    | ShowSpeaker
     | ShowReplyStart
     | ShowReplyDelta
     | PlayAudio

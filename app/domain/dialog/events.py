@@ -14,6 +14,7 @@ from app.domain.interruption_mode import InterruptionMode
 from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.speakers import Embedding
 from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import TurnMode
@@ -73,6 +74,15 @@ class FinalFailed:
     error: ParleyError
     speculative: bool = False
     """It failed before the endpoint: after it the final is asked for once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerEmbedded:
+    """The voice of the audio that this revision's final is made of."""
+
+    utterance: int
+    revision: int
+    voice: Embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +275,7 @@ Event: TypeAlias = (
     | ComputeIdle
     | FinalReceived
     | FinalFailed
+    | SpeakerEmbedded
     | ReplyDeltaReceived
     | ReplyToolCalled
     | ReplyPieceBegun

@@ -12,6 +12,7 @@ from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.echo import is_echo
 from app.domain.dialog.endpointing import is_end_of_turn
 from app.domain.dialog.reply import cancel_reply
+from app.domain.dialog.speaker_label import label_final
 from app.domain.dialog.state import DialogState, Finalizing, Leaving, UserSpeaking, Utterance
 from app.domain.dialog.turn import resolve_turn, settle_phase
 from app.domain.dialog.turn_events import eager_in_pause, speech_stopped, turn_resumed
@@ -61,6 +62,7 @@ def resume_speech(state: DialogState) -> Transition:
         eot_probability=None,
         final_started=False,
         final=None,
+        voice=None,
         wasted=utterance.wasted + utterance.final_started,
     )
     dropped = (do.DropFinal(utterance.number, utterance.revision),) if utterance.final_started else ()
@@ -175,6 +177,7 @@ def show_final(state: DialogState, utterance: Utterance) -> Transition:
     if is_echo(state, final.text, utterance.start, utterance.end):
         final = replace(final, text="", words=())
     text = final.text.strip()
+    state, speaker = label_final(state, utterance, state.turn) if text else (state, None)
     shown = do.ShowFinal(
         turn=state.turn,
         utterance=utterance.number,
@@ -186,6 +189,7 @@ def show_final(state: DialogState, utterance: Utterance) -> Transition:
         drafts=utterance.drafts,
         wasted=utterance.wasted,
         with_words=state.rules.words,
+        speaker=speaker,
     )
     transcript = state.turn_transcript
     state = replace(

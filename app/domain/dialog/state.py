@@ -15,6 +15,7 @@ from app.domain.key_terms import merge_key_terms
 from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.speakers import Embedding, Speakers
 from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import DEFAULT_SILENCE_MS, TurnMode
@@ -82,6 +83,8 @@ class TurnRules:
     """Those of the client itself."""
     words: bool = False
     """The client gets the words of a final with their times and confidence."""
+    speakers: bool = False
+    """Finals have speaker labels."""
     events: bool = False
     """The client is told when speech starts and stops, and when a turn is probably over, resumed or over."""
 
@@ -128,6 +131,19 @@ class Utterance:
     """The route that made it."""
     wasted: int = 0
     """Speculative finals started and dropped."""
+    voice: Embedding | None = None
+    """Of this revision's speaker; None: not known yet, or not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnlabelledFinal:
+    """A final that was shown before the voice of its utterance was known."""
+
+    utterance: int
+    revision: int
+    turn: int
+    speech: int
+    """Samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +260,10 @@ class DialogState:
     is_eager: bool = False
     """The client was told that the turn is probably over."""
     loudness: Loudness = field(default=Loudness())
+    speakers: Speakers = field(default=Speakers())
+    """Whose voices were told apart so far."""
+    unlabelled: tuple[UnlabelledFinal, ...] = ()
+    """Finals whose speaker label may still come."""
     newest_language: str | None = None
     """Of the newest final whose engine knows it."""
     reply: Reply | None = None

@@ -35,6 +35,7 @@ from app.domain.dialog.finals import (
 from app.domain.dialog.playback_position import accept_position, check_playback
 from app.domain.dialog.profile import choose_profile, continue_with_profile
 from app.domain.dialog.reply import accept_reply_event, cancel_reply, start_speaking_text
+from app.domain.dialog.speaker_label import accept_voice
 from app.domain.dialog.state import ClientSetting, Closed, DialogState, Leaving, UserSpeaking
 from app.domain.dialog.text_message import accept_text
 from app.domain.dialog.turn import end_turn, resolve_turn, settle_phase
@@ -47,7 +48,7 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
     match state.phase, event:
         case Closed(), _:
             return state, ()
-        case Leaving(), ev.FinalReceived() | ev.FinalFailed() | ev.LeaveTimeoutDue():
+        case Leaving(), ev.FinalReceived() | ev.FinalFailed() | ev.SpeakerEmbedded() | ev.LeaveTimeoutDue():
             pass
         case Leaving(), _:
             return state, ()
@@ -64,6 +65,8 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return accept_final(state, event)
         case ev.FinalFailed():
             return accept_failure(state, event)
+        case ev.SpeakerEmbedded():
+            return accept_voice(state, event)
         case ev.ReplyDeltaReceived() | ev.ReplyPieceBegun() | ev.ReplyAudioReceived() | ev.ReplySpeechRefused():
             return accept_reply_event(state, event)
         case ev.ReplyToolCalled() | ev.ReplyFinished() | ev.ReplyFailed():

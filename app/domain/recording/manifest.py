@@ -60,13 +60,15 @@ class ArchivedFinal:
     ttfs_ms: int | None = None
     words: tuple[ArchivedWord, ...] = ()
     """Empty where the engine gave none."""
+    speaker: int | None = None
+    """Who spoke, from 1 in the order they spoke first; None where speakers were not told apart."""
 
     @property
     def segment(self) -> Segment:
         """As captions have it: its speech alone."""
         start, end = self.speech or (self.start, self.end)
         words = tuple(Word(word.text, word.start, word.end, word.confidence) for word in self.words)
-        return Segment(start, end, self.text, self.language, words)
+        return Segment(start, end, self.text, self.language, words, self.speaker)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,3 +16,5 @@ class Segment:
     language: str | None = None
     words: tuple[Word, ...] = ()
     """Timed in samples from the recording's first; empty where the engine gave none."""
+    speaker: int | None = None
+    """Speaker label, from 1."""

@@ -16,7 +16,7 @@ from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ParleyError, RequestRefused
-from app.domain.ports import Clock, SpeechSynthesizer, expecting
+from app.domain.ports import Clock, SpeakerEmbedder, SpeechSynthesizer, expecting
 from app.domain.profile import Profile
 from app.domain.spending import TokenUsage
 from app.domain.tools import ToolCall
@@ -45,6 +45,17 @@ class OpenFinal:
     """StartFinal came, and no DropFinal after it."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Of the newest transcription started."""
+    embedded_revision: int | None = None
+    """The newest revision whose voice was asked for."""
+    embedding: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Of that."""
+
+    def drop(self) -> None:
+        """Speech resumed: what was started of its audio so far is stale; a live route reads on."""
+        self.requested = False
+        self.embedding.cancel()
+        if not self.streaming:
+            self.scope.cancel()
 
     def expect(self, key_terms: tuple[str, ...]) -> None:
         """Other words are likely in the audio from now on."""
@@ -97,15 +108,9 @@ class EffectRunner:
                 self.scoring = anyio.CancelScope()
                 self.tasks.start_soon(self._score, number, revision, self.scoring)
             case do.StartFinal(number, revision):
-                final = self.finals[number]
-                final.revision, final.requested = revision, True
-                if not final.streaming:
-                    self._start_final(number, final)
+                self._request_final(number, self.finals[number], revision)
             case do.DropFinal(number):
-                final = self.finals[number]
-                final.requested = False
-                if not final.streaming:
-                    final.scope.cancel()
+                self.finals[number].drop()
             case do.CloseUtterance(number, revision):
                 final = self.finals[number]
                 final.revision = revision
@@ -130,6 +135,12 @@ class EffectRunner:
                 self._perform_reply(effect)
 
     # -- finals ---------------------------------------------------------------
+
+    def _request_final(self, number: int, final: OpenFinal, revision: int) -> None:
+        final.revision, final.requested = revision, True
+        self._start_embedding(number, final)
+        if not final.streaming:
+            self._start_final(number, final)
 
     def _start_final(self, number: int, final: OpenFinal) -> None:
         """Transcribe the audio so far, as a whole."""
@@ -174,6 +185,24 @@ class EffectRunner:
         transcription = final.pending.transcribe(audio, language=final.language)
         async with aclosing(audio), aclosing(transcription) as hypotheses:
             return await first_final(hypotheses)
+
+    def _start_embedding(self, number: int, final: OpenFinal) -> None:
+        """Embed the voice of the audio so far, once for each revision; the final being shown does not end that."""
+        if self.engines.embedder is None or final.embedded_revision == final.revision:
+            return
+        final.embedded_revision, final.embedding = final.revision, anyio.CancelScope()
+        pcm = bytes(final.audio.pcm)
+        self.tasks.start_soon(self._embed, self.engines.embedder, number, final.revision, pcm, final.embedding)
+
+    async def _embed(
+        self, embedder: SpeakerEmbedder, number: int, revision: int, pcm: bytes, scope: anyio.CancelScope
+    ) -> None:
+        with scope:
+            try:
+                voice = await embedder.embed(pcm)
+            except ParleyError:
+                return  # a final may be without a label
+            await self.inbox.send(ev.SpeakerEmbedded(number, revision, voice))
 
     # -- drafts and end-of-turn scores ------------------------------------------
 

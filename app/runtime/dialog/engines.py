@@ -10,6 +10,7 @@ from app.domain.ports import (
     DraftTranscriber,
     EchoDetector,
     ReplyGenerator,
+    SpeakerEmbedder,
     SpeechDetector,
     SpeechSynthesizer,
     TurnDetector,
@@ -128,6 +129,8 @@ class Engines:
     generator_of: Callable[[Profile | None, OnReplyCost], ReplyGenerator | None] | None = None
     """The generator of one reply, with the session's profile and who is told what it costs; None: always the same."""
     echo: EchoDetector | None = None
+    embedder: SpeakerEmbedder | None = None
+    """What tells speakers apart."""
 
     def reply_generator(self, profile: Profile | None, on_cost: OnReplyCost) -> ReplyGenerator | None:
         """What replies in a session with this profile; `on_cost` is called for each call of an engine."""

@@ -41,6 +41,13 @@ class FinalLogged(msgspec.Struct, frozen=True, tag="final"):
     final: ArchivedFinal
 
 
+class SpeakerLogged(msgspec.Struct, frozen=True, tag="speaker"):
+    """The speaker label of a final that is logged already."""
+
+    utterance: int
+    speaker: int
+
+
 class ReplyLogged(msgspec.Struct, frozen=True, tag="replied"):
     number: int
     reply: ArchivedReply
@@ -63,7 +70,7 @@ class ReplyStored(msgspec.Struct, frozen=True, tag="reply"):
     sha256: str
 
 
-Entry: TypeAlias = SessionOpened | FinalLogged | ReplyLogged | SessionEnded | ChunkStored | ReplyStored
+Entry: TypeAlias = SessionOpened | FinalLogged | SpeakerLogged | ReplyLogged | SessionEnded | ChunkStored | ReplyStored
 encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(Entry)
 
@@ -90,6 +97,10 @@ class SessionJournal:
                 self.opened = entry
             case FinalLogged(final):
                 self.finals.append(final)
+            case SpeakerLogged(utterance, speaker):
+                self.finals = [
+                    replace(final, speaker=speaker) if final.utterance == utterance else final for final in self.finals
+                ]
             case ReplyLogged(number, reply):
                 self.replies[number] = reply
             case SessionEnded(at, warnings):

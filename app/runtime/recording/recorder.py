@@ -110,6 +110,8 @@ class Recorder:
         match effect:
             case do.ShowFinal():
                 self._log_entry(jr.FinalLogged(_archived_final(effect, ttfs_ms)))
+            case do.ShowSpeaker(_, utterance, speaker):
+                self._log_entry(jr.SpeakerLogged(utterance, speaker))
             case do.ShowReplyStart(turn):
                 self._replies.open(turn)
             case do.ShowReplyDelta(turn, text):
@@ -230,4 +232,5 @@ def _archived_final(final: do.ShowFinal, ttfs_ms: int | None) -> ArchivedFinal:
         language=final.hypothesis.language,
         ttfs_ms=ttfs_ms,
         words=archived_words(moved(final.hypothesis.words, final.start)),
+        speaker=final.speaker,
     )

@@ -284,6 +284,15 @@ class FullSentence(_Message, frozen=True, tag="fullSentence"):
     language: str | None = None
     confidence: float | None = None
     words: list[SpokenWord] | None = None
+    speaker: int | None = None
+
+
+class SpeakerLabel(_Message, frozen=True, tag="speaker"):
+    """Of a fullSentence that came without it."""
+
+    utterance: int
+    turn: int
+    speaker: int
 
 
 class SpeechStarted(_Message, frozen=True, tag="speechStarted"):
@@ -381,6 +390,7 @@ ServerMessage: TypeAlias = (
     | InputReceivedMessage
     | Realtime
     | FullSentence
+    | SpeakerLabel
     | SpeechStarted
     | SpeechStopped
     | TurnEager
@@ -409,6 +419,7 @@ def numbered(message: ServerMessage, number: int | None) -> ServerMessage:
 def server_message(
     shown: do.ShowDraft
     | do.ShowFinal
+    | do.ShowSpeaker
     | do.ShowReplyStart
     | do.ShowReplyDelta
     | do.ShowReplyCancelled
@@ -438,7 +449,10 @@ def server_message(
                 language=shown.hypothesis.language,
                 confidence=_confidence(shown) if shown.with_words else None,
                 words=_words(shown) if shown.with_words else None,
+                speaker=shown.speaker,
             )
+        case do.ShowSpeaker(turn, utterance, speaker):
+            return SpeakerLabel(utterance, turn, speaker)
         case do.ShowSpeechStarted(turn, utterance, _, speech_start):
             return SpeechStarted(turn, utterance, round(seconds(speech_start), 3))
         case do.ShowSpeechStopped(turn, utterance, speech_end):
