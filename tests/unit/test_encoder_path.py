@@ -62,6 +62,9 @@ def test_encoder_choice_is_described_in_a_sentence():
     assert EncoderChoice(INT8, tests).describe() == (
         "int8, the cheapest that is right here; time and error of all: int8 15 ms, 8.6 %; int7 14 ms, 9.3 %"
     )
+    assert (
+        EncoderChoice(INT8, tests, test_s=0.71).describe().endswith("int7 14 ms, 9.3 %; tested at this start in 0.7 s")
+    )
     assert EncoderChoice(INT7, is_set=True).describe() == "int7, as set"
 
 
@@ -94,6 +97,8 @@ def test_encoder_paths_are_tested_at_the_first_start_only(graphs):
     assert opened == [INT8, UINT8]
     assert first == second
     assert first.path is UINT8
+    assert first.test_s is not None
+    assert second.test_s is None
     assert {test.path: pytest.approx(test.error, abs=1e-3) for test in first.tests} == {INT8: 0.5, UINT8: 0.01}
 
 

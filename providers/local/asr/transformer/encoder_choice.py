@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from app.domain.audio import SAMPLE_RATE
 from providers.local.asr.transformer.encoder_path import EncoderChoice, EncoderPath, PathTest, choose_path
@@ -15,11 +16,13 @@ from providers.local.asr.transformer.processor import processor_id
 from providers.local.asr.transformer.quantization import Floats
 from providers.local.mel import Samples
 
+_log = structlog.get_logger("parley.encoder")
+
 TEST_INPUT, TEST_OUTPUT = "test-input.npy", "test-output.npy"
 """What the encoder is tested with, and what it makes of it in float32; written by the export."""
 
 _TEST_S = 2
-_ROUNDS = 3
+_ROUNDS = 2
 _BUDGET_S = 0.15
 """Time after which no further round of a path begins."""
 
@@ -50,8 +53,9 @@ def choose_encoder(graphs: Path, paths: Mapping[EncoderPath, OpenPath], configur
     note = "" if configured == "auto" else f"because this model has no path {configured}"
     tests = read_tests(graphs)
     if {test.path for test in tests} != set(paths):
-        tests = _test(graphs, paths)
+        tests, seconds = _test(graphs, paths)
         _keep(graphs, tests)
+        return EncoderChoice(choose_path(tests), tests, note, test_s=seconds)
     return EncoderChoice(choose_path(tests), tests, note)
 
 
@@ -64,16 +68,22 @@ def read_tests(graphs: Path) -> tuple[PathTest, ...]:
         return ()
 
 
-def _test(graphs: Path, paths: Mapping[EncoderPath, OpenPath]) -> tuple[PathTest, ...]:
-    """One path after the other, so that the memory of one is enough."""
+def _test(graphs: Path, paths: Mapping[EncoderPath, OpenPath]) -> tuple[tuple[PathTest, ...], float]:
+    """One path after the other, so that the memory of one is enough; and the seconds it took."""
+    began, model = time.perf_counter(), graphs.parent.name
+    _log.info("testing encoder paths, once on this processor", model=model, paths=" ".join(paths))
     features, expected = np.load(graphs / TEST_INPUT), np.load(graphs / TEST_OUTPUT)
+    short = features[..., : features.shape[-1] // 2]
     scale = float(np.abs(expected).mean())
     tests = []
     for path, open_path in paths.items():
         encode = open_path()
         error = float(np.abs(encode(features) - expected).mean()) / scale
-        tests.append(PathTest(path, error, 1000 * _cpu_s(encode, features)))
-    return tuple(tests)
+        tests.append(PathTest(path, error, 1000 * _cpu_s(encode, short)))
+        _log.info("tested encoder path", model=model, result=tests[-1].describe())
+    seconds = time.perf_counter() - began
+    _log.info("tested encoder paths", model=model, chosen=str(choose_path(tests)), seconds=round(seconds, 2))
+    return tuple(tests), seconds
 
 
 def _cpu_s(encode: Encode, features: Floats) -> float:

@@ -1,7 +1,7 @@
 """Which way of computing an encoder runs on this processor: the cheapest of those whose output is right. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -58,6 +58,8 @@ class EncoderChoice:
     note: str = ""
     """Where the path is not the one that was set."""
     is_set: bool = False
+    test_s: float | None = field(default=None, compare=False)
+    """How long the tests took, where they were made at this start."""
 
     def describe(self) -> str:
         """One sentence for the log, `/health` and `parley doctor`."""
@@ -65,7 +67,8 @@ class EncoderChoice:
         if not self.tests:
             return f"{self.path}, {self.note or reason}"
         tests = "; ".join(test.describe() for test in self.tests)
-        return f"{self.path}, {self.note or reason}; time and error of all: {tests}"
+        took = "" if self.test_s is None else f"; tested at this start in {self.test_s:.1f} s"
+        return f"{self.path}, {self.note or reason}; time and error of all: {tests}{took}"
 
 
 def right_paths(tests: Sequence[PathTest]) -> list[PathTest]:
