@@ -38,9 +38,10 @@ async def search(
 
 
 async def _is_common(connection: AsyncConnection, terms: Sequence[SearchTerm]) -> bool:
-    """Whether more than COMMON messages match."""
-    if connection.dialect.name == "postgresql":  # which expects so few rows soon, and would read the table for them
-        await connection.execute(text("SET LOCAL enable_seqscan = off"))
+    """Whether more than COMMON messages match, or PostgreSQL expects so."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SET LOCAL enable_seqscan = off"))  # it would read the table for a common word
+        return await MESSAGE_TEXTS.expected(connection, terms) > COMMON
     found = MESSAGE_TEXTS.found(terms, connection.dialect.name).limit(COMMON + 1).subquery()
     count: int = (await connection.execute(select(func.count()).select_from(found))).scalar_one()
     return count > COMMON

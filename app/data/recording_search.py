@@ -15,12 +15,12 @@ from sqlalchemy import ColumnElement, event, false, func, literal, literal_colum
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import DDL
 
-from app.data.full_text import fts5_query, is_in_words, lexemes_of, plan_for_values
+from app.data.full_text import expected_rows, fts5_query, is_in_words, plan_for_values, tsquery_of
 from app.data.recording_tables import RecordingRow, UtteranceRow
 from app.domain.recording.text_search import SearchTerm
 
 COMMON = 2000
-"""With more matches than these SQLite walks the recordings in the order of the list instead of sorting the matches."""
+"""With more matches than these the recordings are read in the order of the list instead of sorting the matches."""
 
 SQLITE = (
     (
@@ -64,12 +64,19 @@ class Narrowing:
     conditions: list[ColumnElement[bool]] = field(default_factory=list)
     is_looked_up: bool = False
     """Whether the conditions have the ids of a few recordings, so that no other index is to be used."""
+    reads_words: bool = False
+    """Whether the words of recordings are read one after the other, so that one page must not read them all."""
 
     def look_up(self, ids: Sequence[int]) -> None:
         """Only these recordings."""
         given = func.json_each(msgspec.json.encode(ids).decode()).table_valued("value")
         self.conditions.append(RecordingRow.id.in_(select(given.c.value)))
         self.is_looked_up = True
+
+    def read(self, terms: Sequence[SearchTerm], dialect: str) -> None:
+        """Compare these terms with the words of each recording."""
+        self.conditions += [is_in_words(RecordingRow.words, term, dialect) for term in terms]
+        self.reads_words = True
 
     def column(self, column: Any) -> ColumnElement[Any]:
         """SQLite has no statistics and would rather walk all recordings in order; a plus sign hides the column's index.
@@ -94,19 +101,23 @@ async def narrow(
 
 
 async def _narrow_to_terms(connection: AsyncConnection, narrowing: Narrowing, terms: Sequence[SearchTerm]) -> None:
+    dialect = connection.dialect.name
     if not terms:
         narrowing.conditions.append(false())
-    elif connection.dialect.name == "postgresql":
-        lexemes = " & ".join(lexeme for term in terms for lexeme in lexemes_of(term))
-        narrowing.conditions.append(_condition("recordings.search @@ CAST(:lexemes AS tsquery)", lexemes=lexemes))
-        narrowing.conditions += [
-            is_in_words(RecordingRow.words, term, connection.dialect.name) for term in terms if len(term.words) > 1
-        ]
+    elif dialect == "postgresql":
+        has_words, asked = "search @@ CAST(:asked AS tsquery)", tsquery_of(terms)
+        query = f"SELECT id FROM recordings WHERE {has_words}"  # noqa: S608 because no value is in it
+        if await expected_rows(connection, query, asked=asked) > COMMON:
+            narrowing.read(terms, dialect)
+        else:
+            narrowing.conditions.append(_condition(f"recordings.{has_words}", asked=asked))
+            phrases = [term for term in terms if len(term.words) > 1]
+            narrowing.conditions += [is_in_words(RecordingRow.words, phrase, dialect) for phrase in phrases]
     else:
         found = "SELECT rowid FROM recording_words WHERE recording_words MATCH :phrases"
         few = await _few(connection, found, phrases=fts5_query(terms))
         if few is None:
-            narrowing.conditions += [is_in_words(RecordingRow.words, term, connection.dialect.name) for term in terms]
+            narrowing.read(terms, dialect)
         else:
             narrowing.look_up(few)
 

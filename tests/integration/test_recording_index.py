@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
-from app.data import recording_search
+from app.data import recording_query, recording_search
 from app.data.database import open_database, transaction
 from app.data.leases import LeaseTable
 from app.data.recording_index import RecordingIndexTable
@@ -95,7 +95,7 @@ async def test_index_pages_through_all_recordings_once_the_newest_first(index):
 
 @pytest.mark.parametrize("common", [0, 5000])
 async def test_index_narrows_the_list(index, monkeypatch, common):
-    """Whether SQLite looks matches up, or walks the list."""
+    """Whether matches are looked up, or recordings are read one after the other."""
     monkeypatch.setattr(recording_search, "COMMON", common)
     live = {"ended": None, "number": 2}
     await index.write(
@@ -407,7 +407,7 @@ def contains(words: list[str], term: SearchTerm) -> bool:
     is_common=st.booleans(),
 )
 async def test_search_agrees_with_the_definition(url, spoken, asked, is_common):
-    """Also where SQLite walks the list, because the words are common."""
+    """Also where recordings are read one after the other, because the words are common."""
     terms = parse_search(" ".join(asked))
     said = [manifest(" ".join(words), number=number) for number, words in enumerate(spoken)]
     expected = {
@@ -424,6 +424,25 @@ async def test_search_agrees_with_the_definition(url, spoken, asked, is_common):
             await index.write(said)
 
             assert set(await found(index, terms=terms)) == expected
+
+
+@pytest.mark.parametrize("asked", ['"one two"', "one two", "two*"])
+async def test_search_for_common_words_reads_a_limited_number_of_recordings_for_a_page(index, monkeypatch, asked):
+    """What it does not find among them is on the pages behind, each match once."""
+    monkeypatch.setattr(recording_search, "COMMON", 0)
+    monkeypatch.setattr(recording_query, "MAX_READ", 3)
+    said = [manifest("one two" if number in {1, 7, 8, 9} else "one then", number=number) for number in range(11)]
+    await index.write(said)
+
+    pages, before = [], None
+    while True:
+        page = await index.find(RecordingFilter(terms=parse_search(asked), limit=2, before=before))
+        pages.append([said.index(each) for each in said for one in page.recordings if one.session == each.session])
+        if page.next is None:
+            break
+        before = page.next
+
+    assert pages == [[8, 9], [7], [], [1]]
 
 
 async def test_search_of_a_long_recording_finds_its_last_phrase(index):
