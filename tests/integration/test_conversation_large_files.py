@@ -96,6 +96,20 @@ async def test_recording_of_a_large_file_belongs_to_the_person_of_the_conversati
     assert (job["state"], job["person"], recording["person"]) == ("done", "anna", "anna")
 
 
+async def test_large_file_of_an_administrator_belongs_to_the_tenant_and_person_of_the_conversation(sqlite):
+    """With its limits, so that it is listed, exported and deleted there."""
+    async with serving(sqlite) as server:
+        conversation = await server.begin(person="anna")
+        sent = await send(server, conversation, headers=bearer("ops-key"), files={"file": ("long.wav", large_file())})
+        job = await finished(server, sent.json()["job"])
+        recording = (await server.http.get(f"/recordings/{job['id']}/manifest")).json()
+        said, reply = await server.messages(conversation)
+
+    assert (job["state"], job["tenant"], job["person"]) == ("done", "acme", "anna")
+    assert (recording["tenant"], recording["person"], said["session"]) == ("acme", "anna", job["id"])
+    assert reply["text"]
+
+
 async def test_job_waits_while_a_session_speaks_in_the_conversation(sqlite):
     async with serving(sqlite) as server:
         conversation = await server.begin()

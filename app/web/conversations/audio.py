@@ -18,7 +18,7 @@ from app.domain.errors import ClientError, ClientFault, ProviderRefused
 from app.domain.job import JobSource, TranscriptionJob
 from app.domain.principal import Principal, Scope
 from app.runtime.conversations.chat import Chat
-from app.runtime.ids import new_row_number
+from app.runtime.ids import new_id, new_row_number
 from app.runtime.jobs.file_transcription import transcribe_file
 from app.runtime.jobs.job_lease import JobLease
 from app.runtime.service import Service
@@ -27,7 +27,7 @@ from app.web.conversations.access import CHAT, body_of, chat_of, conversation_fo
 from app.web.conversations.answer import answer_response, wants_events
 from app.web.openai.form import StreamedForm, TranscriptionForm
 from app.web.recordings.access import manifest_for
-from app.web.recordings.receiving import open_upload, require_uploads
+from app.web.recordings.receiving import require_uploads
 
 MAX_BYTES = 25 << 20
 """Of a file whose sender waits for the reply; a longer one becomes a job."""
@@ -128,23 +128,34 @@ async def _chained(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGener
 async def _begin_job(
     sent: _Sent, pieces: AsyncGenerator[bytes, None], fields: Callable[[], TranscriptionForm]
 ) -> Response[Any]:
-    """Raises ClientError where this client may not have a job, or the profile is not known, and what uploads raise."""
-    request, chat = sent.request, chat_of(sent.state)
+    """The job belongs to the conversation's tenant and person, also where an administrator sends the file.
+
+    Raises ClientError where this client may not have a job, or the profile is not known, and what uploads raise.
+    """
+    request, chat, person = sent.request, chat_of(sent.state), sent.conversation.person or None
     if not request.user.may(Scope.TRANSCRIBE):
         reason = f"a file of more than {MAX_BYTES >> 20} MB becomes a job, which needs the scope {Scope.TRANSCRIBE}"
         raise ClientError(ClientFault.FORBIDDEN, reason)
     service = require_uploads(sent.state)
-    if not service.uploader.records(request.user.tenant):
+    owner = service.tenant(sent.conversation.tenant)
+    if not service.uploader.records(owner):
         reason = f"the file is larger than {MAX_BYTES >> 20} MB, and nothing is recorded for you: send it in parts"
         raise ClientError(ClientFault.FRAME_TOO_LARGE, reason)
-    chat.profiles.choose(sent.profile or sent.conversation.profile, request.user.tenant)
-    job = await open_upload(service, request, length=None, language=None, person=None, source=sent.source)
+    chat.profiles.choose(sent.profile or sent.conversation.profile, owner)
+    job = await service.uploads.open(
+        new_id(),
+        owner.name,
+        length=None,
+        language=None,
+        person=person,
+        by_person=request.user.person is not None,
+        source=sent.source,
+    )
     lease = JobLease(service.uploads, job)
 
     def accept(received: TranscriptionJob) -> TranscriptionJob:
         return replace(
             received.accept(service.uploads.now()),
-            person=_person_of(sent),
             language=fields().allowed_languages,
             conversation=sent.conversation.id,
             message_id=new_row_number(),
@@ -158,12 +169,6 @@ async def _begin_job(
     service.uploads.notify()
     content = {"conversation": sent.conversation.id, "job": job.id}
     return Response(content, status_code=202, headers={"location": f"/jobs/{job.id}"})
-
-
-def _person_of(sent: _Sent) -> str | None:
-    """Whose recording it is: the conversation's person's, with whom it is exported and deleted."""
-    user, conversation = sent.request.user, sent.conversation
-    return user.person or (conversation.person or None if conversation.tenant == user.tenant.name else None)
 
 
 async def _transcribed(sent: _Sent, file: BytesIO, language: str | None) -> StoredMessage:
