@@ -361,10 +361,11 @@ class MemoryJobs:
         return self.rows[job]
 
     async def take(
-        self, owner: str, tenants: Collection[str], until: datetime, now: datetime
+        self, owner: str, tenants: Collection[str], until: datetime, now: datetime, *, is_untried: bool = False
     ) -> TranscriptionJob | None:
         await self._ask()
         waiting = [job for job in self.rows.values() if job.is_takeable(now) and job.tenant in tenants]
+        waiting = [job for job in waiting if job.is_untried or not is_untried]
         if not waiting:
             return None
         taken = min(waiting, key=lambda job: job.id).take(owner, until, now)

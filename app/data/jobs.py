@@ -96,12 +96,16 @@ class JobTable:
             raise TimeoutError
 
     async def take(
-        self, owner: str, tenants: Collection[str], until: datetime, now: datetime
+        self, owner: str, tenants: Collection[str], until: datetime, now: datetime, *, is_untried: bool = False
     ) -> TranscriptionJob | None:
-        """The oldest job of these tenants that may be taken now, taken; None where there is none."""
+        """The oldest job of these tenants that may be taken now, taken; None where there is none.
+
+        `is_untried`: none in the middle of which a process has died.
+        """
+        untried = and_(JobRow.state == JobState.QUEUED, JobRow.crashes == 0)
         candidate = (
             select(JobRow.id)
-            .where(_is_takeable(now), JobRow.tenant.in_(tenants))
+            .where(_is_takeable(now), JobRow.tenant.in_(tenants), *([untried] if is_untried else []))
             .order_by(JobRow.id)
             .limit(1)
             .with_for_update(skip_locked=True)

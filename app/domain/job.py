@@ -153,6 +153,14 @@ class TranscriptionJob:
 
     # -- the lease -------------------------------------------------------------------
 
+    @property
+    def is_untried(self) -> bool:
+        """Whether it waits, and no process has died in the middle of it.
+
+        Of the others a process performs one at a time: so a file that kills it takes no other one with it twice.
+        """
+        return self.state is JobState.QUEUED and not self.crashes
+
     def is_takeable(self, now: datetime) -> bool:
         """Whether it waits for an attempt, or the process that made one is gone."""
         if self.state is JobState.QUEUED:

@@ -155,6 +155,19 @@ async def test_job_taken_from_a_dead_process_is_what_the_domain_makes_of_it(jobs
     assert (taken.attempts, taken.crashes) == (2, 2)
 
 
+async def test_job_in_the_middle_of_which_a_process_died_is_left_where_an_untried_one_is_asked_for(jobs):
+    abandoned = job(1, state=JobState.RUNNING, fence=1, lease_until=NOW - timedelta(days=1))
+    interrupted, untried = job(2, state=JobState.QUEUED, crashes=1), job(3, state=JobState.QUEUED, attempts=2)
+    await add(jobs, abandoned, interrupted, untried)
+
+    taken = [await jobs.take("me", ["acme"], UNTIL, NOW, is_untried=True) for _ in range(2)]
+    rest = [await jobs.take("me", ["acme"], UNTIL, NOW) for _ in range(2)]
+
+    assert [each and each.id for each in taken] == [untried.id, None]
+    assert [each.id for each in rest] == [abandoned.id, interrupted.id]
+    assert [each.is_untried for each in (abandoned, interrupted, untried)] == [False, False, True]
+
+
 async def test_job_of_a_tenant_without_a_place_is_left(jobs):
     await add(jobs, job(1, state=JobState.QUEUED), job(2, state=JobState.QUEUED, tenant="globex"))
 

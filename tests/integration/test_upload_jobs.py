@@ -13,13 +13,17 @@ import pytest
 
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.job import EXPIRE_AFTER, INTERRUPTED, KEEP_FINISHED, MAX_CRASHES, JobState, TranscriptionJob
+from app.domain.recording.subtitles import Segment
+from app.domain.tenant import Tenant
 from app.domain.upload_limits import UploadLimits
+from app.runtime.admission import Admission
 from app.runtime.ids import new_id
 from app.runtime.jobs.file_blobs import FileBlobs
 from app.runtime.jobs.file_uploads import FileUploads
 from app.runtime.jobs.job_lease import JobLease
 from app.runtime.jobs.job_store import utc_now
 from app.runtime.jobs.job_sweep import JobSweep
+from app.runtime.jobs.job_worker import JobWorker
 from app.runtime.recording.uploader import Uploader
 from storage.aes import AesCipher
 from storage.encrypted import EncryptedBlobStore
@@ -272,6 +276,40 @@ async def test_upload_that_kills_the_service_again_and_again_is_given_up(crashes
 
     assert ended.get("code") == ("given_up" if state == "failed" else None)
     assert (jobs.rows[session].attempts, jobs.rows[session].crashes) == (1, crashes + 1)
+
+
+async def test_jobs_in_which_a_process_died_run_one_at_a_time_beside_others():
+    """So a file that kills the process takes another one with it once, and not at each of its attempts."""
+    files, running, ends = files_at(Clock()), list[str](), dict[str, anyio.Event]()
+    ids = {name: new_id() for name in ("poison", "neighbour", "fresh")}
+    for name, session in ids.items():
+        moments = {"created": START, "updated": START, "due": START}
+        crashes = 0 if name == "fresh" else 1
+        row = TranscriptionJob(session, f"of {name}", **moments, state=JobState.QUEUED, fence=crashes, crashes=crashes)
+        await files.jobs.add(row, lambda _: None)
+        ends[session] = anyio.Event()
+
+    async def transcribe(lease: JobLease, _: Tenant) -> list[Segment]:
+        running.append(lease.job.id)
+        await ends[lease.job.id].wait()
+        return []
+
+    async def runs(names: set[str]) -> bool:
+        now = {session for session in running if not files.jobs.rows[session].is_finished}
+        return now == {ids[name] for name in names}
+
+    worker = JobWorker(files, Admission(10), Tenant, transcribe, poll_s=0.01)
+    async with anyio.create_task_group() as tasks:
+        for work in worker.tasks().values():
+            tasks.start_soon(work)
+        await until(lambda: runs({"poison", "fresh"}))
+        await anyio.sleep(0.05)  # five looks for more
+        beside = list(running)
+        ends[ids["poison"]].set()
+        await until(lambda: runs({"neighbour", "fresh"}))
+        tasks.cancel_scope.cancel()
+
+    assert beside == [ids["poison"], ids["fresh"]]
 
 
 async def test_upload_is_tried_again_where_the_engine_is_busy():

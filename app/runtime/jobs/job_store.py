@@ -33,9 +33,12 @@ class JobStore(Protocol):
         ...
 
     async def take(
-        self, owner: str, tenants: Collection[str], until: datetime, now: datetime
+        self, owner: str, tenants: Collection[str], until: datetime, now: datetime, *, is_untried: bool = False
     ) -> TranscriptionJob | None:
-        """The oldest job of these tenants that may be taken now, taken; None where there is none."""
+        """The oldest job of these tenants that may be taken now, taken; None where there is none.
+
+        `is_untried`: none in the middle of which a process has died (`TranscriptionJob.is_untried`).
+        """
         ...
 
     async def takeable_tenants(self, now: datetime) -> Sequence[str]:

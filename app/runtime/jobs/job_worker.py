@@ -58,6 +58,8 @@ class JobWorker:
     chance: Callable[[], float] = random.random
     _running: Counter[str] = field(default_factory=Counter)
     """Jobs of each tenant in this process."""
+    _crashed: int = 0
+    """How many of these are jobs in the middle of which a process has died: one at most."""
     _taking: anyio.Lock = field(default_factory=anyio.Lock)
     """One task at a time looks for a job."""
 
@@ -69,11 +71,14 @@ class JobWorker:
         while True:
             async with self._taking:
                 job = await self._wait_for_job()
+                has_crashed = job.crashes > 0
                 self._running[job.tenant] += 1
+                self._crashed += has_crashed
             try:
                 await self._perform(job)
             finally:
                 self._running[job.tenant] -= 1
+                self._crashed -= has_crashed
 
     async def _wait_for_job(self) -> TranscriptionJob:
         """The oldest job that may begin now: one that is due, and whose tenant has a place and not too many jobs."""
@@ -103,7 +108,8 @@ class JobWorker:
         ]
         if not placed:
             return None
-        return await self.files.jobs.take(self.files.owner, placed, self.files.lease_until(now), now)
+        until, is_untried = self.files.lease_until(now), self._crashed > 0
+        return await self.files.jobs.take(self.files.owner, placed, until, now, is_untried=is_untried)
 
     async def _perform(self, job: TranscriptionJob) -> None:
         lease = JobLease(self.files, job)
