@@ -28,15 +28,20 @@ def rendered_file(service: Service, tenant: str) -> Generator[BinaryIO, None, No
 
 
 async def file_response(file: BinaryIO, threads: CapacityLimiter, media_type: str, headers: dict[str, str]) -> Stream:
-    """The whole file."""
+    """The whole file; it is closed before its last piece is sent, so that whoever has it all counts no more."""
     size = await to_thread.run_sync(file.tell, limiter=threads)
     await to_thread.run_sync(file.seek, 0, limiter=threads)
-    return Stream(_pieces(file, threads), media_type=media_type, headers={"content-length": str(size), **headers})
+    return Stream(_pieces(file, size, threads), media_type=media_type, headers={"content-length": str(size), **headers})
 
 
-async def _pieces(file: BinaryIO, threads: CapacityLimiter) -> AsyncGenerator[bytes, None]:
+async def _pieces(file: BinaryIO, left: int, threads: CapacityLimiter) -> AsyncGenerator[bytes, None]:
     try:
         while piece := await to_thread.run_sync(file.read, READ_BYTES, limiter=threads):
+            left -= len(piece)
+            if left <= 0:
+                file.close()
+                yield piece
+                return
             yield piece
     finally:
         file.close()
