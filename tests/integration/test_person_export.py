@@ -125,6 +125,29 @@ async def test_export_over_http_has_conversations_and_what_is_printed_is_deleted
     assert (second.status_code, other.status_code) == (404, 200)
 
 
+async def test_upload_of_the_person_that_is_still_being_received_is_deleted_by_the_path_that_is_printed(
+    tmp_path, monkeypatch
+):
+    """With its bytes; what comes of it afterwards finds no upload."""
+    monkeypatch.chdir(tmp_path)
+    async with conversation_server(URL, batch_transcriber=object()) as server:
+        sent = {"Upload-Length": "10"}
+        begun = await server.http.post("/recordings/uploads?person=anna", headers=sent)
+        where = begun.headers["location"]
+        await server.http.patch(where, headers={"Upload-Offset": "0"}, content=b"hello")
+        stored = len(server.service.store.blobs)
+        command = await run_export("--person", "anna", "--tenant", "acme")
+        (path,) = command.stdout.splitlines()
+        receipt = await server.http.delete(f"/{path}?receipt=true")
+        late = await server.http.patch(where, headers={"Upload-Offset": "5"}, content=b"there")
+        again = await run_export("--person", "anna", "--tenant", "acme")
+
+    assert (stored, path) == (1, f"recordings/{begun.json()['id']}")
+    assert (receipt.status_code, receipt.json()["deleted"]["uploads"]) == (200, 1)
+    assert [key for key in server.service.store.blobs if not key.startswith("tombstones/")] == []
+    assert (late.status_code, again.exit_code) == (404, 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "reads"),
     [

@@ -115,13 +115,14 @@ async def remove(
     session: FromPath[str],
     receipt: FromQuery[bool] = False,
 ) -> Response[dict[str, Any] | None]:
-    """Delete every trace of a session that is over. With `receipt`: what was deleted, and what remains until when."""
+    """Delete every trace of a session that is over, or of a file that is still being received.
+
+    With `receipt`: what was deleted, and what remains until when.
+    """
     service, uploader = service_of(state), service_of(state).uploader
     require_session_id(session)
     own = None if request.user.is_admin else request.user.tenant.name
     job = await service.jobs.get(session)
-    if job is not None and job.state is JobState.RECEIVING:
-        job = None  # nothing is promised yet
     async with service.limits.reads.slot():
         owner = service.running_sessions.owner(session) or (
             job.tenant if job else await uploader.owner(session, tenant=own)
