@@ -18,6 +18,7 @@ from app.data.conversations import ConversationTable
 from app.data.database import open_database
 from app.data.decisions import decisions_in
 from app.data.jobs import JobTable
+from app.data.recording_index import RecordingIndexTable
 from app.domain.audit import AuditAction, person_target
 from app.domain.errors import BlobNotFound, ClientError, SettingsError
 from app.domain.person import parse_person
@@ -93,7 +94,7 @@ async def _export(request: ExportRequest, file: IO[bytes]) -> ExportReport:
         decisions_in(database) as decisions,
         audit_in(database) as table,
     ):
-        recordings, log = RecordingStore(store), AuditLog(table)
+        recordings, log = RecordingStore(store, index=RecordingIndexTable(database)), AuditLog(table)
         conversations = ConversationTable(database)
         rows = RowsExport(conversations, JobTable(database))
         made = RecordingExport(recordings, utc_now(), decisions.find, log.find, conversations.of_session, rows)

@@ -140,6 +140,14 @@ class RecordingIndexTable:
         async with self._transaction() as connection:
             return frozenset(await connection.scalars(query))
 
+    async def persons(self, tenant: str, sessions: Collection[str]) -> Mapping[str, str | None]:
+        """Who speaks in those of these recordings of the tenant that will not change any more by themselves."""
+        query = select(RecordingRow.session, RecordingRow.person).where(
+            RecordingRow.session.in_(sessions), RecordingRow.tenant == tenant, RecordingRow.state.in_(_OVER)
+        )
+        async with self._transaction() as connection:
+            return {row.session: row.person for row in await connection.execute(query)}
+
     async def written_before(
         self, moment: datetime, tenant: str | None, after: RecordingRef | None, limit: int
     ) -> Sequence[RecordingRef]:

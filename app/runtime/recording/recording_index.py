@@ -51,6 +51,10 @@ class RecordingIndex(Protocol):
         """Those of these recordings that the index has, and that will not change any more by themselves."""
         ...
 
+    async def persons(self, tenant: str, sessions: Collection[str]) -> Mapping[str, str | None]:
+        """Who speaks in those of these recordings of the tenant that will not change any more by themselves."""
+        ...
+
     async def written_before(
         self, moment: datetime, tenant: str | None, after: RecordingRef | None, limit: int
     ) -> Sequence[RecordingRef]:
