@@ -5,8 +5,8 @@ spool of its own, and a client that uploads files to both, in one request or in 
 the servers, now and then both, is killed with SIGKILL again and again and started anew. In the end every file that a
 client was promised a recording of has one, whole and once, and nothing is left half.
 
-`python -m tests.upload_crashes serve FOLDER GATEWAY PORT DELAY_S DATABASE_URL` is one such server, whose model takes so
-long for each utterance.
+`python -m tests.upload_crashes serve FOLDER GATEWAY PORT DELAY_S REPLY_S DATABASE_URL` is one such server, whose model
+takes so long for each utterance, and whose reply engine so long behind the first word of a reply.
 """
 
 import os
@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -46,7 +46,7 @@ from app.web.listener import GracefulServer, bound_socket
 from app.web.server import create_app
 from storage.filesystem import open_filesystem
 from storage.session_log import open_session_log
-from tests.fakes import ScriptedDetector
+from tests.fakes import ScriptedDetector, ScriptedGenerator
 from tests.integration.conversation_service import scripted_engine
 from tests.serving import scripted_service
 
@@ -76,6 +76,17 @@ class HashingTranscriber:
         yield Hypothesis(words_of(pcm), is_final=True)
 
 
+@dataclass
+class PausingGenerator(ScriptedGenerator):
+    pause_s: float = 0.0
+
+    async def reply(self, conversation, **options) -> AsyncGenerator[str, None]:
+        async with aclosing(super().reply(conversation, **options)) as deltas:
+            async for delta in deltas:
+                yield delta
+                await anyio.sleep(self.pause_s)
+
+
 def words_of(pcm: bytes) -> str:
     """Of the speech in it alone."""
     return sha256(pcm.strip(b"\0")).hexdigest()
@@ -97,6 +108,7 @@ class Site:
     ports: tuple[int, ...]
     delay_s: float = 0.3
     """Of the model, at most."""
+    reply_s: float = 0.0
 
     @property
     def promises(self) -> Path:
@@ -126,7 +138,9 @@ async def serve(site: Site, gateway: int) -> None:
             uploader=uploader,
             jobs=JobTable(engine),
             lease_s=LEASE_S,
-            chat=Chat(log, lambda *_: scripted_engine(), ReplyOptions("Be brief.")),
+            chat=Chat(
+                log, lambda *_: scripted_engine(PausingGenerator(pause_s=site.reply_s)), ReplyOptions("Be brief.")
+            ),
             batch_transcriber=BatchTranscriber(ScriptedDetector(), HashingTranscriber(delay_s=site.delay_s), None),
         )
         service.uploads.limits = UploadLimits(per_tenant=100_000, per_tenant_bytes=1 << 40, total_bytes=1 << 40)
@@ -342,8 +356,8 @@ def run(site: Site, kills: int, chance: random.Random, servers: dict[int, int]) 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     if sys.argv[1] == "serve":
-        place, gateway, port, delay_s, url = sys.argv[2:]
-        site = Site(Path(place), url, (int(port),) * 3, float(delay_s))
+        place, gateway, port, delay_s, reply_s, url = sys.argv[2:]
+        site = Site(Path(place), url, (int(port),) * 3, float(delay_s), float(reply_s))
         anyio.run(serve, site, int(gateway))
         return
     folder, kills, seed, database = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]

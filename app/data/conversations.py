@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.data.conversation_search import search
@@ -24,6 +24,9 @@ MAX_MESSAGES = 20_000
 
 SESSION_LEASE = timedelta(seconds=150)
 """A conversation whose session's process died takes messages in text after so long."""
+
+_CREATING = 71057712
+"""Class of PostgreSQL's advisory locks, one for each tenant, that make the check of a limit and a new row one step."""
 
 _BUSY = "another message of this conversation is being answered; send this one after its reply"
 _TOO_MANY = "{} has {} conversations, which is the limit; delete some (DELETE /conversations/ID)"
@@ -103,11 +106,7 @@ class ConversationTable:
 
     async def is_answered(self, conversation: str, message: int) -> bool:
         """Whether the message with this id is stored, and a reply to it."""
-        asked = select(MessageRow.turn).where(MessageRow.id == message).scalar_subquery()
-        reply = select(MessageRow.id).where(
-            MessageRow.conversation == conversation, MessageRow.role == Role.ASSISTANT, MessageRow.turn == asked
-        )
-        return bool(await self._read(reply.limit(1)))
+        return bool(await self._read(_reply_to(conversation, message)))
 
     async def of_session(self, session: str) -> list[tuple[str, StoredMessage]]:
         """Every message that was spoken in this session, with its conversation."""
@@ -119,31 +118,40 @@ class ConversationTable:
     async def create(self, conversation: Conversation, *, most: int = 0, most_of_person: int = 0) -> None:
         """Unless its tenant has so many already, or its person within the tenant; 0 is no limit.
 
-        Raises TooManyConversations. What several processes create at the same moment may go beyond the limit.
+        Raises TooManyConversations, also where several processes create some at the same moment.
         """
         with as_busy("conversations"):
             async with transaction(self.engine) as connection:
+                if (most or most_of_person) and self.engine.dialect.name == "postgresql":
+                    locked = func.pg_advisory_xact_lock(_CREATING, func.hashtext(conversation.tenant))
+                    await connection.execute(select(locked))
+                # First, because SQLite locks the file with it
+                await connection.execute(insert(ConversationRow).values(conversation_row(conversation)))
                 of_tenant = ConversationRow.tenant == conversation.tenant
-                if most and await _are_there(connection, most, of_tenant):
+                if most and await _are_there(connection, most + 1, of_tenant):
                     raise TooManyConversations(_TOO_MANY.format("your tenant", most))
                 of_person = and_(of_tenant, ConversationRow.person == conversation.person)
-                if most_of_person and await _are_there(connection, most_of_person, of_person):
+                if most_of_person and await _are_there(connection, most_of_person + 1, of_person):
                     raise TooManyConversations(_TOO_MANY.format("this person", most_of_person))
-                await connection.execute(insert(ConversationRow).values(conversation_row(conversation)))
 
     async def begin_reply(
         self, conversation: str, message: StoredMessage, *, now: datetime, until: datetime
     ) -> StoredMessage:
         """Append the user's message, unless another one is being answered; from now on this one is, until `until`.
 
-        One that is stored already is not appended again.
+        One that is stored already is not appended again; while nothing is behind it, it is the one that is being
+        answered, by an attempt that is over, and does not wait for that.
 
         Raises ConversationNotFound, ConversationBusy or ConversationFull.
         """
         is_free = or_(ConversationRow.busy_until.is_(None), ConversationRow.busy_until < stored_moment(now))
+        newest = select(MessageRow.id).where(
+            MessageRow.conversation == conversation, MessageRow.number == ConversationRow.messages
+        )
+        is_own = and_(ConversationRow.speaking_session == "", newest.scalar_subquery() == message.id)
         claim = (
             update(ConversationRow)
-            .where(ConversationRow.id == conversation, is_free)
+            .where(ConversationRow.id == conversation, or_(is_free, is_own))
             .values(busy_until=stored_moment(until), speaking_session="")
         )
         with as_busy("conversations"):
@@ -156,15 +164,20 @@ class ConversationTable:
                 (appended,) = await append_messages(connection, conversation, [message], is_new_turn=True)
                 return appended
 
-    async def end_reply(self, conversation: str, reply: StoredMessage | None) -> StoredMessage | None:
+    async def end_reply(
+        self, conversation: str, reply: StoredMessage | None, *, answers: int | None = None
+    ) -> StoredMessage | None:
         """Append the reply, where there is any, and let the next message come.
 
-        Raises ConversationNotFound where the conversation was deleted meanwhile.
+        Not where it `answers` a message, by its id, that has a reply already: None. Raises ConversationNotFound where
+        the conversation was deleted meanwhile.
         """
         appended = None
         with as_busy("conversations"):
             async with transaction(self.engine) as connection:
                 await connection.execute(_text_is_answered(conversation).values(busy_until=None))
+                if answers is not None and (await connection.execute(_reply_to(conversation, answers))).first():
+                    return None
                 if reply is not None:
                     (appended,) = await append_messages(connection, conversation, [reply])
         return appended
@@ -214,11 +227,14 @@ class ConversationTable:
             async with transaction(self.engine) as connection:
                 await connection.execute(query.values(busy_until=until))
 
-    async def rename(self, conversation: str, title: str) -> None:
-        query = update(ConversationRow).where(ConversationRow.id == conversation)
+    async def change(self, conversation: str, *, title: str | None = None, profile: str | None = None) -> None:
+        """What is None stays as it is; one of them at least must be given."""
+        titled = {} if title is None else {"title": title, "folded": indexed_words([title]), "is_titled": True}
+        values = titled if profile is None else {**titled, "profile": profile}
+        query = update(ConversationRow).where(ConversationRow.id == conversation).values(values)
         with as_busy("conversations"):
             async with transaction(self.engine) as connection:
-                await connection.execute(query.values(title=title, folded=indexed_words([title]), is_titled=True))
+                await connection.execute(query)
 
     # -- deleting --------------------------------------------------------------------
 
@@ -310,6 +326,13 @@ async def end_session(connection: AsyncConnection, session: str) -> None:
     """It speaks no more: its conversation takes messages in text."""
     query = update(ConversationRow).where(ConversationRow.speaking_session == session)
     await connection.execute(query.values(speaking_session="", busy_until=None))
+
+
+def _reply_to(conversation: str, message: int) -> Select[Any]:
+    """The id of the reply to the message with this id."""
+    asked = select(MessageRow.turn).where(MessageRow.id == message).scalar_subquery()
+    is_reply = and_(MessageRow.role == Role.ASSISTANT, MessageRow.turn == asked)
+    return select(MessageRow.id).where(MessageRow.conversation == conversation, is_reply).limit(1)
 
 
 def _text_is_answered(conversation: str) -> Update:

@@ -34,7 +34,7 @@ class SpokenFiles:
             message = recorded_message(replace(self.chat.user_message(""), id=job.message_id), manifest)
             found = await lease.until_available(lambda: table.get(job.conversation))
             answer = await lease.until_available(
-                lambda: self.chat.answer(found, message, tenant, profile=job.profile or None, keeps_unanswered=True)
+                lambda: self.chat.answer(found, message, tenant, profile=job.profile or None, is_repeatable=True)
             )
         except (ClientError, ConversationNotFound, ConversationFull, ProviderError) as error:
             lease.warnings.append(f"not in the conversation: {error or 'it was deleted'}")

@@ -45,6 +45,33 @@ async def test_conversation_keeps_its_profile(url, tmp_path, way):
     assert server.prompt()[0] == {"role": "system", "content": "You write code."}
 
 
+async def test_profile_of_a_conversation_can_be_changed(url, tmp_path):
+    """For the replies from then on; with a title in the same request, or back to the default."""
+    async with profile_server(url, tmp_path, Script(("Yes.",)), Script(("No.",))) as server:
+        begun = await server.begin(profile="cook")
+        path = f"/conversations/{begun['id']}"
+        await server.say(begun["id"], "Boil it.")
+        changed = await server.http.patch(path, json={"profile": "code", "title": "Eggs"})
+        await server.say(begun["id"], "Sort it.")
+        refused = [
+            await server.http.patch(path, json=body)
+            for body in ({"profile": "pirate", "title": "Ahoy"}, {}, {"text": "a"})
+        ]
+        kept = (await server.http.get(path)).json()
+        default = (await server.http.patch(path, json={"profile": None})).json()
+        begun_without = await server.begin()
+
+    assert (changed.status_code, changed.json()["profile"], changed.json()["title"]) == (200, "code", "Eggs")
+    assert [request["model"] for request in server.openai.requests] == ["small", "large"]
+    assert [(each.status_code, each.json()["code"]) for each in refused] == [
+        (404, "unknown_profile"),
+        (400, "bad_message"),
+        (400, "bad_message"),
+    ]
+    assert (kept["profile"], kept["title"]) == ("code", "Eggs")
+    assert (default["profile"], default["title"]) == (begun_without["profile"], "Eggs")
+
+
 @pytest.mark.parametrize("way", ["body", "address"])
 async def test_message_with_a_profile_has_it_for_its_own_reply_alone(sqlite, tmp_path, way):
     async with profile_server(sqlite, tmp_path, Script(("Yes.",)), Script(("No.",))) as server:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from urllib.parse import quote
 
+import anyio
 import pytest
 
 from app.data import conversation_search
@@ -155,7 +156,7 @@ async def test_search_finds_words_phrases_and_prefixes_of_messages_and_titles(ta
         await stored(table, "Anything."): "renamed",
         await stored(table, "rain forecast train", tenant="globex"): "another tenant's",
     }
-    await table.rename(next(each for each, name in names.items() if name == "renamed"), "Forecast")
+    await table.change(next(each for each, name in names.items() if name == "renamed"), title="Forecast")
 
     assert {names[each] for each in await found(table, tenant="acme", text=text)} == titles
 
@@ -201,8 +202,8 @@ async def test_join_of_conversations_and_messages_uses_the_index_of_messages(tab
 
 async def test_search_forgets_what_is_renamed_erased_or_deleted(table):
     renamed, gone = await stored(table, "apple"), await stored(table, "banana")
-    await table.rename(renamed, "cherry")
-    await table.rename(renamed, "damson")
+    await table.change(renamed, title="cherry")
+    await table.change(renamed, title="damson")
     await table.delete(gone)
 
     assert [await found(table, text=word) for word in ("apple", "banana", "cherry", "damson")] == [
@@ -249,7 +250,7 @@ async def test_deleted_session_is_erased_from_its_conversations(table):
 async def test_title_that_a_client_gave_outlives_the_erased_session(table):
     conversation = await stored(table, "public")
     await table.begin_reply(conversation, said("secret", session="s1"), now=NOON, until=LATER)
-    await table.rename(conversation, "Mine")
+    await table.change(conversation, title="Mine")
     await table.erase_session("s1")
 
     assert (await table.get(conversation, "acme")).title == "Mine"
@@ -556,6 +557,31 @@ async def test_person_of_a_token_has_a_quarter_of_the_conversations_of_its_tenan
         with pytest.raises(TooManyConversations, match="this person has 2"):
             await server.chat.create(ACME, person="anna", by_person=True)
         await server.chat.create(ACME, person="anna")
+
+
+async def test_limit_of_a_tenant_holds_for_conversations_that_are_created_at_the_same_moment(url):
+    """By two processes, which have connections of their own; another tenant's are not counted."""
+    created, refused = list[str](), 0
+
+    async def create(table: ConversationTable, tenant: str) -> None:
+        nonlocal refused
+        begun = Conversation(new_id(), tenant, AT, AT)
+        try:
+            await table.create(begun, most=5)
+        except TooManyConversations:
+            refused += 1
+        else:
+            created.append(tenant)
+
+    async with open_database(url) as one, open_database(url) as other, anyio.create_task_group() as tasks:
+        for number in range(20):
+            table = ConversationTable((one, other)[number % 2])
+            tasks.start_soon(create, table, "globex" if number % 5 == 0 else "acme")
+    async with open_database(url) as one:
+        stored = await ConversationTable(one).find(ConversationFilter("acme"))
+
+    assert (created.count("acme"), created.count("globex"), refused) == (5, 4, 11)
+    assert len(stored) == 5
 
 
 async def test_exports_beyond_the_queue_are_refused_and_leave_no_file(server):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 from time import monotonic, sleep
 
 import httpx
@@ -37,12 +38,14 @@ def test_accepted_files_survive_kill_9_of_their_gateways(tmp_path, url):
 
 
 @contextmanager
-def gateway(folder: Path, number: int, delay_s: float, url: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def gateway(
+    folder: Path, number: int, delay_s: float, url: str, *, reply_s: float = 0.0
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A server in a process of its own, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tests.upload_crashes", "serve", str(folder), str(number), str(port)]
-    with subprocess.Popen([*command, str(delay_s), url], cwd=ROOT) as process:
+    with subprocess.Popen([*command, str(delay_s), str(reply_s), url], cwd=ROOT) as process:
         try:
             wait_until_listening(port)
             yield process, f"http://127.0.0.1:{port}"
@@ -108,6 +111,34 @@ def test_large_file_of_a_conversation_is_answered_once_though_its_gateway_is_kil
     assert accepted.status_code == 202
     assert said["text"].split() == [words_of(pcm[at : at + 2 * SPEECH_SAMPLES]) for at in starts()]
     assert (said["session"], reply["role"], reply["text"]) == (job, "assistant", "You said it. Well done.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [SIGKILL, SIGTERM])
+def test_large_file_of_a_conversation_is_answered_once_though_its_gateway_ends_during_the_reply(tmp_path, url, end):
+    """The next one goes on when the job's lease has run out, and not when a stale claim on the conversation has."""
+    pcm = sound(1)
+    other = b"JUNK" + MAX_BYTES.to_bytes(4, "little") + bytes(MAX_BYTES)
+    file = {"file": ("long.wav", wav_header(len(pcm) // 2) + pcm + other)}
+    with gateway(tmp_path, 0, 0.0, url, reply_s=600.0) as (first, one):
+        conversation = httpx.post(f"{one}/conversations").json()["id"]
+        job = httpx.post(f"{one}/conversations/{conversation}/audio", files=file, timeout=60).json()["job"]
+        until = monotonic() + 60
+        while not (began := httpx.get(f"{one}/conversations/{conversation}").json()["messages"]):
+            assert monotonic() < until
+            sleep(0.05)
+        first.send_signal(end)
+        first.wait(30)
+    with gateway(tmp_path, 1, 0.0, url) as (_, second):
+        wait_for_state(second, job, "done")
+        messages = httpx.get(f"{second}/conversations/{conversation}").json()["messages"]
+        done = httpx.get(f"{second}/jobs/{job}").json()
+
+    assert [each["role"] for each in began] == ["user"]
+    assert [(each["role"], each["turn"]) for each in messages] == [("user", 1), ("assistant", 1)]
+    assert (messages[0], messages[1]["text"]) == (began[0], "You said it. Well done.")
+    assert "cancelled" not in messages[1]
+    assert done["warnings"] == []
 
 
 @pytest.mark.nightly

@@ -18,7 +18,14 @@ from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ParleyError, ProviderBusy
 from app.domain.profile import Profile
 from app.domain.tenant import Tenant
-from app.runtime.conversations.reply_run import FAILED, REPLY_TIMEOUT_S, ChatEngine, GeneratedReply, ReplyRun
+from app.runtime.conversations.reply_run import (
+    DISCONNECTED,
+    FAILED,
+    REPLY_TIMEOUT_S,
+    ChatEngine,
+    GeneratedReply,
+    ReplyRun,
+)
 from app.runtime.ids import new_id, new_row_number
 from app.runtime.profiles import ProfileCatalogue
 
@@ -121,13 +128,15 @@ class Chat:
         tenant: Tenant,
         *,
         profile: str | None = None,
-        keeps_unanswered: bool = False,
+        is_repeatable: bool = False,
     ) -> Answer:
         """Take the user's message into the conversation, and begin its reply under the budgets of `tenant`.
 
         The reply has this profile, or that of the conversation. A message that gets no word of a reply, because the
-        engine fails, is taken back, unless a tool was called or `keeps_unanswered`: it
-        may be sent again.
+        engine fails, is taken back, unless a tool was called: it may be sent again.
+
+        `is_repeatable`: whoever sent the message has it answered again until there is a reply. So it stays, what there
+        is of a reply that nobody waits for any more is dropped, and of two replies the first is kept.
 
         Raises ClientError where there is no profile of the name, ConversationNotFound, ConversationBusy,
         ConversationFull; ProviderBusy where too many replies are being generated, or none can be.
@@ -136,16 +145,20 @@ class Chat:
         tasks, engine, now = self._require_room(tenant), self.open_engine(tenant, chosen), self.now()
         stored = await self.table.begin_reply(conversation, message, now=now, until=now + LEASE)
         try:
-            messages = await self.table.messages(conversation, limit=HISTORY_MESSAGES)
+            messages = await self.table.messages(conversation, before=stored.number + 1, limit=HISTORY_MESSAGES)
         except BaseException:  # because the message gets no reply, and its conversation stays busy otherwise
             with anyio.CancelScope(shield=True):
                 await self.table.withdraw(conversation, stored)
             raise
 
         async def keep(reply: GeneratedReply) -> StoredMessage | None:
+            if is_repeatable and reply.cancelled == DISCONNECTED:
+                return await self.table.end_reply(conversation, None)
             if reply.text or reply.tool_calls or not reply.cancelled:
-                return await self.table.end_reply(conversation, replace(self._stored(reply), turn=stored.turn))
-            if reply.cancelled == FAILED and not keeps_unanswered:
+                answers = stored.id if is_repeatable else None
+                kept = replace(self._stored(reply), turn=stored.turn)
+                return await self.table.end_reply(conversation, kept, answers=answers)
+            if reply.cancelled == FAILED and not is_repeatable:
                 await self.table.withdraw(conversation, stored)
                 return None
             return await self.table.end_reply(conversation, None)

@@ -21,7 +21,7 @@ from app.domain.conversations.export import (
     message_json,
 )
 from app.domain.conversations.message import TITLE_CHARACTERS, Conversation, StoredMessage
-from app.domain.errors import ConversationNotFound
+from app.domain.errors import ClientError, ClientFault, ConversationNotFound
 from app.domain.principal import Principal
 from app.runtime.service import Service
 from app.web.auth.audit import audited
@@ -29,11 +29,15 @@ from app.web.conversations.access import CHAT, body_of, chat_of, conversation_fo
 from app.web.rendered_file import file_response, rendered_file
 
 
-class Rename(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    title: str
+class ConversationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be changed: one of these at least."""
+
+    title: str | msgspec.UnsetType = msgspec.UNSET
+    profile: str | msgspec.UnsetType | None = msgspec.UNSET
+    """For the replies from now on; null: the default of now."""
 
 
-_rename = msgspec.json.Decoder(Rename)
+_change = msgspec.json.Decoder(ConversationChange)
 _CONTENT_TYPES = {
     "json": "application/json",
     "md": "text/markdown; charset=utf-8",
@@ -60,14 +64,24 @@ async def get_conversation(
 
 
 @patch("/{conversation:str}", opt={**CHAT, **audited(AuditAction.CONVERSATION_RENAMED)})
-async def rename_conversation(
+async def change_conversation(
     state: State, request: Request[Principal, Any, Any], conversation: FromPath[str]
 ) -> dict[str, Any]:
-    """Give it a title."""
-    title = require_text((await body_of(request, _rename)).title, longest=TITLE_CHARACTERS, name="title")
+    """Give it a title, or the profile that its replies will have; of both, both or neither."""
+    change, chat = await body_of(request, _change), chat_of(state)
+    if change == ConversationChange():
+        raise ClientError(ClientFault.BAD_MESSAGE, "the body must have title or profile")
+    title = None if change.title is msgspec.UNSET else change.title
+    if title is not None:
+        require_text(title, longest=TITLE_CHARACTERS, name="title")
     found = await conversation_for(request, conversation)
-    await chat_of(state).table.rename(found.id, title)
-    return conversation_json(await chat_of(state).table.get(found.id, found.tenant))
+    profile = None
+    if change.profile is not msgspec.UNSET:
+        service: Service = state.service
+        chosen = chat.profiles.choose(change.profile, service.tenant(found.tenant))
+        profile = chosen.name if chosen else ""
+    await chat.table.change(found.id, title=title, profile=profile)
+    return conversation_json(await chat.table.get(found.id, found.tenant))
 
 
 @get("/{conversation:str}/export", opt={**CHAT, **audited(AuditAction.CONVERSATION_EXPORTED)})

@@ -4,10 +4,10 @@ from litestar import Router
 
 from app.web.conversations.audio import post_audio
 from app.web.conversations.conversation import (
+    change_conversation,
     delete_conversation,
     export_conversation,
     get_conversation,
-    rename_conversation,
 )
 from app.web.conversations.listing import create_conversation, list_conversations
 from app.web.conversations.messages import post_message
@@ -18,7 +18,7 @@ router = Router(
         create_conversation,
         list_conversations,
         get_conversation,
-        rename_conversation,
+        change_conversation,
         delete_conversation,
         export_conversation,
         post_message,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.web.conversations.audio import AudioSource
-from app.web.conversations.conversation import Rename
+from app.web.conversations.conversation import ConversationChange
 from app.web.conversations.listing import NewConversation
 from app.web.conversations.messages import ChatRequest, NewMessage
 from app.web.schema.operation import DocumentedBody, DocumentedOperation, DocumentedResponse, Operations, ok
@@ -129,10 +129,17 @@ CONVERSATIONS: Operations = {
     ),
     ("PATCH", "/conversations/{conversation}"): DocumentedOperation(
         "renameConversation",
-        "Rename a conversation",
-        (ok("With its new title.", renamed={**_CONVERSATION, "title": "Weather"}),),
-        (*_BODY_ERRORS, "not_found", "provider_busy"),
-        DocumentedBody({"title": {"title": "Weather"}}, model=Rename),
+        "Rename a conversation, or change its profile",
+        (ok("As it is now.", renamed={**_CONVERSATION, "title": "Weather"}),),
+        (*_BODY_ERRORS, "not_found", "unknown_profile", "provider_busy"),
+        DocumentedBody(
+            {
+                "title": {"title": "Weather"},
+                "profile": {"profile": "code"},
+                "both": {"title": "Weather", "profile": None},
+            },
+            model=ConversationChange,
+        ),
         parameters=_HERE,
     ),
     ("DELETE", "/conversations/{conversation}"): DocumentedOperation(
