@@ -46,6 +46,7 @@ NOT_SETTINGS = {
     "PARLEY_NODE_MODULES": "tests: where the browser tests find their packages",
     "PARLEY_PICTURES": "tests: where screenshots go",
     "PARLEY_SPEECH_DIR": "bench and tests: the speech corpus",
+    "PARLEY_CLIENTS_DIR": "tests: where the vendors' own clients are installed",
     "PARLEY_STRICT": "tests: what is missing fails instead of being skipped",
     "PARLEY_TAG": "infra: the image's tag",
     "PARLEY_TERRAFORM_SCHEMAS": "tests: the providers' schemas",

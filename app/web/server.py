@@ -29,6 +29,7 @@ from app.web.parley.resumable_sessions import ResumableSessions
 from app.web.parley.sockets import raw, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.profiles import profiles
+from app.web.realtime.routes import realtime
 from app.web.recordings.router import router as recordings
 from app.web.request_body import MAX_BODY_BYTES
 from app.web.schema.router import create_schema_router
@@ -63,7 +64,7 @@ def create_app(service: Service) -> Litestar:
     ]
     resumable = ResumableSessions()
     return Litestar(
-        [transcribe, raw, *api, create_schema_router(api), create_page()],
+        [transcribe, raw, realtime, *api, create_schema_router(api), create_page()],
         state=State(
             {
                 "service": service,
