@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from app.domain.errors import ParleyError, flatten
+from bench.avx2_only import HIDDEN, run_with_avx2_only
 from bench.endpoints import GRID, parsed, sweep
 from bench.failover import fail_over
 from bench.protocols import PROTOCOLS
@@ -48,9 +49,12 @@ def bench(context: click.Context) -> None:
 @click.option("--name", help="Name of the server in the results.")
 @click.option("--one-shot", help="Model of the one-shot reference; default: the server's own.")
 @click.option("--no-one-shot", is_flag=True, help="Skip the one-shot reference.")
+@click.option("--avx2", is_flag=True, help="Hide AVX-512, VNNI and AMX from the server (Linux, x86-64, needs cc).")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Also print rows for a Markdown table.")
-def voice(speech: Path | None, url: str | None, **options: Any) -> None:
+def voice(speech: Path | None, url: str | None, avx2: bool, **options: Any) -> None:
     """Stream clips to a server in real time, with one and with several concurrent sessions."""
+    if avx2:
+        _hide_extensions()
     if options["protocol"] != "parley" and not url:
         raise click.UsageError("start the other server first and name its address with --url")
     folder = speech or _corpus()
@@ -79,10 +83,10 @@ def policy(speakers: int, seconds: int, model: str, speech: Path | None) -> None
 def engine(models: tuple[Path, ...], clips: int, avx2: bool, speech: Path | None) -> None:
     """One row per encoder path of the models in these folders, and one of faster-whisper: CPU time and WER."""
     # Imported here because it loads every inference library, which the other commands do not need.
-    from bench.paths import HIDDEN, measure, run_with_avx2_only  # noqa: PLC0415
+    from bench.paths import measure  # noqa: PLC0415
 
-    if avx2 and HIDDEN not in os.environ:
-        sys.exit(run_with_avx2_only([sys.executable, "-m", "bench", *sys.argv[1:]]))
+    if avx2:
+        _hide_extensions()
     measure(models, speech or _corpus(), clips, Console(highlight=False, width=120))
 
 
@@ -118,6 +122,12 @@ def accuracy(clips: int, name: str, speech: Path | None, *, with_long: bool, wit
             speech or _corpus(), clips, results, console, name=name, with_drafts=with_drafts, with_long=with_long
         )
     )
+
+
+def _hide_extensions() -> None:
+    """Go on in a process to which AVX-512, VNNI and AMX are hidden, unless this is it."""
+    if HIDDEN not in os.environ:
+        sys.exit(run_with_avx2_only([sys.executable, "-m", "bench", *sys.argv[1:]]))
 
 
 def _corpus() -> Path:

@@ -1,6 +1,8 @@
 /* Preloaded into a process on Linux/x86-64, this hides AVX-512, VNNI and AMX from it: every library then takes the
    kernels it has for AVX2. The kernel lets CPUID fault (arch_prctl, ARCH_SET_CPUID), and the fault is answered here
-   with the processor's own values less those bits. New threads inherit it, programs that are executed do it again. */
+   with the processor's own values less those bits. New threads inherit it, programs that are executed do it again.
+   Where CPUID cannot fault, as on AMD, it is the same for libraries whose CPUID instructions were overwritten with UD2
+   (PARLEY_BENCH_PATCHED is set, see bench/avx2_only.py). */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdint.h>
@@ -14,20 +16,22 @@
 #define BIT(n) (1u << (n))
 
 static struct sigaction earlier;
+static int is_patched;
 
 static long allow_cpuid(unsigned long allowed) { return syscall(SYS_arch_prctl, ARCH_SET_CPUID, allowed); }
 
 static void answer(int signal, siginfo_t *info, void *context) {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     const uint8_t *instruction = (const uint8_t *)registers[REG_RIP];
-    if (info->si_code != SI_KERNEL || instruction[0] != 0x0f || instruction[1] != 0xa2) {
+    if ((!is_patched && info->si_code != SI_KERNEL) || instruction[0] != 0x0f ||
+        instruction[1] != (is_patched ? 0x0b : 0xa2)) {
         sigaction(signal, &earlier, NULL); /* a fault of another kind happens once more, and takes its usual course */
         return;
     }
     uint32_t leaf = (uint32_t)registers[REG_RAX], part = (uint32_t)registers[REG_RCX], a, b, c, d;
-    allow_cpuid(1);
+    if (!is_patched) allow_cpuid(1);
     __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(leaf), "c"(part));
-    allow_cpuid(0);
+    if (!is_patched) allow_cpuid(0);
     if (leaf == 7 && part == 0) {
         b &= ~(BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31)); /* AVX-512 */
         c &= ~(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14));                               /* its VNNI and others */
@@ -42,11 +46,12 @@ static void answer(int signal, siginfo_t *info, void *context) {
 
 __attribute__((constructor)) static void hide(void) {
     struct sigaction action;
+    is_patched = getenv("PARLEY_BENCH_PATCHED") != NULL;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = answer;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;
-    sigaction(SIGSEGV, &action, &earlier);
-    if (allow_cpuid(0)) {
+    sigaction(is_patched ? SIGILL : SIGSEGV, &action, &earlier);
+    if (!is_patched && allow_cpuid(0)) {
         static const char message[] = "this processor or kernel cannot let CPUID fault\n";
         if (write(2, message, sizeof message - 1)) {}
         _exit(78);

@@ -1,18 +1,15 @@
 """One row per encoder path: the time of finals and drafts and the WER of each model, beside CTranslate2's, in turns.
 
-With `--avx2` the same is measured in a process that is told its processor had no AVX-512, VNNI or AMX
-(`avx2_only.c`): the kernels, the choice and the errors are those of a processor with AVX2, the clock and the caches are
-this machine's.
+With `--avx2` the same is measured where these extensions are hidden (`avx2_only.py`): the kernels, the choice and the
+errors are those of a processor with AVX2, the clock and the caches are this machine's.
 """
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 from faster_whisper import WhisperModel as Padded
@@ -20,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.domain.audio import SAMPLE_RATE
-from app.domain.errors import SettingsError
+from bench.avx2_only import HIDDEN
 from bench.speech import Clip, clips, word_error_rate
 from providers.local.asr.encoder_report import encoder_report
 from providers.local.asr.languages import is_moonshine
@@ -30,9 +27,6 @@ from providers.local.asr.transformer.encoder_path import EncoderPath
 from providers.local.asr.transformer.processor import describe_processor
 from providers.local.mel import samples_of
 from providers.local.thread_plan import ThreadPlan
-
-HIDDEN = "PARLEY_BENCH_AVX2"
-"""Set in the process to which the processor's newer extensions are hidden."""
 
 DRAFT_S = 2.5
 """Audio of a draft, in seconds; nothing of it is known."""
@@ -50,18 +44,6 @@ class Row:
     final_s: list[float] = field(default_factory=list)
     draft_s: list[float] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-
-
-def run_with_avx2_only(arguments: Sequence[str]) -> int:
-    """The exit status of this command where AVX-512, VNNI and AMX are hidden. Raises SettingsError."""
-    library = Path(mkdtemp(prefix="parley-avx2-")) / "avx2_only.so"
-    source = Path(__file__).with_name("avx2_only.c")
-    try:
-        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise SettingsError("--avx2 needs a C compiler named cc, on Linux and x86-64") from error
-    environment = {**os.environ, "LD_PRELOAD": str(library), HIDDEN: "1"}
-    return subprocess.run(arguments, env=environment, check=False).returncode
 
 
 def measure(models: Sequence[Path], corpus: Path, count: int, console: Console) -> None:
