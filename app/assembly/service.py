@@ -140,7 +140,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
         yield Service(
             session_engines=session_engines,
             uploader=uploader,
-            batch_transcriber=local_batch_transcriber(settings, detector, routes.engines, tables),
+            batch_transcriber=local_batch_transcriber(settings, detector, routes.engines, tables, embedder),
             initial_state=initial_state(settings, providers),
             admission=Admission(max_sessions, lambda: uploader.has_space),
             client_limits=client_limits(settings),
@@ -211,12 +211,19 @@ def local_batch_transcriber(
     detector: SpeechDetector,
     engines: Mapping[str, Transcriber],
     tables: Mapping[str, RouteTable],
+    embedder: Any,
 ) -> BatchTranscriber | None:
     """Batch transcription of uploads by the local model, at the lowest priority; None without a local route."""
     local = cast(Any, _local(engines, tables))
     if local is None:
         return None
-    return BatchTranscriber(detector, local.for_batch(), settings.language or None, finals_model(settings))
+    return BatchTranscriber(
+        detector,
+        local.for_batch(),
+        settings.language or None,
+        finals_model(settings),
+        embedder and embedder.for_batch(),
+    )
 
 
 def _local(engines: Mapping[str, Transcriber], tables: Mapping[str, RouteTable]) -> Transcriber | None:

@@ -41,8 +41,15 @@ async def open_batch_transcriber(settings: Settings) -> AsyncGenerator[BatchTran
     async with (
         open_speech_engine(settings, finals_model(settings), settings.beam_size) as transcriber,
         open_detector(settings) as detector,
+        open_speaker_embedder(settings) as embedder,
     ):
-        yield BatchTranscriber(detector, transcriber.for_batch(), settings.language or None, finals_model(settings))
+        yield BatchTranscriber(
+            detector,
+            transcriber.for_batch(),
+            settings.language or None,
+            finals_model(settings),
+            embedder and embedder.for_batch(),
+        )
 
 
 @asynccontextmanager

@@ -55,6 +55,18 @@ class QueuedCut:
 
 
 @dataclass(frozen=True, slots=True)
+class QueuedSpeaker:
+    """The speaker label of an utterance that is queued or stored already."""
+
+    message: int
+    speaker: int
+
+    @property
+    def id(self) -> str:
+        return str(self.message)
+
+
+@dataclass(frozen=True, slots=True)
 class QueuedCost:
     """What is known of the cost of a reply that is queued or stored already."""
 
@@ -87,7 +99,7 @@ class QueuedEnd:
         return self.session
 
 
-Queued: TypeAlias = QueuedMessage | QueuedCut | QueuedCost | QueuedEnd
+Queued: TypeAlias = QueuedMessage | QueuedCut | QueuedSpeaker | QueuedCost | QueuedEnd
 
 
 class _Rows(RowLog[Queued]):
@@ -102,6 +114,9 @@ class _Rows(RowLog[Queued]):
                     case QueuedCut(message, played, cancelled):
                         cut = update(MessageRow).where(MessageRow.id == message)
                         await connection.execute(cut.values(played=played, cancelled=cancelled))
+                    case QueuedSpeaker(message, speaker):
+                        saying = update(MessageRow).where(MessageRow.id == message)
+                        await connection.execute(saying.values(speaker=speaker))
                     case QueuedCost(message):
                         costing = update(MessageRow).where(MessageRow.id == message)
                         await connection.execute(costing.values(**record.fields))

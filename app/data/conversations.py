@@ -416,6 +416,7 @@ _ERASED = {
     "played": None,
     "cancelled": "erased",
     "tool_calls": None,
+    "speaker": None,
 }
 
 _words = msgspec.json.Decoder(list[tuple[str, int, int, float]])

@@ -199,6 +199,8 @@ class MessageRow(Table):
     missing: Mapped[int]
     tool_calls: Mapped[str | None] = mapped_column(Text)
     """A JSON array of [id, tool, arguments, result]."""
+    speaker: Mapped[int | None]
+    """Speaker label, from 1."""
 
 
 TITLES = full_text(cast(SqlTable, ConversationRow.__table__), "folded")

@@ -1,8 +1,10 @@
 """Transcriptions and models as OpenAI has them, on the gateway and on a worker, with the vendors' own clients."""
 
 import base64
+import wave
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import anyio
 import httpx
@@ -24,7 +26,7 @@ from app.web.openai.worker import create_worker
 from tests.client_environments import node_client, python_client
 from tests.clips import HANDS
 from tests.eventually import until
-from tests.fakes import ScriptedDetector, ScriptedTranscriber, SingleRouteFinals
+from tests.fakes import ScriptedDetector, ScriptedEmbedder, ScriptedTranscriber, SingleRouteFinals
 from tests.integration.test_worker import five_sentences
 from tests.serving import scripted_service, served, serving
 
@@ -92,6 +94,14 @@ def recording(tmp_path):
     file = tmp_path / "five.wav"
     file.write_bytes(five_sentences())
     return str(file)
+
+
+def wav(pcm: bytes) -> bytes:
+    file = BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(pcm)
+    return file.getvalue()
 
 
 async def send(base: str, sound: bytes | None = None, **fields) -> httpx.Response:
@@ -253,6 +263,23 @@ async def test_file_in_chunks_without_a_length_is_read(base):
         answer = await http.post(f"{base}/audio/transcriptions", content=body())
 
     assert (answer.status_code, answer.json()["text"]) == (200, "hello there")
+
+
+async def test_speakers_are_told_apart_in_diarized_json_where_the_gateway_can():
+    """Short files are cut at pauses for it too; other formats are as they were."""
+    embedder = ScriptedEmbedder([(1.0, 0.0), (0.0, 1.0)])
+    batch = BatchTranscriber(ScriptedDetector(), ScriptedTranscriber(), None, embedder=embedder)
+    service = scripted_service(tenants=lambda: (ACME,), batch_transcriber=batch)
+    two = wav((b"\1\0" * 48_000 + bytes(64_000)) * 2)
+    async with served(service) as address:
+        base = f"http://{address}/v1"
+        whole = (await send(base, two, response_format="diarized_json")).json()
+        events = events_of(await send(base, two, response_format="diarized_json", stream="true"))
+        await send(base, two, response_format="verbose_json")
+
+    assert [segment["speaker"] for segment in whole["segments"]] == ["A", "B"]
+    assert [event["speaker"] for event in events if event["type"] == "transcript.text.segment"] == ["A", "B"]
+    assert len(embedder.embedded) == 4
 
 
 # -- Streams and faults -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from zipfile import ZipFile
 
@@ -297,6 +298,20 @@ async def test_cut_reply_is_kept_with_what_was_played_of_it(log):
     assert (cut.text, cut.played, cut.cancelled) == ("One. Two.", "One.", "barge_in")
     assert (interrupted.text, interrupted.played, interrupted.cancelled) == ("Three. Four.", "Three.", "cancelled")
     assert (await log.table.get(session.session)).person == "ann"
+
+
+async def test_speaker_labels_are_kept_with_their_messages_and_behind_them(log):
+    session = of_session(log)
+    session.record(replace(final(1, "Hello."), speaker=1))
+    session.record(final(2, "Good morning."))
+    session.record(final(3, "And you?"))
+    session.record(do.ShowSpeaker(2, 2, 2))
+    session.record(do.ShowSpeaker(9, 9, 1))
+    assert [message.speaker for message in await stored(log, session)] == [1, 2, None]
+
+    session.record(do.ShowSpeaker(3, 3, 1))  # it is stored already
+
+    assert [message.speaker for message in await stored(log, session)] == [1, 2, 1]
 
 
 async def test_reply_has_engine_tokens_and_cost_whether_whole_or_cut(log):

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.domain.audio import AudioChunk, ms
+from app.domain.errors import ProviderBusy
 from app.domain.transcript import Word
 from app.runtime.jobs.batch_transcription import speech_segments, transcribe_recording
-from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
+from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedEmbedder, ScriptedTranscriber
 
 pytestmark = pytest.mark.anyio
 
@@ -100,3 +101,27 @@ async def test_batch_transcription_of_silence_has_no_segments():
     ]
 
     assert (segments, transcriber.finals) == ([], 0)
+
+
+async def of_speakers(embedder, *frames):
+    found = transcribe_recording(
+        recording(*frames), detector=ScriptedDetector(), transcriber=ScriptedTranscriber(), embedder=embedder
+    )
+    return [segment.speaker async for segment in found]
+
+
+async def test_segments_of_a_recording_have_speaker_labels():
+    """By the voice of each; the next recording counts from 1 again."""
+    utterance = [*[SPEECH] * 60, *[SILENCE] * 40]
+    voices = ScriptedEmbedder([(1.0, 0.0), (0.0, 1.0), (1.0, 0.0)])
+
+    assert await of_speakers(voices, *utterance * 3) == [1, 2, 1]
+    assert await of_speakers(voices, *utterance) == [1]
+    assert await of_speakers(None, *utterance) == [None]
+
+
+async def test_a_recording_has_its_text_where_the_embedder_fails():
+    """Without labels."""
+    failing = ScriptedEmbedder(error=ProviderBusy("local", "is full"))
+
+    assert await of_speakers(failing, *[SPEECH] * 60, *[SILENCE] * 40) == [None]

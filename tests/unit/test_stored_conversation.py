@@ -169,3 +169,13 @@ def test_history_has_the_calls_of_a_reply_in_front_of_its_text_and_without_one()
     called = Message(Role.ASSISTANT, "", tool_calls=(call,))
     assert as_history([replied]) == (called, Message(Role.ASSISTANT, "No, it stays dry.", is_cut_off=True))
     assert as_history([cut]) == (called,)
+
+
+def test_a_message_names_its_speaker_where_speakers_are_told_apart():
+    """In place of "User"."""
+    said = replace(QUESTION, speaker=2)
+
+    assert message_json(said)["speaker"] == 2
+    assert "**Speaker 2**, " in as_markdown(TALK, [said])
+    assert "Speaker 2: Will it rain?" in as_captions([said], "srt")
+    assert "User: Will it rain?" in as_captions([QUESTION], "srt")

@@ -39,3 +39,58 @@ def test_subtitles_as_json():
 def test_subtitles_of_silence():
     """An empty recording is no error."""
     assert (as_text([]), as_srt([]), as_vtt([])) == ("\n", "", "WEBVTT\n\n")
+
+
+SPOKEN = [
+    Segment(0, 32_000, "Good morning.", speaker=1),
+    Segment(40_000, 72_000, "How are you?", speaker=1),
+    Segment(80_000, 112_000, "Fine, thanks.", speaker=2),
+    Segment(120_000, 152_000, "Good.", speaker=None),
+    Segment(160_000, 192_000, "Goodbye.", speaker=2),
+]
+
+
+def test_speakers_have_voice_tags_in_vtt():
+    """In every caption; who is not known has none."""
+    texts = [block.splitlines()[1] for block in as_vtt(SPOKEN).split("\n\n")[1:]]
+
+    assert texts == [
+        "<v Speaker 1>Good morning.",
+        "<v Speaker 1>How are you?",
+        "<v Speaker 2>Fine, thanks.",
+        "Good.",
+        "<v Speaker 2>Goodbye.",
+    ]
+
+
+def test_speakers_are_named_in_srt_where_they_change():
+    """A caption in a row of the same speaker's has no name."""
+    texts = [block.splitlines()[2] for block in as_srt(SPOKEN).split("\n\n")]
+
+    assert texts == [
+        "Speaker 1: Good morning.",
+        "How are you?",
+        "Speaker 2: Fine, thanks.",
+        "Good.",
+        "Speaker 2: Goodbye.",
+    ]
+
+
+def test_a_speakers_name_moves_no_caption():
+    """It counts for the length of a line, and takes no time."""
+    texts = ["We", "choose", "to", "go", "to", "the", "moon", "in", "this", "decade", "and", "do", "other", "things."]
+    words = tuple(Word(text, 16_000 + 8_000 * at, 22_000 + 8_000 * at) for at, text in enumerate(texts))
+    segment = Segment(0, 160_000, " ".join(texts), "en", words)
+    bare, named = as_srt([segment]), as_srt([replace(segment, speaker=1)])
+
+    assert named.splitlines()[1].split(" --> ")[0] == bare.splitlines()[1].split(" --> ")[0] == "00:00:01,000"
+    assert all(len(line) <= 42 for line in named.splitlines())
+    assert " ".join(named.split()).count("Speaker 1: We choose") == 1
+
+
+def test_speakers_in_json():
+    """Absent where nobody was told apart."""
+    first, *_, unknown, _ = as_json(SPOKEN)["segments"]
+
+    assert first["speaker"] == 1
+    assert "speaker" not in unknown

@@ -7,7 +7,7 @@ from typing import Any, Literal, assert_never
 from app.domain.audio import SAMPLE_RATE, seconds
 from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.dialog.conversation import Role
-from app.domain.recording.subtitles import Segment, as_srt, as_vtt
+from app.domain.recording.subtitles import Segment, as_srt, as_vtt, speaker_name
 from app.domain.tools import ToolCall
 
 ExportFormat = Literal["md", "markdown", "json", "srt", "vtt"]
@@ -28,7 +28,7 @@ def as_markdown(conversation: Conversation, messages: Sequence[StoredMessage]) -
             parts.append(f"*{message.missing} messages are missing here.*\n")
         if message.text or message.tool_calls:
             cut = f" (cut: {message.cancelled})" if message.cancelled else ""
-            parts.append(f"**{_SPEAKERS[message.role]}**, {message.at}{cut}\n")
+            parts.append(f"**{_speaker(message)}**, {message.at}{cut}\n")
             parts += [f"> {_on_one_line(call)}\n" for call in message.tool_calls]
             parts += [f"{message.received_text}\n"] if message.received_text else []
     return "\n".join(parts)
@@ -65,10 +65,12 @@ def _segments(messages: Sequence[StoredMessage]) -> list[Segment]:
         start = max(before, at - spoken_s)
         before = end = start + (spoken_s or shown_s)
         lines = "\n".join(line for line in text.splitlines() if line.strip())  # an empty line would end the caption
-        segments.append(
-            Segment(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE), f"{_SPEAKERS[message.role]}: {lines}")
-        )
+        segments.append(Segment(round(start * SAMPLE_RATE), round(end * SAMPLE_RATE), f"{_speaker(message)}: {lines}"))
     return segments
+
+
+def _speaker(message: StoredMessage) -> str:
+    return _SPEAKERS[message.role] if message.speaker is None else speaker_name(message.speaker)
 
 
 def _seconds_of(message: StoredMessage) -> float:
@@ -125,6 +127,7 @@ def message_json(message: StoredMessage) -> dict[str, Any]:
         "end": None if message.end is None else round(seconds(message.end), 3),
         "words": words or None,
         "language": message.language,
+        "speaker": message.speaker,
         "engine": message.engine or None,
         "costUsd": message.usd or None,
         "played": message.played,

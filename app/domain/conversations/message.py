@@ -67,6 +67,8 @@ class StoredMessage:
     """Behind its last sample of speech."""
     words: tuple[Word, ...] = ()
     language: str | None = None
+    speaker: int | None = None
+    """Who said it, from 1 in the order they spoke first in its session; None: nobody was told apart."""
     engine: str = ""
     """The route that made the final, or the engine that replied."""
     usd: float = 0.0

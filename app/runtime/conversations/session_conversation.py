@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 
 import anyio
 
-from app.data.conversation_log import ConversationLog, Destination, QueuedCost, QueuedCut, QueuedEnd, QueuedMessage
+from app.data.conversation_log import (
+    ConversationLog,
+    Destination,
+    QueuedCost,
+    QueuedCut,
+    QueuedEnd,
+    QueuedMessage,
+    QueuedSpeaker,
+)
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, as_history
 from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import ContinuedConversation, Role
@@ -29,6 +37,8 @@ MAX_WAITING = 256
 """Records that wait while the conversation is loaded; further ones are missing."""
 
 
+MAX_UNLABELLED = 8
+"""The newest utterances whose speaker label may still come."""
 MAX_REPLIES = 16
 """The newest replies whose cost is awaited: it comes when their engines have stopped."""
 
@@ -65,7 +75,9 @@ class SessionConversation:
     _destination: Destination | None = None
     _first_turn: int = 0
     """The newest turn of the conversation when this session joined it."""
-    _waiting: list[StoredMessage | QueuedCut | QueuedCost] | None = None
+    _unlabelled: dict[int, int] = field(default_factory=dict)
+    """By utterance, the newest messages, whose speaker labels may still come."""
+    _waiting: list[StoredMessage | QueuedCut | QueuedSpeaker | QueuedCost] | None = None
     """While a conversation is loaded."""
     _missing: int = 0
     _reply: list[str] = field(default_factory=list)
@@ -135,7 +147,12 @@ class SessionConversation:
             return
         match effect:
             case do.ShowFinal() if effect.hypothesis.text:
-                self._offer(self._utterance(effect))
+                message = self._utterance(effect)
+                self._unlabelled[effect.utterance] = message.id
+                self._unlabelled.pop(effect.utterance - MAX_UNLABELLED, None)
+                self._offer(message)
+            case do.ShowSpeaker(_, utterance, speaker) if utterance in self._unlabelled:
+                self._offer(QueuedSpeaker(self._unlabelled.pop(utterance), speaker))
             case do.RecordProfile(profile):
                 self.profile = profile
             case do.RecordUserText(turn, text):
@@ -180,6 +197,7 @@ class SessionConversation:
             end=final.speech_end,
             words=final.hypothesis.words,
             language=final.hypothesis.language,
+            speaker=final.speaker,
             engine=route.name if route else "",
             usd=(route.cost_usd or 0.0) if route else 0.0,
         )
@@ -197,8 +215,8 @@ class SessionConversation:
     def _message(self, role: Role, text: str, turn: int, kind: MessageKind = MessageKind.VOICE) -> StoredMessage:
         return StoredMessage(new_row_number(), role, text, self.now(), turn=turn, kind=kind, session=self.session)
 
-    def _offer(self, record: StoredMessage | QueuedCut | QueuedCost) -> None:
-        """Behind what waits already; a cut or a cost that does not fit is lost."""
+    def _offer(self, record: StoredMessage | QueuedCut | QueuedSpeaker | QueuedCost) -> None:
+        """Behind what waits already; a cut, a label or a cost that does not fit is lost."""
         if self._waiting is not None and len(self._waiting) < MAX_WAITING:
             self._waiting.append(record)
         elif isinstance(record, StoredMessage):

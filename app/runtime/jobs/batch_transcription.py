@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from app.domain.audio import AudioChunk, PreRoll, ms
 from app.domain.dialog.endpointing import Boundary, Endpointer, EndpointingRules
-from app.domain.ports import RememberingLanguage, SpeechDetector, Transcriber, expecting
+from app.domain.errors import ProviderError
+from app.domain.ports import RememberingLanguage, SpeakerEmbedder, SpeechDetector, Transcriber, expecting
 from app.domain.recording.subtitles import Segment
+from app.domain.speakers import Speakers
 from app.domain.transcript import moved
 
 RULES = EndpointingRules(end_after_ms=700, end_after_complete_ms=700)
@@ -24,6 +26,8 @@ class BatchTranscriber:
     """Spoken language where the request names none; None: it is detected."""
     model: str = ""
     """Name of the transcriber's model."""
+    embedder: SpeakerEmbedder | None = None
+    """What tells speakers apart; None: nobody does."""
 
     def transcribe(
         self, audio: AsyncIterable[AudioChunk], *, language: str | None = None, key_terms: Sequence[str] = ()
@@ -34,6 +38,7 @@ class BatchTranscriber:
             detector=self.detector,
             transcriber=expecting(self.transcriber, key_terms),
             language=language or self.language,
+            embedder=self.embedder,
         )
 
 
@@ -44,6 +49,7 @@ class SpeechSegment:
     audio: AudioChunk
     speech_end: int
     """Behind the last sample that was speech."""
+    speech_start: int
 
 
 async def transcribe_recording(
@@ -52,13 +58,15 @@ async def transcribe_recording(
     detector: SpeechDetector,
     transcriber: Transcriber,
     language: str | None = None,
+    embedder: SpeakerEmbedder | None = None,
 ) -> AsyncGenerator[Segment, None]:
-    """Each segment of speech that has words in it, in order, as soon as it is transcribed.
+    """Each segment of speech that has words in it, in order, as soon as it is transcribed; with its speaker's label.
 
     Raises what the detector and the transcriber raise.
     """
     if isinstance(transcriber, RememberingLanguage):
         transcriber = transcriber.for_recording()
+    labels = _SpeakerLabels(embedder)
     async with aclosing(speech_segments(audio, detector)) as found:
         async for segment in found:
             async with aclosing(transcriber.transcribe(_once(segment.audio), language=language)) as hypotheses:
@@ -70,7 +78,27 @@ async def transcribe_recording(
                             hypothesis.text.strip(),
                             hypothesis.language,
                             moved(hypothesis.words, segment.audio.start),
+                            await labels.of(segment),
                         )
+
+
+@dataclass(slots=True)
+class _SpeakerLabels:
+    """The labels of one recording."""
+
+    embedder: SpeakerEmbedder | None
+    speakers: Speakers = field(default=Speakers())
+
+    async def of(self, segment: SpeechSegment) -> int | None:
+        """None where the embedder is off, or fails: the text is there all the same."""
+        if self.embedder is None:
+            return None
+        try:
+            voice = await self.embedder.embed(segment.audio.pcm)
+        except ProviderError:
+            return None
+        self.speakers, label = self.speakers.label(voice, segment.speech_end - segment.speech_start)
+        return label
 
 
 async def speech_segments(
@@ -93,10 +121,10 @@ async def speech_segments(
                 start = pre_roll.chunks[0].start
                 pre_roll = pre_roll.clear()
             elif boundary in (Boundary.END, Boundary.SPLIT):
-                yield SpeechSegment(AudioChunk(bytes(pcm), start), endpointer.speech_end)
+                yield SpeechSegment(AudioChunk(bytes(pcm), start), endpointer.speech_end, endpointer.speech_start)
                 pcm, start = bytearray(), chunk.end
     if endpointer.in_speech and pcm:
-        yield SpeechSegment(AudioChunk(bytes(pcm), start), endpointer.speech_end)
+        yield SpeechSegment(AudioChunk(bytes(pcm), start), endpointer.speech_end, endpointer.speech_start)
 
 
 async def _once(chunk: AudioChunk) -> AsyncGenerator[AudioChunk, None]:

@@ -45,6 +45,7 @@ async def retranscribe(
                 speech=(s.start, s.end),
                 language=s.language,
                 words=archived_words(s.words),
+                speaker=s.speaker,
             )
             for number, s in enumerate(transcribed, 1)
         ),

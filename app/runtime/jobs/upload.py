@@ -112,4 +112,5 @@ def _final(segment: Segment, number: int) -> do.ShowFinal:
         speech_end=segment.end,
         end=segment.end,
         route=Route("local", Place.ON_PREM),
+        speaker=segment.speaker,
     )

@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol
 from app.domain.audio import SAMPLE_RATE, AudioChunk, ms
 from app.domain.errors import ClientError, ClientFault, NoCapacity, ProviderBusy
 from app.domain.key_terms import merge_key_terms
-from app.domain.ports import SpeechDetector, Transcriber, expecting
+from app.domain.ports import SpeakerEmbedder, SpeechDetector, Transcriber, expecting
 from app.domain.principal import Principal
 from app.domain.recording.subtitles import Segment
 from app.domain.tenant import Tenant
@@ -129,11 +129,17 @@ class GatewayFiles:
         try:
             with service.admission.admitted(session, tenant):
                 async with (
-                    self._engines(session, tenant) as (detector, transcriber),
+                    self._engines(session, tenant) as (detector, transcriber, embedder),
                     aclosing(service.decoder.decode(file, on_warning=report.warnings.append)) as audio,
                     aclosing(
                         _segments(
-                            audio, report, detector=detector, transcriber=transcriber, for_long=transcriber, terms=terms
+                            audio,
+                            report,
+                            detector=detector,
+                            transcriber=transcriber,
+                            for_long=transcriber,
+                            terms=terms,
+                            embedder=embedder if form.response_format == "diarized_json" else None,
                         )
                     ) as segments,
                 ):
@@ -143,12 +149,14 @@ class GatewayFiles:
             raise ProviderBusy("recordings", str(error)) from error
 
     @asynccontextmanager
-    async def _engines(self, session: str, tenant: Tenant) -> AsyncGenerator[tuple[SpeechDetector, Transcriber], None]:
+    async def _engines(
+        self, session: str, tenant: Tenant
+    ) -> AsyncGenerator[tuple[SpeechDetector, Transcriber, SpeakerEmbedder | None], None]:
         if (batch := self.service.batch_transcriber) is not None:
-            yield batch.detector, batch.transcriber
+            yield batch.detector, batch.transcriber, batch.embedder
             return
         async with self.service.session_engines(session, tenant) as engines:
-            yield engines.detector, RoutedTranscriber(engines.finals, tenant.place)
+            yield engines.detector, RoutedTranscriber(engines.finals, tenant.place), engines.embedder
 
 
 async def _segments(
@@ -159,14 +167,18 @@ async def _segments(
     transcriber: Transcriber,
     for_long: Transcriber,
     terms: Sequence[str],
+    embedder: SpeakerEmbedder | None = None,
 ) -> AsyncGenerator[Segment, None]:
-    """Of a short file one, of a longer one those between its pauses. Raises ClientError where there is no audio."""
+    """Of a short file one; of a longer one, and where speakers are told apart, those between its pauses.
+
+    Raises ClientError where there is no audio.
+    """
     async with aclosing(_split(audio)) as chunks:
         counted = _Counted(chunks, report)
         beginning = await counted.until(MAX_UTTERANCE_SAMPLES)
         if not report.samples:
             raise ClientError(ClientFault.BAD_AUDIO, "there is no audio in the file", param="file")
-        if report.samples <= MAX_UTTERANCE_SAMPLES:
+        if report.samples <= MAX_UTTERANCE_SAMPLES and embedder is None:
             final = await _final(expecting(transcriber, terms), beginning, report.language)
             report.confidence = final.confidence
             if final.text:
@@ -177,6 +189,7 @@ async def _segments(
             detector=detector,
             transcriber=expecting(for_long, terms),
             language=report.language,
+            embedder=embedder,
         )
         async with aclosing(found):
             async for segment in found:

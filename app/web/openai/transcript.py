@@ -14,8 +14,8 @@ from app.web.openai.form import TranscriptionForm
 JSON, TEXT, VTT = "application/json", "text/plain; charset=utf-8", "text/vtt; charset=utf-8"
 SEEK_PER_S = 100
 """Whisper counts positions in frames of 10 ms."""
-SPEAKER = "A"
-"""Nobody tells speakers apart here, so that all speech is the first one's."""
+SPEAKERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Where nobody tells speakers apart, all speech is the first one's."""
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ def speaker_segment(number: int, segment: Segment) -> dict[str, Any]:
         "start": round(seconds(segment.start), 3),
         "end": round(seconds(segment.end), 3),
         "text": segment.text.strip(),
-        "speaker": SPEAKER,
+        "speaker": SPEAKERS[(segment.speaker or 1) - 1],
     }
 
 

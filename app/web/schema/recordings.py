@@ -20,6 +20,7 @@ _FINAL = {
     "language": "en",
     "ttfs_ms": 212,
     "words": [{"text": "Where", "start": 12800, "end": 16640, "confidence": 0.981}],
+    "speaker": None,
 }
 _MANIFEST: dict[str, Any] = {
     "session": SESSION,
