@@ -320,6 +320,25 @@ class ReplySettings(_Group):
         return _checked_order(names, alone={"auto", "none"})
 
 
+class TelephonySettings(_Group):
+    """Telephone calls."""
+
+    twilio_auth_token: Key | None = Field(
+        None, description="Auth token of the Twilio account whose calls are answered; empty: none are."
+    )
+    twilio_tenant: str = Field("default", description="Tenant whose sessions the calls are.")
+    public_url: str = Field(
+        "", description="Address of this server as Twilio reaches it, such as https://voice.example.org."
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", url):
+            raise ValueError("write it like https://voice.example.org, without a query")
+        return url.rstrip("/")
+
+
 class ProfileSettings(_Group):
     """Profiles."""
 
@@ -535,6 +554,7 @@ GROUPS: tuple[type[_Group], ...] = (
     ReplySettings,
     ProfileSettings,
     SpeechSettings,
+    TelephonySettings,
     AwsSettings,
     RoutingSettings,
     ArchiveSettings,
@@ -548,6 +568,7 @@ class Settings(
     RoutingSettings,
     AwsSettings,
     SpeechSettings,
+    TelephonySettings,
     ProfileSettings,
     ReplySettings,
     DialogSettings,

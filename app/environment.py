@@ -40,13 +40,14 @@ EMPTY_MEANS_SOMETHING = frozenset({"language"})
 """Every other variable that is empty counts as not set."""
 
 NOT_SETTINGS = {
+    "PARLEY_BENCH_PATCHED": "bench: this process has libraries without AVX-512",
+    "PARLEY_CLIENTS_DIR": "tests: where the environments of other programs' clients are made",
     "PARLEY_CONTAINER_ENGINE": "tests: the program that runs containers",
     "PARLEY_HOME": "infra/jetson: where everything of the box lies",
     "PARLEY_KEY": "`parley talk`, `parley policy` and `parley keys`: the key shown to a server",
     "PARLEY_NODE_MODULES": "tests: where the browser tests find their packages",
     "PARLEY_PICTURES": "tests: where screenshots go",
     "PARLEY_SPEECH_DIR": "bench and tests: the speech corpus",
-    "PARLEY_CLIENTS_DIR": "tests: where the vendors' own clients are installed",
     "PARLEY_STRICT": "tests: what is missing fails instead of being skipped",
     "PARLEY_TAG": "infra: the image's tag",
     "PARLEY_TERRAFORM_SCHEMAS": "tests: the providers' schemas",

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from anyio import to_thread
 
@@ -32,6 +33,7 @@ from app.assembly.speech import (
     open_turn_detector,
     speech_capacity,
 )
+from app.assembly.telephony import twilio_account
 from app.assembly.tenants import open_tenants
 from app.assembly.voices import describe_voices, voice_providers
 from app.config import Settings
@@ -148,6 +150,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
             trusted_proxies=parse_networks(settings.trusted_proxies),
             allowed_origins=settings.allowed_origins,
             server_names=server_names(settings, needs_key=authentication.needs_key),
+            telephony=twilio_account(settings),
             tenants=tenants,
             authenticator=authentication.authenticator,
             keys=authentication.keys,
@@ -201,9 +204,10 @@ def server_names(settings: Settings, *, needs_key: bool) -> tuple[str, ...]:
     A page that has rebound its name to this server's address has no key. Where none is asked for, the name is all
     that tells it from our own page.
     """
+    own = (settings.host, *filter(None, [urlsplit(settings.public_url).hostname]))
     if settings.server_names:
-        return (*settings.server_names, settings.host)
-    return ("*",) if needs_key else (settings.host,)
+        return (*settings.server_names, *own)
+    return ("*",) if needs_key else own
 
 
 def local_batch_transcriber(

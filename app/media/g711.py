@@ -51,5 +51,5 @@ def _codes(law: Law) -> _Codes:
     values = _values(law).astype(np.int32)
     order = np.argsort(values, kind="stable")
     bounds = (values[order][1:] + values[order][:-1]) / 2
-    codes: _Codes = order[np.searchsorted(bounds, np.arange(-32768, 32768))].astype(np.uint8)
+    codes: _Codes = order[np.searchsorted(bounds, np.arange(-32768, 32768), side="right")].astype(np.uint8)
     return codes

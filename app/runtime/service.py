@@ -17,6 +17,7 @@ from app.domain.profile import Profile
 from app.domain.recording.subtitles import Segment
 from app.domain.routing.decision import DecisionFilter, DecisionRecord
 from app.domain.routing.summary import RouteSummary
+from app.domain.telephony import TwilioAccount
 from app.domain.tenant import Tenant
 from app.domain.trusted_proxies import Network
 from app.runtime.admission import Admission
@@ -96,6 +97,8 @@ class Service:
     """Other web origins whose pages may connect; `*` for all."""
     server_names: tuple[str, ...] = ()
     """Host names that a browser may call this server by, besides localhost and IP addresses; `*` for all."""
+    telephony: TwilioAccount | None = None
+    """Whose calls are sessions; None: no calls are answered."""
     tenants: Callable[[], Sequence[Tenant]] | None = None
     """Limits and policies of the tenants; None: there is one tenant, without limits."""
     authenticator: Authenticator = field(default_factory=OpenAuthenticator)

@@ -150,12 +150,13 @@ class SessionRegistry:
             session.enforce(self.limits, now)
 
     async def end_invalid(self, authenticator: Authenticator) -> None:
-        """End the sessions of principals whose key is not valid any more. Raises a ProviderError.
+        """End the sessions of principals whose key is not valid any more; calls have none. Raises a ProviderError.
 
         It is raised when all have been asked about: a key that cannot be checked now keeps no other one in force.
         """
         unchecked: ProviderError | None = None
-        for principal, sessions in _by_principal(list(self.sessions.values())):
+        keyed = [session for session in self.sessions.values() if session.principal.key_id]
+        for principal, sessions in _by_principal(keyed):
             try:
                 if await authenticator.is_valid(principal):
                     continue

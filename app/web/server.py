@@ -29,13 +29,14 @@ from app.web.parley.resumable_sessions import ResumableSessions
 from app.web.parley.sockets import raw, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.profiles import profiles
-from app.web.realtime.routes import realtime
 from app.web.recordings.router import router as recordings
 from app.web.request_body import MAX_BODY_BYTES
 from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
 from app.web.socket_handshake import refuse
 from app.web.text_fields import QueryMiddleware
+from app.web.twilio.call_tokens import CallTokens
+from app.web.twilio.router import answer_call, stream_call
 
 
 def create_app(service: Service) -> Litestar:
@@ -62,15 +63,17 @@ def create_app(service: Service) -> Litestar:
         models,
         model,
     ]
-    resumable = ResumableSessions()
+    resumable, telephony = ResumableSessions(), service.telephony
+    calls: list[ControllerRouterHandler] = [answer_call, stream_call] if telephony else []
     return Litestar(
-        [transcribe, raw, realtime, *api, create_schema_router(api), create_page()],
+        [transcribe, raw, *calls, *api, create_schema_router(api), create_page()],
         state=State(
             {
                 "service": service,
                 "resumable": resumable,
                 "files": GatewayFiles(service),
                 "models": gateway_models(service),
+                "calls": CallTokens(telephony.auth_token) if telephony else None,
                 ON_STOP: (resumable.stop,),
             }
         ),

@@ -94,6 +94,15 @@ class SocketConnection:
         if self.lost.is_set():
             raise ClientGone
 
+    async def close(self) -> None:
+        """The session is over, as it should be; nothing happens where the client has left."""
+        if self.is_closed or self.lost.is_set():
+            return
+        self.is_closed = True
+        with suppress(ClientGone), anyio.move_on_after(CLOSE_TIMEOUT_S), _writing():
+            await self.socket.close()
+        self.give_up()
+
     async def close_for(self, error: Exception) -> None:
         """The last message and the close code for this error, where the client is still there and reads. Once.
 

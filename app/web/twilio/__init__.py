@@ -1,0 +1,1 @@
+"""Twilio: phone calls as sessions, by its voice webhook and Media Streams."""
