@@ -115,8 +115,8 @@ class _Rows(RowLog[Queued]):
                         cut = update(MessageRow).where(MessageRow.id == message)
                         await connection.execute(cut.values(played=played, cancelled=cancelled))
                     case QueuedSpeaker(message, speaker):
-                        saying = update(MessageRow).where(MessageRow.id == message)
-                        await connection.execute(saying.values(speaker=speaker))
+                        labelled = update(MessageRow).where(MessageRow.id == message)
+                        await connection.execute(labelled.values(speaker=speaker))
                     case QueuedCost(message):
                         costing = update(MessageRow).where(MessageRow.id == message)
                         await connection.execute(costing.values(**record.fields))
