@@ -10,7 +10,11 @@ from hypothesis import settings
 
 from tests.strict import missing
 
-pytest_plugins = ["tests.integration.aws_fixtures", "tests.integration.database_fixtures"]
+pytest_plugins = [
+    "tests.integration.aws_fixtures",
+    "tests.integration.database_fixtures",
+    "tests.integration.openai_clients",
+]
 
 structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # as every command logs
 

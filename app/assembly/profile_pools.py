@@ -7,10 +7,11 @@ import structlog
 
 from app.domain.ports import ReplyGenerator, ToolCalling
 from app.domain.profile import Profile
+from app.domain.tools import Tool
 from app.runtime.routing.reply_failover import FailoverReplies, ReplyEngine, ReplyPool
 from app.runtime.routing.session_budget import SessionBudget
 from app.runtime.tools.http_tools import HttpTools
-from app.runtime.tools.tool_replies import ToolOffer, ToolReplies
+from app.runtime.tools.tool_replies import ToolReplies, offering
 
 _log = structlog.get_logger("parley.replies")
 
@@ -36,12 +37,24 @@ class ProfilePools:
         if not profile.tools:
             return FailoverReplies(pool, budget)
         return ToolReplies(
-            FailoverReplies(_offering(pool, profile, may_call=True), budget),
-            FailoverReplies(_offering(pool, profile, may_call=False), budget),
+            FailoverReplies(offering(pool, profile.tools, may_call=True), budget),
+            FailoverReplies(offering(pool, profile.tools, may_call=False), budget),
             {tool.name: tool for tool in profile.tools},
             self.http,
             profile.max_rounds,
         )
+
+    def generator_with(
+        self, profile: Profile | None, tools: Sequence[Tool], budget: SessionBudget, *, may_call: bool
+    ) -> ReplyGenerator | None:
+        """What replies and is offered these tools alone, whose calls it gives without results.
+
+        None where an engine of the profile cannot call tools, or there is none.
+        """
+        pool = self.pool if profile is None else self._pool(profile)
+        if not pool.engines or not all(isinstance(each.generator, ToolCalling) for each in pool.engines):
+            return None
+        return FailoverReplies(offering(pool, tools, may_call=may_call), budget)
 
     def engines_of(self, profile: Profile | None) -> Sequence[ReplyEngine]:
         """The engines that may write a reply with this profile, in their order."""
@@ -61,14 +74,3 @@ class ProfilePools:
         engine = self.engines[self.engine_name(profile)]
         spare = self.reserve if not engine.price.is_free else None
         return replace(self.pool, engines=[engine, spare] if spare else [engine])
-
-
-def _offering(pool: ReplyPool, profile: Profile, *, may_call: bool) -> ReplyPool:
-    """The pool whose models are offered the profile's tools, where they can call any."""
-    engines = [
-        replace(each, generator=ToolOffer(each.generator, profile.tools, may_call=may_call))
-        if isinstance(each.generator, ToolCalling)
-        else each
-        for each in pool.engines
-    ]
-    return replace(pool, engines=engines)

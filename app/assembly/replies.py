@@ -17,10 +17,11 @@ from app.assembly.profiles import engine_name, with_model_of
 from app.assembly.speech import model_folder
 from app.assembly.voices import open_voices
 from app.config import Settings
-from app.domain.errors import ParleyError, SettingsError
+from app.domain.errors import ClientError, ClientFault, ParleyError, SettingsError
 from app.domain.ports import ReplyGenerator, SpeechSynthesizer, UsageReporting
 from app.domain.profile import Profile
 from app.domain.tenant import Tenant
+from app.runtime.conversations.reply_run import ClientTools
 from app.runtime.dialog.engines import OnReplyCost
 from app.runtime.routing.engine_health import EngineHealth
 from app.runtime.routing.reply_failover import FailoverReplies, ReplyEngine, ReplyPool, ReplyTimeouts, probe_engine
@@ -117,6 +118,16 @@ class ReplyEngines:
         if profile is not None and self.profiles is not None:
             return self.profiles.generator(profile, budget)
         return FailoverReplies(self.replies, budget) if self.replies else None
+
+    def generator_with(self, profile: Profile | None, tools: ClientTools, budget: SessionBudget) -> ReplyGenerator:
+        """What replies and may call the client's tools. Raises ClientError where an engine cannot call any."""
+        found = None
+        if self.profiles is not None:
+            found = self.profiles.generator_with(profile, tools.tools, budget, may_call=tools.may_call)
+        if found is None:
+            reason = "a reply engine of this server cannot call tools; leave tools out"
+            raise ClientError(ClientFault.BAD_MESSAGE, reason, param="tools")
+        return found
 
     def names(self, profile: Profile | None) -> Sequence[str]:
         """Of the engines that may reply with this profile, in their order."""

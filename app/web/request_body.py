@@ -24,12 +24,12 @@ async def body_of(request: Request[Any, Any, Any]) -> AsyncGenerator[bytes, None
         raise ClientError(ClientFault.BAD_MESSAGE, "the connection broke off in the middle of the body") from error
 
 
-async def small_body_of(request: Request[Any, Any, Any]) -> bytes:
+async def small_body_of(request: Request[Any, Any, Any], longest: int = MAX_BODY_BYTES) -> bytes:
     """The whole body of a request that brings no file, also on a route that takes files. Raises as body_of() does."""
     body = bytearray()
     async with aclosing(body_of(request)) as pieces:
         async for piece in pieces:
             body += piece
-            if len(body) > MAX_BODY_BYTES:
+            if len(body) > longest:
                 raise RequestEntityTooLarge
     return bytes(body)

@@ -21,8 +21,10 @@ from app.web.health import health, metrics, ready
 from app.web.http import ON_STOP
 from app.web.jobs.router import router as jobs
 from app.web.liveness import live
+from app.web.openai.chat import chat_completions
 from app.web.openai.files import GatewayFiles
 from app.web.openai.models import gateway_models, model, models
+from app.web.openai.speech import speech, speech_models, voices
 from app.web.openai.transcriptions import transcriptions, translations
 from app.web.page import create_page
 from app.web.parley.resumable_sessions import ResumableSessions
@@ -60,6 +62,10 @@ def create_app(service: Service) -> Litestar:
         create_session_token,
         transcriptions,
         translations,
+        speech,
+        voices,
+        speech_models,
+        chat_completions,
         models,
         model,
     ]

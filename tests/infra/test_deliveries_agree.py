@@ -226,7 +226,7 @@ def test_only_mounted_volumes_are_writable(cloud, host):
 
 
 def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
-    """Every path but page, sockets, chat and its jobs, and health is kept from the world, by both alike."""
+    """Every path but page, sockets, chat and its jobs, /v1 and health is kept from the world, by both alike."""
     (rule,) = cloud.of("aws_lb_listener_rule", "operators")
     hidden = {path for each in rule["condition"] for one in each["path_pattern"] for path in one["values"]}
     conf = (DOCKER / "nginx" / "parley.conf.template").read_text()
@@ -242,7 +242,7 @@ def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
         "/profiles",
     }
     public |= {"/schema", "/schema/openapi.json"}
-    public |= {"/chat"} | {route for route in _routes() if route.startswith(("/conversations", "/jobs"))}
+    public |= {"/chat"} | {route for route in _routes() if route.startswith(("/conversations", "/jobs", "/v1/"))}
 
     for route in _routes() - public:
         if route.startswith("/{"):
@@ -294,7 +294,7 @@ def test_failed_sessions_alarm_matches_the_logged_line(cloud):
     """The words the filter looks for are the words the gateway writes."""
     (failed,) = cloud.of("aws_cloudwatch_log_metric_filter", "failed")
 
-    assert f"_log.error({failed['pattern']}" in (ROOT / "app" / "web" / "parley" / "sockets.py").read_text()
+    assert f"_log.error({failed['pattern']}" in (ROOT / "app" / "web" / "served_session.py").read_text()
 
 
 # -- Rights -----------------------------------------------------------------------------------------

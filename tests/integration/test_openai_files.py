@@ -23,7 +23,6 @@ from app.runtime.dialog.engines import Engines
 from app.runtime.jobs.batch_transcription import BatchTranscriber
 from app.runtime.worker import Worker
 from app.web.openai.worker import create_worker
-from tests.client_environments import node_client, python_client
 from tests.clips import HANDS
 from tests.eventually import until
 from tests.fakes import ScriptedDetector, ScriptedEmbedder, ScriptedTranscriber, SingleRouteFinals
@@ -47,21 +46,6 @@ SEGMENT_FIELDS = {
     "compression_ratio",
     "no_speech_prob",
 }
-
-
-@pytest.fixture(scope="session")
-def python_openai():
-    return python_client("openai", "openai==3.57.0")
-
-
-@pytest.fixture(scope="session")
-def node_openai():
-    return node_client("openai", "openai@7.57.0")
-
-
-@pytest.fixture(scope="session")
-def ai_sdk():
-    return node_client("ai-sdk", "@ai-sdk/openai@3.0.141", "ai@6.0.326")
 
 
 @asynccontextmanager

@@ -360,7 +360,10 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
         spoken = {"file": ("hands.flac", HANDS.path.read_bytes())}
         await ask("POST", "/v1/audio/transcriptions", files=spoken, data={"response_format": form})
     await ask("POST", "/v1/audio/translations", files=spoken)
-    await ask("GET", "/v1/models")
+    await ask("POST", "/v1/audio/speech", json={"input": "Hello."})
+    await ask("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
+    for path in ("/v1/audio/voices", "/v1/audio/models", "/v1/models"):
+        await ask("GET", path)
     await ask("GET", "/v1/models/{model}", at="/v1/models/whisper-1")
 
     assert asked.keys() == described.keys()

@@ -25,7 +25,8 @@ GLOBEX = Tenant("globex", (fingerprint("globex-key"),))
 OPS = Tenant("ops", (fingerprint("ops-key"),), operator=True)
 
 OPEN = {"/health", "/health/live", "/health/ready", "/schema", "/schema/openapi.json", "/", "/{file_path:path}"}
-"""Routes without a key: health, the reference of the API and the page."""
+OPEN |= {"/v1/audio/voices", "/v1/audio/models"}
+"""Routes without a key: health, the reference of the API, the page, and names that other servers give everybody."""
 OPERATORS = {"/metrics", "/policy/decisions", "/policy/summary", "/policy/explain", "/admin/sessions"}
 
 

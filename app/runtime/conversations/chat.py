@@ -15,7 +15,7 @@ from app.data.conversations import ConversationTable, DeletedConversation
 from app.domain.conversations.message import Conversation, StoredMessage, as_history
 from app.domain.conversations.options import ReplyOptions
 from app.domain.dialog.conversation import Message, Role
-from app.domain.errors import ParleyError, ProviderBusy
+from app.domain.errors import ClientError, ClientFault, ParleyError, ProviderBusy
 from app.domain.profile import Profile
 from app.domain.tenant import Tenant
 from app.runtime.conversations.reply_run import (
@@ -23,6 +23,7 @@ from app.runtime.conversations.reply_run import (
     FAILED,
     REPLY_TIMEOUT_S,
     ChatEngine,
+    ClientTools,
     GeneratedReply,
     ReplyRun,
 )
@@ -44,6 +45,12 @@ _log = structlog.get_logger("parley.conversations")
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def no_tools(*_: object) -> ChatEngine:
+    """For services whose engines call no tools of a client. Raises ClientError."""
+    reason = "the reply engine of this server cannot call tools; leave tools out"
+    raise ClientError(ClientFault.BAD_MESSAGE, reason, param="tools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class Chat:
     """Called after each deletion: what remains in the database for now, a sentence each."""
     now: Callable[[], datetime] = utc_now
     reply_timeout_s: float = REPLY_TIMEOUT_S
+    open_with_tools: Callable[[Tenant, Profile | None, ClientTools], ChatEngine] = no_tools
+    """As `open_engine`, for a client that brings tools. Raises ClientError where the engine cannot call any."""
     _replies: Counter[str] = field(default_factory=Counter)
     """Begun and not over, by tenant."""
     _tasks: TaskGroup | None = None
@@ -180,6 +189,33 @@ class Chat:
         prompt = self.options.for_profile(chosen).prompt((Message(Role.USER, text),))
         return Answer(self._start(tasks, tenant, engine, prompt, keep))
 
+    def complete(
+        self,
+        messages: tuple[Message, ...],
+        tenant: Tenant,
+        *,
+        profile: str | None = None,
+        tools: ClientTools | None = None,
+        max_characters: int | None = None,
+    ) -> ReplyRun:
+        """Begin the reply to a conversation that the client keeps; nothing is kept here.
+
+        Its own instructions, where it has some, stand in place of the profile's.
+        Raises ClientError and ProviderBusy, as `answer` does, and ClientError where the tools cannot be called.
+        """
+
+        async def keep(_: GeneratedReply) -> None:
+            await anyio.lowlevel.checkpoint()
+
+        chosen, room = self.profiles.choose(profile, tenant), self._require_room(tenant)
+        engine = self.open_engine(tenant, chosen) if tools is None else self.open_with_tools(tenant, chosen, tools)
+        if max_characters is not None:
+            engine = replace(engine, max_characters=min(max_characters, engine.max_characters))
+        own = self.options.for_profile(chosen).instructions
+        has_instructions = any(message.role is Role.SYSTEM for message in messages)
+        prompt = messages if has_instructions or not own else (Message(Role.SYSTEM, own), *messages)
+        return self._start(room, tenant, engine, prompt, keep, calls_are_whole=tools is not None)
+
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What runs in the background, by name."""
         return {
@@ -243,8 +279,10 @@ class Chat:
         engine: ChatEngine,
         prompt: tuple[Message, ...],
         keep: Callable[[GeneratedReply], Awaitable[StoredMessage | None]],
+        *,
+        calls_are_whole: bool = False,
     ) -> ReplyRun:
-        run = ReplyRun(prompt, engine, keep, self.reply_timeout_s)
+        run = ReplyRun(prompt, engine, keep, self.reply_timeout_s, calls_are_whole)
 
         async def counted() -> None:
             try:

@@ -1,6 +1,6 @@
 """One reply to a message in text, from its first delta to its end; whoever reads it may leave at any time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from app.domain.dialog.conversation import Message
 from app.domain.errors import ParleyError, ProviderDown
 from app.domain.ports import ReplyGenerator
 from app.domain.spending import TokenUsage, estimate_usage
-from app.domain.tools import ToolCall, shortened
+from app.domain.tools import Tool, ToolCall, shortened
 from app.runtime.supervision import report_defect
 
 REPLY_TIMEOUT_S = 120.0
@@ -37,6 +37,15 @@ class ReplyBill:
     def add(self, engine: str, usage: TokenUsage, usd: float) -> None:
         self.engine, self.usd = engine, self.usd + usd
         self.usage = usage if self.usage is None else self.usage + usage
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTools:
+    """Tools of the client's own: a call of one ends the reply, and the client performs it."""
+
+    tools: Sequence[Tool]
+    may_call: bool = True
+    """False: the model knows them, and is to answer in text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,8 @@ class ReplyRun:
     """Stores what there is of the reply; called once, whatever happens. Raises a ParleyError."""
     timeout_s: float = REPLY_TIMEOUT_S
     """Waiting for a place included."""
+    calls_are_whole: bool = False
+    """Calls of tools are shown as the model wrote them, because the reader performs them; else as they are kept."""
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _send: MemoryObjectSendStream[RunEvent] = field(init=False)
     _receive: MemoryObjectReceiveStream[RunEvent] = field(init=False)
@@ -195,6 +206,8 @@ class ReplyRun:
 
     def _kept(self, call: ToolCall) -> ToolCall:
         """The call as it is kept and shown; with its result it is part of the reply."""
+        if self.calls_are_whole:
+            return call
         if call.result is None:
             return replace(shortened(call), result=None)
         kept = shortened(call)

@@ -11,6 +11,7 @@ from app.domain.errors import ProviderMisbehaved
 from app.domain.ports import ReplyGenerator, ToolCalling
 from app.domain.spending import TokenUsage
 from app.domain.tools import MAX_CALLS, TOO_MANY_CALLS, Tool, ToolCall, readable
+from app.runtime.routing.reply_failover import ReplyPool
 from app.runtime.supervision import report_defect
 from app.runtime.tools.http_tools import HttpTools
 
@@ -94,3 +95,14 @@ class ToolOffer:
         self, conversation: Sequence[Message], *, report_usage: Callable[[TokenUsage], None]
     ) -> AsyncGenerator[str | ToolCall, None]:
         return self.engine.reply_with_tools(conversation, self.tools, may_call=self.may_call, report_usage=report_usage)
+
+
+def offering(pool: ReplyPool, tools: Sequence[Tool], *, may_call: bool) -> ReplyPool:
+    """The pool whose models are offered these tools, where they can call any."""
+    engines = [
+        replace(each, generator=ToolOffer(each.generator, tools, may_call=may_call))
+        if isinstance(each.generator, ToolCalling)
+        else each
+        for each in pool.engines
+    ]
+    return replace(pool, engines=engines)
