@@ -1,4 +1,4 @@
-"""Asks a running server, for commands that administer it."""
+"""Asks a running server, for commands that use or administer it."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,10 +20,21 @@ def ask(method: str, url: str, path: str, key: str | None, query: Mapping[str, s
 
     `hints`: what to do about a status; the server's own message says it where there is none.
     """
+    return decoded(url, fetch(method, url, path, key, hints, params=dict(query)))
+
+
+def fetch(method: str, url: str, path: str, key: str | None, hints: Mapping[int, str], **request: Any) -> bytes:
+    """The bytes that a server answers; `request` as httpx has it. Raises what ask() raises."""
     with _explained(url, hints), _client(url, path) as client:
-        response = client.request(method, _address(url, path), params=dict(query), headers=_headers(key))
+        response = client.request(method, _address(url, path), headers=_headers(key), **request)
         response.raise_for_status()
-        return msgspec.json.decode(response.content)
+        return response.content
+
+
+def decoded(url: str, answer: bytes) -> Any:
+    """The JSON of an answer. Raises ProviderRefused."""
+    with _explained(url, {}):
+        return msgspec.json.decode(answer)
 
 
 def read_events(url: str, path: str, key: str | None, hints: Mapping[int, str]) -> Iterator[tuple[str, Any]]:
@@ -77,8 +88,9 @@ def _explained(url: str, hints: Mapping[int, str]) -> Iterator[None]:
 
 
 def _message(response: httpx.Response) -> str:
-    """What the server says about its refusal; empty where it says nothing."""
+    """What the server says about its refusal, in its own shape or in OpenAI's; empty where it says nothing."""
     try:
-        return str(response.json()["message"])
+        answer = response.json()
+        return str(answer["error"]["message"] if "error" in answer else answer["message"])
     except (ValueError, KeyError, TypeError):
         return ""
