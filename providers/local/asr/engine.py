@@ -18,6 +18,7 @@ from providers.local.asr.opening import open_recognizer
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult
 from providers.local.asr.self_test import measure_speed
 from providers.local.asr.session import BiasedSession, EngineParts, SpeechSession
+from providers.local.asr.unread_speech import MAX_PIECES, is_speech, joined, request_for, unread_from
 from providers.local.errors import translate_errors, translate_memory_error
 from providers.local.inference_pool import CUDA_BATCH, shared_pool
 from providers.local.mel import samples_of
@@ -235,9 +236,23 @@ class SpeechEngine:
             with_speech = [n for n, request in enumerate(requests) if finder.has_speech(samples_of(request.pcm))]
             if with_speech:
                 decodable = [_with_samples(requests[n]) for n in with_speech]
-                for n, result in zip(with_speech, self._parts.recognizer.decode(decodable), strict=True):
-                    results[n] = result
+                decoded = self._parts.recognizer.decode(decodable)
+                for n, request, result in zip(with_speech, decodable, decoded, strict=True):
+                    results[n] = self._read_on(request, result)
             return results
+
+    def _read_on(self, request: DecodeRequest, result: DecodeResult) -> DecodeResult:
+        """With the words of speech that the decoder left unread, if there is any."""
+        for _ in range(MAX_PIECES):
+            start = unread_from(result, request)
+            if start is None or not is_speech(self._parts.speech_finder.probabilities(request.samples[start:])):
+                break
+            rest = self._parts.recognizer.decode([request_for(request, start)])[0]
+            longer = joined(result, rest, start)
+            if longer is result:
+                break
+            result = longer
+        return result
 
     def warm(self) -> None:
         """Run a first pass, which is the slowest. On any thread, before the engine is used."""

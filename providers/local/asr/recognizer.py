@@ -1,7 +1,7 @@
 """What a speech model does for the engine: audio in memory to text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from typing import Protocol
 
@@ -50,6 +50,13 @@ class TimedWord:
     start_s: float
     end_s: float
     probability: float
+
+
+def moved(words: Sequence[TimedWord], seconds: float) -> tuple[TimedWord, ...]:
+    """The words so many seconds later; none of them before the beginning."""
+    return tuple(
+        replace(word, start_s=max(0.0, word.start_s + seconds), end_s=max(0.0, word.end_s + seconds)) for word in words
+    )
 
 
 @dataclass(frozen=True, slots=True)

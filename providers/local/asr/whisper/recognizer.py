@@ -1,11 +1,13 @@
 """Whisper as a Recognizer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from app.domain.audio import SAMPLE_RATE
 from app.domain.language import allowed_languages
-from providers.local.asr.recognizer import DecodeRequest, DecodeResult
+from providers.local.asr.edges import with_edges
+from providers.local.asr.recognizer import DecodeRequest, DecodeResult, moved
 from providers.local.asr.whisper.fallback import decode
 from providers.local.asr.whisper.model import WhisperModel, load
 from providers.local.thread_plan import ThreadPlan
@@ -40,7 +42,13 @@ class WhisperRecognizer:
             self.model.tokenizer(each)
 
     def decode(self, requests: Sequence[DecodeRequest]) -> list[DecodeResult]:
-        return decode(self.model, requests)
+        edged = [with_edges(request.samples) for request in requests]
+        padded = [replace(request, samples=each) for request, (each, _) in zip(requests, edged, strict=True)]
+        results = decode(self.model, padded)
+        return [
+            replace(result, words=moved(result.words, -before / SAMPLE_RATE)) if before else result
+            for result, (_, before) in zip(results, edged, strict=True)
+        ]
 
 
 def open_whisper_recognizer(
