@@ -68,7 +68,7 @@ class LimitedClient:
 
     def _observe_message(self, item: Incoming) -> None:
         now = anyio.current_time()
-        if isinstance(item, ev.ClientRequestedSpeech | ev.ClientSentText):
+        if isinstance(item, ev.ClientRequestedSpeech | ev.ClientSentText | ev.ClientRequestedReply):
             self._session.activity.active_at = self._session.activity.words_at = now
             self._registry.resume(self._session)
         if self._messages and self._messages.take(now):

@@ -31,6 +31,7 @@ from app.web.parley.resumable_sessions import ResumableSessions
 from app.web.parley.sockets import raw, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.profiles import profiles
+from app.web.realtime.routes import realtime
 from app.web.recordings.router import router as recordings
 from app.web.request_body import MAX_BODY_BYTES
 from app.web.schema.router import create_schema_router
@@ -72,7 +73,7 @@ def create_app(service: Service) -> Litestar:
     resumable, telephony = ResumableSessions(), service.telephony
     calls: list[ControllerRouterHandler] = [answer_call, stream_call] if telephony else []
     return Litestar(
-        [transcribe, raw, *calls, *api, create_schema_router(api), create_page()],
+        [transcribe, raw, realtime, *calls, *api, create_schema_router(api), create_page()],
         state=State(
             {
                 "service": service,

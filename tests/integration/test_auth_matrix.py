@@ -15,6 +15,7 @@ import jwt
 import pytest
 from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from app.data.api_keys import KeyStore
 from app.data.conversation_log import ConversationLog
@@ -37,6 +38,7 @@ ANYONE, ANY_KEY = "anyone", "any key"
 RULES = {
     ("WEBSOCKET", "/ws/transcribe"): Scope.SPEAK,
     ("WEBSOCKET", "/ws/raw"): Scope.SPEAK,
+    ("WEBSOCKET", "/v1/realtime"): Scope.SPEAK,
     ("GET", "/"): ANYONE,
     ("GET", "/{file_path:path}"): ANYONE,
     ("HEAD", "/{file_path:path}"): ANYONE,
@@ -214,8 +216,11 @@ async def ask(
     headers |= {"origin": page} if page else {}
     if route.method == "WEBSOCKET":
         url = f"ws://{named or site.address}{path}"
-        async with connect(url, host=host, port=int(port), additional_headers=headers) as socket:
-            first = json.loads(await socket.recv())
+        try:
+            async with connect(url, host=host, port=int(port), additional_headers=headers) as socket:
+                first = json.loads(await socket.recv())
+        except InvalidStatus as refused:
+            return Answer(refused.response.status_code, refused.response.body.decode())
         return Answer(SOCKET_STATUS.get(first.get("code"), 200), json.dumps(first))
     headers |= {"host": named or site.address, "connection": "close", "content-length": "0"}
     lines = [f"{route.method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]

@@ -54,6 +54,7 @@ pytestmark = pytest.mark.anyio
 NOT_REST = {
     ("WEBSOCKET", "/ws/transcribe"): "frontend/PROTOCOL.md describes it",
     ("WEBSOCKET", "/ws/raw"): "frontend/PROTOCOL.md describes it",
+    ("WEBSOCKET", "/v1/realtime"): "docs/protocols/openai-realtime.md describes it",
     ("GET", "/"): "the web page",
     ("GET", "/{file_path:path}"): "files of the web page",
     ("HEAD", "/{file_path:path}"): "files of the web page",

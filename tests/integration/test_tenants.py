@@ -8,7 +8,7 @@ import httpx
 import pytest
 from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.client import open_session
 from app.domain.tenant import Tenant, fingerprint
@@ -78,7 +78,13 @@ async def test_every_route_but_the_public_ones_asks_for_a_key(service, http, hea
     """Whatever routes are added: each is either in OPEN or refuses a missing and a wrong key."""
     seen = set()
     for name, method, path in routes(service):
-        if method == "WEBSOCKET":
+        if method == "WEBSOCKET" and name.startswith("/v1/"):
+            with pytest.raises(InvalidStatus) as refused:
+                await first_word(f"{http.base_url.netloc.decode()}{path}", additional_headers=headers)
+            assert refused.value.response.status_code == 401, name
+            code = json.loads(refused.value.response.body)["error"]["code"]
+            assert code in ("unauthorized", "invalid_api_key")
+        elif method == "WEBSOCKET":
             message, code = await first_word(f"{http.base_url.netloc.decode()}{path}", additional_headers=headers)
             assert (message["code"], message["fatal"], code) == ("unauthorized", True, 1008), name
         elif name not in OPEN:

@@ -227,6 +227,8 @@ class ShowReplyStart:
     turn: int
     text: str
     """What the user said in this turn."""
+    request: str = ""
+    """The client's name for the request that it answers; empty: it answers the turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +373,8 @@ class ShowConversation:
 @dataclass(frozen=True, slots=True)
 class ShowError:
     error: ParleyError
+    request: str = ""
+    """The client's name for the request that is refused; empty: it is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,12 @@ class ClientConfigured:
     """The silence that does in the mode `silence`."""
     events: bool | None = None
     """Whether the client is told of speech and turns."""
+    instructions: str | None = None
+    """System prompt of replies."""
+    voice: str | None = None
+    """One of the synthesizer's; empty: the one that the profile or the settings have."""
+    keeps_unanswered: bool | None = None
+    """Whether what was said in a turn that is not answered joins the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +200,8 @@ class ClientErrorDetected:
     """The client sent something invalid; the session continues."""
 
     error: ParleyError
+    request: str = ""
+    """The client's name for what is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +232,32 @@ class ClientSentText:
     """The user's words in text: they end the turn, and are answered like spoken ones."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequestedReply:
+    """The client wants a reply to the history now, or as soon as the words of this turn are final."""
+
+    request: str
+    """Its name for the request."""
+    instructions: str | None = None
+    """In place of the session's; None: those."""
+    speak: bool | None = None
+    """Whether it is spoken; None: as the session is set up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAddedMessage:
+    """The client adds a message to the history; nothing is answered."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReplacedHistory:
+    """The client has edited the history: this is all of it, but for the current turn."""
+
+    messages: tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +323,9 @@ Event: TypeAlias = (
     | ClientCancelled
     | ClientRequestedSpeech
     | ClientSentText
+    | ClientRequestedReply
+    | ClientAddedMessage
+    | ClientReplacedHistory
     | HistoryLoaded
     | ClientErrorDetected
     | ClientLeft

@@ -71,3 +71,8 @@ def continue_with_profile(state: DialogState, profile: Profile) -> DialogState:
 def expect_key_terms(state: DialogState, terms: tuple[str, ...]) -> DialogState:
     """The state of a new session of a tenant with these key terms."""
     return replace(state, rules=replace(state.rules, key_terms=terms))
+
+
+def with_voice(profile: Profile | None, voice: str) -> Profile | None:
+    """The same profile, or none, with another voice; an empty name changes nothing."""
+    return replace(profile or Profile(""), voice=voice) if voice else profile

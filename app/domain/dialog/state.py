@@ -7,7 +7,7 @@ from app.domain.audio import AudioChunk, PreRoll, ms
 from app.domain.dialog.agreement import LocalAgreement
 from app.domain.dialog.conversation import Message
 from app.domain.dialog.endpointing import Endpointer, EndpointingRules
-from app.domain.dialog.events import ReplyEvent
+from app.domain.dialog.events import ClientRequestedReply, ReplyEvent
 from app.domain.dialog.interruption import OverlapVerdict
 from app.domain.dialog.loudness import Loudness
 from app.domain.interruption_mode import InterruptionMode
@@ -87,6 +87,8 @@ class TurnRules:
     """Finals have speaker labels."""
     events: bool = False
     """The client is told when speech starts and stops, and when a turn is probably over, resumed or over."""
+    keeps_unanswered: bool = False
+    """What was said in a turn that is not answered joins the history."""
 
     @property
     def answers_turns(self) -> bool:
@@ -266,6 +268,8 @@ class DialogState:
     """Finals whose speaker label may still come."""
     newest_language: str | None = None
     """Of the newest final whose engine knows it."""
+    requested: ClientRequestedReply | None = None
+    """A reply that the client has asked for, and that waits for the words of this turn."""
     reply: Reply | None = None
     """The user speaks over it while the phase is UserSpeaking or Finalizing."""
     reply_count: int = 0

@@ -33,8 +33,9 @@ from app.domain.dialog.finals import (
     speculate,
 )
 from app.domain.dialog.playback_position import accept_position, check_playback
-from app.domain.dialog.profile import choose_profile, continue_with_profile
+from app.domain.dialog.profile import choose_profile, continue_with_profile, with_voice
 from app.domain.dialog.reply import accept_reply_event, cancel_reply, start_speaking_text
+from app.domain.dialog.requested_reply import add_message, request_reply
 from app.domain.dialog.speaker_label import accept_voice
 from app.domain.dialog.state import ClientSetting, Closed, DialogState, Leaving, UserSpeaking
 from app.domain.dialog.text_message import accept_text
@@ -88,16 +89,22 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
         case ev.ClientCleared():
             return discard_turn(state)
         case ev.ClientCancelled():
-            return chain(cancel_reply(state, "cancelled"), lambda s: (settle_phase(s), ()))
+            return chain(cancel_reply(replace(state, requested=None), "cancelled"), lambda s: (settle_phase(s), ()))
         case ev.ClientRequestedSpeech(text):
             return start_speaking_text(state, text)
         case ev.ClientSentText(text):
             return accept_text(state, text)
+        case ev.ClientRequestedReply():
+            return request_reply(state, event)
+        case ev.ClientAddedMessage(message):
+            return add_message(state, message)
+        case ev.ClientReplacedHistory(messages):
+            return replace(state, history=messages), ()
         case ev.HistoryLoaded(conversation, messages, profile):
             continued = continue_with_profile(state, profile) if profile else state
             return replace(continued, history=(*messages, *state.history)), (do.ShowConversation(conversation),)
-        case ev.ClientErrorDetected(error):
-            return state, (do.ShowError(error),)
+        case ev.ClientErrorDetected(error, request):
+            return state, (do.ShowError(error, request),)
         case ev.ClientLeft():
             return _disconnect(state)
         case ev.LeaveTimeoutDue():
@@ -123,6 +130,9 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
         interruptions=event.interruptions or rules.interruptions,
         may_pause=rules.may_pause if event.may_pause is None else event.may_pause,
         silence_ms=event.silence_ms or rules.silence_ms,
+        keeps_unanswered=rules.keeps_unanswered if event.keeps_unanswered is None else event.keeps_unanswered,
+        instructions=rules.instructions if event.instructions is None else event.instructions,
+        profile=rules.profile if event.voice is None else with_voice(rules.profile, event.voice),
         client_key_terms=rules.client_key_terms if event.key_terms is None else event.key_terms,
     )
     speaking = (state.phase.utterance.number,) if isinstance(state.phase, UserSpeaking) else ()

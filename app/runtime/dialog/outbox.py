@@ -31,16 +31,38 @@ class InputAcknowledged:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedMessage:
+    """A message as it goes over the wire, for a protocol that makes it when it is shown."""
+
+    data: bytes
+    audio_of: int | None = None
+    """The turn whose reply audio it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundMessage:
     """One message for the client, and for a final its time to first sight."""
 
-    shown: do.Shown | AudioAcknowledged | InputAcknowledged
+    shown: do.Shown | AudioAcknowledged | InputAcknowledged | EncodedMessage
     ttfs_ms: int | None = None
 
     @property
     def size(self) -> int:
         """Bytes, roughly."""
-        return 200 + (len(self.shown.chunk.pcm) if isinstance(self.shown, do.PlayAudio | do.ResendAudio) else 0)
+        match self.shown:
+            case do.PlayAudio(chunk=chunk) | do.ResendAudio(chunk=chunk):
+                return 200 + len(chunk.pcm)
+            case EncodedMessage(data):
+                return 200 + len(data)
+            case _:
+                return 200
+
+    def is_audio_of(self, turn: int) -> bool:
+        match self.shown:
+            case do.PlayAudio(turn=played) | do.ResendAudio(turn=played) | EncodedMessage(audio_of=played):
+                return played == turn
+            case _:
+                return False
 
 
 _UNNUMBERED = (do.ShowDraft, AudioAcknowledged, InputAcknowledged)
@@ -66,7 +88,7 @@ class Outbox:
             case InputAcknowledged() if self.queue and isinstance(self.queue[-1].shown, InputAcknowledged):
                 self.queued_bytes -= self.queue.pop().size
             case do.ShowReplyCancelled(turn) | do.StopPlayback(turn) | do.PauseReply(turn):
-                self._drop_audio(turn)
+                self.drop_audio(turn)
             case _:
                 pass
         self.queue.append(message)
@@ -96,9 +118,9 @@ class Outbox:
         newest = self.queue[-1].shown
         return isinstance(newest, do.ShowDraft) and newest.utterance == utterance
 
-    def _drop_audio(self, turn: int) -> None:
+    def drop_audio(self, turn: int) -> None:
         """The client is to stop playing: audio of this turn that still waits is not sent."""
-        stale = [m for m in self.queue if isinstance(m.shown, do.PlayAudio | do.ResendAudio) and m.shown.turn == turn]
+        stale = [m for m in self.queue if m.is_audio_of(turn)]
         for message in stale:
             self.queue.remove(message)
             self.queued_bytes -= message.size

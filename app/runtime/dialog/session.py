@@ -52,6 +52,9 @@ Incoming: TypeAlias = (
     | ev.ClientCancelled
     | ev.ClientRequestedSpeech
     | ev.ClientSentText
+    | ev.ClientRequestedReply
+    | ev.ClientAddedMessage
+    | ev.ClientReplacedHistory
     | ev.ClientPlayed
     | ev.ClientDetached
     | ev.ClientReturned
@@ -225,11 +228,19 @@ class _ClientInput:
                     await self.inbox.send(item)
                 case ev.ClientSentText() if (refusal := self.texts.refusal()) is not None:
                     await self.inbox.send(ev.ClientErrorDetected(refusal))
+                case ev.ClientRequestedReply(request=request) if (refusal := self.texts.refusal()) is not None:
+                    await self.inbox.send(ev.ClientErrorDetected(refusal, request))
                 case ev.ClientRequestedSpeech() if (refusal := self.speech_requests.refusal()) is not None:
                     await self.inbox.send(ev.ClientErrorDetected(refusal))
-                case ev.ClientSentText() | ev.ClientRequestedSpeech():
+                case (
+                    ev.ClientSentText()
+                    | ev.ClientRequestedSpeech()
+                    | ev.ClientRequestedReply()
+                    | ev.ClientAddedMessage()
+                    | ev.ClientReplacedHistory()
+                ):
                     self.recorder.is_consent_settled = True
-                    self.has_begun = self.has_begun or isinstance(item, ev.ClientSentText)
+                    self.has_begun = self.has_begun or not isinstance(item, ev.ClientRequestedSpeech)
                     await self.inbox.send(item)
                 case _:
                     await self.inbox.send(item)

@@ -22,7 +22,7 @@ from app.domain.resumption import InputReceived
 from app.domain.token_bucket import TokenBucket
 from app.media.encode import encode_mp3
 from app.media.resampling import Resampler
-from app.runtime.dialog.outbox import AudioAcknowledged, InputAcknowledged, OutboundMessage, Outbox
+from app.runtime.dialog.outbox import AudioAcknowledged, EncodedMessage, InputAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
 from app.runtime.profiles import ProfileCatalogue
 from app.web.parley import messages
@@ -246,6 +246,8 @@ class SocketClient:
                 return _text(messages.ack(samples))
             case InputAcknowledged(samples, orders):
                 return _text(messages.InputReceivedMessage(samples, orders))
+            case EncodedMessage(data):
+                return SentFrame(0, data, is_text=True)
             case do.ShowDraft() as draft:
                 return _text(messages.server_message(draft, None))
             case do.PlayAudio(turn, chunk):
