@@ -12,7 +12,7 @@ import { closeProblem, droppedSpeechNotice, foreignServerProblem, isSlow, keyPro
 import { cancel, end, played } from "./protocol.js";
 import { ReplyRecordings } from "./recordings.js";
 import { Session } from "./session.js";
-import { load, save } from "./settings.js";
+import { keyTermsIn, load, save } from "./settings.js";
 import { bindTooltips } from "./tooltip.js";
 import { EMPTY, disconnect, dropRecording, isInProgress, receive } from "./transcript.js";
 import { View } from "./view.js";
@@ -284,6 +284,8 @@ for (const name of ["reply", "speak"]) {
   view.get(name).checked = settings[name];
   view.get(name).onchange = ({ target }) => changeSetting(name, target.checked);
 }
+view.get("key-terms").value = (settings.keyTerms ?? []).join(", ");
+view.get("key-terms").onchange = ({ target }) => changeSetting("keyTerms", keyTermsIn(target.value));
 drawArchiveSwitch(null);
 view.get("archive").onchange = ({ target }) => changeConsent(target.checked);
 bindShortcuts(document, { talkButton, isBusy: () => drawer.open, toggleMicrophone, endTurn, stopReply });

@@ -3,6 +3,7 @@
 import base64
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 import click
@@ -13,6 +14,9 @@ from app.cli.server_address import url_option
 from app.client import ReceivedMessage, StreamingClient, open_session
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from app.domain.errors import ClientFault
+from app.domain.recording.subtitles import speaker_name
+from app.domain.residency import Residency
+from app.domain.turn_mode import TurnMode
 from app.media.decode import decode
 
 _KEY_HINT = " (give a key with --key, or in PARLEY_KEY)"
@@ -32,6 +36,14 @@ TRAILING_SILENCE_S = 2.0
 @click.option("--pace", type=float, default=1.0, show_default=True, help="Multiple of real time; 0 sends at once.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File for the reply's MP3.")
 @click.option("--no-reply", is_flag=True, help="Transcribe only.")
+@click.option("--language", help="Spoken language, or several with commas.")
+@click.option("--key-terms", help="Names and jargon that are likely in the audio, with commas.")
+@click.option("--person", help="Who speaks: your own identifier, kept with the recording.")
+@click.option("--profile", help="A profile of the server.")
+@click.option("--conversation", help="Id of the conversation that this session continues.")
+@click.option("--turns", type=click.Choice([str(mode) for mode in TurnMode]), help="What ends the user's turn.")
+@click.option("--place", type=click.Choice([str(place) for place in Residency]), help="Where audio may be processed.")
+@click.option("--no-archive", is_flag=True, help="Keep nothing of the session.")
 @click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="Key, where the server asks for one.")
 @click.option(
     "--timeout",
@@ -43,16 +55,42 @@ TRAILING_SILENCE_S = 2.0
     help="Seconds to wait for the reply.",
 )
 def talk(
-    file: Path, url: str, pace: float, output: Path | None, no_reply: bool, key: str | None, timeout_s: float
+    file: Path,
+    url: str,
+    pace: float,
+    output: Path | None,
+    no_reply: bool,
+    key: str | None,
+    timeout_s: float,
+    **wishes: Any,
 ) -> None:
     """Stream FILE in real time, and print drafts, finals, the reply and timings."""
     output = output or Path(f"{file.stem}-reply.mp3")
-    if not anyio.run(_talk, file, url, pace, output, not no_reply, key, timeout_s):
+    settings = configuration(reply=not no_reply, **wishes)
+    if not anyio.run(_talk, file, url, pace, output, settings, key, timeout_s):
         sys.exit(1)
 
 
+def configuration(
+    *, reply: bool, language: str | None = None, key_terms: str | None = None, no_archive: bool = False, **others: Any
+) -> dict[str, Any]:
+    """The fields of `configure`; what was not asked for is absent."""
+    fields: dict[str, Any] = {"pauses": True} if reply else {"reply": False}
+    if language is not None:
+        fields["languages"] = _listed(language)
+    if key_terms is not None:
+        fields["keyTerms"] = _listed(key_terms)
+    if no_archive:
+        fields["archive"] = False
+    return fields | {name: value for name, value in others.items() if value is not None}
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 async def _talk(
-    file: Path, url: str, pace: float, output: Path, reply: bool, key: str | None, timeout_s: float
+    file: Path, url: str, pace: float, output: Path, settings: dict[str, Any], key: str | None, timeout_s: float
 ) -> bool:
     """Whether the server accepted the session and kept it to the end."""
     pcm = b"".join(decode(file))
@@ -60,11 +98,11 @@ async def _talk(
     async with open_session(url, on_message=lambda r: _print(console, r), key=key, resume=True) as session:
         if not await session.wait_until(lambda t: bool(t.messages("session")), timeout_s=timeout_s):
             return False  # and what it said is printed
-        await session.send_message(type="configure", **({"pauses": True} if reply else {"reply": False}))
+        await session.send_message(type="configure", **settings)
         await session.send_audio(pcm, pace=pace)
         await session.send_audio(bytes(int(TRAILING_SILENCE_S * SAMPLE_RATE) * BYTES_PER_SAMPLE), pace=pace)
         await session.send_message(type="end")
-        if reply:
+        if settings.get("reply", True):
             done = await session.wait_until(_answered, timeout_s=timeout_s)
             if not done:
                 console.print(
@@ -101,7 +139,12 @@ def _print(console: Console, received: ReceivedMessage) -> None:
         case "fullSentence":
             route = (message.get("route") or {}).get("name", "draft")
             timing = f"  [dim]{route}, {message.get('ttfsMs', '?')} ms after the end of speech[/dim]"
-            console.print(stamp, Text(message["text"] or "(no words)", style="bold"), timing, sep="", soft_wrap=True)
+            speaker = f"[magenta]{speaker_name(message['speaker'])}:[/magenta] " if message.get("speaker") else ""
+            words = Text(message["text"] or "(no words)", style="bold")
+            console.print(stamp, speaker, words, timing, sep="", soft_wrap=True)
+        case "speaker":
+            late = f"[magenta]utterance {message['utterance']} is of {speaker_name(message['speaker'])}[/magenta]"
+            console.print(stamp, late, sep="", soft_wrap=True)
         case "replyStart":
             console.print(stamp, "[cyan]reply begins[/cyan]", sep="", soft_wrap=True)
         case "server_response":

@@ -6,7 +6,7 @@ import { recordingState } from "../consent.js";
 import { endLabel, formatDuration, routeBadge, soundLabel, speakerLabel } from "../labels.js";
 import { closeProblem, foreignServerProblem, isSlow, keyProblem, microphoneProblem, retryAfterMs, unsupportedReason } from "../problems.js";
 import { isValidKey, subprotocols } from "../credentials.js";
-import { load, save } from "../settings.js";
+import { keyTermsIn, load, save } from "../settings.js";
 import { placeTooltip } from "../tooltip.js";
 
 test("the socket is on the page's own server, below the page's own path", () => {
@@ -115,6 +115,18 @@ test("the network is slow from one second of buffered audio until a quarter of i
     [isSlow(900, 1000, false), isSlow(1100, 1000, false), isSlow(900, 1000, true), isSlow(200, 1000, true)],
     [false, true, true, false],
   );
+});
+
+test("key terms are what stands between commas and line ends, each once", () => {
+  assert.deepEqual(keyTermsIn(" Zoë,  ACE  inhibitor\nZoë, , !?"), ["Zoë", "ACE inhibitor"]);
+  assert.deepEqual(keyTermsIn(""), []);
+});
+
+test("what the server would refuse is no key term", () => {
+  const words = (count) => Array.from({ length: count }, (_, at) => `w${at}`);
+
+  assert.deepEqual(keyTermsIn(["x".repeat(101), words(9).join(" "), "a\u0000b", "fine"].join(",")), ["fine"]);
+  assert.equal(keyTermsIn(words(300).join(",")).length, 200);
 });
 
 test("a speaker is called by its number, and nobody where it is not known", () => {
