@@ -29,6 +29,7 @@ class PostgresServer:
     user: str | None
     port: int
     process: subprocess.Popen[bytes] | None = None
+    settings: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -39,6 +40,7 @@ class PostgresServer:
         """Return when it answers."""
         place: list[str | Path] = ["-D", self.folder / "data", "-p", str(self.port), "-c", "listen_addresses=127.0.0.1"]
         serve: list[str | Path] = [self.binaries / "postgres", *place, "-k", self.folder, "-c", "fsync=off"]
+        serve += [part for setting in self.settings for part in ("-c", setting)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(serve, user=self.user, cwd=self.folder, stdout=log, stderr=log)
         asking: list[str | Path] = [self.binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
@@ -47,6 +49,11 @@ class PostgresServer:
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert monotonic() < until, "PostgreSQL did not start within a minute"
             sleep(0.1)
+
+    def restart_if_ended(self) -> None:
+        """As a supervisor does. It ends by itself where it cannot write its log."""
+        if self.process is not None and self.process.poll() is not None:
+            self.start()
 
     def stop(self) -> None:
         """Every connection is cut."""
@@ -57,16 +64,17 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """An empty server that runs, and can be stopped and started."""
+def postgres_server(*, log_folder: Path | None = None) -> Iterator[PostgresServer]:
+    """An empty server that runs, and can be stopped and started; its write-ahead log is small and in this folder."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     if not programs:
         missing("PostgreSQL")
     binaries = programs[-1].parent
     user = "postgres" if os.getuid() == 0 else None  # because it refuses to run as root
     folder = Path(mkdtemp(prefix="parley-postgres-"))
-    if user:
-        os.chown(folder, getpwnam(user).pw_uid, -1)
+    for own in (folder, *([log_folder] if log_folder else [])):
+        if user:
+            os.chown(own, getpwnam(user).pw_uid, -1)
     try:
         initdb: list[str | Path] = [
             binaries / "initdb",
@@ -80,11 +88,13 @@ def postgres_server() -> Iterator[PostgresServer]:
             "UTF8",
             "--no-sync",
         ]
+        small_log = [f"--waldir={log_folder}", "--wal-segsize=1"] if log_folder else []
         sorting = ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"]
-        subprocess.run([*initdb, *sorting], user=user, cwd=folder, check=True, capture_output=True)
+        subprocess.run([*initdb, *sorting, *small_log], user=user, cwd=folder, check=True, capture_output=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        server = PostgresServer(binaries, folder, user, port)
+        settings = ("min_wal_size=2MB", "max_wal_size=4MB") if log_folder else ()
+        server = PostgresServer(binaries, folder, user, port, settings=settings)
         try:
             server.start()
             yield server

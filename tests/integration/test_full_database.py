@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from app.client import open_session
 from app.data.database import open_database
@@ -26,7 +27,7 @@ from tests.clips import HANDS
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.integration.conversation_service import ConversationServer, bearer, conversation_server
-from tests.postgres import new_database, postgres_server
+from tests.postgres import PostgresServer, new_database, postgres_server
 from tests.strict import missing
 
 pytestmark = pytest.mark.anyio
@@ -166,3 +167,64 @@ async def test_service_outlives_a_full_disk_of_its_database(tmp_path, kind):
     assert [final["text"] for final in manifest.json()["finals"] if final["text"]] == ["hello"]
     assert reading.status_code == 200
     assert begun.status_code == 201
+
+
+def use_up_the_log(server: PostgresServer) -> None:
+    """Write more than the segments of the write-ahead log that PostgreSQL has already; it ends of that."""
+    psql = ["psql", "-q", "-h", "127.0.0.1", "-p", str(server.port), "-U", "parley", "postgres", "-c"]
+    writing = "CREATE TABLE large AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)"
+    ended = subprocess.run([*psql, writing], check=False, capture_output=True, text=True)
+    assert ended.returncode, ended
+    assert "No space left on device" in (server.folder / "log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_service_outlives_a_full_disk_of_the_write_ahead_log(tmp_path):
+    """PostgreSQL ends of it, and is started again when there is room: then what has waited is written."""
+    with small_disk(24) as disk:
+        (disk / "wal").mkdir(mode=0o700)
+        with postgres_server(log_folder=disk / "wal") as postgres:
+            async with server_on(new_database(postgres.url), tmp_path) as server:
+                go = server.service.batch_transcriber.transcriber.go = anyio.Event()
+                kept = (await server.http.post("/conversations", json={})).json()["id"]
+                job = (await server.http.post("/recordings?wait=false", content=FILE)).json()["id"]
+
+                async def is_job(state: JobState) -> bool:
+                    return (await server.service.jobs.get(job)).state is state
+
+                await until(lambda: is_job(JobState.RUNNING), seconds=20)
+                filler = fill(disk)
+                await to_thread.run_sync(use_up_the_log, postgres)
+
+                refused = [
+                    await server.http.post("/conversations", json={}),
+                    await server.http.post(f"/conversations/{kept}/messages", json={"text": "Hello."}),
+                    await server.http.get("/conversations"),
+                    await server.http.post("/recordings?wait=false", content=FILE),
+                    await server.http.get("/recordings"),
+                    await server.http.get("/jobs"),
+                ]
+                session = await record_a_turn(server)
+                log = server.service.uploader.session_log
+
+                async def is_whole() -> bool:
+                    return WHOLE in await log.log_names(session)
+
+                await until(is_whole, seconds=20)
+                manifest = await server.http.get(f"/recordings/{session}/manifest")
+                go.set()
+
+                filler.unlink()
+                await to_thread.run_sync(postgres.restart_if_ended)
+                await until(lambda: is_job(JobState.DONE), seconds=60)
+
+                async def is_listed() -> bool:
+                    return session in await listed(server)
+
+                await until(is_listed, seconds=60)
+                answered = await server.http.post(f"/conversations/{kept}/messages", json={"text": "Hello."})
+
+    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(503, "provider_busy")] * 6
+    assert [final["text"] for final in manifest.json()["finals"] if final["text"]] == ["hello"]
+    assert answered.status_code == 200
