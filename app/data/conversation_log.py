@@ -1,5 +1,6 @@
 """What is said in voice sessions, on its way into conversations: queued in memory, written in the background."""
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -10,14 +11,24 @@ import anyio
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.data.conversations import ConversationTable, append_messages, conversation_row, end_session, speaking
+from app.data.conversations import (
+    SESSION_LEASE,
+    ConversationTable,
+    append_messages,
+    conversation_row,
+    end_session,
+    speaking,
+)
 from app.data.database import UNAVAILABLE, transaction
 from app.data.row_log import RowLog, insert_new
 from app.data.tables import ConversationRow, MessageRow
 from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.errors import ConversationFull, ConversationNotFound, ProviderBusy
 
-RENEW_EVERY_S = 30.0
+RENEW_EVERY_S = 10.0
+"""Between two renewals of the conversations in which sessions speak."""
+CLAIMED_S = SESSION_LEASE.total_seconds() - RENEW_EVERY_S
+"""So long behind the last sign of a session its conversation is surely its own."""
 
 
 @dataclass(slots=True)
@@ -153,8 +164,8 @@ class ConversationLog:
 
     engine: AsyncEngine
     rows: _Rows = field(init=False)
-    sessions: set[str] = field(default_factory=set)
-    """Of this process, which speak in a conversation now."""
+    sessions: dict[str, float] = field(default_factory=dict)
+    """Of this process, which speak in a conversation: when something was last said in each, by the event loop."""
 
     def __post_init__(self) -> None:
         self.rows = _Rows(self.engine, "message", "messages of conversations", _no_rows)
@@ -169,11 +180,21 @@ class ConversationLog:
         self.rows.record(record)
         return self.rows.dropped == before
 
+    def speaks(self, session: str) -> None:
+        """Something is said in this session: its conversation takes no message in text for a while."""
+        self.sessions[session] = anyio.current_time()
+
+    def may_be_lost(self, session: str) -> bool:
+        """Whether this session was silent for so long that another one may have written in its conversation."""
+        return anyio.current_time() - self.sessions.get(session, -math.inf) > CLAIMED_S
+
     async def keep_sessions(self) -> None:
-        """Renew the leases of the sessions of this process, for ever."""
+        """Renew the leases of the sessions of this process in which something is said, for ever."""
         while True:
+            since = anyio.current_time() - RENEW_EVERY_S
+            speaking_now = frozenset(session for session, at in self.sessions.items() if at >= since)
             with suppress(ProviderBusy):  # because a session that speaks on is kept by the next renewal
-                await self.table.keep_sessions(frozenset(self.sessions), now=datetime.now(UTC))
+                await self.table.keep_sessions(speaking_now, now=datetime.now(UTC))
             await anyio.sleep(RENEW_EVERY_S)
 
     async def erase_session(self, session: str) -> Mapping[str, int]:

@@ -22,8 +22,8 @@ from app.domain.transcript import Word
 MAX_MESSAGES = 20_000
 """Of one conversation: what an export holds in memory."""
 
-SESSION_LEASE = timedelta(seconds=150)
-"""A conversation whose session's process died takes messages in text after so long."""
+SESSION_LEASE = timedelta(seconds=30)
+"""A conversation takes messages in text so long after the session that speaks in it was last known to do so."""
 
 _CREATING = 71057712
 """Class of PostgreSQL's advisory locks, one for each tenant, that make the check of a limit and a new row one step."""

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from app.client import StreamingClient, open_session
+from app.data import conversation_log, conversations
 from app.data.conversation_log import conversation_log_in
 from app.data.conversations import SESSION_LEASE, ConversationTable
 from app.data.database import open_database
@@ -19,10 +20,14 @@ from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ConversationBusy, ConversationNotFound
+from app.domain.tenant import Tenant
 from app.runtime.conversations.session_conversation import SessionConversation
+from app.runtime.dialog.engines import Engines
 from app.runtime.ids import new_id, new_row_number
 from tests.eventually import until
+from tests.fakes import ScriptedDetector, ScriptedGenerator, ScriptedTranscriber, SingleRouteFinals
 from tests.integration.conversation_service import ACME, ConversationServer, conversation_server
+from tests.routes import LOCAL
 
 pytestmark = pytest.mark.anyio
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -254,6 +259,91 @@ async def test_session_takes_over_from_one_that_does_not_end(url):
         assert [each.text for each in continued.history] == ["One."]
         with pytest.raises(ConversationBusy, match="a voice session speaks"):
             await begin(log.table, first.session, now=datetime.now(UTC))
+
+
+@pytest.fixture
+def short_claims(monkeypatch):
+    """A session is idle after a fifth of a second, and its conversation free after half a second."""
+    monkeypatch.setattr(conversations, "SESSION_LEASE", timedelta(seconds=0.5))
+    monkeypatch.setattr(conversation_log, "RENEW_EVERY_S", 0.1)
+    monkeypatch.setattr(conversation_log, "CLAIMED_S", 0.2)
+
+
+@pytest.mark.parametrize("of", ["another", "its own"])
+async def test_idle_session_leaves_its_conversation_to_messages_in_text_and_knows_them_afterwards(
+    url, short_claims, of
+):
+    """It is asked again in text, whose reply waits for what was said meanwhile; turns have one order."""
+    spoken = ScriptedGenerator(("Yes.",))
+
+    @asynccontextmanager
+    async def engines(session: str, tenant: Tenant):
+        yield Engines(ScriptedDetector(), SingleRouteFinals(LOCAL, ScriptedTranscriber()), generator=spoken)
+
+    async with conversation_server(url, session_engines=engines) as server:
+        continued = await server.begin()
+        async with talking(server, **({"conversation": continued} if of == "another" else {})) as talk:
+            if of == "another":
+                await resumed(talk)
+            await say(talk, "First.")
+            conversation = continued if of == "another" else talk.messages("session")[0].message["conversation"]
+            await say_in_text(server, conversation, "Second.")
+            await say(talk, "Third.", replies=2)
+            refused = await server.say(conversation, "Fourth?")
+        await say_in_text(server, conversation, "Fifth.")
+        found = await texts(server, conversation)
+
+    prompt = [(message.role, message.text) for message in spoken.asked[-1] if message.role is not Role.SYSTEM]
+    assert prompt == [
+        (Role.USER, "First."),
+        (Role.ASSISTANT, "Yes."),
+        (Role.USER, "Second."),
+        (Role.ASSISTANT, "You said it. Well done."),
+        (Role.USER, "Third."),
+    ]
+    assert refused.json()["code"] == "conversation_busy"
+    assert [(turn, role) for turn, role, _ in found] == [
+        (turn, role) for turn in (1, 2, 3, 4) for role in ("user", "assistant")
+    ]
+
+
+async def test_what_is_said_in_an_idle_session_while_a_message_is_answered_follows_the_reply(url, short_claims):
+    async with open_database(url) as database, conversation_log_in(database) as log:
+        recorder = SimpleNamespace(enabled=True, opened=SimpleNamespace(person=None))
+        session = SessionConversation(log, new_id(), ACME, recorder, now=lambda: AT)
+        session.record(do.RecordUserText(1, "One."))
+        assert await log.rows.flush()
+        await anyio.sleep(0.3)
+        assert session.may_be_behind
+        await begin(log.table, session.session, now=datetime.now(UTC) + timedelta(seconds=1))
+        caught_up = []
+
+        async def catch_up() -> None:
+            caught_up.extend(await session.catch_up())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(catch_up)
+            await anyio.sleep(0.1)
+            session.record(do.RecordUserText(2, "Three."))
+            assert await log.rows.flush()
+            await log.table.end_reply(session.session, said("Two.", Role.ASSISTANT))
+        assert await log.rows.flush()
+        stored = await log.table.messages(session.session, limit=9)
+
+    assert [message.text for message in caught_up] == ["Hello.", "Two."]
+    assert [(each.turn, each.text) for each in stored] == [(1, "One."), (2, "Hello."), (2, "Two."), (3, "Three.")]
+
+
+async def test_session_that_is_not_behind_catches_up_with_nothing(url):
+    async with open_database(url) as database, conversation_log_in(database) as log:
+        recorder = SimpleNamespace(enabled=True, opened=SimpleNamespace(person=None))
+        session = SessionConversation(log, new_id(), ACME, recorder, now=lambda: AT)
+        before = session.may_be_behind, await session.catch_up()
+        session.record(do.RecordUserText(1, "One."))
+        assert await log.rows.flush()
+
+        assert before == (False, ())
+        assert (session.may_be_behind, await session.catch_up()) == (False, ())
 
 
 async def test_session_that_is_not_recorded_claims_nothing(url):

@@ -179,6 +179,7 @@ EVENTS = {
     "ClientRequestedReply": lambda _: ev.ClientRequestedReply("r1"),
     "ClientAddedMessage": lambda _: ev.ClientAddedMessage(Message(Role.USER, "Hello.")),
     "ClientReplacedHistory": lambda _: ev.ClientReplacedHistory((Message(Role.USER, "Hello."),)),
+    "HistoryExtended": lambda _: ev.HistoryExtended((Message(Role.USER, "Hello."),)),
     "HistoryLoaded": lambda _: ev.HistoryLoaded("c1", (Message(Role.USER, "Hello."),)),
     "ClientErrorDetected": lambda _: ev.ClientErrorDetected(ClientError(ClientFault.BAD_PACKET, "too short")),
     "ClientLeft": lambda _: ev.ClientLeft(),

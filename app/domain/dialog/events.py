@@ -271,6 +271,13 @@ class HistoryLoaded:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryExtended:
+    """What others have said in the session's conversation while nothing was said in the session."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AudioStalled:
     """Timer: did any audio arrive behind this sample? Where none does, silence cannot be counted in it."""
 
@@ -327,6 +334,7 @@ Event: TypeAlias = (
     | ClientAddedMessage
     | ClientReplacedHistory
     | HistoryLoaded
+    | HistoryExtended
     | ClientErrorDetected
     | ClientLeft
     | ClientPlayed

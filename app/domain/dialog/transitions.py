@@ -103,6 +103,8 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
         case ev.HistoryLoaded(conversation, messages, profile):
             continued = continue_with_profile(state, profile) if profile else state
             return replace(continued, history=(*messages, *state.history)), (do.ShowConversation(conversation),)
+        case ev.HistoryExtended(messages):
+            return replace(state, history=(*state.history, *messages)), ()
         case ev.ClientErrorDetected(error, request):
             return state, (do.ShowError(error, request),)
         case ev.ClientLeft():

@@ -17,7 +17,7 @@ from app.data.conversation_log import (
 )
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, as_history
 from app.domain.dialog import effects as do
-from app.domain.dialog.conversation import ContinuedConversation, Role
+from app.domain.dialog.conversation import ContinuedConversation, Message, Role
 from app.domain.errors import ClientError, ConversationBusy, ParleyError
 from app.domain.spending import TokenUsage
 from app.domain.tenant import Tenant
@@ -36,6 +36,19 @@ LOOK_EVERY_S = 0.1
 MAX_WAITING = 256
 """Records that wait while the conversation is loaded; further ones are missing."""
 
+
+_SPEECH = (
+    do.OpenUtterance,
+    do.FeedUtterance,
+    do.ShowFinal,
+    do.RecordUserText,
+    do.StartReply,
+    do.StartSpeakingText,
+    do.ShowReplyDelta,
+    do.PlayAudio,
+    do.ShowReply,
+)
+"""Effects by which something is said in a session."""
 
 MAX_UNLABELLED = 8
 """The newest utterances whose speaker label may still come."""
@@ -73,8 +86,12 @@ class SessionConversation:
     """The session's, which a conversation of its own keeps."""
     wait_for_reply_s: float = WAIT_FOR_REPLY_S
     _destination: Destination | None = None
-    _first_turn: int = 0
-    """The newest turn of the conversation when this session joined it."""
+    _turns_before: int = 0
+    """What is added to the session's turns for those of the conversation."""
+    _last_turn: int = 0
+    """The newest turn of the session that has a message."""
+    _known: int = 0
+    """The number of the newest message of others that the session knows of."""
     _unlabelled: dict[int, int] = field(default_factory=dict)
     """By utterance, the newest messages, whose speaker labels may still come."""
     _waiting: list[StoredMessage | QueuedCut | QueuedSpeaker | QueuedCost] | None = None
@@ -102,25 +119,54 @@ class SessionConversation:
             if self.recorder.enabled:
                 await self._begin_in(conversation)
             messages = await self.log.table.messages(conversation, limit=HISTORY_MESSAGES)
-            self._first_turn = messages[-1].turn if messages else 0
+            if messages:
+                self._turns_before, self._known = messages[-1].turn, messages[-1].number
             self._destination = Destination(found, is_stored=True)
         except ParleyError:
             self.log.offer(QueuedEnd(self.session))  # because it may have begun there, and goes on elsewhere
             raise
         finally:
-            waiting, self._waiting = self._waiting, None
-            for record in waiting:
-                self._offer(record)
+            self._keep_waiting()
         try:
             profile = self.profiles.find(found.profile, self.tenant) if found.profile else None
         except ClientError as problem:
             return ContinuedConversation(as_history(messages), problem=problem)
         return ContinuedConversation(as_history(messages), profile)
 
+    @property
+    def may_be_behind(self) -> bool:
+        """Whether its conversation is stored, and another one may have written there since it was last silent."""
+        stored = self._destination is not None and self._destination.is_stored and self._waiting is None
+        return stored and self.recorder.enabled and self.log.may_be_lost(self.session)
+
+    async def catch_up(self) -> tuple[Message, ...]:
+        """Claim the conversation again after a pause: what others have said there meanwhile. Raises a ParleyError.
+
+        What is said in the session until then waits, and follows it; also where the conversation stays another's.
+        """
+        if self._destination is None or not self.may_be_behind:
+            return ()
+        conversation, self._waiting = self._destination.conversation.id, []
+        try:
+            await self._begin_in(conversation)
+            messages = await self.log.table.messages(conversation, limit=HISTORY_MESSAGES)
+            others = [each for each in messages if each.number > self._known and each.session != self.session]
+            if others:
+                self._turns_before = max(messages[-1].turn - self._last_turn, self._turns_before)
+                self._known = others[-1].number
+            return as_history(others)
+        finally:
+            self._keep_waiting()
+
+    def _keep_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        for record in waiting or ():
+            self._offer(record)
+
     async def _begin_in(self, conversation: str) -> None:
         """Raises ConversationBusy where the reply that is being generated takes too long."""
         began, table = anyio.current_time(), self.log.table
-        self.log.sessions.add(self.session)
+        self.log.speaks(self.session)
         while True:
             waited_s, now = anyio.current_time() - began, datetime.now(UTC)
             try:
@@ -145,6 +191,8 @@ class SessionConversation:
     def record(self, effect: do.Effect) -> None:
         if not self.recorder.enabled:
             return
+        if isinstance(effect, _SPEECH) and self.session in self.log.sessions and not self.may_be_behind:
+            self.log.speaks(self.session)
         match effect:
             case do.ShowFinal() if effect.hypothesis.text:
                 message = self._utterance(effect)
@@ -186,7 +234,7 @@ class SessionConversation:
         if self._missing and self.recorder.enabled:
             self._offer(self._message(Role.SYSTEM, "", 0))
         if self.session in self.log.sessions:
-            self.log.sessions.discard(self.session)
+            del self.log.sessions[self.session]
             self.log.offer(QueuedEnd(self.session))
 
     def _utterance(self, final: do.ShowFinal) -> StoredMessage:
@@ -228,7 +276,8 @@ class SessionConversation:
         if self._waiting is not None:
             self._missing += 1
             return
-        turn = message.turn and message.turn + self._first_turn
+        self._last_turn = max(self._last_turn, message.turn)
+        turn = message.turn and message.turn + self._turns_before
         numbered = replace(message, turn=turn, missing=self._missing)
         if self.log.offer(QueuedMessage(self._own_or_continued(), numbered)):
             self._missing = 0
@@ -241,5 +290,5 @@ class SessionConversation:
             at, person = self.now(), self.recorder.opened.person or ""
             own = Conversation(self.session, self.tenant.name, at, at, person=person, profile=self.profile)
             self._destination = Destination(own, is_stored=False, session=self.session)
-            self.log.sessions.add(self.session)
+            self.log.speaks(self.session)
         return self._destination

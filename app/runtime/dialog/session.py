@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, get_args
 
 import anyio
+import structlog
 from anyio.abc import ObjectSendStream, TaskGroup
 
 from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.dialog.conversation import ContinuedConversation
+from app.domain.dialog.conversation import ContinuedConversation, Message
 from app.domain.dialog.state import Closed, DialogState, Leaving
 from app.domain.dialog.transitions import transition
 from app.domain.errors import ClientError, ClientFault, ConversationNotFound, ParleyError
@@ -33,6 +34,8 @@ from app.runtime.recording.recorder import Recorder
 INBOX = 256
 """Events that may wait for the loop; when it is full, whoever sends the next one waits."""
 
+CATCH_UP_S = 1.0
+"""So long a text waits at most for what others have said in the conversation meanwhile."""
 SAY_PER_S = 1.0
 SAY_BURST = 5.0
 """Texts of its choice that a client may have spoken: so many a second, and so many at once."""
@@ -61,6 +64,7 @@ Incoming: TypeAlias = (
     | ev.ClientErrorDetected
 )
 
+_log = structlog.get_logger("parley.session")
 _SHOWN = get_args(do.Shown)
 
 
@@ -95,6 +99,15 @@ class ConversationRecord(Protocol):
         """Continue this conversation. Raises a ParleyError; then nothing is continued."""
         ...
 
+    @property
+    def may_be_behind(self) -> bool:
+        """Whether others may have said something in the conversation since the session was last silent."""
+        ...
+
+    async def catch_up(self) -> tuple[Message, ...]:
+        """What that is; nothing where the session is not behind. Raises a ParleyError."""
+        ...
+
 
 class NoConversation:
     """A ConversationRecord for a service that keeps none."""
@@ -107,6 +120,11 @@ class NoConversation:
 
     async def resume(self, conversation: str) -> ContinuedConversation:
         raise ConversationNotFound(conversation[:64])
+
+    may_be_behind: bool = False
+
+    async def catch_up(self) -> tuple[Message, ...]:
+        return ()
 
 
 async def run_session(
@@ -137,6 +155,7 @@ async def run_session(
             recorder,
             telemetry,
             record,
+            source,
             state,
         )
         tasks.start_soon(_receive, source, engines, lambda: loop.state.rules.ignore_echo)
@@ -158,6 +177,7 @@ class _Loop:
     recorder: Recorder
     telemetry: TurnTelemetry
     conversation: ConversationRecord
+    source: "_ClientInput"
     state: DialogState
 
     def apply(self, event: ev.Event) -> None:
@@ -170,6 +190,8 @@ class _Loop:
                 observe_playback(self.echo, effect, self.state.audio_end)
             ttfs_ms = self.telemetry.observe_effect(effect)
             self.recorder.record(effect, ttfs_ms)
+            if isinstance(effect, do.OpenUtterance):
+                self.source.begin_to_catch_up()
             self.conversation.record(effect)
             if isinstance(effect, _SHOWN):
                 self.client.show(effect, ttfs_ms=ttfs_ms)
@@ -240,11 +262,33 @@ class _ClientInput:
                     | ev.ClientReplacedHistory()
                 ):
                     self.recorder.is_consent_settled = True
+                    is_done = self.begin_to_catch_up()
+                    with anyio.move_on_after(CATCH_UP_S):
+                        await is_done.wait()
                     self.has_begun = self.has_begun or not isinstance(item, ev.ClientRequestedSpeech)
                     await self.inbox.send(item)
                 case _:
                     await self.inbox.send(item)
         self.is_over = True
+
+    def begin_to_catch_up(self) -> anyio.Event:
+        """Load what others have said in the conversation since the session was last silent; set when that is done."""
+        is_done = anyio.Event()
+        if self.conversation.may_be_behind:
+            self.tasks.start_soon(self._catch_up, is_done)
+        else:
+            is_done.set()
+        return is_done
+
+    async def _catch_up(self, is_done: anyio.Event) -> None:
+        """A text's reply waits for it; where the conversation cannot be read, the session goes on without."""
+        try:
+            if messages := await self.conversation.catch_up():
+                await self.inbox.send(ev.HistoryExtended(messages))
+        except ParleyError as error:
+            _log.warning("the conversation cannot be read again", message=str(error))
+        finally:
+            is_done.set()
 
     async def _resume(self, conversation: str) -> None:
         """Load it, while the session goes on."""
