@@ -18,7 +18,7 @@ from app.data.conversation_log import (
 from app.domain.conversations.message import Conversation, MessageKind, StoredMessage, as_history
 from app.domain.dialog import effects as do
 from app.domain.dialog.conversation import ContinuedConversation, Message, Role
-from app.domain.errors import ClientError, ConversationBusy, ParleyError
+from app.domain.errors import ClientError, ConversationBusy, ParleyError, ProviderBusy
 from app.domain.spending import TokenUsage
 from app.domain.tenant import Tenant
 from app.domain.tools import ToolCall
@@ -32,6 +32,8 @@ WAIT_FOR_REPLY_S = 30.0
 """Of a message in text that is being answered when a session continues its conversation."""
 TAKE_OVER_AFTER_S = 1.0
 """So long a session waits for the last words of another one that speaks in its conversation, and may be over."""
+WAIT_FOR_DATABASE_S = 3.0
+"""Of an SQLite file that others write to all the time, and lock."""
 LOOK_EVERY_S = 0.1
 MAX_WAITING = 256
 """Records that wait while the conversation is loaded; further ones are missing."""
@@ -164,7 +166,7 @@ class SessionConversation:
             self._offer(record)
 
     async def _begin_in(self, conversation: str) -> None:
-        """Raises ConversationBusy where the reply that is being generated takes too long."""
+        """Raises ConversationBusy where the reply that is being generated takes too long, ProviderBusy."""
         began, table = anyio.current_time(), self.log.table
         self.log.speaks(self.session)
         while True:
@@ -172,8 +174,8 @@ class SessionConversation:
             try:
                 takes_over = waited_s >= TAKE_OVER_AFTER_S
                 await table.begin_session(conversation, self.session, now=now, takes_over=takes_over)
-            except ConversationBusy:
-                if waited_s >= self.wait_for_reply_s:
+            except (ConversationBusy, ProviderBusy) as busy:
+                if waited_s >= (self.wait_for_reply_s if isinstance(busy, ConversationBusy) else WAIT_FOR_DATABASE_S):
                     raise
                 await anyio.sleep(LOOK_EVERY_S)
             else:
