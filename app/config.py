@@ -220,6 +220,11 @@ class DialogSettings(_Group):
         le=5000,
         description="The same, where the end-of-turn model says that the speaker is done; never more than without it.",
     )
+    adaptive_waits: bool = Field(
+        False,
+        description="These silences follow the pauses and the speed of the session's speaker: up to 1.75 times as long "
+        "where the speaker is likely done, 0.6 to 0.875 times where not. A dictation has the whole wait.",
+    )
     turns: TurnMode = Field(
         TurnMode.AUTO,
         description="What ends a turn: `auto`, a silence by the end-of-turn model; `manual`, the client's `end` alone; "

@@ -96,12 +96,18 @@ def engine(models: tuple[Path, ...], clips: int, avx2: bool, speech: Path | None
 @click.option(
     "--waits",
     multiple=True,
-    help="Silence in ms after a sentence/otherwise/after 'and': 360/500/800; one more in front: at end of turn.",
+    help="Silence in ms after a sentence/otherwise/after 'and': 360/500/800; one more in front: at end of turn; "
+    "+ behind: by the speaker.",
 )
-def endpoints(clips: int, speech: Path | None, waits: tuple[str, ...]) -> None:
+@click.option("--long", "with_long", is_flag=True, help="Also the clips of several minutes.")
+@click.option("--speaker", "speakers", multiple=True, help="Only speakers whose name begins so.")
+def endpoints(
+    clips: int, speech: Path | None, waits: tuple[str, ...], *, with_long: bool, speakers: tuple[str, ...]
+) -> None:
     """Endpointing: WER against endpointing delay for several silence lengths."""
     grid = parsed(waits) or GRID
-    anyio.run(sweep, speech or _corpus(), clips, grid, Console(highlight=False, width=120))
+    console = Console(highlight=False, width=160)
+    anyio.run(lambda: sweep(speech or _corpus(), clips, grid, console, with_long=with_long, speakers=speakers))
 
 
 @bench.command()

@@ -24,6 +24,14 @@ class ManifestEntry(msgspec.Struct, frozen=True):
     text: str | None
     seconds: float
     long: bool = False
+    speaker: str = ""
+    segments: tuple["Segment", ...] = ()
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """An utterance of a joined recording."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,6 +253,7 @@ def initial_state(settings: Settings, providers: Sequence[str]) -> DialogState:
             speculative_finals=settings.speculative_finals,
             score_end_of_turn=has_turn_model,
             eager_replies=eager,
+            adaptive_waits=settings.adaptive_waits,
             ignore_echo=settings.echo_detection,
             reply=bool(providers),
             speak=bool(voice_providers(settings)),

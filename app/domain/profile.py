@@ -48,6 +48,8 @@ class Profile:
     """Silence after which a turn is answered."""
     reply_after_done_ms: int | None = None
     """The same, where the end-of-turn model is sure."""
+    adaptive_waits: bool | None = None
+    """Whether the silences that end an utterance follow the speaker."""
     echo_detection: bool | None = None
     """Whether a reply that comes back from a loudspeaker is no speech."""
     events: bool | None = None

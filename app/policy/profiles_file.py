@@ -65,6 +65,7 @@ class ProfileTable(Struct, frozen=True, forbid_unknown_fields=True):
     end_after_done_ms: Annotated[int, Meta(ge=150, le=5000)] | None = None
     reply_after_ms: Annotated[int, Meta(ge=0, le=30_000)] | None = None
     reply_after_done_ms: Annotated[int, Meta(ge=0, le=30_000)] | None = None
+    adaptive_waits: bool | None = None
     echo_detection: bool | None = None
     events: bool | None = None
     tools: Annotated[tuple[dict[str, Any], ...], Meta(max_length=64)] = ()

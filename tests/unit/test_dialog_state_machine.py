@@ -232,7 +232,9 @@ class DialogUnderRandomEvents(RuleBasedStateMachine):
         )
         # Short limits, so that a run of some dozen rules comes to every place.
         endpointing = EndpointingRules(pause_after_ms=100, max_utterance_ms=4000, soft_max_utterance_ms=2500)
-        state = DialogState(TurnRules(score_end_of_turn=True, events=True), Endpointer(endpointing))
+        state = DialogState(
+            TurnRules(score_end_of_turn=True, events=True, adaptive_waits=True), Endpointer(endpointing)
+        )
         session = run_session(self.client, engines, state, clock=self.clock, recorder=self.watch, telemetry=self.watch)
         self.session = self.loop.create_task(session)
         await settle()

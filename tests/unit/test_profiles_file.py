@@ -29,6 +29,7 @@ end_after_ms = 900
 end_after_done_ms = 350
 reply_after_ms = 1500
 reply_after_done_ms = 0
+adaptive_waits = false
 echo_detection = false
 events = true
 
@@ -95,6 +96,7 @@ def test_a_profile_with_every_key(tmp_path):
         350,
         1500,
         0,
+        adaptive_waits=False,
         echo_detection=False,
         events=True,
     )

@@ -186,7 +186,7 @@ def test_a_reply_waits_for_a_late_final():
     play = Play()
     play.speech(600)
     play.silence(3000)
-    assert play.state.phase == Finalizing(play.state.rules.reply_after_ms, turn_over=True)
+    assert play.state.phase == Finalizing(play.state.rules.reply_after_ms, turn_over=True, speech_end=ms(600))
 
     play.final("Late.")
 

@@ -5,6 +5,7 @@ from enum import Enum, auto
 
 from app.domain.audio import ScoredChunk, ms
 from app.domain.dialog.completeness import is_complete, is_dictation, is_incomplete
+from app.domain.dialog.speaker_pace import SpeakerPace
 
 
 class Boundary(Enum):
@@ -122,16 +123,30 @@ def _long_utterance_silence_ms(length: int, rules: EndpointingRules) -> int:
     return max(0, rules.end_after_complete_ms * (hard - length) // (hard - soft))
 
 
-def endpoint_silence_ms(text: str, language: str | None, eot_probability: float | None, rules: EndpointingRules) -> int:
+def endpoint_silence_ms(
+    text: str,
+    language: str | None,
+    eot_probability: float | None,
+    rules: EndpointingRules,
+    speaker: SpeakerPace | None = None,
+) -> int:
     """How long a silence must last, in ms, to end an utterance whose words so far are `text`.
 
-    `eot_probability` is the turn detector's score of the current pause; None where there is none.
+    `eot_probability` is the turn detector's score of the current pause; None where there is none. `speaker`: who is
+    waited for; None: nobody in particular. Whoever dictates is waited for as long as is configured.
     """
+    likely_done = (
+        rules.end_after_likely_done_ms if speaker is None else speaker.likely_done_ms(rules.end_after_likely_done_ms)
+    )
     if is_likely_done(text, language, eot_probability, rules):
-        return rules.end_after_likely_done_ms
-    if _asks_for_more(text, language):
+        return likely_done
+    if is_dictation(text, language):
         return rules.end_after_incomplete_ms
-    return rules.end_after_complete_ms if is_complete(text) else rules.end_after_ms
+    if is_incomplete(text, language):
+        configured = rules.end_after_incomplete_ms
+    else:
+        configured = rules.end_after_complete_ms if is_complete(text) else rules.end_after_ms
+    return configured if speaker is None else max(likely_done, speaker.unlikely_done_ms(configured))
 
 
 def is_likely_done(text: str, language: str | None, eot_probability: float | None, rules: EndpointingRules) -> bool:

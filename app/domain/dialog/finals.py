@@ -13,9 +13,11 @@ from app.domain.dialog.echo import is_echo
 from app.domain.dialog.endpointing import is_end_of_turn
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.speaker_label import label_final
+from app.domain.dialog.spoken_language import utterance_language
 from app.domain.dialog.state import DialogState, Finalizing, Leaving, UserSpeaking, Utterance
 from app.domain.dialog.turn import resolve_turn, settle_phase
 from app.domain.dialog.turn_events import eager_in_pause, speech_stopped, turn_resumed
+from app.domain.dialog.turn_words import turn_words
 from app.domain.transcript import Hypothesis
 
 # -- in the pause -------------------------------------------------------------------
@@ -105,6 +107,7 @@ def _finalizing(state: DialogState, utterance: Utterance) -> Finalizing:
         reply_after_ms=min(rules.confident_reply_after_ms, rules.reply_after_ms) if confident else rules.reply_after_ms,
         may_continue=rules.score_end_of_turn and not is_end_of_turn(utterance.eot_probability, state.endpointer.rules),
         eot_probability=utterance.eot_probability,
+        speech_end=utterance.speech_end,
     )
 
 
@@ -199,6 +202,9 @@ def show_final(state: DialogState, utterance: Utterance) -> Transition:
         turn_speech=state.turn_speech + (utterance.speech_end - utterance.speech_start if text else 0),
         newest_language=(final.language if text else None) or state.newest_language,
     )
+    if turn_words(utterance_language(state, utterance)):  # elsewhere a word may be a whole sentence
+        spoken = utterance.speech_end - utterance.speech_start
+        state = replace(state, speaker_pace=state.speaker_pace.with_words(len(text.split()), spoken))
     return chain((state, (shown,)), resolve_turn)
 
 

@@ -26,6 +26,7 @@ def choose_profile(state: DialogState, profile: Profile) -> DialogState:
         reply_after_ms=_given(profile.reply_after_ms, plain.reply_after_ms),
         confident_reply_after_ms=_given(profile.reply_after_done_ms, plain.confident_reply_after_ms),
         ignore_echo=_given(profile.echo_detection, plain.ignore_echo),
+        adaptive_waits=_given(profile.adaptive_waits, plain.adaptive_waits),
         events=_given(profile.events, plain.events),
         key_terms=merge_key_terms(profile.key_terms, plain.key_terms),
         prompt_tokens=profile.history_tokens,

@@ -10,6 +10,7 @@ from app.domain.dialog.endpointing import Endpointer, EndpointingRules
 from app.domain.dialog.events import ClientRequestedReply, ReplyEvent
 from app.domain.dialog.interruption import OverlapVerdict
 from app.domain.dialog.loudness import Loudness
+from app.domain.dialog.speaker_pace import SpeakerPace
 from app.domain.interruption_mode import InterruptionMode
 from app.domain.key_terms import merge_key_terms
 from app.domain.profile import Profile
@@ -46,6 +47,8 @@ class TurnRules:
     """Silence after which the final is started whatever the score."""
     eager_replies: bool = True
     """Start the reply with the final, before the turn is over, unless the score says that the user will continue."""
+    adaptive_waits: bool = False
+    """The silences that end an utterance follow the pauses and the speed of the session's speaker."""
     ignore_echo: bool = True
     """Words that the reply says at the same time are not the user's."""
     turns: TurnMode = TurnMode.AUTO
@@ -219,6 +222,8 @@ class Finalizing:
     """The turn is over; only finals are awaited."""
     eot_probability: float | None = None
     """The score of the pause that the utterance ended in."""
+    speech_end: int | None = None
+    """Behind the last sample that was speech; None where the turn has no speech."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +264,8 @@ class DialogState:
     """Finals of this turn: utterance and text, in the order of utterances."""
     turn_speech: int = 0
     """Samples of speech in them."""
+    speaker_pace: SpeakerPace = field(default=SpeakerPace())
+    """How the session's speaker pauses, and how fast they speak."""
     is_eager: bool = False
     """The client was told that the turn is probably over."""
     loudness: Loudness = field(default=Loudness())

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.domain.audio import ScoredChunk, ms
+from app.domain.audio import SAMPLE_RATE, ScoredChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
@@ -46,7 +46,7 @@ def _after_audio(fed: Transition, before: Endpointer, boundary: Boundary, sample
         case Boundary.PAUSE:
             return chain(fed, begin_pause)
         case Boundary.RESUME:
-            return chain(chain(fed, resume_speech), request_draft)
+            return chain(chain(_after_pause(fed, before.run), resume_speech), request_draft)
         case Boundary.END:
             return chain(fed, endpoint)
         case Boundary.SPLIT:
@@ -59,6 +59,12 @@ def _after_audio(fed: Transition, before: Endpointer, boundary: Boundary, sample
             return chain(fed, request_draft)
 
 
+def _after_pause(fed: Transition, samples: int) -> Transition:
+    """The speaker has paused for so long inside a turn."""
+    state, effects = fed
+    return replace(state, speaker_pace=state.speaker_pace.with_pause(1000 * samples / SAMPLE_RATE)), effects
+
+
 def _end_after_ms(state: DialogState) -> int:
     """The silence that ends the open utterance, by its words and its end-of-turn score."""
     text, language, eot_probability = "", None, None
@@ -66,13 +72,16 @@ def _end_after_ms(state: DialogState) -> int:
         utterance = state.phase.utterance
         text = utterance.final.text if utterance.final else utterance.agreement.text
         language, eot_probability = utterance_language(state, utterance), utterance.eot_probability
-    silence = endpoint_silence_ms(text, language, eot_probability, state.endpointer.rules)
+    speaker = state.speaker_pace if state.rules.adaptive_waits else None
+    silence = endpoint_silence_ms(text, language, eot_probability, state.endpointer.rules, speaker)
     return min(silence, state.rules.silence_ms) if state.rules.turns is TurnMode.SILENCE else silence
 
 
 def _open(state: DialogState) -> Transition:
     """Speech began: a new utterance, from the pre-roll on. A reply that is not released yet is dropped."""
     dropped: Transition = turn_resumed(state)
+    if isinstance(state.phase, Finalizing) and state.phase.speech_end is not None and not state.phase.turn_over:
+        dropped = _after_pause(dropped, state.endpointer.speech_start - state.phase.speech_end)
     if state.reply and not state.reply.released:
         dropped = chain(dropped, lambda s: cancel_reply(s, "barge_in"))
     state, effects = dropped
