@@ -205,8 +205,11 @@ class _Finals:
         residency: Residency,
         deadline_ms: float | None = None,
         key_terms: Sequence[str] = (),
+        vocabulary: str | None = None,
     ) -> _Final:
-        return _Final(self.finals.open(utterance, language, residency, deadline_ms, key_terms), self.activity)
+        return _Final(
+            self.finals.open(utterance, language, residency, deadline_ms, key_terms, vocabulary), self.activity
+        )
 
 
 def counted(engines: Engines, activity: Activity) -> Engines:

@@ -99,6 +99,7 @@ class SingleRouteFinals:
         residency: Residency,
         deadline_ms: float | None = None,
         key_terms: Sequence[str] = (),
+        vocabulary: str | None = None,
     ) -> "SingleRouteFinals":
         return self
 

@@ -74,6 +74,15 @@ class TermBiased(Protocol[Engine_co]):
 
 
 @runtime_checkable
+class VocabularyBound(Protocol[Engine_co]):
+    """A Transcriber of an account in which custom vocabularies are kept by their names."""
+
+    def with_vocabulary(self, name: str) -> Engine_co:
+        """The same engine, with this vocabulary in place of its own."""
+        ...
+
+
+@runtime_checkable
 class RememberingLanguage(Protocol):
     """A Transcriber whose view of one recording favours the language that was spoken in it before."""
 
@@ -86,6 +95,12 @@ def expecting(engine: Engine, terms: Sequence[str]) -> Engine:
     """The engine that expects these words, where it can; else itself."""
     biased: TermBiased[Engine] | None = engine if isinstance(engine, TermBiased) else None
     return biased.with_key_terms(terms) if terms and biased else engine
+
+
+def bound_to(engine: Engine, vocabulary: str | None) -> Engine:
+    """The engine with this custom vocabulary, where it knows any; else itself."""
+    bound: VocabularyBound[Engine] | None = engine if isinstance(engine, VocabularyBound) else None
+    return bound.with_vocabulary(vocabulary) if vocabulary and bound else engine
 
 
 class Metered(Protocol):

@@ -29,6 +29,8 @@ class Profile:
     """Codes of those that may be spoken; none: as the settings have it."""
     key_terms: tuple[str, ...] = ()
     """Words that are likely in the audio."""
+    vocabulary: str | None = None
+    """Name of the custom vocabulary that cloud engines use; None: the tenant's or the route's own."""
     history_tokens: int | None = None
     """Of history in a prompt, by the average length of a token."""
     tools: tuple[Tool, ...] = ()

@@ -36,6 +36,8 @@ class Tenant:
     """Codes of those that may be spoken where neither a profile nor a client says; none: as the settings have it."""
     key_terms: tuple[str, ...] = ()
     """Names and jargon that are likely in the audio of its sessions, besides a profile's and a client's own."""
+    vocabulary: str | None = None
+    """Name of the custom vocabulary that cloud engines use for it; None: the route's own."""
 
 
 DEFAULT_TENANT = Tenant()

@@ -46,6 +46,10 @@ class ToolTable(Struct, frozen=True, forbid_unknown_fields=True):
     private: bool | UnsetType = UNSET
 
 
+VocabularyName: TypeAlias = Annotated[str, Meta(pattern=r"^[0-9a-zA-Z._-]{1,200}$")]
+"""As Amazon Transcribe takes it."""
+
+
 class ProfileTable(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -56,6 +60,7 @@ class ProfileTable(Struct, frozen=True, forbid_unknown_fields=True):
     voice: Text | None = None
     languages: tuple[str, ...] = ()
     key_terms: Annotated[tuple[str, ...], Meta(max_length=MAX_KEY_TERMS)] = ()
+    vocabulary: VocabularyName | None = None
     history_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     max_rounds: Annotated[int, Meta(ge=1, le=10)] = MAX_ROUNDS
     turns: TurnMode | None = None

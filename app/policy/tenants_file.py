@@ -10,7 +10,7 @@ from app.domain.errors import SettingsError
 from app.domain.key_terms import MAX_KEY_TERMS
 from app.domain.residency import Residency
 from app.domain.tenant import MAX_KEEP_DAYS, Tenant
-from app.policy.profiles_file import require_key_terms
+from app.policy.profiles_file import VocabularyName, require_key_terms
 from app.policy.routes_file import known_languages
 from app.policy.rules_file import Amount
 from app.toml_file import TomlDocument, given, parse_document, read_document
@@ -34,6 +34,7 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
     profiles: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     languages: tuple[str, ...] = ()
     key_terms: Annotated[tuple[str, ...], Meta(max_length=MAX_KEY_TERMS)] = ()
+    vocabulary: VocabularyName | None = None
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:

@@ -30,7 +30,7 @@ class StreamSettings:
     language: str = "en-US"
     """A locale."""
     vocabulary: str | None = None
-    """Name of a custom vocabulary of the account."""
+    """Name of a custom vocabulary of the account, where an utterance brings none."""
     limits: StreamLimits = field(default_factory=StreamLimits)
     timeouts: FinalizationTimeouts = field(default_factory=FinalizationTimeouts)
     open_timeout_s: float = 5.0
@@ -61,7 +61,7 @@ class StreamPool:
         """Run a stream's task in the background; what it raises is reported, and ends that task alone."""
         self._tasks.start_soon(self._run, task, args)
 
-    async def open(self, locale: str) -> TranscribeStream:
+    async def open(self, locale: str, vocabulary: str | None = None) -> TranscribeStream:
         """A new stream, for which the longest idle one is released where the account has no room for another.
 
         Raises ProviderBusy where all are in use, and what the service's refusal means.
@@ -73,19 +73,19 @@ class StreamPool:
             await release()
         self._open_count += 1
         try:
-            stream = await self._connect(locale)
+            stream = await self._connect(locale, vocabulary)
         except BaseException:  # because the place is free again whatever happened
             self._open_count -= 1
             raise
         self.start(self._read_results, stream)
         return stream
 
-    async def _connect(self, locale: str) -> TranscribeStream:
+    async def _connect(self, locale: str, vocabulary: str | None) -> TranscribeStream:
         credentials = await self._chain.freeze(PROVIDER)
         try:
             connection = await self._client.open(
                 locale=locale,
-                vocabulary=self.settings.vocabulary,
+                vocabulary=vocabulary,
                 credentials=credentials,
                 timeout_s=self.settings.open_timeout_s,
             )
@@ -96,7 +96,7 @@ class StreamPool:
             raise ProviderMisbehaved(PROVIDER, "the service sent a response that cannot be read") from error
         now = anyio.current_time()
         expires_at = now + credentials.valid_for_s - _EXPIRY_MARGIN_S
-        return TranscribeStream(connection, locale=locale, now=now, expires_at=expires_at)
+        return TranscribeStream(connection, locale=locale, now=now, expires_at=expires_at, vocabulary=vocabulary)
 
     async def _read_results(self, stream: TranscribeStream) -> None:
         try:

@@ -1,7 +1,8 @@
 """One speaker's utterances on one Transcribe stream, which is kept open between them while that pays."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import anyio
 
@@ -54,15 +55,19 @@ class TranscribeSession:
         stream = self._idle_stream
         return seconds(stream.samples) if stream is not None and self._can_reuse(stream, locale) else 0.0
 
+    def with_vocabulary(self, name: str) -> "VocabularySession":
+        """The same session and its streams, for utterances with this custom vocabulary."""
+        return VocabularySession(self, name)
+
     async def transcribe(
-        self, audio: AsyncIterable[AudioChunk], *, language: str | None = None
+        self, audio: AsyncIterable[AudioChunk], *, language: str | None = None, vocabulary: str | None = None
     ) -> AsyncGenerator[Hypothesis, None]:
         """Interims as they change, then one final. Raises a ProviderError, or RequestRefused for the language."""
         settings = self._pool.settings
         locale = locale_for(language, default=settings.language)
         spoken = language_of(locale)
         shown = ""
-        async with self._utterance(audio, locale) as (stream, utterance):
+        async with self._utterance(audio, locale, vocabulary or settings.vocabulary) as (stream, utterance):
             while True:
                 changed = utterance.changed
                 if utterance.error is not None:
@@ -87,10 +92,10 @@ class TranscribeSession:
 
     @asynccontextmanager
     async def _utterance(
-        self, audio: AsyncIterable[AudioChunk], locale: str
+        self, audio: AsyncIterable[AudioChunk], locale: str, vocabulary: str | None
     ) -> AsyncIterator[tuple[TranscribeStream, StreamUtterance]]:
         """An utterance on its stream, from the first sample until its words are final or the caller leaves."""
-        stream = await self._acquire(locale)
+        stream = await self._acquire(locale, vocabulary)
         sending, sent = anyio.CancelScope(), anyio.Event()
         utterance = StreamUtterance(stream.samples)
         stream.attach(utterance)
@@ -121,17 +126,17 @@ class TranscribeSession:
                 stream.detach(anyio.current_time())
                 self._give_back(stream)
 
-    async def _acquire(self, locale: str) -> TranscribeStream:
+    async def _acquire(self, locale: str, vocabulary: str | None) -> TranscribeStream:
         """The idle stream where it can be used again, else a new one."""
         idle, self._idle_stream = self._idle_stream, None
         if idle is not None:
             self._stop_idling(idle)
-            if self._can_reuse(idle, locale):
+            if idle.vocabulary == vocabulary and self._can_reuse(idle, locale):
                 with suppress(ParleyError):  # because a stream that was lost in the pause is replaced
                     await idle.send(_GAP)
                     return idle
             self._discard(idle)
-        stream = await self._pool.open(locale)
+        stream = await self._pool.open(locale, vocabulary)
         self._open_streams.append(stream)
         return stream
 
@@ -194,3 +199,19 @@ class TranscribeSession:
         closed = [stream for stream in self._open_streams if stream.closed.is_set()]
         self._closed_streams_s += sum(billed_seconds(stream.samples) for stream in closed)
         self._open_streams = [stream for stream in self._open_streams if stream not in closed]
+
+
+@dataclass(frozen=True, slots=True)
+class VocabularySession:
+    """A Transcriber: a session, for utterances with this custom vocabulary."""
+
+    session: TranscribeSession
+    vocabulary: str
+
+    async def transcribe(
+        self, utterance: AsyncIterable[AudioChunk], *, language: str | None = None
+    ) -> AsyncGenerator[Hypothesis, None]:
+        transcription = self.session.transcribe(utterance, language=language, vocabulary=self.vocabulary)
+        async with aclosing(transcription) as hypotheses:
+            async for hypothesis in hypotheses:
+                yield hypothesis

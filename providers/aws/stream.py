@@ -74,9 +74,18 @@ class TranscribeStream:
     before it, and no wall clock can move its words.
     """
 
-    def __init__(self, connection: TranscribeConnection, *, locale: str, now: float, expires_at: float) -> None:
+    def __init__(
+        self,
+        connection: TranscribeConnection,
+        *,
+        locale: str,
+        now: float,
+        expires_at: float,
+        vocabulary: str | None = None,
+    ) -> None:
         self._connection = connection
         self.locale = locale
+        self.vocabulary = vocabulary
         self.samples = 0
         """Sent so far."""
         self.closed = anyio.Event()

@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from app.domain.audio import AudioChunk, ms
+from app.domain.ports import bound_to
 from providers.aws.finalization import FinalizationTimeouts
 from providers.aws.lifetime import StreamLimits
 from providers.aws.transcribe import TranscribeEngine, open_transcribe
@@ -27,6 +28,20 @@ async def test_utterances_of_a_session_share_a_stream(engine: TranscribeEngine, 
         [(0, ms(250)), (ms(250), ms(500))]
     ] * 3
     assert len(emulator.streams) == 1
+
+
+async def test_a_vocabulary_of_the_session_has_streams_of_its_own(account: None, emulator: TranscribeEmulator) -> None:
+    """It replaces the route's; utterances with the same one share a stream."""
+    async with (
+        open_transcribe(region="eu-west-1", endpoint_url=emulator.url, vocabulary="ships") as engine,
+        engine.session() as session,
+    ):
+        await final_text(session, utterance(500))
+        for _ in range(2):
+            await final_text(bound_to(session, "drugs"), utterance(500))
+        await final_text(bound_to(session, None), utterance(500))
+
+    assert [stream.option["vocabulary-name"] for stream in emulator.streams] == ["ships", "drugs", "ships"]
 
 
 async def test_billed_seconds_equal_the_services_count(engine: TranscribeEngine, emulator: TranscribeEmulator) -> None:

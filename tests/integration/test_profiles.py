@@ -60,7 +60,7 @@ type = "object"
 class NotedFinals(SingleRouteFinals):
     """Notes language and key terms of each utterance."""
 
-    def open(self, utterance, language, residency, deadline_ms=None, key_terms=()):
+    def open(self, utterance, language, residency, deadline_ms=None, key_terms=(), vocabulary=None):
         self.opened = [*getattr(self, "opened", ()), (language, tuple(key_terms))]
         return self
 

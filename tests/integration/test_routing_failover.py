@@ -71,6 +71,38 @@ def open_breaker(scripted: ScriptedRoutes, name: str) -> None:
     assert scripted.routes.states[name].breaker.state(scripted.clock.now()) is BreakerState.OPEN
 
 
+# -- vocabularies -----------------------------------------------------------------
+
+
+class VocabularyEngine(RouteEngine):
+    """Its final is the name of the vocabulary it was bound to."""
+
+    def __init__(self, scripted_clock, vocabulary="the route's") -> None:
+        super().__init__(scripted_clock)
+        self.vocabulary = vocabulary
+
+    def with_vocabulary(self, name: str) -> "VocabularyEngine":
+        return VocabularyEngine(self.clock, name)
+
+    async def transcribe(self, utterance, *, language=None):
+        async for hypothesis in super().transcribe(utterance, language=language):
+            yield replace(hypothesis, text=self.vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "profile", "used"),
+    [(None, None, "the route's"), ("acme", None, "acme"), ("acme", "pizzas", "pizzas"), (None, "pizzas", "pizzas")],
+)
+async def test_vocabulary_is_the_profiles_else_the_tenants_else_the_routes(tenant, profile, used):
+    scripted = scripted_routes(LOCAL, local=RouteEngine(None))
+    engines = {"local": VocabularyEngine(scripted.clock)}
+    finals = SessionFinals(scripted.routes, "s", Tenant("t", vocabulary=tenant), engines=engines)
+    request = finals.open(1, "en", Residency.CLOUD_OK, vocabulary=profile)
+    request.confirm_endpoint()
+
+    assert (await final_of(scripted, request))[0] == used
+
+
 # -- requests that an engine refuses --------------------------------------------------
 
 

@@ -132,6 +132,7 @@ class SteppedEngines:
         residency: Residency,
         deadline_ms: float | None = None,
         key_terms: tuple[str, ...] = (),
+        vocabulary: str | None = None,
     ) -> SteppedPending:
         self.pending.append(SteppedPending(self.is_live, self.attempts, refuses_live=self.refuses_live))
         return self.pending[-1]

@@ -20,6 +20,7 @@ model = "gpt-4o"
 voice = "Matthew"
 languages = ["Italian", "en-GB"]
 key_terms = ["Margherita", "Quattro Stagioni"]
+vocabulary = "pizzas"
 history_tokens = 500
 max_rounds = 2
 turns = "silence"
@@ -86,6 +87,7 @@ def test_a_profile_with_every_key(tmp_path):
         "Matthew",
         ("it", "en"),
         ("Margherita", "Quattro Stagioni"),
+        "pizzas",
         500,
         (menu, order),
         2,
@@ -145,6 +147,7 @@ TOOL = '[[tools]]\nname = "menu"\ndescription = "M."\nurl = "https://menu.exampl
         ('engine = "receiver"\nmodel = "x"', r"pizza.toml, line 2: model: a receiver"),
         ("history_tokens = 0", r"pizza.toml, line 1: history_tokens: "),
         ('languages = ["xx"]', r"pizza.toml, line 1: languages: "),
+        ('vocabulary = "piz zas"', r"pizza.toml, line 1: vocabulary"),
         ('key_terms = ["Ann", "a, b"]', r"pizza.toml, line 1: key_terms: term 2 must have printable"),
         ('instruction = "x"', r"pizza.toml, line 1: instruction: object contains unknown field"),
         (TOOL + TOOL, r"pizza.toml.*tools: two tools are named menu"),

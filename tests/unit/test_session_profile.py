@@ -16,7 +16,13 @@ from tests.unit.playing import Play
 RULES = TurnRules(instructions="Be brief.", language="en", eager_replies=True)
 TOOL = Tool("weather", "The weather.", "https://weather.example")
 FULL = Profile(
-    "full", instructions="Sell.", languages=("it", "en"), key_terms=("Margherita",), history_tokens=50, voice="Giorgio"
+    "full",
+    instructions="Sell.",
+    languages=("it", "en"),
+    key_terms=("Margherita",),
+    history_tokens=50,
+    voice="Giorgio",
+    vocabulary="pizzas",
 )
 
 
@@ -77,7 +83,7 @@ def test_utterances_and_replies_carry_what_the_profile_sets():
 
     (opened,) = play.every(do.OpenUtterance)
     (reply,) = play.every(do.StartReply)
-    assert (opened.language, opened.key_terms) == ("it,en", ("Margherita",))
+    assert (opened.language, opened.key_terms, opened.vocabulary) == ("it,en", ("Margherita",), "pizzas")
     assert reply.profile == FULL
     assert reply.conversation == (Message(Role.SYSTEM, "Sell."), Message(Role.USER, "Hello."))
 

@@ -23,6 +23,7 @@ budget_usd_per_day = 1.5
 archive = false
 keep_days = 30
 key_terms = ["Siobhan", "rigor mortis"]
+vocabulary = "acme-drugs"
 place = "on_prem_only"
 
 [ops]
@@ -60,6 +61,7 @@ def test_tenants_file_is_parsed():
         keep_days=30,
         place=Residency.ON_PREM_ONLY,
         key_terms=("Siobhan", "rigor mortis"),
+        vocabulary="acme-drugs",
     )
     assert ops == Tenant("ops", (GLOBEX,), operator=True)
 
@@ -71,6 +73,7 @@ def test_tenants_file_is_parsed():
         ("[acme]\n\nmax_sessions = 0", r"tenants.toml, line 3: acme.max_sessions: "),
         ('[acme]\nlanguages = ["en", "xx"]', r"tenants.toml, line 2: acme.languages: there is no language 'xx'"),
         ('[acme]\nplace = "moon"', r"tenants.toml, line 2: acme.place: "),
+        ('[acme]\nvocabulary = "a b"', r"tenants.toml, line 2: acme.vocabulary"),
         ('[acme]\nkey_terms = ["a,b"]', r"tenants.toml, line 2: acme.key_terms: term 1 must have printable"),
         ("[acme]\nbudget = 1", r"tenants.toml, line 2: acme.budget: object contains unknown field"),
         ("acme = 3", r"tenants.toml, line 1: acme: "),

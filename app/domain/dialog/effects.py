@@ -30,6 +30,8 @@ class OpenUtterance:
     """From its end to the best available text; None: the routing rules' own."""
     key_terms: tuple[str, ...] = ()
     """Words that are likely in its audio."""
+    vocabulary: str | None = None
+    """The profile's custom vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)

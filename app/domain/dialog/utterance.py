@@ -108,7 +108,13 @@ def _open(state: DialogState) -> Transition:
             *effects,
             *speech_started(state, utterance),
             do.OpenUtterance(
-                number, utterance.start, rules.language, rules.residency, rules.deadline_ms, rules.expected_terms
+                number,
+                utterance.start,
+                rules.language,
+                rules.residency,
+                rules.deadline_ms,
+                rules.expected_terms,
+                rules.profile.vocabulary if rules.profile else None,
             ),
             *(do.FeedUtterance(number, chunk) for chunk in chunks),
             stall_timer(opened),

@@ -91,8 +91,8 @@ class EffectRunner:
     def perform(self, effect: do.Effect) -> None:
         """Carry out one effect; nothing here waits."""
         match effect:
-            case do.OpenUtterance(number, start, language, residency, deadline_ms, key_terms):
-                pending = self.engines.finals.open(number, language, residency, deadline_ms, key_terms)
+            case do.OpenUtterance(number, start, language, residency, deadline_ms, key_terms, vocabulary):
+                pending = self.engines.finals.open(number, language, residency, deadline_ms, key_terms, vocabulary)
                 final = OpenFinal(UtteranceBuffer(start), pending, language, pending.live, key_terms)
                 self.finals[number] = final
                 if final.streaming:

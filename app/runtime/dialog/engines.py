@@ -90,11 +90,13 @@ class FinalTranscription(Protocol):
         residency: Residency,
         deadline_ms: float | None = None,
         key_terms: Sequence[str] = (),
+        vocabulary: str | None = None,
     ) -> PendingFinal:
         """An utterance begins. Decides at once, and waits for nothing.
 
         The deadline is the session's own, from the end of the utterance to the best available text. The key terms are
-        words that are likely in it, for engines that take them.
+        words that are likely in it, for engines that take them; the vocabulary is the name of a custom one, in place
+        of the tenant's.
         """
         ...
 

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import ParleyError, ProviderBusy
-from app.domain.ports import Transcriber, expecting
+from app.domain.ports import Transcriber, bound_to, expecting
 from app.domain.residency import Place, Residency
 from app.domain.routing.decision import Attempt, DecisionRecord, ExpenseKind, Outcome, RejectedRoute
 from app.domain.routing.driver import HedgingDriver
@@ -66,6 +66,8 @@ class FinalRequest:
     """The session's own, from the end of the utterance; the rules have another."""
     key_terms: Sequence[str] = ()
     """Words that are likely in the audio, for engines that take them."""
+    vocabulary: str | None = None
+    """Name of the custom vocabulary, for engines that keep some."""
     route: Route = field(default=Route("finals", Place.ON_PREM))
     live: bool = field(init=False)
     is_recorded: bool = False
@@ -254,7 +256,7 @@ class FinalRequest:
         self._tasks.start_soon(attempt.run)
 
     def _engine(self, name: str) -> Transcriber:
-        return expecting(self.engines[name], self.key_terms)
+        return bound_to(expecting(self.engines[name], self.key_terms), self.vocabulary)
 
     def stop(self, name: str) -> None:
         self._running.pop(name).scope.cancel()

@@ -42,6 +42,7 @@ class SessionFinals:
         residency: Residency,
         deadline_ms: float | None = None,
         key_terms: Sequence[str] = (),
+        vocabulary: str | None = None,
     ) -> FinalRequest:
         if self.tenant.place is Residency.ON_PREM_ONLY:
             residency = Residency.ON_PREM_ONLY  # whatever the session asks for
@@ -57,6 +58,7 @@ class SessionFinals:
             residency,
             deadline_ms,
             key_terms,
+            vocabulary or self.tenant.vocabulary,
         )
         self._open = [*(other for other in self._open if not other.is_recorded), request]
         return request
