@@ -41,6 +41,14 @@ def test_a_draft_that_disagrees_does_not_grow_the_stable_words():
     assert agreement.stable == ("one", "two")
 
 
+def test_guesses_at_the_end_are_held_back_and_stable_words_are_not():
+    assert LocalAgreement(("a", "b"), ("a", "b", "c", "d")).shown_text(1) == ("a b c", "d")
+    assert LocalAgreement(("a", "b"), ("a", "b")).shown_text(1) == ("a b", "")
+    assert LocalAgreement((), ("a",)).shown_text(2) == ("a", "")
+    assert LocalAgreement((), ("a", "b")).shown_text(0) == ("a b", "")
+    assert LocalAgreement().shown_text(1) == ("", "")
+
+
 @given(st.lists(st.text("ab ", max_size=12), max_size=8))
 def test_the_stable_words_only_grow(drafts):
     """Whatever the drafts, each stable prefix begins the next one, and the text begins with it."""

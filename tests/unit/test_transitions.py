@@ -121,7 +121,38 @@ def test_drafts_are_requested_one_at_a_time_and_after_new_speech():
     assert len(play.every(do.RequestDraft)) == 2
     play.draft("hello world")
 
-    assert play.new(do.ShowDraft) == [do.ShowDraft(1, 1, "hello world", "hello")]
+    assert play.new(do.ShowDraft) == [do.ShowDraft(1, 1, "hello", "hello", "world")]
+
+
+def test_last_word_of_a_draft_is_shown_once_another_follows_it():
+    """The first word of all at once; nothing that is held back is lost for the final or the endpoint."""
+    play = Play()
+    play.speech(300)
+    play.draft("hello")
+    assert play.new(do.ShowDraft) == [do.ShowDraft(1, 1, "hello", "")]
+
+    play.speech(330)
+    play.draft("hello worm")
+    play.speech(330)
+    play.draft("hello world today")
+
+    assert play.new(do.ShowDraft) == [do.ShowDraft(1, 1, "hello world", "hello", "today")]
+    assert play.state.phase.utterance.agreement.text == "hello world today"
+
+
+def test_drafts_without_words_are_repeated_soon():
+    """Until the first word is found, a draft is made of every 80 ms of new speech."""
+    play = Play()
+    play.speech(300)
+    play.draft("")
+    play.speech(90)
+    assert len(play.every(do.RequestDraft)) == 2
+
+    play.draft("hello")
+    play.speech(210)
+    assert len(play.every(do.RequestDraft)) == 2
+    play.speech(60)
+    assert len(play.every(do.RequestDraft)) == 3
 
 
 def test_after_a_skipped_draft_the_next_is_requested():

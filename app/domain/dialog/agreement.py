@@ -35,6 +35,15 @@ class LocalAgreement:
         """What to show: the stable words, and behind them the newest guess."""
         return " ".join((*self.stable, *self.newest[len(self.stable) :]))
 
+    def shown_text(self, held_back_words: int) -> tuple[str, str]:
+        """The same in two parts: what to show, and behind it so many words that are guesses.
+
+        The first word of all is always shown.
+        """
+        words = (*self.stable, *self.newest[len(self.stable) :])
+        shown = max(1, len(self.stable), len(words) - held_back_words)
+        return " ".join(words[:shown]), " ".join(words[shown:])
+
     @property
     def stable_text(self) -> str:
         return " ".join(self.stable)

@@ -23,7 +23,8 @@ def request_draft(state: DialogState) -> Transition:
     if utterance.draft_requested_at is None:
         due = utterance.speech_start + ms(state.rules.first_draft_after_ms)
     else:
-        due = utterance.draft_requested_at + ms(state.rules.draft_every_ms)
+        every_ms = state.rules.draft_every_ms if utterance.agreement.newest else state.rules.draft_retry_ms
+        due = utterance.draft_requested_at + ms(min(every_ms, state.rules.draft_every_ms))
     if utterance.end < due:
         return state, ()
     requested = replace(utterance, draft_pending=True, draft_requested_at=utterance.end)
@@ -48,7 +49,8 @@ def accept_draft(state: DialogState, event: ev.DraftReceived | ev.DraftSkipped) 
         drafts=utterance.drafts + 1,
     )
     is_shown = agreement.text and not is_echo(state, agreement.text, utterance.start, utterance.end)
-    shown = do.ShowDraft(state.turn, utterance.number, agreement.text, agreement.stable_text)
+    text, held_back = agreement.shown_text(state.rules.held_back_words)
+    shown = do.ShowDraft(state.turn, utterance.number, text, agreement.stable_text, held_back)
     drafted: Transition = replace(state, phase=UserSpeaking(utterance)), (shown,) if is_shown else ()
     return chain(drafted, classify_overlap)
 

@@ -100,6 +100,8 @@ class ShowDraft:
     utterance: int
     text: str
     stable: str
+    held_back: str = ""
+    """Guessed words behind the text, which are not shown: the audio may end in the middle of them."""
 
 
 @dataclass(frozen=True, slots=True)

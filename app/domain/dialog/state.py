@@ -37,8 +37,12 @@ class TurnRules:
     """Higher than the threshold of an endpoint, because replying to someone who continues is worse than a split."""
     draft_every_ms: int = 300
     """New speech between two drafts."""
-    first_draft_after_ms: int = 240
+    first_draft_after_ms: int = 200
     """Audio of an utterance before its first draft, counted from the detected start of speech."""
+    draft_retry_ms: int = 80
+    """New speech between two drafts while none had words: models write nothing of half a syllable."""
+    held_back_words: int = 1
+    """Guessed words at the end of a draft that are not shown: half of the words taken back are the last of a draft."""
     speculative_finals: bool = True
     """Start the final in the pause, before the endpoint is certain."""
     score_end_of_turn: bool = False

@@ -20,7 +20,7 @@ from app.domain.ports import Clock, SpeakerEmbedder, SpeechSynthesizer, expectin
 from app.domain.profile import Profile
 from app.domain.spending import TokenUsage
 from app.domain.tools import ToolCall
-from app.domain.transcript import Hypothesis
+from app.domain.transcript import Hypothesis, join
 from app.runtime.dialog.engines import Engines, NamedVoice, PendingFinal
 from app.runtime.dialog.reply_pipeline import known_text, run_reply
 from app.runtime.dialog.utterance_buffer import UtteranceBuffer
@@ -120,8 +120,8 @@ class EffectRunner:
                 self.finals[number].expect(key_terms)
             case do.RestrictToOnPrem(number):
                 self.finals[number].pending.restrict_to_on_prem()
-            case do.ShowDraft(utterance=number, text=text):
-                self.finals[number].pending.update_draft(text)
+            case do.ShowDraft(utterance=number, text=text, held_back=held_back):
+                self.finals[number].pending.update_draft(join((text, held_back)))
             case do.ShowFinal(utterance=number, hypothesis=hypothesis, route=route):
                 final = self.finals.pop(number)
                 final.pending.record_shown(hypothesis, route)

@@ -435,7 +435,7 @@ def server_message(
 ) -> ServerMessage:
     """The message for what the session shows."""
     match shown:
-        case do.ShowDraft(turn, utterance, text, stable):
+        case do.ShowDraft(turn, utterance, text, stable, _):
             return Realtime(text, stable, utterance, turn)
         case do.ShowFinal():
             return FullSentence(
