@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from app.domain.dialog.conversation import Message
 from app.domain.routing.cost import Budgets, BudgetScope
 
 CHARACTERS_PER_TOKEN = 4
@@ -56,7 +56,14 @@ class CharacterPrice:
         return characters * self.usd_per_million / 1e6
 
 
-def estimate_usage(conversation: Sequence[Message], generated_characters: int) -> TokenUsage:
+class Prompted(Protocol):
+    """A message of a prompt."""
+
+    @property
+    def characters(self) -> int: ...
+
+
+def estimate_usage(conversation: Sequence[Prompted], generated_characters: int) -> TokenUsage:
     """Tokens by the number of characters, rounded up."""
     prompt_characters = sum(message.characters for message in conversation)
     return TokenUsage(_tokens(prompt_characters), _tokens(generated_characters), is_estimate=True)

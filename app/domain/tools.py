@@ -19,11 +19,12 @@ NO_ARGUMENTS = "{}"
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """An HTTP endpoint that a profile offers to its reply engine."""
+    """An HTTP endpoint that a profile offers to its reply engine, or a function that the client performs."""
 
     name: str
     description: str
-    url: str
+    url: str = ""
+    """Empty: the client performs it."""
     method: ToolMethod = "GET"
     """GET and DELETE take the arguments in the query, the others as a JSON body."""
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
@@ -50,6 +51,8 @@ class ToolCall:
     """JSON, as the model wrote it."""
     result: str | None = None
     """What the model is told; None: the tool is still running."""
+    by_client: bool = False
+    """The client performs it, and the reply ends with it."""
 
 
 def arguments_of(call: ToolCall) -> dict[str, Any] | None:

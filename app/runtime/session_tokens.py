@@ -19,6 +19,8 @@ ALGORITHM = "HS256"
 TYPE = "parley-session+jwt"
 """The header `typ`: no other token, whoever signed it, is taken for one of these."""
 ISSUER = AUDIENCE = "parley"
+EPHEMERAL_PREFIX = "ek_"
+"""Before a token for clients of OpenAI's: in a browser they refuse any other."""
 MAX_LIFETIME_S = 3600
 MAX_TOKEN_BYTES = 6 << 10
 
@@ -94,6 +96,7 @@ class SessionTokens:
 
     def _claims(self, token: str) -> Mapping[str, Any] | None:
         """None where it is no session token, or no valid one."""
+        token = token.removeprefix(EPHEMERAL_PREFIX)
         if token.count(".") != 2 or len(token) > MAX_TOKEN_BYTES:
             return None
         try:

@@ -31,6 +31,7 @@ from app.web.parley.resumable_sessions import ResumableSessions
 from app.web.parley.sockets import raw, transcribe
 from app.web.policy.router import decisions, explain, summary
 from app.web.profiles import profiles
+from app.web.realtime.client_secrets import create_client_secret
 from app.web.realtime.routes import realtime
 from app.web.recordings.router import router as recordings
 from app.web.request_body import MAX_BODY_BYTES
@@ -61,6 +62,7 @@ def create_app(service: Service) -> Litestar:
         keys,
         audit_log,
         create_session_token,
+        create_client_secret,
         transcriptions,
         translations,
         speech,

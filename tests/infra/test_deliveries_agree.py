@@ -238,7 +238,6 @@ def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
         "/health/ready",
         "/ws/transcribe",
         "/ws/raw",
-        "/v1/realtime",
         "/auth/session-tokens",
         "/profiles",
     }

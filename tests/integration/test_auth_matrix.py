@@ -39,6 +39,7 @@ RULES = {
     ("WEBSOCKET", "/ws/transcribe"): Scope.SPEAK,
     ("WEBSOCKET", "/ws/raw"): Scope.SPEAK,
     ("WEBSOCKET", "/v1/realtime"): Scope.SPEAK,
+    ("POST", "/v1/realtime/client_secrets"): ANY_KEY,
     ("GET", "/"): ANYONE,
     ("GET", "/{file_path:path}"): ANYONE,
     ("HEAD", "/{file_path:path}"): ANYONE,

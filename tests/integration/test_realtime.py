@@ -1,6 +1,7 @@
 """`/v1/realtime` with OpenAI's own client, and how the handshake of any client is answered or refused."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import asynccontextmanager
 
@@ -9,21 +10,28 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from app.data.api_keys import KeyStore
+from app.data.database import open_database
 from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.dialog.conversation import Role
 from app.domain.errors import ClientError, ClientFault
+from app.domain.principal import Scope
 from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.tenant import Tenant, fingerprint
+from app.runtime.authentication import AnyOf, DatabaseKeys
 from app.runtime.dialog.engines import Engines
 from app.runtime.service import Service
+from app.runtime.session_tokens import SessionTokens
 from tests.client_environments import python_client
+from tests.emulators.openai import Script
 from tests.fakes import (
     ScriptedGenerator,
     ScriptedSynthesizer,
     ScriptedTranscriber,
     SingleRouteFinals,
 )
+from tests.integration.profile_service import profile_server
 from tests.serving import scripted_service, served, stored_manifest
 
 pytestmark = pytest.mark.anyio
@@ -123,6 +131,51 @@ async def test_python_client_commits_asks_truncates_and_cancels(python_openai):
     ]
     errors = [event["error"] for event in events if event["type"] == "error"]
     assert [error["code"] for error in errors] == ["response_cancel_not_active", "input_audio_buffer_commit_empty"]
+
+
+async def test_python_client_performs_a_function_and_asks_out_of_band(python_openai, tmp_path):
+    """The model sees the call with the client's result; what is out of band sees and leaves nothing."""
+    function = {"name": "dial", "arguments": '{"who": "Bob"}'}
+    call = ({"index": 0, "id": "c1", "type": "function", "function": function},)
+    turns = (Script(tool_calls=(call,), usage=(10, 2)), Script(("Bob ", "is there.")), Script(("A call.",)))
+    async with profile_server(f"sqlite+aiosqlite:///{tmp_path}/parley.db", tmp_path, *turns) as server:
+        events = await python_openai.run("openai_realtime.py", f"http://{server.address}/v1", "acme-key", "functions")
+        prompts = [server.prompt(number) for number in range(3)]
+        offered = [[tool["function"]["name"] for tool in asked.get("tools", ())] for asked in server.openai.requests]
+
+    no_generic(events)
+    first, second, third = (event["response"] for event in events if event["type"] == "response.done")
+    assert [(o["type"], o["name"], o["arguments"]) for o in first["output"]] == [
+        ("function_call", "dial", '{"who": "Bob"}')
+    ]
+    assert first["usage"]["input_tokens"] == 10
+    assert second["output"][0]["content"][0]["text"] == "Bob is there."
+    assert (third["metadata"], third["output"][0]["content"][0]["text"]) == ({"kind": "x"}, "A call.")
+    assert [(m["role"], m.get("content")) for m in prompts[1][1:]] == [
+        ("user", "call Bob"),
+        ("assistant", None),
+        ("tool", "Bob is there"),
+    ]
+    assert [m["content"] for m in prompts[2][1:]] == ["Which kind?"]
+    assert offered == [["dial"], ["dial"], []]
+
+
+async def test_python_client_makes_a_client_secret_and_connects_with_it(python_openai, tmp_path):
+    """It begins with `ek_`, and may speak."""
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/parley.db") as engine:
+        store = KeyStore(engine)
+        await store.load()
+        key, _ = await store.create("web", "acme", frozenset({Scope.SPEAK}), None)
+        keys = DatabaseKeys(store)
+        tokens = SessionTokens(lambda: store.signing_secrets, [keys])
+        service = scripted_service(authenticator=AnyOf([keys, tokens]), keys=store, session_tokens=tokens)
+        async with served(service) as address:
+            made, created = await python_openai.run("openai_realtime.py", f"http://{address}/v1", key, "secret")
+
+    assert made["value"].startswith("ek_")
+    assert 0 < made["expires_at"] - time.time() <= 60
+    assert (made["session"]["type"], made["session"]["instructions"]) == ("realtime", "Be brief.")
+    assert created["type"] == "session.created"
 
 
 @pytest.mark.parametrize(

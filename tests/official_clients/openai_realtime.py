@@ -91,5 +91,39 @@ async def manual():
         await talk.until("error")
 
 
-asyncio.run({"transcription": transcription, "conversation": conversation, "manual": manual}[scenario]())
+async def functions():
+    async with client.realtime.connect(model="gpt-realtime") as connection:
+        talk = Talk(connection)
+        await talk.until("session.created")
+        dial = {"type": "function", "name": "dial", "description": "Dials.", "parameters": {"type": "object"}}
+        audio = {"input": {"turn_detection": None}}
+        await talk.configure(type="realtime", output_modalities=["text"], tools=[dial], audio=audio)
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "call Bob"}]}
+        await connection.conversation.item.create(item=item)
+        await connection.response.create()
+        await talk.until("response.done")
+        call_id = seen[-1]["response"]["output"][0]["call_id"]
+        output = {"type": "function_call_output", "call_id": call_id, "output": "Bob is there"}
+        await connection.conversation.item.create(item=output)
+        await connection.response.create()
+        await talk.until("response.done")
+        question = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Which kind?"}]}
+        await connection.response.create(
+            response={"conversation": "none", "input": [question], "tool_choice": "none", "metadata": {"kind": "x"}}
+        )
+        await talk.until("response.done")
+
+
+async def secret():
+    made = await client.realtime.client_secrets.create(
+        expires_after={"anchor": "created_at", "seconds": 60},
+        session={"type": "realtime", "model": "gpt-realtime", "instructions": "Be brief."},
+    )
+    seen.append(made.to_dict())
+    async with AsyncOpenAI(base_url=url, api_key=made.value).realtime.connect(model="gpt-realtime") as connection:
+        await Talk(connection).until("session.created")
+
+
+SCENARIOS = (transcription, conversation, manual, functions, secret)
+asyncio.run({each.__name__: each for each in SCENARIOS}[scenario]())
 sys.stdout.write(json.dumps(seen))

@@ -11,6 +11,8 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import BudgetExhausted, ProviderDown
+from app.domain.spending import TokenUsage
+from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import TurnMode
 from app.media.g711 import encode_g711
@@ -472,10 +474,83 @@ def test_a_deleted_item_leaves_the_history():
     assert refused(send(protocol, "conversation.item.retrieve", item_id="a"))["code"] == "item_not_found"
 
 
+def test_an_item_that_goes_on_is_not_deleted():
+    """It would be missing from its response."""
+    protocol = conversation()
+    item_id = show(protocol, *reply()[:3])[1]["item"]["id"]
+
+    assert refused(send(protocol, "conversation.item.delete", item_id=item_id))["code"] == "item_in_progress"
+
+
+def test_a_function_call_is_an_item_and_its_output_joins_the_history():
+    """A call without an output is not shown to the model."""
+    protocol = conversation(tools=[{"type": "function", "name": "dial", "parameters": {"type": "object"}}])
+    start, _, _, _, end = reply()
+    events = show(protocol, start, do.ShowToolCall(1, ToolCall("c1", "dial", '{"n": 1}')), end)
+    before = send(protocol, "conversation.item.create", item=message("and?"))
+
+    output = {"type": "function_call_output", "call_id": "c1", "output": "done"}
+    created = send(protocol, "conversation.item.create", item=output)
+
+    assert types(events)[1:-1] == [
+        "response.output_item.added",
+        "conversation.item.added",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "conversation.item.done",
+    ]
+    assert (events[4]["name"], events[4]["arguments"], events[4]["call_id"]) == ("dial", '{"n": 1}', "c1")
+    assert events[-1]["response"]["output"][0]["type"] == "function_call"
+    assert before.inputs == [ev.ClientAddedMessage(Message(Role.USER, "and?"))]
+    [history] = created.inputs
+    assert history.messages[0].tool_calls == (ToolCall("c1", "dial", '{"n": 1}', "done"),)
+
+
+def test_functions_of_the_session_and_of_one_response():
+    """`tool_choice: "none"` offers none."""
+    dial = {"type": "function", "name": "dial", "description": "Dials."}
+    protocol = conversation(tools=[dial])
+
+    [configured] = send(protocol, "session.update", session={"instructions": "x"}).inputs
+    [asked] = send(protocol, "response.create", response={"tool_choice": "none"}).inputs
+
+    assert [(tool.name, tool.description, tool.url) for tool in configured.tools] == [("dial", "Dials.", "")]
+    assert asked.tools == ()
+
+
+def test_a_response_out_of_band_leaves_the_conversation_alone():
+    """Its items have events of the response, and none of the conversation."""
+    protocol = conversation()
+    send(protocol, "conversation.item.create", item=message("first", id="a"))
+    given = [{"type": "item_reference", "id": "a"}, message("Classify it.")]
+
+    [request] = send(protocol, "response.create", response={"conversation": "none", "input": given}).inputs
+    events = show(protocol, do.ShowReplyStart(1, "", request.request), *reply()[1:])
+
+    assert request.conversation == (Message(Role.USER, "first"), Message(Role.USER, "Classify it."))
+    assert not request.is_kept
+    assert not [kind for kind in types(events) if kind.startswith("conversation.")]
+    assert "conversation_id" not in events[0]["response"]
+    assert len(protocol.items.items) == 1
+
+
+def test_usage_is_what_the_engines_counted():
+    """With the details that clients insist on."""
+    protocol = conversation()
+
+    events = show(protocol, *reply()[:-1], do.ShowReply(1, "Good day.", TokenUsage(10, 2)))
+
+    usage = events[-1]["response"]["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (10, 2, 12)
+    assert usage["output_token_details"] == {"text_tokens": 2, "audio_tokens": 0}
+
+
 @pytest.mark.parametrize(
     ("item", "fields", "code"),
     [
         (message("x", id="a"), {}, "item_exists"),
+        (message("x", id="item_s_99"), {}, "item_exists"),
         (message("x"), {"previous_item_id": "none"}, "item_not_found"),
         (message(""), {}, "invalid_value"),
         (

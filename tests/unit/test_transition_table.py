@@ -163,6 +163,7 @@ EVENTS = {
     "FinalFailed": lambda p: ev.FinalFailed(p.state.utterance_count, 0, GONE),
     "ReplyDeltaReceived": lambda p: ev.ReplyDeltaReceived(p.state.reply_count, "Hi."),
     "ReplyToolCalled": lambda p: ev.ReplyToolCalled(p.state.reply_count, ToolCall("1", "weather", "{}", "Sunny.")),
+    "ReplyToolRequested": lambda p: ev.ReplyToolRequested(p.state.reply_count, ToolCall("1", "dial", "{}")),
     "ReplyPieceBegun": lambda p: ev.ReplyPieceBegun(p.state.reply_count, "Hi."),
     "ReplyAudioReceived": lambda p: ev.ReplyAudioReceived(p.state.reply_count, CHUNK),
     "ReplySpeechRefused": lambda p: ev.ReplySpeechRefused(p.state.reply_count, GONE),

@@ -14,6 +14,7 @@ from app.domain.errors import ParleyError
 from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
+from app.domain.spending import TokenUsage
 from app.domain.tools import ToolCall
 from app.domain.transcript import Hypothesis
 
@@ -251,6 +252,14 @@ class RecordToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowToolCall:
+    """The reply calls a function of the client, and ends behind its calls."""
+
+    turn: int
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class PlayAudio:
     turn: int
     chunk: AudioChunk
@@ -262,6 +271,8 @@ class ShowReply:
 
     turn: int
     text: str
+    usage: TokenUsage | None = field(default=None, compare=False)
+    """What its engines counted or estimated; None: nothing."""
 
 
 CancelReason: TypeAlias = Literal["barge_in", "cancelled", "failed", "disconnected"]
@@ -402,6 +413,7 @@ Shown: TypeAlias = (
     | ShowSpeaker
     | ShowReplyStart
     | ShowReplyDelta
+    | ShowToolCall
     | PlayAudio
     | ShowReply
     | ShowReplyCancelled

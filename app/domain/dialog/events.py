@@ -15,7 +15,8 @@ from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.speakers import Embedding
-from app.domain.tools import ToolCall
+from app.domain.spending import TokenUsage
+from app.domain.tools import Tool, ToolCall
 from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import TurnMode
 
@@ -100,6 +101,14 @@ class ReplyToolCalled:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyToolRequested:
+    """The model has called a function that the client performs; the reply ends behind its calls."""
+
+    reply: int
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyPieceBegun:
     """The voice has taken this piece of the text; the audio behind this event is of it."""
 
@@ -124,6 +133,8 @@ class ReplySpeechRefused:
 @dataclass(frozen=True, slots=True)
 class ReplyFinished:
     reply: int
+    usage: TokenUsage | None = None
+    """What its engines counted or estimated; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +180,8 @@ class ClientConfigured:
     """System prompt of replies."""
     voice: str | None = None
     """One of the synthesizer's; empty: the one that the profile or the settings have."""
+    tools: tuple[Tool, ...] | None = None
+    """Functions that the client performs, besides the profile's tools."""
     keeps_unanswered: bool | None = None
     """Whether what was said in a turn that is not answered joins the history."""
 
@@ -244,6 +257,12 @@ class ClientRequestedReply:
     """In place of the session's; None: those."""
     speak: bool | None = None
     """Whether it is spoken; None: as the session is set up."""
+    tools: tuple[Tool, ...] | None = None
+    """The client's functions for this reply; None: the session's."""
+    conversation: tuple[Message, ...] | None = None
+    """What is answered; None: the history, and what was said in this turn."""
+    is_kept: bool = True
+    """It joins the history; one that does not is out of band, and waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +324,9 @@ class LeaveTimeoutDue:
     """Timer: the pending finals of a client that left are awaited no longer."""
 
 
-ReplyEvent: TypeAlias = ReplyDeltaReceived | ReplyPieceBegun | ReplyAudioReceived | ReplySpeechRefused | ReplyFinished
+ReplyEvent: TypeAlias = (
+    ReplyDeltaReceived | ReplyToolRequested | ReplyPieceBegun | ReplyAudioReceived | ReplySpeechRefused | ReplyFinished
+)
 """What waits while a reply is paused."""
 TimerEvent: TypeAlias = AudioStalled | PlaybackFinished | LeaveTimeoutDue
 Event: TypeAlias = (
@@ -319,6 +340,7 @@ Event: TypeAlias = (
     | SpeakerEmbedded
     | ReplyDeltaReceived
     | ReplyToolCalled
+    | ReplyToolRequested
     | ReplyPieceBegun
     | ReplyAudioReceived
     | ReplySpeechRefused

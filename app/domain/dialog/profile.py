@@ -7,6 +7,7 @@ from app.domain.dialog.endpointing import EndpointingRules
 from app.domain.dialog.state import DialogState
 from app.domain.key_terms import merge_key_terms
 from app.domain.profile import Profile
+from app.domain.tools import Tool
 
 T = TypeVar("T")
 
@@ -72,6 +73,14 @@ def continue_with_profile(state: DialogState, profile: Profile) -> DialogState:
 def expect_key_terms(state: DialogState, terms: tuple[str, ...]) -> DialogState:
     """The state of a new session of a tenant with these key terms."""
     return replace(state, rules=replace(state.rules, key_terms=terms))
+
+
+def with_tools(profile: Profile | None, tools: tuple[Tool, ...]) -> Profile | None:
+    """The same profile, or none, with these tools besides its own; of one name, the profile's stays."""
+    own = profile.tools if profile else ()
+    names = {tool.name for tool in own}
+    more = tuple(tool for tool in tools if tool.name not in names)
+    return replace(profile or Profile(""), tools=(*own, *more)) if more else profile
 
 
 def with_voice(profile: Profile | None, voice: str) -> Profile | None:

@@ -10,6 +10,7 @@ from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.conversation import Message, Role, prompt, reply_messages
 from app.domain.dialog.ducking import duck_reply
 from app.domain.dialog.playback import playback_timer, played_text
+from app.domain.dialog.profile import with_tools
 from app.domain.dialog.state import DialogState, Idle, Reply, Replying, SpokenPiece, UserSpeaking
 from app.domain.errors import ClientError, ClientFault
 from app.domain.tools import shortened
@@ -31,7 +32,7 @@ def begin_reply(state: DialogState, user_text: str) -> Transition:
         rules.instructions, history, max_characters=rules.prompt_characters, max_tokens=rules.prompt_tokens
     )
     begun = replace(state, reply_count=number, reply=Reply(number, state.turn, user_text=user_text))
-    return begun, (do.StartReply(number, conversation, rules.speak, rules.profile),)
+    return begun, (do.StartReply(number, conversation, rules.speak, with_tools(rules.profile, rules.client_tools)),)
 
 
 def release_reply(state: DialogState) -> Transition:
@@ -70,6 +71,7 @@ def accept_reply_event(
     state: DialogState,
     event: ev.ReplyDeltaReceived
     | ev.ReplyToolCalled
+    | ev.ReplyToolRequested
     | ev.ReplyPieceBegun
     | ev.ReplyAudioReceived
     | ev.ReplySpeechRefused
@@ -90,6 +92,8 @@ def accept_reply_event(
             short = shortened(call)
             called = replace(reply, tool_calls=(*reply.tool_calls, short))
             return replace(state, reply=called), (do.RecordToolCall(reply.turn, short),)
+        case ev.ReplyToolRequested(_, call):
+            return state, (do.RecordToolCall(reply.turn, shortened(call)), do.ShowToolCall(reply.turn, call))
         case ev.ReplyPieceBegun(_, text):
             pieces = (*reply.pieces, SpokenPiece(text, reply.audio_sent))
             return replace(state, reply=replace(reply, pieces=pieces)), ()
@@ -105,14 +109,12 @@ def accept_reply_event(
         case ev.ReplySpeechRefused(_, error):
             shown = () if state.text_only_reported else (do.ShowError(error),)
             return replace(state, reply=replace(reply, pieces=()), text_only_reported=True), shown
-        case ev.ReplyFinished():
-            finished = replace(
-                state,
-                reply=replace(reply, finished=True),
-                history=(*state.history, *reply_messages(reply.text, reply.tool_calls)),
-            )
+        case ev.ReplyFinished(usage=usage):
+            said = reply_messages(reply.text, reply.tool_calls) if reply.is_kept else ()
+            history = (*state.history, *said)
+            finished = replace(state, reply=replace(reply, finished=True, message_at=len(history) - 1), history=history)
             return finished, (
-                do.ShowReply(reply.turn, reply.text.strip()),
+                do.ShowReply(reply.turn, reply.text.strip(), usage),
                 playback_timer(state, reply),
             )
         case ev.ReplyFailed(_, error):
@@ -169,9 +171,12 @@ def abandon_reply(state: DialogState) -> Transition:
 
 def _interrupted_history(state: DialogState, reply: Reply) -> tuple[Message, ...]:
     """The history with what the user has got of the reply: the model must not believe that it said the rest."""
+    if not reply.is_kept:
+        return state.history
     whole, played = reply.text.strip(), played_text(reply, state.audio_end)
     if not reply.finished:
         return (*state.history, *reply_messages(played, reply.tool_calls, is_cut_off=True))
-    if not whole or played == whole:
-        return state.history
-    return (*state.history[:-1], *reply_messages(played, is_cut_off=True))
+    at, history = reply.message_at, state.history
+    if not whole or played == whole or at >= len(history) or history[at].text != whole:  # the client edits it, too
+        return history
+    return (*history[:at], *reply_messages(played, is_cut_off=True), *history[at + 1 :])

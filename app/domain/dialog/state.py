@@ -17,7 +17,7 @@ from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.routing.route import Route
 from app.domain.speakers import Embedding, Speakers
-from app.domain.tools import ToolCall
+from app.domain.tools import Tool, ToolCall
 from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import DEFAULT_SILENCE_MS, TurnMode
 
@@ -94,6 +94,8 @@ class TurnRules:
     """Finals have speaker labels."""
     events: bool = False
     """The client is told when speech starts and stops, and when a turn is probably over, resumed or over."""
+    client_tools: tuple[Tool, ...] = ()
+    """Functions that the client performs, besides the profile's tools."""
     keeps_unanswered: bool = False
     """What was said in a turn that is not answered joins the history."""
 
@@ -174,6 +176,10 @@ class Reply:
     """The turn is over: the reply is shown and played as it comes."""
     finished: bool = False
     """All of its text and audio was sent; the client may still be playing it."""
+    is_kept: bool = True
+    """It joins the history."""
+    message_at: int = 0
+    """Where in the history it is, once it is finished."""
     text: str = ""
     """The deltas so far."""
     tool_calls: tuple[ToolCall, ...] = ()

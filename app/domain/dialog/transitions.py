@@ -70,7 +70,7 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return accept_voice(state, event)
         case ev.ReplyDeltaReceived() | ev.ReplyPieceBegun() | ev.ReplyAudioReceived() | ev.ReplySpeechRefused():
             return accept_reply_event(state, event)
-        case ev.ReplyToolCalled() | ev.ReplyFinished() | ev.ReplyFailed():
+        case ev.ReplyToolCalled() | ev.ReplyToolRequested() | ev.ReplyFinished() | ev.ReplyFailed():
             return accept_reply_event(state, event)
         case ev.PlaybackFinished():
             return check_playback(state, event)
@@ -132,6 +132,7 @@ def _configure(state: DialogState, event: ev.ClientConfigured) -> Transition:
         interruptions=event.interruptions or rules.interruptions,
         may_pause=rules.may_pause if event.may_pause is None else event.may_pause,
         silence_ms=event.silence_ms or rules.silence_ms,
+        client_tools=rules.client_tools if event.tools is None else event.tools,
         keeps_unanswered=rules.keeps_unanswered if event.keeps_unanswered is None else event.keeps_unanswered,
         instructions=rules.instructions if event.instructions is None else event.instructions,
         profile=rules.profile if event.voice is None else with_voice(rules.profile, event.voice),

@@ -15,7 +15,7 @@ from anyio.abc import ObjectSendStream, TaskGroup
 from app.domain.audio import AudioChunk, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.errors import ParleyError, RequestRefused
+from app.domain.errors import ParleyError, ProviderRefused, RequestRefused
 from app.domain.ports import Clock, SpeakerEmbedder, SpeechSynthesizer, expecting
 from app.domain.profile import Profile
 from app.domain.spending import TokenUsage
@@ -69,6 +69,8 @@ class RunningReply:
 
     released: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    usage: TokenUsage | None = None
+    """Of the calls of engines that are over."""
 
 
 @dataclass(slots=True)
@@ -237,10 +239,10 @@ class EffectRunner:
     def _perform_reply(self, effect: do.Effect) -> None:
         match effect:
             case do.StartReply(number, conversation, speak, profile):
-                generator = self.engines.reply_generator(profile, partial(self.record_cost, number))
-                assert generator is not None
+                generator = self.engines.reply_generator(profile, partial(self._count, number))
+                parts = generator.reply(conversation) if generator else _no_engine()
                 voice = self._voice_of(profile) if speak else None
-                self._start_reply(number, generator.reply(conversation), voice, self.engines.max_reply_characters)
+                self._start_reply(number, parts, voice, self.engines.max_reply_characters)
             case do.StartSpeakingText(number, text, profile):
                 self._start_reply(number, known_text(text), self._voice_of(profile), len(text))
             case do.ReleaseReply(number):
@@ -279,11 +281,31 @@ class EffectRunner:
         max_characters: int,
     ) -> None:
         with reply.scope:
-            await run_reply(number, parts, voice, reply.released, self.inbox, max_characters=max_characters)
+            await run_reply(
+                number,
+                parts,
+                voice,
+                reply.released,
+                self.inbox,
+                max_characters=max_characters,
+                usage=lambda: reply.usage,
+            )
         self.replies.pop(number, None)
+
+    def _count(self, number: int, engine: str, usage: TokenUsage, usd: float) -> None:
+        """A call of an engine for this reply is over."""
+        if (reply := self.replies.get(number)) is not None:
+            reply.usage = usage if reply.usage is None else reply.usage + usage
+        self.record_cost(number, engine, usage, usd)
 
     # -- time -----------------------------------------------------------------
 
     async def _send_after(self, after_ms: float, event: ev.TimerEvent) -> None:
         await self.clock.sleep_until(self.clock.now() + after_ms / 1000)
         await self.inbox.send(event)
+
+
+async def _no_engine() -> AsyncGenerator[str, None]:
+    """The reply of a service without a reply engine: a client may ask for one all the same."""
+    raise ProviderRefused("replies", "this server has no reply engine")
+    yield ""

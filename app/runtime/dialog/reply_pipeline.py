@@ -3,7 +3,7 @@
 Everything may be generated ahead of the end of the turn, up to a bounded queue; nothing leaves before the release.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import anyio
@@ -15,6 +15,7 @@ from app.domain.dialog import events as ev
 from app.domain.dialog.sentences import SentenceChunker
 from app.domain.errors import ParleyError, flatten
 from app.domain.ports import SpeechSynthesizer
+from app.domain.spending import TokenUsage
 from app.domain.tools import ToolCall
 
 EVENTS_AHEAD = 512
@@ -38,12 +39,16 @@ async def run_reply(
     inbox: ObjectSendStream[ev.Event],
     *,
     max_characters: int,
+    usage: Callable[[], TokenUsage | None] = lambda: None,
 ) -> None:
-    """Put the reply's events into the inbox, once it is released. A text beyond `max_characters` ends there."""
+    """Put the reply's events into the inbox, once it is released. A text beyond `max_characters` ends there.
+
+    `usage` is asked when all of it was made.
+    """
     made, ready = anyio.create_memory_object_stream[ev.Event](EVENTS_AHEAD)
     with made, ready:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_generate, number, _limited(parts, max_characters), voice, released, made, inbox)
+            tasks.start_soon(_generate, number, _limited(parts, max_characters), voice, released, made, inbox, usage)
             await released.wait()
             async for event in ready:
                 await inbox.send(event)
@@ -75,6 +80,7 @@ async def _generate(
     released: anyio.Event,
     made: MemoryObjectSendStream[ev.Event],
     inbox: ObjectSendStream[ev.Event],
+    usage: Callable[[], TokenUsage | None],
 ) -> None:
     """Run text and voice to their end. A failure before the release is reported at once, so that another can start."""
     with made:
@@ -88,7 +94,7 @@ async def _generate(
                         text.close()
                     else:
                         tasks.start_soon(_speak, number, voice, text, made)
-            end: ev.Event = ev.ReplyFinished(number)
+            end: ev.Event = ev.ReplyFinished(number, usage())
         except* ParleyError as group:
             end = ev.ReplyFailed(number, next(e for e in flatten(group) if isinstance(e, ParleyError)))
             out = made if released.is_set() else inbox
@@ -109,6 +115,8 @@ async def _write(
                 if isinstance(part, ToolCall):
                     if part.result is None:
                         chunker, ready = SentenceChunker(), chunker.finish()
+                        if part.by_client:
+                            await made.send(ev.ReplyToolRequested(number, part))
                     else:
                         await made.send(ev.ReplyToolCalled(number, part))
                         ready = ()

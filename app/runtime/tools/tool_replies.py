@@ -18,7 +18,10 @@ from app.runtime.tools.http_tools import HttpTools
 
 @dataclass(frozen=True, slots=True)
 class ToolReplies:
-    """A ReplyGenerator over one whose model asks for calls: those without results are performed here."""
+    """A ReplyGenerator over one whose model asks for calls: those without results are performed here.
+
+    Where the client performs one of them, the reply ends with it; the client asks for another when it has the result.
+    """
 
     asking: ReplyGenerator
     """Its model may call the tools."""
@@ -50,15 +53,23 @@ class ToolReplies:
             has_text = has_text or bool(text.strip())
             if not calls or is_last:
                 break
-            for call in calls:
+            of_client = [replace(call, by_client=True) for call in calls if self._is_clients(call)]
+            calls = [call for call in calls if not self._is_clients(call)]
+            for call in (*calls, *of_client):
                 yield call
             finished = await self._performed(calls)
             for call in finished:
                 yield call
+            if of_client:
+                return
             shown = tuple(readable(call) for call in finished)
             conversation = (*conversation, Message(Role.ASSISTANT, text, tool_calls=shown))
         if not has_text:
             raise ProviderMisbehaved("replies", "the model asked for tools, and gave no answer")
+
+    def _is_clients(self, call: ToolCall) -> bool:
+        tool = self.tools.get(call.tool)
+        return tool is not None and not tool.url
 
     async def _performed(self, calls: Sequence[ToolCall]) -> Sequence[ToolCall]:
         """The calls with their results, in their order; all are performed at once."""

@@ -248,6 +248,8 @@ class SocketClient:
                 return _text(messages.InputReceivedMessage(samples, orders))
             case EncodedMessage(data):
                 return SentFrame(0, data, is_text=True)
+            case do.ShowToolCall():
+                raise AssertionError("clients of this protocol have no functions")
             case do.ShowDraft() as draft:
                 return _text(messages.server_message(draft, None))
             case do.PlayAudio(turn, chunk):

@@ -6,6 +6,7 @@ import msgspec
 
 from app.json_input import decode_json
 from app.web.realtime.errors import EventRefused, refused_shape
+from app.web.realtime.session_object import FunctionTool, NamedTool
 
 MAX_ID = 512
 Id: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
@@ -100,8 +101,8 @@ class ResponseOptions(msgspec.Struct, frozen=True):
     metadata: dict[Annotated[str, msgspec.Meta(max_length=64)], Any] | None = None
     input: list[NewItem | ItemReference] | None = None
     """What is answered instead of the conversation."""
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tools: list[FunctionTool] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
 
 
 class CreateResponse(_ClientEvent, frozen=True, tag="response.create"):

@@ -85,6 +85,8 @@ class Items:
                 continue
             if item.type == "function_call":
                 result = outputs.get(item.call["call_id"])
+                if result is None:
+                    continue  # a model is not shown a call that has no result yet
                 call = ToolCall(item.call["call_id"], item.call["name"], item.call["arguments"], result)
                 before = messages[-1] if messages and messages[-1].tool_calls else Message(Role.ASSISTANT, "")
                 messages[len(messages) - bool(before.tool_calls) :] = [

@@ -19,7 +19,7 @@ from app.web.realtime.errors import EventRefused, failure, refusal
 from app.web.realtime.input_audio import SpokenItems
 from app.web.realtime.items import Item, Items, new_item
 from app.web.realtime.response import EndReason, Event, Response, added, done
-from app.web.realtime.session_object import RealtimeSession, configured, described, updated
+from app.web.realtime.session_object import RealtimeSession, client_tools, configured, described, updated
 
 LEAST_COMMIT_MS = 100
 """A commit of less audio is refused."""
@@ -115,13 +115,12 @@ class RealtimeProtocol:
             case ce.ClearOutput():
                 return Received()
             case ce.CreateItem(item=item, previous_item_id=previous):
-                return self._create_item(new_item(item, self._next("item")), previous)
+                return self._create_item(new_item(item, self._next("item")), previous, item.id)
             case ce.RetrieveItem(item_id=item_id):
                 found = self.items.find(item_id).described()
                 return Received(events=[{"type": "conversation.item.retrieved", "item": found}])
             case ce.DeleteItem(item_id=item_id):
-                self.items.remove(self.items.find(item_id))
-                return Received([self._history()], [{"type": "conversation.item.deleted", "item_id": item_id}])
+                return self._delete_item(item_id)
             case ce.TruncateItem():
                 return self._truncate(event)
             case ce.CreateResponse(response=options):
@@ -166,12 +165,22 @@ class RealtimeProtocol:
         self._position = chunks[-1].end if chunks else self._position
         return chunks
 
-    def _create_item(self, item: Item, previous: str | None) -> Received:
+    def _create_item(self, item: Item, previous: str | None, own_id: str | None) -> Received:
+        if own_id and f"_{self.id}_" in own_id:  # the server's own ids, of items to come too
+            raise EventRefused("An item with an id of this session exists or will.", "item_exists", "item.id")
         is_last = self.items.add(item, previous)
         events = [added(self.items, item), done(self.items, item)]
         if is_last and item.role is not None:
             return Received([ev.ClientAddedMessage(Message(Role(item.role), item.said))], events)
         return Received([self._history()], events)
+
+    def _delete_item(self, item_id: str) -> Received:
+        item = self.items.find(item_id)
+        if item.status == "in_progress":
+            message = f"Item with id '{item.id}' is in progress: cancel its response, or wait for its end."
+            raise EventRefused(message, "item_in_progress", "item_id")
+        self.items.remove(item)
+        return Received([self._history()], [{"type": "conversation.item.deleted", "item_id": item.id}])
 
     def _truncate(self, event: ce.TruncateItem) -> Received:
         item = self.items.find(event.item_id)
@@ -212,10 +221,26 @@ class RealtimeProtocol:
             message = "Invalid modalities: use either ['audio'] or ['text']."
             raise EventRefused(message, "invalid_value", "response.output_modalities")
         number = self._next("request")
-        self._asked[number] = Asked(event_id, options)
         speaks = None if options.output_modalities is None else options.output_modalities == ["audio"]
-        request = ev.ClientRequestedReply(number, options.instructions, speaks)
+        tools = None
+        if options.tools is not None or options.tool_choice is not None:
+            chosen = options.tools if options.tools is not None else self.session.tools or []
+            tools = client_tools(chosen, options.tool_choice or self.session.tool_choice)
+        given = None if options.input is None else self._messages(options.input)
+        is_kept = options.conversation != "none"
+        request = ev.ClientRequestedReply(number, options.instructions, speaks, tools, given, is_kept)
+        self._asked[number] = Asked(event_id, options)
         return Received([request])
+
+    def _messages(self, given: Sequence[ce.NewItem | ce.ItemReference]) -> tuple[Message, ...]:
+        """What these items are as a history. Raises EventRefused."""
+        context = Items()
+        for item in given:
+            if isinstance(item, ce.ItemReference):
+                context.add(self.items.find(item.id, "response.input"))
+            else:
+                context.add(new_item(item, self._next("input")))
+        return context.history()
 
     def _cancel(self, response_id: str | None) -> Received:
         active = self.response
@@ -255,6 +280,8 @@ class RealtimeProtocol:
                 return self._spoken.final(shown)
             case do.ShowTurnEnd():
                 return self._spoken.turn_ended()
+            case do.StopPlayback(turn, _, played):
+                return self._stop_playback(turn, played)
             case do.ShowReplyStart(turn, _, request):
                 return self._begin(turn, self._asked.pop(request, None))
             case do.ShowError(error, request):
@@ -277,47 +304,55 @@ class RealtimeProtocol:
                 return self._reply(shown)
 
     def _reply(
-        self, shown: do.ShowReplyDelta | do.PlayAudio | do.ShowReply | do.ShowReplyCancelled | do.StopPlayback
+        self,
+        shown: do.ShowReplyDelta | do.ShowToolCall | do.PlayAudio | do.ShowReply | do.ShowReplyCancelled,
     ) -> list[Event]:
-        response = self._newest if isinstance(shown, do.StopPlayback) else self.response
+        response = self.response
         if response is None or response.turn != shown.turn:
             return []
         match shown:
             case do.ShowReplyDelta(text=text):
                 return response.text(text)
+            case do.ShowToolCall(call=call):
+                return response.function_call(call)
             case do.PlayAudio(chunk=chunk):
                 self._plays_until = max(self._plays_until, self._position) + chunk.samples
                 return response.sound(chunk)
-            case do.ShowReply():
+            case do.ShowReply(usage=usage):
                 self._end()
-                return response.completed()
+                return response.completed(usage)
             case do.ShowReplyCancelled(_, reason, played):
                 self._end(is_playing=False)
                 if reason == "failed":
                     return [*response.ended("failed", played, self._failed), *self._spoken.release()]
                 by_user: EndReason = "turn_detected" if reason == "barge_in" else "client_cancelled"
                 return [*response.ended(by_user, played), *self._spoken.release()]
-            case do.StopPlayback(played=played):
-                self._end(is_playing=False)
-                for item in response.output:
-                    item.said, item.is_cut_off = played, item.is_cut_off or played != item.said
-                return self._spoken.release()
             case _:
                 assert_never(shown)
+
+    def _stop_playback(self, turn: int, played: str) -> list[Event]:
+        """The user speaks over a reply that was sent completely, and of which so much was played."""
+        self._plays_until = 0
+        if self._newest and self._newest.turn == turn:
+            for item in self._newest.output:
+                item.said, item.is_cut_off = played, item.is_cut_off or played != item.said
+        return self._spoken.release()
 
     def _begin(self, turn: int, asked: Asked | None) -> list[Event]:
         options = asked.options if asked else ce.ResponseOptions()
         modalities = options.output_modalities
         output = self.session.audio.output
-        self.response = self._newest = Response(
+        is_kept = options.conversation != "none"
+        self.response = Response(
             self._next("resp"),
             turn,
-            self.items,
+            self.items if is_kept else Items(),
             is_spoken=self.session.speaks if modalities is None else modalities == ["audio"],
             audio=output.format if output else PCM,
-            conversation=f"conv_{self.id}",
+            conversation=f"conv_{self.id}" if is_kept else None,
             metadata=options.metadata,
         )
+        self._newest = self.response if is_kept else self._newest
         self._failed = None
         return self.response.created()
 

@@ -9,6 +9,7 @@ from app.domain.errors import ClientError
 from app.domain.interruption_mode import InterruptionMode
 from app.domain.key_terms import key_terms_in, merge_key_terms
 from app.domain.language import parse_languages
+from app.domain.tools import Tool
 from app.domain.turn_mode import MAX_SILENCE_MS, MIN_SILENCE_MS, TurnMode
 from app.web.realtime.audio_format import PCM, AudioFormat
 from app.web.realtime.errors import EventRefused, refused_shape
@@ -180,10 +181,19 @@ def configured(session: RealtimeSession) -> ev.ClientConfigured:
         interruptions=_interruptions(detection),
         silence_ms=silence_ms,
         events=True,
+        tools=client_tools(session.tools or [], session.tool_choice),
         keeps_unanswered=is_realtime,
         instructions=session.instructions or None,
         voice=_voice(session),
     )
+
+
+def client_tools(tools: list[FunctionTool], choice: object) -> tuple[Tool, ...]:
+    """What the model may call; whether it does is up to the model, but for `none`."""
+    if choice == "none":
+        return ()
+    empty = {"type": "object", "properties": {}}
+    return tuple(Tool(tool.name, tool.description, parameters=tool.parameters or empty) for tool in tools)
 
 
 def _interruptions(detection: TurnDetection | None) -> InterruptionMode:

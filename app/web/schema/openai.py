@@ -4,6 +4,7 @@ from typing import Any
 
 from app.web.openai.chat_request import ChatCompletionRequest
 from app.web.openai.speech import SpeechRequest
+from app.web.realtime.client_secrets import NewClientSecret
 from app.web.schema.operation import DocumentedBody, DocumentedOperation, DocumentedResponse, Operations, ok
 
 _USAGE = {"type": "duration", "seconds": 4}
@@ -72,7 +73,18 @@ _FILE_ERRORS = (
     "unknown_language",
 )
 
+_SECRET = {"value": "ek_eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "expires_at": 1764201600}
+
 OPENAI: Operations = {
+    ("POST", "/v1/realtime/client_secrets"): DocumentedOperation(
+        "createClientSecret",
+        "Make a client secret for Realtime, as OpenAI does",
+        (ok("The secret.", secret={**_SECRET, "session": {"type": "realtime", "object": "realtime.session"}}),),
+        ("bad_message", "body_too_slow", "not_found", "request_too_large"),
+        DocumentedBody(
+            {"browser": {"expires_after": {"seconds": 600}, "session": {"type": "realtime"}}}, model=NewClientSecret
+        ),
+    ),
     ("POST", "/v1/audio/transcriptions"): DocumentedOperation(
         "createTranscription",
         "Transcribe a file, as OpenAI does",
