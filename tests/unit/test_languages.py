@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.assembly.speech import drafts_model
+from app.assembly.speech import drafts_model, finals_model
 from app.config import Settings
 from app.domain.errors import ModelUnavailable
 from providers.local.asr.languages import supported_languages
@@ -52,3 +52,25 @@ def test_drafts_of_other_languages_take_a_multilingual_model(language, name):
     """Unless a model is named."""
     assert drafts_model(Settings(language=language)) == name
     assert drafts_model(Settings(language=language, draft_model_id="mine")) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "moonshine-base-en"),
+        ({"language": "de"}, "whisper-base"),
+        ({"language": ""}, "whisper-base"),
+        ({"beam_size": 5}, "whisper-base"),
+        ({"second_model_id": "none"}, "whisper-base"),
+        ({"transcription_model_id": "mine"}, "mine"),
+    ],
+    ids=["English", "German", "any language", "beam search", "nothing beside it", "as set"],
+)
+def test_english_finals_take_moonshine_where_it_was_pulled(changes, name, tmp_path):
+    """Whisper base stands beside it, so that nothing else depends on it."""
+    settings = Settings(device="cpu", models_dir=tmp_path, **{"language": "en", **changes})
+    assert finals_model(settings) == ("mine" if name == "mine" else "whisper-base")
+
+    (tmp_path / "moonshine-base-en").mkdir()
+
+    assert finals_model(settings) == name

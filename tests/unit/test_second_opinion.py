@@ -1,13 +1,13 @@
 """Two speech models as one: who is asked, and whose text counts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from app.domain.errors import RequestRefused
 from providers.local.asr.hallucination import Verdict
-from providers.local.asr.recognizer import DecodeRequest, DecodeResult
+from providers.local.asr.recognizer import DecodeRequest, DecodeResult, TimedWord
 from providers.local.asr.second_opinion import SecondOpinion, is_doubtful
 
 SAMPLES = np.zeros(5 * 16_000, np.float32)
@@ -93,3 +93,25 @@ def test_other_and_unknown_languages_are_the_second_models(language):
 def test_language_that_neither_model_knows_is_refused():
     with pytest.raises(RequestRefused):
         pair(SURE).require_language("xx")
+
+
+def timed(text, *probabilities):
+    words = tuple(
+        TimedWord(f" {word}", n, n + 1.0, each)
+        for n, (word, each) in enumerate(zip(text.split(), probabilities, strict=True))
+    )
+    return DecodeResult(text, -0.1, Verdict.OK, words, language="en")
+
+
+def test_one_unsure_word_is_decided_by_both_models():
+    models = pair(timed("an American man", 0.9, 0.2, 0.9))
+    models.second.result = timed("a medical man", 0.4, 0.9, 0.9)
+
+    assert models.decode([DecodeRequest(SAMPLES, "en")])[0].text == "a medical man"
+
+
+def test_how_unsure_a_word_must_be_can_be_set():
+    models = replace(pair(timed("an American man", 0.9, 0.2, 0.9)), min_word_probability=0.1)
+
+    assert models.decode([DecodeRequest(SAMPLES, "en")])[0].text == "an American man"
+    assert models.second.asked == []

@@ -33,7 +33,8 @@ def with_edges(samples: Samples) -> tuple[Samples, int]:
     return np.concatenate((before, samples, behind)), len(before)
 
 
-def _levels_db(samples: Samples) -> np.ndarray:
+def _levels_db(samples: Samples) -> Samples:
     """Of each frame, the last one padded with silence."""
-    padded = np.pad(samples, (0, -len(samples) % _FRAME)).reshape(-1, _FRAME)
-    return 10.0 * np.log10(np.mean(padded**2, axis=1) + 1e-12)
+    frames = np.pad(samples, (0, -len(samples) % _FRAME)).reshape(-1, _FRAME)
+    levels: Samples = 10.0 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
+    return levels

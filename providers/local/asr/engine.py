@@ -16,6 +16,7 @@ from providers.local.asr.hypotheses import final_hypothesis, joined_final, witho
 from providers.local.asr.left_context import ContextAudio, PreviousUtterance, strip_context
 from providers.local.asr.opening import open_recognizer
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult
+from providers.local.asr.second_opinion import MIN_WORD_PROBABILITY
 from providers.local.asr.self_test import measure_speed
 from providers.local.asr.session import BiasedSession, EngineParts, SpeechSession
 from providers.local.asr.unread_speech import MAX_PIECES, is_speech, joined, request_for, unread_from
@@ -293,6 +294,7 @@ async def open_speech_engine(
     *,
     model: Path,
     second_model: Path | None = None,
+    second_opinion_below: float = MIN_WORD_PROBABILITY,
     device: str = "auto",
     compute_type: str = "auto",
     encoder_path: str = "auto",
@@ -302,15 +304,21 @@ async def open_speech_engine(
 ) -> AsyncIterator[SpeechEngine]:
     """Load and warm the model in this folder. Raises ModelUnavailable.
 
-    `second_model` is asked where `model` knows English only: for other languages, and for doubtful finals.
-    `encoder_path` is how the encoder computes on a CPU, see `EncoderPath`; `auto` tests all paths once.
-    `threads` are the cores it may use; 0 takes all that this process may run on. `self_test_pcm` is English speech,
-    16 kHz mono s16le: with it the engine's `speed` is measured.
+    `second_model` is asked where `model` knows English only: for other languages, and for doubtful finals, such as those
+    with a word less probable than `second_opinion_below`. `encoder_path` is how the encoder computes on a CPU, see
+    `EncoderPath`; `auto` tests all paths once. `threads` are the cores it may use; 0: all that this process may run
+    on. `self_test_pcm` is English speech, 16 kHz mono s16le: with it the engine's `speed` is measured.
     """
     plan = thread_plan(usable_cores(), threads)
     recognizer = await to_thread.run_sync(
         lambda: open_recognizer(
-            model, second_model, device=device, compute_type=compute_type, plan=plan, encoder_path=encoder_path
+            model,
+            second_model,
+            device=device,
+            compute_type=compute_type,
+            plan=plan,
+            encoder_path=encoder_path,
+            second_opinion_below=second_opinion_below,
         )
     )
     speech_finder = SpeechFinder(await to_thread.run_sync(load_network))
