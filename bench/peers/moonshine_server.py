@@ -1,4 +1,4 @@
-"""Moonshine Voice's own transcriber as a server: `PYTHONPATH=. python -m bench.peers.moonshine_server FOLDER base PORT`.
+"""Moonshine Voice's transcriber as a server: `PYTHONPATH=. python -m bench.peers.moonshine_server FOLDER base PORT`.
 
 Its environment: `pip install moonshine-voice==0.1.0 websockets numpy`. The wheel holds the tiny English model; a folder
 with the published base model (`parley models pull moonshine-base-en`) does as well.
@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 from moonshine_voice import LineCompleted, LineTextChanged, ModelArch, Transcriber
+
 from bench.peers.peer_sockets import Tell, run
 
 

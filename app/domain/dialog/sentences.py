@@ -1,7 +1,7 @@
 """Splits a streamed reply into pieces for the synthesizer, and removes markdown, HTML and TeX's commands from them.
 
-The first piece may end at a comma, so that synthesis starts early; later pieces are whole
-sentences. Where the pieces end depends on the text alone, never on how it was split into deltas.
+The first piece may end at a comma, or before a word that begins a phrase ("and", "that"), so that synthesis starts early;
+later pieces are whole sentences. Where the pieces end depends on the text alone, never on how it was split into deltas.
 Only the spoken text loses its markup; the shown text is unchanged.
 """
 
@@ -12,12 +12,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 _CLOSERS = "\"'”’»)\\]」』）*_`~"  # noqa: RUF001 because these signs are meant
+_PHRASE_OPENERS = (
+    "and|as|because|but|for|from|if|in|on|or|so|that|to|when|where|which|while|who|with"
+    "|aber|dass|oder|sondern|und|weil|wenn"
+    "|et|mais|ou|parce|pour|que|qui"
+    "|o|para|pero|porque|y"
+)
+"""Words before which a speaker may take a breath: English, German, French, Spanish."""
+
 _BREAK = re.compile(
     rf"""(?P<wide>[。！？]+[{_CLOSERS}]*)            # ends a sentence, no space needed
       | (?P<stop>[.!?…]+(?P<closers>[{_CLOSERS}]*))  # ends a sentence where a space follows
       | (?P<line>\n|(?i:<br\s*/?>|</(?:li|p|div|h[1-6]|tr)>))
       | (?P<wide_clause>[，、；：])
-      | (?P<clause>[,;:—–]+[{_CLOSERS}]*)            # ends a clause where a space follows""",  # noqa: RUF001 likewise
+      | (?P<clause>[,;:—–]+[{_CLOSERS}]*)            # ends a clause where a space follows
+      | (?P<phrase>[ ](?=(?:{_PHRASE_OPENERS})(?:['’]\w+)?[ ]))  # ends a phrase""",  # noqa: RUF001 likewise
     re.VERBOSE,
 )
 
@@ -95,6 +104,9 @@ class SentenceChunker:
     min_first_clause: int = 8
     """Letters the first piece must have to end at a comma."""
 
+    min_first_phrase: int = 20
+    """Letters the first piece must have to end in the middle of a clause."""
+
     max_characters: int = 240
     """Characters after which a long sentence is split at a space."""
 
@@ -154,6 +166,9 @@ def _breaks(chunker: SentenceChunker, window: str) -> Iterator[tuple[int, bool |
             yield end, True if following else None
         elif found["stop"]:
             yield end, _ends_sentence(preceding, found["stop"], found["closers"], following)
+        elif found["phrase"]:
+            if not chunker.has_spoken and _spoken_length(preceding) >= chunker.min_first_phrase:
+                yield end, True
         elif not chunker.has_spoken and _spoken_length(preceding) >= chunker.min_first_clause:
             yield end, True if found["wide_clause"] else _has_space(following)
 
