@@ -203,6 +203,19 @@ def test_a_false_interruption_resumes_the_reply_where_it_was(is_complete, report
     assert not play.every(do.ShowReplyCancelled) + play.every(do.StopPlayback)
 
 
+def test_a_paused_reply_goes_on_where_the_client_takes_the_words_back():
+    """`clear`: nothing came of the interruption."""
+    play = replying(pauses=True)
+    play.speech(300)
+    play.draft("wait")
+
+    play.happen(ev.ClientCleared())
+
+    assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == [""]
+    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(300))]
+    assert isinstance(play.state.phase, Replying)
+
+
 def test_a_paused_reply_goes_on_as_soon_as_its_words_are_a_backchannel():
     """A first draft of half a word is often another word."""
     play = replying(pauses=True)

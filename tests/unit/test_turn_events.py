@@ -182,7 +182,8 @@ def test_clear_shows_a_pending_final_empty():
     play.happen(ev.ClientCleared(), ev.ClientEnded())
 
     assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == [""]
-    assert play.every(do.ShowTurnEnd) == []
+    assert play.every(do.ShowTurnEnd) == [do.ShowTurnEnd(1, "")]
+    assert play.every(do.StartReply) == []
 
 
 def test_clear_over_a_reply_leaves_the_reply():

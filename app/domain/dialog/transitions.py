@@ -19,6 +19,7 @@ from typing import assert_never, get_args
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
+from app.domain.dialog.clearing import discard_turn
 from app.domain.dialog.detachment import detach, reattach
 from app.domain.dialog.drafts import accept_draft
 from app.domain.dialog.finals import (
@@ -26,7 +27,6 @@ from app.domain.dialog.finals import (
     accept_final,
     accept_score,
     close_utterance,
-    discard_turn,
     endpoint,
     open_utterance,
     show_newest_drafts,
