@@ -281,7 +281,7 @@ async def test_upload_that_kills_the_service_again_and_again_is_given_up(crashes
 async def test_jobs_in_which_a_process_died_run_one_at_a_time_beside_others():
     """So a file that kills the process takes another one with it once, and not at each of its attempts."""
     files, running, ends = files_at(Clock()), list[str](), dict[str, anyio.Event]()
-    ids = {name: new_id() for name in ("poison", "neighbour", "fresh")}
+    ids = dict(zip(("poison", "neighbour", "fresh"), sorted(new_id() for _ in range(3)), strict=True))
     for name, session in ids.items():
         moments = {"created": START, "updated": START, "due": START}
         crashes = 0 if name == "fresh" else 1
