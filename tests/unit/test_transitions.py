@@ -197,6 +197,27 @@ def test_an_eager_reply_is_cancelled_unseen_when_the_user_goes_on():
     assert play.every(do.ShowReplyCancelled) == []
 
 
+def test_a_reply_begins_late_in_the_silence_where_the_score_says_that_the_user_continues():
+    """Unseen, once, and ready when the silence ends the turn; the user who does continue cancels it."""
+    play = Play(DialogState(TurnRules(language="en", score_end_of_turn=True)))
+    play.speech(600)
+    play.silence(180)
+    play.happen(ev.EndOfTurnScored(1, 0, 0.1))
+    play.silence(390)
+    play.final("First half")
+    assert play.every(do.StartReply) == []
+
+    play.silence(60)
+    assert [reply.reply for reply in play.new(do.StartReply)] == [1]
+    assert play.every(do.ReleaseReply) == []
+    play.happen(ev.ReplyFailed(1, GONE))
+    play.silence(300)
+    assert play.new(do.StartReply) == []
+    play.silence(120)
+
+    assert play.every(do.ReleaseReply) == [do.ReleaseReply(2)]
+
+
 def test_finals_that_come_out_of_order_are_joined_in_order():
     """A slow first final still stands first."""
     play = Play()

@@ -1,7 +1,8 @@
 """Splits a streamed reply into pieces for the synthesizer, and removes markdown, HTML and TeX's commands from them.
 
-The first piece may end at a comma, or before a word that begins a phrase ("and", "that"), so that synthesis starts early;
-later pieces are whole sentences. Where the pieces end depends on the text alone, never on how it was split into deltas.
+The first piece may end at a comma, or before a word that begins a phrase ("and", "that"), so that synthesis starts
+early; later pieces are whole sentences. Where the pieces end depends on the text alone, never on how it was split into
+deltas.
 Only the spoken text loses its markup; the shown text is unchanged.
 """
 

@@ -53,6 +53,8 @@ class TurnRules:
     """Start the reply with the final, before the turn is over, unless the score says that the user will continue."""
     adaptive_waits: bool = False
     """The silences that end an utterance follow the pauses and the speed of the session's speaker."""
+    eager_lead_ms: int = 400
+    """Silence left of the turn when its reply is started whatever the score."""
     ignore_echo: bool = True
     """Words that the reply says at the same time are not the user's."""
     turns: TurnMode = TurnMode.AUTO

@@ -41,6 +41,16 @@ def resolve_turn(state: DialogState) -> Transition:
     return eager
 
 
+def begin_in_silence(state: DialogState) -> Transition:
+    """Shortly before a silence ends the turn its reply is started where the score said "continues"; once."""
+    text = join(text for _, text in state.turn_transcript)
+    if not isinstance(state.phase, Finalizing) or not state.phase.may_continue or not text:
+        return state, ()
+    if state.pending_finals or state.reply or state.requested or not _may_begin_eagerly(state.rules):
+        return state, ()
+    return begin_reply(replace(state, phase=replace(state.phase, may_continue=False)), text)
+
+
 def _may_begin_eagerly(rules: TurnRules) -> bool:
     """In a turn that the client ends, a silence says nothing about its end."""
     return rules.eager_replies and rules.answers_turns and rules.turns is not TurnMode.MANUAL

@@ -15,7 +15,7 @@ from app.domain.dialog.overlap import classify_overlap
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.spoken_language import utterance_language
 from app.domain.dialog.state import DialogState, Finalizing, UserSpeaking, Utterance
-from app.domain.dialog.turn import end_turn, turn_silence_ms
+from app.domain.dialog.turn import begin_in_silence, end_turn, turn_silence_ms
 from app.domain.dialog.turn_events import speech_started, turn_resumed
 from app.domain.turn_mode import TurnMode
 
@@ -128,7 +128,9 @@ def _count_silence(state: DialogState) -> Transition:
     if not isinstance(state.phase, Finalizing):
         return state, ()
     needed, silence = turn_silence_ms(state.rules, state.phase), state.audio_end - state.endpointer.speech_end
-    return end_turn(state) if needed is not None and silence >= ms(needed) else (state, ())
+    if needed is None or silence < ms(needed - state.rules.eager_lead_ms):
+        return state, ()
+    return end_turn(state) if silence >= ms(needed) else begin_in_silence(state)
 
 
 def check_stall(state: DialogState, event: ev.AudioStalled) -> Transition:
