@@ -23,14 +23,15 @@ from app.domain.turn_mode import TurnMode
 def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
     """One more chunk of the session's audio, with its speech probability."""
     before, chunk = state.endpointer, scored.chunk
-    endpointer, boundary = before.update(scored, end_after_ms=_end_after_ms(state))
+    is_speech = scored.speech >= before.rules.speech_threshold
+    end_after_ms = 0 if is_speech else _end_after_ms(state)  # speech ends nothing, and words take time to look at
+    endpointer, boundary = before.update(scored, end_after_ms=end_after_ms)
     state = replace(state, endpointer=endpointer, audio_end=chunk.end)
     if not isinstance(state.phase, UserSpeaking):
         state = replace(state, pre_roll=state.pre_roll.push(chunk))
         return _open(state) if boundary is Boundary.START else _count_silence(state)
 
     grown = replace(state.phase.utterance, end=chunk.end, speech_end=endpointer.speech_end)
-    is_speech = scored.speech >= endpointer.rules.speech_threshold
     loudness = state.loudness.update(scored.level_db) if is_speech else state.loudness
     fed: Transition = (
         replace(state, phase=UserSpeaking(grown), loudness=loudness),
