@@ -40,6 +40,7 @@ from app.domain.errors import (
     flatten,
 )
 from app.runtime.supervision import report_defect
+from app.web.deepgram_errors import deepgram_error, deepgram_headers, is_deepgram
 from app.web.openai_errors import openai_error, openai_headers
 
 NORMAL, POLICY_VIOLATION, INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER = 1000, 1008, 1011, 1012, 1013
@@ -117,15 +118,25 @@ def handle_http_error(request: Request[Any, Any, Any], error: Exception) -> Resp
     if isinstance(error, ProviderError) and reply.message != str(error):
         _log.warning("store failed", path=path, code=reply.code, message=str(error))
     status, body = http_answer(path, reply)
-    headers = openai_headers(status, reply.code) if is_openai(path) else {}
-    return Response(body, status_code=status, headers={**reply.headers, **headers})
+    return Response(body, status_code=status, headers=http_headers(path, reply))
 
 
 def http_answer(path: str, reply: ErrorReply) -> tuple[int, dict[str, Any]]:
     """Status and JSON body of this row on this path."""
+    if is_deepgram(path):
+        return deepgram_error(reply.status, reply.code, reply.message)
     if is_openai(path):
         return openai_error(reply.status, reply.code, reply.message, reply.param)
     return reply.status, {"code": reply.code, "message": reply.message}
+
+
+def http_headers(path: str, reply: ErrorReply) -> dict[str, str]:
+    """Headers of this row on this path."""
+    if is_deepgram(path):
+        return {**reply.headers, **deepgram_headers(reply.code, reply.message)}
+    if is_openai(path):
+        return {**reply.headers, **openai_headers(reply.status, reply.code)}
+    return dict(reply.headers)
 
 
 def is_openai(path: str) -> bool:

@@ -16,13 +16,15 @@ from app.web.browser.headers import add_response_headers
 from app.web.browser.middleware import BrowserMiddleware
 from app.web.conversations.messages import post_chat
 from app.web.conversations.router import router as conversations
+from app.web.deepgram.files import listen_file
+from app.web.deepgram.routes import flux_socket, listen_socket
+from app.web.deepgram.speak import speak, speak_socket
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics, ready
 from app.web.http import ON_STOP
 from app.web.jobs.router import router as jobs
 from app.web.liveness import live
 from app.web.openai.chat import chat_completions
-from app.web.openai.files import GatewayFiles
 from app.web.openai.models import gateway_models, model, models
 from app.web.openai.speech import speech, speech_models, voices
 from app.web.openai.transcriptions import transcriptions, translations
@@ -39,6 +41,7 @@ from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
 from app.web.socket_handshake import refuse
 from app.web.text_fields import QueryMiddleware
+from app.web.transcribed_files import GatewayFiles
 from app.web.twilio.call_tokens import CallTokens
 from app.web.twilio.router import answer_call, stream_call
 
@@ -69,13 +72,16 @@ def create_app(service: Service) -> Litestar:
         voices,
         speech_models,
         chat_completions,
+        listen_file,
+        speak,
         models,
         model,
     ]
     resumable, telephony = ResumableSessions(), service.telephony
+    sockets: list[ControllerRouterHandler] = [transcribe, raw, realtime, listen_socket, flux_socket, speak_socket]
     calls: list[ControllerRouterHandler] = [answer_call, stream_call] if telephony else []
     return Litestar(
-        [transcribe, raw, realtime, *calls, *api, create_schema_router(api), create_page()],
+        [*sockets, *calls, *api, create_schema_router(api), create_page()],
         state=State(
             {
                 "service": service,

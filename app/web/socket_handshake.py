@@ -11,7 +11,7 @@ from litestar import WebSocket
 from litestar.types import Message
 
 from app.web.auth.middleware import RefuseSocket, peer_of
-from app.web.errors import error_reply, http_answer
+from app.web.errors import error_reply, http_answer, http_headers
 from app.web.served_session import SessionOrigin
 
 _REFUSE = "refuse_socket"
@@ -31,7 +31,7 @@ async def refuse_handshake(socket: WebSocket[Any, Any, Any], error: Exception) -
     """Answer the request for a WebSocket with the status, headers and body that any request gets for this error."""
     reply = error_reply(error)
     status, body = http_answer(socket.scope["path"], reply)
-    headers = [("content-type", "application/json"), *reply.headers.items()]
+    headers = [("content-type", "application/json"), *http_headers(socket.scope["path"], reply).items()]
     head = {"status": status, "headers": [(name.encode(), value.encode()) for name, value in headers]}
     await socket.receive()
     await socket.send(cast(Message, {"type": "websocket.http.response.start", **head}))

@@ -242,7 +242,9 @@ def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
         "/profiles",
     }
     public |= {"/schema", "/schema/openapi.json"}
-    public |= {"/chat"} | {route for route in _routes() if route.startswith(("/conversations", "/jobs", "/v1/"))}
+    public |= {"/chat"} | {
+        route for route in _routes() if route.startswith(("/conversations", "/jobs", "/v1/", "/v2/"))
+    }
 
     for route in _routes() - public:
         if route.startswith("/{"):

@@ -33,6 +33,8 @@ from app.runtime.routing.session_finals import SessionFinals
 from app.runtime.service import RoutingPolicy
 from app.runtime.session_tokens import SessionTokens
 from app.web.conversations.audio import MAX_BYTES
+from app.web.deepgram_errors import CODES as DEEPGRAM_CODES
+from app.web.deepgram_errors import is_deepgram
 from app.web.openai_errors import CODES as OPENAI_CODES
 from app.web.schema.document import TAGS
 from tests.clips import HANDS
@@ -54,6 +56,9 @@ pytestmark = pytest.mark.anyio
 NOT_REST = {
     ("WEBSOCKET", "/ws/transcribe"): "frontend/PROTOCOL.md describes it",
     ("WEBSOCKET", "/ws/raw"): "frontend/PROTOCOL.md describes it",
+    ("WEBSOCKET", "/v1/listen"): "docs/protocols/deepgram.md describes it",
+    ("WEBSOCKET", "/v2/listen"): "docs/protocols/deepgram.md describes it",
+    ("WEBSOCKET", "/v1/speak"): "docs/protocols/deepgram.md describes it",
     ("WEBSOCKET", "/v1/realtime"): "docs/protocols/openai-realtime.md describes it",
     ("GET", "/"): "the web page",
     ("GET", "/{file_path:path}"): "files of the web page",
@@ -166,6 +171,7 @@ def test_schema_operations_name_the_errors_that_every_route_has(document):
     for route, operation in operations(document).items():
         named = documented_errors(document, operation)
         words = OPENAI_CODES if route[1].startswith("/v1/") else {}
+        words = DEEPGRAM_CODES if is_deepgram(route[1]) else words
         rate, key = (words.get(code, code) for code in ("rate_limited", "unauthorized"))
         assert {(400, "host_refused"), (429, rate), (500, "internal_error")} <= named, route
         if operation["security"]:
@@ -181,7 +187,8 @@ def documented_errors(document: dict, operation: dict) -> set[tuple[int, str]]:
         for value in example_values(document, content["application/json"])
         if isinstance(value, dict)
     ]
-    return {(status, value["code"]) for status, value in values if "code" in value}
+    codes = [(status, value.get("code", value.get("err_code"))) for status, value in values]
+    return {(status, code) for status, code in codes if code}
 
 
 # -- The document and the service ---------------------------------------------------------------------
@@ -361,6 +368,8 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
         spoken = {"file": ("hands.flac", HANDS.path.read_bytes())}
         await ask("POST", "/v1/audio/transcriptions", files=spoken, data={"response_format": form})
     await ask("POST", "/v1/audio/translations", files=spoken)
+    await ask("POST", "/v1/listen", content=HANDS.path.read_bytes())
+    await ask("POST", "/v1/speak", json={"text": "Hello."})
     await ask("POST", "/v1/audio/speech", json={"input": "Hello."})
     await ask("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
     for path in ("/v1/audio/voices", "/v1/audio/models", "/v1/models"):

@@ -27,6 +27,8 @@ OPS = Tenant("ops", (fingerprint("ops-key"),), operator=True)
 OPEN = {"/health", "/health/live", "/health/ready", "/schema", "/schema/openapi.json", "/", "/{file_path:path}"}
 OPEN |= {"/v1/audio/voices", "/v1/audio/models"}
 """Routes without a key: health, the reference of the API, the page, and names that other servers give everybody."""
+NO_ENTRY = ("unauthorized", "invalid_api_key", "INVALID_AUTH")
+"""Codes of a refused key, in our words, OpenAI's and Deepgram's."""
 OPERATORS = {"/metrics", "/policy/decisions", "/policy/summary", "/policy/explain", "/admin/sessions"}
 
 
@@ -45,6 +47,11 @@ async def address(service):
 async def http(address):
     async with httpx.AsyncClient(base_url=f"http://{address}", timeout=20) as client:
         yield client
+
+
+def code_of(body: dict) -> str:
+    """Of an error, in whichever shape."""
+    return body["err_code"] if "err_code" in body else body.get("error", body)["code"]
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -78,12 +85,11 @@ async def test_every_route_but_the_public_ones_asks_for_a_key(service, http, hea
     """Whatever routes are added: each is either in OPEN or refuses a missing and a wrong key."""
     seen = set()
     for name, method, path in routes(service):
-        if method == "WEBSOCKET" and name.startswith("/v1/"):
+        if method == "WEBSOCKET" and name.startswith(("/v1/", "/v2/")):
             with pytest.raises(InvalidStatus) as refused:
                 await first_word(f"{http.base_url.netloc.decode()}{path}", additional_headers=headers)
             assert refused.value.response.status_code == 401, name
-            code = json.loads(refused.value.response.body)["error"]["code"]
-            assert code in ("unauthorized", "invalid_api_key")
+            assert code_of(json.loads(refused.value.response.body)) in NO_ENTRY
         elif method == "WEBSOCKET":
             message, code = await first_word(f"{http.base_url.netloc.decode()}{path}", additional_headers=headers)
             assert (message["code"], message["fatal"], code) == ("unauthorized", True, 1008), name
@@ -91,8 +97,7 @@ async def test_every_route_but_the_public_ones_asks_for_a_key(service, http, hea
             answer = await http.request(method, path, headers=headers)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="parley"'), name
             if method != "HEAD":
-                error = answer.json()
-                assert error.get("error", error)["code"] in ("unauthorized", "invalid_api_key")
+                assert code_of(answer.json()) in NO_ENTRY
         seen.add(name)
 
     assert seen >= OPEN | OPERATORS | {"/ws/transcribe", "/ws/raw", "/recordings"}

@@ -174,6 +174,7 @@ EVENTS = {
     "ClientConfigured (pauses)": lambda _: ev.ClientConfigured(may_pause=True),
     "ClientEnded": lambda _: ev.ClientEnded(),
     "ClientCleared": lambda _: ev.ClientCleared(),
+    "ClientMarked": lambda _: ev.ClientMarked(1),
     "ClientCancelled": lambda _: ev.ClientCancelled(),
     "ClientRequestedSpeech": lambda _: ev.ClientRequestedSpeech("Welcome."),
     "ClientSentText": lambda _: ev.ClientSentText("What is the time?"),

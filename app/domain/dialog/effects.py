@@ -393,6 +393,13 @@ class ShowError:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowMark:
+    """What the client sent before this mark has been processed; finals of it may be pending."""
+
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
 class StartTimer:
     """Put this event into the inbox after so many milliseconds."""
 
@@ -425,6 +432,7 @@ Shown: TypeAlias = (
     | ResendAudio
     | ShowConversation
     | ShowError
+    | ShowMark
     | TurnEvent
 )
 """Effects that reach the client."""

@@ -197,6 +197,13 @@ class ClientCleared:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientMarked:
+    """The client wants to know when all that it sent before this has been processed."""
+
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClientCancelled:
     """The client wants the reply, and its playback, to stop."""
 
@@ -349,6 +356,7 @@ Event: TypeAlias = (
     | ClientConfigured
     | ClientEnded
     | ClientCleared
+    | ClientMarked
     | ClientCancelled
     | ClientRequestedSpeech
     | ClientSentText

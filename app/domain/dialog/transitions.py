@@ -88,6 +88,8 @@ def transition(state: DialogState, event: ev.Event) -> Transition:
             return reattach(state)
         case ev.ClientCleared():
             return discard_turn(state)
+        case ev.ClientMarked(mark):
+            return state, (do.ShowMark(mark),)
         case ev.ClientCancelled():
             return chain(cancel_reply(replace(state, requested=None), "cancelled"), lambda s: (settle_phase(s), ()))
         case ev.ClientRequestedSpeech(text):

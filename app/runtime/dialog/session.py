@@ -52,6 +52,7 @@ Incoming: TypeAlias = (
     | ev.ClientConfigured
     | ev.ClientEnded
     | ev.ClientCleared
+    | ev.ClientMarked
     | ev.ClientCancelled
     | ev.ClientRequestedSpeech
     | ev.ClientSentText

@@ -31,11 +31,10 @@ from app.web.auth.middleware import requires
 from app.web.disconnect import cancel_on_disconnect
 from app.web.event_stream import DONE, EVENT_STREAM, HEARTBEAT, LateStartResponse, event
 from app.web.openai.chat_request import ChatCompletionRequest, SpokenPart, conversation, spoken_parts
-from app.web.openai.form import TranscriptionForm
 from app.web.openai.json_body import json_body
 from app.web.openai.late_error import error_event
-from app.web.openai.transcript import FileReport
 from app.web.openai.transcriptions import CLIENT_CLOSED_REQUEST
+from app.web.transcribed_files import FileReport
 
 _MAX_BYTES = 8 << 20
 """Of a body, in which there may be audio."""
@@ -83,7 +82,7 @@ async def _transcript(part: SpokenPart, request: Request[Principal, Any, Any], s
         file = BytesIO(base64.b64decode(part.audio.data, validate=True))
     except ValueError as error:
         raise ClientError(ClientFault.BAD_MESSAGE, "the audio is not base64", param=f"{part.path}.data") from error
-    async with aclosing(state.files.segments(file, TranscriptionForm(), request.user, FileReport())) as segments:
+    async with aclosing(state.files.segments(file, request.user, FileReport())) as segments:
         return " ".join([segment.text async for segment in segments])
 
 

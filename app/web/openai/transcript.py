@@ -3,31 +3,19 @@
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from app.domain.audio import seconds
 from app.domain.language import allowed_languages, english_name
 from app.domain.recording.subtitles import Segment, as_srt, as_text, as_vtt, words_as_json
 from app.web.openai.form import TranscriptionForm
+from app.web.transcribed_files import FileReport
 
 JSON, TEXT, VTT = "application/json", "text/plain; charset=utf-8", "text/vtt; charset=utf-8"
 SEEK_PER_S = 100
 """Whisper counts positions in frames of 10 ms."""
 SPEAKERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Where nobody tells speakers apart, all speech is the first one's."""
-
-
-@dataclass(slots=True)
-class FileReport:
-    """What is known of a file beside its segments, once the last of them has come."""
-
-    language: str | None = None
-    """Codes of those that may be spoken; None: any."""
-    samples: int = 0
-    """Length at 16 kHz."""
-    confidence: float | None = None
-    warnings: list[str] = field(default_factory=list)
 
 
 def transcript_body(

@@ -17,11 +17,11 @@ from app.json_input import decode_json
 from app.web.auth.middleware import requires
 from app.web.disconnect import cancel_on_disconnect
 from app.web.event_stream import DONE, EVENT_STREAM, HEARTBEAT, LateStartResponse, event
-from app.web.openai.files import FileTranscription
 from app.web.openai.form import FILE, TranscriptionForm, form_of, read_form
 from app.web.openai.late_error import error_event
-from app.web.openai.transcript import FileReport, delta_event, done_event, speaker_segment, transcript_body
+from app.web.openai.transcript import delta_event, done_event, speaker_segment, transcript_body
 from app.web.request_body import body_of
+from app.web.transcribed_files import FileReport, FileTranscription
 
 MAX_UPLOAD_BYTES = 25 << 20
 """OpenAI's own limit."""
@@ -62,8 +62,8 @@ async def translations() -> None:
 async def _whole(
     files: FileTranscription, file: BytesIO, form: TranscriptionForm, request: Request[Any, Any, Any]
 ) -> Response[Any]:
-    report = FileReport()
-    async with aclosing(files.segments(file, form, request.user, report)) as found:
+    report = FileReport(form.allowed_languages, form.response_format == "diarized_json")
+    async with aclosing(files.segments(file, request.user, report, form.key_terms)) as found:
         segments = [segment async for segment in found]
     body, media_type = transcript_body(segments, report, form)
     return Response(body, status_code=200, media_type=media_type)
@@ -79,11 +79,11 @@ def _streamed(
 async def _events(
     files: FileTranscription, file: BytesIO, form: TranscriptionForm, request: Request[Any, Any, Any]
 ) -> AsyncGenerator[bytes, None]:
-    report = FileReport()
+    report = FileReport(form.allowed_languages, form.response_format == "diarized_json")
     segments: list[Segment] = []
     with files.held.counted() as hold:
         hold(len(file.getbuffer()))
-        async with aclosing(files.segments(file, form, request.user, report)) as found:
+        async with aclosing(files.segments(file, request.user, report, form.key_terms)) as found:
             async for segment in found:
                 if form.response_format == "diarized_json":
                     yield event(speaker_segment(len(segments), segment))

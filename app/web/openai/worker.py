@@ -13,10 +13,10 @@ from app.runtime.worker import Worker
 from app.web.auth.middleware import ANYONE, AuthMiddleware
 from app.web.errors import handle_http_error
 from app.web.liveness import live
-from app.web.openai.files import WorkerFiles
 from app.web.openai.models import ServedModels, model, models
 from app.web.openai.transcriptions import transcriptions, translations
 from app.web.text_fields import QueryMiddleware
+from app.web.transcribed_files import WorkerFiles
 
 
 @get("/health", opt=ANYONE)

@@ -265,6 +265,8 @@ class SocketClient:
                 pcm = bytes(self._reply_pcm.pop(turn, b""))
                 mp3 = await to_thread.run_sync(encode_mp3, pcm)
                 return _text(messages.server_response(turn, text, mp3), self._next_number())
+            case do.ShowMark():
+                raise AssertionError("no message of this protocol sets a mark")
             case shown:
                 if isinstance(shown, do.ShowReplyCancelled):
                     self._reply_pcm.pop(shown.turn, None)

@@ -294,6 +294,7 @@ class RealtimeProtocol:
                 | do.ShowConversation()
                 | do.ShowSpeaker()
                 | do.DuckReply()
+                | do.ShowMark()
                 | do.RestoreReply()
                 | do.PauseReply()
                 | do.ResumeReply()

@@ -18,7 +18,9 @@ from app.domain.principal import Scope
 from app.web.auth.middleware import ANYONE
 from app.web.schema.admin import ADMIN
 from app.web.schema.conversations import CONVERSATIONS
+from app.web.schema.deepgram import DEEPGRAM
 from app.web.schema.errors import (
+    DEEPGRAM_ERROR_SCHEMA,
     ERROR_EXAMPLES,
     ERROR_SCHEMA,
     EVERY_CLOSED_ROUTE,
@@ -45,6 +47,7 @@ TAGS: Mapping[str, Operations] = {
     "jobs": JOBS,
     "service": SERVICE,
     "OpenAI": OPENAI,
+    "Deepgram": DEEPGRAM,
     "administration": ADMIN,
 }
 _INFO = """\
@@ -83,7 +86,12 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> Json:
         "tags": [{"name": tag} for tag in TAGS],
         "paths": documented,
         "components": {
-            "schemas": {"Error": ERROR_SCHEMA, "OpenAIError": OPENAI_ERROR_SCHEMA, **_models()},
+            "schemas": {
+                "Error": ERROR_SCHEMA,
+                "OpenAIError": OPENAI_ERROR_SCHEMA,
+                "DeepgramError": DEEPGRAM_ERROR_SCHEMA,
+                **_models(),
+            },
             "examples": ERROR_EXAMPLES,
             "headers": {name: _described(_kind_of(value), value) for name, value in RESPONSE_HEADERS.items()},
             "securitySchemes": {

@@ -28,8 +28,10 @@ from app.domain.errors import (
     TooManyAttempts,
     TooManyConversations,
 )
+from app.web.deepgram_errors import is_deepgram
 from app.web.errors import ErrorReply, error_reply, http_answer, is_openai
 from app.web.schema.operation import JSON
+from app.web.schema.parameters import SESSION
 
 EVERY_ROUTE = ("host_refused", "rate_limited", "internal_error")
 EVERY_CLOSED_ROUTE = ("unauthorized", "forbidden", "origin_refused", "too_many_attempts", "provider_down")
@@ -107,6 +109,12 @@ OPENAI_ERROR_SCHEMA = {
         }
     },
 }
+DEEPGRAM_ERROR_SCHEMA = {
+    "type": "object",
+    "description": "Every error of Deepgram's paths, as Deepgram has it. The header `dg-error` repeats it.",
+    "required": ["err_code", "err_msg", "request_id"],
+    "properties": {name: {"type": "string"} for name in ("err_code", "err_msg", "request_id")},
+}
 _HEADERS = {"retry-after": "Retry-After", "www-authenticate": "WWW-Authenticate"}
 
 
@@ -122,7 +130,7 @@ def _response(replies: Mapping[str, ErrorReply], path: str) -> dict[str, Any]:
     headers = {_HEADERS[name] for reply in replies.values() for name in reply.headers if name in _HEADERS}
     response: dict[str, Any] = {
         "description": " or ".join(f"`{code}`" for code in replies),
-        "content": {JSON: _openai_content(replies, path) if is_openai(path) else _content(replies)},
+        "content": {JSON: _vendor_content(replies, path) if is_vendors(path) else _content(replies)},
     }
     if headers:
         response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in sorted(headers)}
@@ -134,6 +142,17 @@ def _content(replies: Mapping[str, ErrorReply]) -> dict[str, Any]:
     return {"schema": schema, "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in replies}}
 
 
-def _openai_content(replies: Mapping[str, ErrorReply], path: str) -> dict[str, Any]:
-    examples = {code: {"value": http_answer(path, reply)[1]} for code, reply in replies.items()}
-    return {"schema": {"$ref": "#/components/schemas/OpenAIError"}, "examples": examples}
+def is_vendors(path: str) -> bool:
+    """Whether errors on this path have the shape of another service's."""
+    return is_openai(path) or is_deepgram(path)
+
+
+def _vendor_content(replies: Mapping[str, ErrorReply], path: str) -> dict[str, Any]:
+    examples = {code: {"value": _as_documented(http_answer(path, reply)[1])} for code, reply in replies.items()}
+    name = "DeepgramError" if is_deepgram(path) else "OpenAIError"
+    return {"schema": {"$ref": f"#/components/schemas/{name}"}, "examples": examples}
+
+
+def _as_documented(body: dict[str, Any]) -> dict[str, Any]:
+    """The same body each time: an id of a request is another one for every request."""
+    return {**body, "request_id": SESSION} if "request_id" in body else body

@@ -1,8 +1,8 @@
-"""Where the transcriptions endpoint gets the segments of a file from: the worker's engine, or the gateway's."""
+"""Segments of a file whose sender waits, in any protocol: by the worker's engine, or the gateway's."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from app.domain.audio import SAMPLE_RATE, AudioChunk, ms
@@ -20,13 +20,25 @@ from app.runtime.jobs.batch_transcription import transcribe_recording
 from app.runtime.routed_transcriber import RoutedTranscriber
 from app.runtime.service import Service
 from app.runtime.worker import Worker
-from app.web.openai.form import TranscriptionForm
-from app.web.openai.transcript import FileReport
 
 MAX_UTTERANCE_SAMPLES = 29 * SAMPLE_RATE
 """Longer audio is cut at pauses; what is shorter is one utterance, and goes to the model as a whole."""
 
 _CHUNK_SAMPLES = ms(90)
+
+
+@dataclass(slots=True)
+class FileReport:
+    """What a client wants of a file, and what is known of it besides its segments once the last has come."""
+
+    language: str | None = None
+    """Codes of those that may be spoken; None: any."""
+    wants_speakers: bool = False
+    """The client wants speaker labels, where there are any."""
+    samples: int = 0
+    """Length at 16 kHz."""
+    confidence: float | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 class FileTranscription(Protocol):
@@ -47,9 +59,11 @@ class FileTranscription(Protocol):
         ...
 
     def segments(
-        self, file: BinaryIO, form: TranscriptionForm, principal: Principal, report: FileReport
+        self, file: BinaryIO, principal: Principal, report: FileReport, terms: Sequence[str] = ()
     ) -> AsyncGenerator[Segment, None]:
         """As each is transcribed, while the file has its place; the report is whole behind the last.
+
+        The report's language is what the client allows; what it leaves open is as the tenant or the settings have it.
 
         Raises ClientError, ProviderError or RequestRefused.
         """
@@ -76,12 +90,12 @@ class WorkerFiles:
     async def segments(
         self,
         file: BinaryIO,
-        form: TranscriptionForm,
         principal: Principal,  # noqa: ARG002 because a worker has no tenants
         report: FileReport,
+        terms: Sequence[str] = (),
     ) -> AsyncGenerator[Segment, None]:
         worker = self.worker
-        report.language, terms = form.allowed_languages or worker.language, form.key_terms
+        report.language = report.language or worker.language
         async with (
             worker.queue.slot(),
             aclosing(worker.decoder.decode(file, on_warning=report.warnings.append)) as audio,
@@ -120,12 +134,12 @@ class GatewayFiles:
             raise ProviderBusy("recordings", refusal)
 
     async def segments(
-        self, file: BinaryIO, form: TranscriptionForm, principal: Principal, report: FileReport
+        self, file: BinaryIO, principal: Principal, report: FileReport, terms: Sequence[str] = ()
     ) -> AsyncGenerator[Segment, None]:
         service, tenant, session = self.service, principal.tenant, new_id()
         usual = ",".join(tenant.languages) or service.initial_state.rules.language
-        report.language = form.allowed_languages or usual
-        terms = merge_key_terms(form.key_terms, tenant.key_terms)
+        report.language = report.language or usual
+        terms = merge_key_terms(terms, tenant.key_terms)
         try:
             with service.admission.admitted(session, tenant):
                 async with (
@@ -139,7 +153,7 @@ class GatewayFiles:
                             transcriber=transcriber,
                             for_long=transcriber,
                             terms=terms,
-                            embedder=embedder if form.response_format == "diarized_json" else None,
+                            embedder=embedder if report.wants_speakers else None,
                         )
                     ) as segments,
                 ):
