@@ -32,6 +32,7 @@ from tests.fakes import (
     SingleRouteFinals,
 )
 from tests.integration.profile_service import profile_server
+from tests.proven_features import proves
 from tests.serving import scripted_service, served, stored_manifest
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +42,7 @@ TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 @pytest.fixture(scope="session")
-def python_openai():
+def python_realtime():
     """The vendor's package, with what its Realtime needs."""
     return python_client("openai-realtime", "openai[realtime]==3.57.0")
 
@@ -75,10 +76,17 @@ def no_generic(events: list[dict]) -> None:
     assert not wrong, wrong
 
 
-async def test_python_client_transcribes_with_server_turns_and_with_its_own(python_openai):
+@proves(
+    "openai-realtime",
+    "openai (Python) 3.57",
+    "transcription session",
+    "turns by server_vad or semantic_vad",
+    "turns by commit",
+)
+async def test_python_client_transcribes_with_server_turns_and_with_its_own(python_realtime):
     """`intent=transcription`: by silence first, then by commit."""
     async with served(service_with()) as address:
-        events = await python_openai.run("openai_realtime.py", f"http://{address}/v1", "any", "transcription")
+        events = await python_realtime.run("openai_realtime.py", f"http://{address}/v1", "any", "transcription")
 
     no_generic(events)
     completed = [event for event in events if event["type"] == f"{TRANSCRIPTION}.completed"]
@@ -89,12 +97,19 @@ async def test_python_client_transcribes_with_server_turns_and_with_its_own(pyth
     assert not [kind for kind in types(events) if kind.startswith("response.")]
 
 
-async def test_python_client_talks_and_interrupts(python_openai):
+@proves(
+    "openai-realtime",
+    "openai (Python) 3.57",
+    "conversation in audio",
+    "turns by server_vad or semantic_vad",
+    "interruption by speech",
+)
+async def test_python_client_talks_and_interrupts(python_realtime):
     """A spoken reply; speech over it ends the response, and its recording says so."""
     generator, synthesizer = ScriptedGenerator(), ScriptedSynthesizer(forever=True)
     service = service_with(generator, synthesizer)
     async with served(service) as address:
-        events = await python_openai.run("openai_realtime.py", f"http://{address}/v1", "any", "conversation")
+        events = await python_realtime.run("openai_realtime.py", f"http://{address}/v1", "any", "conversation")
         session = events[0]["session"]["id"]
         manifest = await stored_manifest(service, session)
 
@@ -108,11 +123,21 @@ async def test_python_client_talks_and_interrupts(python_openai):
     assert manifest["replies"][0]["cancelled"] == "barge_in"
 
 
-async def test_python_client_commits_asks_truncates_and_cancels(python_openai):
+@proves(
+    "openai-realtime",
+    "openai (Python) 3.57",
+    "turns by commit",
+    "items in text",
+    "response.create with overrides",
+    "conversation.item.truncate",
+    "response.cancel",
+    "error of an event",
+)
+async def test_python_client_commits_asks_truncates_and_cancels(python_realtime):
     """Push to talk, a message in text, a response in text; errors leave the session as it is."""
     generator = ScriptedGenerator()
     async with served(service_with(generator, ScriptedSynthesizer())) as address:
-        events = await python_openai.run("openai_realtime.py", f"http://{address}/v1", "any", "manual")
+        events = await python_realtime.run("openai_realtime.py", f"http://{address}/v1", "any", "manual")
 
     no_generic(events)
     first, second = (event["response"] for event in events if event["type"] == "response.done")
@@ -133,13 +158,14 @@ async def test_python_client_commits_asks_truncates_and_cancels(python_openai):
     assert [error["code"] for error in errors] == ["response_cancel_not_active", "input_audio_buffer_commit_empty"]
 
 
-async def test_python_client_performs_a_function_and_asks_out_of_band(python_openai, tmp_path):
+@proves("openai-realtime", "openai (Python) 3.57", "function calls", "response out of band", "usage")
+async def test_python_client_performs_a_function_and_asks_out_of_band(python_realtime, tmp_path):
     """The model sees the call with the client's result; what is out of band sees and leaves nothing."""
     function = {"name": "dial", "arguments": '{"who": "Bob"}'}
     call = ({"index": 0, "id": "c1", "type": "function", "function": function},)
     turns = (Script(tool_calls=(call,), usage=(10, 2)), Script(("Bob ", "is there.")), Script(("A call.",)))
     async with profile_server(f"sqlite+aiosqlite:///{tmp_path}/parley.db", tmp_path, *turns) as server:
-        events = await python_openai.run("openai_realtime.py", f"http://{server.address}/v1", "acme-key", "functions")
+        events = await python_realtime.run("openai_realtime.py", f"http://{server.address}/v1", "acme-key", "functions")
         prompts = [server.prompt(number) for number in range(3)]
         offered = [[tool["function"]["name"] for tool in asked.get("tools", ())] for asked in server.openai.requests]
 
@@ -160,7 +186,8 @@ async def test_python_client_performs_a_function_and_asks_out_of_band(python_ope
     assert offered == [["dial"], ["dial"], []]
 
 
-async def test_python_client_makes_a_client_secret_and_connects_with_it(python_openai, tmp_path):
+@proves("openai-realtime", "openai (Python) 3.57", "client secrets")
+async def test_python_client_makes_a_client_secret_and_connects_with_it(python_realtime, tmp_path):
     """It begins with `ek_`, and may speak."""
     async with open_database(f"sqlite+aiosqlite:///{tmp_path}/parley.db") as engine:
         store = KeyStore(engine)
@@ -170,7 +197,7 @@ async def test_python_client_makes_a_client_secret_and_connects_with_it(python_o
         tokens = SessionTokens(lambda: store.signing_secrets, [keys])
         service = scripted_service(authenticator=AnyOf([keys, tokens]), keys=store, session_tokens=tokens)
         async with served(service) as address:
-            made, created = await python_openai.run("openai_realtime.py", f"http://{address}/v1", key, "secret")
+            made, created = await python_realtime.run("openai_realtime.py", f"http://{address}/v1", key, "secret")
 
     assert made["value"].startswith("ek_")
     assert 0 < made["expires_at"] - time.time() <= 60

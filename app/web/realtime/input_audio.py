@@ -161,7 +161,9 @@ _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
 def _new(item_id: str) -> Item:
-    return Item(item_id, "message", role="user", content=[{"type": "input_audio"}], is_settled=False)
+    return Item(
+        item_id, "message", role="user", content=[{"type": "input_audio", "transcript": None}], is_settled=False
+    )
 
 
 def _started(spoken: SpokenItem) -> Event:

@@ -1,0 +1,31 @@
+"""Features of a protocol that the tests try with each client: tests say which, and a page of the docs has the table."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T", bound=Callable[..., object])
+
+PROVEN: dict[str, dict[str, set[str]]] = {}
+"""Protocol to feature to clients, of the test modules that are imported."""
+
+
+def proves(protocol: str, client: str, *features: str) -> Callable[[T], T]:
+    """This test tries these features of the protocol with this client, in a program of its own."""
+
+    def note(test: T) -> T:
+        for feature in features:
+            PROVEN.setdefault(protocol, {}).setdefault(feature, set()).add(client)
+        return test
+
+    return note
+
+
+def table(protocol: str) -> str:
+    """Feature x client, as Markdown."""
+    proven = PROVEN[protocol]
+    clients = sorted({client for found in proven.values() for client in found})
+    rows = [f"| feature | {' | '.join(clients)} |", f"| --- |{' --- |' * len(clients)}"]
+    for feature in sorted(proven):
+        marks = ("yes" if client in proven[feature] else "" for client in clients)
+        rows.append(f"| {feature} | {' | '.join(marks)} |")
+    return "\n".join(rows)
