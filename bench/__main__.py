@@ -136,6 +136,23 @@ def _hide_extensions() -> None:
         sys.exit(run_with_avx2_only([sys.executable, "-m", "bench", *sys.argv[1:]]))
 
 
+@bench.command()
+@click.option("--half", type=click.Choice(["report", "choose"]), default="report", show_default=True)
+@click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Every so many of the sounds.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of moments, rooms and levels of echo.")
+@click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
+def interruptions(half: str, step: int, seed: int, speech: Path | None) -> None:
+    """Speech, backchannels, coughs, noise and echo over replies: what stops them, and how soon.
+
+    Thresholds are chosen with one half of the material (`choose`), and the other half is reported.
+    """
+    # Imported here because it loads every detector, which the other commands do not need.
+    from bench.interruptions import measure as measure_interruptions  # noqa: PLC0415
+
+    corpus = speech or _corpus()
+    anyio.run(measure_interruptions, corpus, half, step, seed, Console(highlight=False, width=140))
+
+
 def _corpus() -> Path:
     return Path(os.environ.get("PARLEY_SPEECH_DIR", "../shared/speech"))
 

@@ -17,13 +17,17 @@ from tests.unit.playing import Play
 
 WORDS = "one two three four five six seven eight nine ten"
 NINE_SECONDS = AudioChunk(bytes(range(256)) * (2 * ms(9000) // 256), 0)
-OVER = Overlap("", speech_ms=600, elapsed_ms=600, drafts=1)
+OVER = Overlap("", speech_ms=600, elapsed_ms=600, is_draft_empty=True, can_resume=True)
 
 
 @pytest.mark.parametrize(
     ("overlap", "verdict"),
     [
         (replace(OVER, text="wait", elapsed_ms=300), OverlapVerdict.INTERRUPT),
+        (replace(OVER, text="wait", speech_ms=300), OverlapVerdict.UNSURE),
+        (replace(OVER, text="wait", speech_ms=300, in_pause=True), OverlapVerdict.INTERRUPT),
+        (replace(OVER, text="wait", speech_ms=150, in_pause=True), OverlapVerdict.UNSURE),
+        (replace(OVER, text="wait", speech_ms=150, is_over=True), OverlapVerdict.INTERRUPT),
         (replace(OVER, text="Mm-hm.", elapsed_ms=300), OverlapVerdict.UNSURE),
         (replace(OVER, text="Mm-hm."), OverlapVerdict.BACKCHANNEL),
         (replace(OVER, text="Yes.", language="en"), OverlapVerdict.BACKCHANNEL),
@@ -33,15 +37,24 @@ OVER = Overlap("", speech_ms=600, elapsed_ms=600, drafts=1)
         (replace(OVER, text="mm", turns=TurnMode.MANUAL), OverlapVerdict.INTERRUPT),
         (replace(OVER, text="wait", is_echo=True), OverlapVerdict.ECHO),
         (replace(OVER, text="wait", mode=InterruptionMode.OFF), OverlapVerdict.BACKCHANNEL),
-        (replace(OVER, text="", drafts=0, elapsed_ms=100, mode=InterruptionMode.ANY), OverlapVerdict.INTERRUPT),
+        (
+            replace(OVER, text="", is_draft_empty=False, elapsed_ms=100, mode=InterruptionMode.ANY),
+            OverlapVerdict.INTERRUPT,
+        ),
         (replace(OVER, text="mm", is_over=True, mode=InterruptionMode.ANY), OverlapVerdict.BACKCHANNEL),
         (replace(OVER, elapsed_ms=300), OverlapVerdict.UNSURE),
         (OVER, OverlapVerdict.NOISE),
         (replace(OVER, text="..."), OverlapVerdict.NOISE),
-        (replace(OVER, drafts=0), OverlapVerdict.UNSURE),
-        (replace(OVER, drafts=0, speech_ms=800), OverlapVerdict.INTERRUPT),
-        (replace(OVER, drafts=0, in_pause=True), OverlapVerdict.NOISE),
-        (replace(OVER, drafts=0, is_over=True), OverlapVerdict.NOISE),
+        (replace(OVER, is_draft_empty=False), OverlapVerdict.INTERRUPT),
+        (replace(OVER, is_draft_empty=False, speech_ms=350), OverlapVerdict.UNSURE),
+        (replace(OVER, is_draft_empty=False, mean_speech=0.5), OverlapVerdict.UNSURE),
+        (replace(OVER, is_draft_empty=False, relative_db=-9.0), OverlapVerdict.UNSURE),
+        (replace(OVER, is_draft_empty=False, can_resume=False), OverlapVerdict.UNSURE),
+        (replace(OVER, is_draft_empty=False, can_resume=False, speech_ms=900), OverlapVerdict.INTERRUPT),
+        (replace(OVER, is_draft_empty=False, may_be_echo=True), OverlapVerdict.UNSURE),
+        (replace(OVER, is_draft_empty=False, may_be_echo=True, speech_ms=1300), OverlapVerdict.INTERRUPT),
+        (replace(OVER, is_draft_empty=False, in_pause=True), OverlapVerdict.NOISE),
+        (replace(OVER, is_draft_empty=False, is_over=True), OverlapVerdict.NOISE),
     ],
 )
 def test_speech_over_a_reply_is_classified(overlap, verdict):
@@ -52,7 +65,7 @@ def test_speech_over_a_reply_is_classified(overlap, verdict):
 @pytest.mark.parametrize("language", [None, "pl", "fi"])
 def test_in_a_language_without_a_table_a_short_call_stops_the_reply(language):
     """ "Stop" is short, and said at full voice; how loud the user usually speaks may not be known yet."""
-    stop = replace(OVER, text="Stop.", language=language, speech_ms=300)
+    stop = replace(OVER, text="Stop.", language=language, speech_ms=300, in_pause=True)
 
     assert classify(stop) is OverlapVerdict.INTERRUPT
     assert classify(replace(stop, relative_db=-2.0)) is OverlapVerdict.INTERRUPT
@@ -160,7 +173,7 @@ def test_a_yes_to_the_question_that_ends_a_reply_is_its_answer():
 def test_an_interruption_pauses_the_reply_until_it_is_certain():
     """Two drafts that agree make it certain; a client that can go on is stopped at once all the same."""
     play = replying(pauses=True)
-    play.speech(300)
+    play.speech(420)
 
     play.draft("wait")
     assert play.new(do.PauseReply) == [do.PauseReply(1)]
@@ -178,11 +191,11 @@ def test_a_false_interruption_resumes_the_reply_where_it_was(is_complete, report
     play.silence(990)
     if reports:
         play.happen(ev.ClientPlayed(1, ms(1000)))
-    play.speech(300)
+    play.speech(420)
     play.draft("wait")
     if reports:
-        play.happen(ev.ClientPlayed(1, ms(1290)))
-    stopped = 1290
+        play.happen(ev.ClientPlayed(1, ms(1410)))
+    stopped = 1410
     play.silence(900)
 
     play.final("")
@@ -206,32 +219,32 @@ def test_a_false_interruption_resumes_the_reply_where_it_was(is_complete, report
 def test_a_paused_reply_goes_on_where_the_client_takes_the_words_back():
     """`clear`: nothing came of the interruption."""
     play = replying(pauses=True)
-    play.speech(300)
+    play.speech(420)
     play.draft("wait")
 
     play.happen(ev.ClientCleared())
 
     assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == [""]
-    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(300))]
+    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(420))]
     assert isinstance(play.state.phase, Replying)
 
 
 def test_a_paused_reply_goes_on_as_soon_as_its_words_are_a_backchannel():
     """A first draft of half a word is often another word."""
     play = replying(pauses=True)
-    play.speech(300)
+    play.speech(420)
     play.draft("I")
     play.speech(210)
 
     play.draft("Mm-hm.")
 
-    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(300))]
+    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(420))]
 
 
 def test_what_comes_of_a_paused_reply_is_shown_when_it_goes_on():
     """In its order, and nothing of it before."""
     play = replying(pauses=True)
-    play.speech(300)
+    play.speech(420)
     play.draft("wait")
     play.happen(
         ev.ReplyDeltaReceived(1, " More."),
@@ -259,7 +272,7 @@ def test_what_comes_of_a_paused_reply_is_shown_when_it_goes_on():
 def test_an_interruption_of_a_paused_reply_that_was_complete_meanwhile_cancels_it():
     """The client never got its end: there is `replyCancelled`, and no `server_response`."""
     play = replying(pauses=True)
-    play.speech(300)
+    play.speech(420)
     play.draft("wait")
     play.happen(ev.ReplyFinished(1))
     play.silence(900)
@@ -274,7 +287,7 @@ def test_no_timer_of_before_a_pause_ends_the_reply():
     """Neither while it is paused nor after."""
     play = replying(pauses=True, is_complete=True)
     (timer,) = [each for each in play.every(do.StartTimer) if isinstance(each.event, ev.PlaybackFinished)]
-    play.speech(300)
+    play.speech(420)
     play.draft("wait")
     play.happen(timer.event)
     assert play.state.reply is not None
@@ -292,7 +305,7 @@ def test_a_reply_that_is_too_long_to_keep_is_cancelled_by_the_first_sign():
     for _ in range(34):
         play.happen(ev.ReplyAudioReceived(1, NINE_SECONDS))
     assert play.state.reply.sent == ()
-    play.speech(300)
+    play.speech(420)
 
     play.draft("wait")
 
@@ -301,7 +314,7 @@ def test_a_reply_that_is_too_long_to_keep_is_cancelled_by_the_first_sign():
 
 def test_a_paused_reply_that_grows_too_long_is_cancelled():
     play = replying(pauses=True)
-    play.speech(300)
+    play.speech(420)
     play.draft("wait")
     for _ in range(34):
         play.happen(ev.ReplyAudioReceived(1, NINE_SECONDS))

@@ -89,7 +89,7 @@ def speaking_over_a_ducked_reply() -> Play:
 def speaking_over_a_paused_reply() -> Play:
     play = replying()
     play.happen(ev.ClientConfigured(may_pause=True), ev.ReplyAudioReceived(1, AudioChunk(bytes(2 * ms(9000)), 0)))
-    play.speech(300)
+    play.speech(420)
     play.draft("wait")
     return play
 

@@ -333,7 +333,7 @@ def test_an_empty_final_is_shown_and_not_answered():
 def test_barge_in_cancels_the_reply():
     """Words over the reply cancel it, and the words become the next turn."""
     play = answered()
-    play.speech(400)
+    play.speech(450)
     assert play.every(do.CancelReply) == []
 
     play.draft("wait a moment")
@@ -582,7 +582,7 @@ def test_barge_in_while_a_complete_reply_plays_stops_the_playback_alone(interrup
     if interrupt:
         play.happen(interrupt)
     else:
-        play.speech(400)
+        play.speech(450)
         play.draft("wait a moment")
 
     assert play.new(do.StopPlayback) == [do.StopPlayback(1, reason)]

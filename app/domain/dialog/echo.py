@@ -1,5 +1,6 @@
 """Echo in words: what the user seems to say is what the reply is saying at that moment."""
 
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 
@@ -10,7 +11,9 @@ from app.domain.transcript import bare_word
 EARLIER_MS, LATER_MS = 2000, 1000
 """Around the utterance: the way of the sound, and what is inexact in a word's place within its piece."""
 LEAST_SHARE = 0.7
-"""Of the words, in the same order in both; engines mishear an echo."""
+"""Of the words, in the same order in both."""
+LEAST_LETTERS, LEAST_RUN = 0.55, 4
+"""Of the letters, in runs of so many that are in both: engines mishear an echo, "the music" for "the museum"."""
 
 
 def is_echo(state: DialogState, text: str, start: int, end: int) -> bool:
@@ -20,8 +23,15 @@ def is_echo(state: DialogState, text: str, start: int, end: int) -> bool:
         return False
     words = [bare_word(word) for word in text.split()]
     said = [bare_word(word) for word in _words_between(reply, start - ms(EARLIER_MS), end + ms(LATER_MS))]
+    return (
+        _shared(said, words, 1) >= LEAST_SHARE or _shared(" ".join(said), " ".join(words), LEAST_RUN) >= LEAST_LETTERS
+    )
+
+
+def _shared(said: Sequence[str], words: Sequence[str], least: int) -> float:
+    """The share of the second one that is in the first in the same order, in runs of at least so many."""
     blocks = SequenceMatcher(None, said, words, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) >= LEAST_SHARE * len(words)
+    return sum(block.size for block in blocks if block.size >= least) / max(1, len(words))
 
 
 def _words_between(reply: Reply, start: int, end: int) -> list[str]:

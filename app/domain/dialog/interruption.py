@@ -16,8 +16,16 @@ MAX_WORDS = 3
 """Of a backchannel."""
 DECIDE_AFTER_MS = 500
 """From the start of speech: no later than this a reply that was made quieter is stopped, or is loud again."""
-WORDLESS_AFTER_MS = 700
-"""Speech that goes on for so long is an interruption where no draft has come that could have words."""
+GOES_ON_MS = 400
+"""Speech that is still going on after so long is no sound of listening: most of those are shorter."""
+LEAST_SPEECH_MS = 200
+"""Of a word that has ended: what a draft makes of less is a guess."""
+LEAST_MEAN_SPEECH = 0.6
+"""Mean speech probability of speech; hums, knocks and machines have less."""
+BACKGROUND_DB = -8.0
+"""Level from the speaker's usual one, below which speech without words may be of somebody else."""
+WORDLESS_AFTER_MS = 800
+"""Speech that goes on for so long is an interruption wherever no draft comes, whatever else is known of it."""
 QUIET_MAX_MS = 1000
 """Speech of a backchannel in a language without a table."""
 QUIET_DB = -6.0
@@ -54,8 +62,14 @@ class Overlap:
     """It has stopped, and may go on."""
     is_over: bool = False
     """It has ended, and its words are final."""
-    drafts: int = 0
-    """Hypotheses that have come, with words or without."""
+    is_draft_empty: bool = False
+    """The engine found no words in the newest draft; not where it found some that it does not trust."""
+    mean_speech: float = 1.0
+    """Mean of its speech probability so far."""
+    can_resume: bool = False
+    """The reply can go on after a stop, so that less must be known of it."""
+    may_be_echo: bool = False
+    """It began with the sound of the session's first reply, when the echo's delay is not known yet."""
     relative_db: float | None = None
     """Its level from that of the speaker's turns; None: not known."""
     is_echo: bool = False
@@ -79,7 +93,9 @@ def classify(overlap: Overlap) -> OverlapVerdict:
     if overlap.turns is TurnMode.MANUAL or overlap.answers_question:
         return OverlapVerdict.INTERRUPT  # it is meant for the service
     if not is_backchannel(overlap):
-        return OverlapVerdict.INTERRUPT
+        least_ms = LEAST_SPEECH_MS if overlap.in_pause else GOES_ON_MS
+        is_enough = overlap.is_over or overlap.speech_ms >= least_ms
+        return OverlapVerdict.INTERRUPT if is_enough else OverlapVerdict.UNSURE
     is_decided = overlap.is_over or overlap.elapsed_ms >= DECIDE_AFTER_MS
     return OverlapVerdict.BACKCHANNEL if is_decided else OverlapVerdict.UNSURE  # "Yes" may be the start of "Yes, but"
 
@@ -87,9 +103,18 @@ def classify(overlap: Overlap) -> OverlapVerdict:
 def _without_words(overlap: Overlap) -> OverlapVerdict:
     if overlap.is_over:
         return OverlapVerdict.NOISE
-    if not overlap.drafts and not overlap.in_pause:
-        return OverlapVerdict.INTERRUPT if overlap.speech_ms >= WORDLESS_AFTER_MS else OverlapVerdict.UNSURE
+    if not overlap.is_draft_empty and not overlap.in_pause:
+        return OverlapVerdict.INTERRUPT if _goes_on(overlap) else OverlapVerdict.UNSURE
     return OverlapVerdict.NOISE if overlap.elapsed_ms >= DECIDE_AFTER_MS else OverlapVerdict.UNSURE
+
+
+def _goes_on(overlap: Overlap) -> bool:
+    """Whether the speech is long enough to be an interruption, before any word of it is known."""
+    if overlap.speech_ms >= WORDLESS_AFTER_MS:
+        return True
+    is_background = overlap.relative_db is not None and overlap.relative_db <= BACKGROUND_DB
+    is_clear = overlap.mean_speech >= LEAST_MEAN_SPEECH and not is_background and not overlap.may_be_echo
+    return is_clear and overlap.can_resume and overlap.speech_ms >= GOES_ON_MS
 
 
 def is_backchannel(overlap: Overlap) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.domain.audio import SAMPLE_RATE
+from app.domain.audio import SAMPLE_RATE, ms
 from app.domain.dialog import effects as do
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.ducking import restore_reply
@@ -13,6 +13,14 @@ from app.domain.dialog.playback import played_samples
 from app.domain.dialog.reply import cancel_reply
 from app.domain.dialog.spoken_language import session_language, utterance_language
 from app.domain.dialog.state import DialogState, Reply, UserSpeaking, Utterance
+
+ECHO_STARTS_MS = 1500
+"""Until then the echo's delay is found, in a session's first reply."""
+
+
+def is_over_reply(state: DialogState) -> bool:
+    """Whether what the user says is said over a reply."""
+    return state.reply is not None and state.reply.released
 
 
 def classify_overlap(state: DialogState) -> Transition:
@@ -44,7 +52,6 @@ def classify_turn(state: DialogState, text: str) -> OverlapVerdict:
             session_language(state),
             speech_ms=_milliseconds(state.turn_speech),
             is_over=True,
-            drafts=1,
             relative_db=state.loudness.relative_db,
             answers_question=_is_asking(state, reply),
             mode=rules.interruptions,
@@ -79,13 +86,23 @@ def _overlap(state: DialogState, reply: Reply, utterance: Utterance) -> Overlap:
         speech_ms=_milliseconds(utterance.speech_end - utterance.speech_start),
         elapsed_ms=_milliseconds(utterance.end - utterance.speech_start),
         in_pause=state.endpointer.paused,
-        drafts=utterance.drafts,
+        is_draft_empty=utterance.is_draft_empty,
+        mean_speech=utterance.mean_speech if utterance.chunks else 1.0,
+        can_resume=may_pause(state),
+        may_be_echo=_may_be_echo(state, reply, utterance),
         relative_db=state.loudness.relative_db,
         is_echo=is_echo(state, text, utterance.start, utterance.end),
         answers_question=_is_asking(state, reply),
         mode=state.rules.interruptions,
         turns=state.rules.turns,
     )
+
+
+def _may_be_echo(state: DialogState, reply: Reply, utterance: Utterance) -> bool:
+    """Whether it began within ECHO_STARTS_MS of the sound of the session's first reply."""
+    if not state.rules.ignore_echo or state.first_voiced_reply != reply.number:
+        return False
+    return utterance.speech_start - reply.audio_sent_from < ms(ECHO_STARTS_MS)
 
 
 def _is_long(overlap: Overlap) -> bool:

@@ -102,7 +102,12 @@ def accept_reply_event(
             kept = _keep(reply, chunk) if state.rules.may_pause else reply
             grown = replace(kept, audio_sent=reply.audio_sent + chunk.samples, audio_sent_from=began)
             playing: Transition = (
-                replace(state, reply=grown, text_only_reported=False),
+                replace(
+                    state,
+                    reply=grown,
+                    text_only_reported=False,
+                    first_voiced_reply=reply.number if state.first_voiced_reply is None else state.first_voiced_reply,
+                ),
                 (do.PlayAudio(reply.turn, chunk),),
             )
             return chain(playing, duck_reply)

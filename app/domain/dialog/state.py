@@ -37,6 +37,8 @@ class TurnRules:
     """Higher than the threshold of an endpoint, because replying to someone who continues is worse than a split."""
     draft_every_ms: int = 300
     """New speech between two drafts."""
+    overlap_draft_every_ms: int = 150
+    """The same over a reply, which stops or goes on by it."""
     first_draft_after_ms: int = 200
     """Audio of an utterance before its first draft, counted from the detected start of speech."""
     draft_retry_ms: int = 80
@@ -132,8 +134,14 @@ class Utterance:
     """Where the audio of the newest draft requested ends; None before the first."""
     draft_pending: bool = False
     drafts: int = 0
+    is_draft_empty: bool = False
+    """The newest draft has no words."""
     eot_probability: float | None = None
     """Probability that this pause ends the user's turn; None: not scored yet."""
+    mean_speech: float = 0.0
+    """Of the speech probability of its chunks behind the pre-roll."""
+    chunks: int = 0
+    """So many they are."""
     verdict: OverlapVerdict = OverlapVerdict.UNSURE
     """What it is over a reply, as far as that was decided."""
     final_started: bool = False
@@ -293,6 +301,8 @@ class DialogState:
     """The user speaks over it while the phase is UserSpeaking or Finalizing."""
     reply_count: int = 0
     """Replies started so far; the number of the newest."""
+    first_voiced_reply: int | None = None
+    """Number of the first reply of which audio was sent; None: none was."""
     text_only_reported: bool = False
     """The client knows that replies have no audio."""
     is_detached: bool = False

@@ -7,7 +7,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.detachment import stall_timer
-from app.domain.dialog.drafts import request_draft
+from app.domain.dialog.drafts import request_draft, request_draft_in_pause
 from app.domain.dialog.ducking import duck_reply
 from app.domain.dialog.endpointing import Boundary, Endpointer, endpoint_silence_ms
 from app.domain.dialog.finals import begin_pause, endpoint, resume_speech, speculate
@@ -31,7 +31,14 @@ def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
         state = replace(state, pre_roll=state.pre_roll.push(chunk))
         return _open(state) if boundary is Boundary.START else _count_silence(state)
 
-    grown = replace(state.phase.utterance, end=chunk.end, speech_end=endpointer.speech_end)
+    utterance, chunks = state.phase.utterance, state.phase.utterance.chunks + 1
+    grown = replace(
+        utterance,
+        end=chunk.end,
+        speech_end=endpointer.speech_end,
+        mean_speech=utterance.mean_speech + (scored.speech - utterance.mean_speech) / chunks,
+        chunks=chunks,
+    )
     loudness = state.loudness.update(scored.level_db) if is_speech else state.loudness
     fed: Transition = (
         replace(state, phase=UserSpeaking(grown), loudness=loudness),
@@ -45,7 +52,7 @@ def _after_audio(fed: Transition, before: Endpointer, boundary: Boundary, sample
     endpointer = fed[0].endpointer
     match boundary:
         case Boundary.PAUSE:
-            return chain(fed, begin_pause)
+            return chain(chain(fed, begin_pause), request_draft_in_pause)
         case Boundary.RESUME:
             return chain(chain(_after_pause(fed, before.run), resume_speech), request_draft)
         case Boundary.END:
