@@ -304,8 +304,8 @@ async def open_speech_engine(
 ) -> AsyncIterator[SpeechEngine]:
     """Load and warm the model in this folder. Raises ModelUnavailable.
 
-    `second_model` is asked where `model` knows English only: for other languages, and for doubtful finals, such as those
-    with a word less probable than `second_opinion_below`. `encoder_path` is how the encoder computes on a CPU, see
+    `second_model` is asked where `model` knows English only: for other languages, and for doubtful finals, as those with
+    a word less probable than `second_opinion_below`. `encoder_path` is how the encoder computes on a CPU, see
     `EncoderPath`; `auto` tests all paths once. `threads` are the cores it may use; 0: all that this process may run
     on. `self_test_pcm` is English speech, 16 kHz mono s16le: with it the engine's `speed` is measured.
     """
