@@ -16,6 +16,7 @@ from providers.local.asr.hypotheses import final_hypothesis, joined_final, witho
 from providers.local.asr.left_context import ContextAudio, PreviousUtterance, strip_context
 from providers.local.asr.opening import open_recognizer
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult
+from providers.local.asr.repair import is_believable
 from providers.local.asr.second_opinion import MIN_WORD_PROBABILITY
 from providers.local.asr.self_test import measure_speed
 from providers.local.asr.session import BiasedSession, EngineParts, SpeechSession
@@ -239,8 +240,16 @@ class SpeechEngine:
                 decodable = [_with_samples(requests[n]) for n in with_speech]
                 decoded = self._parts.recognizer.decode(decodable)
                 for n, request, result in zip(with_speech, decodable, decoded, strict=True):
-                    results[n] = self._read_on(request, result)
+                    results[n] = self._believed(request, self._read_on(request, result))
             return results
+
+    def _believed(self, request: DecodeRequest, result: DecodeResult) -> DecodeResult:
+        """No text, where it is improbable and the detector was in doubt whether anybody speaks."""
+        if not result.text or is_believable(result, is_speech_clear=False):
+            return result
+        if is_believable(result, is_speech_clear=self._parts.speech_finder.has_clear_speech(request.samples)):
+            return result
+        return replace(result, text="", words=(), verdict=Verdict.SILENCE)
 
     def _read_on(self, request: DecodeRequest, result: DecodeResult) -> DecodeResult:
         """With the words of speech that the decoder left unread, if there is any."""
@@ -304,7 +313,7 @@ async def open_speech_engine(
 ) -> AsyncIterator[SpeechEngine]:
     """Load and warm the model in this folder. Raises ModelUnavailable.
 
-    `second_model` is asked where `model` knows English only: for other languages, and for doubtful finals, as those with
+    `second_model` is asked where `model` knows English only: for other languages, and for doubtful finals: those with
     a word less probable than `second_opinion_below`. `encoder_path` is how the encoder computes on a CPU, see
     `EncoderPath`; `auto` tests all paths once. `threads` are the cores it may use; 0: all that this process may run
     on. `self_test_pcm` is English speech, 16 kHz mono s16le: with it the engine's `speed` is measured.

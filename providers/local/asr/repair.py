@@ -18,6 +18,9 @@ from providers.local.asr.recognizer import DecodeRequest, DecodeResult, TimedWor
 _AMBIGUOUS_WORDS = 4
 """Fewer words than these, said twice, may be a loop or true speech."""
 
+_PROBABLE_AVG_LOGPROB = -0.9
+"""Mean log-probability from which a text needs no other evidence."""
+
 Align = Callable[[], tuple[TimedWord, ...]]
 """Times of the text's words, computed when they are needed."""
 
@@ -42,6 +45,19 @@ def truncated(result: DecodeResult, audio_s: float) -> DecodeResult:
         return result
     text = truncate_repetition(result.text, audio_s)
     return replace(result, text=text, words=result.words[: len(text.split())])
+
+
+def is_believable(result: DecodeResult, *, is_speech_clear: bool) -> bool:
+    """Whether a text stands: an improbable one needs audio in which somebody speaks beyond doubt.
+
+    Of noises that are taken for doubtful speech, decoders write improbable sentences in any language.
+    """
+    is_improbable = (
+        result.verdict is not Verdict.OK
+        or result.avg_logprob < _PROBABLE_AVG_LOGPROB
+        or result.no_speech_prob > MAX_NO_SPEECH_PROB
+    )
+    return is_speech_clear or not is_improbable
 
 
 def silenced(result: DecodeResult) -> DecodeResult:

@@ -47,6 +47,10 @@ class SpeechFinder:
                 return True
         return False
 
+    def has_clear_speech(self, samples: Samples) -> bool:
+        """Whether any frame is speech beyond doubt; stops at the first."""
+        return any(max(batch) >= _CLEAR for batch in self._batches(samples))
+
     def probabilities(self, samples: Samples) -> list[float]:
         """The speech probability of every FRAME samples; the last frame is padded with silence."""
         return [speech for batch in self._batches(samples) for speech in batch]
