@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from app.assembly.speech import audio_decoder, open_batch_transcriber
+from app.cli.key_terms import key_terms_of
 from app.config import read_settings
 from app.domain.audio import AudioChunk
 from app.domain.errors import ClientError
@@ -36,7 +37,10 @@ SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
     help="Folder for one result per file; required for several files, except as text.",
 )
 @click.option("--language", help="Spoken language (setting PARLEY_LANGUAGE).")
-def transcribe(files: tuple[Path, ...], form: str, output: Path | None, language: str | None) -> None:
+@click.option("--key-terms", help="Names and jargon that are likely in the audio, with commas.")
+def transcribe(
+    files: tuple[Path, ...], form: str, output: Path | None, language: str | None, key_terms: str | None
+) -> None:
     """Transcribe FILES, of any audio format, with the model for finals.
 
     A file that cannot be read as audio is named and passed over; the exit status is 1 then.
@@ -47,7 +51,7 @@ def transcribe(files: tuple[Path, ...], form: str, output: Path | None, language
     if output is not None:
         with _writing_to(output):
             output.mkdir(parents=True, exist_ok=True)
-    if not anyio.run(_transcribe, list(zip(files, results, strict=True)), form, language):
+    if not anyio.run(_transcribe, list(zip(files, results, strict=True)), form, language, key_terms_of(key_terms)):
         raise click.exceptions.Exit(1)
 
 
@@ -62,7 +66,9 @@ def result_paths(files: Sequence[Path], output: Path, suffix: str) -> list[Path]
     return list(paths)
 
 
-async def _transcribe(files: Sequence[tuple[Path, Path | None]], form: str, language: str | None) -> bool:
+async def _transcribe(
+    files: Sequence[tuple[Path, Path | None]], form: str, language: str | None, key_terms: Sequence[str]
+) -> bool:
     """Whether every file could be transcribed."""
     settings = read_settings(**({} if language is None else {"language": language}))
     columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
@@ -72,7 +78,7 @@ async def _transcribe(files: Sequence[tuple[Path, Path | None]], form: str, lang
             try:
                 with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
                     task = progress.add_task(file.name, total=None)
-                    segments = await _segments(file, decoder, batch_transcriber, progress, task)
+                    segments = await _segments(file, decoder, batch_transcriber, key_terms, progress, task)
             except ClientError as error:
                 click.secho(f"parley: {file}: {error}", fg="red", err=True)
                 failed = True
@@ -95,7 +101,12 @@ def _writing_to(path: Path) -> Iterator[None]:
 
 
 async def _segments(
-    file: Path, decoder: AudioDecoder, batch_transcriber: BatchTranscriber, progress: Progress, task: TaskID
+    file: Path,
+    decoder: AudioDecoder,
+    batch_transcriber: BatchTranscriber,
+    key_terms: Sequence[str],
+    progress: Progress,
+    task: TaskID,
 ) -> list[Segment]:
     """What is said in the file; a warning on standard error where something in it is damaged."""
 
@@ -111,5 +122,8 @@ async def _segments(
                 yield chunk
                 progress.update(task, completed=chunk.end)
 
-    async with aclosing(audio()) as chunks, aclosing(batch_transcriber.transcribe(chunks)) as segments:
+    async with (
+        aclosing(audio()) as chunks,
+        aclosing(batch_transcriber.transcribe(chunks, key_terms=key_terms)) as segments,
+    ):
         return [segment async for segment in segments]

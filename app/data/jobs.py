@@ -37,6 +37,7 @@ MAX_SWEPT = 100
 _ADDING = 7105771201
 """PostgreSQL's advisory lock that makes the check of a quota and the row it permits one step."""
 _MOMENTS = ("created", "updated", "due", "lease_until", "finished")
+_LISTS = ("warnings", "key_terms")
 _COLUMNS: Any = JobRow.__table__.c
 
 
@@ -243,7 +244,7 @@ def _values(job: TranscriptionJob) -> dict[str, Any]:
     values: dict[str, Any] = {each.name: getattr(job, each.name) for each in fields(job)}
     for name in _MOMENTS:
         values[name] = values[name] and stored_moment(values[name])
-    return {**values, "warnings": msgspec.json.encode(job.warnings).decode()}
+    return values | {name: msgspec.json.encode(values[name]).decode() for name in _LISTS}
 
 
 def _job(row: Row[Any]) -> TranscriptionJob:
@@ -251,7 +252,8 @@ def _job(row: Row[Any]) -> TranscriptionJob:
     for name in _MOMENTS:
         values[name] = values[name] and datetime.fromisoformat(values[name])
     values["state"], values["source"] = JobState(row.state), JobSource(row.source)
-    values["warnings"] = tuple(msgspec.json.decode(row.warnings, type=list[str]))
+    for name in _LISTS:
+        values[name] = tuple(msgspec.json.decode(values[name], type=list[str]))
     return TranscriptionJob(**values)
 
 

@@ -245,6 +245,8 @@ class JobRow(Table):
     conversation: Mapped[str] = mapped_column(server_default="")
     message_id: Mapped[int] = mapped_column(ROW_NUMBER, server_default="0")
     profile: Mapped[str] = mapped_column(server_default="")
+    key_terms: Mapped[str] = mapped_column(Text, server_default="[]")
+    """A JSON array."""
 
 
 class FilePartRow(Table):

@@ -107,6 +107,8 @@ class TranscriptionJob:
     """Of that message, so that it is stored once, however often that is tried."""
     profile: str = ""
     """Of the reply; empty: the conversation's."""
+    key_terms: tuple[str, ...] = ()
+    """Words that are likely in the file, besides the tenant's."""
 
     @property
     def is_finished(self) -> bool:

@@ -66,6 +66,7 @@ async def test_job_comes_back_as_it_was_added(jobs):
         warnings=("one", "two"),
         finished=NOW,
         has_remains=True,
+        key_terms=("Siobhan", "Zoë"),
     )
     await add(jobs, full, job(2))
 

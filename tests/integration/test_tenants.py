@@ -267,6 +267,29 @@ async def test_uploaded_file_is_transcribed_with_the_key_terms_of_its_tenant(htt
     assert transcriber.expected == [("Siobhan", "Parley")]
 
 
+@pytest.mark.parametrize("how", ["/recordings", "/recordings?wait=false"])
+async def test_uploaded_file_is_transcribed_with_key_terms_of_its_own(http, service, how):
+    """They come before the tenant's; one that cannot be one refuses the upload."""
+    transcriber = TermNotingTranscriber()
+    service.batch_transcriber = replace(service.batch_transcriber, transcriber=transcriber)
+    service.tenants = lambda: (replace(ACME, key_terms=("Siobhan",)), GLOBEX, OPS)
+    sound, acme = HANDS.path.read_bytes(), bearer("acme-key")
+
+    address = f"{how}{'&' if '?' in how else '?'}keyTerms="
+    sent = await http.post(f"{address}Zoë, Parley", content=sound, headers=acme)
+    refused = await http.post(f"{address}!%3F", content=sound, headers=acme)
+    begun = await http.post("/recordings/uploads?keyTerms=,!?", headers=acme | {"Upload-Length": "1"})
+
+    async def is_transcribed() -> bool:
+        return transcriber.closed >= 1
+
+    await until(is_transcribed, seconds=20)
+
+    assert sent.is_success
+    assert transcriber.expected == [("Zoë", "Parley", "Siobhan")]
+    assert [(a.status_code, a.json()["code"]) for a in (refused, begun)] == [(400, "bad_message")] * 2
+
+
 async def test_upload_that_nobody_waits_for_is_refused_where_nothing_is_archived(http, service):
     """Its result would be nowhere."""
     service.tenants = lambda: (Tenant("acme", ACME.keys, archive=False),)

@@ -51,6 +51,7 @@ class FileUploads:
         person: str | None = None,
         by_person: bool = False,
         source: JobSource = JobSource.UPLOAD,
+        key_terms: tuple[str, ...] = (),
     ) -> TranscriptionJob:
         """A new upload. Without a length it is one request's, and this process has its lease.
 
@@ -61,7 +62,16 @@ class FileUploads:
         self._require_disk()
         now = self.now()
         job = TranscriptionJob(
-            session, tenant, now, now, now, source=source, language=language, person=person, length=length
+            session,
+            tenant,
+            now,
+            now,
+            now,
+            source=source,
+            language=language,
+            person=person,
+            length=length,
+            key_terms=key_terms,
         )
         if length is None:
             job = replace(job, attended=True, owner=self.owner, lease_until=self.lease_until(now))

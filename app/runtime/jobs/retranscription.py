@@ -1,7 +1,7 @@
 """Transcribes an archived recording again with another model; the first transcript stays."""
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +22,7 @@ async def retranscribe(
     *,
     now: datetime,
     on_progress: Callable[[int], None],
+    key_terms: Sequence[str] = (),
 ) -> tuple[ArchivedFinal, ...]:
     """The new finals, stored under `transcripts/` beside the manifest, which names them from then on.
 
@@ -32,7 +33,7 @@ async def retranscribe(
         raise SettingsError(f"{manifest.session} is not over yet")
     async with (
         aclosing(_audio(recordings, manifest, on_progress)) as audio,
-        aclosing(batch_transcriber.transcribe(audio)) as found,
+        aclosing(batch_transcriber.transcribe(audio, key_terms=key_terms)) as found,
     ):
         transcribed = [segment async for segment in found]
     finals = tile(

@@ -9,6 +9,7 @@ import anyio
 from app.domain.audio import AudioChunk, seconds
 from app.domain.dialog import effects as do
 from app.domain.errors import ClientError, ClientFault, ParleyError, flatten
+from app.domain.key_terms import merge_key_terms
 from app.domain.recording.subtitles import Segment
 from app.domain.residency import Place
 from app.domain.routing.route import Route
@@ -50,7 +51,8 @@ async def transcribe_upload(
         with await lease.until_available(lambda: lease.files.open_file(lease.job)) as file:
             try:
                 async with uploader.record_session(session, tenant, person=lease.job.person) as recorder:
-                    segments = await _transcribe(file, decoder, recorder, batch_transcriber, lease, tenant.key_terms)
+                    terms = merge_key_terms(lease.job.key_terms, tenant.key_terms)
+                    segments = await _transcribe(file, decoder, recorder, batch_transcriber, lease, terms)
                     recorder.warnings = tuple(lease.warnings)
             except Exception as error:
                 if known := next((leaf for leaf in flatten(error) if isinstance(leaf, ParleyError)), None):

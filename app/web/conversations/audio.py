@@ -16,6 +16,7 @@ from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.conversations.spoken import recorded_message, spoken_message
 from app.domain.errors import ClientError, ClientFault, ProviderRefused
 from app.domain.job import JobSource, TranscriptionJob
+from app.domain.key_terms import merge_key_terms
 from app.domain.principal import Principal, Scope
 from app.runtime.conversations.chat import Chat
 from app.runtime.ids import new_id, new_row_number
@@ -116,7 +117,7 @@ async def _of_file(
                 head += piece
                 if len(head) > MAX_BYTES:
                     return await _begin_job(sent, _chained(bytes(head), pieces), fields)
-        return await _transcribed(sent, BytesIO(head), fields().allowed_languages)
+        return await _transcribed(sent, BytesIO(head), fields())
 
 
 async def _chained(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -141,7 +142,7 @@ async def _begin_job(
     if not service.uploader.records(owner):
         reason = f"the file is larger than {MAX_BYTES >> 20} MB, and nothing is recorded for you: send it in parts"
         raise ClientError(ClientFault.FRAME_TOO_LARGE, reason)
-    chat.profiles.choose(sent.profile or sent.conversation.profile, owner)
+    profile = chat.profiles.choose(sent.profile or sent.conversation.profile, owner)
     job = await service.uploads.open(
         new_id(),
         owner.name,
@@ -160,6 +161,7 @@ async def _begin_job(
             conversation=sent.conversation.id,
             message_id=new_row_number(),
             profile=sent.profile or "",
+            key_terms=merge_key_terms(fields().key_terms, profile.key_terms if profile else ()),
         )
 
     async with lease.kept_or_discarded():
@@ -171,15 +173,17 @@ async def _begin_job(
     return Response(content, status_code=202, headers={"location": f"/jobs/{job.id}"})
 
 
-async def _transcribed(sent: _Sent, file: BytesIO, language: str | None) -> StoredMessage:
-    service = sent.service
+async def _transcribed(sent: _Sent, file: BytesIO, form: TranscriptionForm) -> StoredMessage:
+    service, tenant, language = sent.service, sent.request.user.tenant, form.allowed_languages
+    profile = chat_of(sent.state).profiles.choose(sent.profile or sent.conversation.profile, tenant)
     segments = await transcribe_file(
         file,
-        tenant=sent.request.user.tenant,
+        tenant=tenant,
         admission=service.admission,
         decoder=service.decoder,
         batch_transcriber=service.batch_transcriber,
         language=language,
+        key_terms=merge_key_terms(form.key_terms, profile.key_terms if profile else ()),
     )
     spoken = next((segment.language for segment in segments if segment.language), language)
     message = chat_of(sent.state).user_message("")

@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, post
 from litestar.datastructures import State
-from litestar.params import FromQuery
+from litestar.params import FromQuery, QueryParameter
 
 from app.domain.audit import AuditAction
 from app.domain.errors import (
@@ -40,6 +40,7 @@ async def create(
     wait: FromQuery[bool] = True,
     source: FromQuery[str | None] = None,
     person: FromQuery[str | None] = None,
+    key_terms: Annotated[str | None, QueryParameter(name="keyTerms")] = None,
 ) -> Response[dict[str, Any]]:
     """The body is a file of any audio format: it is transcribed and archived like a session.
 
@@ -59,7 +60,9 @@ async def create(
     elif refusal := service.admission.refusal(request.user.tenant):
         raise ProviderBusy("recordings", refusal)
     origin = JobSource.UPLOAD if source is None else JobSource.LINK
-    job = await open_upload(service, request, length=None, language=language, person=person, source=origin)
+    job = await open_upload(
+        service, request, length=None, language=language, person=person, key_terms=key_terms, source=origin
+    )
     lease = JobLease(service.uploads, job)
     async with lease.kept_or_discarded():
         async with service.limits.uploads.slot(), aclosing(_body(service, request, source)) as pieces:

@@ -5,6 +5,7 @@ from litestar.datastructures import State
 
 from app.domain.errors import ClientError, ClientFault, Draining, ProviderBusy
 from app.domain.job import JobSource, TranscriptionJob
+from app.domain.key_terms import parse_key_terms
 from app.domain.language import parse_languages
 from app.domain.person import speaking_person
 from app.domain.principal import Principal
@@ -36,6 +37,7 @@ async def open_upload(
     length: int | None,
     language: str | None,
     person: str | None,
+    key_terms: str | None,
     source: JobSource = JobSource.UPLOAD,
 ) -> TranscriptionJob:
     """Raises ClientError where this client may not name the person, and what FileUploads.open() raises."""
@@ -47,4 +49,10 @@ async def open_upload(
         person=speaking_person(request.user, person),
         by_person=request.user.person is not None,
         source=source,
+        key_terms=_parse_terms(key_terms or ""),
     )
+
+
+def _parse_terms(text: str) -> tuple[str, ...]:
+    """The terms between its commas. Raises ClientError for one that cannot be one."""
+    return parse_key_terms([part.strip() for part in text.split(",") if part.strip()])

@@ -1,11 +1,11 @@
 """Resumable uploads: the core of tus 1.0 with its creation and termination extensions, so that tus clients work."""
 
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, delete, patch, post, route
 from litestar.datastructures import State
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from app.domain.audit import AuditAction
 from app.domain.errors import BlobNotFound, ClientError, ClientFault
@@ -28,12 +28,13 @@ async def create_upload(
     request: Request[Principal, Any, Any],
     language: FromQuery[str | None] = None,
     person: FromQuery[str | None] = None,
+    key_terms: Annotated[str | None, QueryParameter(name="keyTerms")] = None,
 ) -> Response[dict[str, str]]:
     """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
     length = _byte_count(request, "upload-length")
     service = require_uploads(state)
     require_archive(service, request)
-    upload = await open_upload(service, request, length=length, language=language, person=person)
+    upload = await open_upload(service, request, length=length, language=language, person=person, key_terms=key_terms)
     return Response({"id": upload.id}, headers={**VERSION, "location": f"/recordings/uploads/{upload.id}"})
 
 

@@ -22,6 +22,7 @@ PARAMETERS = {
     "before": value("The `next` of the previous page.", None),
     "end": value("To this second.", 12.5),
     "format": value("Of the audio. Only wav has HTTP ranges.", "mp3"),
+    "keyTerms": value("Names and jargon that are likely in the audio, with commas between them.", "Siobhan,Parley"),
     "key": value("Of the key with this id.", KEY_ID),
     "key_id": value("Id of the key, as `GET /admin/keys` lists it; not its secret.", KEY_ID),
     "kind": value("Sessions that are going on, that have ended, or that a crash cut off.", "ended"),
