@@ -19,6 +19,7 @@ from app.web.conversations.router import router as conversations
 from app.web.deepgram.files import listen_file
 from app.web.deepgram.routes import flux_socket, listen_socket
 from app.web.deepgram.speak import speak, speak_socket
+from app.web.earlier.root import root
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics, ready
 from app.web.http import ON_STOP
@@ -78,7 +79,7 @@ def create_app(service: Service) -> Litestar:
         model,
     ]
     resumable, telephony = ResumableSessions(), service.telephony
-    sockets: list[ControllerRouterHandler] = [transcribe, raw, realtime, listen_socket, flux_socket, speak_socket]
+    sockets: list[ControllerRouterHandler] = [root, transcribe, raw, realtime, listen_socket, flux_socket, speak_socket]
     calls: list[ControllerRouterHandler] = [answer_call, stream_call] if telephony else []
     return Litestar(
         [*sockets, *calls, *api, create_schema_router(api), create_page()],

@@ -32,6 +32,8 @@ class SocketConnection:
     is_accepted: bool = False
     is_closed: bool = False
     """By the server."""
+    unread: list[dict[str, Any]] = field(default_factory=list)
+    """Frames that were read before it was known whose they are; they come first."""
     lost: anyio.Event = field(default_factory=anyio.Event)
     _code: int | None = None
     """Close code; None: it is open, or was given up."""
@@ -52,13 +54,17 @@ class SocketConnection:
         return None
 
     async def accept(self) -> None:
-        """Answer the handshake. Raises ClientGone."""
+        """Answer the handshake, once. Raises ClientGone."""
+        if self.is_accepted:
+            return
         with _writing():
             await self.socket.accept(subprotocol(self.socket))
         self.is_accepted = True
 
     async def frames(self) -> AsyncGenerator[dict[str, Any], None]:
         """ASGI messages with a frame each, until the connection is lost."""
+        while self.unread:
+            yield self.unread.pop(0)
         while True:
             frame = await self.unless_lost(self.socket.receive)
             if frame is None or self.lost.is_set():  # what came last comes again, over the newer connection

@@ -6,6 +6,7 @@ A route that is added needs a rule in RULES: without one the first test fails.
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,7 @@ import jwt
 import pytest
 from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.data.api_keys import KeyStore
 from app.data.conversation_log import ConversationLog
@@ -38,6 +39,7 @@ ANYONE, ANY_KEY = "anyone", "any key"
 RULES = {
     ("WEBSOCKET", "/ws/transcribe"): Scope.SPEAK,
     ("WEBSOCKET", "/ws/raw"): Scope.SPEAK,
+    ("WEBSOCKET", "/"): Scope.SPEAK,
     ("WEBSOCKET", "/v1/realtime"): Scope.SPEAK,
     ("POST", "/v1/realtime/client_secrets"): ANY_KEY,
     ("GET", "/"): ANYONE,
@@ -219,7 +221,8 @@ async def ask(
     site: Site, route: Route, authorization: str, *, spelling: str = "as it is", named: str = "", page: str = ""
 ) -> Answer:
     """Of the path exactly as it is spelt, the server `named` as it is in a browser on this `page`, if there is one."""
-    path, (host, port) = SPELLINGS[spelling](route.path), site.address.split(":")
+    path = route.path if route.path == "/" else SPELLINGS[spelling](route.path)  # which no other spelling names
+    host, port = site.address.split(":")
     headers = {"authorization": authorization} if authorization else {}
     headers |= {"origin": page} if page else {}
     if route.method == "WEBSOCKET":
@@ -228,6 +231,9 @@ async def ask(
             async with connect(url, host=host, port=int(port), additional_headers=headers) as socket:
                 if route.template.endswith("/listen"):  # which says nothing of itself
                     await socket.send('{"type":"CloseStream"}')
+                if route.path == "/":  # which waits for the client
+                    with suppress(ConnectionClosed):
+                        await socket.send('{"type": "configure"}')
                 first = json.loads(await socket.recv())
         except InvalidStatus as refused:
             return Answer(refused.response.status_code, refused.response.body.decode())

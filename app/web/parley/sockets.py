@@ -59,15 +59,17 @@ async def _serve(
     """A session, or the next connection of one, from handshake to close; what it raises costs this one alone."""
     session = socket.query_params.get("resume") or ""
     if session in ("", NEW):
-        await _serve_session(socket, service, resumable, raw=raw, grace_s=service.resume_s if session else 0.0)
+        grace_s = service.resume_s if session else 0.0
+        await serve_new_session(Connection(socket), service, resumable, raw=raw, grace_s=grace_s)
     else:
         await _serve_connection(socket, service, resumable, session)
 
 
-async def _serve_session(
-    socket: WebSocket[Any, Any, Any], service: Service, resumable: ResumableSessions, *, raw: bool, grace_s: float
+async def serve_new_session(
+    connection: Connection, service: Service, resumable: ResumableSessions, *, raw: bool, grace_s: float
 ) -> None:
-    connection, session = Connection(socket), new_id()
+    """A session from its first connection to its end; one with `grace_s` may have further connections."""
+    socket, session = connection.socket, new_id()
     client = SocketClient(connection, raw=raw, profiles=service.profiles, grace_s=grace_s)
     try:
         async with closed_on_error(service, session, client):
