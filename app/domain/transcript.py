@@ -8,6 +8,11 @@ _EDGES = ".,;:!?…\"'“”‘’()[]-–—¿¡"  # noqa: RUF001 because these
 """Punctuation around a word, which a comparison of words leaves out."""
 
 
+_MARKS = frozenset(",.;:!?，。；：！？、")  # noqa: RUF001 likewise
+_UNSPACED = (("\u3000", "\u30ff"), ("\u3400", "\u9fff"), ("\uff00", "\uff65"))
+"""CJK punctuation, Hiragana and Katakana; Han; fullwidth forms."""
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """One word with its position in the audio."""
@@ -46,8 +51,32 @@ def moved(words: Iterable[Word], samples: int) -> tuple[Word, ...]:
 
 
 def join(texts: Iterable[str]) -> str:
-    """Segments of speech as one running text."""
-    return " ".join(text for text in (t.strip() for t in texts) if text)
+    """Segments of speech as one running text, written as people do.
+
+    No space stands before a mark that ends a sentence or a clause, nor within Chinese and Japanese, and a mark that an
+    engine has written on both sides of a seam stands there once.
+    """
+    joined = ""
+    for text in (t.strip() for t in texts):
+        mark = _opening_mark(text)
+        if mark and mark == joined[-1:]:
+            text = text[1:].lstrip()  # noqa: PLW2901 because the rest is the segment
+            mark = _opening_mark(text)
+        if not joined or not text or mark or (_is_unspaced(joined[-1]) and _is_unspaced(text[0])):
+            joined += text
+        else:
+            joined += f" {text}"
+    return joined
+
+
+def _opening_mark(text: str) -> str:
+    """The mark that belongs to the words before this text; empty for the point of .5, of .NET and of an ellipsis."""
+    return text[0] if text[:1] in _MARKS and (len(text) == 1 or text[1].isspace()) else ""
+
+
+def _is_unspaced(character: str) -> bool:
+    """Of a script that puts no spaces between words, or of its punctuation."""
+    return any(first <= character <= last for first, last in _UNSPACED)
 
 
 def bare_word(word: str) -> str:
