@@ -285,6 +285,18 @@ def test_each_commit_gets_its_transcript_also_without_words():
     ]
 
 
+def test_a_commit_gets_its_transcript_where_the_server_ends_turns_meanwhile():
+    """The client has changed `turn_detection` before the final came."""
+    protocol = manual()
+    send(protocol, "input_audio_buffer.append", audio=SECOND)
+    committed = send(protocol, "input_audio_buffer.commit").events[0]["item_id"]
+    send(protocol, "session.update", session={"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}})
+
+    events = show(protocol, speech(1, "hello")[-1], do.ShowTurnEnd(1, "hello"))
+
+    assert (events[-1]["item_id"], events[-1]["transcript"]) == (committed, "hello")
+
+
 def test_commit_of_nothing_is_the_vendors_error():
     """Also where everything was committed or cleared before."""
     protocol = manual()

@@ -48,7 +48,7 @@ async def create_client_secret(request: Request[Principal, Any, Any], state: Sta
     if service.session_tokens is None:
         raise NotFoundException("this service makes no session tokens")
     try:
-        wanted = decode_json(await request.body() or b"{}", _wanted)
+        wanted = decode_json(await request.body(), _wanted)
         kind: Any = wanted.session.get("type", "realtime")
         blank = new_session("transcription" if kind == "transcription" else "realtime", new_id(), None)
         session = described(updated(blank, wanted.session))

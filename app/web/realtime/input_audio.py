@@ -100,11 +100,12 @@ class SpokenItems:
 
     def final(self, shown: do.ShowFinal) -> list[Event]:
         text = shown.hypothesis.text
-        commit = next((each for each in self.commits if shown.start < each.before), None) if self.is_manual else None
-        if commit is not None:
-            commit.texts.append(text)
-            return []
         spoken = self.utterances.pop(shown.utterance, None)
+        if spoken is None:
+            for commit in self.commits:
+                if shown.start < commit.before:
+                    commit.texts.append(text)
+                    break
         if spoken is None or (spoken.is_held_back and not text):
             return []
         events = [] if spoken.is_committed else self._commit(spoken)
