@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.assembly.speech import finals_model, model_folder
+from app.assembly.speech import finals_model, is_moonshine, model_folder
 from app.config import read_settings
 from bench.clips import Clip, choose, load_clip, read_manifest
 from bench.load import Load, run_load
@@ -104,6 +104,8 @@ async def _load(plan: Plan, server: Server, clips: list[Clip], sessions: int, co
 def _one_shot(plan: Plan, clips: list[Clip]) -> dict[str, str]:
     settings = read_settings()
     folder = model_folder(settings, plan.one_shot or finals_model(settings))
+    if is_moonshine(folder):  # faster-whisper reads Whisper alone
+        folder = model_folder(settings, "whisper-base")
     return OneShot(folder, beam_size=settings.beam_size, kept_in=plan.results.parent).transcribe(clips)
 
 
