@@ -48,6 +48,8 @@ async def measure_accuracy(
     entries = choose(read_manifest(folder, long=with_long), count)
     clips = [await anyio.to_thread.run_sync(load_clip, folder, entry) for entry in entries]
     async with TemporaryDirectory(prefix="parley-accuracy-") as scratch, open_service(_settings(scratch)) as service:
+        assert service.policy is not None
+        service.policy.routes.clock = VirtualClock()  # it stands still: no deadline is missed, and no route is probed
         whole, whole_cpu = await _one_shot(service, clips, console)
         load, shown = await _live(service, clips, Path(scratch), console, with_drafts=with_drafts)
     summary, records = summarise(load, scorer, whole)
@@ -111,8 +113,6 @@ async def _live(
     service: Service, clips: Sequence[Clip], scratch: Path, console: Console, *, with_drafts: bool
 ) -> tuple[Load, list[list[do.ShowFinal]]]:
     """Every clip in a live session of its own, between its room tone; and the finals that were shown of each."""
-    assert service.policy is not None
-    service.policy.routes.clock = VirtualClock()  # it stands still: a loaded machine misses no deadline
     played: list[PlayedClip] = []
     finals: list[list[do.ShowFinal]] = []
     began = time.process_time()
