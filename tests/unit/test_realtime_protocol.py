@@ -181,6 +181,23 @@ def test_event_that_cannot_be_read_is_an_error_and_the_session_goes_on(frame, co
     assert send(protocol, "input_audio_buffer.append", audio=SECOND).inputs
 
 
+@pytest.mark.parametrize("depth", [60, 900])
+def test_a_session_that_is_nested_too_deep_is_refused(depth):
+    """In a function's schema, where everything is taken: it could be read, and not be written again."""
+    nested = '{"a":' * depth + "1" + "}" * depth
+    tools = f'[{{"type":"function","name":"f","parameters":{nested}}}]'
+    protocol = conversation()
+
+    for frame in (
+        f'{{"type":"session.update","session":{{"truncation":{nested}}}}}',
+        f'{{"type":"session.update","session":{{"tools":{tools}}}}}',
+        f'{{"type":"response.create","response":{{"tools":{tools}}}}}',
+    ):
+        error = refused(protocol.receive(frame))
+        assert error["code"] in {"invalid_value", "invalid_json"}
+        assert "nested" in error["message"]
+
+
 # -- the user's audio ---------------------------------------------------------------------------------
 
 

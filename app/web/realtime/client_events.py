@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from app.json_input import decode_json
-from app.web.realtime.errors import EventRefused, refused_shape
+from app.web.realtime.errors import EventRefused, refuse_deep, refused_shape
 from app.web.realtime.session_object import FunctionTool, NamedTool
 
 MAX_ID = 512
@@ -98,7 +98,9 @@ class ResponseOptions(msgspec.Struct, frozen=True):
     instructions: str | None = None
     output_modalities: list[Literal["audio", "text"]] | None = None
     conversation: Literal["auto", "none"] = "auto"
-    metadata: dict[Annotated[str, msgspec.Meta(max_length=64)], Any] | None = None
+    metadata: dict[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]] | None = (
+        None
+    )
     input: list[NewItem | ItemReference] | None = None
     """What is answered instead of the conversation."""
     tools: list[FunctionTool] | None = None
@@ -143,6 +145,10 @@ def decode(text: str) -> ClientEvent:
     """The event in this text frame. Raises EventRefused."""
     try:
         event: ClientEvent = decode_json(text, _event)
+        if isinstance(event, SessionUpdate):
+            refuse_deep(event.session, "session")
+        elif isinstance(event, CreateResponse) and event.response:
+            refuse_deep([tool.parameters for tool in event.response.tools or ()], "response.tools")
     except msgspec.DecodeError as error:
         if _type_of(text).startswith("transcription_session."):
             raise EventRefused(NO_BETA, "beta_api_shape_disabled", "type") from error

@@ -17,7 +17,7 @@ from app.runtime.service import Service
 from app.runtime.session_tokens import EPHEMERAL_PREFIX, MAX_LIFETIME_S
 from app.web.auth.audit import audited
 from app.web.auth.middleware import ANY_KEY
-from app.web.realtime.errors import EventRefused
+from app.web.realtime.errors import EventRefused, refuse_deep
 from app.web.realtime.session_object import described, new_session, updated
 
 DEFAULT_LIFETIME_S = 600
@@ -49,6 +49,7 @@ async def create_client_secret(request: Request[Principal, Any, Any], state: Sta
         raise NotFoundException("this service makes no session tokens")
     try:
         wanted = decode_json(await request.body(), _wanted)
+        refuse_deep(wanted.session, "session")
         kind: Any = wanted.session.get("type", "realtime")
         blank = new_session("transcription" if kind == "transcription" else "realtime", new_id(), None)
         session = described(updated(blank, wanted.session))

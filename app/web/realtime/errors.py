@@ -11,6 +11,9 @@ from app.web.errors import error_reply
 
 _PATH = re.compile(r"^(?P<problem>.*?)(?: - at (?:the key in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
+MAX_DEPTH = 50
+"""Of objects and lists in a session or in the schema of a function."""
+
 
 @dataclass
 class EventRefused(Exception):
@@ -22,6 +25,19 @@ class EventRefused(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def refuse_deep(value: Any, param: str) -> None:
+    """Raises EventRefused where this JSON value is nested deeper than any real one: it is encoded again later."""
+    if _is_deeper(value, MAX_DEPTH):
+        raise EventRefused(f"Invalid value for '{param}': it is nested deeper than {MAX_DEPTH}.", param=param)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def refused_shape(error: msgspec.DecodeError, inside: str = "") -> EventRefused:
