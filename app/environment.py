@@ -40,7 +40,6 @@ EMPTY_MEANS_SOMETHING = frozenset({"language"})
 """Every other variable that is empty counts as not set."""
 
 NOT_SETTINGS = {
-    "PARLEY_BENCH_PATCHED": "bench: this process has libraries without AVX-512",
     "PARLEY_CLIENTS_DIR": "tests: where the environments of other programs' clients are made",
     "PARLEY_CONTAINER_ENGINE": "tests: the program that runs containers",
     "PARLEY_HOME": "infra/jetson: where everything of the box lies",

@@ -2,7 +2,7 @@
    kernels it has for AVX2. The kernel lets CPUID fault (arch_prctl, ARCH_SET_CPUID), and the fault is answered here
    with the processor's own values less those bits. New threads inherit it, programs that are executed do it again.
    Where CPUID cannot fault, as on AMD, it is the same for libraries whose CPUID instructions were overwritten with UD2
-   (PARLEY_BENCH_PATCHED is set, see bench/avx2_only.py). */
+   (BENCH_CPUID_PATCHED is set, see bench/avx2_only.py). */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdint.h>
@@ -46,7 +46,7 @@ static void answer(int signal, siginfo_t *info, void *context) {
 
 __attribute__((constructor)) static void hide(void) {
     struct sigaction action;
-    is_patched = getenv("PARLEY_BENCH_PATCHED") != NULL;
+    is_patched = getenv("BENCH_CPUID_PATCHED") != NULL;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = answer;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from app.domain.errors import SettingsError
 
-HIDDEN = "PARLEY_BENCH_AVX2"
+HIDDEN = "BENCH_AVX2_ONLY"
 """Set in the process to which the processor's newer extensions are hidden."""
 
 _CANNOT_FAULT = 78
@@ -24,7 +24,7 @@ _CANNOT_FAULT = 78
 
 _CPUID, _UD2 = b"\x0f\xa2", b"\x0f\x0b"
 _VARIABLES = {
-    "PARLEY_BENCH_PATCHED": "1",
+    "BENCH_CPUID_PATCHED": "1",
     "CT2_FORCE_CPU_ISA": "AVX2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "OPENBLAS_CORETYPE": "Haswell",

@@ -57,7 +57,7 @@ def test_newer_extensions_are_hidden_from_a_patched_program(program, tmp_path):
     content[offset : offset + 2] = b"\x0f\x0b"
     program.write_bytes(content)
 
-    environment = os.environ | {"LD_PRELOAD": str(tmp_path / "hide.so"), "PARLEY_BENCH_PATCHED": "1"}
+    environment = os.environ | {"LD_PRELOAD": str(tmp_path / "hide.so"), "BENCH_CPUID_PATCHED": "1"}
     hidden = subprocess.check_output([program], text=True, env=environment).split()
 
     assert hidden == [plain[0], "0", "0"]
