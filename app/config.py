@@ -70,6 +70,9 @@ class ServerSettings(_Group):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every one.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    wyoming_port: int = Field(
+        0, ge=0, le=65535, description="TCP port for Wyoming clients such as Home Assistant, usually 10300; 0: none."
+    )
     log_level: LogLevel = Field(
         "info", description="How much is logged: `debug`, `info`, `warning` or `error`, in any case."
     )

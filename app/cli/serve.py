@@ -18,6 +18,7 @@ from app.runtime.open_files import raise_open_files_limit
 from app.runtime.service import Service
 from app.web.listener import GracefulServer, bound_socket, http_url
 from app.web.server import create_app
+from app.wyoming.server import serve_wyoming
 
 
 @click.command()
@@ -40,6 +41,8 @@ async def _serve(settings: Settings, emits_metrics: bool) -> None:
         async with open_service(settings) as service, service.running():
             _print_components(_local_url(settings.host, listening), service)
             async with anyio.create_task_group() as tasks:
+                if settings.wyoming_port:
+                    tasks.start_soon(serve_wyoming, service, settings.host, settings.wyoming_port)
                 if emits_metrics:
                     tasks.start_soon(emit_metrics, service.admission)
                 await GracefulServer(create_app(service), **connection_limits(settings)).serve([listening])

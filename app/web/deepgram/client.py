@@ -112,7 +112,7 @@ class DeepgramClient:
     _outbox: Outbox = field(default_factory=Outbox)
     _frames: TokenBucket = field(default_factory=lambda: TokenBucket(FRAMES_PER_S, FRAME_BURST, anyio.current_time()))
     _error: ClientError | None = None
-    _heard_at: float = field(default_factory=anyio.current_time)
+    _received_at: float = field(default_factory=anyio.current_time)
 
     async def incoming(self) -> AsyncIterator[Incoming]:
         """The session's configuration, then what the client sends, until it or the stream is over."""
@@ -122,7 +122,7 @@ class DeepgramClient:
             async for frame in frames:
                 if wait_s := self._frames.charge(anyio.current_time(), 1):
                     await anyio.sleep(wait_s)  # and nothing is read meanwhile
-                self._heard_at = anyio.current_time()
+                self._received_at = anyio.current_time()
                 for item in self._read(frame):
                     yield item
                 if self._fault():
@@ -161,7 +161,7 @@ class DeepgramClient:
         with suppress(ClientGone):
             while True:
                 message = None
-                left_s = self._heard_at + self.idle_timeout_s - anyio.current_time()
+                left_s = self._received_at + self.idle_timeout_s - anyio.current_time()
                 with anyio.move_on_after(max(0.01, left_s)):
                     message = await self.connection.unless_lost(self._outbox.take)
                     if message is None:
@@ -172,7 +172,7 @@ class DeepgramClient:
                         await self.connection.close_normally()
                         return
                     await self.connection.send(message.shown.data)
-                elif anyio.current_time() >= self._heard_at + self.idle_timeout_s and not self.protocol.is_over:
+                elif anyio.current_time() >= self._received_at + self.idle_timeout_s and not self.protocol.is_over:
                     reason = f"no audio and no KeepAlive came for {self.idle_timeout_s:g} s"
                     self._error = ClientError(ClientFault.SESSION_SILENT, reason, fatal=True)
                     self.connection.give_up()

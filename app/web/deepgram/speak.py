@@ -203,15 +203,15 @@ class StreamedSpeech:
                 await self._say("Cleared", sequence_id=self._clears)
                 self._clears += 1
             case "Close":
-                await self._flush(send, is_told=False)
+                await self._flush(send, is_acknowledged=False)
                 return False
         return True
 
-    async def _flush(self, send: Any, *, is_told: bool = True) -> None:
+    async def _flush(self, send: Any, *, is_acknowledged: bool = True) -> None:
         for piece in self._chunker.finish():
             await send.send(piece)
         self._chunker, self._characters = SentenceChunker(), 0
-        if is_told:
+        if is_acknowledged:
             await send.send(None)
 
     def _clear(self, receive: Any) -> None:

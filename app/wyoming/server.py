@@ -1,0 +1,56 @@
+"""Accepts Wyoming clients on a TCP port: without TLS and without keys, so only for those who need none."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import anyio
+import structlog
+from anyio.abc import SocketAttribute, SocketStream
+
+from app.domain.errors import ProviderError
+from app.runtime.authentication import Peer
+from app.runtime.service import Service
+from app.runtime.supervision import report_defect
+from app.wyoming.connection import WyomingConnection
+from app.wyoming.frames import WyomingEvent, encoded
+
+MAX_CONNECTIONS = 64
+"""More are closed at once."""
+NO_KEY = "this server asks for a key, which this protocol cannot send; see PARLEY_AUTH"
+
+_log = structlog.get_logger("parley.wyoming")
+
+
+async def serve_wyoming(
+    service: Service, host: str, port: int, *, on_listening: Callable[[int], None] = lambda _: None
+) -> None:
+    """For ever; `on_listening` is called with the port."""
+    listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
+    places = anyio.CapacityLimiter(MAX_CONNECTIONS)
+    async with listener:
+        on_listening(listener.extra(SocketAttribute.local_port))  # noqa: S610 because it is anyio's
+
+        async def serve(stream: SocketStream) -> None:
+            async with stream:
+                with suppress(anyio.WouldBlock, anyio.BrokenResourceError, OSError):
+                    places.acquire_on_behalf_of_nowait(stream)
+                    try:
+                        await _serve(service, stream)
+                    finally:
+                        places.release_on_behalf_of(stream)
+
+        await listener.serve(serve)
+
+
+async def _serve(service: Service, stream: SocketStream) -> None:
+    peer = Peer(str(stream.extra(SocketAttribute.remote_address)[0]))  # noqa: S610 because it is anyio's
+    try:
+        principal = await service.authenticator.authenticate(None, peer)
+        if principal is None:
+            await stream.send(encoded(WyomingEvent("error", {"text": NO_KEY, "code": "unauthorized"})))
+            return
+        await WyomingConnection(service, stream, principal, peer).serve()
+    except ProviderError as error:
+        _log.warning("wyoming client refused", message=str(error))
+    except Exception as error:  # noqa: BLE001 because one connection's defect must not reach the others
+        report_defect("wyoming", error)

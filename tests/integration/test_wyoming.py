@@ -1,0 +1,167 @@
+"""Wyoming over TCP: Home Assistant's three sequences with the `wyoming` library, and frames by hand."""
+
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+import anyio.streams.buffered
+import msgspec
+import pytest
+
+from app.data.conversation_log import conversation_log_in
+from app.data.database import open_database
+from app.domain.errors import ProviderDown
+from app.domain.residency import Place
+from app.domain.routing.route import Route
+from app.domain.tenant import Tenant, fingerprint
+from app.runtime.conversations.chat import Chat
+from app.runtime.dialog.engines import Engines
+from app.wyoming.server import serve_wyoming
+from tests.client_environments import python_client
+from tests.fakes import ScriptedDetector, ScriptedGenerator, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
+from tests.integration.conversation_service import scripted_engine
+from tests.serving import scripted_service, served
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="session")
+def wyoming_library():
+    return python_client("wyoming", "wyoming==1.10.2")
+
+
+@asynccontextmanager
+async def listening(transcriber=None, synthesizer=None, **changes):
+    """The port of a Wyoming server over a scripted service."""
+    engines = Engines(
+        ScriptedDetector(),
+        SingleRouteFinals(Route("local", Place.ON_PREM), transcriber or ScriptedTranscriber("hello")),
+        synthesizer=synthesizer or ScriptedSynthesizer(),
+    )
+
+    @asynccontextmanager
+    async def session_engines(session, tenant):
+        yield engines
+
+    service = scripted_service(session_engines=session_engines, **changes)
+    async with served(service), anyio.create_task_group() as tasks:
+        ports, bound = [], anyio.Event()
+
+        def on_listening(port: int) -> None:
+            ports.append(port)
+            bound.set()
+
+        tasks.start_soon(partial(serve_wyoming, service, "127.0.0.1", 0, on_listening=on_listening))
+        await bound.wait()
+        yield ports[0]
+        tasks.cancel_scope.cancel()
+
+
+async def ask(port: int, *frames: bytes, events: int) -> list[dict]:
+    """So many events behind these frames; fewer where the server closes."""
+    found: list[dict] = []
+    with anyio.fail_after(20):
+        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+            await stream.send(b"".join(frames))
+            reader = anyio.streams.buffered.BufferedByteReceiveStream(stream)
+            while len(found) < events:
+                try:
+                    head = msgspec.json.decode(await reader.receive_until(b"\n", 1 << 16))
+                except (anyio.IncompleteRead, anyio.BrokenResourceError):  # it was closed, perhaps unread
+                    return found
+                data = await reader.receive_exactly(head["data_length"]) if head.get("data_length") else b"{}"
+                if head.get("payload_length"):
+                    await reader.receive_exactly(head["payload_length"])
+                found.append({"type": head["type"], **msgspec.json.decode(data)})
+    return found
+
+
+def line(kind: str, **data) -> bytes:
+    return msgspec.json.encode({"type": kind, "data": data}) + b"\n"
+
+
+async def test_home_assistants_sequences(wyoming_library, tmp_path):
+    async with (
+        open_database(f"sqlite+aiosqlite:///{tmp_path}/parley.db") as database,
+        conversation_log_in(database) as log,
+        listening(chat=Chat(log, lambda *_: scripted_engine(ScriptedGenerator(("No.",))))) as port,
+    ):
+        found = await wyoming_library.run("wyoming_home.py", "127.0.0.1", str(port))
+
+    assert found["info"] == {
+        "asr": "parley",
+        "languages": ["en"],
+        "tts": "parley",
+        "handle": ["parley"],
+        "pong": "are you there",
+    }
+    for events in found["transcripts"]:
+        kinds = [event["type"] for event in events]
+        assert kinds == ["transcript-start", "transcript-chunk", "transcript-chunk", "transcript", "transcript-stop"]
+        chunks = "".join(event["text"] for event in events if event["type"] == "transcript-chunk")
+        assert chunks == events[-2]["text"] == "hello hello"
+    assert found["speech"][0]["type"] == "audio-start"
+    assert sum(event["bytes"] for event in found["speech"]) == 6400
+    assert [event["type"] for event in found["streamed"]] == [
+        *["audio-start", "audio-chunk", "audio-stop"] * 2,
+        "synthesize-stopped",
+    ]
+    assert found["handled"] == {"type": "handled", "text": "No."}
+
+
+async def test_silence_is_an_empty_transcript():
+    audio = {"rate": 16000, "width": 2, "channels": 1}
+    async with listening() as port:
+        events = await ask(port, line("audio-start", **audio), line("audio-stop"), events=3)
+
+    assert [event["type"] for event in events] == ["transcript-start", "transcript", "transcript-stop"]
+    assert events[1]["text"] == ""
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (line("audio-start", rate=16000, width=4, channels=1), "bad_audio"),
+        (line("audio-start", rate="x", width=2, channels=1), "bad_audio"),
+        (line("transcribe", language="xx"), "unknown_language"),
+    ],
+)
+async def test_mistake_is_an_error_and_the_connection_goes_on(frames, code):
+    async with listening() as port:
+        events = await ask(port, frames, line("ping", text="x"), events=2)
+
+    assert (events[0]["type"], events[0]["code"]) == ("error", code)
+    assert events[1] == {"type": "pong", "text": "x"}
+
+
+async def test_voice_that_fails_is_an_error_and_a_stream_is_still_stopped():
+    voice = ScriptedSynthesizer(error=ProviderDown("piper", "is gone"))
+    stream = [line("synthesize-start"), line("synthesize-chunk", text="One."), line("synthesize-stop")]
+    async with listening(synthesizer=voice) as port:
+        events = await ask(port, *stream, events=3)
+
+    assert [event["type"] for event in events] == ["audio-start", "synthesize-stopped", "error"]
+    assert events[2]["code"] == "provider_down"
+
+
+@pytest.mark.parametrize(
+    "frames", [b"no json\n", b'{"type":1}\n', b"x" * (1 << 17), b'{"type":"a","data_length":-1}\n']
+)
+async def test_what_is_no_event_ends_the_connection_or_is_an_error(frames):
+    async with listening() as port:
+        events = await ask(port, frames, events=1)
+        alive = await ask(port, line("describe"), events=1)
+
+    assert events == [] or events[0]["type"] == "error"
+    assert alive[0]["type"] == "info"
+
+
+async def test_full_server_and_one_that_needs_a_key_say_so():
+    audio = {"rate": 16000, "width": 2, "channels": 1}
+    async with listening(max_sessions=0) as port:
+        full = await ask(port, line("audio-start", **audio), line("audio-stop"), events=2)
+    async with listening(tenants=lambda: (Tenant("acme", (fingerprint("k"),)),)) as port:
+        closed = await ask(port, line("describe"), events=2)
+
+    assert (full[1]["type"], full[1]["code"]) == ("error", "no_capacity")
+    assert [(event["type"], event["code"]) for event in closed] == [("error", "unauthorized")]
