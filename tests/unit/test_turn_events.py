@@ -232,3 +232,14 @@ def test_configure_asks_for_events():
     play.happen(ev.ClientConfigured(events=True))
     play.speech(600)
     assert play.every(do.ShowSpeechStarted) != []
+
+
+def test_words_typed_while_the_user_speaks_stand_in_the_eager_event_as_at_the_end_of_the_turn():
+    play = session()
+    play.speech(600)
+    play.happen(ev.ClientSentText("yes"))
+    pause(play, "What is the time?")
+    play.silence(1500)
+
+    (end,) = play.every(do.ShowTurnEnd)
+    assert {eager.text for eager in play.every(do.ShowTurnEager)} == {end.text}

@@ -39,7 +39,8 @@ def eager_in_pause(state: DialogState) -> Transition:
     language, score = utterance_language(state, utterance), utterance.eot_probability
     if not is_likely_done(final.text, language, score, state.endpointer.rules):
         return state, ()
-    return turn_eager(state, join((*(text for _, text in state.turn_transcript), final.text.strip())), score)
+    said = sorted((*state.turn_transcript, (utterance.number, final.text.strip())))  # as the final will join them
+    return turn_eager(state, join(text for _, text in said), score)
 
 
 def eager_after_endpoint(state: DialogState, text: str) -> Transition:
