@@ -13,7 +13,7 @@ import soxr
 from app.domain.transcript import bare_word
 from providers.local.asr.engine import open_speech_engine
 from providers.local.tts.piper import open_piper
-from tests.clips import silence
+from tests.clips import silence, word_error_rate
 from tests.contracts.test_speech_detector import chunked
 from tests.models import model
 from tests.strict import missing
@@ -86,9 +86,13 @@ async def text_of(engine, pcm):
         return plain([one.text async for one in hypotheses][-1])
 
 
-@pytest.mark.parametrize("word", ["Stop", "Three", "Eight", "Cancel"])
-async def test_a_short_word_with_nothing_around_it_is_that_word(engine, piper, word):
-    assert await text_of(engine, await by_piper(piper, word + ".")) == word.lower()
+async def test_short_words_with_nothing_around_them_are_these_words(engine, piper):
+    """Piper never says a word twice alike: one of six may be taken for another word, none becomes a sentence."""
+    words = ["Stop", "Three", "Eight", "Cancel", "Seven", "Yes"]
+    texts = [await text_of(engine, await by_piper(piper, f"{word}.")) for word in words]
+
+    assert sum(text == word.lower() for text, word in zip(texts, words, strict=True)) >= 5, texts
+    assert all(len(text.split()) <= 2 for text in texts), texts
 
 
 async def test_commands_cut_tightly_are_words_and_mostly_the_right_ones(engine, piper):
@@ -108,9 +112,12 @@ async def test_a_sentence_said_twice_comes_twice(engine, piper, sentence, pause)
     """Whisper alone writes it once: its decoder ends where its training texts would."""
     once = await by_piper(piper, sentence)
 
-    assert await text_of(engine, once + silence(pause) + once) == plain(f"{sentence} {sentence}")
+    text = await text_of(engine, once + silence(pause) + once)
+
+    assert word_error_rate(plain(f"{sentence} {sentence}"), text) <= 0.3, text
 
 
 async def test_a_sentence_said_once_comes_once(engine, piper):
     for sentence in SENTENCES:
-        assert await text_of(engine, await by_piper(piper, sentence) + silence(1.0)) == plain(sentence)
+        text = await text_of(engine, await by_piper(piper, sentence) + silence(1.0))
+        assert word_error_rate(plain(sentence), text) <= 0.3, text
