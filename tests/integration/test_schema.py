@@ -59,6 +59,7 @@ NOT_REST = {
     ("WEBSOCKET", "/v1/listen"): "docs/protocols/deepgram.md describes it",
     ("WEBSOCKET", "/v2/listen"): "docs/protocols/deepgram.md describes it",
     ("WEBSOCKET", "/v1/speak"): "docs/protocols/deepgram.md describes it",
+    ("WEBSOCKET", "/"): "clients of earlier servers know it",
     ("WEBSOCKET", "/v1/realtime"): "docs/protocols/openai-realtime.md describes it",
     ("GET", "/"): "the web page",
     ("GET", "/{file_path:path}"): "files of the web page",
@@ -363,6 +364,7 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
     await ask("GET", "/admin/keys")
     await ask("DELETE", "/admin/keys/{key_id}", at=f"/admin/keys/{key.json()['id']}")
     await ask("POST", "/auth/session-tokens", json={"scopes": ["speak"]})
+    await ask("POST", "/v1/realtime/client_secrets", json={"session": {"type": "realtime"}})
     await ask("GET", "/admin/audit")
     for form in ("json", "verbose_json", "vtt", "text"):
         spoken = {"file": ("hands.flac", HANDS.path.read_bytes())}

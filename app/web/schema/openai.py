@@ -5,6 +5,7 @@ from typing import Any
 from app.web.openai.chat_request import ChatCompletionRequest
 from app.web.openai.speech import SpeechRequest
 from app.web.realtime.client_secrets import NewClientSecret
+from app.web.realtime.session_object import described, new_session
 from app.web.schema.operation import DocumentedBody, DocumentedOperation, DocumentedResponse, Operations, ok
 
 _USAGE = {"type": "duration", "seconds": 4}
@@ -73,13 +74,14 @@ _FILE_ERRORS = (
     "unknown_language",
 )
 
-_SECRET = {"value": "ek_eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "expires_at": 1764201600}
+_SECRET: dict[str, Any] = {"value": "ek_eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "expires_at": 1764201600}
+_SESSION = described(new_session("realtime", "01932c5e0a7b7def8123456789abcdef", None))
 
 OPENAI: Operations = {
     ("POST", "/v1/realtime/client_secrets"): DocumentedOperation(
         "createClientSecret",
         "Make a client secret for Realtime, as OpenAI does",
-        (ok("The secret.", secret={**_SECRET, "session": {"type": "realtime", "object": "realtime.session"}}),),
+        (ok("The secret.", secret={**_SECRET, "session": {**_SESSION, "client_secret": _SECRET}}),),
         ("bad_message", "body_too_slow", "not_found", "request_too_large"),
         DocumentedBody(
             {"browser": {"expires_after": {"seconds": 600}, "session": {"type": "realtime"}}}, model=NewClientSecret
