@@ -39,7 +39,8 @@ async def audio_response(
         with rendered_file(service, request.user.tenant.name) as file:
             pieces = recordings.read_pcm(manifest, first, last, on_loss=lambda start, end: lost.append((start, end)))
             await _encode(file, pieces, audio, threads)
-            return await file_response(file, threads, CONTENT_TYPE[audio], _lost_header(lost))
+            headers = {"accept-ranges": "none", **_lost_header(lost)}
+            return await file_response(file, threads, CONTENT_TYPE[audio], headers)
 
 
 def _lost_header(lost: list[tuple[int, int]]) -> dict[str, str]:

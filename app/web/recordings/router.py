@@ -15,9 +15,18 @@ from app.web.recordings.recording import (
     get_utterance_audio,
     remove,
 )
-from app.web.recordings.uploads import append_to_upload, create_upload, delete_upload, upload_offset
+from app.web.recordings.uploads import (
+    append_to_upload,
+    create_upload,
+    delete_upload,
+    upload_capabilities,
+    upload_offset,
+)
 
-uploads = Router("/uploads", route_handlers=[create_upload, upload_offset, append_to_upload, delete_upload])
+# The first handler is the one for OPTIONS, because the framework makes its own for a path that begins without one.
+uploads = Router(
+    "/uploads", route_handlers=[upload_capabilities, create_upload, upload_offset, append_to_upload, delete_upload]
+)
 router = Router(
     "/recordings",
     route_handlers=[

@@ -22,6 +22,14 @@ VERSION = {"tus-resumable": "1.0.0"}
 _MAX_DIGITS = 15
 
 
+@route("/", http_method="OPTIONS", status_code=204, opt=requires(Scope.TRANSCRIBE))
+async def upload_capabilities(state: State) -> Response[None]:
+    """What a client may use of tus, and how long a file may be."""
+    largest = str(require_uploads(state).uploads.limits.largest_file)
+    supported = {"tus-version": "1.0.0", "tus-extension": "creation,termination", "tus-max-size": largest}
+    return Response(None, headers={**VERSION, **supported})
+
+
 @post("/", status_code=201, opt=requires(Scope.TRANSCRIBE))
 async def create_upload(
     state: State,

@@ -64,7 +64,7 @@ REQUEST_HEADERS = {
     "Upload-Offset": value("Position of the first byte of the body; bytes that are here already.", 0),
 }
 RESPONSE_HEADERS = {
-    "Accept-Ranges": value("`bytes`: parts of it can be asked for.", "bytes"),
+    "Accept-Ranges": value("`bytes`: parts of it can be asked for; `none`: they cannot.", "bytes"),
     "Content-Disposition": value("Name for the file.", f'attachment; filename="{SESSION}.zip"'),
     "Content-Range": value("Which bytes, of how many.", "bytes 0-65535/1133204"),
     "Location": value("Where to go on.", f"/recordings/jobs/{SESSION}"),
