@@ -95,6 +95,7 @@ async def test_short_words_with_nothing_around_them_are_these_words(engine, pipe
     assert all(len(text.split()) <= 2 for text in texts), texts
 
 
+@pytest.mark.timeout(600)  # because 72 words are synthesized and transcribed
 async def test_commands_cut_tightly_are_words_and_mostly_the_right_ones(engine, piper):
     """Two voices, of which Piper's never says a word twice alike; some have no ends to be told by ("up", "off")."""
     texts = {(word, "piper"): await text_of(engine, await by_piper(piper, word + ".")) for word in COMMANDS}
