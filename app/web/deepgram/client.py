@@ -11,10 +11,10 @@ import msgspec
 from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
 from app.domain.errors import ClientError, ClientFault
-from app.domain.token_bucket import TokenBucket
 from app.runtime.dialog.outbox import EncodedMessage, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
 from app.web.auth.middleware import subprotocol
+from app.web.client_input import FrameRate, client_fault
 from app.web.deepgram.listen_protocol import ListenReceived
 from app.web.errors import NORMAL, error_reply
 from app.web.served_session import ClientGone
@@ -23,9 +23,6 @@ from app.web.socket_handshake import refuse_handshake
 
 IDLE_TIMEOUT_S = 10.0
 """Without audio and without KeepAlive."""
-MAX_BAD_FRAMES = 50
-FRAMES_PER_S, FRAME_BURST = 1000, 5000
-"""Frames of one client are read at most so fast."""
 UNDECODABLE, SERVER_FAULT = 1008, 1011
 _encode = msgspec.json.Encoder().encode
 _END = EncodedMessage(b"")
@@ -110,7 +107,7 @@ class DeepgramClient:
     protocol: StreamProtocol
     idle_timeout_s: float = IDLE_TIMEOUT_S
     _outbox: Outbox = field(default_factory=Outbox)
-    _frames: TokenBucket = field(default_factory=lambda: TokenBucket(FRAMES_PER_S, FRAME_BURST, anyio.current_time()))
+    _rate: FrameRate = field(default_factory=FrameRate)
     _error: ClientError | None = None
     _received_at: float = field(default_factory=anyio.current_time)
 
@@ -118,10 +115,8 @@ class DeepgramClient:
         """The session's configuration, then what the client sends, until it or the stream is over."""
         for item in self._take(self.protocol.greeting()):
             yield item
-        async with aclosing(self.connection.frames()) as frames:
+        async with aclosing(self._rate.frames(self.connection)) as frames:
             async for frame in frames:
-                if wait_s := self._frames.charge(anyio.current_time(), 1):
-                    await anyio.sleep(wait_s)  # and nothing is read meanwhile
                 self._received_at = anyio.current_time()
                 for item in self._read(frame):
                     yield item
@@ -193,12 +188,4 @@ class DeepgramClient:
             self.connection.give_up()
 
     def _fault(self) -> ClientError | None:
-        if self._error is not None:
-            return self._error
-        if self.connection.timed_out:
-            return ClientError(ClientFault.TIMED_OUT, "the client answered no ping", fatal=True)
-        if self._outbox.overflowed:
-            return ClientError(ClientFault.TOO_SLOW, "the client reads too slowly", fatal=True)
-        if self.protocol.bad_frames >= MAX_BAD_FRAMES:
-            return ClientError(ClientFault.BAD_MESSAGE, f"{MAX_BAD_FRAMES} frames could not be read", fatal=True)
-        return None
+        return self._error or client_fault(self.connection, self._outbox, self.protocol.bad_frames)

@@ -5,22 +5,14 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import anyio
-
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.errors import ClientError, ClientFault
-from app.domain.token_bucket import TokenBucket
+from app.domain.errors import ClientError
 from app.runtime.dialog.outbox import OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
+from app.web.client_input import FrameRate, client_fault
 from app.web.served_session import ClientGone
 from app.web.socket_connection import SocketConnection
-
-MAX_BAD_FRAMES = 50
-"""Frames that could not be read, after which the session is closed."""
-
-FRAMES_PER_S, FRAME_BURST = 1000, 5000
-"""Frames of one client are read at most so fast."""
 
 
 class EarlierProtocol(Protocol):
@@ -51,15 +43,13 @@ class EarlierClient:
     protocol: EarlierProtocol
     _outbox: Outbox = field(default_factory=Outbox)
     _bad_frames: int = 0
-    _frames: TokenBucket = field(default_factory=lambda: TokenBucket(FRAMES_PER_S, FRAME_BURST, anyio.current_time()))
+    _rate: FrameRate = field(default_factory=FrameRate)
 
     async def incoming(self) -> AsyncIterator[Incoming]:
         for item in self.protocol.begin():
             yield item
-        async with aclosing(self.connection.frames()) as frames:
+        async with aclosing(self._rate.frames(self.connection)) as frames:
             async for frame in frames:
-                if wait_s := self._frames.charge(anyio.current_time(), 1):
-                    await anyio.sleep(wait_s)  # and nothing is read meanwhile
                 for item in self._read(frame):
                     yield item
                 if self._fault():
@@ -96,10 +86,4 @@ class EarlierClient:
             return [ev.ClientErrorDetected(error)]
 
     def _fault(self) -> ClientError | None:
-        if self.connection.timed_out:
-            return ClientError(ClientFault.TIMED_OUT, "the client answered no ping", fatal=True)
-        if self._outbox.overflowed:
-            return ClientError(ClientFault.TOO_SLOW, "the client reads too slowly", fatal=True)
-        if self._bad_frames >= MAX_BAD_FRAMES:
-            return ClientError(ClientFault.BAD_MESSAGE, f"{MAX_BAD_FRAMES} frames could not be read", fatal=True)
-        return None
+        return client_fault(self.connection, self._outbox, self._bad_frames)

@@ -19,23 +19,17 @@ from app.domain.person import speaking_person
 from app.domain.principal import Principal, Scope
 from app.domain.profile import Profile
 from app.domain.resumption import InputReceived
-from app.domain.token_bucket import TokenBucket
 from app.media.encode import encode_mp3
 from app.media.resampling import Resampler
 from app.runtime.dialog.outbox import AudioAcknowledged, EncodedMessage, InputAcknowledged, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
 from app.runtime.profiles import ProfileCatalogue
+from app.web.client_input import MAX_BAD_FRAMES, FrameRate, client_fault
 from app.web.parley import messages
 from app.web.parley.connection import Connection
 from app.web.parley.packets import Packet, check_pcm, pack, unpack
 from app.web.parley.sent_frames import SentFrame, SentFrames
 from app.web.served_session import ClientGone
-
-MAX_BAD_FRAMES = 50
-"""Frames that could not be read, after which the session is closed: the client is broken, and stays so."""
-
-FRAMES_PER_S, FRAME_BURST = 1000, 5000
-"""Frames of one client are read at most so fast, whatever is in them: 10 ms of audio in each is ten times real time."""
 
 ACKNOWLEDGE_EVERY = ms(250)
 """Samples of a client between two messages about what has been received."""
@@ -62,7 +56,7 @@ class SocketClient:
     _reply_pcm: dict[int, bytearray] = field(default_factory=dict)
     _bad_frames: int = 0
     _acknowledged: InputReceived = field(default_factory=InputReceived)
-    _frames: TokenBucket = field(default_factory=lambda: TokenBucket(FRAMES_PER_S, FRAME_BURST, anyio.current_time()))
+    _rate: FrameRate = field(default_factory=FrameRate)
     _changed: anyio.Event = field(default_factory=anyio.Event)
     """Set, and replaced, when the connection is another one, or must be waited for no longer."""
 
@@ -71,10 +65,8 @@ class SocketClient:
         try:
             while True:
                 connection = self.connection
-                async with aclosing(connection.frames()) as frames:
+                async with aclosing(self._rate.frames(connection)) as frames:
                     async for frame in frames:
-                        if wait_s := self._frames.charge(anyio.current_time(), 1):
-                            await anyio.sleep(wait_s)  # and nothing is read meanwhile
                         for item in self._read_or_complain(frame):
                             yield item
                         if self._fault():
@@ -162,13 +154,7 @@ class SocketClient:
         self._changed = anyio.Event()
 
     def _fault(self) -> ClientError | None:
-        if self.connection.timed_out and not self.grace_s:
-            return ClientError(ClientFault.TIMED_OUT, "the client answered no ping", fatal=True)
-        if self._outbox.overflowed:
-            return ClientError(ClientFault.TOO_SLOW, "the client reads too slowly", fatal=True)
-        if self._bad_frames >= MAX_BAD_FRAMES:
-            return ClientError(ClientFault.BAD_MESSAGE, f"{MAX_BAD_FRAMES} frames could not be read", fatal=True)
-        return None
+        return client_fault(self.connection, self._outbox, self._bad_frames, may_return=bool(self.grace_s))
 
     # -- from the client ------------------------------------------------------
 

@@ -4,25 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
-import anyio
 import msgspec
 
 from app.domain.dialog import effects as do
-from app.domain.errors import ClientError, ClientFault
-from app.domain.token_bucket import TokenBucket
+from app.domain.errors import ClientError
 from app.runtime.dialog.outbox import EncodedMessage, OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
+from app.web.client_input import FrameRate, client_fault
 from app.web.realtime.errors import failure
 from app.web.realtime.protocol import RealtimeProtocol
 from app.web.realtime.response import Event
 from app.web.served_session import ClientGone
 from app.web.socket_connection import SocketConnection
 
-MAX_BAD_EVENTS = 50
-"""Events that were refused, after which the session is closed: the client is broken, and stays so."""
-
-EVENTS_PER_S, EVENT_BURST = 1000, 5000
-"""Events of one client are read at most so fast."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,7 +35,7 @@ class RealtimeClient:
     connection: RealtimeConnection
     protocol: RealtimeProtocol
     _outbox: Outbox = field(default_factory=Outbox)
-    _events: TokenBucket = field(default_factory=lambda: TokenBucket(EVENTS_PER_S, EVENT_BURST, anyio.current_time()))
+    _rate: FrameRate = field(default_factory=FrameRate)
 
     async def incoming(self) -> AsyncIterator[Incoming]:
         """The session's configuration, then what the client sends, until it is gone."""
@@ -49,10 +43,8 @@ class RealtimeClient:
         self._put(greeting.events)
         for item in greeting.inputs:
             yield item
-        async with aclosing(self.connection.frames()) as frames:
+        async with aclosing(self._rate.frames(self.connection)) as frames:
             async for frame in frames:
-                if wait_s := self._events.charge(anyio.current_time(), 1):
-                    await anyio.sleep(wait_s)  # and nothing is read meanwhile
                 text = frame.get("text")
                 received = self.protocol.receive(text if isinstance(text, str) else "")
                 self._put(received.events)
@@ -94,10 +86,4 @@ class RealtimeClient:
             self.connection.give_up()
 
     def _fault(self) -> ClientError | None:
-        if self.connection.timed_out:
-            return ClientError(ClientFault.TIMED_OUT, "the client answered no ping", fatal=True)
-        if self._outbox.overflowed:
-            return ClientError(ClientFault.TOO_SLOW, "the client reads too slowly", fatal=True)
-        if self.protocol.bad_events >= MAX_BAD_EVENTS:
-            return ClientError(ClientFault.BAD_MESSAGE, f"{MAX_BAD_EVENTS} events were refused", fatal=True)
-        return None
+        return client_fault(self.connection, self._outbox, self.protocol.bad_events)

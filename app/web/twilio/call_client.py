@@ -4,25 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import anyio
-
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
-from app.domain.errors import ClientError, ClientFault
-from app.domain.token_bucket import TokenBucket
+from app.domain.errors import ClientError
 from app.runtime.dialog.outbox import OutboundMessage, Outbox
 from app.runtime.dialog.session import Incoming
+from app.web.client_input import FrameRate, client_fault
 from app.web.served_session import ClientGone
 from app.web.socket_connection import SocketConnection
 from app.web.twilio import messages
 from app.web.twilio.call_audio import CallInput, ReplyOutput
 from app.web.twilio.playback import Playback
-
-MAX_BAD_MESSAGES = 50
-"""After which the call is ended."""
-
-MESSAGES_PER_S, MESSAGE_BURST = 500, 2500
-"""Read at most so fast: ten times what a call sends."""
 
 MAX_DIGITS = 64
 """Pressed before `#`."""
@@ -43,17 +35,12 @@ class CallClient:
     _playback: Playback = field(default_factory=Playback)
     _digits: str = ""
     _bad_messages: int = 0
-    _messages: TokenBucket = field(
-        default_factory=lambda: TokenBucket(MESSAGES_PER_S, MESSAGE_BURST, anyio.current_time())
-    )
-    _changed: anyio.Event = field(default_factory=anyio.Event)
+    _rate: FrameRate = field(default_factory=FrameRate)
 
     async def incoming(self) -> AsyncIterator[Incoming]:
         """Until the call is over."""
         yield self.configured
-        async for frame in self.connection.frames():
-            if wait_s := self._messages.charge(anyio.current_time(), 1):
-                await anyio.sleep(wait_s)
+        async for frame in self._rate.frames(self.connection):
             try:
                 event = messages.decode(str(frame.get("text") or ""))
                 items = self._read(event)
@@ -90,12 +77,7 @@ class CallClient:
             raise fault
 
     def _fault(self) -> ClientError | None:
-        if self._outbox.overflowed:
-            return ClientError(ClientFault.TOO_SLOW, "the client reads too slowly", fatal=True)
-        if self._bad_messages >= MAX_BAD_MESSAGES:
-            reason = f"{MAX_BAD_MESSAGES} messages could not be read"
-            return ClientError(ClientFault.BAD_MESSAGE, reason, fatal=True)
-        return None
+        return client_fault(self.connection, self._outbox, self._bad_messages)
 
     def _read(self, event: messages.Event) -> list[Incoming]:
         """Raises ClientError."""
