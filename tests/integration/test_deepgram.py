@@ -28,6 +28,7 @@ from tests.fakes import (
     ScriptedTurnDetector,
     SingleRouteFinals,
 )
+from tests.proven_features import BY_HAND, proves
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +89,22 @@ def texts(messages: list[dict], **flags: bool) -> list[str]:
 # -- Deepgram's client ---------------------------------------------------------------------------------
 
 
+@proves(
+    "deepgram",
+    "deepgram-sdk (Python) 7.17",
+    "listen: interims and finals with words",
+    "listen: SpeechStarted and UtteranceEnd",
+    "listen: KeepAlive",
+    "listen: Finalize",
+    "listen: CloseStream and Metadata",
+    "listen: file with utterances",
+    "Flux: turns, eager end",
+    "Flux: Configure",
+    "Flux: ForceEndTurn",
+    "speak: socket with Flush and Clear",
+    "speak: text",
+    "refusals at the handshake",
+)
 async def test_deepgram_sdk_streams_turns_speaks_and_sends_files(deepgram_sdk):
     async with server() as address:
         found = await deepgram_sdk.run("deepgram_streams.py", address, KEY, str(HANDS.path), timeout_s=90)
@@ -167,6 +184,7 @@ def events_in_order(infos: list[dict]) -> bool:
 # -- Streams -----------------------------------------------------------------------------------------
 
 
+@proves("deepgram", BY_HAND, "listen: linear16, linear32, mulaw, alaw, two channels")
 @pytest.mark.parametrize(
     ("query", "pieces"),
     [
@@ -189,6 +207,7 @@ async def test_every_encoding_is_transcribed(query, pieces):
     assert code == 1000
 
 
+@proves("deepgram", BY_HAND, "listen: WAV without an encoding", "listen: CloseStream and Metadata")
 async def test_wav_without_an_encoding_is_read_by_its_head_in_pieces():
     file = wav_header(48_000) + SPEECH * 30 + SILENCE * 60
     async with server() as address, dial(address, "/v1/listen") as socket:
@@ -210,6 +229,7 @@ async def test_what_is_no_wav_without_an_encoding_closes_with_an_error():
     assert (code, socket.close_reason) == (1008, "DATA-0000")
 
 
+@proves("deepgram", BY_HAND, "listen: Finalize")
 async def test_each_finalize_is_answered_exactly_once_and_in_order():
     """Without words pending with an empty text; the audio behind it belongs to the next result."""
     async with server() as address, dial(address, "/v1/listen?encoding=linear16&sample_rate=16000") as socket:
@@ -239,6 +259,7 @@ async def test_interims_come_where_they_are_asked_for_alone():
     assert all(each["is_final"] for each in messages if each["type"] == "Results")
 
 
+@proves("deepgram", BY_HAND, "listen: KeepAlive")
 async def test_client_that_sends_nothing_is_closed_and_one_that_keeps_alive_is_not(monkeypatch):
     monkeypatch.setattr("app.web.deepgram.routes.IDLE_TIMEOUT_S", 0.5)
     async with server() as address, dial(address, "/v1/listen?encoding=linear16") as socket:
@@ -253,6 +274,7 @@ async def test_client_that_sends_nothing_is_closed_and_one_that_keeps_alive_is_n
     assert (messages[-1]["type"], code, socket.close_reason) == ("Error", 1011, "NET-0001")
 
 
+@proves("deepgram", BY_HAND, "key as a subprotocol")
 @pytest.mark.parametrize("offered", [["token", KEY], ["bearer", KEY]])
 async def test_key_as_a_subprotocol_is_taken_and_its_scheme_selected(offered):
     async with (
@@ -263,6 +285,7 @@ async def test_key_as_a_subprotocol_is_taken_and_its_scheme_selected(offered):
         assert "dg-request-id" in socket.response.headers
 
 
+@proves("deepgram", BY_HAND, "refusals at the handshake")
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
@@ -324,6 +347,7 @@ class EndlessVoice:
                 await anyio.sleep(0.01)
 
 
+@proves("deepgram", BY_HAND, "speak: socket with Flush and Clear")
 async def test_clear_stops_the_voice_and_no_older_audio_follows():
     voice = EndlessVoice()
     engines = Engines(ScriptedDetector(), None, synthesizer=voice)
@@ -350,6 +374,7 @@ async def test_clear_stops_the_voice_and_no_older_audio_follows():
     assert (rest, code) == ([], 1000)
 
 
+@proves("deepgram", BY_HAND, "speak: text", "speak: mp3, linear16, mulaw, WAV or bare")
 async def test_speech_has_the_encoding_asked_for():
     async with server() as address, httpx.AsyncClient(headers={"authorization": f"Token {KEY}"}) as http:
         for query, kind, size in (

@@ -14,9 +14,14 @@ from websockets.exceptions import ConnectionClosed
 from app.domain.tenant import Tenant, fingerprint
 from app.web.parley.packets import pack
 from tests.fakes import SILENCE, SPEECH
+from tests.proven_features import proves
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
+REALTIMESTT = "RealtimeSTT's browser example (frames)"
+WHISPERLIVE = "WhisperLive 0.10 (frames)"
+EARLIER_SERVER = "clients of the server on port 8765 (frames)"
+"""Their frames are sent by hand, as these clients send them."""
 TURN = SPEECH * 20 + SILENCE * 160
 """Behind it are 3.2 seconds of silence and more."""
 
@@ -47,6 +52,7 @@ async def send_in_pieces(socket, data: bytes, size: int) -> None:
         await socket.send(data[at : at + size])
 
 
+@proves("earlier-clients", REALTIMESTT, "drafts and finals")
 async def test_packets_at_the_root_get_drafts_and_finals(url):
     """The page of RealtimeSTT's browser example: 256 samples a packet, and it ignores other types."""
     async with connect(url) as socket:
@@ -58,6 +64,7 @@ async def test_packets_at_the_root_get_drafts_and_finals(url):
     assert messages[-1]["text"] == "hello"
 
 
+@proves("earlier-clients", EARLIER_SERVER, "reply with audio")
 async def test_bare_audio_gets_the_reply_after_three_seconds_of_silence_and_nothing_else(url):
     """Frames may end within a sample; texts mean nothing."""
     async with connect(url) as socket:
@@ -72,6 +79,7 @@ async def test_bare_audio_gets_the_reply_after_three_seconds_of_silence_and_noth
     assert base64.b64decode(messages[0]["audio"])[:3] in (b"ID3", b"\xff\xf3\x84", b"\xff\xfb\x50", b"\xff\xf3\x44")
 
 
+@proves("earlier-clients", EARLIER_SERVER, "drafts and finals")
 async def test_bare_audio_with_drafts_gets_parleys_messages(url):
     async with connect(f"{url}?drafts=1") as socket:
         await send_in_pieces(socket, TURN, 1600)
@@ -90,6 +98,7 @@ def floats(pcm: bytes) -> bytes:
     return (np.frombuffer(pcm, "<i2").astype("<f4") / 32767).tobytes()
 
 
+@proves("earlier-clients", WHISPERLIVE, "drafts and finals", "times of segments", "end of audio")
 async def test_whisperlive_gets_segments_with_times_as_texts(url):
     """4096 samples of float32 a frame; `END_OF_AUDIO` flushes, and the end is told."""
     async with connect(url) as socket:
@@ -109,6 +118,7 @@ async def test_whisperlive_gets_segments_with_times_as_texts(url):
     assert [s["completed"] for s in rest[-2]["segments"]] == [True, True]
 
 
+@proves("earlier-clients", WHISPERLIVE, "other formats of audio")
 @pytest.mark.parametrize(
     ("form", "encoded"),
     [
@@ -137,6 +147,7 @@ async def test_whisperlive_keeps_as_many_segments_as_the_client_wants(url):
     assert {len(m["segments"]) for m in messages if "segments" in m} == {1}
 
 
+@proves("earlier-clients", WHISPERLIVE, "refusal with a sentence")
 @pytest.mark.parametrize(
     ("fields", "words"),
     [({"task": "translate"}, "transcribe"), ({"language": "xx"}, "xx"), ({"audio_format": "mp3"}, "audio_format")],
@@ -152,6 +163,7 @@ async def test_whisperlive_is_told_what_is_not_served(url, fields, words):
     assert words in told["message"]
 
 
+@proves("earlier-clients", WHISPERLIVE, "full server")
 async def test_whisperlive_waits_where_every_place_is_taken(url):
     async with connect(url) as first, connect(url) as second:
         await first.send(options())
@@ -162,6 +174,7 @@ async def test_whisperlive_waits_where_every_place_is_taken(url):
     assert message == {"uid": "u-2", "status": "WAIT", "message": 1}
 
 
+@proves("earlier-clients", REALTIMESTT, "refusal of the control socket")
 async def test_control_socket_of_realtimestt_is_refused(url):
     async with connect(url) as socket:
         await socket.send(json.dumps({"command": "set_parameter", "parameter": "x", "value": 1}))

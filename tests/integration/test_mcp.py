@@ -20,6 +20,7 @@ from app.media.decode import decode
 from tests.clips import HANDS
 from tests.fakes import SILENCE, SPEECH
 from tests.integration.conversation_service import bearer, conversation_server
+from tests.proven_features import proves
 from tests.serving import stored_manifest
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +62,7 @@ async def recorded(parley) -> str:
     return recording
 
 
+@proves("mcp", "mcp (Python) 2.3", "list_recordings, read_recording")
 async def test_an_agent_finds_a_recording_by_its_words_and_reads_it(parley):
     recording = await recorded(parley)
 
@@ -76,6 +78,7 @@ async def test_an_agent_finds_a_recording_by_its_words_and_reads_it(parley):
     assert other["recordings"] == []
 
 
+@proves("mcp", "mcp (Python) 2.3", "list_conversations, read_conversation")
 async def test_an_agent_finds_a_conversation_and_reads_it_page_by_page(parley):
     first, second = await parley.begin(title="Doors"), await parley.begin(title="Windows")
     for conversation in (first, second):
@@ -102,6 +105,7 @@ async def test_an_agent_with_another_key_reaches_nothing_of_it(parley):
             await call(client, "read_conversation", id=conversation)
 
 
+@proves("mcp", "mcp (Python) 2.3", "transcribe")
 async def test_a_file_of_the_folder_is_transcribed_and_nothing_of_it_is_kept(parley, tmp_path):
     (tmp_path / "hands.flac").write_bytes(HANDS.path.read_bytes())
 
@@ -115,6 +119,7 @@ async def test_a_file_of_the_folder_is_transcribed_and_nothing_of_it_is_kept(par
     assert listed["recordings"] == []
 
 
+@proves("mcp", "mcp (Python) 2.3", "speak")
 @pytest.mark.parametrize("form", ["mp3", "wav", "flac", "opus"])
 async def test_a_text_is_spoken_and_the_answer_is_audio(parley, form):
     async with agent(parley) as client:
@@ -160,6 +165,7 @@ async def test_without_a_folder_there_is_no_tool_for_files(parley, tmp_path):
         assert {tool.name for tool in (await client.list_tools()).tools} == {*EVERYWHERE, "transcribe"}
 
 
+@proves("mcp", "mcp (Python) 2.3", "errors of a tool")
 async def test_a_server_that_is_down_and_a_wrong_key_are_said_in_a_sentence(parley):
     nowhere = ParleyTools("http://127.0.0.1:9").server("1")
     async with Client(nowhere) as client, agent(parley, "wrong") as stranger:
@@ -169,6 +175,7 @@ async def test_a_server_that_is_down_and_a_wrong_key_are_said_in_a_sentence(parl
             await call(stranger, "list_recordings")
 
 
+@proves("mcp", "mcp (Python) 2.3", "over standard input and output")
 async def test_over_standard_input_and_output_the_command_serves_one_agent(parley):
     recording = await recorded(parley)
     command = StdioServerParameters(
@@ -183,6 +190,7 @@ async def test_over_standard_input_and_output_the_command_serves_one_agent(parle
     assert [each["id"] for each in found["recordings"]] == [recording]
 
 
+@proves("mcp", "mcp (Python) 2.3", "over streamable HTTP, each client with its key")
 async def test_over_http_each_agent_has_its_own_key_and_none_is_lent(parley):
     """The command's own key in the environment serves nobody."""
     await recorded(parley)

@@ -9,6 +9,7 @@ import pytest
 from tests.clips import HANDS
 from tests.emulators.openai import Script
 from tests.integration.profile_service import profile_server
+from tests.proven_features import proves
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +36,15 @@ def text_of(chunks: list[dict]) -> str:
     return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
 
 
+@proves(
+    "openai",
+    "openai (Python) 3.57",
+    "chat: whole answer with usage",
+    "chat: streamed with usage",
+    "chat: tools of the client",
+    "chat: stream that breaks",
+    "errors with status, code and param",
+)
 async def test_python_client_gets_replies_and_calls_of_its_tools(url, tmp_path, python_openai):
     broken = Script(("It is ", "sunny."), cuts_after=1)
     turns = (asks(), ANSWER, asks(), *[ANSWER] * 4, broken)
@@ -81,6 +91,7 @@ async def test_python_client_gets_replies_and_calls_of_its_tools(url, tmp_path, 
     }
 
 
+@proves("openai", "openai (npm) 7.57", "chat: whole answer with usage", "chat: streamed with usage")
 async def test_node_client_gets_replies(url, tmp_path, node_openai):
     async with profile_server(url, tmp_path, ANSWER, ANSWER) as server:
         found = await node_openai.run("openai_replies.mjs", f"http://{server.address}/v1", KEY, "chat")

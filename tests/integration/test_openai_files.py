@@ -27,6 +27,7 @@ from tests.clips import HANDS
 from tests.eventually import until
 from tests.fakes import ScriptedDetector, ScriptedEmbedder, ScriptedTranscriber, SingleRouteFinals
 from tests.integration.test_worker import five_sentences
+from tests.proven_features import proves
 from tests.serving import scripted_service, served, serving
 
 pytestmark = pytest.mark.anyio
@@ -103,6 +104,18 @@ def events_of(answer: httpx.Response) -> list[dict]:
 # -- The vendors' clients ------------------------------------------------------------------------------
 
 
+@proves(
+    "openai",
+    "openai (Python) 3.57",
+    "transcription: json, text, srt",
+    "transcription: vtt",
+    "transcription: segments in verbose_json",
+    "transcription: words in verbose_json",
+    "transcription: diarized_json",
+    "transcription: stream=true",
+    "models",
+    "errors with status, code and param",
+)
 async def test_python_client_gets_every_format(base, python_openai, recording):
     """And for each mistake the exception that it has for it, with code, field and type."""
     found = await python_openai.run("openai_files.py", base, KEY, recording)
@@ -136,6 +149,15 @@ async def test_python_client_gets_every_format(base, python_openai, recording):
     }
 
 
+@proves(
+    "openai",
+    "openai (npm) 7.57",
+    "transcription: json, text, srt",
+    "transcription: words in verbose_json",
+    "transcription: stream=true",
+    "models",
+    "errors with status, code and param",
+)
 async def test_node_client_gets_the_same(base, node_openai, recording):
     found = await node_openai.run("openai_files.mjs", base, KEY, recording)
 
@@ -148,6 +170,7 @@ async def test_node_client_gets_the_same(base, node_openai, recording):
     assert found["refused"] == [404, "model_not_found", "model"]
 
 
+@proves("openai", "@ai-sdk/openai 3.0", "transcription: segments in verbose_json")
 async def test_ai_sdk_accepts_the_segments(base, ai_sdk, recording):
     """Its schema wants all ten fields of a segment."""
     found = await ai_sdk.run("ai_sdk.mjs", base, KEY, recording)

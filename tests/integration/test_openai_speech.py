@@ -17,6 +17,7 @@ from app.domain.tenant import Tenant, fingerprint
 from app.runtime.dialog.engines import Engines
 from tests.eventually import until
 from tests.fakes import ScriptedDetector, ScriptedSynthesizer
+from tests.proven_features import proves
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -80,6 +81,16 @@ def pitch_of(pcm: bytes) -> float:
     return float(np.argmax(np.abs(np.fft.rfft(samples))) * 24_000 / len(samples))
 
 
+@proves(
+    "openai",
+    "openai (Python) 3.57",
+    "speech: mp3, opus, aac, flac, pcm",
+    "speech: wav",
+    "speech: speed",
+    "speech: stream_format=sse",
+    "speech: voice by name and by id",
+    "errors with status, code and param",
+)
 async def test_python_client_gets_every_format(python_openai):
     synthesizer = Tone()
     async with speaking(synthesizer) as http:
@@ -110,6 +121,7 @@ async def test_python_client_gets_every_format(python_openai):
     assert synthesizer.spoken[:3] == ["One.", "Two.", "Three."]
 
 
+@proves("openai", "openai (npm) 7.57", "speech: wav")
 async def test_node_client_gets_speech(node_openai):
     async with speaking(Tone()) as http:
         kind, size = await node_openai.run("openai_replies.mjs", str(http.base_url).rstrip("/"), KEY, "speech")

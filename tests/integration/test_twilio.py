@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from app.domain.audio import SAMPLE_RATE, AudioChunk
 from app.domain.telephony import TwilioAccount
 from app.domain.tenant import Tenant, fingerprint
+from tests.proven_features import BY_HAND, proves
 from tests.serving import scripted_service, served, stored_manifest
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +86,7 @@ def speech(tmp_path):
     return path.name
 
 
+@proves("twilio", "streamdouble 0.3", "speech in, reply out, marks")
 async def test_a_caller_is_answered_and_the_reply_is_played(address, service, speech, tmp_path):
     steps = [{"say": speech}, {"wait_for": "audio"}, {"wait_for": "quiet"}, "hangup"]
     call = await place_call(address, {"name": "talk", "steps": steps}, tmp_path)
@@ -118,6 +120,7 @@ class LongSynthesizer:
             return
 
 
+@proves("twilio", "streamdouble 0.3", "interruption: clear, history cut at the marks")
 async def test_a_caller_who_speaks_over_the_reply_silences_it(address, service, speech, tmp_path):
     """All of it is sent long before it is played: what silences it is `clear`, and marks say what was played."""
     async with service.session_engines("", None) as engines:
@@ -134,6 +137,7 @@ async def test_a_caller_who_speaks_over_the_reply_silences_it(address, service, 
     assert len(reply["played"]) < len(reply["text"])
 
 
+@proves("twilio", "streamdouble 0.3", "keys (DTMF)")
 async def test_keys_are_text_and_orders(address, service, tmp_path):
     steps = [{"dtmf": "4"}, {"dtmf": "2"}, {"dtmf": "#"}, {"wait_for": "audio"}, {"wait_for": "quiet"}, "hangup"]
     await place_call(address, {"name": "keys", "steps": steps}, tmp_path)
@@ -143,6 +147,7 @@ async def test_keys_are_text_and_orders(address, service, tmp_path):
     assert [message.text for message in asked[-1]][-1] == "42"
 
 
+@proves("twilio", "twilio (Python) 9.13", "webhook with signature and TwiML")
 async def test_the_query_of_the_webhook_reaches_the_session(address):
     passed = await parameters(address, StreamIdentity(), "?language=de&profile=code&other=x")
 
@@ -150,6 +155,7 @@ async def test_the_query_of_the_webhook_reaches_the_session(address):
     assert (passed["language"], passed["profile"], passed["caller"]) == ("de", "code", "+4930123456")
 
 
+@proves("twilio", "twilio (Python) 9.13", "wrong signature is 403")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -175,6 +181,7 @@ async def test_a_form_that_cannot_be_read_is_400(address, body):
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_message")
 
 
+@proves("twilio", "twilio (Python) 9.13", "full server rejects the call as busy")
 async def test_a_full_server_rejects_the_call_as_busy(address, service):
     service.admission.max_sessions = 0
     answer = await webhook(address)
@@ -205,6 +212,7 @@ async def closed_with(address: str, *frames: str | bytes, headers=None) -> int:
     return closed.value.rcvd.code
 
 
+@proves("twilio", BY_HAND, "stream by the token of its call, once")
 async def test_a_stream_needs_the_token_of_its_own_call_and_once(address):
     passed = await parameters(address, identity := StreamIdentity())
     own = start(identity.call_sid, passed["token"])
@@ -223,6 +231,7 @@ async def test_a_stream_needs_the_token_of_its_own_call_and_once(address):
         assert socket.close_code == 1000
 
 
+@proves("twilio", BY_HAND, "signature of the handshake")
 async def test_a_stream_with_a_wrong_signature_is_refused_at_the_handshake(address):
     with pytest.raises(InvalidStatus) as refused:
         async with connect(f"ws://{address}/twilio/stream", additional_headers={"x-twilio-signature": "x"}):
@@ -236,6 +245,7 @@ async def test_a_stream_with_a_wrong_signature_is_refused_at_the_handshake(addre
         await socket.send(json.dumps({"event": "stop"}))
 
 
+@proves("twilio", BY_HAND, "other audio is refused")
 @pytest.mark.parametrize("audio", [{"encoding": "audio/l16"}, {"sampleRate": 16000}, {"channels": 2}])
 async def test_a_stream_of_other_audio_is_refused(address, audio):
     passed = await parameters(address, identity := StreamIdentity())

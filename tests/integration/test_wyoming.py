@@ -20,6 +20,7 @@ from app.wyoming.server import serve_wyoming
 from tests.client_environments import python_client
 from tests.fakes import ScriptedDetector, ScriptedGenerator, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
 from tests.integration.conversation_service import scripted_engine
+from tests.proven_features import BY_HAND, proves
 from tests.serving import scripted_service, served
 
 pytestmark = pytest.mark.anyio
@@ -80,6 +81,17 @@ def line(kind: str, **data) -> bytes:
     return msgspec.json.encode({"type": kind, "data": data}) + b"\n"
 
 
+@proves(
+    "wyoming",
+    "wyoming (Python) 1.10",
+    "describe",
+    "ping",
+    "unknown events are passed over",
+    "transcribe, streamed, several on one connection",
+    "synthesize",
+    "synthesize, streamed",
+    "handle",
+)
 async def test_home_assistants_sequences(wyoming_library, tmp_path):
     async with (
         open_database(f"sqlite+aiosqlite:///{tmp_path}/parley.db") as database,
@@ -109,6 +121,7 @@ async def test_home_assistants_sequences(wyoming_library, tmp_path):
     assert found["handled"] == {"type": "handled", "text": "No."}
 
 
+@proves("wyoming", BY_HAND, "silence is an empty transcript")
 async def test_silence_is_an_empty_transcript():
     audio = {"rate": 16000, "width": 2, "channels": 1}
     async with listening() as port:
@@ -118,6 +131,7 @@ async def test_silence_is_an_empty_transcript():
     assert events[1]["text"] == ""
 
 
+@proves("wyoming", BY_HAND, "error, and the connection goes on")
 @pytest.mark.parametrize(
     ("frames", "code"),
     [
@@ -134,6 +148,7 @@ async def test_mistake_is_an_error_and_the_connection_goes_on(frames, code):
     assert events[1] == {"type": "pong", "text": "x"}
 
 
+@proves("wyoming", BY_HAND, "synthesize, streamed", "error, and the connection goes on")
 async def test_voice_that_fails_is_an_error_and_a_stream_is_still_stopped():
     voice = ScriptedSynthesizer(error=ProviderDown("piper", "is gone"))
     stream = [line("synthesize-start"), line("synthesize-chunk", text="One."), line("synthesize-stop")]
@@ -156,6 +171,7 @@ async def test_what_is_no_event_ends_the_connection_or_is_an_error(frames):
     assert alive[0]["type"] == "info"
 
 
+@proves("wyoming", BY_HAND, "error of a full server")
 async def test_full_server_and_one_that_needs_a_key_say_so():
     audio = {"rate": 16000, "width": 2, "channels": 1}
     async with listening(max_sessions=0) as port:
