@@ -24,8 +24,9 @@ from app.web.parley.packets import check_pcm
 
 @dataclass(slots=True)
 class BareAudio:
-    """The EarlierProtocol."""
+    """The FrameProtocol."""
 
+    is_over: bool = False
     _resampler: Resampler = field(default_factory=Resampler)
     _half_sample: bytes = b""
     _replies: dict[int, bytearray] = field(default_factory=dict)

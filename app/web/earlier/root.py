@@ -11,11 +11,11 @@ from app.domain.errors import ClientError, ClientFault
 from app.runtime.ids import new_id
 from app.runtime.service import Service
 from app.web.earlier.bare_audio import BareAudio
-from app.web.earlier.client import EarlierClient
 from app.web.earlier.first_frame import Dialect, dialect_of
 from app.web.earlier.whisperlive import WhisperLive, WhisperLiveConnection, read_options, uid_of
 from app.web.parley.connection import Connection
 from app.web.parley.sockets import SPEAK, serve_new_session
+from app.web.protocol_client import ProtocolClient
 from app.web.served_session import ClientGone, begin_session, closed_on_error
 from app.web.socket_connection import SocketConnection
 from app.web.socket_handshake import origin_of
@@ -31,7 +31,7 @@ async def root(socket: WebSocket[Any, Any, Any], state: State) -> None:
     """Clients of RealtimeSTT, of WhisperLive and of the earlier server on port 8765."""
     connection, service = SocketConnection(socket), state.service
     session = new_id()
-    async with closed_on_error(service, session, EarlierClient(connection, BareAudio())):
+    async with closed_on_error(service, session, ProtocolClient(connection, BareAudio())):
         await connection.accept()
         first = await _first_frame(connection)
         match dialect_of(first):
@@ -41,7 +41,7 @@ async def root(socket: WebSocket[Any, Any, Any], state: State) -> None:
                 await _serve_whisperlive(socket, service, first, session)
             case Dialect.BARE_AUDIO if socket.query_params.get("drafts") != ALL:
                 unread = SocketConnection(socket, is_accepted=True, unread=[first])
-                await _serve(socket, service, EarlierClient(unread, BareAudio()), session)
+                await _serve(socket, service, ProtocolClient(unread, BareAudio()), session)
             case dialect:
                 parley = Connection(socket, is_accepted=True, unread=[first])
                 is_raw = dialect is Dialect.BARE_AUDIO
@@ -52,12 +52,12 @@ async def _serve_whisperlive(
     socket: WebSocket[Any, Any, Any], service: Service, first: dict[str, Any], session: str
 ) -> None:
     connection = WhisperLiveConnection(socket, is_accepted=True, uid=uid_of(first["text"]))
-    async with closed_on_error(service, session, EarlierClient(connection, BareAudio())):
+    async with closed_on_error(service, session, ProtocolClient(connection, BareAudio())):
         protocol = WhisperLive(read_options(first["text"]))
-        await _serve(socket, service, EarlierClient(connection, protocol), session)
+        await _serve(socket, service, ProtocolClient(connection, protocol), session)
 
 
-async def _serve(socket: WebSocket[Any, Any, Any], service: Service, client: EarlierClient, session: str) -> None:
+async def _serve(socket: WebSocket[Any, Any, Any], service: Service, client: ProtocolClient, session: str) -> None:
     try:
         async with closed_on_error(service, session, client):
             client.protocol.begin()  # what it refuses, it refuses before there is a session

@@ -89,9 +89,11 @@ class WhisperLiveConnection(SocketConnection):
 
 @dataclass(slots=True)
 class WhisperLive:
-    """The EarlierProtocol."""
+    """The FrameProtocol."""
 
     options: Options
+    is_over: bool = False
+    """Never: behind the end of its audio the client waits for what is said to be sent."""
     _resampler: Resampler = field(default_factory=Resampler)
     _received: int = 0
     """Samples."""
@@ -99,7 +101,7 @@ class WhisperLive:
     """Where the speech of each open utterance began."""
     _segments: list[dict[str, Any]] = field(default_factory=list)
     _said_language: bool = False
-    _is_over: bool = False
+    _has_ended: bool = False
 
     def begin(self) -> Sequence[Incoming]:
         """Raises ClientError for a language that does not exist."""
@@ -113,10 +115,10 @@ class WhisperLive:
 
     def receive(self, frame: Mapping[str, Any]) -> Sequence[Incoming]:
         data = frame.get("bytes")
-        if data is None or self._is_over:
+        if data is None or self._has_ended:
             return []
         if data == END_OF_AUDIO:
-            self._is_over = True
+            self._has_ended = True
             return [*self._resampler.flush(), ev.ClientEnded()]
         pcm = pcm_of(data, self.options.audio_format)
         self._received += len(pcm) // 2
@@ -135,7 +137,7 @@ class WhisperLive:
                 return [self._newest(_segment(start, self._received, text, is_final=False))]
             case do.ShowFinal():
                 return self._final(shown)
-            case do.ShowTurnEnd() if self._is_over:
+            case do.ShowTurnEnd() if self._has_ended:
                 return [self._message(message="DISCONNECT")]
             case _:
                 return []

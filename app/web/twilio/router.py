@@ -21,11 +21,12 @@ from app.media.g711 import RATE as G711_RATE
 from app.runtime.ids import new_id
 from app.runtime.service import Service
 from app.web.auth.middleware import ANYONE, peer_of
+from app.web.protocol_client import ProtocolClient
 from app.web.served_session import SessionOrigin, begin_session, closed_on_error
 from app.web.socket_connection import SocketConnection
 from app.web.text_fields import refuse_control_characters
 from app.web.twilio import messages
-from app.web.twilio.call_client import CallClient
+from app.web.twilio.call import CallProtocol
 from app.web.twilio.call_tokens import CallTokens
 from app.web.twilio.signature import Fields, is_signed
 
@@ -63,14 +64,15 @@ async def stream_call(socket: WebSocket[Any, Any, Any], state: State) -> None:
     service: Service = state.service
     account = _account(service)
     connection, session = SocketConnection(socket), new_id()
-    client = CallClient(connection, "")
+    protocol = CallProtocol("")
+    client = ProtocolClient(connection, protocol)
     try:
         async with closed_on_error(service, session, client):
             if _SIGNATURE in socket.headers:
                 _require_signature(account, f"ws{account.public_url.removeprefix('http')}{STREAM}", socket, ())
             await connection.accept()
             call = await _started(connection, state.calls)
-            client.stream, client.configured = call.stream_sid, _configured(call.custom_parameters)
+            protocol.stream, protocol.configured = call.stream_sid, _configured(call.custom_parameters)
             principal = Principal(service.tenant(account.tenant), frozenset({Scope.SPEAK}), name="Twilio")
             origin = SessionOrigin(principal, peer_of(socket), "Twilio", call.custom_parameters.get("profile") or None)
             with begin_session(service, session, origin) as served:

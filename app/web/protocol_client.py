@@ -1,4 +1,4 @@
-"""The AdapterClient of an earlier protocol: it reads and writes, the protocol says what."""
+"""The AdapterClient of a protocol that makes messages when they are sent: it reads and writes, the protocol says what."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -15,7 +15,10 @@ from app.web.served_session import ClientGone
 from app.web.socket_connection import SocketConnection
 
 
-class EarlierProtocol(Protocol):
+class FrameProtocol(Protocol):
+    is_over: bool
+    """The client has said that nothing more comes."""
+
     def begin(self) -> Sequence[Incoming]:
         """What the session begins with. Raises ClientError."""
         ...
@@ -38,9 +41,9 @@ class EarlierProtocol(Protocol):
 
 
 @dataclass(slots=True)
-class EarlierClient:
+class ProtocolClient:
     connection: SocketConnection
-    protocol: EarlierProtocol
+    protocol: FrameProtocol
     _outbox: Outbox = field(default_factory=Outbox)
     _bad_frames: int = 0
     _rate: FrameRate = field(default_factory=FrameRate)
@@ -52,7 +55,7 @@ class EarlierClient:
             async for frame in frames:
                 for item in self._read(frame):
                     yield item
-                if self._fault():
+                if self.protocol.is_over or self._fault():
                     break
         for item in self.protocol.finish():
             yield item
