@@ -1,4 +1,4 @@
-"""The AdapterClient of a protocol that makes messages when they are sent: it reads and writes, the protocol says what."""
+"""The AdapterClient of a protocol that makes messages when they are sent: this reads and writes, that says what."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
