@@ -73,6 +73,16 @@ class ServerSettings(_Group):
     wyoming_port: int = Field(
         0, ge=0, le=65535, description="TCP port for Wyoming clients such as Home Assistant, usually 10300; 0: none."
     )
+    wyoming_tenant: str = Field(
+        "",
+        description="Tenant whose sessions Wyoming clients are, although they send no key; empty: they are refused "
+        "where a key is required.",
+    )
+    wyoming_zeroconf: bool = Field(
+        True,
+        description="Announce that port to Home Assistant by zeroconf, where PARLEY_HOST is no loopback address and "
+        "the extra `wyoming` is installed.",
+    )
     log_level: LogLevel = Field(
         "info", description="How much is logged: `debug`, `info`, `warning` or `error`, in any case."
     )

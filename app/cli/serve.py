@@ -1,6 +1,7 @@
 """`parley serve`: the server."""
 
 import socket
+from functools import partial
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ from app.runtime.open_files import raise_open_files_limit
 from app.runtime.service import Service
 from app.web.listener import GracefulServer, bound_socket, http_url
 from app.web.server import create_app
+from app.wyoming.announcement import can_be_found
 from app.wyoming.server import serve_wyoming
 
 
@@ -42,7 +44,16 @@ async def _serve(settings: Settings, emits_metrics: bool) -> None:
             _print_components(_local_url(settings.host, listening), service)
             async with anyio.create_task_group() as tasks:
                 if settings.wyoming_port:
-                    tasks.start_soon(serve_wyoming, service, settings.host, settings.wyoming_port)
+                    tasks.start_soon(
+                        partial(
+                            serve_wyoming,
+                            service,
+                            settings.host,
+                            settings.wyoming_port,
+                            tenant=settings.wyoming_tenant,
+                            is_announced=settings.wyoming_zeroconf and can_be_found(settings.host),
+                        )
+                    )
                 if emits_metrics:
                     tasks.start_soon(emit_metrics, service.admission)
                 await GracefulServer(create_app(service), **connection_limits(settings)).serve([listening])

@@ -1,51 +1,67 @@
 """Accepts Wyoming clients on a TCP port: without TLS and without keys, so only for those who need none."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import anyio
 import structlog
 from anyio.abc import SocketAttribute, SocketStream
 
 from app.domain.errors import ProviderError
-from app.runtime.authentication import Peer
+from app.domain.principal import Principal
+from app.runtime.authentication import STRANGER_SCOPES, Peer
 from app.runtime.service import Service
 from app.runtime.supervision import report_defect
+from app.wyoming.announcement import announced
 from app.wyoming.connection import WyomingConnection
 from app.wyoming.frames import WyomingEvent, encoded
 
 MAX_CONNECTIONS = 64
 """More are closed at once."""
-NO_KEY = "this server asks for a key, which this protocol cannot send; see PARLEY_AUTH"
+NO_KEY = "this server asks for a key, which this protocol cannot send; see PARLEY_WYOMING_TENANT"
 
 _log = structlog.get_logger("parley.wyoming")
 
 
 async def serve_wyoming(
-    service: Service, host: str, port: int, *, on_listening: Callable[[int], None] = lambda _: None
+    service: Service,
+    host: str,
+    port: int,
+    *,
+    tenant: str = "",
+    is_announced: bool = False,
+    on_listening: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """For ever; `on_listening` is called with the port."""
+    """For ever; `on_listening` is called with the port.
+
+    Clients are of this tenant, without a key; where it is empty, they are whoever presents no key.
+    """
     listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
     places = anyio.CapacityLimiter(MAX_CONNECTIONS)
-    async with listener:
-        on_listening(listener.extra(SocketAttribute.local_port))  # noqa: S610 because it is anyio's
+    own_port: int = listener.extra(SocketAttribute.local_port)  # noqa: S610 because it is anyio's
+    async with listener, announced(host, own_port) if is_announced else nullcontext():
+        on_listening(own_port)
 
         async def serve(stream: SocketStream) -> None:
             async with stream:
                 with suppress(anyio.WouldBlock, anyio.BrokenResourceError, OSError):
                     places.acquire_on_behalf_of_nowait(stream)
                     try:
-                        await _serve(service, stream)
+                        await _serve(service, stream, tenant)
                     finally:
                         places.release_on_behalf_of(stream)
 
         await listener.serve(serve)
 
 
-async def _serve(service: Service, stream: SocketStream) -> None:
+async def _serve(service: Service, stream: SocketStream, tenant: str) -> None:
     peer = Peer(str(stream.extra(SocketAttribute.remote_address)[0]))  # noqa: S610 because it is anyio's
     try:
-        principal = await service.authenticator.authenticate(None, peer)
+        principal = (
+            Principal(service.tenant(tenant), STRANGER_SCOPES, name="Wyoming")
+            if tenant
+            else await service.authenticator.authenticate(None, peer)
+        )
         if principal is None:
             await stream.send(encoded(WyomingEvent("error", {"text": NO_KEY, "code": "unauthorized"})))
             return

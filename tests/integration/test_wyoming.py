@@ -1,12 +1,15 @@
-"""Wyoming over TCP: Home Assistant's three sequences with the `wyoming` library, and frames by hand."""
+"""Wyoming over TCP: Home Assistant's three sequences with the `wyoming` library, frames by hand, the announcement."""
 
 from contextlib import asynccontextmanager
 from functools import partial
+from socket import gethostname
 
 import anyio
 import anyio.streams.buffered
 import msgspec
 import pytest
+from structlog.testing import capture_logs
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from app.data.conversation_log import conversation_log_in
 from app.data.database import open_database
@@ -16,6 +19,7 @@ from app.domain.routing.route import Route
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.conversations.chat import Chat
 from app.runtime.dialog.engines import Engines
+from app.wyoming.announcement import SERVICE_TYPE, can_be_found, instance_name
 from app.wyoming.server import serve_wyoming
 from tests.client_environments import python_client
 from tests.fakes import ScriptedDetector, ScriptedGenerator, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
@@ -32,7 +36,7 @@ def wyoming_library():
 
 
 @asynccontextmanager
-async def listening(transcriber=None, synthesizer=None, **changes):
+async def listening(transcriber=None, synthesizer=None, *, tenant="", is_announced=False, **changes):
     """The port of a Wyoming server over a scripted service."""
     engines = Engines(
         ScriptedDetector(),
@@ -52,7 +56,8 @@ async def listening(transcriber=None, synthesizer=None, **changes):
             ports.append(port)
             bound.set()
 
-        tasks.start_soon(partial(serve_wyoming, service, "127.0.0.1", 0, on_listening=on_listening))
+        options = {"tenant": tenant, "is_announced": is_announced, "on_listening": on_listening}
+        tasks.start_soon(partial(serve_wyoming, service, "127.0.0.1", 0, **options))
         await bound.wait()
         yield ports[0]
         tasks.cancel_scope.cancel()
@@ -181,3 +186,92 @@ async def test_full_server_and_one_that_needs_a_key_say_so():
 
     assert (full[1]["type"], full[1]["code"]) == ("error", "no_capacity")
     assert [(event["type"], event["code"]) for event in closed] == [("error", "unauthorized")]
+
+
+@proves("wyoming", BY_HAND, "clients without a key on a server that asks for one")
+async def test_clients_are_of_the_tenant_that_the_setting_names_without_a_key():
+    """Its limits hold."""
+    audio = {"rate": 16000, "width": 2, "channels": 1}
+    frames = line("audio-start", **audio), line("audio-stop")
+    tenants = (Tenant("home", (fingerprint("k"),)), Tenant("full", (fingerprint("l"),), max_sessions=0))
+    async with listening(tenants=lambda: tenants, tenant="home") as port:
+        served_events = await ask(port, line("describe"), *frames, events=4)
+    async with listening(tenants=lambda: tenants, tenant="full") as port:
+        refused = await ask(port, *frames, events=2)
+
+    assert [event["type"] for event in served_events] == ["info", "transcript-start", "transcript", "transcript-stop"]
+    assert (refused[1]["type"], refused[1]["code"]) == ("error", "no_capacity")
+
+
+# -- Announcement --------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def browsing():
+    """What zeroconf's own browser finds on the loopback interface, and the socket it asks by."""
+    sends, changes = anyio.create_memory_object_stream(16)
+    found = AsyncZeroconf(interfaces=["127.0.0.1"])
+
+    def on_change(zeroconf, service_type, name, state_change):
+        sends.send_nowait((name, state_change.name))
+
+    browser = AsyncServiceBrowser(found.zeroconf, SERVICE_TYPE, handlers=[on_change])
+    with sends, changes:
+        yield changes, found
+        await browser.async_cancel()
+        await found.async_close()
+
+
+async def change_of(changes, name: str) -> str:
+    """The next one of this instance: others may be announced on this machine."""
+    with anyio.fail_after(15):
+        while True:
+            each, change = await changes.receive()
+            if each == name:
+                return change
+
+
+@proves("wyoming", "zeroconf (Python) 0.154", "announcement, and its end")
+async def test_port_is_announced_while_the_server_listens():
+    name = f"{instance_name(gethostname())}.{SERVICE_TYPE}"
+    async with browsing() as (changes, found):
+        async with listening(is_announced=True) as port:
+            appeared = await change_of(changes, name)
+            info = AsyncServiceInfo(SERVICE_TYPE, name)
+            assert await info.async_request(found.zeroconf, 5000)
+        vanished = await change_of(changes, name)
+
+    assert (appeared, vanished) == ("Added", "Removed")
+    assert (info.parsed_addresses(), info.port) == (["127.0.0.1"], port)
+
+
+async def test_second_server_of_the_same_name_listens_unannounced():
+    """Home Assistant would take it for the first."""
+    with capture_logs() as logged:
+        async with listening(is_announced=True), listening(is_announced=True) as port:
+            events = await ask(port, line("describe"), events=1)
+
+    assert [entry["event"] for entry in logged if "announced" in entry["event"]] == [
+        "wyoming is announced",
+        "wyoming is not announced",
+    ]
+    assert events[0]["type"] == "info"
+
+
+@pytest.mark.parametrize(
+    ("host_name", "name"),
+    [("box", "parley-box"), ("Küche.local", "parley-k-che-local"), ("", "parley"), ("x" * 99, None)],
+)
+def test_instance_name_is_one_label_and_always_the_same(host_name, name):
+    made = instance_name(host_name)
+
+    assert made == (name or made)
+    assert made == instance_name(host_name)
+    assert len(made) <= 63
+
+
+@pytest.mark.parametrize(
+    ("host", "is_found"), [("0.0.0.0", True), ("192.0.2.7", True), ("127.0.0.1", False), ("::1", False)]
+)
+def test_loopback_address_is_not_announced(host, is_found):
+    assert can_be_found(host) == is_found

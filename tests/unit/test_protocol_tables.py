@@ -97,7 +97,7 @@ def test_overview_names_every_protocol_that_has_a_table():
     assert with_table(OVERVIEW, overview()) == (ROOT / OVERVIEW).read_text("utf-8")
 
 
-@pytest.mark.parametrize("package", ["mcp", "streamdouble", "twilio"])
+@pytest.mark.parametrize("package", ["mcp", "streamdouble", "twilio", "zeroconf"])
 def test_versions_of_clients_in_the_tests_environment_are_the_pinned_ones(package):
     """Clients with an environment of their own are pinned by their fixtures."""
     pinned = re.search(rf"^{package}==(\d+\.\d+)", (ROOT / "requirements" / "dev.txt").read_text("utf-8"), re.MULTILINE)
