@@ -16,6 +16,7 @@ from app.domain.conversations.message import Conversation, MessageKind, StoredMe
 from app.domain.dialog.conversation import Role
 from app.domain.errors import ConversationBusy, ConversationFull, ConversationNotFound, TooManyConversations
 from app.domain.recording.text_search import indexed_words, parse_search
+from app.domain.storable_text import storable_text
 from app.domain.tools import ToolCall
 from app.domain.transcript import Word
 
@@ -309,7 +310,8 @@ async def append_messages(
     first = counted.messages - len(messages) + 1
     turn = await newest_turn(connection, conversation) + is_new_turn
     appended = [
-        replace(message, number=first + index, turn=message.turn or turn) for index, message in enumerate(messages)
+        replace(message, number=first + index, turn=message.turn or turn, text=storable_text(message.text))
+        for index, message in enumerate(messages)
     ]
     await connection.execute(insert(MessageRow), [_message_row(conversation, message) for message in appended])
     if not counted.title and not counted.is_titled:
@@ -434,8 +436,11 @@ def _conversation(row: Any) -> Conversation:
 
 def _message_row(conversation: str, message: StoredMessage) -> dict[str, Any]:
     fields = {column.name: getattr(message, column.name) for column in _MESSAGE if column.name != "conversation"}
-    words = [(word.text, word.start, word.end, word.probability) for word in message.words]
-    calls = [(call.id, call.tool, call.arguments, call.result or "") for call in message.tool_calls]
+    words = [(storable_text(word.text), word.start, word.end, word.probability) for word in message.words]
+    calls = [
+        tuple(storable_text(each) for each in (call.id, call.tool, call.arguments, call.result or ""))
+        for call in message.tool_calls
+    ]
     return {
         **fields,
         "conversation": conversation,

@@ -7,6 +7,7 @@ from app.domain.audio import seconds
 from app.domain.recording.listing import PREVIEW_LENGTH, RecordingRef, RecordingState, day_of, state_of
 from app.domain.recording.manifest import Manifest
 from app.domain.recording.text_search import indexed_words
+from app.domain.storable_text import storable_text
 
 MAX_TTFS_MS = (1 << 31) - 1
 """What the column takes."""
@@ -77,7 +78,4 @@ def utterance_rows(manifest: Manifest) -> Sequence[Mapping[str, Any]]:
 
 def _storable(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """Without what no database has in a text: NUL, and halves of surrogate pairs."""
-    return {
-        name: value.replace("\0", "").encode(errors="replace").decode() if isinstance(value, str) else value
-        for name, value in row.items()
-    }
+    return {name: storable_text(value) if isinstance(value, str) else value for name, value in row.items()}

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from app.runtime.session_registry import SessionRegistry
 from app.runtime.supervision import defects
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = "text/plain; version=0.0.4"
 LATENCY_BUCKETS_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 
 

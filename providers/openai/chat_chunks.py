@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.spending import TokenUsage
+from app.domain.storable_text import storable_text
 from providers.openai.tools import ToolCallDelta, read_deltas
 
 DONE = "[DONE]"
@@ -52,7 +53,7 @@ def read_chunk(data: str) -> ChatChunk:
 def _read_choice(choice: dict[str, Any]) -> ChatChunk:
     delta = choice.get("delta") or {}
     return ChatChunk(
-        text=_text(delta.get("content")),
+        text=storable_text(_text(delta.get("content"))),
         finish_reason=str(choice.get("finish_reason") or ""),
         reasoning=str(delta.get("reasoning_content") or delta.get("reasoning") or ""),
         tool_calls=read_deltas(delta.get("tool_calls")),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.domain.dialog.conversation import Message, alternating
+from app.domain.storable_text import storable_text
 from app.domain.tools import Tool, ToolCall
 
 MAX_ARGUMENTS = 100_000
@@ -83,9 +84,9 @@ def _read_delta(each: dict[str, Any]) -> ToolCallDelta:
     index = each.get("index")
     return ToolCallDelta(
         index if isinstance(index, int) else None,
-        str(each.get("id") or ""),
-        str(function.get("name") or ""),
-        arguments or "",
+        storable_text(str(each.get("id") or "")),
+        storable_text(str(function.get("name") or "")),
+        storable_text(arguments or ""),
     )
 
 

@@ -77,6 +77,7 @@ def choice(**fields: object) -> str:
             + chunk({"content": "At noon."}, "stop"),
             id="null reasoning",
         ),
+        pytest.param(chunk({"content": "At\0 "}) + chunk({"content": "noon.\0"}, "stop"), id="NUL"),
         pytest.param("\ufeff" + chunk({"content": "At noon."}, "stop"), id="byte order mark"),
         pytest.param(chunk({"content": "At noon."}, "stop") + "data: {garbage\n\n", id="garbage behind the end"),
     ],
@@ -84,6 +85,13 @@ def choice(**fields: object) -> str:
 async def test_a_stream_with_differences_is_a_complete_reply(stream):
     """No event of these is an answer that was broken off."""
     assert await reply(stream) == "At noon."
+
+
+async def test_half_of_a_surrogate_pair_is_a_question_mark():
+    """No client could be sent it: UTF-8 has none. A whole pair is the character that it names."""
+    pair = 'data: {"choices": [{"delta": {"content": "\\ud83d\\ude00 "}}]}\n\n'
+
+    assert await reply(pair + chunk({"content": "At noon \ud83d."}, "stop")) == "\N{GRINNING FACE} At noon ?."
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,21 @@ async def test_events_of_a_message_show_the_call_and_its_result(sqlite, tmp_path
     assert events[-1][1]["reply"]["toolCalls"] == [CALL]
 
 
+async def test_reply_and_call_with_what_no_database_has_in_a_text_are_kept_without_it(url, tmp_path, tools):
+    """NUL and halves of surrogate pairs, which JSON can name; and the conversation is free for the next message."""
+    turns = (asks("c\ud83d0\0"), Script(("It\0 is ", "sunny \ud83d.")), ANSWER)
+    async with profile_server(url, tmp_path, *turns, profiles=profiles(tools)) as server:
+        begun = await server.begin(profile="tools")
+        path = f"/conversations/{begun['id']}/messages?stream=true"
+        events = events_of((await server.http.post(path, json={"text": "Weather?"})).text)
+        await server.say(begun["id"], "Are you sure?")
+        kept = await server.messages(begun["id"])
+
+    assert events[-1][1]["reply"] == kept[1]
+    assert (kept[1]["text"], kept[1]["toolCalls"]) == ("It is sunny ?.", [{**CALL, "id": "c?0"}])
+    assert kept[3]["text"] == "It is sunny."
+
+
 async def test_chat_calls_the_tools_of_its_profile(sqlite, tmp_path, tools):
     async with profile_server(sqlite, tmp_path, asks("c0"), ANSWER, profiles=profiles(tools)) as server:
         answer = await server.http.post("/chat", json={"text": "Weather?", "profile": "tools"})

@@ -9,6 +9,7 @@ import anyio
 import httpx
 import structlog
 
+from app.domain.storable_text import storable_text
 from app.domain.tool_request import MAX_REDIRECTS, ToolRequest, is_public, redirected, request_of
 from app.domain.tools import BAD_ARGUMENTS, KEPT_CHARACTERS, Tool, ToolCall, arguments_of
 
@@ -116,7 +117,7 @@ async def _text(tool: Tool, response: httpx.Response) -> str:
         body += part
         if len(body) > tool.max_bytes:
             raise ToolRefused(f"the answer is larger than {tool.max_bytes} bytes")
-    text = body.decode(errors="replace")
+    text = storable_text(body.decode(errors="replace"))
     if not response.is_success:
         raise ToolRefused(f"HTTP {response.status_code}", f": {text[:KEPT_CHARACTERS]}")
     return text or "(an empty answer)"

@@ -40,11 +40,12 @@ class ConversationChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 _change = msgspec.json.Decoder(ConversationChange)
 _CONTENT_TYPES = {
     "json": "application/json",
-    "md": "text/markdown; charset=utf-8",
-    "markdown": "text/markdown; charset=utf-8",
-    "srt": "text/plain; charset=utf-8",
-    "vtt": "text/vtt; charset=utf-8",
+    "md": "text/markdown",
+    "markdown": "text/markdown",
+    "srt": "text/plain",
+    "vtt": "text/vtt",
 }
+"""Litestar adds the charset."""
 
 
 @get("/{conversation:str}", opt={**CHAT, **audited(AuditAction.CONVERSATION_READ)})

@@ -75,7 +75,7 @@ async def list_conversations(
     criteria = ConversationFilter(
         tenant=own or tenant,
         person=_without_nul(person) if request.user.person is None else request.user.person,
-        text=text,
+        text=text or None,
         before=_position(before),
         limit=limit + 1,
     )

@@ -11,7 +11,7 @@ from app.domain.recording.subtitles import Segment, as_srt, as_text, as_vtt, wor
 from app.web.openai.form import TranscriptionForm
 from app.web.transcribed_files import FileReport
 
-JSON, TEXT, VTT = "application/json", "text/plain; charset=utf-8", "text/vtt; charset=utf-8"
+JSON, TEXT, VTT = "application/json", "text/plain", "text/vtt"
 SEEK_PER_S = 100
 """Whisper counts positions in frames of 10 ms."""
 SPEAKERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
