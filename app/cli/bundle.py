@@ -23,6 +23,7 @@ FILES = {
     "infra/jetson/compose.yaml": "compose.yaml",
     "infra/jetson/install.sh": "install.sh",
     "infra/jetson/parley.service": "parley.service",
+    "infra/jetson/avahi-wyoming.service": "avahi-wyoming.service",
     "infra/jetson/README.md": "README.md",
     "infra/docker/certificate.sh": "certificate.sh",
     "infra/docker/nginx/parley.conf.template": "nginx/parley.conf.template",

@@ -44,6 +44,16 @@ chmod 600 "$home/.env"
 grep -q '^PARLEY_ADMIN_KEY=' "$home/.env" \
   || printf 'PARLEY_ADMIN_KEY=%s\n' "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >> "$home/.env"
 
+# Home Assistant finds the box by it; without a tenant of its clients they would be refused.
+avahi=${AVAHI_SERVICES:-/etc/avahi/services}
+if [ -d "$avahi" ]; then
+  if grep -q '^PARLEY_WYOMING_TENANT=.' "$home/.env"; then
+    cp "$here/avahi-wyoming.service" "$avahi/parley-wyoming.service"
+  else
+    rm -f "$avahi/parley-wyoming.service"
+  fi
+fi
+
 if [ -d /run/systemd/system ] && [ "$home" = /opt/parley ]; then
   cp "$here/parley.service" /etc/systemd/system/parley.service
   systemctl daemon-reload

@@ -6,6 +6,7 @@ import re
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import botocore.session
 import click
@@ -22,6 +23,7 @@ from app.models.catalogue import load_catalogue
 from app.policy.routes_file import read_routes
 from app.web.listener import DRAIN_SECONDS, KEEP_ALIVE_SECONDS, PING_SECONDS
 from app.web.server import create_app
+from app.wyoming.announcement import SERVICE_TYPE
 from tests.infra.conftest import TERRAFORM
 from tests.infra.shipped import DOCKER, JETSON, applied, compose, dockerfile_environment, environment_of, seconds
 from tests.infra.stub.terraform import ROOT
@@ -190,6 +192,19 @@ def test_compose_ports_and_upstream_match_the_gateway(host):
     assert published == {"80": nginx["environment"]["HTTP_PORT"], "443": nginx["environment"]["HTTPS_PORT"]}
     variables = set(re.findall(r"\$\{(\w+)\}", (DOCKER / "nginx" / "parley.conf.template").read_text()))
     assert variables == nginx["environment"].keys()
+
+
+def test_jetson_publishes_and_announces_the_wyoming_port():
+    """Setting, published port and announcement name one port; without a tenant nobody is let in without a key."""
+    gateway = compose(JETSON / "compose.yaml")["gateway"]
+    settings = settings_from(gateway["environment"], NO_FILE, {})
+    (service,) = ET.parse(JETSON / "avahi-wyoming.service").iter("service")
+
+    assert settings.wyoming_port == 10300
+    assert (settings.wyoming_tenant, settings.wyoming_zeroconf) == ("", False)
+    assert [(each["published"], each["target"]) for each in gateway["ports"]] == [("10300", settings.wyoming_port)]
+    assert f"{service.findtext('type')}.local." == SERVICE_TYPE
+    assert int(service.findtext("port")) == settings.wyoming_port
 
 
 def test_image_health_check_matches_the_server(cloud):

@@ -178,6 +178,23 @@ def test_install_needs_no_network(bundle, docker, tmp_path):
     assert f"compose --file {home}/compose.yaml up --detach --wait --no-build --pull never" in told
 
 
+def test_install_announces_the_wyoming_port_while_it_has_a_tenant(bundle, docker, tmp_path):
+    """Not before: Home Assistant would find what refuses it."""
+    home, avahi = tmp_path / "box", tmp_path / "avahi"
+    avahi.mkdir()
+    environment = {**os.environ, "PARLEY_HOME": str(home), "AVAHI_SERVICES": str(avahi)}
+    found = []
+    for line in ("", "PARLEY_WYOMING_TENANT=home\n", "PARLEY_WYOMING_TENANT=\n"):
+        if line:
+            kept = [each for each in (home / ".env").read_text().splitlines(True) if "WYOMING" not in each]
+            (home / ".env").write_text("".join([*kept, line]))
+        done = run(bundle / "install.sh", "box.local", env=environment)
+        assert done.returncode == 0, done.stderr
+        found.append([each.name for each in avahi.iterdir()])
+
+    assert found == [[], ["parley-wyoming.service"], []]
+
+
 @pytest.fixture
 def ollamas(tmp_path):
     """Ollama's folder as it lies on a disk: a manifest, its blobs, and the rest of a broken pull."""
