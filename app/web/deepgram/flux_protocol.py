@@ -114,7 +114,9 @@ class FluxProtocol:
     # -- from the client -------------------------------------------------------
 
     def receive_audio(self, data: bytes) -> ListenReceived:
-        """A binary frame. Raises ClientError for undecodable audio."""
+        """A binary frame. Raises ClientError for undecodable audio; behind the end of the stream there is none."""
+        if self._closes:
+            return ListenReceived()
         chunks = self._audio.push(data)
         self._position += sum(chunk.samples for chunk in chunks)
         return ListenReceived([*chunks])
@@ -130,7 +132,7 @@ class FluxProtocol:
             case "ForceEndTurn":
                 self._is_forced = True
                 return ListenReceived([*self._flushed(), ev.ClientEnded()])
-            case "CloseStream":
+            case "CloseStream" if not self._closes:
                 self._closes = True
                 return ListenReceived([*self._flushed(), ev.ClientEnded(), ev.ClientMarked(1)])
             case "Configure":

@@ -45,6 +45,16 @@ class _Utterance:
 
 
 @dataclass(slots=True)
+class _Finalize:
+    """A `Finalize` without its answer."""
+
+    position: int
+    """Samples of the session before it."""
+    newest: int | None = None
+    """The newest utterance when all of that was processed; None: it was not yet."""
+
+
+@dataclass(slots=True)
 class ListenReceived:
     """What a frame of the client comes to."""
 
@@ -70,8 +80,8 @@ class ListenProtocol:
     _open: dict[int, _Utterance] = field(default_factory=dict)
     """Utterances without a shown final, by number."""
     _marks: int = 0
-    _finalizes: dict[int, int | None] = field(default_factory=dict)
-    """By mark: the newest utterance when it was reached; None: it was not yet."""
+    _finalizes: dict[int, _Finalize] = field(default_factory=dict)
+    """By mark."""
     _closes_at: int | None = None
     """The mark behind which the stream is over."""
     _last_word_end: float | None = None
@@ -101,8 +111,11 @@ class ListenProtocol:
     # -- from the client -------------------------------------------------------
 
     def receive_audio(self, data: bytes) -> ListenReceived:
-        """A binary frame; an empty one ends the stream, as old clients do. Raises ClientError for undecodable audio."""
-        if not data:
+        """A binary frame; an empty one ends the stream, as old clients do. Raises ClientError for undecodable audio.
+
+        What comes behind the end of the stream is not transcribed.
+        """
+        if not data or self._closes_at is not None:
             return self._close()
         chunks = self._audio.push(data)
         self._position += sum(chunk.samples for chunk in chunks)
@@ -117,9 +130,9 @@ class ListenProtocol:
             return ListenReceived()
         match message.type:
             case "Finalize":
-                mark = self._next_mark()
-                self._finalizes[mark] = None
-                return ListenReceived([*self._flushed(), ev.ClientEnded(), ev.ClientMarked(mark)])
+                mark, rest = self._next_mark(), self._flushed()
+                self._finalizes[mark] = _Finalize(self._position)
+                return ListenReceived([*rest, ev.ClientEnded(), ev.ClientMarked(mark)])
             case "CloseStream":
                 return self._close()
             case "Configure":
@@ -198,7 +211,9 @@ class ListenProtocol:
     def _final(self, number: int, utterance: _Utterance, final: do.ShowFinal) -> list[dict[str, Any]]:
         """One Results; none for an utterance without words of which the client knows nothing."""
         hypothesis = final.hypothesis
-        finalizes = [mark for mark, newest in self._finalizes.items() if newest is not None and newest <= number]
+        finalizes = [
+            mark for mark, each in self._finalizes.items() if each.newest is not None and each.newest <= number
+        ]
         if not hypothesis.text and not utterance.has_interim and not finalizes:
             return []
         found = alternative(
@@ -222,23 +237,24 @@ class ListenProtocol:
         )
         if route := final.route:
             message["x_route"] = {"name": route.name, "place": route.place}
-        return [message, *(self._empty_final() for _ in finalizes[1:])]
+        return [message, *(self._empty_final(self._final_until) for _ in finalizes[1:])]
 
     def _accept_mark(self, mark: int) -> list[dict[str, Any]]:
         """All audio before the mark has been processed: what is open now is what its Finalize waits for."""
-        if mark in self._finalizes:
+        if finalize := self._finalizes.get(mark):
             if not self._open:
                 del self._finalizes[mark]
-                return [self._empty_final()]
-            self._finalizes[mark] = max(self._open)
+                return [self._empty_final(finalize.position)]
+            finalize.newest = max(self._open)
             return []
         if mark == self._closes_at:
             self._closes_at = 0
         return self._metadata()
 
-    def _empty_final(self) -> dict[str, Any]:
-        nothing = alternative("", (), self._position, self._position)
-        start, self._final_until = self._final_until, max(self._final_until, self._position)
+    def _empty_final(self, end: int) -> dict[str, Any]:
+        """Up to this sample: the audio behind it may be that of an utterance."""
+        nothing = alternative("", (), end, end)
+        start, self._final_until = self._final_until, max(self._final_until, end)
         return self._results(nothing, start, self._final_until, is_final=True, speech_final=True, from_finalize=True)
 
     def _utterance_end(self) -> list[dict[str, Any]]:
