@@ -9,7 +9,7 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from app.domain.errors import ProviderError
 from app.domain.principal import Principal
-from app.runtime.authentication import STRANGER_SCOPES, Peer
+from app.runtime.authentication import STRANGER_SCOPES, UNKNOWN_PEER, Peer
 from app.runtime.service import Service
 from app.runtime.supervision import report_defect
 from app.wyoming.announcement import announced
@@ -39,6 +39,9 @@ async def serve_wyoming(
     listener = await anyio.create_tcp_listener(local_host=host, local_port=port)
     places = anyio.CapacityLimiter(MAX_CONNECTIONS)
     own_port: int = listener.extra(SocketAttribute.local_port)  # noqa: S610 because it is anyio's
+    if is_announced and not await _is_open(service, tenant):
+        _log.warning("wyoming is not announced", reason=NO_KEY)
+        is_announced = False
     async with listener, announced(host, own_port) if is_announced else nullcontext():
         on_listening(own_port)
 
@@ -52,6 +55,11 @@ async def serve_wyoming(
                         places.release_on_behalf_of(stream)
 
         await listener.serve(serve)
+
+
+async def _is_open(service: Service, tenant: str) -> bool:
+    """Whether clients of other machines are served without a key: else Home Assistant would find what refuses it."""
+    return bool(tenant) or await service.authenticator.authenticate(None, UNKNOWN_PEER) is not None
 
 
 async def _serve(service: Service, stream: SocketStream, tenant: str) -> None:

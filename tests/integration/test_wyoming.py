@@ -20,7 +20,7 @@ from app.domain.tenant import Tenant, fingerprint
 from app.runtime.conversations.chat import Chat
 from app.runtime.dialog.engines import Engines
 from app.wyoming.announcement import SERVICE_TYPE, can_be_found, instance_name
-from app.wyoming.server import serve_wyoming
+from app.wyoming.server import NO_KEY, serve_wyoming
 from tests.client_environments import python_client
 from tests.fakes import ScriptedDetector, ScriptedGenerator, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
 from tests.integration.conversation_service import scripted_engine
@@ -256,6 +256,19 @@ async def test_second_server_of_the_same_name_listens_unannounced():
         "wyoming is not announced",
     ]
     assert events[0]["type"] == "info"
+
+
+async def test_server_that_would_refuse_its_clients_is_not_announced():
+    tenants = (Tenant("home", (fingerprint("k"),)),)
+    with capture_logs() as logged:
+        async with (
+            listening(tenants=lambda: tenants, is_announced=True),
+            listening(tenants=lambda: tenants, tenant="home", is_announced=True),
+        ):
+            pass
+
+    told = [(entry["event"], entry.get("reason")) for entry in logged if "announced" in entry["event"]]
+    assert told == [("wyoming is not announced", NO_KEY), ("wyoming is announced", None)]
 
 
 @pytest.mark.parametrize(
