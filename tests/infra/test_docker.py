@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import closing
@@ -298,10 +299,12 @@ def test_image_build_steps_make_a_server_that_starts_is_healthy_and_stops(tmp_pa
     for step in ("packages", "parley"):
         done = run(source / "infra/docker/install.sh", step, prefix)
         assert done.returncode == 0, done.stdout + done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     environment = {
         "PATH": f"{prefix}/bin:/usr/bin:/bin",
         "HOME": str(tmp_path),
-        "PARLEY_PORT": "18431",
+        "PARLEY_PORT": str(port),
         "PARLEY_MODELS_DIR": str(Path(MODELS_DIR).resolve()),
         "PARLEY_AUDIO_STORAGE_DIR": str(own / "recordings"),
     }
@@ -312,7 +315,7 @@ def test_image_build_steps_make_a_server_that_starts_is_healthy_and_stops(tmp_pa
     try:
         first = json.loads(server.stdout.readline())
         health = run(sys.executable, DOCKER / "health.py", env=environment)
-        with closing(urlopen("http://127.0.0.1:18431/")) as page:
+        with closing(urlopen(f"http://127.0.0.1:{port}/")) as page:
             shown = page.read()
         server.send_signal(signal.SIGTERM)
         status = server.wait(DRAIN_SECONDS + 10)

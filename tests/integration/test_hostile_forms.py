@@ -164,7 +164,7 @@ async def test_body_of_two_gigabytes_is_refused_before_it_comes(worker, declared
         status, answer = await worker.ask(worker.head(b"Content-Length: %d" % declared) + FILE)
         good = await worker.post(FILE + END)
 
-    assert (status, answer["error"]["code"]) == (413, "frame_too_large")
+    assert (status, answer["error"]["code"]) == (413, "request_too_large")
     assert good == (200, ANSWER)
 
 
@@ -176,7 +176,7 @@ async def test_body_without_a_length_is_cut_off_at_the_limit(worker, tmp_path):
         status, answer = await worker.ask(beginning, then=megabyte)
         good = await worker.post(FILE + END)
 
-    assert (status, answer["error"]["code"]) == (413, "frame_too_large")
+    assert (status, answer["error"]["code"]) == (413, "request_too_large")
     assert good == (200, ANSWER)
 
 

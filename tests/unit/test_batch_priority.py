@@ -24,11 +24,13 @@ def test_uploads_use_the_local_engines_batch_priority():
     engine = LocalEngine()
     engines, tables = {"far": object(), "here": engine}, {"far": OpenAIRoute(), "here": LocalRoute()}
 
-    found = local_batch_transcriber(SETTINGS, ScriptedDetector(), engines, tables)
+    found = local_batch_transcriber(SETTINGS, ScriptedDetector(), engines, tables, None)
 
     assert found.transcriber is engine.batch
 
 
 def test_without_a_local_route_no_uploads_are_transcribed():
     """Recordings are only transcribed by the model in this process."""
-    assert local_batch_transcriber(SETTINGS, ScriptedDetector(), {"far": object()}, {"far": OpenAIRoute()}) is None
+    far = local_batch_transcriber(SETTINGS, ScriptedDetector(), {"far": object()}, {"far": OpenAIRoute()}, None)
+
+    assert far is None

@@ -191,3 +191,16 @@ class RandomClient(RuleBasedStateMachine):
 
 RandomClient.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 test_random_clients_get_a_legal_order_of_events = RandomClient.TestCase
+
+
+def test_speech_that_ended_during_a_reply_is_told_of_whole_when_the_reply_ends():
+    """`speech_started` is held back over a reply; what follows it must not come alone, nor be lost."""
+    client = RandomClient()
+    client.connect("realtime")
+    client.create_response({})
+    client.append(speech=True, hundreds=1)
+    client.end_input("commit")
+    client.feed([ev.ClientCancelled()])
+
+    assert len(client.order.stopped) == len(client.order.committed) == 1
+    client.teardown()

@@ -30,6 +30,8 @@ class SpokenItem:
     texts: list[str] = field(default_factory=list)
     """Of a commit: its finals."""
     samples: int = 0
+    end: int | None = None
+    """Behind the last sample of an utterance; None: it goes on."""
     is_held_back: bool = False
     """It may be a backchannel: nothing of it has been shown."""
     is_committed: bool = False
@@ -77,7 +79,7 @@ class SpokenItems:
         events: list[Event] = []
         for spoken in held:
             spoken.is_held_back = False
-            events.append(_started(spoken))
+            events += [_started(spoken), *self._stopped(spoken)]
         return events
 
     def drafted(self, shown: do.ShowDraft) -> list[Event]:
@@ -91,12 +93,8 @@ class SpokenItems:
         spoken = self.utterances.get(shown.utterance)
         if spoken is None:
             return []
-        spoken.samples = shown.end - spoken.start
-        if spoken.is_held_back:
-            return []
-        end_ms = _ms(shown.end)
-        stopped = {"type": "input_audio_buffer.speech_stopped", "item_id": spoken.item.id, "audio_end_ms": end_ms}
-        return [stopped, *self._commit(spoken)]
+        spoken.end, spoken.samples = shown.end, shown.end - spoken.start
+        return [] if spoken.is_held_back else self._stopped(spoken)
 
     def final(self, shown: do.ShowFinal) -> list[Event]:
         text = shown.hypothesis.text
@@ -124,6 +122,13 @@ class SpokenItems:
         return events
 
     # -- events ------------------------------------------------------------------
+
+    def _stopped(self, spoken: SpokenItem) -> list[Event]:
+        if spoken.end is None:
+            return []
+        end_ms = _ms(spoken.end)
+        stopped = {"type": "input_audio_buffer.speech_stopped", "item_id": spoken.item.id, "audio_end_ms": end_ms}
+        return [stopped, *self._commit(spoken)]
 
     def _commit(self, spoken: SpokenItem) -> list[Event]:
         spoken.is_committed = True
