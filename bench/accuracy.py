@@ -28,9 +28,10 @@ from bench.protocols import ServerEvent
 from bench.report import Summary, percentile, summarise
 from bench.score import load_scorer
 from bench.server import Usage
-from bench.virtual_session import Shown, VirtualClock, play
+from bench.virtual_session import Shown, play
 from bench.voice import LEADING_TONE_SECONDS, PlayedClip, size
 from storage.session_log import open_session_log
+from tests.fakes import EagerClock
 
 TRAILING_TONE_SECONDS = 3.0
 HEADINGS = (
@@ -49,7 +50,7 @@ async def measure_accuracy(
     clips = [await anyio.to_thread.run_sync(load_clip, folder, entry) for entry in entries]
     async with TemporaryDirectory(prefix="parley-accuracy-") as scratch, open_service(_settings(scratch)) as service:
         assert service.policy is not None
-        service.policy.routes.clock = VirtualClock()  # it stands still: no deadline is missed, and no route is probed
+        service.policy.routes.clock = EagerClock()  # it stands still: no deadline is missed, and no route is probed
         whole, whole_cpu = await _one_shot(service, clips, console)
         load, shown = await _live(service, clips, Path(scratch), console, with_drafts=with_drafts)
     summary, records = summarise(load, scorer, whole)

@@ -25,6 +25,7 @@ from app.runtime.dialog.telemetry import TurnTelemetry
 from app.runtime.recording import journal as jr
 from app.runtime.recording.recorder import Recorder
 from app.runtime.recording.session_log import SessionLog
+from tests.fakes import EagerClock
 
 PACKET = ms(40)
 QUIET_TURNS = 32
@@ -32,26 +33,6 @@ QUIET_TURNS = 32
 to the beginning of the one that it causes there are some six."""
 
 T = TypeVar("T")
-
-
-class VirtualClock:
-    """Time that somebody else moves."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-        self._moved = anyio.Event()
-
-    def now(self) -> float:
-        return self._now
-
-    async def sleep_until(self, deadline: float) -> None:
-        while self._now < deadline:
-            await self._moved.wait()
-
-    def advance(self, seconds: float) -> None:
-        self._now += seconds
-        self._moved.set()
-        self._moved = anyio.Event()
 
 
 class Activity:
@@ -101,7 +82,7 @@ class VirtualClient:
     """A SessionClient that sends audio, packet by packet, and leaves."""
 
     pcm: bytes
-    clock: VirtualClock
+    clock: EagerClock
     activity: Activity
     shown: list[Shown] = field(default_factory=list)
     sent: int = 0
@@ -227,7 +208,7 @@ async def play(pcm: bytes, engines: Engines, state: DialogState, log: SessionLog
 
     `engines` are the session's own. Nothing is written into `log`.
     """
-    clock, activity = VirtualClock(), Activity()
+    clock, activity = EagerClock(), Activity()
     client = VirtualClient(pcm, clock, activity)
     await run_session(
         client,

@@ -14,7 +14,7 @@ from mcp.server.mcpserver import Audio, Context
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
-from app.cli.server_request import ask, decoded, fetch
+from app.cli.server_request import decoded, fetch
 from app.domain.audio import seconds
 from app.domain.errors import ParleyError
 
@@ -65,7 +65,12 @@ class ParleyTools:
         form = {"model": "whisper-1", "response_format": "verbose_json", **({"language": language} if language else {})}
         with path.open("rb") as audio:
             answer = self._fetch(
-                context, "POST", "/v1/audio/transcriptions", data=form, files={"file": (path.name, audio)}
+                context,
+                "POST",
+                "/v1/audio/transcriptions",
+                data=form,
+                files={"file": (path.name, audio)},
+                timeout=TIMEOUT_S,
             )
         transcript = decoded(self.url, answer)
         segments = [{name: each[name] for name in ("start", "end", "text")} for each in transcript["segments"]]
@@ -105,7 +110,9 @@ class ParleyTools:
 
     def read_conversation(self, context: Context[Any, Any], id: Identifier) -> str:  # noqa: A002 because clients see it
         """A whole conversation, as Markdown."""
-        return self._fetch(context, "GET", f"/conversations/{id}/export", params={"format": "md"}).decode()
+        return self._fetch(
+            context, "GET", f"/conversations/{id}/export", params={"format": "md"}, timeout=TIMEOUT_S
+        ).decode()
 
     def speak(
         self,
@@ -116,7 +123,9 @@ class ParleyTools:
     ) -> Audio:
         """Speak a text; the answer is audio."""
         order = {"model": "tts-1", "input": text, "voice": voice, "response_format": format}
-        return Audio(data=self._fetch(context, "POST", "/v1/audio/speech", json=order), format=format)
+        return Audio(
+            data=self._fetch(context, "POST", "/v1/audio/speech", json=order, timeout=TIMEOUT_S), format=format
+        )
 
     def _file(self, name: str) -> Path:
         """A file in the folder, also where a link leads elsewhere. Raises ToolError."""
@@ -135,14 +144,11 @@ class ParleyTools:
         return answer
 
     def _ask(self, context: Context[Any, Any], path: str, query: dict[str, str]) -> Any:
-        try:
-            return ask("GET", self.url, path, self._key(context), query, _HINTS)
-        except ParleyError as error:
-            raise ToolError(str(error)) from error
+        return decoded(self.url, self._fetch(context, "GET", path, params=query))
 
     def _fetch(self, context: Context[Any, Any], method: str, path: str, **request: Any) -> bytes:
         try:
-            return fetch(method, self.url, path, self._key(context), _HINTS, timeout=TIMEOUT_S, **request)
+            return fetch(method, self.url, path, self._key(context), _HINTS, **request)
         except ParleyError as error:
             raise ToolError(str(error)) from error
 

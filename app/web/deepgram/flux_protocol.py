@@ -15,7 +15,6 @@ from app.domain.dialog import events as ev
 from app.domain.errors import ClientError
 from app.domain.key_terms import key_terms_in
 from app.domain.transcript import join
-from app.domain.turn_mode import TurnMode
 from app.json_input import decode_json
 from app.web.deepgram.audio import StreamedAudio
 from app.web.deepgram.listen_protocol import ListenReceived
@@ -96,15 +95,7 @@ class FluxProtocol:
         self._audio = StreamedAudio(options.encoding, options.sample_rate, options.channels)
 
     def greeting(self) -> ListenReceived:
-        configuration = ev.ClientConfigured(
-            language=self.options.language,
-            reply=False,
-            words=True,
-            events=True,
-            turns=TurnMode.TRANSCRIBE,
-            key_terms=self.options.key_terms or None,
-        )
-        return ListenReceived([configuration], [self._message("Connected")])
+        return ListenReceived([self.options.configuration], [self._message("Connected")])
 
     def failure(self, error: Exception) -> dict[str, Any] | None:
         """The last message before the server closes for this error."""

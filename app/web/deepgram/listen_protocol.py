@@ -13,7 +13,6 @@ from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.errors import ClientError
 from app.domain.key_terms import key_terms_in
-from app.domain.turn_mode import TurnMode
 from app.json_input import decode_json
 from app.runtime.dialog.session import Incoming
 from app.web.deepgram.audio import StreamedAudio
@@ -93,15 +92,7 @@ class ListenProtocol:
 
     def greeting(self) -> ListenReceived:
         """What the session is set up with; the client is told nothing yet."""
-        configuration = ev.ClientConfigured(
-            language=self.options.language,
-            reply=False,
-            words=True,
-            events=True,
-            turns=TurnMode.TRANSCRIBE,
-            key_terms=self.options.key_terms or None,
-        )
-        return ListenReceived([configuration])
+        return ListenReceived([self.options.configuration])
 
     def failure(self, error: Exception) -> dict[str, Any] | None:
         """The last message before the server closes for this error."""

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
 from app.domain.key_terms import key_terms_in
 from app.domain.language import parse_languages
+from app.domain.turn_mode import TurnMode
 
 ListenEncoding: TypeAlias = Literal["linear16", "linear32", "mulaw", "alaw"]
 """Of bare audio; a WAV file says the same in its head."""
@@ -33,6 +35,18 @@ class ListenOptions:
     utterances: bool = False
     """Of a file: its utterances are listed too."""
     tells_language: bool = False
+
+    @property
+    def configuration(self) -> ev.ClientConfigured:
+        """What the session of a stream is set up with."""
+        return ev.ClientConfigured(
+            language=self.language,
+            reply=False,
+            words=True,
+            events=True,
+            turns=TurnMode.TRANSCRIBE,
+            key_terms=self.key_terms or None,
+        )
 
 
 def listen_options(query: Query) -> ListenOptions:

@@ -12,10 +12,10 @@ from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
 from app.runtime.dialog.engines import Engines
-from bench.virtual_session import Activity, Shown, VirtualClock, play
+from bench.virtual_session import Activity, Shown, play
 from providers.local.vad.silero import SileroDetector, load_network
 from tests.clips import COUNTRY, silence
-from tests.fakes import MemorySessionLog, SingleRouteFinals
+from tests.fakes import EagerClock, MemorySessionLog, SingleRouteFinals
 
 pytestmark = pytest.mark.anyio
 
@@ -80,7 +80,7 @@ async def test_settled_waits_for_a_call_that_another_one_causes() -> None:
 
 
 async def test_a_sleeper_wakes_when_the_clock_is_moved_far_enough() -> None:
-    clock, woken = VirtualClock(), anyio.Event()
+    clock, woken = EagerClock(), anyio.Event()
 
     async def sleeper() -> None:
         await clock.sleep_until(1.0)
