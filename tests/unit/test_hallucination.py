@@ -1,5 +1,6 @@
 """Hallucination detection, and the schedule of encoder contexts."""
 
+import numpy as np
 import pytest
 
 from providers.local.asr.hallucination import (
@@ -11,8 +12,8 @@ from providers.local.asr.hallucination import (
     restarts_at,
     truncate_repetition,
 )
-from providers.local.asr.recognizer import DecodeResult
-from providers.local.asr.repair import silenced
+from providers.local.asr.recognizer import DecodeRequest, DecodeResult, TimedWord
+from providers.local.asr.repair import repair, silenced
 from providers.local.asr.whisper.context_schedule import FULL_CONTEXT, context_schedule
 
 
@@ -74,6 +75,37 @@ def test_words_of_zero_duration_are_a_hallucinated_loop():
     """A hallucinated loop is aligned with the last instant; a spoken repetition takes as long as the first time."""
     assert has_zero_duration([0.0, 1.0, 2.0, 3.0, 3.9, 3.9, 3.95], 4.0, 4)
     assert not has_zero_duration([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0], 3.5, 4)
+
+
+def timed(*copies):
+    """Words of copies of a sentence: (start in seconds, seconds a word)."""
+    sentence = ["Please", "call", "me", "back", "tomorrow."]
+    return tuple(
+        TimedWord(f" {word}", start + n * each, start + (n + 1) * each, 0.9)
+        for start, each in copies
+        for n, word in enumerate(sentence)
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "copies"),
+    [
+        (timed((0.0, 0.4), (3.0, 0.4)), 2),
+        (timed((0.0, 0.4), (3.0, 0.4), (5.0, 0.0)), 2),
+        (timed((0.0, 0.4), (3.0, 0.4), (5.0, 0.0), (5.0, 0.0)), 2),
+        (timed((0.0, 0.4), (3.0, 0.4), (5.5, 0.4)), 3),
+        (timed((0.0, 0.4), (2.0, 0.0)), 1),
+    ],
+)
+def test_copies_of_a_sentence_stay_as_often_as_they_have_a_duration(words, copies):
+    """A decoder that is right to repeat itself once may go on; what it invents is aligned with the last instant."""
+    text = " ".join(word.text.strip() for word in words)
+
+    result = repair(evidence(text), DecodeRequest(np.zeros(16_000, np.float32)), lambda: words)
+
+    assert result.text.split() == text.split()[: 5 * copies]
+    assert result.words == words[: 5 * copies]
+    assert result.verdict is Verdict.OK
 
 
 @pytest.mark.parametrize("frames", [1, 50, 300, 1200, 2399, 2400, 2999, 3000])

@@ -51,6 +51,9 @@ _MAX_CHARACTERS_PER_S = 25
 _MIN_REPEATED_WORDS = 3
 _CLAUSE_WORDS = 4
 
+_ALIGNMENT_STEP_S = 0.02
+"""Resolution of Whisper's word times."""
+
 
 def assess(evidence: DecodeEvidence) -> Verdict:
     """Checks repetition, length, probability, and text where nobody speaks."""
@@ -110,6 +113,15 @@ def has_zero_duration(starts_s: Sequence[float], end_s: float, cut: int) -> bool
     before = (starts_s[cut] - starts_s[0]) / max(1, cut)
     after = (end_s - starts_s[cut]) / max(1, len(starts_s) - cut)
     return after < before / 3
+
+
+def spoken_words(durations_s: Sequence[float]) -> int:
+    """Number of words before those at the end that take no time: a further copy behind two that were spoken.
+
+    One word without a duration is a short one, or badly aligned.
+    """
+    unspoken = sum(1 for _ in takewhile(lambda duration: duration < _ALIGNMENT_STEP_S, reversed(durations_s)))
+    return len(durations_s) - (unspoken if unspoken > 1 else 0)
 
 
 def truncate_repetition(text: str, audio_s: float) -> str:

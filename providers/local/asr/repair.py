@@ -11,6 +11,7 @@ from providers.local.asr.hallucination import (
     has_zero_duration,
     loop_start,
     restarts_at,
+    spoken_words,
     truncate_repetition,
 )
 from providers.local.asr.recognizer import DecodeRequest, DecodeResult, TimedWord
@@ -74,11 +75,16 @@ def _without_loop(evidence: DecodeEvidence, request: DecodeRequest, align: Align
     cut = loop_start(text)
     assert cut is not None
     words = align() if request.allow_fallback or request.word_timestamps else ()
-    if request.allow_fallback:
-        is_aligned = len(words) == len(text)
-        if not is_aligned or not has_zero_duration([word.start_s for word in words], words[-1].end_s, cut):
-            # A whole clause with a duration of its own was said twice; of a few words nobody can tell.
-            is_doubtful = cut < _AMBIGUOUS_WORDS or not is_aligned or evidence.hit_token_limit
-            verdict = Verdict.LOOP if is_doubtful else Verdict.OK
-            return DecodeResult(evidence.text, evidence.avg_logprob, verdict, words)
-    return DecodeResult(" ".join(text[:cut]), evidence.avg_logprob, Verdict.OK, words[:cut])
+    if not request.allow_fallback:
+        return DecodeResult(" ".join(text[:cut]), evidence.avg_logprob, Verdict.OK, words[:cut])
+    is_aligned = len(words) == len(text)
+    if is_aligned:
+        starts_s = [word.start_s for word in words]
+        spoken = max(cut, spoken_words([word.end_s - word.start_s for word in words]))
+        if spoken > cut and has_zero_duration(starts_s[:spoken], words[spoken - 1].end_s, cut):
+            spoken = cut
+        text, words = text[:spoken], words[:spoken]
+    # A whole clause with a duration of its own was said twice; of a few words nobody can tell.
+    is_doubtful = len(text) > cut and (cut < _AMBIGUOUS_WORDS or not is_aligned or evidence.hit_token_limit)
+    verdict = Verdict.LOOP if is_doubtful else Verdict.OK
+    return DecodeResult(" ".join(text), evidence.avg_logprob, verdict, words)
