@@ -82,6 +82,11 @@ class InferencePool:
             return self._advance()
 
     @property
+    def has_waiting_finals(self) -> bool:
+        """Whether a final of a live session waits for a worker."""
+        return any(job.priority is Priority.FINAL for job in self._queue.waiting)
+
+    @property
     def has_spare_capacity(self) -> bool:
         """Whether no live job waits and at most one of several workers is busy: a new one would start at once."""
         is_waiting = any(job.priority is not Priority.RECORDING for job in self._queue.waiting)

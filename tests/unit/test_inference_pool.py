@@ -208,6 +208,20 @@ async def test_live_final_overtakes_a_recording_that_waits(pool, work):
     assert work.ran == ["gate", "live-b", "live-a", "upload-1", "upload-2"]
 
 
+async def test_finals_that_wait_are_those_of_live_sessions(pool, work):
+    async with anyio.create_task_group() as tasks:
+        await block(pool, work, tasks)
+        tasks.start_soon(recording, pool, work, "upload")
+        await queued(pool, 1)
+        assert not pool.has_waiting_finals
+        tasks.start_soon(final, pool, work, "live")
+        await queued(pool, 2)
+        assert pool.has_waiting_finals
+        work.go.set()
+
+    assert not pool.has_waiting_finals
+
+
 async def test_recordings_leave_one_of_several_workers_to_live_speech():
     """However many uploads there are, a live final starts at once."""
     pool, uploads, live = InferencePool(2, QueueLimits()), GatedWork(), GatedWork()

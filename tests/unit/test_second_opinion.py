@@ -79,6 +79,22 @@ def test_draft_has_no_second_opinion():
     assert models.second.asked == []
 
 
+@pytest.mark.parametrize(
+    ("first", "text"),
+    [
+        (DecodeResult("ask not", -0.4, Verdict.OK), "ask not"),
+        (DecodeResult("", -0.01, Verdict.SILENCE), "another text"),
+        (DecodeResult("any any any any", -0.1, Verdict.LOOP), "another text"),
+    ],
+    ids=["unsure", "empty", "loop"],
+)
+def test_while_others_wait_only_unusable_finals_have_a_second_opinion(first, text):
+    waits = iter([True])
+    request = DecodeRequest(SAMPLES, "en", others_wait=lambda: next(waits))
+
+    assert pair(first).decode([request])[0].text == text
+
+
 @pytest.mark.parametrize("language", ["de", None])
 def test_other_and_unknown_languages_are_the_second_models(language):
     """The first one knows English only, and cannot tell which language it hears."""

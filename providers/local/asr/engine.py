@@ -142,7 +142,7 @@ class SpeechEngine:
         key_terms: tuple[str, ...],
     ) -> AsyncGenerator[Hypothesis, None]:
         self._parts.recognizer.require_language(language)
-        template = replace(self._template, language=language, key_terms=key_terms)
+        template = replace(self._template, language=language, key_terms=key_terms, others_wait=self._finals_wait)
         with translate_memory_error():
             utterance_start = offset = 0
             pcm = bytearray()
@@ -215,6 +215,9 @@ class SpeechEngine:
             kind=(id(self._parts), self._priority),
         )
         return result
+
+    def _finals_wait(self) -> bool:
+        return self._parts.pool.has_waiting_finals
 
     async def _chunk_spans(self, pcm: bytes) -> tuple[Span, ...]:
         return await to_thread.run_sync(self._find_chunks, pcm, abandon_on_cancel=True)

@@ -1,6 +1,6 @@
 """What a speech model does for the engine: audio in memory to text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 from typing import Protocol
@@ -8,6 +8,10 @@ from typing import Protocol
 from app.domain.audio import SAMPLE_RATE
 from providers.local.asr.hallucination import Verdict
 from providers.local.mel import Samples
+
+
+def _nobody_waits() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,9 @@ class DecodeRequest:
     word_timestamps: bool = False
     previous_language: str | None = None
     """What was spoken before, which is favoured in a detection."""
+
+    others_wait: Callable[[], bool] = _nobody_waits
+    """Whether by now other finals wait for this one to be done: then it is not the time for a second opinion."""
 
     @property
     def audio_s(self) -> float:
