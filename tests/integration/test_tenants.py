@@ -11,7 +11,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.client import open_session
+from app.domain.profile import Profile
 from app.domain.tenant import Tenant, fingerprint
+from app.runtime.profiles import ProfileCatalogue
 from app.web.server import create_app
 from tests.clips import HANDS
 from tests.eventually import until
@@ -288,6 +290,34 @@ async def test_uploaded_file_is_transcribed_with_key_terms_of_its_own(http, serv
     assert sent.is_success
     assert transcriber.expected == [("Zoë", "Parley", "Siobhan")]
     assert [(a.status_code, a.json()["code"]) for a in (refused, begun)] == [(400, "bad_message")] * 2
+
+
+@pytest.mark.parametrize("how", ["/recordings", "/recordings?wait=false"])
+async def test_uploaded_file_has_the_languages_and_key_terms_of_its_profile(http, service, how):
+    """Where the client names none; a profile that it may not use refuses the upload before the file is read."""
+    transcriber = TermNotingTranscriber()
+    service.batch_transcriber = replace(service.batch_transcriber, transcriber=transcriber)
+    clinic = Profile("clinic", languages=("de", "en"), key_terms=("Ibuprofen",))
+    service.profiles = ProfileCatalogue(lambda: {"clinic": clinic})
+    sound, acme = HANDS.path.read_bytes(), bearer("acme-key")
+
+    address = f"{how}{'&' if '?' in how else '?'}profile="
+    sent = [
+        await http.post(f"{address}{query}", content=sound, headers=acme)
+        for query in ("clinic", "clinic&language=fr&keyTerms=Zoë")
+    ]
+    refused = await http.post(f"{address}kiosk", content=sound, headers=acme)
+    begun = await http.post("/recordings/uploads?profile=kiosk", headers=acme | {"Upload-Length": "1"})
+
+    async def are_transcribed() -> bool:
+        return transcriber.closed >= 2
+
+    await until(are_transcribed, seconds=20)
+
+    assert all(answer.is_success for answer in sent)
+    assert sorted(transcriber.expected) == [("Ibuprofen",), ("Zoë", "Ibuprofen")]
+    assert sorted(transcriber.languages) == ["de,en", "fr"]
+    assert [(a.status_code, a.json()["code"]) for a in (refused, begun)] == [(404, "unknown_profile")] * 2
 
 
 async def test_upload_that_nobody_waits_for_is_refused_where_nothing_is_archived(http, service):

@@ -41,6 +41,7 @@ async def create(
     source: FromQuery[str | None] = None,
     person: FromQuery[str | None] = None,
     key_terms: Annotated[str | None, QueryParameter(name="keyTerms")] = None,
+    profile: FromQuery[str | None] = None,
 ) -> Response[dict[str, Any]]:
     """The body is a file of any audio format: it is transcribed and archived like a session.
 
@@ -61,7 +62,14 @@ async def create(
         raise ProviderBusy("recordings", refusal)
     origin = JobSource.UPLOAD if source is None else JobSource.LINK
     job = await open_upload(
-        service, request, length=None, language=language, person=person, key_terms=key_terms, source=origin
+        service,
+        request,
+        length=None,
+        language=language,
+        person=person,
+        key_terms=key_terms,
+        profile=profile,
+        source=origin,
     )
     lease = JobLease(service.uploads, job)
     async with lease.kept_or_discarded():

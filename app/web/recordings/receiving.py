@@ -5,7 +5,7 @@ from litestar.datastructures import State
 
 from app.domain.errors import ClientError, ClientFault, Draining, ProviderBusy
 from app.domain.job import JobSource, TranscriptionJob
-from app.domain.key_terms import parse_key_terms
+from app.domain.key_terms import merge_key_terms, parse_key_terms
 from app.domain.language import parse_languages
 from app.domain.person import speaking_person
 from app.domain.principal import Principal
@@ -38,18 +38,25 @@ async def open_upload(
     language: str | None,
     person: str | None,
     key_terms: str | None,
+    profile: str | None,
     source: JobSource = JobSource.UPLOAD,
 ) -> TranscriptionJob:
-    """Raises ClientError where this client may not name the person, and what FileUploads.open() raises."""
+    """What the client leaves open is as its profile has it.
+
+    Raises ClientError where this client may not name the person or use the profile, and what FileUploads.open() raises.
+    """
+    tenant = request.user.tenant
+    chosen = service.profiles.choose(profile, tenant)
+    spoken = parse_languages((language or "").split(",")) or None
     return await service.uploads.open(
         new_id(),
-        request.user.tenant.name,
+        tenant.name,
         length=length,
-        language=parse_languages((language or "").split(",")) or None,
+        language=spoken or (chosen.language if chosen else None),
         person=speaking_person(request.user, person),
         by_person=request.user.person is not None,
         source=source,
-        key_terms=_parse_terms(key_terms or ""),
+        key_terms=merge_key_terms(_parse_terms(key_terms or ""), chosen.key_terms if chosen else ()),
     )
 
 

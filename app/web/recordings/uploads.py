@@ -37,12 +37,15 @@ async def create_upload(
     language: FromQuery[str | None] = None,
     person: FromQuery[str | None] = None,
     key_terms: Annotated[str | None, QueryParameter(name="keyTerms")] = None,
+    profile: FromQuery[str | None] = None,
 ) -> Response[dict[str, str]]:
     """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
     length = _byte_count(request, "upload-length")
     service = require_uploads(state)
     require_archive(service, request)
-    upload = await open_upload(service, request, length=length, language=language, person=person, key_terms=key_terms)
+    upload = await open_upload(
+        service, request, length=length, language=language, person=person, key_terms=key_terms, profile=profile
+    )
     return Response({"id": upload.id}, headers={**VERSION, "location": f"/recordings/uploads/{upload.id}"})
 
 

@@ -37,6 +37,9 @@ PARAMETERS = {
     "peer": value("Requested from this IP address.", "203.0.113.7"),
     "person": value("Who speaks, by the tenant's own identifier.", "visitor-17"),
     "place": value("`on_prem` or `cloud`.", "on_prem"),
+    "profile": value(
+        "Languages and key terms of this profile, a name of `GET /profiles`, where not named here.", "assistant"
+    ),
     "receipt": value("Answer with what was deleted and what remains, instead of nothing.", True),
     "route": value("With a final of this route.", "local"),
     "seconds": value("Length of the utterance.", 4.0),

@@ -137,6 +137,7 @@ RECORDINGS: Operations = {
         (
             *("bad_audio", "bad_message", "body_too_slow", "draining", "frame_too_large", "not_found"),
             *("provider_busy", "provider_misbehaved", "provider_refused", "request_refused", "unknown_language"),
+            "unknown_profile",
         ),
         DocumentedBody(media_type="application/octet-stream"),
     ),
@@ -236,7 +237,10 @@ UPLOADS: Operations = {
                 ("Location", "Tus-Resumable"),
             ),
         ),
-        ("bad_message", "bad_metadata", "draining", "frame_too_large", "provider_busy", "unknown_language"),
+        (
+            *("bad_message", "bad_metadata", "draining", "frame_too_large", "provider_busy"),
+            *("unknown_language", "unknown_profile"),
+        ),
         headers=("Upload-Length",),
     ),
     ("HEAD", "/recordings/uploads/{name}"): DocumentedOperation(
