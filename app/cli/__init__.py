@@ -5,8 +5,9 @@ from importlib import import_module
 
 import click
 
+from app.cli.command_group import CommandGroup
+from app.cli.exit_status import run
 from app.cli.log import set_up_log
-from app.domain.errors import ParleyError
 from app.runtime.malloc_arenas import limit_malloc_arenas
 
 COMMANDS = {
@@ -33,7 +34,7 @@ COMMANDS = {
 """Each subcommand, `app.cli.NAME:NAME`, and what it does."""
 
 
-class CommandGroup(click.Group):
+class Subcommands(CommandGroup):
     """Imports a subcommand when it is used: the engines and the server take seconds to import."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 because click calls it so
@@ -50,7 +51,7 @@ class CommandGroup(click.Group):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="parley-voice")
 def parley() -> None:
     """Real-time voice: drafts while you speak, a final the moment you pause, a spoken reply.
@@ -63,8 +64,4 @@ def main() -> None:
     """Run the command: results on standard output, logs and errors, as one sentence, on standard error."""
     set_up_log("warning")
     limit_malloc_arenas()
-    try:
-        parley()
-    except ParleyError as error:
-        click.secho(f"parley: {error}", fg="red", err=True)
-        sys.exit(1)
+    sys.exit(run(parley))

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from app.assembly.archive import open_encrypted_store, open_spool, open_store
+from app.cli.command_group import CommandGroup
 from app.config import Settings, read_settings
 from app.domain.errors import ProviderRefused
 from app.runtime.recording.archive_check import ArchiveCheck, ArchiveCheckReport, check_spool
@@ -19,7 +20,7 @@ from app.runtime.recording.rekey import RekeyReport, rekey_blobs, rekey_spool
 _SHOWN_PROBLEMS = 20
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def archive() -> None:
     """Recordings in the archive: check them, re-encrypt them (settings PARLEY_BLOB_STORE, PARLEY_ARCHIVE_KEY)."""
 

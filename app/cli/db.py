@@ -8,6 +8,7 @@ import anyio
 import click
 from sqlalchemy import URL
 
+from app.cli.command_group import CommandGroup
 from app.config import read_settings
 from app.data import schema_change
 from app.data.database import DATABASE_ERRORS, open_engine
@@ -18,7 +19,7 @@ from app.domain.errors import SettingsError
 T = TypeVar("T")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def db() -> None:
     """The schema of the database of PARLEY_DATABASE_URL: its version, upgrades, downgrades.
 

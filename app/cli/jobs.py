@@ -8,6 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from app.cli.command_group import CommandGroup
 from app.cli.server_address import url_option
 from app.cli.server_request import ask, read_events
 from app.cli.tables import print_table, whole
@@ -29,7 +30,7 @@ _key = click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="An API
 _job = click.argument("job")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def jobs() -> None:
     """List, show, watch and cancel the transcription jobs of uploaded files."""
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from app.assembly.authentication import open_key_store
 from app.assembly.tenants import open_tenants
+from app.cli.command_group import CommandGroup
 from app.cli.tables import print_table, whole
 from app.config import read_settings
 from app.data.api_keys import KeyStore
@@ -61,7 +62,7 @@ _url = click.option("--url", help="A running server; without it, the configured 
 _key = click.option("--key", envvar="PARLEY_KEY", show_envvar=True, help="An administrator's key, for --url.")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def keys() -> None:
     """API keys: in the database of PARLEY_DATABASE_URL, or with --url at a running server."""
 

@@ -10,6 +10,7 @@ import click
 from msgspec.structs import replace
 from rich.table import Table
 
+from app.cli.command_group import CommandGroup
 from app.cli.model_progress import shown_progress
 from app.cli.tables import print_table, whole
 from app.config import read_settings
@@ -40,7 +41,7 @@ class ModelFolders:
         return state(model, self.models_dir / model.name)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @click.option(
     "--models-dir",
     type=click.Path(path_type=Path, file_okay=False),

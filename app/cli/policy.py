@@ -9,6 +9,7 @@ import httpx
 import msgspec
 from rich.table import Table
 
+from app.cli.command_group import CommandGroup
 from app.cli.server_address import url_option
 from app.cli.tables import print_table, whole
 from app.data.decision_json import decode_decision, decode_decisions
@@ -24,7 +25,7 @@ from app.proxies import proxy_of
 TIMEOUT_S = 10.0
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def policy() -> None:
     """Explain, summarise, replay and simulate the routing policy."""
 

@@ -9,6 +9,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from app.assembly.archive import open_store
+from app.cli.command_group import CommandGroup
 from app.cli.server_address import url_option
 from app.cli.server_request import ask
 from app.cli.tables import print_table, whole
@@ -34,7 +35,7 @@ _tenant = click.option("--tenant", help="Of this tenant alone.")
 _day = click.DateTime(["%Y-%m-%d"])
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def recordings() -> None:
     """Recordings: list, search and delete them at a server; make their index anew."""
 

@@ -3,6 +3,7 @@
 import click
 from rich.table import Table
 
+from app.cli.command_group import CommandGroup
 from app.cli.server_address import url_option
 from app.cli.server_request import ask
 from app.cli.tables import print_table, whole
@@ -19,7 +20,7 @@ _key = click.option(
 )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def sessions() -> None:
     """List and end the running sessions of a server, and drain it."""
 

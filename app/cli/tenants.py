@@ -2,11 +2,12 @@
 
 import click
 
+from app.cli.command_group import CommandGroup
 from app.data.api_keys import new_secret
 from app.domain.tenant import fingerprint
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def tenants() -> None:
     """API keys of tenants (setting PARLEY_TENANTS)."""
 

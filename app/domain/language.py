@@ -12,6 +12,7 @@ from app.domain.errors import ClientError, ClientFault
 MAX_LANGUAGES = 10
 """Of a set: more would be a detection among all."""
 
+_EVERY = "auto"
 _TAG = re.compile(r"([a-z]{2,3})([-_][a-z0-9]{1,8})*")
 
 _KNOWN = """
@@ -60,10 +61,13 @@ def english_name(code: str) -> str:
 def parse_languages(tags: Iterable[str]) -> str:
     """The codes of these with commas between, each once: one of them is spoken, and an engine detects which.
 
-    Empty, where no tag is more than empty: every language may be spoken. Raises ClientError for an unknown one, and
-    for more than MAX_LANGUAGES.
+    Empty, where no tag is more than empty, or `auto` is the only one: every language may be spoken. Raises ClientError
+    for an unknown one, and for more than MAX_LANGUAGES.
     """
-    codes = dict.fromkeys(parse_language(tag) for tag in tags if tag.strip())
+    given = [tag for tag in tags if tag.strip()]
+    if [tag.strip().casefold() for tag in given] == [_EVERY]:
+        return ""
+    codes = dict.fromkeys(map(parse_language, given))
     if len(codes) > MAX_LANGUAGES:
         raise ClientError(
             ClientFault.UNKNOWN_LANGUAGE, f"at most {MAX_LANGUAGES} languages; none at all stands for every language"

@@ -98,7 +98,7 @@ def test_transcribe_writes_one_json_per_file_to_the_output_folder(tmp_path):
     assert (tmp_path / "arctic-aew-a0003.flac.json").exists()
 
 
-@pytest.mark.parametrize("form", ["srt", "vtt", "json"])
+@pytest.mark.parametrize("form", ["srt", "vtt"])
 def test_transcribe_refuses_several_results_of_a_format_on_standard_output(form):
     """One after the other they are no valid file; nothing is transcribed."""
     done = parley("transcribe", HANDS.path, COUNTRY.path, "--format", form)
@@ -108,13 +108,79 @@ def test_transcribe_refuses_several_results_of_a_format_on_standard_output(form)
 
 
 @pytest.mark.models
-def test_transcribe_prints_several_files_as_text(tmp_path):
+def test_transcribe_prints_the_words_of_several_files_behind_their_names():
     model("whisper-base")
 
-    done = parley("transcribe", HANDS.path, COUNTRY.path)
+    done = parley("transcribe", HANDS.path, COUNTRY.path, "--format", "txt")
 
     assert done.returncode == 0, done.stderr
-    assert word_error_rate(f"{HANDS.words} {COUNTRY.words}", done.stdout) <= 0.2
+    first, second = done.stdout.splitlines()
+    assert word_error_rate(HANDS.words, first.removeprefix(f"{HANDS.path}: ")) <= 0.2
+    assert word_error_rate(COUNTRY.words, second.removeprefix(f"{COUNTRY.path}: ")) <= 0.2
+
+
+@pytest.mark.models
+def test_transcribe_keeps_what_is_done_where_it_is_interrupted(tmp_path):
+    """While it waits for a pipe whose writer says nothing."""
+    model("whisper-base")
+    os.mkfifo(tmp_path / "pipe.wav")
+    writer = os.open(tmp_path / "pipe.wav", os.O_RDWR)
+    command = [sys.executable, "-m", "app", "transcribe", str(HANDS.path), str(tmp_path / "pipe.wav")]
+    environment = {**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        first = running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        rest, said = running.communicate(timeout=60)
+    os.close(writer)
+
+    assert (running.returncode, rest, "Traceback" in said) == (130, "", False), said
+    assert word_error_rate(HANDS.words, first.removeprefix(f"{HANDS.path}: ")) <= 0.2
+    assert said.endswith("parley: interrupted\n")
+
+
+@pytest.mark.models
+def test_transcribe_ends_without_a_word_where_nobody_reads_its_results():
+    model("whisper-base")
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "transcribe", str(HANDS.path)],
+        env={**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR)},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    os.close(writing)
+
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.models
+def test_transcribe_reads_standard_input():
+    """As JSON: with its name, its length, its language and the times of its words."""
+    model("whisper-base")
+    with HANDS.path.open("rb") as piped:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", "transcribe", "-", "--format", "json", "--model", "whisper-base"],
+            env={**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR)},
+            stdin=piped,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert (result["file"], result["model"], result["language"]) == ("-", "whisper-base", "en")
+    assert result["duration"] == pytest.approx(3.54, abs=0.01)
+    assert all(0 <= word["start"] < word["end"] <= result["duration"] for word in result["segments"][0]["words"])
 
 
 def test_transcribe_names_a_file_that_is_no_audio(tmp_path):

@@ -1,5 +1,7 @@
 """`parley transcribe` with many files."""
 
+import json
+import os
 import shutil
 
 import pytest
@@ -40,13 +42,71 @@ def test_transcribe_names_an_output_folder_that_cannot_be_made(run):
 
 
 @pytest.mark.models
-def test_transcribe_passes_over_a_file_that_is_no_audio(run, tmp_path):
-    """It is named; the files behind it are transcribed, and the exit status says that one failed."""
+def test_transcribe_passes_over_what_is_no_audio(run, tmp_path):
+    """Each is named; the files behind it are transcribed, and the exit status says that some failed."""
     model("whisper-base")
     (tmp_path / "notes.txt").write_text("no audio at all")
+    (tmp_path / "empty").mkdir()
 
-    done = run(COUNTRY.path, tmp_path / "notes.txt", HANDS.path)
+    done = run(COUNTRY.path, tmp_path / "notes.txt", "missing.flac", tmp_path / "empty", HANDS.path)
 
     assert done.exit_code == 1
-    assert "notes.txt" in done.stderr
-    assert word_error_rate(f"{COUNTRY.words} {HANDS.words}", done.stdout.replace("\n", " ")) <= 0.2
+    assert "parley: missing.flac: No such file or directory" in done.stderr
+    assert "parley: 3 of 5 could not be transcribed: " in done.stderr
+    first, second = done.stdout.splitlines()
+    assert word_error_rate(COUNTRY.words, first.removeprefix(f"{COUNTRY.path}: ")) <= 0.2
+    assert word_error_rate(HANDS.words, second.removeprefix(f"{HANDS.path}: ")) <= 0.2
+
+
+@pytest.mark.models
+def test_transcribe_gives_a_folder_of_oddly_named_files_as_a_line_of_json_each(run, tmp_path):
+    """A newline, square brackets, a leading dash, bytes that are no UTF-8; the hidden one is none of them."""
+    model("whisper-base")
+    folder = tmp_path / "talks" / "1960"
+    folder.mkdir(parents=True)
+    names = [b"-first\nline.flac", b"[b]old.FLAC", b"latin-\xe4.flac", b".hidden.flac", b"notes.txt"]
+    for name in names:
+        shutil.copy(HANDS.path, folder / os.fsdecode(name))
+
+    done = run("talks", "--format", "json", "--language", "auto")
+
+    assert (done.exit_code, done.stderr) == (0, "")
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    parent = "talks/1960/"
+    assert [result["file"] for result in results] == [
+        f"{parent}-first\\nline.flac",
+        f"{parent}[b]old.FLAC",
+        f"{parent}latin-\\udce4.flac",
+    ]
+    assert all(word_error_rate(HANDS.words, result["text"]) <= 0.2 for result in results)
+
+
+@pytest.mark.models
+def test_transcribe_writes_results_of_a_folder_as_the_folder_is_arranged(run, tmp_path):
+    """Two files of one name stay two, and a file that is named twice is transcribed once."""
+    model("whisper-base")
+    for folder in ("talks/a", "talks/b"):
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(HANDS.path, tmp_path / folder / "hands.flac")
+
+    done = run("talks", "talks/a/hands.flac", "--format", "srt", "--output", "out")
+
+    assert (done.exit_code, done.stderr) == (0, "")
+    written = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert [str(path.relative_to(tmp_path / "out")) for path in written] == ["a/hands.flac.srt", "b/hands.flac.srt"]
+    assert written[0].read_text().startswith("1\n00:00:0")
+
+
+@pytest.mark.models
+def test_transcribe_leaves_no_part_of_a_result_that_cannot_be_written(run, tmp_path):
+    """The next file is done all the same."""
+    model("whisper-base")
+    for name in ("one.flac", "two.flac"):
+        shutil.copy(HANDS.path, tmp_path / name)
+    (tmp_path / "out" / "one.flac.txt").mkdir(parents=True)
+
+    done = run("one.flac", "two.flac", "--output", "out")
+
+    assert done.exit_code == 1
+    assert "parley: one.flac: cannot write to out/one.flac.txt: Is a directory" in done.stderr
+    assert word_error_rate(HANDS.words, (tmp_path / "out/two.flac.txt").read_text()) <= 0.2

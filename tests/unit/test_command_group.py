@@ -48,3 +48,14 @@ def test_help_imports_no_engine_and_no_server():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert printed.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_group_says_whole_sentences(name):
+    """click would cut them where the meaning starts."""
+    group = parley.get_command(click.Context(parley), name)
+    if not isinstance(group, click.Group):
+        return
+    shown = " ".join(CliRunner().invoke(group, ["--help"], env={"COLUMNS": "60"}).output.split())
+
+    assert "..." not in shown.partition("Commands: ")[2]

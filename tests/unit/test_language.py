@@ -44,7 +44,14 @@ def test_what_is_no_language_is_an_error_with_a_stable_code(written):
 
 @pytest.mark.parametrize(
     ("tags", "language"),
-    [([], ""), ([""], ""), (["", " "], ""), (["German", "en-GB"], "de,en"), (["de", "deu", "de-AT"], "de")],
+    [
+        ([], ""),
+        ([""], ""),
+        (["", " "], ""),
+        (["Auto"], ""),
+        (["German", "en-GB"], "de,en"),
+        (["de", "deu", "de-AT"], "de"),
+    ],
 )
 def test_a_set_of_languages_has_each_once_and_none_means_every_one(tags, language):
     assert parse_languages(tags) == language
