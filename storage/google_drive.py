@@ -15,6 +15,8 @@ import msgspec
 
 from app.domain.errors import (
     BlobNotFound,
+    ClientError,
+    ClientFault,
     ProviderBusy,
     ProviderDown,
     ProviderError,
@@ -46,7 +48,7 @@ class _Token(msgspec.Struct, frozen=True):
 
 
 def file_id(link: str) -> str:
-    """The file id in a link, or the id itself. Raises ProviderRefused where there is none."""
+    """The file id in a link, or the id itself. Raises ClientError where there is none."""
     parts = urlsplit(link)
     if not parts.scheme:
         found = _ID.fullmatch(link)
@@ -56,7 +58,9 @@ def file_id(link: str) -> str:
         _, _, behind = parts.path.partition("/d/")
         found = _ID.fullmatch(behind.split("/", 1)[0])
     if found is None:
-        raise ProviderRefused("google_drive", f"{link!r} names no file of Drive")
+        raise ClientError(
+            ClientFault.BAD_MESSAGE, f"{link[:200]!r} is no link to a file in Google Drive, and no id of one"
+        )
     return found.group()
 
 
@@ -70,7 +74,7 @@ class GoogleDrive:
     _valid_until: float = 0.0
 
     async def read(self, link: str) -> AsyncGenerator[bytes, None]:
-        """The file, piece by piece. Raises BlobNotFound or a ProviderError, in the middle too."""
+        """The file, piece by piece. Raises ClientError for no link; BlobNotFound or a ProviderError, also midway."""
         path = f"/drive/v3/files/{file_id(link)}"
         query = {"alt": "media", "supportsAllDrives": "true"}
         try:

@@ -1,7 +1,8 @@
 """A real server on a free loopback port, inside the test's event loop."""
 
+import threading
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -91,11 +92,19 @@ async def index_in(url: str, uploader: Uploader, stack: AsyncExitStack) -> None:
     uploader.index, uploader.leases = RecordingIndexTable(database), LeaseTable(database)
 
 
+class ServerOfThread(GracefulServer):
+    """In a thread of its own, beside a test that blocks: signals are the main thread's."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 @asynccontextmanager
 async def serving(app: Litestar, **options: Any) -> AsyncGenerator[str, None]:
     """The address of any application."""
     with bound_socket("127.0.0.1", 0) as listening:
-        listener = GracefulServer(app, **{"drain_seconds": 5, **options})
+        server = GracefulServer if threading.current_thread() is threading.main_thread() else ServerOfThread
+        listener = server(app, **{"drain_seconds": 5, **options})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             with anyio.fail_after(60):

@@ -19,7 +19,7 @@ from app.data.database import open_database
 from app.data.decisions import decisions_in
 from app.data.jobs import JobTable
 from app.data.recording_index import RecordingIndexTable
-from app.domain.audit import AuditAction, person_target
+from app.domain.audit import AuditAction, AuditFilter, person_target
 from app.domain.errors import BlobNotFound, ClientError, SettingsError
 from app.domain.person import parse_person
 from app.domain.tenant import DEFAULT_TENANT
@@ -102,6 +102,8 @@ async def _export(request: ExportRequest, file: IO[bytes]) -> ExportReport:
         async with aclosing(pieces):
             async for piece in pieces:
                 file.write(piece)
+        if made.report.is_empty and not await log.find(AuditFilter(tenant=owner, limit=1)):
+            raise click.ClickException(f"nothing is kept of the tenant {owner}: is that its name?")
         log.record(AuditAction.RECORDING_EXPORTED, target=request.target, tenant=owner, user=os.environ.get("USER"))
         return made.report
 

@@ -35,6 +35,9 @@ TIMEOUT_S = 15.0
 LOCK_TIMEOUT_S = 1.0
 """How long SQLite waits for a lock of another process."""
 
+BACKENDS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+"""How the URL of each begins."""
+
 UNAVAILABLE = "the database is unavailable; try again in a moment"
 """What a client is told."""
 
@@ -55,7 +58,10 @@ async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
 async def open_engine(url: str) -> AsyncIterator[AsyncEngine]:
     """The engine for this URL; nothing is asked of the database yet. Raises SettingsError."""
     try:
-        is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        kind = make_url(url).get_backend_name()
+        if kind not in BACKENDS:
+            raise SettingsError(f"PARLEY_DATABASE_URL: {kind} is not supported; {' and '.join(BACKENDS.values())} are")
+        is_sqlite = kind == "sqlite"
         arguments: dict[str, Any] = {"timeout": LOCK_TIMEOUT_S if is_sqlite else CONNECT_TIMEOUT_S}
         engine = create_async_engine(url, poolclass=ClosingPool, pool_pre_ping=True, connect_args=arguments)
     except (SQLAlchemyError, ModuleNotFoundError) as error:

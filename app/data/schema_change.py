@@ -14,7 +14,7 @@ from sqlalchemy import URL, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from app.data.schema import VERSIONS, SchemaState, SchemaStep, create_schema, next_step, read_schema, require_known
-from app.data.sqlite_file import back_up, open_file_once
+from app.data.sqlite_file import back_up, open_file_once, require_folder
 from app.domain.errors import SettingsError
 
 LOCK_WAIT_S = 60
@@ -84,6 +84,7 @@ async def downgrade(url: URL, version: str) -> SchemaChange:
 
 async def current(url: URL) -> SchemaState:
     """Raises DATABASE_ERRORS. An SQLite file that is not there is empty, and is not made."""
+    await to_thread.run_sync(require_folder, url)
     if upgrades_itself(url) and not await anyio.Path(url.database or "").exists():
         return SchemaState(None, frozenset())
     engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": CONNECT_TIMEOUT_S})

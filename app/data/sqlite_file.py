@@ -8,12 +8,19 @@ from pathlib import Path
 from sqlalchemy import URL
 
 
+def require_folder(url: URL) -> None:
+    """Raises FileNotFoundError where the file's folder is not there, of which SQLite would name the file alone."""
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).parent.is_dir():
+        raise FileNotFoundError(f"the folder {Path(url.database).parent} does not exist")
+
+
 def open_file_once(url: URL) -> None:
-    """Raises sqlite3.Error where the file cannot be opened: aiosqlite would leave a thread behind.
+    """Raises sqlite3.Error or FileNotFoundError where it cannot be opened: aiosqlite would leave a thread behind.
 
     Nothing to do for other databases. A new file is for its owner alone; SQLite gives its log the same permissions.
     """
     if url.get_backend_name() == "sqlite" and url.database:
+        require_folder(url)
         with suppress(OSError):  # because it is there, or SQLite says what is wrong with the place
             Path(url.database).touch(mode=0o600, exist_ok=False)
         sqlite3.connect(url.database).close()

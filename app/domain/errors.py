@@ -65,6 +65,8 @@ class ClientFault(StrEnum):
     SESSION_TOO_LONG = "session_too_long"
     TOO_MANY_MESSAGES = "too_many_messages"
     BODY_TOO_SLOW = "body_too_slow"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    UNSUPPORTED_VERSION = "unsupported_version"
     AUDIO_GAP = "audio_gap"
     RESUME_REFUSED = "resume_refused"
     SESSION_RESUMED = "session_resumed"

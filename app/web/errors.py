@@ -47,6 +47,9 @@ NORMAL, POLICY_VIOLATION, INTERNAL_ERROR, SERVICE_RESTART, TRY_AGAIN_LATER = 100
 TIMED_OUT = 3008
 """WebSocket close codes, as RFC 6455 and the IANA registry have them."""
 
+TUS_VERSION = "1.0.0"
+"""Of the protocol of resumable uploads, the only one here."""
+
 OPENAI_PREFIX = "/v1/"
 """Paths below it are OpenAI's API, where errors have OpenAI's shape."""
 
@@ -64,6 +67,8 @@ _CLIENT_STATUS = {
     ClientFault.TEXT_TOO_OFTEN: 429,
     ClientFault.UNAUTHORIZED: 401,
     ClientFault.BODY_TOO_SLOW: 408,
+    ClientFault.UNSUPPORTED_MEDIA_TYPE: 415,
+    ClientFault.UNSUPPORTED_VERSION: 412,
 }
 _CLIENT_CLOSE_CODE = {
     ClientFault.TIMED_OUT: TIMED_OUT,
@@ -74,6 +79,7 @@ _CLIENT_CLOSE_CODE = {
 _CLIENT_HEADERS = {
     ClientFault.UNAUTHORIZED: {"www-authenticate": 'Bearer realm="parley"'},
     ClientFault.BODY_TOO_SLOW: {"connection": "close"},
+    ClientFault.UNSUPPORTED_VERSION: {"tus-version": TUS_VERSION},
 }
 _HTTP_CODE = {404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 _NOT_FOUND = "there is no such recording, upload or file"

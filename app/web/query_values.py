@@ -14,6 +14,8 @@ from app.domain.recording.session_id import parse_session_id
 _SEPARATOR = "_"
 _BASIC = str.maketrans("", "", "-:")
 """To the basic format of ISO 8601."""
+_ID = re.compile("[0-9a-f]{32}")
+"""It begins with the time, so that ids sort like what they name."""
 _ESCAPED_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
 
@@ -32,7 +34,7 @@ def parse_moment_cursor(text: str) -> tuple[datetime, str]:
         raise _no_cursor(text) from error
     if not separator or at.tzinfo is None:
         raise _no_cursor(text)
-    return at, parse_id_cursor(name, text)
+    return at, _name_in(name, text)
 
 
 def parse_day_cursor(text: str) -> tuple[str, str]:
@@ -42,15 +44,14 @@ def parse_day_cursor(text: str) -> tuple[str, str]:
         at = date.fromisoformat(day)
     except ValueError as error:
         raise _no_cursor(text) from error
-    return at.isoformat(), parse_id_cursor(name, text)
+    return at.isoformat(), _name_in(name, text)
 
 
-def parse_id_cursor(name: str, text: str | None = None) -> str:
-    """The same id, where it can be one of a session, job or entry. Raises ClientException, which quotes `text`."""
-    try:
-        return parse_session_id(name)
-    except BlobNotFound as error:
-        raise _no_cursor(name if text is None else text) from error
+def parse_id_cursor(text: str) -> str:
+    """The same text, where it can be the id of a job or an entry of the audit log. Raises ClientException."""
+    if _ID.fullmatch(text) is None:
+        raise _no_cursor(text)
+    return text
 
 
 def parse_moment(name: str, text: str | None) -> datetime | None:
@@ -61,6 +62,14 @@ def parse_moment(name: str, text: str | None) -> datetime | None:
         return datetime.fromisoformat(_ESCAPED_PLUS.sub(r"+\1", text))  # a "+" in a URL is read as a space
     except ValueError as error:
         raise ClientException(f"{name}: {text[:64]!r} is not a time of ISO 8601, like 2026-01-31T12:00:00Z") from error
+
+
+def _name_in(name: str, text: str) -> str:
+    """The same name, where it can be a session's. Raises ClientException, which quotes `text`."""
+    try:
+        return parse_session_id(name)
+    except BlobNotFound as error:
+        raise _no_cursor(text) from error
 
 
 def _no_cursor(text: str) -> ClientException:

@@ -24,6 +24,7 @@ from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics, ready
 from app.web.http import ON_STOP
 from app.web.jobs.router import router as jobs
+from app.web.known_parameters import refuse_unknown_parameters
 from app.web.liveness import live
 from app.web.openai.chat import chat_completions
 from app.web.openai.models import gateway_models, model, models
@@ -94,6 +95,7 @@ def create_app(service: Service) -> Litestar:
             }
         ),
         middleware=_middleware(service),
+        guards=[refuse_unknown_parameters],
         before_send=[add_response_headers],
         exception_handlers={Exception: handle_http_error},
         after_exception=[report_socket_defect],

@@ -137,17 +137,20 @@ async def test_administrators_read_the_audit_log_a_page_at_a_time(tmp_path):
             first = (await http.get("/admin/audit", params=query, headers=head)).json()
             second = (await http.get("/admin/audit", params={**query, "before": first["next"]}, headers=head)).json()
             unescaped = await http.get(f"/admin/audit?since={first['entries'][1]['at']}", headers=head)
-            wrong = [await http.get(f"/admin/audit?{each}", headers=head) for each in ("before=a b", "until=tomorrow")]
+            wrong = [
+                await http.get(f"/admin/audit?{each}", headers=head)
+                for each in ("before=a b", "before=new", "until=tomorrow")
+            ]
             refused = await http.get("/admin/audit", headers={"Authorization": "Bearer acme-key"})
             own = (await http.get("/admin/audit", params={"action": "admin_access"}, headers=head)).json()
 
     assert [entry["target"] for entry in first["entries"]] == ["s2", "s1"]
     assert ([entry["target"] for entry in second["entries"]], second["next"]) == (["s0"], None)
-    assert (unescaped.status_code, [each.status_code for each in wrong]) == (200, [400, 400])
+    assert (unescaped.status_code, [each.status_code for each in wrong]) == (200, [400] * 3)
     assert refused.status_code == 403
     assert [(e["target"], e["outcome"]) for e in own["entries"]] == [
         ("/admin/audit", "refused"),
-        *[("/admin/audit", "refused")] * 2,
+        *[("/admin/audit", "refused")] * 3,
         ("/admin/audit", "done"),
         ("/admin/audit", "done"),
         ("/admin/audit", "done"),

@@ -131,10 +131,20 @@ async def test_upgrade_of_an_sqlite_file_names_its_backup(monkeypatch, tmp_path)
     assert (tmp_path / f"parley.db.before-{NEWEST}").exists()
 
 
-async def test_database_that_cannot_be_opened_is_one_sentence(monkeypatch):
-    monkeypatch.setenv("PARLEY_DATABASE_URL", "sqlite+aiosqlite:////no/such/folder/parley.db")
+@pytest.mark.parametrize("command", ["upgrade", "check", "current"])
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("sqlite+aiosqlite:////no/such/folder/parley.db", "the folder /no/such/folder does not exist"),
+        ("mysql://me:secret@db/parley", "mysql is not supported; sqlite+aiosqlite and postgresql+asyncpg are"),
+    ],
+)
+async def test_database_that_cannot_be_opened_is_one_sentence(monkeypatch, command, url, sentence):
+    monkeypatch.setenv("PARLEY_DATABASE_URL", url)
 
-    result = await to_thread.run_sync(CliRunner().invoke, parley, ["db", "upgrade"])
+    result = await to_thread.run_sync(CliRunner().invoke, parley, ["db", command])
 
-    assert isinstance(result.exception, SettingsError)
-    assert "PARLEY_DATABASE_URL: the database cannot be used" in str(result.exception)
+    assert (result.exit_code, type(result.exception)) == (1, SettingsError)
+    assert str(result.exception).startswith("PARLEY_DATABASE_URL: ")
+    assert str(result.exception).endswith(sentence)
+    assert "secret" not in str(result.exception)

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from app.domain.errors import BlobNotFound, ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
+from app.domain.errors import BlobNotFound, ClientError, ProviderBusy, ProviderDown, ProviderMisbehaved, ProviderRefused
 from storage.google_drive import file_id, open_google_drive
 from tests.clips import HANDS
 from tests.emulators.drive import Drive, serve_drive
@@ -110,7 +110,7 @@ def test_google_drive_link_formats(link):
 )
 def test_google_drive_invalid_link_is_refused(link):
     """Before anything is sent."""
-    with pytest.raises(ProviderRefused):
+    with pytest.raises(ClientError, match="is no link to a file in Google Drive"):
         file_id(link)
 
 

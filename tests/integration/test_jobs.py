@@ -116,7 +116,7 @@ async def test_unknown_state_is_refused_by_the_name_of_its_parameter(http):
     assert "only" not in answer.json()["message"]
 
 
-@pytest.mark.parametrize("before", ["", "a b", "../x", "-", "é"])
+@pytest.mark.parametrize("before", ["", "a b", "../x", "-", "é", "asleep", "0" * 31, "A" * 32])
 async def test_jobs_behind_no_page_of_the_list_are_refused(http, before):
     answer = await http.get("/jobs", params={"before": before})
 

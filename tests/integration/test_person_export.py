@@ -166,3 +166,11 @@ async def test_conversations_in_an_export_are_for_whoever_may_read_them(tmp_path
         rows = _rows_for(principal, server.service, "anna")
 
     assert (rows.conversations is not None) is reads
+
+
+async def test_export_command_of_a_tenant_of_which_nothing_is_kept_says_so_and_leaves_no_file(kept):
+    result = await run_export("--tenant", "nope")
+
+    assert result.exit_code == 1
+    assert "nothing is kept of the tenant nope" in result.output
+    assert not await anyio.Path("out.zip").exists()

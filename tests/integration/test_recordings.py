@@ -405,7 +405,7 @@ async def test_recording_is_fetched_from_google_drive(http, service):
         answer = await http.post("/recordings?source=https://drive.google.com/file/d/1AbC_dEfGhIjK-lMnOp/view")
         unknown = await http.post("/recordings?source=1AbC_dEfGhIjK-none")
 
-    assert (refused.status_code, answer.status_code, unknown.status_code) == (502, 201, 404)
+    assert (refused.status_code, answer.status_code, unknown.status_code) == (400, 201, 404)
     await wait_until_uploaded(service)
     assert (await http.get(f"/recordings/{answer.json()['id']}/audio")).content[HEAD:] == HANDS.pcm
 

@@ -201,3 +201,40 @@ async def received_something(service) -> bool:
 
 async def has_no_logs(service) -> bool:
     return not service.uploader.session_log.records
+
+
+async def test_client_of_another_version_of_tus_is_refused_and_told_the_version(http):
+    where, other = await create_upload(http), {"Tus-Resumable": "0.2.2"}
+    answers = [
+        await http.post("/recordings/uploads", headers={"Upload-Length": "9", **other}),
+        await http.head(where, headers=other),
+        await http.patch(where, headers={"Upload-Offset": "0", **other}, content=b"x"),
+        await http.delete(where, headers=other),
+    ]
+    same = await http.head(where, headers={"Tus-Resumable": "1.0.0"})
+
+    assert [(each.status_code, each.headers["tus-version"]) for each in answers] == [(412, "1.0.0")] * 4
+    assert (same.status_code, same.headers["upload-offset"]) == (200, "0")
+
+
+async def test_part_of_another_content_type_is_refused_and_not_stored(http):
+    where = await create_upload(http)
+    headers = {"Upload-Offset": "0", "Content-Type": "application/x-www-form-urlencoded"}
+    answer = await http.patch(where, headers=headers, content=b"x")
+    tus = await http.patch(where, headers={**headers, "Content-Type": "Application/Offset+Octet-Stream"}, content=b"x")
+
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert (tus.status_code, tus.headers["upload-offset"]) == (204, "1")
+
+
+@pytest.mark.parametrize("query", ["", "?wait=false"])
+async def test_empty_file_is_refused_before_there_is_a_job(http, service, query):
+    """Of a resumable one, a client sends nothing more after its creation."""
+    resumable = await http.post("/recordings/uploads", headers={"Upload-Length": "0"})
+    whole = await http.post(f"/recordings{query}", content=b"")
+    jobs = (await http.get("/jobs")).json()["jobs"]
+
+    for answer in (resumable, whole):
+        assert (answer.status_code, answer.json()["code"]) == (415, "bad_audio")
+        assert answer.json()["message"] == "the file is empty: there is nothing to transcribe"
+    assert jobs == []

@@ -3,8 +3,6 @@
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 import anyio
 import httpx
@@ -13,25 +11,6 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app.client import open_session
-from app.data.api_keys import KeyStore
-from app.data.audit import audit_in
-from app.data.conversation_log import ConversationLog
-from app.data.database import open_database
-from app.data.decisions import decisions_in
-from app.domain.principal import Scope
-from app.domain.routing.rules import RoutingRules
-from app.policy.profiles_file import read_profiles
-from app.runtime.audit import AuditLog
-from app.runtime.authentication import AnyOf, DatabaseKeys
-from app.runtime.clock import SystemClock
-from app.runtime.conversations.chat import Chat
-from app.runtime.conversations.reply_run import ChatEngine, ReplyBill
-from app.runtime.dialog.engines import Engines
-from app.runtime.profiles import ProfileCatalogue
-from app.runtime.routing.routes import Routes
-from app.runtime.routing.session_finals import SessionFinals
-from app.runtime.service import RoutingPolicy
-from app.runtime.session_tokens import SessionTokens
 from app.web.conversations.audio import MAX_BYTES
 from app.web.deepgram_errors import CODES as DEEPGRAM_CODES
 from app.web.deepgram_errors import is_deepgram
@@ -42,13 +21,9 @@ from tests.eventually import until
 from tests.fakes import (
     SILENCE,
     SPEECH,
-    ScriptedDetector,
-    ScriptedGenerator,
-    ScriptedSynthesizer,
-    ScriptedTranscriber,
 )
 from tests.integration.test_auth_matrix import ANY_KEY, ANYONE, RULES
-from tests.routes import AWS, LOCAL
+from tests.integration.whole_service import Site, open_site
 from tests.serving import scripted_service, served, stored_manifest
 
 pytestmark = pytest.mark.anyio
@@ -195,50 +170,10 @@ def documented_errors(document: dict, operation: dict) -> set[tuple[int, str]]:
 # -- The document and the service ---------------------------------------------------------------------
 
 
-@dataclass
-class Site:
-    http: httpx.AsyncClient
-    socket: str
-    key: str
-    service: object
-
-
 @pytest.fixture(scope="module")
 async def site(tmp_path_factory) -> AsyncIterator[Site]:
-    """A service with everything that has a route: keys, tokens, audit log, policy, archive."""
-    url = f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('schema')}/parley.db"
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(url))
-        decisions = await stack.enter_async_context(decisions_in(database))
-        audit = await stack.enter_async_context(audit_in(database))
-        keys = KeyStore(database)
-        await keys.load()
-        known = DatabaseKeys(keys)
-        tokens = SessionTokens(lambda: keys.signing_secrets, [known])
-        engines = {"aws": ScriptedTranscriber("from afar"), "local": ScriptedTranscriber("from here")}
-        routes = Routes((AWS, LOCAL), engines, RoutingRules, SystemClock(), lambda: 0.0)
-        routes.record_decision = decisions.record
-
-        @asynccontextmanager
-        async def session_engines(session, tenant):
-            finals = SessionFinals(routes, session, tenant)
-            drafts = ScriptedTranscriber("from")
-            yield Engines(ScriptedDetector(), finals, drafts, ScriptedGenerator(), ScriptedSynthesizer())
-
-        service = scripted_service(
-            session_engines=session_engines,
-            authenticator=AnyOf([known, tokens]),
-            keys=keys,
-            session_tokens=tokens,
-            audit=AuditLog(audit),
-            policy=RoutingPolicy(routes, decisions, lambda: ""),
-            chat=Chat(ConversationLog(database), lambda *_: ChatEngine(ScriptedGenerator(), ReplyBill("scripted"))),
-            profiles=ProfileCatalogue(lambda: read_profiles(None, {})),
-        )
-        address = await stack.enter_async_context(served(service))
-        key, _ = await keys.create("root", "acme", frozenset({Scope.ADMIN}), None)
-        http = httpx.AsyncClient(base_url=f"http://{address}", headers={"authorization": f"Bearer {key}"}, timeout=30)
-        yield Site(await stack.enter_async_context(http), f"ws://{address}/ws/transcribe", key, service)
+    async with open_site(tmp_path_factory.mktemp("schema")) as opened:
+        yield opened
 
 
 NAMED = {"deleted", "details", "runs", "/recordings/{session}/links"}
@@ -413,7 +348,7 @@ LARGE = b'{"name": "%s"}' % (b"x" * (11 << 20))
         ("GET", "/recordings", "/recordings", {"headers": {"host": "evil.example"}}, (400, "host_refused")),
         ("GET", "/recordings", "/recordings", {"headers": {"origin": "http://evil"}}, (403, "origin_refused")),
         ("POST", "/recordings", "/recordings", {"content": b"no audio"}, (415, "bad_audio")),
-        ("POST", "/recordings", "/recordings?source=x", {}, (502, "provider_refused")),
+        ("POST", "/recordings", "/recordings?source=x", {}, (400, "request_refused")),
         ("POST", "/recordings", "/recordings?wait=perhaps", {}, (400, "invalid_request")),
         ("GET", "/recordings/{session}/manifest", f"/recordings/{NO_SUCH}/manifest", {}, (404, "not_found")),
         ("GET", "/recordings/{session}/audio", "/recordings/x/audio?start=2&end=1", {}, (400, "invalid_request")),
@@ -431,6 +366,16 @@ LARGE = b'{"name": "%s"}' % (b"x" * (11 << 20))
             *("POST", "/recordings/uploads", "/recordings/uploads"),
             *({"headers": {"upload-length": "99999999999999"}}, (413, "frame_too_large")),
         ),
+        (
+            *("POST", "/recordings/uploads", "/recordings/uploads"),
+            *({"headers": {"upload-length": "9", "tus-resumable": "0.2.2"}}, (412, "unsupported_version")),
+        ),
+        (
+            *("PATCH", "/recordings/uploads/{name}", f"/recordings/uploads/{NO_SUCH}"),
+            *({"headers": {"content-type": "audio/wav"}}, (415, "unsupported_media_type")),
+        ),
+        ("GET", "/recordings/{session}/links", f"/recordings/{NO_SUCH}/links?page=2", {}, (400, "invalid_request")),
+        ("GET", "/health", "/health?a=%0a", {}, (400, "bad_message")),
         ("DELETE", "/recordings/uploads/{name}", f"/recordings/uploads/{NO_SUCH}", {}, (404, "not_found")),
         ("DELETE", "/admin/sessions", "/admin/sessions", {}, (400, "invalid_request")),
         ("DELETE", "/admin/sessions/{session}", "/admin/sessions/x", {}, (404, "not_found")),

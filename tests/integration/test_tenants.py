@@ -337,7 +337,7 @@ async def test_recording_from_a_link_is_for_operators_alone(http):
     assert [(answer.status_code, answer.json()["code"]) for answer in told] == [
         (403, "forbidden"),
         (403, "forbidden"),
-        (502, "provider_refused"),
+        (400, "request_refused"),
     ]
 
 

@@ -47,6 +47,11 @@ class ExportReport:
     withheld: list[str] = field(default_factory=list)
     """What whoever asked may not read; a sentence each."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was found, readable or not."""
+        return not (self.sessions or self.conversations or self.jobs or self.unreadable)
+
 
 @dataclass(slots=True)
 class RecordingExport:

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request
 from litestar.datastructures import State
 
-from app.domain.conversations.message import MAX_TEXT_CHARACTERS, Conversation
+from app.domain.conversations.message import MAX_TEXT_CHARACTERS, TITLE_CHARACTERS, Conversation
 from app.domain.errors import ClientError, ClientFault, ConversationNotFound, ProviderBusy
 from app.domain.principal import Principal, Scope
 from app.json_input import decode_json
@@ -69,3 +69,10 @@ def require_text(text: str, *, longest: int = MAX_TEXT_CHARACTERS, name: str = "
     if any(unicodedata.category(sign) == "Cc" and sign not in "\t\n\r" for sign in text):
         raise ClientError(ClientFault.BAD_MESSAGE, f"{name} has control characters, such as NUL")
     return text
+
+
+def require_title(title: str) -> str:
+    """The same title. Raises ClientError where it is empty, too long, or more than one line."""
+    if len(title.splitlines()) > 1 or title != title.strip("\r\n"):
+        raise ClientError(ClientFault.BAD_MESSAGE, "title has a line break; it is one line")
+    return require_text(title, longest=TITLE_CHARACTERS, name="title")

@@ -20,12 +20,12 @@ from app.domain.conversations.export import (
     conversation_json,
     message_json,
 )
-from app.domain.conversations.message import TITLE_CHARACTERS, Conversation, StoredMessage
+from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.errors import ClientError, ClientFault, ConversationNotFound
 from app.domain.principal import Principal
 from app.runtime.service import Service
 from app.web.auth.audit import audited
-from app.web.conversations.access import CHAT, body_of, chat_of, conversation_for, require_text
+from app.web.conversations.access import CHAT, body_of, chat_of, conversation_for, require_title
 from app.web.rendered_file import file_response, rendered_file
 
 
@@ -74,7 +74,7 @@ async def change_conversation(
         raise ClientError(ClientFault.BAD_MESSAGE, "the body must have title or profile")
     title = None if change.title is msgspec.UNSET else change.title
     if title is not None:
-        require_text(title, longest=TITLE_CHARACTERS, name="title")
+        require_title(title)
     found = await conversation_for(request, conversation)
     profile = None
     if change.profile is not msgspec.UNSET:

@@ -11,11 +11,10 @@ from app.data.conversations import ConversationFilter
 from app.data.database import stored_moment
 from app.domain.audit import AuditAction
 from app.domain.conversations.export import conversation_json
-from app.domain.conversations.message import TITLE_CHARACTERS
 from app.domain.person import speaking_person
 from app.domain.principal import Principal
 from app.web.auth.audit import audited, set_target
-from app.web.conversations.access import CHAT, body_of, chat_of, owner_of, require_owner, require_text
+from app.web.conversations.access import CHAT, body_of, chat_of, owner_of, require_owner, require_title
 from app.web.query_values import moment_cursor, parse_moment_cursor
 
 
@@ -40,7 +39,7 @@ async def create_conversation(
     """
     require_owner(request.user)
     new = await body_of(request, _new)
-    title = "" if new.title is None else require_text(new.title, longest=TITLE_CHARACTERS, name="title")
+    title = "" if new.title is None else require_title(new.title)
     person = speaking_person(request.user, new.person) or ""
     conversation = await chat_of(state).create(
         request.user.tenant,

@@ -18,6 +18,7 @@ from app.domain.routing.request import RouteRequest
 from app.domain.spending import remaining, spending_by_tenant
 from app.runtime.service import RoutingPolicy, Service
 from app.web.auth.middleware import requires
+from app.web.known_parameters import QUERY
 from app.web.query_values import parse_moment
 
 MAX_DECISIONS = 10_000
@@ -50,7 +51,7 @@ class HypotheticalRequest:
     tenant: str = "default"
 
 
-@get("/policy/decisions", opt=requires(Scope.ADMIN))
+@get("/policy/decisions", opt={**requires(Scope.ADMIN), QUERY: DecisionQuery})
 async def decisions(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     """The newest decisions first; every one of them can be replayed under other rules.
 
@@ -62,7 +63,7 @@ async def decisions(request: Request[Any, Any, Any], state: State) -> Response[b
     return Response(body, media_type=MediaType.JSON)
 
 
-@get("/policy/summary", opt=requires(Scope.ADMIN))
+@get("/policy/summary", opt={**requires(Scope.ADMIN), QUERY: DecisionQuery})
 async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
     """Share, latency, cost, failures and agreement of each route, over the newest decisions; today's spending."""
     policy = _policy(state)
@@ -75,7 +76,7 @@ async def summary(request: Request[Any, Any, Any], state: State) -> dict[str, An
     }
 
 
-@get("/policy/explain", opt=requires(Scope.ADMIN))
+@get("/policy/explain", opt={**requires(Scope.ADMIN), QUERY: HypotheticalRequest})
 async def explain(request: Request[Any, Any, Any], state: State) -> dict[str, Any]:
     """How the routes would be ranked for an utterance now. Its properties: seconds, language, place, tenant."""
     routes, query = _policy(state).routes, _query(request, HypotheticalRequest)

@@ -15,7 +15,7 @@ from app.domain.errors import (
     NoCapacity,
     ParleyError,
     ProviderBusy,
-    ProviderRefused,
+    RequestRefused,
 )
 from app.domain.job import JobSource
 from app.domain.principal import Principal, Scope
@@ -112,9 +112,13 @@ async def _body(service: Service, request: Request[Any, Any, Any], source: str |
     if source is None:
         pieces = body_of(request)
     elif service.source is None:
-        raise ProviderRefused("google_drive", "no account for Google Drive is set")
+        raise RequestRefused("google_drive", "no account for Google Drive is set")
     else:
         pieces = service.source.read(source)
+    is_empty = True
     async with aclosing(pieces):
         async for piece in pieces:
+            is_empty = is_empty and not piece
             yield piece
+    if is_empty:
+        raise ClientError(ClientFault.BAD_AUDIO, "the file is empty: there is nothing to transcribe")

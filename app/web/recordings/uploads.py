@@ -14,11 +14,14 @@ from app.domain.principal import Principal, Scope
 from app.web.auth.audit import audit
 from app.web.auth.job_access import job_for
 from app.web.auth.middleware import requires
+from app.web.errors import TUS_VERSION
 from app.web.recordings.access import service_of
 from app.web.recordings.receiving import open_upload, require_archive, require_uploads
 from app.web.request_body import body_of
 
-VERSION = {"tus-resumable": "1.0.0"}
+VERSION = {"tus-resumable": TUS_VERSION}
+PIECE_TYPE = "application/offset+octet-stream"
+"""Of the body of PATCH."""
 _MAX_DIGITS = 15
 
 
@@ -26,7 +29,7 @@ _MAX_DIGITS = 15
 async def upload_capabilities(state: State) -> Response[None]:
     """What a client may use of tus, and how long a file may be."""
     largest = str(require_uploads(state).uploads.limits.largest_file)
-    supported = {"tus-version": "1.0.0", "tus-extension": "creation,termination", "tus-max-size": largest}
+    supported = {"tus-version": TUS_VERSION, "tus-extension": "creation,termination", "tus-max-size": largest}
     return Response(None, headers={**VERSION, **supported})
 
 
@@ -40,7 +43,10 @@ async def create_upload(
     profile: FromQuery[str | None] = None,
 ) -> Response[dict[str, str]]:
     """Takes the length of the file (`Upload-Length`); answers with the address to send it to."""
+    _require_version(request)
     length = _byte_count(request, "upload-length")
+    if length == 0:  # a client would send nothing more
+        raise ClientError(ClientFault.BAD_AUDIO, "the file is empty: there is nothing to transcribe")
     service = require_uploads(state)
     require_archive(service, request)
     upload = await open_upload(
@@ -52,6 +58,7 @@ async def create_upload(
 @route("/{name:str}", http_method="HEAD", status_code=200, opt=requires(Scope.TRANSCRIBE))
 async def upload_offset(state: State, request: Request[Principal, Any, Any], name: FromPath[str]) -> Response[None]:
     """How many bytes of it are here (`Upload-Offset`); `Parley-Recording` where it is complete."""
+    _require_version(request)
     upload = await job_for(request, service_of(state).jobs, name)
     if upload.length is None or upload.state in (JobState.FAILED, JobState.CANCELLED):
         raise BlobNotFound(name[:64])
@@ -66,6 +73,8 @@ async def append_to_upload(state: State, request: Request[Principal, Any, Any], 
 
     The recording's id comes back as `Parley-Recording`; `GET /jobs/ID` tells what becomes of it.
     """
+    if request.headers.get("content-type", PIECE_TYPE).partition(";")[0].strip().lower() != PIECE_TYPE:
+        raise ClientError(ClientFault.UNSUPPORTED_MEDIA_TYPE, f"the body must have the content type {PIECE_TYPE}")
     service, upload = require_uploads(state), await _resumable(state, request, name)
     offset = _byte_count(request, "upload-offset")
     async with service.limits.uploads.slot(), aclosing(body_of(request)) as pieces:
@@ -83,13 +92,23 @@ async def delete_upload(state: State, request: Request[Principal, Any, Any], nam
 
 
 async def _resumable(state: State, request: Request[Principal, Any, Any], name: str) -> TranscriptionJob:
-    """This user's unfinished upload. Raises BlobNotFound; ClientError where it is complete."""
+    """This user's unfinished upload. Raises BlobNotFound; ClientError where it is complete, or for another version."""
+    _require_version(request)
     upload = await job_for(request, service_of(state).jobs, name)
     if upload.length is None or upload.state in (JobState.FAILED, JobState.CANCELLED):
         raise BlobNotFound(name[:64])
     if upload.state is not JobState.RECEIVING:
         raise ClientError(ClientFault.BAD_PACKET, "the upload is complete")
     return upload
+
+
+def _require_version(request: Request[Any, Any, Any]) -> None:
+    """Raises ClientError where the client speaks another version of tus; one that names none speaks this one."""
+    version = request.headers.get("tus-resumable", TUS_VERSION)
+    if version != TUS_VERSION:
+        raise ClientError(
+            ClientFault.UNSUPPORTED_VERSION, f"this server speaks tus {TUS_VERSION}, and the client {version[:16]!r}"
+        )
 
 
 def _offset(upload: TranscriptionJob) -> dict[str, str]:

@@ -33,7 +33,7 @@ from app.web.errors import ErrorReply, error_reply, http_answer, is_openai
 from app.web.schema.operation import JSON
 from app.web.schema.parameters import SESSION
 
-EVERY_ROUTE = ("host_refused", "rate_limited", "internal_error")
+EVERY_ROUTE = ("bad_message", "host_refused", "rate_limited", "internal_error")
 EVERY_CLOSED_ROUTE = ("unauthorized", "forbidden", "origin_refused", "too_many_attempts", "provider_down")
 EVERY_READER_OF_THE_ARCHIVE = ("not_found", "provider_busy", "provider_down", "provider_refused", "unreadable")
 
@@ -78,6 +78,12 @@ _SAMPLES: Mapping[str, Exception] = {
     "unknown_profile": ClientError(
         ClientFault.UNKNOWN_PROFILE, "there is no profile 'cook'; there are: assistant, code"
     ),
+    "unsupported_media_type": ClientError(
+        ClientFault.UNSUPPORTED_MEDIA_TYPE, "the body must have the content type application/offset+octet-stream"
+    ),
+    "unsupported_version": ClientError(
+        ClientFault.UNSUPPORTED_VERSION, "this server speaks tus 1.0.0, and the client '0.2.2'"
+    ),
     "unreadable": BlobUnreadable("archive", "damaged"),
 }
 """An exception of each code. Status, headers and body of the examples come from the table that answers with them."""
@@ -115,7 +121,7 @@ DEEPGRAM_ERROR_SCHEMA = {
     "required": ["err_code", "err_msg", "request_id"],
     "properties": {name: {"type": "string"} for name in ("err_code", "err_msg", "request_id")},
 }
-_HEADERS = {"retry-after": "Retry-After", "www-authenticate": "WWW-Authenticate"}
+_HEADERS = {"retry-after": "Retry-After", "tus-version": "Tus-Version", "www-authenticate": "WWW-Authenticate"}
 
 
 def error_responses(codes: Collection[str], path: str) -> dict[str, Any]:

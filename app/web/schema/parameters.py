@@ -63,6 +63,7 @@ PARAMETERS = {
 }
 REQUEST_HEADERS = {
     "Range": value("Part of the wav file.", "bytes=0-65535"),
+    "Tus-Resumable": value("Version of the tus protocol that the client speaks.", "1.0.0"),
     "Upload-Length": value("Bytes of the whole file.", 1048576),
     "Upload-Offset": value("Position of the first byte of the body; bytes that are here already.", 0),
 }
@@ -75,6 +76,7 @@ RESPONSE_HEADERS = {
     "Parley-Recording": value("Id of the recording; there once the upload is complete.", SESSION),
     "Retry-After": value("Seconds after which another attempt may succeed.", 1),
     "Tus-Resumable": value("Version of the tus protocol.", "1.0.0"),
+    "Tus-Version": value("Versions of the tus protocol that this server speaks.", "1.0.0"),
     "Upload-Length": value("Bytes of the whole file.", 1048576),
     "Upload-Offset": value("Bytes that are here.", 524288),
     "WWW-Authenticate": value("How to authenticate.", 'Bearer realm="parley"'),

@@ -238,16 +238,18 @@ UPLOADS: Operations = {
             ),
         ),
         (
-            *("bad_message", "bad_metadata", "draining", "frame_too_large", "provider_busy"),
-            *("unknown_language", "unknown_profile"),
+            *("bad_audio", "bad_message", "bad_metadata", "draining", "frame_too_large", "provider_busy"),
+            *("unknown_language", "unknown_profile", "unsupported_version"),
         ),
         headers=("Upload-Length",),
+        optional_headers=("Tus-Resumable",),
     ),
     ("HEAD", "/recordings/uploads/{name}"): DocumentedOperation(
         "getUploadOffset",
         "Ask how much of an upload is here",
         (DocumentedResponse("In the headers.", 200, (), (*_OFFSET, "Upload-Length")),),
-        ("not_found",),
+        ("not_found", "unsupported_version"),
+        optional_headers=("Tus-Resumable",),
     ),
     ("PATCH", "/recordings/uploads/{name}"): DocumentedOperation(
         "appendToUpload",
@@ -255,15 +257,17 @@ UPLOADS: Operations = {
         (DocumentedResponse("It is stored.", 204, (), _OFFSET),),
         (
             *("bad_message", "bad_metadata", "bad_packet", "body_too_slow", "draining", "frame_too_large"),
-            *("not_found", "provider_busy"),
+            *("not_found", "provider_busy", "unsupported_media_type", "unsupported_version"),
         ),
         DocumentedBody(media_type="application/offset+octet-stream"),
         headers=("Upload-Offset",),
+        optional_headers=("Tus-Resumable",),
     ),
     ("DELETE", "/recordings/uploads/{name}"): DocumentedOperation(
         "deleteUpload",
         "Discard an unfinished upload",
         (DocumentedResponse("It is gone.", 204),),
-        ("bad_packet", "not_found", "provider_busy"),
+        ("bad_packet", "not_found", "provider_busy", "unsupported_version"),
+        optional_headers=("Tus-Resumable",),
     ),
 }
