@@ -8,6 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "providers", "storage")
+CLIENT = "app.client.parley_client"
+"""The Python client, which is imported as `parley_client`."""
 
 
 @cache

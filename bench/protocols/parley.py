@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from app.client import ReceivedMessage, StreamingClient, open_session
 from bench.protocols.connection import ServerEvent
+from tests.streaming_client import ReceivedMessage, StreamingClient, open_session
 
 
 @dataclass(frozen=True, slots=True)

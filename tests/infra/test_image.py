@@ -20,12 +20,12 @@ import httpx
 import pytest
 from anyio import to_thread
 
-from app.client import open_session
 from tests.clips import HANDS, silence, word_error_rate
 from tests.eventually import until
 from tests.infra.shipped import DOCKER, compose
 from tests.infra.stub.terraform import ROOT
 from tests.models import model
+from tests.streaming_client import open_session
 
 ENGINE = os.environ.get("PARLEY_CONTAINER_ENGINE", "")
 MODELS = ("whisper-tiny.en", "whisper-base", "smart-turn-v3", "piper-en_US-joe-medium")

@@ -7,7 +7,6 @@ import anyio
 import httpx
 import pytest
 
-from app.client import open_session
 from app.data.api_keys import KeyStore
 from app.data.database import open_database
 from app.domain.audit import AuditAction, AuditEntry
@@ -17,6 +16,7 @@ from app.runtime.audit import AuditLog
 from app.web.auth.audit import MAX_PEERS, REPEAT_AFTER_S, RefusalThrottle
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 60

@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from app.assembly.service import open_service
-from app.client import open_session
 from app.config import Settings
 from app.domain.capacity import ModelSpeed, capacity
 from app.runtime.speech_capacity import SpeechCapacity, SpeechModel
 from tests.models import MODELS_DIR, model
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from app.assembly.service import open_service
-from app.client import StreamingClient, open_session
 from app.config import Settings
 from tests.clips import HANDS, HOUR, silence, word_error_rate
 from tests.emulators.account import aws_account
@@ -17,6 +16,7 @@ from tests.emulators.transcribe_script import Script
 from tests.emulators.transcribe_words import LOUD
 from tests.models import MODELS_DIR, model
 from tests.serving import served
+from tests.streaming_client import StreamingClient, open_session
 from tests.strict import missing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(300)]

@@ -12,13 +12,13 @@ import pytest
 from anyio import to_thread
 from websockets.asyncio.server import ServerConnection, serve
 
-from app.client import open_session
 from app.domain.tenant import Tenant, fingerprint
 from tests.clips import COUNTRY, HANDS, HOUR, silence, word_error_rate
 from tests.emulators.openai import serve_openai
 from tests.emulators.receiver import serve_receiver
 from tests.models import MODELS_DIR, model
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select
 
-from app.client import open_session
 from app.config import Settings
 from app.data.audit import audit_in
 from app.data.database import open_database
@@ -33,6 +32,7 @@ from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, MemoryBlobStore, MemorySessionLog, ScriptedDetector, ScriptedTranscriber
 from tests.routes import AWS
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 WORDS = "the words that were spoken"

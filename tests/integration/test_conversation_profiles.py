@@ -4,11 +4,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.client import open_session
 from tests.emulators.openai import Script
 from tests.eventually import until
 from tests.integration.conversation_service import bearer
 from tests.integration.profile_service import COOK, profile_server
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

@@ -6,11 +6,11 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from app.client import open_session
 from tests.emulators.openai import Script
 from tests.emulators.tool_server import ToolServer, serve_tools
 from tests.eventually import until
 from tests.integration.profile_service import profile_server
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

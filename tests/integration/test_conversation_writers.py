@@ -11,7 +11,6 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from app.client import StreamingClient, open_session
 from app.data import conversation_log, conversations
 from app.data.conversation_log import conversation_log_in
 from app.data.conversations import SESSION_LEASE, ConversationTable
@@ -28,6 +27,7 @@ from tests.eventually import until
 from tests.fakes import ScriptedDetector, ScriptedGenerator, ScriptedTranscriber, SingleRouteFinals
 from tests.integration.conversation_service import ACME, ConversationServer, conversation_server
 from tests.routes import LOCAL
+from tests.streaming_client import StreamingClient, open_session
 
 pytestmark = pytest.mark.anyio
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

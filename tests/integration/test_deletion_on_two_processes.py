@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from app.client import open_session
 from app.data.database import open_database
 from app.data.live_sessions import LiveSessionTable
 from app.runtime.recording.uploader import Uploader
@@ -14,6 +13,7 @@ from app.runtime.service import Service
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, MemoryBlobStore, MemorySessionLog
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 40 + SILENCE * 60

@@ -11,7 +11,6 @@ import anyio
 import numpy as np
 import pytest
 
-from app.client import StreamingClient, open_session
 from app.domain.audio import AudioChunk
 from app.domain.residency import Place
 from app.domain.routing.route import Route
@@ -23,6 +22,7 @@ from tests.clips import silence
 from tests.emulators.wire import Drop, Wire, wire_to
 from tests.fakes import ScriptedDetector, ScriptedGenerator, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import StreamingClient, open_session
 
 pytestmark = pytest.mark.anyio
 REPLIES = ScriptedGenerator([f"This is sentence number {n}. " for n in range(120)])

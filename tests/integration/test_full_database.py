@@ -13,7 +13,6 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from app.client import open_session
 from app.data.database import open_database
 from app.data.leases import LeaseTable
 from app.data.live_sessions import LiveSessionTable
@@ -28,6 +27,7 @@ from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.integration.conversation_service import ConversationServer, bearer, conversation_server
 from tests.postgres import PostgresServer, new_database, postgres_server
+from tests.streaming_client import open_session
 from tests.strict import missing
 
 pytestmark = pytest.mark.anyio

@@ -9,11 +9,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.client import open_session
 from app.domain.client_limits import ClientLimits
 from app.runtime.supervision import defects
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = [
     pytest.mark.anyio,

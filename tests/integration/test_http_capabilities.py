@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from app.client import open_session
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

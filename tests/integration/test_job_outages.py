@@ -11,7 +11,6 @@ from anyio import to_thread
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.client import open_session
 from app.data.database import open_database
 from app.data.jobs import JobTable
 from app.domain.job import JobState
@@ -20,6 +19,7 @@ from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.postgres import new_database, postgres_server
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 FILE = HANDS.path.read_bytes()

@@ -6,7 +6,6 @@ import anyio
 import httpx
 import pytest
 
-from app.client import open_session
 from app.data.api_keys import MAX_AGE_S, KeyStore
 from app.data.database import open_database
 from app.domain.errors import ProviderDown
@@ -18,6 +17,7 @@ from app.runtime.session_tokens import SessionTokens
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 ANYWHERE = Peer("203.0.113.7")

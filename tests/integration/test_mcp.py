@@ -15,13 +15,13 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from app.cli.mcp_tools import MAX_FILE_BYTES, ParleyTools
-from app.client import open_session
 from app.media.decode import decode
 from tests.clips import HANDS
 from tests.fakes import SILENCE, SPEECH
 from tests.integration.conversation_service import bearer, conversation_server
 from tests.proven_features import proves
 from tests.serving import stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 WITHHELD = re.compile("no such recording|no conversation|there is no")

@@ -11,7 +11,6 @@ from anyio import to_thread
 from click.testing import CliRunner
 
 from app.cli.export import export
-from app.client import open_session
 from app.data.audit import audit_in
 from app.data.database import open_database
 from app.domain.audit import AuditFilter
@@ -27,6 +26,7 @@ from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, MemoryBlobStore, MemorySessionLog
 from tests.integration.test_audit import MemoryAuditStore
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 from tests.unit.test_deletion import is_uploaded, process, speak
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,6 @@ import anyio
 import httpx
 import pytest
 
-from app.client import open_session
 from app.data.decisions import open_decisions
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.residency import Place, Residency
@@ -27,6 +26,7 @@ from app.runtime.service import RoutingPolicy
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedTranscriber
 from tests.routes import AWS, LOCAL
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

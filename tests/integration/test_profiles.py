@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 
 from app.assembly.profiles import open_profiles
 from app.assembly.replies import open_reply_engines
-from app.client import StreamingClient, open_session
 from app.config import Settings
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.errors import SettingsError
@@ -31,6 +30,7 @@ from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedSynthesizer, 
 from tests.integration.profile_service import emulator_settings
 from tests.routes import LOCAL, scripted_routes
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import StreamingClient, open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 30

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from app.assembly.service import open_service
-from app.client import StreamingClient, open_session
 from app.config import Settings
 from app.media.decode import decode_trusted
 from tests.browser import expect, open_browser, write_microphone
 from tests.clips import COUNTRY, HANDS, HOUR, NOISE, Clip, silence, word_error_rate
 from tests.models import MODELS_DIR, model
 from tests.serving import served
+from tests.streaming_client import StreamingClient, open_session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(300)]
 

@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 
 from app.assembly.replies import describe_replies, open_reply_engines
 from app.assembly.service import initial_state
-from app.client import open_session
 from app.config import Settings
 from app.domain.dialog.conversation import Message, Role
 from app.domain.errors import ProviderBusy, ProviderDown, ProviderMisbehaved
@@ -24,6 +23,7 @@ from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
 from tests.routes import LOCAL, scripted_routes
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,6 @@ import pytest
 import structlog
 from anyio import to_thread
 
-from app.client import open_session
 from app.domain.errors import ProviderBusy, ProviderDown
 from app.domain.recording.wav import wav_header
 from app.domain.upload_limits import UploadLimits
@@ -30,6 +29,7 @@ from tests.emulators.drive import Drive, serve_drive
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, MemoryBlobStore
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 60

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from app.cli.recordings import recordings as command
-from app.client import open_session
 from app.data.database import open_database, open_engine, prepare, transaction
 from app.data.leases import LeaseTable
 from app.data.live_sessions import LiveSessionTable
@@ -38,6 +37,7 @@ from tests.integration.test_start_without_database import forwarded
 from tests.manifests import NOON, manifest, session_at
 from tests.postgres import new_database
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 40 + SILENCE * 60

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.assembly.replies import open_reply_engines
-from app.client import open_session
 from app.config import Settings
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.residency import Place
@@ -15,6 +14,7 @@ from tests.emulators.openai import Script, chunk, serve_openai
 from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedSynthesizer, ScriptedTranscriber, SingleRouteFinals
 from tests.routes import LOCAL, scripted_routes
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

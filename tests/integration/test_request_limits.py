@@ -10,7 +10,6 @@ import httpx
 import pytest
 from anyio import to_thread
 
-from app.client import open_session
 from app.domain.errors import ProviderBusy
 from app.media.decode import decode_trusted
 from app.media.encode import encode
@@ -19,6 +18,7 @@ from app.web.request_body import MAX_BODY_BYTES
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 60

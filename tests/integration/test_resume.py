@@ -10,7 +10,6 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.client import open_session
 from app.domain.audit import AuditAction, AuditEntry, AuditFilter, AuditOutcome
 from app.domain.client_limits import ClientLimits
 from app.domain.tenant import Tenant, fingerprint
@@ -18,6 +17,7 @@ from app.web.parley.packets import pack
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 ACME = Tenant("acme", (fingerprint("acme-key"), fingerprint("second-key")))

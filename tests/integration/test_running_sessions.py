@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli.sessions import sessions as command
-from app.client import open_session
 from app.domain.errors import ParleyError, ProviderDown, ProviderRefused
 from app.domain.principal import Principal
 from app.domain.tenant import Tenant, fingerprint
@@ -14,6 +13,7 @@ from app.runtime.authentication import TenantKeys
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 30

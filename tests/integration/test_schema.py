@@ -10,7 +10,6 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.client import open_session
 from app.web.conversations.audio import MAX_BYTES
 from app.web.deepgram_errors import CODES as DEEPGRAM_CODES
 from app.web.deepgram_errors import is_deepgram
@@ -25,6 +24,7 @@ from tests.fakes import (
 from tests.integration.test_auth_matrix import ANY_KEY, ANYONE, RULES
 from tests.integration.whole_service import Site, open_site
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

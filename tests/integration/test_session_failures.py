@@ -6,7 +6,6 @@ import anyio
 import pytest
 import structlog
 
-from app.client import open_session
 from app.domain.dialog.state import DialogState, TurnRules
 from app.domain.errors import ProviderBusy, ProviderError, RequestRefused, flatten
 from app.domain.residency import Place
@@ -23,6 +22,7 @@ from tests.fakes import (
     SingleRouteFinals,
 )
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 from tests.unit.test_protocol import PROTOCOL
 
 pytestmark = pytest.mark.anyio

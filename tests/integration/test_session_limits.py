@@ -4,13 +4,13 @@ import anyio
 import httpx
 import pytest
 
-from app.client import open_session
 from app.domain.client_limits import ClientLimits
 from app.domain.tenant import Tenant, fingerprint
 from app.domain.trusted_proxies import parse_networks
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 30

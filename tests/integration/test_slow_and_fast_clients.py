@@ -13,7 +13,6 @@ from litestar import Litestar, get
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.client import open_session
 from app.domain.client_limits import ClientLimits
 from app.domain.tenant import Tenant, fingerprint
 from app.domain.trusted_proxies import parse_networks
@@ -21,6 +20,7 @@ from app.web.auth.rate_limit import RateLimiter
 from tests.clips import HANDS
 from tests.eventually import until
 from tests.serving import scripted_service, served, serving
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 HEAD = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n"

@@ -12,12 +12,12 @@ from anyio import to_thread
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.client import open_session
 from app.runtime.supervision import defects, report_defect
 from app.web.listener import MAX_MESSAGE_BYTES
 from app.web.parley.packets import MAX_METADATA_BYTES, MAX_PCM_BYTES, pack
 from tests.fakes import SILENCE, SPEECH
 from tests.serving import scripted_service, served, stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 30

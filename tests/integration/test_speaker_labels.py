@@ -6,12 +6,12 @@ import anyio
 import pytest
 
 from app.assembly.service import open_service
-from app.client import open_session
 from app.config import Settings
 from app.domain.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from tests.clips import HANDS, HOUR, STEELS, silence
 from tests.models import MODELS_DIR, model
 from tests.serving import served
+from tests.streaming_client import open_session
 
 pytestmark = [pytest.mark.anyio, pytest.mark.models, pytest.mark.timeout(300)]
 

@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 
 from app.assembly.replies import ReplyEngines, open_reply_engines
 from app.cli import parley
-from app.client import open_session
 from app.config import Settings
 from app.data.database import open_database
 from app.data.decisions import decisions_in
@@ -41,6 +40,7 @@ from tests.fakes import SILENCE, SPEECH, ScriptedDetector, ScriptedGenerator, Sc
 from tests.reply_engines import health_of
 from tests.routes import AWS, LOCAL, scripted_routes
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 from tests.unit.test_reply_budgets import CountingGenerator
 
 pytestmark = pytest.mark.anyio

@@ -6,11 +6,11 @@ from http import HTTPStatus
 import anyio
 import anyio.abc
 import pytest
+from parley_client import AddressError, ServerUnreachable, SessionError, SessionRefused
 from websockets.asyncio.server import ServerConnection, serve
 
-from app.client import open_session
-from app.domain.errors import ParleyError, ProviderDown, ProviderRefused, SettingsError
 from tests.emulators.certificates import make_certificates
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 
@@ -19,8 +19,8 @@ async def close_at_once(connection: ServerConnection) -> None:
     await connection.close()
 
 
-async def connection_error(url: str, key: str | None = None) -> ParleyError:
-    with pytest.raises(ParleyError) as raised:
+async def connection_error(url: str, key: str | None = None) -> SessionError:
+    with pytest.raises(SessionError) as raised:
         async with open_session(url, key=key):
             pass
     return raised.value
@@ -60,7 +60,7 @@ async def test_a_refused_handshake_names_its_status_and_the_cause(status, senten
 
         error = await connection_error(f"ws://127.0.0.1:{port}/ws/transcribe")
 
-    assert isinstance(error, ProviderRefused)
+    assert isinstance(error, SessionRefused)
     assert sentence in str(error)
 
 
@@ -79,7 +79,7 @@ async def test_a_server_that_speaks_another_protocol_is_named():
 
         tasks.cancel_scope.cancel()
 
-    assert isinstance(error, ProviderRefused)
+    assert isinstance(error, SessionRefused)
     assert "no WebSocket server" in str(error)
 
 
@@ -87,7 +87,7 @@ async def test_a_host_that_does_not_exist_is_named():
     """Misspelt, say."""
     error = await connection_error("ws://parley.invalid/ws/transcribe")
 
-    assert isinstance(error, ProviderDown)
+    assert isinstance(error, ServerUnreachable)
     assert "no host of this name" in str(error)
 
 
@@ -101,7 +101,7 @@ async def test_a_certificate_that_nobody_trusts_is_named(tmp_path):
 
         error = await connection_error(f"wss://localhost:{port}/ws/transcribe")
 
-    assert isinstance(error, ProviderDown)
+    assert isinstance(error, ServerUnreachable)
     assert "TLS" in str(error)
 
 
@@ -118,7 +118,7 @@ async def test_an_address_or_key_that_cannot_be_sent_is_a_setting(url, key, sent
     """Said before anything is sent."""
     error = await connection_error(url, key)
 
-    assert isinstance(error, SettingsError)
+    assert isinstance(error, AddressError)
     assert sentence in str(error)
 
 
@@ -133,5 +133,5 @@ async def test_an_unusable_proxy_is_a_setting(monkeypatch, proxy):
 
     error = await connection_error("ws://parley.invalid/ws/transcribe")
 
-    assert isinstance(error, SettingsError)
+    assert isinstance(error, AddressError)
     assert "proxy" in str(error)

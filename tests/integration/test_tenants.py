@@ -10,7 +10,6 @@ from litestar.routes import WebSocketRoute
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.client import open_session
 from app.domain.profile import Profile
 from app.domain.tenant import Tenant, fingerprint
 from app.runtime.profiles import ProfileCatalogue
@@ -19,6 +18,7 @@ from tests.clips import HANDS
 from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH, TermNotingTranscriber
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 60

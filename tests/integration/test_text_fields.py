@@ -4,8 +4,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from app.client import open_session
 from tests.serving import scripted_service, served
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 

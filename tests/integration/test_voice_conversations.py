@@ -11,7 +11,6 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from app.client import open_session
 from app.data.conversation_log import ConversationLog
 from app.data.database import open_database
 from app.data.row_log import QUEUE_LENGTH
@@ -37,6 +36,7 @@ from tests.fakes import (
 )
 from tests.integration.conversation_service import bearer, conversation_server
 from tests.serving import stored_manifest
+from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
 TURN = SPEECH * 20 + SILENCE * 60

@@ -1,11 +1,12 @@
 """`parley talk`: its options become a `configure` that the server takes."""
 
-import msgspec
 import pytest
+from parley_client import Final, SpeakerLabelled
+from parley_client.configuration import configure_message
+from parley_client.packets import encode
 from rich.console import Console
 
-from app.cli.talk import _print, configuration
-from app.client import ReceivedMessage
+from app.cli.talk import configuration, print_event
 from app.domain.profile import Profile
 from app.domain.residency import Residency
 from app.domain.turn_mode import TurnMode
@@ -13,8 +14,7 @@ from app.web.parley.messages import decode, order
 
 
 def taken(**options):
-    message = {"type": "configure", **configuration(**options)}
-    return order(decode(msgspec.json.encode(message).decode()), Profile)
+    return order(decode(encode(configure_message(configuration(**options)))), Profile)
 
 
 def test_what_was_not_asked_for_is_not_sent():
@@ -41,14 +41,14 @@ def test_every_option_reaches_the_session():
 
 
 @pytest.mark.parametrize(
-    ("message", "printed"),
+    ("event", "printed"),
     [
-        ({"type": "fullSentence", "text": "Hello.", "end": 1.0, "speaker": 2}, "Speaker 2: Hello."),
-        ({"type": "fullSentence", "text": "Hello.", "end": 1.0}, "1.00 s Hello."),
-        ({"type": "speaker", "utterance": 3, "turn": 1, "speaker": 2}, "utterance 3 is of Speaker 2"),
+        (Final("Hello.", 1, 1, speaker=2), "Speaker 2: Hello."),
+        (Final("Hello.", 1, 1), "1.00 s Hello."),
+        (SpeakerLabelled(3, 1, 2), "utterance 3 is of Speaker 2"),
     ],
 )
-def test_speakers_are_printed(message, printed, capsys):
-    _print(Console(highlight=False, width=120), ReceivedMessage(1.0, message))
+def test_speakers_are_printed(event, printed, capsys):
+    print_event(Console(highlight=False, width=120), 1.0, event)
 
     assert printed in capsys.readouterr().out

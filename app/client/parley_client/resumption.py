@@ -1,18 +1,16 @@
 """A client's side of a session that can be resumed: what it keeps of its input, and how it comes back."""
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import anyio
-import msgspec
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from app.domain.audio import BYTES_PER_SAMPLE
-from app.domain.errors import ParleyError
-from app.web.parley.packets import pack
+from parley_client.errors import SessionError
+from parley_client.packets import BYTES_PER_SAMPLE, encode, packet
 
 MAX_KEPT_S = 30.0
 """Seconds of audio that the server has not confirmed; beyond it the sender waits."""
@@ -53,7 +51,7 @@ class SentInput:
 
     def packet(self, pcm: bytes, rate: int) -> bytes:
         """A packet with its position, which is kept."""
-        frame = pack(b'{"sampleRate":%d,"start":%d}' % (rate, self.samples), pcm)
+        frame = packet({"sampleRate": rate, "start": self.samples}, pcm)
         samples = len(pcm) // BYTES_PER_SAMPLE
         self.samples += samples
         self._keep(KeptFrame(frame, self.samples, self.messages, samples / rate))
@@ -62,7 +60,7 @@ class SentInput:
     def message(self, message: dict[str, Any]) -> str:
         """A message with its number, which is kept."""
         self.messages += 1
-        frame = msgspec.json.encode({**message, "seq": self.messages}).decode()
+        frame = encode({**message, "seq": self.messages})
         self._keep(KeptFrame(frame, self.samples, self.messages))
         return frame
 
@@ -86,7 +84,7 @@ class Resumption:
     """What a client needs to come back to its session."""
 
     connect: Callable[[str], Awaitable[ClientConnection]]
-    """To the session with this id. Raises a ParleyError."""
+    """To the session with this id. Raises a SessionError."""
     sent: SentInput = field(default_factory=SentInput)
     session: str = ""
     token: str = ""
@@ -123,29 +121,28 @@ class Resumption:
         if self.received < self._confirmed + CONFIRM_EVERY:
             return None
         self._confirmed = self.received
-        return msgspec.json.encode({"type": "received", "message": self.received}).decode()
+        return encode({"type": "received", "message": self.received})
 
     async def come_back(self) -> tuple[ClientConnection, str | bytes] | None:
         """Another connection and its first message; None where the session waits no longer."""
-        retry_s = FIRST_RETRY_S
-        with anyio.move_on_after(self.seconds):
-            while self.session:
-                try:
-                    with anyio.fail_after(self.silence_s):
-                        answered = await self._attempt()
-                except (ParleyError, TimeoutError, websockets.ConnectionClosed):
-                    await anyio.sleep(retry_s)
-                    retry_s = min(2 * retry_s, LONGEST_RETRY_S)
-                else:
-                    self.returns += 1
-                    return answered
+        retry_s, loop = FIRST_RETRY_S, asyncio.get_running_loop()
+        until = loop.time() + self.seconds
+        while self.session and (left_s := until - loop.time()) > 0:
+            try:
+                async with asyncio.timeout(min(self.silence_s, left_s)):
+                    answered = await self._attempt()
+            except (SessionError, TimeoutError, websockets.ConnectionClosed):
+                await asyncio.sleep(min(retry_s, left_s))
+                retry_s = min(2 * retry_s, LONGEST_RETRY_S)
+            else:
+                self.returns += 1
+                return answered
         return None
 
     async def _attempt(self) -> tuple[ClientConnection, str | bytes]:
         socket = await self.connect(self.session)
         try:
-            resume = {"type": "resume", "token": self.token, "received": self.received}
-            await socket.send(msgspec.json.encode(resume).decode())
+            await socket.send(encode({"type": "resume", "token": self.token, "received": self.received}))
             return socket, await socket.recv()
         except BaseException:  # because nobody else closes this socket
             socket.transport.abort()  # a closing handshake would wait for a peer that may be silent
