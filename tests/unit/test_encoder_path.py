@@ -1,5 +1,7 @@
 """Which encoder path is chosen, from what each one made of a test sound."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,26 @@ def test_encoder_paths_are_tested_at_the_first_start_only(graphs):
     assert first.test_s is not None
     assert second.test_s is None
     assert {test.path: pytest.approx(test.error, abs=1e-3) for test in first.tests} == {INT8: 0.5, UINT8: 0.01}
+
+
+def busy(*seconds):
+    """An encoder whose rounds take this processor time; the last one goes on for ever."""
+    left = list(seconds)
+
+    def encode(features):
+        until = time.process_time() + (left.pop(0) if len(left) > 1 else left[0])
+        while time.process_time() < until:
+            pass
+        return features * np.float32(2)
+
+    return lambda: encode
+
+
+def test_encoder_path_is_timed_by_its_best_round(graphs):
+    """A graph's first rounds on a new shape are its slowest, which says nothing of the others."""
+    choice = choose_encoder(graphs, {INT8: busy(0.002, 0.004, 0.004, 0.0001), CT2: busy(0.002)})
+
+    assert choice.path is INT8
 
 
 def test_encoder_path_that_is_set_is_not_tested(graphs):
