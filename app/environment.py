@@ -44,6 +44,7 @@ NOT_SETTINGS = {
     "PARLEY_CONTAINER_ENGINE": "tests: the program that runs containers",
     "PARLEY_HOME": "infra/jetson: where everything of the box lies",
     "PARLEY_KEY": "`parley talk`, `parley policy` and `parley keys`: the key shown to a server",
+    "PARLEY_MEMORY": "infra: the memory that the gateway may have",
     "PARLEY_NODE_MODULES": "tests: where the browser tests find their packages",
     "PARLEY_PICTURES": "tests: where screenshots go",
     "PARLEY_SPEECH_DIR": "bench and tests: the speech corpus",
@@ -51,6 +52,7 @@ NOT_SETTINGS = {
     "PARLEY_TAG": "infra: the image's tag",
     "PARLEY_TERRAFORM_SCHEMAS": "tests: the providers' schemas",
     "PARLEY_UPSTREAM": "infra: where NGINX finds the gateway",
+    "PARLEY_WORKER_MEMORY": "infra: the memory that the worker may have",
     "PARLEY_WRITE_DOCS": "tests: write generated pages anew",
 }
 """Variables with the prefix that the program's settings do not have, and who reads them."""

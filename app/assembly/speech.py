@@ -91,14 +91,26 @@ def drafts_model(settings: Settings) -> str:
 
 def finals_model(settings: Settings) -> str:
     """The configured model for finals: a name or a folder."""
+    *preferred, otherwise = finals_models(settings, device(settings)[0])
+    return next((name for name in preferred if (settings.models_dir / name).is_dir()), otherwise)
+
+
+def finals_models(settings: Settings, where: str) -> tuple[str, ...]:
+    """The models that finals may take on this device, the best first; the last is needed, others where they are there.
+
+    `where` is `cpu` or `cuda`.
+    """
     if settings.transcription_model_id != "auto":
-        return settings.transcription_model_id
-    where, _ = device(settings)
+        return (settings.transcription_model_id,)
     if where == "cuda":
-        return "whisper-large-v3-turbo"
+        return ("whisper-large-v3-turbo",)
     greedy_english = settings.language == "en" and settings.beam_size == 1 and settings.second_model_id != "none"
-    is_there = (settings.models_dir / ENGLISH_FINALS).is_dir()
-    return ENGLISH_FINALS if greedy_english and is_there else "whisper-base"
+    return (ENGLISH_FINALS, "whisper-base") if greedy_english else ("whisper-base",)
+
+
+def second_model(settings: Settings) -> str:
+    """The configured model beside a Moonshine model: a name, a folder, or `none`."""
+    return "whisper-base" if settings.second_model_id == "auto" else settings.second_model_id
 
 
 def device(settings: Settings) -> tuple[str, str]:
@@ -120,8 +132,7 @@ def speech_model_folders(settings: Settings, name: str) -> tuple[Path, Path | No
     folder, second = model_folder(settings, name), None
     languages = _languages(folder)
     if settings.second_model_id != "none" and is_moonshine(folder):
-        second_name = "whisper-base" if settings.second_model_id == "auto" else settings.second_model_id
-        second = model_folder(settings, second_name)
+        second = model_folder(settings, second_model(settings))
         languages |= _languages(second)
     if languages and not set(allowed_languages(settings.language)) <= languages:
         known = "English only" if languages == {"en"} else f"{len(languages)} languages, but not this one"

@@ -27,6 +27,7 @@ COMMANDS = {
     "audit": "Print the audit log: who did what.",
     "export": "Write all that is kept of a recording, a person or a tenant into a file.",
     "db": "Check, upgrade and downgrade the schema of the database.",
+    "requirements": "Print what a configuration needs, as JSON: models, extras, variables, ports, scopes.",
     "doctor": "Check models, files, database, engines and the archive.",
     "mcp": "Offer a server's recordings, conversations and engines to an agent (Model Context Protocol).",
     "bundle": "Write what a Jetson needs to become a voice box.",

@@ -12,13 +12,15 @@ from msgspec.structs import replace
 
 from app.cli import ollama_models
 from app.cli.model_progress import shown_progress
-from app.config import read_settings
+from app.cli.requirements import requirements_of
+from app.config import read_settings, settings_from
 from app.domain.errors import ModelUnavailable
 from app.models.catalogue import Folder, load_catalogue
 from app.models.fetch import pull
 from app.models.verification import sha256_of
 
 CHECKOUT = Path(__file__).parents[2]
+NO_FILE = Path("there is no such .env")
 FILES = {
     "infra/jetson/compose.yaml": "compose.yaml",
     "infra/jetson/install.sh": "install.sh",
@@ -29,7 +31,8 @@ FILES = {
     "infra/docker/nginx/parley.conf.template": "nginx/parley.conf.template",
     "requirements/serve.txt": "requirements.txt",
 }
-MODELS = ("whisper-tiny.en", "whisper-large-v3-turbo", "smart-turn-v3", "piper-en_US-joe-medium")
+BOXES = {"aarch64": {"PARLEY_DEVICE": "cuda", "PARLEY_REPLY_PROVIDER": "ollama"}, "x86_64": {"PARLEY_DEVICE": "cpu"}}
+"""Settings of a box, as far as they decide what it needs: the Jetson's are in its compose file, x86-64 has none."""
 NO_WHEEL = {"aarch64": ("cyllama", "ctranslate2"), "x86_64": ()}
 """Packages to leave out: cyllama has no wheel for ARM; CTranslate2's has no CUDA there, the image builds its own."""
 
@@ -48,7 +51,12 @@ class Machine:
 
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--model", "models", multiple=True, default=MODELS, show_default=True, help="A model to include.")
+@click.option("--model", "models", multiple=True, help="A model to include, in place of those that the box needs.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A file with settings of the box, as `.env` has them: its models are included.",
+)
 @click.option(
     "--models-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -67,6 +75,7 @@ class Machine:
 def bundle(
     output: Path,
     models: tuple[str, ...],
+    config: Path | None,
     models_dir: Path | None,
     ollama: Path | None,
     machine: str,
@@ -90,7 +99,7 @@ def bundle(
     for source, name in FILES.items():
         (output / name).parent.mkdir(exist_ok=True)
         shutil.copy(CHECKOUT / source, output / name)
-    _copy_models(models, models_dir or read_settings().models_dir, output / "models")
+    _copy_models(models or models_of_box(machine, config), models_dir or read_settings().models_dir, output / "models")
     if ollama:
         _copy_ollama_models(ollama, output / "ollama" / "models")
     if wheels:
@@ -98,6 +107,12 @@ def bundle(
     _save_images(output, machine, save=images)
     (output / "SHA256SUMS").write_text(checksums(output), encoding="utf-8")
     click.echo(f"{output} is ready: carry it over and run install.sh there.")
+
+
+def models_of_box(machine: str, config: Path | None = None) -> tuple[str, ...]:
+    """The models that a box needs or prefers, with the settings in this file. Raises SettingsError."""
+    needed = requirements_of(settings_from(BOXES[machine], config or NO_FILE, {}), "serve")
+    return (*needed.models, *needed.preferred_models)
 
 
 def without(requirements: str, left_out: tuple[str, ...]) -> str:

@@ -10,11 +10,13 @@ import click
 from msgspec.structs import replace
 from rich.table import Table
 
+from app.assembly.requirements import Process
 from app.cli.command_group import CommandGroup
 from app.cli.model_progress import shown_progress
+from app.cli.requirements import requirements_of
 from app.cli.tables import print_table, whole
 from app.config import read_settings
-from app.domain.errors import ParleyError
+from app.domain.errors import ModelUnavailable, ParleyError
 from app.models.catalogue import BUILT_IN, Catalogue, Folder, Model, load_catalogue
 from app.models.disk_space import megabytes, translate_disk_errors
 from app.models.fetch import pull as pull_model
@@ -33,6 +35,10 @@ class ModelFolders:
 
     def named(self, names: tuple[str, ...]) -> tuple[Model, ...]:
         return tuple(self.catalogue.find(name) for name in dict.fromkeys(names))
+
+    def of_catalogue(self, names: tuple[str, ...]) -> tuple[Model, ...]:
+        """The same, without those that are folders of the user's own."""
+        return self.named(tuple(name for name in names if name in self.catalogue))
 
     def installed(self) -> tuple[Model, ...]:
         return tuple(each for each in self.catalogue.models if self.state(each) is not ModelState.ABSENT)
@@ -88,15 +94,30 @@ def list_models(folders: ModelFolders) -> None:
     help="A folder that holds the model's files, or a folder NAME with them; then no network is used.",
 )
 @click.option("--hub", envvar="HF_ENDPOINT", default=PUBLIC_HUB, show_default=True, help="[env: HF_ENDPOINT]")
+@click.option(
+    "--needed-by",
+    "process",
+    type=click.Choice(["serve", "worker"]),
+    help="Those that this process needs or prefers with the settings in force (`parley requirements`).",
+)
 @click.pass_obj
-def pull(folders: ModelFolders, names: tuple[str, ...], origin: Path | None, hub: str) -> None:
+def pull(folders: ModelFolders, names: tuple[str, ...], origin: Path | None, hub: str, process: Process | None) -> None:
     """Fetch models; with no NAME those that a local installation needs."""
     with _readable_errors():
-        chosen = folders.named(names) if names else folders.catalogue.defaults
-        for model in chosen:
+        chosen, preferred = folders.named(names) if names else folders.catalogue.defaults, tuple[Model, ...]()
+        if process:
+            needed = requirements_of(read_settings(), process)
+            chosen, preferred = folders.of_catalogue(needed.models), folders.of_catalogue(needed.preferred_models)
+        for model in (*chosen, *preferred):
             wanted = replace(model, sources=(_origin(origin, model, alone=len(chosen) == 1),)) if origin else model
-            with shown_progress(model.name) as progress:
-                fetched = pull_model(wanted, folders.models_dir, hub=hub, progress=progress)
+            try:
+                with shown_progress(model.name) as progress:
+                    fetched = pull_model(wanted, folders.models_dir, hub=hub, progress=progress)
+            except ModelUnavailable as error:
+                if model not in preferred:
+                    raise
+                click.echo(f"{model.name}: left out, the server does without it: {error}", err=True)
+                continue
             click.echo(f"{model.name}: {'fetched and verified' if fetched else 'already there'}")
 
 

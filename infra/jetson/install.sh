@@ -14,8 +14,8 @@ fail() { echo "parley: $*" >&2; exit 1; }
 
 say "checking the bundle ..."
 (cd "$here" && sha256sum --check --strict --quiet SHA256SUMS) || fail "the bundle is damaged: copy it again"
-(cd "$here" && find . -type f ! -name SHA256SUMS | sort | while read -r file; do
-  grep -qF "  $file" SHA256SUMS || { echo "parley: $file is not of this bundle" >&2; exit 1; }
+(cd "$here" && find . ! -type d ! -path ./SHA256SUMS | sort | while IFS= read -r file; do
+  sed 's/^[0-9a-f]*  //' SHA256SUMS | grep -qxF -- "$file" || { echo "parley: $file is not of this bundle" >&2; exit 1; }
 done) || fail "the bundle has files it was not made with"
 [ "${1:-}" = --check ] && { say "the bundle is good"; exit 0; }
 

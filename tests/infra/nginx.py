@@ -32,6 +32,7 @@ http {{
 class Front:
     http_port: int
     https_port: int
+    operator_port: int
     certificate: Path
     """Whoever is to believe the server must trust this."""
 
@@ -41,9 +42,11 @@ def rendered(**variables: str) -> str:
     return re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], TEMPLATE.read_text())
 
 
-def write_configuration(folder: Path, upstream: str, *, idle_timeout: str = "90s") -> Front:
+def write_configuration(
+    folder: Path, upstream: str, *, idle_timeout: str = "90s", resolver: str = "127.0.0.1", largest_body: str = "544m"
+) -> Front:
     """Everything NGINX needs, in one folder."""
-    http_port, https_port = _free_port(), _free_port()
+    http_port, https_port, operator_port = _free_port(), _free_port(), _free_port()
     script = ROOT / "infra" / "docker" / "certificate.sh"
     subprocess.run([script, "localhost", folder / "certificates"], check=True, timeout=30)
     conf = rendered(
@@ -52,10 +55,13 @@ def write_configuration(folder: Path, upstream: str, *, idle_timeout: str = "90s
         HTTP_PORT=f"127.0.0.1:{http_port}",
         HTTPS_PORT=f"127.0.0.1:{https_port}",
         CERTIFICATES=str(folder / "certificates"),
+        OPERATOR_PORT=f"127.0.0.1:{operator_port}",
         IDLE_TIMEOUT=idle_timeout,
+        RESOLVER=resolver,
+        LARGEST_BODY=largest_body,
     )
     (folder / "nginx.conf").write_text(_MAIN.format(user_conf=conf))
-    return Front(http_port, https_port, folder / "certificates" / "fullchain.pem")
+    return Front(http_port, https_port, operator_port, folder / "certificates" / "fullchain.pem")
 
 
 def nginx_command(folder: Path, *words: str) -> list[str]:
@@ -66,10 +72,10 @@ def nginx_command(folder: Path, *words: str) -> list[str]:
 
 
 @asynccontextmanager
-async def fronted(folder: Path, upstream: str, *, idle_timeout: str = "90s") -> AsyncGenerator[Front, None]:
+async def fronted(folder: Path, upstream: str, **options: str) -> AsyncGenerator[Front, None]:
     """NGINX in front of `upstream`, for as long as the context lasts."""
     command = nginx_command(folder)
-    front = await to_thread.run_sync(lambda: write_configuration(folder, upstream, idle_timeout=idle_timeout))
+    front = await to_thread.run_sync(lambda: write_configuration(folder, upstream, **options))
     async with await anyio.open_process(command, stdout=DEVNULL, stderr=DEVNULL) as process:
         try:
             with anyio.fail_after(10):

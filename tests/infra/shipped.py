@@ -23,6 +23,10 @@ class Applied:
     """An environment as Terraform would have made it."""
 
     resources: tuple[Mapping[str, Any], ...]
+    variables: str = ""
+    """The file with its variables, and the declarations with their defaults."""
+    state: str = ""
+    """The state that Terraform keeps, as JSON."""
 
     def of(self, kind: str, name: str | None = None, module: str | None = None) -> list[Mapping[str, Any]]:
         """The attributes of every resource of that kind."""
@@ -50,7 +54,9 @@ def applied(terraform: Terraform, tree: Path, environment: str, scratch: Path) -
         assert done.returncode == 0, done.stdout + done.stderr
     shown = json.loads(terraform.run(folder, "show", "-json", scratch=scratch).stdout)
     modules = shown["values"]["root_module"]["child_modules"]
-    return Applied(tuple(each for module in modules for each in module.get("resources", ())))
+    variables = (folder / "terraform.tfvars").read_text() + (folder / "variables.tf").read_text()
+    resources = tuple(each for module in modules for each in module.get("resources", ()))
+    return Applied(resources, variables, (folder / "terraform.tfstate").read_text())
 
 
 def environment_of(container: Mapping[str, Any]) -> dict[str, str]:
@@ -70,11 +76,11 @@ KEYS = ("PARLEY_ADMIN_KEY", "PARLEY_WORKER_KEY")
 """Variables that compose requires, besides the database's password."""
 
 
-def compose(file: Path) -> dict[str, Any]:
+def compose(file: Path, **variables: str) -> dict[str, Any]:
     """The services of a compose file, every profile, resolved by compose itself."""
     done = subprocess.run(
         [tool("docker-compose"), "-f", str(file), "--profile", "*", "config", "--format", "json"],
-        env={**os.environ, "POSTGRES_PASSWORD": "secret", **dict.fromkeys(KEYS, "k" * 32)},
+        env={**os.environ, "POSTGRES_PASSWORD": "secret", **dict.fromkeys(KEYS, "k" * 32), **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -1,10 +1,11 @@
 """Terraform, compose, image and code say the same."""
 
 import ast
+import gzip
 import json
+import os
 import re
 import shutil
-from fnmatch import fnmatch
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,13 +14,14 @@ import click
 import pytest
 from botocore import xform_name
 
-from app.assembly.speech import drafts_model
+from app.assembly.requirements import Requirements
 from app.cli import parley
-from app.cli.bundle import MODELS
+from app.cli.bundle import BOXES, models_of_box
 from app.cli.embedded_metrics import EMIT_EVERY_SECONDS, embedded_metrics
+from app.cli.requirements import requirements_of
 from app.config import Settings, settings_from
+from app.domain.residency import Place
 from app.environment import ALIASES, variable
-from app.models.catalogue import load_catalogue
 from app.policy.routes_file import read_routes
 from app.web.listener import DRAIN_SECONDS, KEEP_ALIVE_SECONDS, PING_SECONDS
 from app.web.server import create_app
@@ -32,6 +34,8 @@ from tests.serving import scripted_service
 SETTINGS = {variable(field) for field in Settings.model_fields}
 VENDORS = {"AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_TENANT_ID", "AWS_REGION"}
 """Read by the clouds' own packages."""
+DRIVERS = {"PGPASSWORD"}
+"""Read by the database's driver."""
 PROGRAMS = {"PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "UV_PYTHON_INSTALL_DIR"}
 AWAITED_PACKAGES: set[str] = set()
 """What the database's address needs in the image, and does not find there yet."""
@@ -69,7 +73,7 @@ def test_terraform_sets_only_variables_that_the_code_reads(cloud):
             continue
         environment = environment_of(container)
         secrets = {each["name"] for each in container.get("secrets", ())}
-        assert (environment.keys() | secrets) <= SETTINGS | VENDORS, name
+        assert (environment.keys() | secrets) <= SETTINGS | VENDORS | DRIVERS, name
         assert not environment.keys() & secrets
         settings_from(environment, NO_FILE, {})
 
@@ -78,7 +82,7 @@ def test_compose_sets_only_variables_that_the_code_reads(host):
     """The same on one host."""
     for name in OURS:
         environment = host[name]["environment"] if name in host else {}
-        assert environment.keys() <= SETTINGS, name
+        assert environment.keys() <= SETTINGS | DRIVERS, name
         settings_from(environment, NO_FILE, {})
 
 
@@ -93,12 +97,12 @@ def test_image_sets_only_variables_that_the_code_reads(folder):
 def test_container_commands_exist_with_their_options(cloud, host):
     """What containers are told to run is a command of ours, with options it has."""
     commands = [each["command"] for name, each in cloud.containers().items() if name in OURS]
-    commands += [each["command"] for name, each in host.items() if name in (*OURS, "models")]
+    commands += [each["command"] for name, each in host.items() if name in (*OURS, "models", "worker-models")]
     for name, *words in commands:
         command = parley.get_command(click.Context(parley), name)
-        options = {option for each in command.params for option in each.opts}
-        subcommands = getattr(command, "commands", {}).keys()
-        assert set(words) <= options | subcommands
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        command.make_parser(click.Context(command)).parse_args(words)  # raises for an option that it does not have
 
 
 def test_terraform_routes_file_is_valid(cloud, tmp_path):
@@ -128,37 +132,119 @@ def test_compose_routes_file_names_the_worker():
 # -- Models -----------------------------------------------------------------------------------------
 
 
-def test_bundle_has_every_model_that_the_jetson_opens():
-    """A box without a network cannot fetch what is missing."""
-    environment = compose(JETSON / "compose.yaml")["gateway"]["environment"]
+@pytest.mark.parametrize(("machine", "folder"), [("aarch64", JETSON), ("x86_64", None)])
+def test_bundle_has_every_model_that_the_box_opens(machine, folder):
+    """A box without a network cannot fetch what is missing; it is not sent what it does not open either."""
+    environment = compose(folder / "compose.yaml")["gateway"]["environment"] if folder else {"PARLEY_DEVICE": "cpu"}
+    found = requirements_of(settings_from(environment, NO_FILE, {}), "serve")
 
-    assert models_of_a_server(settings_from(environment, NO_FILE, {})) <= set(MODELS)
+    assert BOXES[machine].items() <= environment.items()
+    assert set(models_of_box(machine)) == {*found.models, *found.preferred_models}
 
 
 def test_compose_pulls_the_models_that_its_services_open():
-    """Gateway and worker each wait for a service that has pulled theirs."""
+    """Gateway and worker each wait for a service that pulls, with the settings that decide it, what theirs needs."""
     services = compose(DOCKER / "compose.yaml")
-    gateway = settings_from(services["gateway"]["environment"], NO_FILE, {})
-    worker = settings_from(services["worker"]["environment"], NO_FILE, {})
 
-    assert models_of_a_server(gateway) <= pulled_before(services, "gateway")
-    assert {worker.transcription_model_id} <= pulled_before(services, "worker")
+    for name, process, waits_for in (("gateway", "serve", "models"), ("worker", "worker", "worker-models")):
+        pulling = services[waits_for]
+        assert services[name]["depends_on"][waits_for]["condition"] == "service_completed_successfully"
+        assert pulling["command"] == ["models", "pull", "--needed-by", process]
+        device = "cuda" if name == "worker" else "cpu"
+        wanted, pulled = (
+            requirements_of(settings_from(each["environment"], NO_FILE, {}), process, device)
+            for each in (services[name], pulling)
+        )
+        assert (wanted.models, wanted.preferred_models) == (pulled.models, pulled.preferred_models)
+        target = settings_from(services[name]["environment"], NO_FILE, {}).models_dir
+        assert str(target) in {each["target"] for each in pulling["volumes"]}
 
 
-def pulled_before(services, name: str) -> set[str]:
-    """What the service waits for: `models pull` with these names, or without any with the default models."""
-    commands = [services[other]["command"] for other in services[name]["depends_on"]]
-    pulls = [names for first, *names in filter(None, commands) if first == "models"]
-    defaults = [model.name for model in load_catalogue().defaults]
-    return {model for _, *names in pulls for model in names or defaults}
+def test_image_bakes_in_what_a_server_needs():
+    """Where no models are named."""
+    text = (DOCKER / "Dockerfile").read_text()
+
+    assert 'ARG MODEL_NAMES="--needed-by serve"' in text
+    assert "parley models pull ${MODEL_NAMES}" in text
 
 
-def models_of_a_server(settings: Settings) -> set[str]:
-    """The models that `parley serve` opens in its process."""
-    finals = "whisper-base" if settings.transcription_model_id == "auto" else settings.transcription_model_id
-    models = {drafts_model(settings), finals, settings.turn_model_id}
-    models |= {settings.voice_model_id} if "piper" in settings.speech_provider else set()
-    return models | ({settings.reply_model_id} if "embedded" in settings.reply_provider else set())
+@pytest.mark.parametrize("name", OURS)
+def test_every_delivery_has_what_its_configuration_needs(cloud, host, name):
+    """Extras are in the image; every variable is set, secrets as secrets."""
+    extras = set(
+        re.findall(r"--extra (\S+)", (ROOT / "Makefile").read_text().partition("-o requirements/serve.txt")[0])
+    )
+    if name in host:
+        assert_complete(settings_from(host[name]["environment"], NO_FILE, {}), name, extras)
+    if name in cloud.containers():
+        container = cloud.containers()[name]
+        secrets = {each["name"]: "k" * 32 for each in container.get("secrets", ())}
+        settings = settings_from({**environment_of(container), **secrets}, NO_FILE, {})
+        found = assert_complete(settings, name, extras)
+        assert {each.name for each in found.variables if each.secret} <= secrets.keys()
+
+
+def assert_complete(settings: Settings, name: str, extras: set[str]) -> Requirements:
+    found = requirements_of(
+        settings.model_copy(update={"routes": None}), "worker" if name == "worker" else "serve", "cpu"
+    )
+    assert set(found.extras) <= extras
+    assert [each.name for each in found.variables if not each.set] == []
+    return found
+
+
+def test_terraform_lets_tasks_connect_to_what_their_configuration_names(cloud):
+    """Database, workers and receiver, each on its port; nothing else but 443."""
+    settings = settings_from(environment_of(cloud.containers()["gateway"]), NO_FILE, {})
+    found = requirements_of(settings.model_copy(update={"routes": None}), "serve", "cpu")
+    containers = cloud.containers()
+    workers = {int(environment_of(containers["worker"])["PARLEY_PORT"])} if "worker" in containers else set()
+    rules = cloud.of("aws_vpc_security_group_egress_rule", module="gateway")
+    (tasks,) = cloud.of("aws_security_group", "this", module="gateway")
+    allowed = {each["from_port"] for each in rules if each["security_group_id"] == tasks["id"]}
+
+    needed = {each.port for each in found.connections if each.host != "localhost"} | workers
+    assert allowed == needed | {443}
+    assert all(each["ip_protocol"] == "tcp" and each["from_port"] == each["to_port"] for each in rules)
+
+
+def test_transcribe_streams_of_all_tasks_are_within_the_quota(cloud, tmp_path):
+    """Each task may open its share: a limit of one process is not that of the account."""
+    (tmp_path / "routes.toml").write_text(environment_of(cloud.containers()["routes"])["FILE"])
+    (target,) = cloud.of("aws_appautoscaling_target", module="gateway")
+    given = re.search(r"^transcribe_streams = (\d+)", cloud.variables, re.MULTILINE)
+    quota = int(given[1]) if given else 25  # which AWS gives every account
+
+    assert read_routes(tmp_path / "routes.toml")["aws"].at_once * target["max_capacity"] <= quota
+
+
+def test_worker_asks_for_the_key_that_the_gateway_sends(cloud, tmp_path):
+    """One secret, in both containers; the route is one that gets it."""
+    if "worker" not in cloud.containers():
+        pytest.skip("dev has no worker")
+    keys = {
+        name: {each["name"]: each["valueFrom"] for each in cloud.containers()[name]["secrets"]}["PARLEY_WORKER_KEY"]
+        for name in OURS
+    }
+    (tmp_path / "routes.toml").write_text(environment_of(cloud.containers()["routes"])["FILE"])
+    route = read_routes(tmp_path / "routes.toml")["worker"]
+
+    assert keys["worker"] == keys["gateway"]
+    assert (route.place, route.api_key) == (Place.ON_PREM, None)
+    assert "PARLEY_AUTH" not in environment_of(cloud.containers()["worker"])
+
+
+def test_azure_tokens_are_written_by_the_owner_of_their_volume(cloud):
+    """Fargate makes a volume that no image declares root's, 0755; who writes there is root, without a capability."""
+    if "azure-token" not in cloud.containers():
+        pytest.skip("dev keeps recordings in S3")
+    container = cloud.containers()["azure-token"]
+    (mount,) = [each for each in container["mountPoints"] if not each["readOnly"]]
+    declared = re.search(r"^VOLUME (.*)$", (DOCKER / "Dockerfile").read_text(), re.MULTILINE)[1]
+
+    assert mount["containerPath"] not in json.loads(declared)
+    assert container["user"] == "0:0"
+    assert container["linuxParameters"]["capabilities"]["drop"] == ["ALL"]
 
 
 # -- Ports, paths, health ---------------------------------------------------------------------------
@@ -189,7 +275,8 @@ def test_compose_ports_and_upstream_match_the_gateway(host):
     assert nginx["environment"]["PARLEY_UPSTREAM"] == f"gateway:{port}"
     assert host["gateway"]["expose"] == [port]
     published = {each["published"]: str(each["target"]) for each in nginx["ports"]}
-    assert published == {"80": nginx["environment"]["HTTP_PORT"], "443": nginx["environment"]["HTTPS_PORT"]}
+    ports = {"80": "HTTP_PORT", "443": "HTTPS_PORT", "8444": "OPERATOR_PORT"}
+    assert published == {outside: nginx["environment"][name] for outside, name in ports.items()}
     variables = set(re.findall(r"\$\{(\w+)\}", (DOCKER / "nginx" / "parley.conf.template").read_text()))
     assert variables == nginx["environment"].keys()
 
@@ -235,37 +322,42 @@ def test_only_mounted_volumes_are_writable(cloud, host):
     gateway = host["gateway"]
     writable = {each["target"] for each in gateway["volumes"] if not each.get("read_only")}
     assert gateway["read_only"]
-    assert writable | {each.split(":")[0] for each in gateway["tmpfs"]} == volumes
+    assert writable == volumes
+    assert "tmpfs" not in gateway  # what is written there may be larger than memory
     assert gateway["environment"]["PARLEY_MODELS_DIR"] in {each["target"] for each in gateway["volumes"]}
     assert any(gateway["environment"]["PARLEY_AUDIO_STORAGE_DIR"].startswith(path) for path in volumes)
 
 
-def test_operator_paths_are_hidden_by_load_balancer_and_nginx(cloud):
-    """Every path but page, sockets, chat and its jobs, /v1 and health is kept from the world, by both alike."""
-    (rule,) = cloud.of("aws_lb_listener_rule", "operators")
-    hidden = {path for each in rule["condition"] for one in each["path_pattern"] for path in one["values"]}
-    conf = (DOCKER / "nginx" / "parley.conf.template").read_text()
-    refused = re.findall(r"location (?:= )?(/\S+) +\{ return 404; \}", conf)
-    public = {
-        "/",
-        "/health",
-        "/health/live",
-        "/health/ready",
-        "/ws/transcribe",
-        "/ws/raw",
-        "/auth/session-tokens",
-        "/profiles",
-    }
-    public |= {"/schema", "/schema/openapi.json"}
-    public |= {"/chat"} | {
-        route for route in _routes() if route.startswith(("/conversations", "/jobs", "/v1/", "/v2/"))
-    }
+def test_load_balancer_forwards_the_public_routes_alone(cloud):
+    """By rules of five values; whatever they do not match is 404. Operators have a listener of their own."""
+    rules = cloud.of("aws_lb_listener_rule", "public")
+    (public,) = cloud.of("aws_lb_listener", "https")
+    values = [
+        one["regex_values"] for each in rules for condition in each["condition"] for one in condition["path_pattern"]
+    ]
 
-    for route in _routes() - public:
-        if route.startswith("/{"):
-            continue  # files of the page
-        assert any(fnmatch(route, pattern) for pattern in hidden), route
-        assert any(route.startswith(path) for path in refused), route
+    assert public["default_action"][0]["fixed_response"][0]["status_code"] == "404"
+    assert all(len(each) <= 5 for each in values)
+    expected = json.loads((TERRAFORM / "modules" / "gateway" / "public_routes.json").read_text())
+    assert sorted(value for each in values for value in each) == sorted(expected)
+    assert len({each["priority"] for each in rules}) == len(rules)
+    assert cloud.of("aws_lb_listener", "operators") == []  # nobody, where no range is named
+
+
+def test_nginx_publishes_the_private_listener_on_this_host_alone(host):
+    """The public ones on every address."""
+    nginx = host["nginx"]
+    published = {each["published"]: each.get("host_ip") for each in nginx["ports"]}
+
+    assert published == {"80": None, "443": None, nginx["environment"]["OPERATOR_PORT"]: "127.0.0.1"}
+
+
+def test_nginx_takes_the_largest_body_that_the_gateway_takes(host):
+    """A recording and the form around it; not without limit."""
+    settings = settings_from(host["gateway"]["environment"], NO_FILE, {})
+    largest = int(host["nginx"]["environment"]["LARGEST_BODY"].removesuffix("m"))
+
+    assert settings.recording_max_mb < largest <= settings.recording_max_mb + 64
 
 
 # -- Times ------------------------------------------------------------------------------------------
@@ -312,6 +404,63 @@ def test_failed_sessions_alarm_matches_the_logged_line(cloud):
     (failed,) = cloud.of("aws_cloudwatch_log_metric_filter", "failed")
 
     assert f"_log.error({failed['pattern']}" in (ROOT / "app" / "web" / "served_session.py").read_text()
+
+
+# -- Secrets ----------------------------------------------------------------------------------------
+
+PUBLISHED = {("aws_ssm_parameter", "value")}
+"""The machine image's id, which AWS publishes; the provider calls every parameter sensitive."""
+KEYS_THAT_ARE_OFF = {"azurerm_storage_account"}
+"""Whose keys Azure hands out with every account, and refuses where shared_access_key_enabled is false."""
+
+
+def test_terraform_state_holds_no_secret(cloud):
+    """Every attribute that the providers call sensitive is empty, whatever made it."""
+    found, accounts = set(), []
+    for resource in json.loads(cloud.state)["resources"]:
+        provider = re.search(r"hashicorp/(\w+)", resource["provider"])[1]
+        kind = "data_source_schemas" if resource["mode"] == "data" else "resource_schemas"
+        block = provider_schema(provider)[kind][resource["type"]]["block"]
+        for instance in resource["instances"]:
+            held = {name for name, path in sensitive(block) if holds(instance["attributes"], path)}
+            found |= {(resource["type"], name) for name in held}
+            accounts += [instance["attributes"]] if resource["type"] in KEYS_THAT_ARE_OFF else []
+
+    assert {each for each in found - PUBLISHED if each[0] not in KEYS_THAT_ARE_OFF} == set()
+    assert all(account["shared_access_key_enabled"] is False for account in accounts)
+    assert "postgresql+asyncpg://parley:" not in cloud.state
+
+
+def provider_schema(name: str):
+    """As the provider prints it."""
+    folder = Path(os.environ.get("PARLEY_TERRAFORM_SCHEMAS", ROOT.parent / "shared" / "terraform"))
+    return json.loads(gzip.decompress((folder / f"{name}.schema.json.gz").read_bytes()))
+
+
+def sensitive(block, above: tuple[str, ...] = ()):
+    """The name and the path of every attribute of the block that the provider calls sensitive."""
+    for name, attribute in block.get("attributes", {}).items():
+        if attribute.get("sensitive"):
+            yield name, (*above, name)
+    for name, nested in block.get("block_types", {}).items():
+        yield from sensitive(nested["block"], (*above, name))
+
+
+def holds(value, path: tuple[str, ...]) -> bool:
+    if not path:
+        return bool(value)
+    if isinstance(value, list):
+        return any(holds(each, path) for each in value)
+    return isinstance(value, dict) and holds(value.get(path[0]), path[1:])
+
+
+def test_database_gets_the_password_that_the_secret_has():
+    """A run that fails between both is repeated without a second password."""
+    text = (TERRAFORM / "modules" / "data" / "main.tf").read_text()
+    database = text[text.index('resource "aws_db_instance"') :]
+
+    assert re.search(r"password_wo += ephemeral\.aws_secretsmanager_secret_version\.this\.secret_string\n", database)
+    assert "random_password" not in database
 
 
 # -- Rights -----------------------------------------------------------------------------------------

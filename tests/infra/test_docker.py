@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import make_url
 
 from app.cli import parley
 from app.cli.bundle import FILES, checksums, images_of, without
@@ -52,7 +53,8 @@ def test_shellcheck_passes_on_scripts(script):
 
 def test_gixy_passes_on_nginx_configuration(tmp_path):
     """gixy knows the classic mistakes, and finds none but the Host that sockets need as it was sent."""
-    places = {"HTTP_PORT": "8080", "HTTPS_PORT": "8443", "CERTIFICATES": "/c", "IDLE_TIMEOUT": "90s"}
+    places = {"HTTP_PORT": "8080", "HTTPS_PORT": "8443", "OPERATOR_PORT": "8444", "CERTIFICATES": "/c"}
+    places |= {"RESOLVER": "127.0.0.11", "LARGEST_BODY": "544m", "IDLE_TIMEOUT": "90s"}
     conf = rendered(PARLEY_UPSTREAM="gateway:8000", SERVER_NAME="voice.example.org", **places)
     (tmp_path / "nginx.conf").write_text(f"events {{}}\nhttp {{\n{conf}\n}}\n")
 
@@ -143,7 +145,7 @@ def test_bundle_lists_every_file_in_its_checksums(bundle, docker):
     assert run(bundle / "install.sh", "--check").returncode == 0
 
 
-@pytest.mark.parametrize("harm", ["changed", "missing", "foreign"])
+@pytest.mark.parametrize("harm", ["changed", "missing", "foreign", "prefix", "link"])
 def test_install_refuses_a_damaged_bundle(bundle, harm):
     """One bit, one file less, one file more: nothing is installed."""
     victim = bundle / "compose.yaml"
@@ -152,6 +154,10 @@ def test_install_refuses_a_damaged_bundle(bundle, harm):
             victim.write_text(victim.read_text() + "#")
         case "missing":
             victim.unlink()
+        case "prefix":
+            (bundle / "models" / "piper-en_US-joe-medium" / "en_US-joe-medium").write_text("hello")
+        case "link":
+            (bundle / "models" / "linked").symlink_to("/etc/passwd")
         case _:
             (bundle / "models" / "stranger").write_text("hello")
 
@@ -177,6 +183,41 @@ def test_install_needs_no_network(bundle, docker, tmp_path):
     told = docker.read_text().splitlines()
     assert [line for line in told if line.startswith("load")]
     assert f"compose --file {home}/compose.yaml up --detach --wait --no-build --pull never" in told
+
+
+@pytest.mark.parametrize("folder", [DOCKER, JETSON], ids=["docker", "jetson"])
+def test_the_private_key_is_for_its_owner_and_the_group_that_nginx_has(folder, tmp_path):
+    """Nobody else on the host reads it; compose gives NGINX the group that the script prints, root's by default."""
+    printed = run(DOCKER / "certificate.sh", "voice.local", tmp_path).stdout
+    groups = compose(folder / "compose.yaml")["nginx"]["group_add"]
+    group = re.findall(r"^CERTIFICATES_GROUP=(\d+)$", printed, re.MULTILINE) or ["0"]
+
+    key = (tmp_path / "privkey.pem").stat()
+    assert (key.st_mode & 0o777, [str(key.st_gid)]) == (0o640, group)
+    assert groups == ["0"]
+    assert compose(folder / "compose.yaml", CERTIFICATES_GROUP="1234")["nginx"]["group_add"] == ["1234"]
+
+
+@pytest.mark.parametrize("folder", [DOCKER, JETSON], ids=["docker", "jetson"])
+def test_every_service_has_limits(folder):
+    """Processes everywhere, memory but for Ollama on the box, which shares it with the GPU; no capability is kept."""
+    for name, service in compose(folder / "compose.yaml").items():
+        assert service["pids_limit"] <= 512, name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert name in ("models", "worker-models") or "mem_limit" in service or (folder, name) == (JETSON, "ollama"), (
+            name
+        )
+        assert name == "postgres" or service["cap_drop"] == ["ALL"], name  # whose entry point changes its user
+
+
+def test_compose_passes_any_password_to_the_database():
+    """Not as a part of a URL, where it would have to be escaped."""
+    password = "p@ss/w:rd #%?&"
+    services = compose(DOCKER / "compose.yaml", POSTGRES_PASSWORD=password)
+    environment = services["gateway"]["environment"]
+
+    assert environment["PGPASSWORD"] == services["postgres"]["environment"]["POSTGRES_PASSWORD"] == password
+    assert make_url(environment["PARLEY_DATABASE_URL"]).password is None
 
 
 def test_install_announces_the_wyoming_port_while_it_has_a_tenant(bundle, docker, tmp_path):

@@ -70,7 +70,7 @@ async def running(image: str, role: str, *options: str) -> AsyncIterator[Contain
         *(["--read-only"] if wanted["read_only"] else []),
         *(f"--cap-drop={each}" for each in wanted["cap_drop"]),
         *(f"--security-opt={each}" for each in wanted["security_opt"]),
-        *(f"--tmpfs={each}" for each in wanted["tmpfs"]),
+        *(f"--volume={each['target']}" for each in wanted["volumes"] if "source" not in each),
     ]
     environment = {"PARLEY_HOST": "127.0.0.1", "PARLEY_PORT": str(container.port), "PARLEY_REPLY_PROVIDER": "none"}
     given = [f"--env={name}={value}" for name, value in environment.items()]

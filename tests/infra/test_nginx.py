@@ -3,8 +3,9 @@
 import ssl
 import subprocess
 from contextlib import asynccontextmanager
+from http.client import HTTPSConnection
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, build_opener, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 import anyio
 import msgspec
@@ -14,27 +15,33 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from app.web.listener import GracefulServer, bound_socket
+from app.web.page_files import page_paths
 from app.web.parley.packets import MAX_PCM_BYTES, pack
+from app.web.public_routes import operator_paths
 from app.web.server import create_app
+from tests.eventually import until
 from tests.fakes import SILENCE, SPEECH
+from tests.infra.dns import resolver
 from tests.infra.nginx import fronted, nginx_command, write_configuration
+from tests.infra.test_public_routes import example, spellings
 from tests.serving import scripted_service
 
 pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def behind_nginx(folder, *, idle_timeout="90s", ping_seconds=20.0):
+async def behind_nginx(folder, *, ping_seconds=20.0, **options):
     """NGINX, and the server behind it."""
     with bound_socket("127.0.0.1", 0) as listening:
         app = create_app(scripted_service())
         listener = GracefulServer(app, drain_seconds=5, ping_seconds=ping_seconds)
+        listener.app = app
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             await listener.listening.wait()
             try:
                 upstream = f"127.0.0.1:{listening.getsockname()[1]}"
-                async with fronted(folder, upstream, idle_timeout=idle_timeout) as front:
+                async with fronted(folder, upstream, **options) as front:
                     yield front, listener
             finally:
                 listener.should_exit = True
@@ -104,18 +111,96 @@ async def test_nginx_serves_health_and_page_over_tls(tmp_path):
     assert b"<html" in page.lower()
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/policy/decisions", "/recordings", "/admin/keys"])
-async def test_nginx_hides_operator_paths(tmp_path, path):
-    """From outside there is no such page."""
-    async with behind_nginx(tmp_path) as (front, _):
+async def test_nginx_forwards_every_public_route_and_no_spelling_of_another(tmp_path):
+    """What is not forwarded is NGINX's own 404; the private listener forwards everything."""
+    async with behind_nginx(tmp_path) as (front, listener):
+        operators, pages = operator_paths(listener.app), sorted(page_paths())
+        public = {example(route.path) for route in listener.app.routes} - {example(path) for path in operators}
+        public -= {example("/{file_path:path}")}
+        hidden = sorted({each for path in operators for each in spellings(example(path)) if "\\" not in each})
+        answers = await to_thread.run_sync(lambda: asked(front, front.https_port, [*sorted(public), *pages]))
+        refused = await to_thread.run_sync(lambda: asked(front, front.https_port, hidden))
+        private = await to_thread.run_sync(
+            lambda: asked(front, front.operator_port, [example(path) for path in operators])
+        )
+
+    assert {path for path, answer in answers.items() if "nginx" in answer} == set()
+    assert {path for path, answer in refused.items() if answer not in ("404 nginx", "400 nginx")} == set()
+    assert {path for path, answer in private.items() if "nginx" in answer} == set()
+
+
+def asked(front, port: int, paths: list[str]) -> dict[str, str]:
+    """Status of each path, sent as it is, and `nginx` where NGINX itself answered."""
+    found = {}
+    for path in paths:
+        connection = HTTPSConnection("localhost", port, context=trusting(front), timeout=5)
+        connection.putrequest("GET", path, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", f"localhost:{port}")
+        connection.endheaders()
+        answer = connection.getresponse()
+        body = answer.read()
+        found[path] = f"{answer.status} nginx" if b"<center>nginx</center>" in body else str(answer.status)
+        connection.close()
+    return found
+
+
+async def test_nginx_refuses_a_body_that_is_too_large(tmp_path):
+    """Before the gateway has any of it."""
+    async with behind_nginx(tmp_path, largest_body="1k") as (front, _):
+        request = Request(f"https://localhost:{front.https_port}/recordings", data=bytes(2000), method="POST")
         with pytest.raises(HTTPError) as answer:
-            await to_thread.run_sync(
-                lambda: urlopen(f"https://localhost:{front.https_port}{path}", context=trusting(front))
-            )
+            await to_thread.run_sync(lambda: urlopen(request, timeout=5, context=trusting(front)))
         answer.value.close()
 
-    assert answer.value.code == 404
-    assert answer.value.headers["Server"] == "nginx"
+    assert answer.value.code == 413
+
+
+async def test_nginx_limits_the_requests_of_one_address(tmp_path):
+    """Beyond 50 in a second, and 200 at once, the answer is 429."""
+    async with behind_nginx(tmp_path) as (front, _):
+        path = [f"/health?{number}" for number in range(400)]
+        answers = await to_thread.run_sync(lambda: pipelined(front, path))
+
+    assert answers[:150] == [200] * 150
+    assert 429 in answers
+
+
+def pipelined(front, paths: list[str]) -> list[int]:
+    """Statuses of requests that follow each other on one connection."""
+    connection = HTTPSConnection("localhost", front.https_port, context=trusting(front), timeout=10)
+    statuses = []
+    for path in paths:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        statuses.append(answer.status)
+    connection.close()
+    return statuses
+
+
+async def answers_health(front) -> bool:
+    return (await to_thread.run_sync(asked, front, front.https_port, ["/health"])) == {"/health": "200"}
+
+
+async def test_nginx_finds_a_gateway_that_comes_back_with_another_address(tmp_path):
+    """The name is resolved again: without a restart of NGINX."""
+    async with resolver({"gateway.test": "127.0.0.1"}) as (names, address):
+        with bound_socket("127.0.0.1", 0) as first, bound_socket("127.0.0.2", first.getsockname()[1]) as second:
+            async with fronted(
+                tmp_path, f"gateway.test:{first.getsockname()[1]}", resolver=f"{address} valid=1s ipv6=off"
+            ) as front:
+                answers = []
+                for listening in (first, second):
+                    names["gateway.test"] = listening.getsockname()[0]
+                    listener = GracefulServer(create_app(scripted_service()), drain_seconds=1)
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(listener.serve, [listening])
+                        await listener.listening.wait()
+                        await until(lambda: answers_health(front))
+                        answers.append(listening.getsockname()[0])
+                        listener.should_exit = True
+
+    assert answers == ["127.0.0.1", "127.0.0.2"]
 
 
 async def test_nginx_passes_large_frames(tmp_path):

@@ -35,9 +35,17 @@ module "identity" {
 
   name            = "parley-dev"
   repository_arns = var.repository_arns
-  log_group_arns  = [module.observability.log_groups["gateway"].arn, module.observability.log_groups["worker"].arn]
-  secret_arns     = concat(values(var.secrets), values(module.data.secrets))
-  archive         = module.archive.archive
+  tasks = {
+    gateway = {
+      log_group_arn = module.observability.log_groups["gateway"].arn
+      secret_arns   = concat(values(var.secrets), values(module.data.secrets))
+    }
+    worker = {
+      log_group_arn = module.observability.log_groups["worker"].arn
+      secret_arns   = [for name, arn in var.secrets : arn if name == "PARLEY_WORKER_KEY"]
+    }
+  }
+  archive = module.archive.archive
 }
 
 module "gateway" {
@@ -56,6 +64,8 @@ module "gateway" {
   max_sessions        = 16
   tasks               = { min = 1, max = 3 }
   talk_on_seconds     = 60
+  operator_cidrs      = var.operator_cidrs
+  web_acl_arn         = var.web_acl_arn
   allowed_origins     = var.allowed_origins
   routes              = <<-TOML
     [local]
@@ -64,20 +74,27 @@ module "gateway" {
     [aws]
     engine = "aws"
     region = "${var.region}"
+    at_once = ${floor(var.transcribe_streams / 3)}
     %{~for url in module.worker[*].url}
 
     [worker]
     engine = "openai"
+    place = "on_prem"
     base_url = "${url}"
     model = "whisper-large-v3-turbo"
     usd_per_minute = 0
     %{~endfor}
   TOML
-  environment         = merge(var.settings, module.archive.environment)
-  secrets             = merge(var.secrets, module.data.secrets)
-  task_role_arn       = module.identity.gateway_role_arn
-  start_role_arn      = module.identity.start_role_arn
-  log_group_name      = module.observability.log_groups["gateway"].name
+  egress = merge(
+    { database = { port = 5432 } },
+    { for port in module.worker[*].port : "workers" => { port = port } },
+    var.egress,
+  )
+  environment    = merge(var.settings, module.archive.environment, module.data.environment)
+  secrets        = merge(var.secrets, module.data.secrets)
+  task_role_arn  = module.identity.gateway_role_arn
+  start_role_arn = module.identity.start_role_arns["gateway"]
+  log_group_name = module.observability.log_groups["gateway"].name
 }
 
 module "data" {
@@ -102,6 +119,7 @@ module "worker" {
   instance_type            = "g4dn.xlarge"
   max_workers              = 1
   metric_namespace         = module.gateway.metric_namespace
-  start_role_arn           = module.identity.start_role_arn
+  key_secret_arn           = lookup(var.secrets, "PARLEY_WORKER_KEY", "")
+  start_role_arn           = module.identity.start_role_arns["worker"]
   log_group_name           = module.observability.log_groups["worker"].name
 }

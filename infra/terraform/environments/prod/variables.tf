@@ -60,8 +60,44 @@ variable "secrets" {
   default     = {}
 
   validation {
+    condition     = var.worker_image == null || contains(keys(var.secrets), "PARLEY_WORKER_KEY")
+    error_message = "secrets has no PARLEY_WORKER_KEY, which the workers of worker_image ask for."
+  }
+
+  validation {
     condition     = contains(keys(var.secrets), "PARLEY_ADMIN_KEY") || lookup(var.settings, "PARLEY_AUTH", "auto") == "none"
     error_message = "secrets has no PARLEY_ADMIN_KEY, so that nobody could connect; PARLEY_AUTH = \"none\" in settings serves everybody."
+  }
+}
+
+variable "operator_cidrs" {
+  description = "Ranges from which operators reach the private listener on port 8443; empty: there is none."
+  type        = set(string)
+  default     = []
+}
+
+variable "web_acl_arn" {
+  description = "Firewall for web requests (WAF) in front of the load balancer, such as the one in modules/gateway/README.md; null: none."
+  type        = string
+  default     = null
+}
+
+variable "egress" {
+  description = "What else the gateway may connect to, or where its receiver is: a TCP port, and the range it is in, which is the network's where there is none."
+  type = map(object({
+    port = number
+    cidr = optional(string)
+  }))
+  default = {}
+}
+
+variable "transcribe_streams" {
+  description = "The account's quota of concurrent Transcribe streams in this region, 25 unless raised; each of 60 tasks may open its share."
+  type        = number
+
+  validation {
+    condition     = var.transcribe_streams >= 60
+    error_message = "transcribe_streams is 60 at least, one for each task that may run."
   }
 }
 

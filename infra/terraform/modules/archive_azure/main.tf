@@ -1,7 +1,6 @@
 data "azurerm_client_config" "this" {}
 
 locals {
-  federated = var.identity == "federated"
   audience  = "api://AzureADTokenExchange"
   container = "audio"
 }
@@ -26,7 +25,6 @@ resource "azurerm_storage_account" "this" {
   #checkov:skip=CKV2_AZURE_1:Microsoft's key encrypts; a key of one's own would be one more thing whose loss loses every recording
   #checkov:skip=CKV2_AZURE_33:a private endpoint is reached from an Azure network, and the gateway is in none
   #checkov:skip=CKV2_AZURE_41:sas_policy blocks all that would live longer than an hour; the check stumbles over an expression beside it
-  #checkov:skip=CKV2_AZURE_40:keys are off where the identity is federated; with a secret they are what the secret holds
   name                              = "${substr(replace(var.name, "-", ""), 0, 18)}${random_string.this.result}"
   resource_group_name               = azurerm_resource_group.this.name
   location                          = azurerm_resource_group.this.location
@@ -38,7 +36,7 @@ resource "azurerm_storage_account" "this" {
   https_traffic_only_enabled        = true
   allow_nested_items_to_be_public   = false
   cross_tenant_replication_enabled  = false
-  shared_access_key_enabled         = var.identity == "secret"
+  shared_access_key_enabled         = false
   default_to_oauth_authentication   = true
   local_user_enabled                = false
   infrastructure_encryption_enabled = true
@@ -94,54 +92,29 @@ resource "azurerm_storage_management_policy" "this" {
   }
 }
 
-# -- Federated: AWS signs who the gateway is, Azure believes that one role -----------------------------
+# -- AWS signs who the gateway is, Azure believes that one role: no key exists that a state could hold ----
 
 resource "aws_iam_outbound_web_identity_federation" "this" {
-  count = local.federated && var.issuer == null ? 1 : 0
+  count = var.issuer == null ? 1 : 0
 }
 
 resource "azurerm_user_assigned_identity" "this" {
-  count = local.federated ? 1 : 0
-
   name                = "${var.name}-gateway"
   resource_group_name = azurerm_resource_group.this.name
   location            = azurerm_resource_group.this.location
 }
 
 resource "azurerm_federated_identity_credential" "this" {
-  count = local.federated ? 1 : 0
-
   name                      = "aws"
-  user_assigned_identity_id = azurerm_user_assigned_identity.this[0].id
+  user_assigned_identity_id = azurerm_user_assigned_identity.this.id
   issuer                    = coalesce(var.issuer, one(aws_iam_outbound_web_identity_federation.this[*].issuer_identifier))
   subject                   = var.gateway_role_arn
   audience                  = [local.audience]
 }
 
 resource "azurerm_role_assignment" "this" {
-  count = local.federated ? 1 : 0
-
   scope                = azurerm_storage_container.this.id
   role_definition_name = "Storage Blob Data Contributor"
-  principal_id         = azurerm_user_assigned_identity.this[0].principal_id
+  principal_id         = azurerm_user_assigned_identity.this.principal_id
   principal_type       = "ServicePrincipal"
-}
-
-# -- Secret: the account's key, kept where the gateway's other secrets are ------------------------------
-
-resource "aws_secretsmanager_secret" "this" {
-  #checkov:skip=CKV2_AWS_57:the key belongs to Azure, which changes it; key_version writes the new one
-  #checkov:skip=CKV_AWS_149:the account's own key for Secrets Manager is enough for readers in the same account
-  count = local.federated ? 0 : 1
-
-  name        = "${var.name}/azure-storage"
-  description = "Connection string of the recordings' storage account"
-}
-
-resource "aws_secretsmanager_secret_version" "this" {
-  count = local.federated ? 0 : 1
-
-  secret_id                = aws_secretsmanager_secret.this[0].id
-  secret_string_wo         = azurerm_storage_account.this.primary_connection_string
-  secret_string_wo_version = var.key_version
 }

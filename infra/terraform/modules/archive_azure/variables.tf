@@ -40,17 +40,6 @@ variable "allowed_ips" {
   }
 }
 
-variable "identity" {
-  description = "`federated`: the gateway's AWS role is trusted, with no secret anywhere; `secret`: a connection string in Secrets Manager."
-  type        = string
-  default     = "federated"
-
-  validation {
-    condition     = contains(["federated", "secret"], var.identity)
-    error_message = "identity is federated or secret."
-  }
-}
-
 variable "gateway_role_arn" {
   description = "AWS role of the gateway, which Azure is to trust."
   type        = string
@@ -92,16 +81,5 @@ variable "recoverable_days" {
   validation {
     condition     = var.recoverable_days >= 1 && var.recoverable_days <= 365
     error_message = "recoverable_days is 1 to 365."
-  }
-}
-
-variable "key_version" {
-  description = "Raise it to write the connection string to its secret anew, after a key was changed."
-  type        = number
-  default     = 1
-
-  validation {
-    condition     = var.key_version >= 1
-    error_message = "key_version is 1 or above."
   }
 }

@@ -4,15 +4,15 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = "6.47.0"
+      version = "~> 6.47"
     }
     azurerm = {
       source  = "hashicorp/azurerm"
-      version = "4.79.0"
+      version = "~> 4.79"
     }
     random = {
       source  = "hashicorp/random"
-      version = "3.7.2"
+      version = "~> 3.7"
     }
   }
 }

@@ -11,10 +11,30 @@ data "aws_iam_policy_document" "monitoring_assume" {
 
 data "aws_partition" "this" {}
 
-# Ephemeral: the password goes to the database and to the secret, and into no state and no plan.
+# Ephemeral: a new one at every run, written to the secret when password_version is raised, and into no state and no plan.
 ephemeral "random_password" "this" {
   length  = 40
   special = false
+}
+
+resource "aws_secretsmanager_secret" "this" {
+  #checkov:skip=CKV2_AWS_57:the secret is changed together with the database's password, by raising password_version
+  #checkov:skip=CKV_AWS_149:the account's own key for Secrets Manager is enough for readers in the same account
+  name                    = "${var.name}/database-password"
+  description             = "Password of the database"
+  recovery_window_in_days = var.deletion_protection ? 30 : 0
+}
+
+resource "aws_secretsmanager_secret_version" "this" {
+  secret_id                = aws_secretsmanager_secret.this.id
+  secret_string_wo_version = var.password_version
+  secret_string_wo         = ephemeral.random_password.this.result
+}
+
+# The database gets what the secret has, also where an earlier run wrote it and failed afterwards.
+ephemeral "aws_secretsmanager_secret_version" "this" {
+  secret_id  = aws_secretsmanager_secret_version.this.secret_id
+  version_id = aws_secretsmanager_secret_version.this.version_id
 }
 
 resource "aws_db_subnet_group" "this" {
@@ -80,7 +100,7 @@ resource "aws_db_instance" "this" {
   instance_class                        = var.instance_class
   db_name                               = "parley"
   username                              = "parley"
-  password_wo                           = ephemeral.random_password.this.result
+  password_wo                           = ephemeral.aws_secretsmanager_secret_version.this.secret_string
   password_wo_version                   = var.password_version
   port                                  = 5432
   db_subnet_group_name                  = aws_db_subnet_group.this.name
@@ -103,24 +123,4 @@ resource "aws_db_instance" "this" {
   monitoring_role_arn                   = aws_iam_role.monitoring.arn
   performance_insights_enabled          = true
   performance_insights_retention_period = 7
-}
-
-resource "aws_secretsmanager_secret" "this" {
-  #checkov:skip=CKV2_AWS_57:the address in the secret is changed together with the database's password, by raising password_version
-  #checkov:skip=CKV_AWS_149:the account's own key for Secrets Manager is enough for readers in the same account
-  name                    = "${var.name}/database-url"
-  description             = "Address of the database, with its password"
-  recovery_window_in_days = var.deletion_protection ? 30 : 0
-}
-
-resource "aws_secretsmanager_secret_version" "this" {
-  secret_id                = aws_secretsmanager_secret.this.id
-  secret_string_wo_version = var.password_version
-  secret_string_wo = format(
-    "postgresql+asyncpg://%s:%s@%s/%s?ssl=require",
-    aws_db_instance.this.username,
-    ephemeral.random_password.this.result,
-    aws_db_instance.this.endpoint,
-    aws_db_instance.this.db_name,
-  )
 }

@@ -1,6 +1,11 @@
+output "environment" {
+  description = "Setting of the gateway: the database's address, without a password."
+  value       = { PARLEY_DATABASE_URL = "postgresql+asyncpg://${aws_db_instance.this.username}@${aws_db_instance.this.endpoint}/${aws_db_instance.this.db_name}?ssl=require" }
+}
+
 output "secrets" {
-  description = "Setting of the gateway, and the ARN of the secret that holds it."
-  value       = { PARLEY_DATABASE_URL = aws_secretsmanager_secret.this.arn }
+  description = "Variable of the gateway, and the ARN of the secret that holds it: the password, as the database's driver reads it."
+  value       = { PGPASSWORD = aws_secretsmanager_secret.this.arn }
 }
 
 output "endpoint" {

@@ -69,7 +69,7 @@ variable "deletion_protection" {
 variable "password_version" {
   description = "Raise it to have a new password made and written to database and secret."
   type        = number
-  default     = 1
+  default     = 2
 
   validation {
     condition     = var.password_version >= 1

@@ -27,6 +27,16 @@ locals {
     },
   )
 
+  # A receiver stands in the network where egress says nothing else.
+  receives = contains(split(",", replace(lookup(var.environment, "PARLEY_REPLY_PROVIDER", ""), " ", "")), "receiver")
+  receiver = { port = tonumber(lookup(var.environment, "PARLEY_RECEIVER_PORT", "5001")), cidr = null }
+  egress   = merge(local.receives ? { receiver = local.receiver } : {}, var.egress)
+
+  certificate_arn = coalesce(var.certificate_arn, one(aws_acm_certificate_validation.this[*].certificate_arn))
+
+  # Written by tests/infra/test_public_routes.py, from the routes of the code; a rule takes five.
+  public_paths = chunklist(jsondecode(file("${path.module}/public_routes.json")), 5)
+
   log = {
     logDriver = "awslogs"
     options = {
@@ -91,7 +101,7 @@ locals {
     image                  = var.token_image
     essential              = true
     readonlyRootFilesystem = true
-    user                   = "10001:10001"
+    user                   = "0:0" # Fargate makes the volume root's; without a capability, root owns this folder and no more
     entryPoint             = ["/bin/sh", "-c"]
     command = [join(" ", [
       "trap 'exit 0' TERM; while :; do",
@@ -190,6 +200,17 @@ resource "aws_vpc_security_group_ingress_rule" "http" {
   ip_protocol       = "tcp"
 }
 
+resource "aws_vpc_security_group_ingress_rule" "operators" {
+  for_each = var.operator_cidrs
+
+  description       = "Operators, encrypted"
+  security_group_id = aws_security_group.lb.id
+  cidr_ipv4         = each.key
+  from_port         = var.operator_port
+  to_port           = var.operator_port
+  ip_protocol       = "tcp"
+}
+
 resource "aws_vpc_security_group_egress_rule" "to_tasks" {
   description                  = "To the tasks"
   security_group_id            = aws_security_group.lb.id
@@ -200,7 +221,8 @@ resource "aws_vpc_security_group_egress_rule" "to_tasks" {
 }
 
 resource "aws_lb" "this" {
-  #checkov:skip=CKV2_AWS_28:a firewall for web requests sees one request per session and none of its audio; ingress_cidrs says who may connect, and the gateway bounds every frame
+  #checkov:skip=CKV2_AWS_76:which rules the firewall of web_acl_arn has is for whoever makes it; nothing here runs on Java
+  #checkov:skip=CKV2_AWS_28:the firewall for web requests is a variable, web_acl_arn; the gateway bounds requests and frames itself
   #checkov:skip=CKV_AWS_150:protection against deletion is a variable, on by default, off in dev
   name                       = var.name
   load_balancer_type         = "application"
@@ -238,25 +260,15 @@ resource "aws_lb_target_group" "this" {
   }
 }
 
+# What the world may ask for is forwarded, by rules of five paths each; everything else is not here, whatever its spelling.
 resource "aws_lb_listener" "https" {
   load_balancer_arn = aws_lb.this.arn
   port              = 443
   protocol          = "HTTPS"
   ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
-  certificate_arn   = coalesce(var.certificate_arn, one(aws_acm_certificate_validation.this[*].certificate_arn))
+  certificate_arn   = local.certificate_arn
 
   default_action {
-    type             = "forward"
-    target_group_arn = aws_lb_target_group.this.arn
-  }
-}
-
-# What is for operators is asked inside the network, at the tasks themselves.
-resource "aws_lb_listener_rule" "operators" {
-  listener_arn = aws_lb_listener.https.arn
-  priority     = 10
-
-  action {
     type = "fixed-response"
 
     fixed_response {
@@ -265,12 +277,47 @@ resource "aws_lb_listener_rule" "operators" {
       status_code  = "404"
     }
   }
+}
+
+resource "aws_lb_listener_rule" "public" {
+  count = length(local.public_paths)
+
+  listener_arn = aws_lb_listener.https.arn
+  priority     = count.index + 10
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.this.arn
+  }
 
   condition {
     path_pattern {
-      values = ["/admin/*", "/metrics", "/policy/*", "/recordings*"]
+      regex_values = local.public_paths[count.index]
     }
   }
+}
+
+# The private listener: every route, for the ranges of operators alone.
+resource "aws_lb_listener" "operators" {
+  count = length(var.operator_cidrs) > 0 ? 1 : 0
+
+  load_balancer_arn = aws_lb.this.arn
+  port              = var.operator_port
+  protocol          = "HTTPS"
+  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+  certificate_arn   = local.certificate_arn
+
+  default_action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.this.arn
+  }
+}
+
+resource "aws_wafv2_web_acl_association" "this" {
+  count = var.web_acl_arn == null ? 0 : 1
+
+  resource_arn = aws_lb.this.arn
+  web_acl_arn  = var.web_acl_arn
 }
 
 resource "aws_lb_listener" "http" {
@@ -316,10 +363,14 @@ resource "aws_vpc_security_group_egress_rule" "https" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "inside" {
-  description       = "To the database and the workers"
+  for_each = local.egress
+
+  description       = "To the ${each.key}"
   security_group_id = aws_security_group.this.id
-  cidr_ipv4         = var.network.cidr
-  ip_protocol       = "-1"
+  cidr_ipv4         = coalesce(each.value.cidr, var.network.cidr)
+  from_port         = each.value.port
+  to_port           = each.value.port
+  ip_protocol       = "tcp"
 }
 
 resource "aws_ecs_cluster" "this" {
@@ -379,7 +430,7 @@ resource "aws_ecs_service" "this" {
   health_check_grace_period_seconds  = 120
   enable_ecs_managed_tags            = true
   propagate_tags                     = "SERVICE"
-  depends_on                         = [aws_lb_listener.https]
+  depends_on                         = [aws_lb_listener_rule.public]
 
   deployment_circuit_breaker {
     enable   = true

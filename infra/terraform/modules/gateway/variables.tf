@@ -31,6 +31,53 @@ variable "ingress_cidrs" {
   }
 }
 
+variable "operator_cidrs" {
+  description = "Ranges from which operators reach the private listener, with `/admin`, `/policy` and `/metrics`; empty: there is none."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for range in var.operator_cidrs : can(cidrhost(range, 0)) && !endswith(range, "/0")])
+    error_message = "operator_cidrs are IPv4 ranges, such as 203.0.113.0/24, and never everybody."
+  }
+}
+
+variable "operator_port" {
+  description = "Port of the private listener."
+  type        = number
+  default     = 8443
+
+  validation {
+    condition     = !contains([80, 443], var.operator_port) && var.operator_port >= 1 && var.operator_port <= 65535
+    error_message = "operator_port is a port, and neither 80 nor 443."
+  }
+}
+
+variable "web_acl_arn" {
+  description = "Firewall for web requests (WAF) in front of the load balancer; null: none."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.web_acl_arn == null || can(regex("^arn:[^:]+:wafv2:", var.web_acl_arn))
+    error_message = "web_acl_arn is the ARN of a WAFv2 web ACL of this region."
+  }
+}
+
+variable "egress" {
+  description = "What tasks may connect to, besides port 443 everywhere and the receiver that the settings name: a TCP port, and the range it is in, which is the network's where there is none."
+  type = map(object({
+    port = number
+    cidr = optional(string)
+  }))
+  default = { database = { port = 5432 } }
+
+  validation {
+    condition     = alltrue([for each in var.egress : each.port >= 1 && each.port <= 65535 && (each.cidr == null || can(cidrhost(each.cidr, 0)))])
+    error_message = "egress names ports and IPv4 ranges, such as { port = 5001, cidr = \"10.9.0.0/16\" }."
+  }
+}
+
 variable "domain" {
   description = "Name people connect to, such as `voice.example.org`."
   type        = string

@@ -1,5 +1,7 @@
 data "aws_region" "this" {}
 
+data "aws_caller_identity" "this" {}
+
 data "aws_iam_policy_document" "assume" {
   statement {
     actions = ["sts:AssumeRole"]
@@ -7,6 +9,13 @@ data "aws_iam_policy_document" "assume" {
     principals {
       type        = "Service"
       identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+
+    # ECS takes these roles for tasks of this account alone.
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.this.account_id]
     }
   }
 }
@@ -97,12 +106,15 @@ resource "aws_iam_role_policy" "gateway" {
   policy = data.aws_iam_policy_document.gateway.json
 }
 
-# What ECS may do to start a task: fetch its image and its secrets, open its log. The code never holds this role.
+# What ECS may do to start a task of each kind: fetch its image and its secrets, open its log. The code never holds
+# these roles.
 data "aws_iam_policy_document" "start" {
+  for_each = var.tasks
+
   statement {
     sid       = "WriteOwnLogs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    resources = [for arn in var.log_group_arns : "${arn}:*"]
+    resources = ["${each.value.log_group_arn}:*"]
   }
 
   dynamic "statement" {
@@ -127,7 +139,7 @@ data "aws_iam_policy_document" "start" {
   }
 
   dynamic "statement" {
-    for_each = length(var.secret_arns) > 0 ? [var.secret_arns] : []
+    for_each = length(each.value.secret_arns) > 0 ? [each.value.secret_arns] : []
 
     content {
       sid       = "ReadOwnSecrets"
@@ -138,12 +150,16 @@ data "aws_iam_policy_document" "start" {
 }
 
 resource "aws_iam_role" "start" {
-  name               = "${var.name}-start"
+  for_each = var.tasks
+
+  name               = "${var.name}-${each.key}-start"
   assume_role_policy = data.aws_iam_policy_document.assume.json
 }
 
 resource "aws_iam_role_policy" "start" {
+  for_each = var.tasks
+
   name   = "start"
-  role   = aws_iam_role.start.id
-  policy = data.aws_iam_policy_document.start.json
+  role   = aws_iam_role.start[each.key].id
+  policy = data.aws_iam_policy_document.start[each.key].json
 }

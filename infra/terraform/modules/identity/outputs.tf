@@ -3,7 +3,7 @@ output "gateway_role_arn" {
   value       = aws_iam_role.gateway.arn
 }
 
-output "start_role_arn" {
-  description = "Role with which ECS starts a task."
-  value       = aws_iam_role.start.arn
+output "start_role_arns" {
+  description = "Role with which ECS starts a task, by its kind."
+  value       = { for kind, role in aws_iam_role.start : kind => role.arn }
 }

@@ -19,15 +19,12 @@ variable "repository_arns" {
   }
 }
 
-variable "log_group_arns" {
-  description = "Log groups the tasks write to."
-  type        = list(string)
-}
-
-variable "secret_arns" {
-  description = "Secrets that are put into the gateway's environment, and no others."
-  type        = list(string)
-  default     = []
+variable "tasks" {
+  description = "Each kind of task, with the log group it writes to and the secrets that are put into its environment, and no others."
+  type = map(object({
+    log_group_arn = string
+    secret_arns   = list(string)
+  }))
 }
 
 variable "archive" {

@@ -10,9 +10,8 @@ locals {
   models = "/var/lib/parley/models"
   own    = "/var/lib/parley/own"
 
-  # Without a key, because the security group lets the gateways in and nobody else.
   environment = merge(
-    { PARLEY_AUTH = "none", PARLEY_TRANSCRIPTION_MODEL_ID = "whisper-large-v3-turbo" },
+    { PARLEY_TRANSCRIPTION_MODEL_ID = "whisper-large-v3-turbo" },
     var.environment,
     {
       PARLEY_DEVICE     = "cuda"
@@ -232,6 +231,7 @@ resource "aws_ecs_task_definition" "this" {
     portMappings           = [{ containerPort = var.port, hostPort = var.port, protocol = "tcp" }]
     resourceRequirements   = [{ type = "GPU", value = "1" }]
     environment            = [for name, value in local.environment : { name = name, value = value }]
+    secrets                = [{ name = "PARLEY_WORKER_KEY", valueFrom = var.key_secret_arn }]
     linuxParameters        = { initProcessEnabled = true, capabilities = { add = [], drop = ["ALL"] } }
     mountPoints = [
       { sourceVolume = "own", containerPath = local.own, readOnly = false },

@@ -3,6 +3,11 @@ output "url" {
   value       = "http://${aws_service_discovery_service.this.name}.${aws_service_discovery_private_dns_namespace.this.name}:${var.port}/v1"
 }
 
+output "port" {
+  description = "Port the workers listen on."
+  value       = var.port
+}
+
 output "watched" {
   description = "Names under which the workers' signals are found."
   value = {

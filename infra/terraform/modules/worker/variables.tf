@@ -113,10 +113,25 @@ variable "port" {
   }
 }
 
+variable "key_secret_arn" {
+  description = "Secret with the key that workers ask for and gateways send, `PARLEY_WORKER_KEY`."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:[^:]+:secretsmanager:", var.key_secret_arn))
+    error_message = "key_secret_arn is the ARN of a secret: a worker without a key serves whoever reaches it."
+  }
+}
+
 variable "environment" {
   description = "Further settings, by variable name."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = length(setintersection(keys(var.environment), ["PARLEY_AUTH", "PARLEY_WORKER_KEY"])) == 0
+    error_message = "Workers ask for the key in key_secret_arn: neither PARLEY_AUTH nor PARLEY_WORKER_KEY is set here."
+  }
 }
 
 variable "start_role_arn" {

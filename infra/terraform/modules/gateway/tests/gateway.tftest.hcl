@@ -63,6 +63,24 @@ run "the_task_is_locked_up" {
   }
 }
 
+run "tasks_reach_what_the_settings_name_and_no_more" {
+  command = apply
+
+  variables {
+    environment = { PARLEY_REPLY_PROVIDER = "receiver, openai", PARLEY_RECEIVER_PORT = "5009" }
+  }
+
+  assert {
+    condition     = { for name, rule in aws_vpc_security_group_egress_rule.inside : name => rule.from_port } == { database = 5432, receiver = 5009 }
+    error_message = "The database and the receiver, each on its port."
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_vpc_security_group_egress_rule.inside : rule.ip_protocol == "tcp" && rule.cidr_ipv4 == "10.20.0.0/16"])
+    error_message = "In the network, over TCP."
+  }
+}
+
 run "it_follows_those_who_talk" {
   command = apply
 

@@ -1,6 +1,15 @@
 variables {
-  name           = "parley-test"
-  log_group_arns = ["arn:aws:logs:eu-central-1:123456789012:log-group:/parley-test/gateway"]
+  name = "parley-test"
+  tasks = {
+    gateway = {
+      log_group_arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/parley-test/gateway"
+      secret_arns   = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:parley-test/openai-AbCdEf"]
+    }
+    worker = {
+      log_group_arn = "arn:aws:logs:eu-central-1:123456789012:log-group:/parley-test/worker"
+      secret_arns   = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:parley-test/worker-AbCdEf"]
+    }
+  }
 }
 
 run "alone_it_may_hear_and_speak" {
@@ -39,16 +48,17 @@ run "its_own_prefix_and_nothing_beside_it" {
   }
 }
 
-run "only_named_secrets" {
+run "each_task_has_its_own_secrets" {
   command = apply
 
-  variables {
-    secret_arns = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:parley-test/openai-AbCdEf"]
+  assert {
+    condition     = jsonencode({ for kind, policy in aws_iam_role_policy.start : kind => one([for s in jsondecode(policy.policy).Statement : s.Resource if s.Sid == "ReadOwnSecrets"]) }) == jsonencode({ for kind, task in var.tasks : kind => task.secret_arns })
+    error_message = "The secrets named, and no others."
   }
 
   assert {
-    condition     = one([for s in jsondecode(aws_iam_role_policy.start.policy).Statement : s.Resource if s.Sid == "ReadOwnSecrets"]) == ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:parley-test/openai-AbCdEf"]
-    error_message = "The secrets named, and no others."
+    condition     = jsondecode(aws_iam_role.gateway.assume_role_policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == ["123456789012"]
+    error_message = "For tasks of this account."
   }
 }
 

@@ -6,6 +6,7 @@ variables {
   start_role_arn           = "arn:aws:iam::123456789012:role/start"
   log_group_name           = "/parley-test/worker"
   max_workers              = 3
+  key_secret_arn           = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:parley-test/worker-key-AbCdEf"
   network = {
     vpc_id             = "vpc-1"
     private_subnet_ids = ["subnet-3", "subnet-4"]
@@ -52,6 +53,25 @@ run "one_gpu_each" {
     condition     = output.url == "http://worker.parley-test.internal:8001/v1"
     error_message = "The gateway finds the workers by name."
   }
+}
+
+run "a_worker_asks_for_its_key" {
+  command = apply
+
+  assert {
+    condition     = [for s in jsondecode(aws_ecs_task_definition.this.container_definitions)[0].secrets : s.name] == ["PARLEY_WORKER_KEY"]
+    error_message = "The key is a secret."
+  }
+}
+
+run "refuses_a_worker_without_a_key" {
+  command = plan
+
+  variables {
+    environment = { PARLEY_AUTH = "none" }
+  }
+
+  expect_failures = [var.environment]
 }
 
 run "refuses_a_machine_without_gpu" {
