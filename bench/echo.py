@@ -16,10 +16,10 @@ from pathlib import Path
 import anyio
 import numpy as np
 
-from app.domain.audio import SAMPLE_RATE, ScoredChunk
+from app.domain.audio import SAMPLE_RATE, AudioChunk
 from app.domain.dialog.endpointing import Boundary, Endpointer
 from app.domain.ports import EchoDetector
-from app.runtime.dialog.echo import without_echo
+from app.runtime.dialog.echo import score_near_end
 from bench.clips import choose, load_clip, read_manifest
 from bench.detectors import chunked
 from bench.rooms import Samples, at_level, microphone, pcm16
@@ -42,18 +42,17 @@ async def boundaries(
     """Where utterances begin and end, in samples, as a session would find them."""
     pcm, sent = pcm16(reply), 0
 
-    async def scored() -> AsyncGenerator[ScoredChunk, None]:
+    async def played() -> AsyncGenerator[AudioChunk, None]:
         nonlocal sent
-        async with aclosing(detector.score(chunked(pcm16(heard)))) as all_scored:
-            async for one in all_scored:
-                while echo is not None and sent < min(len(pcm), 2 * (one.chunk.start + SENT_AHEAD)):
-                    echo.play(pcm[sent : sent + 3200], one.chunk.start)
-                    sent += 3200
-                yield one
+        async for chunk in chunked(pcm16(heard)):
+            while echo is not None and sent < min(len(pcm), 2 * (chunk.start + SENT_AHEAD)):
+                echo.play(pcm[sent : sent + 3200], chunk.start)
+                sent += 3200
+            yield chunk
 
     endpointer = Endpointer()
     found: list[tuple[int, Boundary]] = []
-    async with aclosing(without_echo(echo, scored())) as speech:
+    async with aclosing(score_near_end(detector, played(), echo)) as speech:
         async for one in speech:
             endpointer, boundary = endpointer.update(one, end_after_ms=END_AFTER_MS)
             if boundary is not Boundary.NONE:

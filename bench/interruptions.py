@@ -32,7 +32,7 @@ from app.domain.residency import Place
 from app.domain.routing.route import Route
 from app.domain.transcript import Hypothesis
 from app.models.resolve import resolve
-from app.runtime.dialog.echo import observe_playback, without_echo
+from app.runtime.dialog.echo import observe_playback, score_near_end
 from app.runtime.dialog.effect_runner import TURN_AUDIO_BYTES
 from bench import overlap_sounds
 from bench.detectors import chunked
@@ -234,7 +234,7 @@ async def run_case(case: Case, engines: Engines, settings: Settings) -> Outcome:
         await session.apply(ev.ReplyPieceBegun(1, text))
         for chunk in split_audio(AudioChunk(pcm16(audio), 0), ms(100)):
             await session.apply(ev.ReplyAudioReceived(1, chunk))
-    scored = without_echo(session.echo, engines.detector.score(_from(lead, pcm16(mixed))))
+    scored = score_near_end(engines.detector, _from(lead, pcm16(mixed)), session.echo)
     async with aclosing(scored) as speech:
         async for one in speech:
             await session.take(ev.AudioReceived(one))
@@ -255,7 +255,7 @@ async def _lead(case: Case, echo: MelEchoDetector) -> int:
     )
     echo.play(pcm16(earlier), 0)
     async for chunk in chunked(pcm16(mixed)):
-        echo.is_echo(chunk)
+        echo.near_end(chunk)
     return len(mixed)
 
 

@@ -34,7 +34,7 @@ class SpeechDetector(Protocol):
 
 
 class EchoDetector(Protocol):
-    """Whether a session's microphone hears the reply. One for each session; positions in samples of its audio."""
+    """What a session's microphone hears of the reply. One for each session; positions in samples of its audio."""
 
     def play(self, pcm: bytes, at: int) -> None:
         """This was sent to be played, behind what was sent before, when the session's audio ended at `at`."""
@@ -44,8 +44,11 @@ class EchoDetector(Protocol):
         """The client was told at `at` to play nothing more."""
         ...
 
-    def is_echo(self, chunk: AudioChunk) -> bool:
-        """Whether this chunk of the microphone, the next in order, is what was played, and nobody speaks over it."""
+    def near_end(self, chunk: AudioChunk) -> bytes:
+        """The next chunk of the microphone, in order, without what was played; as long, and some ms late.
+
+        For detection: what is left of a person under a loud echo is no audio to transcribe.
+        """
         ...
 
 

@@ -1,11 +1,12 @@
 """Echo: the reply's own sound, heard by the microphone, is not speech."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 
-from app.domain.audio import ScoredChunk
+from app.domain.audio import AudioChunk, ScoredChunk
 from app.domain.dialog import effects as do
-from app.domain.ports import EchoDetector
+from app.domain.ports import EchoDetector, SpeechDetector
 
 
 def observe_playback(echo: EchoDetector, effect: do.Effect, audio_end: int) -> None:
@@ -19,10 +20,22 @@ def observe_playback(echo: EchoDetector, effect: do.Effect, audio_end: int) -> N
             pass
 
 
-async def without_echo(
-    echo: EchoDetector | None, scored_audio: AsyncIterable[ScoredChunk], is_on: Callable[[], bool] = lambda: True
+async def score_near_end(
+    detector: SpeechDetector,
+    audio: AsyncIterable[AudioChunk],
+    echo: EchoDetector | None,
+    is_on: Callable[[], bool] = lambda: True,
 ) -> AsyncGenerator[ScoredChunk, None]:
-    """The same chunks; one that is nothing but echo counts as silence, while detection is on."""
-    async for scored in scored_audio:
-        is_echo = echo is not None and is_on() and echo.is_echo(scored.chunk)
-        yield replace(scored, speech=0.0) if is_echo else scored
+    """The audio as it came, each chunk with the speech and the level that it has without the echo, while that is on."""
+    received = bytearray()
+
+    async def near_end() -> AsyncGenerator[AudioChunk, None]:
+        async for chunk in audio:
+            received.extend(chunk.pcm)
+            yield replace(chunk, pcm=echo.near_end(chunk)) if echo is not None and is_on() else chunk
+
+    async with aclosing(near_end()) as left, aclosing(detector.score(left)) as scored_audio:
+        async for scored in scored_audio:
+            size = len(scored.chunk.pcm)
+            yield replace(scored, chunk=AudioChunk(bytes(received[:size]), scored.chunk.start))
+            del received[:size]

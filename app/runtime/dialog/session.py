@@ -25,7 +25,7 @@ from app.domain.ports import Clock, EchoDetector
 from app.domain.profile import Profile
 from app.domain.spending import TokenUsage
 from app.domain.token_bucket import TokenBucket
-from app.runtime.dialog.echo import observe_playback, without_echo
+from app.runtime.dialog.echo import observe_playback, score_near_end
 from app.runtime.dialog.effect_runner import EffectRunner
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.telemetry import TurnTelemetry
@@ -328,8 +328,7 @@ async def _receive(source: _ClientInput, engines: Engines, ignores_echo: Callabl
     while not source.is_over:
         async with (
             aclosing(source.audio_until_end(incoming)) as audio,
-            aclosing(engines.detector.score(audio)) as scored_audio,
-            aclosing(without_echo(engines.echo, scored_audio, ignores_echo)) as speech,
+            aclosing(score_near_end(engines.detector, audio, engines.echo, ignores_echo)) as speech,
         ):
             async for scored in speech:
                 await source.inbox.send(ev.AudioReceived(scored))

@@ -5,7 +5,8 @@ at which the levels of the bands, less each band's own mean, correlate best. (Th
 processing, `modules/audio_processing/utility/delay_estimator.cc`, does so with one bit a band.) At that lag the loss of
 a band on its way through the room is a low quantile of the difference of levels: a person who talks over the echo makes
 the difference larger, never smaller. Sound whose energy is, to a large part, NEAR_MARGIN_DB above the echo to be
-expected is a person's. No audio is changed.
+expected is of the near end: of a person, or of the room. Of it, the echo's share is suppressed in each band, because
+noise in the room would else make speech of the echo under it. That is for detection alone.
 """
 
 import math
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.audio import SAMPLE_RATE, AudioChunk
+from providers.local.vad.spectral_gain import SpectralGain
 
 HOP = 256
 """Samples between two frames: 16 ms."""
@@ -56,7 +58,9 @@ LOUD_DB = 20.0
 """Above SILENCE_DB: what is played so loud may be audible."""
 NEAR_MARGIN_DB = 6.0
 NEAR_SHARE = 0.35
-"""Share of a frame's energy that the echo does not explain, from which it is of a person."""
+"""Share of a frame's energy that the echo does not explain, from which it is of the near end."""
+LEAST_GAIN_DB = -30.0
+"""Of a band that is all echo, in a frame that is of the near end."""
 
 Bands: TypeAlias = NDArray[np.float32]
 """Levels in dB below full scale, shape (BANDS,) or (frames, BANDS)."""
@@ -86,6 +90,7 @@ class MelEchoDetector:
         self._loss = np.zeros(BANDS, np.float32)
         self._noise = np.full(BANDS, SILENCE_DB, np.float32)
         self._near = 0.0
+        self._suppressed = SpectralGain(WINDOW, HOP)
 
     @property
     def delay(self) -> int | None:
@@ -105,20 +110,25 @@ class MelEchoDetector:
         self._played = deque(kept)
         self._played_end = min(self._played_end, at)
 
-    def is_echo(self, chunk: AudioChunk) -> bool:
-        """Whether this chunk of the microphone's audio, the next in order, is explained by what was played."""
+    def near_end(self, chunk: AudioChunk) -> bytes:
+        """As many samples of the microphone's audio, the next in order, without what was played.
+
+        They are HOP samples late while an echo is known, and unchanged while none is, or nothing is played.
+        """
         if not self._played and self._hops_since_sound >= MAX_DELAY_HOPS:
             self._held = np.zeros(0, np.float32)
-            self._frame_start = chunk.end
-            return False
+            self._suppressed = SpectralGain(WINDOW, HOP)
+            return chunk.pcm
         if not len(self._held):
             self._frame_start = chunk.start
         self._held = np.concatenate([self._held, _samples(chunk.pcm)])
         while len(self._held) >= WINDOW:
-            self._take(_levels(self._held[:WINDOW]), _levels(self._sound_at(self._frame_start)))
-            self._held = self._held[HOP:]
+            window, self._held = self._held[:WINDOW], self._held[HOP:]
+            gains = self._take(_levels(window), _levels(self._sound_at(self._frame_start)))
+            self._suppressed.push(window, gains @ _BINS)
             self._frame_start += HOP
-        return self._lag is not None and self._near < NEAR_SHARE
+        near_end = self._suppressed.take(chunk.samples)
+        return chunk.pcm if self._lag is None else _pcm16(near_end)
 
     def _sound_at(self, start: int) -> Samples:
         """What is being played here, in a window."""
@@ -132,8 +142,8 @@ class MelEchoDetector:
             window[first - start : last - start] = sound[first - begin : last - begin]
         return window
 
-    def _take(self, microphone: Bands, sent: Bands) -> None:
-        """One frame of the microphone, and of what is played at the same time."""
+    def _take(self, microphone: Bands, sent: Bands) -> Bands:
+        """One frame of the microphone, and of what is played at the same time. The gain of each band, 0 to 1."""
         self._hops += 1
         self._hops_since_sound = 0 if sent.max() > SILENCE_DB + 6 else self._hops_since_sound + 1
         self._reference = np.roll(self._reference, -1, axis=0)
@@ -142,15 +152,19 @@ class MelEchoDetector:
         self._microphone[-1] = microphone
         self._correlate()
         if self._lag is None:
-            return
+            return _ALL
         expected = self._expected(self._lag)
         if self._hops % LOSS_EVERY_HOPS == 0:
             self._loss = _loss(self._microphone, expected)
             self._noise = np.quantile(self._microphone, NOISE_QUANTILE, axis=0).astype(np.float32)
-        explained = 10 ** ((np.maximum(expected[-1] + self._loss, self._noise) + NEAR_MARGIN_DB) / 10)
-        power = 10 ** (microphone / 10)
-        near = float(np.sum(np.maximum(power - explained, 0)) / np.sum(power))
-        self._near += 0.5 * (near - self._near)
+        echo_db = expected[-1] + self._loss
+        power = _power(microphone)
+        above = np.maximum(power - _power(np.maximum(echo_db, self._noise) + NEAR_MARGIN_DB), 0)
+        self._near += 0.5 * (float(np.sum(above) / np.sum(power)) - self._near)
+        if self._near < NEAR_SHARE:
+            return _NONE
+        left = np.maximum(1 - _power(echo_db + NEAR_MARGIN_DB) / power, 10 ** (LEAST_GAIN_DB / 10))
+        return np.asarray(np.sqrt(left), np.float32)
 
     def _expected(self, lag: int) -> Bands:
         """What was played, as long ago as each frame in memory would have it at this lag."""
@@ -198,6 +212,14 @@ def _spread(microphone: Bands, played: Bands, loss: Bands) -> float:
     return float(np.median(np.abs(microphone - played - loss)[loud])) if loud.any() else np.inf
 
 
+def _power(levels: Bands) -> Bands:
+    return np.asarray(10 ** (levels / 10), np.float32)
+
+
+def _pcm16(samples: Samples) -> bytes:
+    return np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+
+
 def _samples(pcm: bytes) -> Samples:
     return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
 
@@ -220,6 +242,9 @@ def _filters() -> NDArray[np.float32]:
 
 _HANN = np.hanning(WINDOW).astype(np.float32)
 _FILTERS = _filters()
+_BINS = (_FILTERS + 1e-6) / (_FILTERS + 1e-6).sum(axis=0)
+"""Share of each band in each bin of the spectrum, shape (BANDS, bins)."""
+_ALL, _NONE = np.ones(BANDS, np.float32), np.zeros(BANDS, np.float32)
 
 
 @asynccontextmanager
