@@ -17,7 +17,7 @@ from app.domain.routing.route import Route
 from app.domain.tenant import Tenant, fingerprint
 from app.domain.transcript import Word
 from app.runtime.dialog.engines import Engines
-from tests.client_environments import python_client
+from tests.client_environments import node_client, python_client
 from tests.clips import HANDS
 from tests.fakes import (
     SILENCE,
@@ -41,6 +41,11 @@ WORDS = (Word("hello", 1600, 8000, 0.75), Word("there.", 8000, 12_000, 0.5))
 @pytest.fixture(scope="session")
 def deepgram_sdk():
     return python_client("deepgram", "deepgram-sdk==7.17.0")
+
+
+@pytest.fixture(scope="session")
+def deepgram_npm():
+    return node_client("deepgram-npm", "@deepgram/sdk@5.13.0")
 
 
 @asynccontextmanager
@@ -158,6 +163,56 @@ async def test_deepgram_sdk_streams_turns_speaks_and_sends_files(deepgram_sdk):
         "link": 400,
     }
     assert found["refused"]["key"][1].startswith("INVALID_AUTH: ")
+
+
+@proves(
+    "deepgram",
+    "@deepgram/sdk (npm) 5.13",
+    "listen: interims and finals with words",
+    "listen: SpeechStarted and UtteranceEnd",
+    "listen: KeepAlive",
+    "listen: Finalize",
+    "listen: CloseStream and Metadata",
+    "listen: file with utterances",
+    "Flux: turns, eager end",
+    "Flux: Configure",
+    "Flux: ForceEndTurn",
+    "speak: text",
+)
+async def test_deepgram_sdk_of_npm_streams_speaks_and_sends_files(deepgram_npm):
+    """It connects once more after any close code but 1000, and does not here."""
+    async with server() as address:
+        found = await deepgram_npm.run("deepgram.mjs", address, KEY, str(HANDS.path), timeout_s=90)
+
+    stream = found["listen"]
+    messages = stream["messages"]
+    assert (stream["errors"], stream["code"]) == ([], 1000)
+    assert texts(messages, is_final=True) == ["Hello there."] * 3
+    assert texts(messages, from_finalize=True) == ["Hello there."]
+    assert set(texts(messages, is_final=False)) == {"hello"}
+    assert sum(each["type"] == "SpeechStarted" for each in messages) == 3
+    (ended,) = [each for each in messages if each["type"] == "UtteranceEnd"]
+    assert ended["last_word_end"] > 0
+    assert messages[-1]["type"] == "Metadata"
+    assert messages[-1]["duration"] == pytest.approx((30 * 3 + 60) * 0.03, abs=0.1)
+
+    flux = found["flux"]
+    turned = flux["messages"]
+    assert (flux["errors"], flux["code"]) == ([], 1000)
+    assert [each["sequence_id"] for each in turned] == list(range(len(turned)))
+    assert events_in_order([each for each in turned if each["type"] == "TurnInfo"])
+    ends = [(each["transcript"], each["trigger"]) for each in turned if each.get("event") == "EndOfTurn"]
+    assert ends == [("Hello there.", "model"), ("Hello there.", "manual")]
+    assert any(each.get("event") == "EagerEndOfTurn" for each in turned)
+
+    answered = found["file"]["results"]
+    assert (
+        answered["channels"][0]["alternatives"][0]["transcript"] == answered["utterances"][0]["transcript"] == "hello"
+    )
+    assert found["file"]["metadata"]["duration"] == pytest.approx(3.54, abs=0.01)
+    assert found["refusal"]["status"] == 401
+    assert found["refusal"]["body"]["err_code"] == "INVALID_AUTH"
+    assert found["speak"]["bytes"] == 2 * 2400
 
 
 def events_in_order(infos: list[dict]) -> bool:
