@@ -15,11 +15,14 @@ export class Capture {
 
   /**
    * Ask for permission and capture, at the sample rate of the device.
-   * @param {{onSamples: (samples: Float32Array) => void, onUnplugged: () => void}} listeners
+   * @param {{deviceId?: string, onSamples: (samples: Float32Array) => void, onUnplugged: () => void}} given  `deviceId`: the
+   *   microphone that is wanted; another one where it is not there
    * @throws {DOMException} as getUserMedia does
    */
-  static async open({ onSamples, onUnplugged }) {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
+  static async open({ deviceId, onSamples, onUnplugged }) {
+    const stream = await navigator.mediaDevices.getUserMedia({
+      audio: deviceId ? { ...CONSTRAINTS, deviceId: { ideal: deviceId } } : CONSTRAINTS,
+    });
     const context = new AudioContext({ latencyHint: "interactive" });
     try {
       await context.audioWorklet.addModule(new URL("worklets/capture-worklet.js", import.meta.url));

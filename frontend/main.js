@@ -1,30 +1,44 @@
 /** The page: wires microphone, session, playback and views together. */
 
 import { isOtherServer, socketAddress } from "./address.js";
-import { recordingState, retention } from "./consent.js";
+import { Api } from "./api.js";
+import { dress, show } from "./appearance.js";
+import { bindComposer } from "./composer.js";
+import { recordingState } from "./consent.js";
 import { ConversationView } from "./conversation-view.js";
 import { Credentials, subprotocols } from "./credentials.js";
-import { bindShortcuts } from "./keyboard.js";
+import { Hold } from "./hold.js";
+import { bindShortcuts, bindTalkButton } from "./keyboard.js";
 import { Microphone } from "./microphone.js";
-import { decode, encode, level } from "./pcm.js";
-import { Playback } from "./playback.js";
-import { closeProblem, droppedSpeechNotice, foreignServerProblem, isSlow, keyProblem, resumingNotice } from "./problems.js";
-import { cancel, end, played } from "./protocol.js";
-import { ReplyRecordings } from "./recordings.js";
+import { noticesOf } from "./notices.js";
+import { encode, level } from "./pcm.js";
+import { closeProblem, droppedSpeechNotice, foreignServerProblem, isSlow, keyProblem, resumingNotice, serverProblem } from "./problems.js";
+import { cancel, end, text as textMessage } from "./protocol.js";
+import { ReplyPlayer } from "./reply-player.js";
+import { describeServer } from "./server-description.js";
 import { Session } from "./session.js";
-import { keyTermsIn, load, save } from "./settings.js";
+import { SettingsView } from "./settings-view.js";
+import { CONFIGURED, OF_SESSION, load, save, sessionSettings } from "./settings.js";
+import { t } from "./strings.js";
 import { bindTooltips } from "./tooltip.js";
-import { EMPTY, disconnect, dropRecording, isInProgress, receive } from "./transcript.js";
+import { bindTranscriptPanel } from "./transcript-panel.js";
+import { EMPTY, disconnect, dropRecording, isInProgress, noteSound, noteSpoken, receive, type } from "./transcript.js";
 import { View } from "./view.js";
 
-const REPLY_SAMPLE_RATE = 16_000; // the server's usual rate; each packet names its own
+/** How long the page says that it is connected again. */
+const RESUMED_NOTICE_MS = 4000;
+
+let settings = load(localStorage);
+await dress(settings);
 
 const { address, refused } = socketAddress(location.href, document.querySelector("meta[name=parley-ws]")?.content);
 const view = new View(document);
-const conversation = new ConversationView(document, toggleReplay);
-const playback = new Playback(onPlaying, onPlayed);
-const recordings = new ReplyRecordings();
+const get = (id) => view.get(id);
+const conversation = new ConversationView(document, (key) => player.toggle(key));
+const player = new ReplyPlayer({ keyOf, send: (message) => session.sendNow(message), onPlaying });
+const hold = new Hold({ press, release, expire: () => microphone.stop() });
 const credentials = new Credentials(address, { storage: browserStorage(), fetch: (...request) => fetch(...request) });
+const api = new Api(address, () => credentials.typedKey || credentials.current);
 const session = new Session(
   address,
   { onState, onMessage, onAudio, onDropped },
@@ -36,26 +50,38 @@ const microphone = new Microphone({
   onProblem: (sentence) => report("microphone", sentence),
 });
 
-let settings = load(localStorage);
 let keyLabel = null; // the label of the key field, while the server requires a key
+let afterKey = toggleMicrophone; // what the key was needed for
 let transcript = EMPTY;
-/** Codes that need no notice: a session without audio ends, and Talk begins the next. */
-const EXPECTED_ERRORS = new Set(["session_idle", "resume_refused"]);
 let isNetworkSlow = false;
-let playingKey = null; // the turn whose reply is playing, or is about to
-let isPlaying = false;
-const silenced = new Set(); // turns whose further audio is dropped
 const problems = { link: refused && foreignServerProblem(refused), microphone: null, server: null, connection: null, dropped: null };
 let greeting = null; // the server's `session` message, while connected
+let resumedAt = -Infinity;
 
-// The user's speech
+// The user's speech and text
 
 function toggleMicrophone() {
   if (microphone.state !== "off") return microphone.stop();
+  begin();
+  microphone.start(settings.microphone);
+}
+
+/** Before the first word; within a click or key press. */
+function begin() {
   for (const kind of Object.keys(problems)) if (kind !== "link") problems[kind] = null;
-  playback.open(REPLY_SAMPLE_RATE);
-  session.configure(wanted());
-  microphone.start();
+  player.open();
+  session.configure(sessionSettings(settings));
+}
+
+function press() {
+  if (microphone.state === "off") toggleMicrophone();
+  draw();
+}
+
+function release() {
+  if (microphone.state === "on") endTurn();
+  view.resetMeter();
+  draw();
 }
 
 function endTurn() {
@@ -63,25 +89,48 @@ function endTurn() {
   session.send(end());
 }
 
+function sendText(text) {
+  afterKey = () => session.open();
+  if (session.state !== "ready") begin();
+  session.open();
+  session.send(textMessage(text));
+  transcript = type(transcript, text);
+  draw();
+}
+
 function onMicrophoneState(state, before) {
-  if (state === "asking") session.open(); // at the same time, because both take a moment
+  if (state === "asking") {
+    afterKey = toggleMicrophone;
+    session.open(); // at the same time, because both take a moment
+  }
   if (state === "off") {
     // The server measures time in audio, so switching the microphone off ends the turn.
     if (before === "on") session.send(end());
     if (before === "on") session.stopReconnecting();
-    else session.stop();
+    else if (transcript.typed.length === 0) session.stop();
     isNetworkSlow = false;
+    hold.reset();
     view.resetMeter();
   }
   draw();
 }
 
 function onFrame(samples, sampleRate) {
+  if (settings.hold && !hold.isHeld) return;
   session.sendAudio(encode(samples), sampleRate);
   view.updateMeter(level(samples));
   const isSlowNow = isSlow(session.bufferedBytes, sampleRate * 2, isNetworkSlow);
   if (isSlowNow === isNetworkSlow) return;
   isNetworkSlow = isSlowNow;
+  draw();
+}
+
+/** What is on the page goes, and what is said next belongs to a new session. */
+function startAnew() {
+  player.silence(null);
+  transcript = { ...EMPTY, sessions: transcript.sessions };
+  session.restart(sessionSettings(settings));
+  get("talk").focus();
   draw();
 }
 
@@ -98,26 +147,55 @@ function onState(state, closeCode) {
 }
 
 function onMessage(message) {
-  transcript = receive(transcript, message);
-  if (message.type === "session") greet(message);
-  if (message.type === "fullSentence") view.announce(message.text);
-  if (message.type === "server_response") {
-    view.announce(message.message);
-    keepRecording(keyOf(message.turn), message.audio);
+  const now = performance.now();
+  transcript = receive(transcript, message, now);
+  const key = keyOf(message.turn);
+  switch (message.type) {
+    case "session":
+      greet(message);
+      break;
+    case "fullSentence":
+      view.announce(`${t("who.user")}: ${message.text}`);
+      break;
+    case "server_response":
+      if (!settings.speak || message.audio === "") view.announce(`${t("who.parley")}: ${message.message}`); // else it is spoken
+      keepRecording(key, message.audio);
+      break;
+    case "replyStart":
+      player.begin(key);
+      break;
+    case "replyCancelled":
+    case "replyInterrupted":
+      noteInterruption(key, now);
+      player.silence(key);
+      break;
+    case "replyPaused":
+      player.silence(key);
+      break;
+    case "replyDucked":
+    case "replyRestored":
+      player.duck(message.turn, message.type === "replyDucked");
+      break;
+    case "replyResumed":
+      player.resume(message.turn, message.samples);
+      break;
+    case "error":
+      if (message.code === "unauthorized") askForKey();
+      else if (message.code === "unknown_profile") changeSetting("profile", undefined);
+      else problems.server = serverProblem(message) ?? problems.server;
+      break;
   }
-  if (message.type === "replyStart") silenced.delete(keyOf(message.turn));
-  if (["replyCancelled", "replyInterrupted", "replyPaused"].includes(message.type)) silence(keyOf(message.turn));
-  if (["replyDucked", "replyRestored"].includes(message.type)) playback.duck(message.turn, message.type === "replyDucked");
-  if (message.type === "replyResumed") goOn(message);
-  if (message.type === "error" && message.code === "unauthorized") askForKey();
-  else if (message.type === "error" && !EXPECTED_ERRORS.has(message.code)) problems.server = message.message;
   draw();
 }
 
 function greet(message) {
   greeting = message;
-  if (!message.isResumed) silenced.clear();
-  drawArchiveSwitch(message);
+  if (!message.isResumed) player.forget();
+  else {
+    resumedAt = performance.now();
+    setTimeout(draw, RESUMED_NOTICE_MS);
+  }
+  settingsView.draw(settings, message);
 }
 
 /** The server accepts neither what was kept nor what was typed, or there was nothing yet. */
@@ -126,14 +204,15 @@ function askForKey() {
   credentials.forget();
 }
 
-/** Exchange the key that was typed for a token, and switch the microphone on. */
+/** Exchange the key that was typed for a token, and do what it was needed for. */
 async function submitKey(event) {
   event.preventDefault();
-  const field = view.get("key");
+  const field = get("key");
   keyLabel = await credentials.signIn(field.value.trim());
   if (keyLabel === null) {
     field.value = ""; // it is in memory alone from here on
-    toggleMicrophone();
+    describe();
+    afterKey();
   }
   draw();
 }
@@ -154,57 +233,47 @@ function onDropped() {
 // The reply
 
 function onAudio({ turn, sampleRate }, pcm) {
-  const key = keyOf(turn);
-  if (silenced.has(key)) return;
-  playingKey = key;
-  playback.play(decode(pcm), sampleRate, turn);
+  player.play(turn, sampleRate, pcm);
 }
 
-/** The server keeps an interrupted reply up to the word that was heard. */
-function onPlayed(turn, samples) {
-  session.sendNow(played(turn, samples));
-}
-
-function onPlaying(playing) {
-  isPlaying = playing;
+function onPlaying(isPlaying) {
+  if (isPlaying) transcript = noteSound(transcript, player.playingKey, performance.now());
+  if (isPlaying) lightWords();
   draw();
 }
 
-function silence(key) {
-  silenced.add(key);
-  if (playingKey === key) playback.flush();
+/** While a reply is playing, light its words as they are spoken. */
+function lightWords() {
+  const key = player.playingKey;
+  if (key === null) return;
+  const reply = replyOf(key);
+  if (reply) conversation.light(key, player.spokenCharacters(reply, performance.now()));
+  requestAnimationFrame(lightWords);
 }
 
-/** Nothing came of the interruption: the server sends again what was not played. */
-function goOn({ turn, samples }) {
-  silenced.delete(keyOf(turn));
-  playback.moveTo(turn, samples);
+function noteInterruption(key, now) {
+  const reply = replyOf(key);
+  const characters = reply && player.interruptedAt(key, reply, now);
+  if (typeof characters === "number") transcript = noteSpoken(transcript, key, characters);
 }
 
 function stopReply() {
   session.sendNow(cancel());
-  for (const turn of transcript.turns) if (isInProgress(turn.reply)) silence(turn.key);
-  if (playingKey !== null) silence(playingKey);
+  for (const turn of transcript.turns) if (isInProgress(turn.reply)) player.silence(turn.key);
+  player.silence(null);
 }
 
 function keepRecording(key, mp3) {
-  if (!transcript.turns.find((turn) => turn.key === key)?.reply?.hasRecording) return; // none, or cancelled before
-  for (const dropped of recordings.add(key, mp3)) transcript = dropRecording(transcript, dropped);
+  if (!replyOf(key)?.hasRecording) return; // none, or cancelled before
+  for (const dropped of player.keep(key, mp3)) transcript = dropRecording(transcript, dropped);
 }
 
-function toggleReplay(key) {
-  const wasPlaying = isPlaying && playingKey === key;
-  playback.flush();
-  if (wasPlaying) return;
-  playingKey = key;
-  playback.replay(recordings.get(key));
-}
-
-/** What the server is told of every session: this page can go on with a reply that was paused. */
-const wanted = () => ({ ...settings, pauses: true });
+const replyOf = (key) => transcript.turns.find((turn) => turn.key === key)?.reply;
 
 /** The transcript's key for a turn of the current session. */
-const keyOf = (turn) => `${transcript.sessions}.${turn}`;
+function keyOf(turn) {
+  return `${transcript.sessions}.${turn}`;
+}
 
 // The views
 
@@ -218,15 +287,34 @@ function draw() {
     isDrawing = false;
     view.draw({
       connection: session.state,
+      isResumed: performance.now() - resumedAt < RESUMED_NOTICE_MS,
       recording: recordingState(greeting, settings.archive),
       otherServer: isOtherServer(address, location.href) ? address.host : null,
       microphone: microphone.state,
-      canStopReply: isPlaying || transcript.turns.some((turn) => isInProgress(turn.reply)),
+      activity: activity(),
+      hold: settings.hold ? (hold.isHeld ? "held" : "released") : null,
+      canStopReply: player.playingKey !== null || transcript.turns.some((turn) => isInProgress(turn.reply)),
+      canAnswer: settings.reply,
       keyLabel,
-      notices: notices(),
+      hasTurns: transcript.turns.length > 0,
+      notices: noticesOf(problems, {
+        connection: session.state,
+        isKeyWanted: keyLabel !== null,
+        isNetworkSlow,
+        dismiss: (kind) => report(kind, null),
+        retry: () => session.open(),
+      }),
     });
-    conversation.draw(transcript, isPlaying ? playingKey : null);
+    get("recording-note").textContent = t(settings.archive === false ? "welcome.not-recorded" : "welcome.recorded");
+    conversation.draw(transcript, player.playingKey);
   });
+}
+
+function activity() {
+  if (player.playingKey !== null) return "speaking";
+  const isWaiting = transcript.turns.at(-1)?.reply?.progress === "waiting" || transcript.typed.length > 0;
+  if (isWaiting && session.state === "ready") return "thinking";
+  return microphone.state === "on" ? "listening" : "idle";
 }
 
 function report(kind, sentence) {
@@ -234,65 +322,74 @@ function report(kind, sentence) {
   draw();
 }
 
-function notices() {
-  const dismissible = ["link", "microphone", "server", "dropped"]
-    .filter((kind) => problems[kind])
-    .map((kind) => ({ text: problems[kind], action: "Dismiss", onAction: () => report(kind, null) }));
-  const retry = ["waiting", "resuming"].includes(session.state) ? { action: "Try now", onAction: () => session.open() } : {};
-  return [
-    ...dismissible,
-    ...(problems.connection && !problems.server && !keyLabel ? [{ text: problems.connection, ...retry }] : []),
-    ...(isNetworkSlow ? [{ text: "The network is slow. Everything you say is kept and sent, only later." }] : []),
-  ];
-}
-
+/** @param {string} name @param {any} value undefined: as it is where nobody decides */
 function changeSetting(name, value) {
+  const isForgotten = value === undefined && settings[name] !== undefined;
   settings = { ...settings, [name]: value };
   save(localStorage, settings);
-  session.configure(wanted());
-  if (name === "speak" && !value) playback.flush();
-}
-
-/** Consent holds for a whole session: what is said from now on belongs to a new one. */
-function changeConsent(archive) {
-  settings = { ...settings, archive };
-  save(localStorage, settings);
-  transcript = disconnect(transcript);
-  playback.flush();
-  session.restart(wanted());
+  if (name === "interface") return location.reload(); // which loses nothing but this page's own transcript
+  if (name === "speak" && !value) player.flush();
+  if (name === "loudspeaker") player.useDevice(value ?? "");
+  if (name === "hold") microphone.stop();
+  useProfile();
+  show(settings);
+  // The server keeps what it was told; what it is told no more, and consent, hold from the next session on.
+  if (OF_SESSION.includes(name) || (isForgotten && name === "language")) beginSession();
+  else if (CONFIGURED.includes(name)) session.configure(sessionSettings(settings));
+  settingsView.draw(settings, greeting);
   draw();
 }
 
-/** @param {?{archive: ?boolean, keepDays: ?number}} message what the server does, where it has said so */
-function drawArchiveSwitch(message) {
-  view.get("archive").checked = settings.archive ?? message?.archive ?? true;
-  const kept = message ? `What is recorded is ${retention(message.keepDays)}. ` : "";
-  view.get("archive-note").textContent = `${kept}Off: nothing is kept from then on. A change begins a new session.`;
+/** What is said from now on belongs to a new session. */
+function beginSession() {
+  transcript = disconnect(transcript);
+  player.flush();
+  session.restart(sessionSettings(settings));
 }
 
-const drawer = view.get("settings");
-const talkButton = view.get("talk");
-talkButton.onclick = toggleMicrophone;
-view.get("key-form").onsubmit = submitKey;
-view.get("end-turn").onclick = endTurn;
-view.get("stop-reply").onclick = stopReply;
-view.get("open-settings").onclick = () => drawer.showModal();
-drawer.addEventListener("click", ({ target }) => {
-  if (target === drawer) drawer.close(); // a click on the backdrop
-});
-for (const name of ["reply", "speak"]) {
-  view.get(name).checked = settings[name];
-  view.get(name).onchange = ({ target }) => changeSetting(name, target.checked);
+function describe() {
+  describeServer(api, { get, settingsView, conversation });
 }
-view.get("key-terms").value = (settings.keyTerms ?? []).join(", ");
-view.get("key-terms").onchange = ({ target }) => changeSetting("keyTerms", keyTermsIn(target.value));
-drawArchiveSwitch(null);
-view.get("archive").onchange = ({ target }) => changeConsent(target.checked);
-bindShortcuts(document, { talkButton, isBusy: () => drawer.open, toggleMicrophone, endTurn, stopReply });
-bindTooltips(view.get("scroll"), view.get("tooltip"));
+
+function useProfile() {
+  if (settings.profile) address.searchParams.set("profile", settings.profile);
+  else address.searchParams.delete("profile");
+}
+
+async function openRoutes() {
+  get("routes").showModal();
+  const { drawRoutes } = await import("./routes-panel.js");
+  await drawRoutes(get("routes-content"), api);
+}
+
+const talkButton = get("talk");
+const settingsView = new SettingsView(get, settings, changeSetting);
+const holding = { isHolding: () => settings.hold === true, isHeld: () => hold.isHeld, press: () => hold.press(), release: () => hold.release(), toggleMicrophone };
+useProfile();
+player.useDevice(settings.loudspeaker ?? "");
+bindTalkButton(talkButton, holding);
+bindShortcuts(document, { ...holding, talkButton, isBusy: () => document.querySelector("dialog[open]") !== null, endTurn, stopReply });
+bindComposer(get, sendText);
+bindTranscriptPanel(get, () => transcript);
+bindTooltips(get("scroll"), get("tooltip"));
+get("key-form").onsubmit = submitKey;
+get("end-turn").onclick = endTurn;
+get("stop-reply").onclick = stopReply;
+get("new-conversation").onclick = startAnew;
+get("open-routes").onclick = openRoutes;
+get("captions").onclick = () => {
+  changeSetting("captions", !settings.captions);
+  conversation.follow();
+};
+for (const drawer of document.querySelectorAll("dialog")) {
+  drawer.addEventListener("click", ({ target }) => {
+    if (target === drawer) drawer.close(); // a click on the backdrop
+  });
+}
 window.addEventListener("pagehide", () => {
   microphone.stop();
-  playback.stop();
+  player.stop();
   session.stop();
 });
+describe();
 draw();

@@ -24,13 +24,14 @@ export class Microphone {
     return this.#state;
   }
 
-  /** Ask for permission and capture; within a click or key press. */
-  async start() {
+  /** Ask for permission and capture; within a click or key press. @param {string} [deviceId] the microphone that is wanted */
+  async start(deviceId) {
     const problem = unsupportedReason(window);
     if (problem) return this.#on.onProblem(problem);
     this.#setState("asking");
     try {
       const capture = await Capture.open({
+        deviceId,
         onSamples: (samples) => this.#push(samples),
         onUnplugged: () => this.#unplugged(),
       });

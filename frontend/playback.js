@@ -10,6 +10,7 @@ export class Playback {
   #opening = null;
   #flushes = 0;
   #recording = null;
+  #deviceId = "";
   #playing = new Set(); // of "stream", "recording"
 
   /**
@@ -30,7 +31,7 @@ export class Playback {
     if (this.#sampleRate !== sampleRate) {
       this.stop();
       this.#sampleRate = sampleRate;
-      this.#opening = open(sampleRate, (isPlaying) => this.#update("stream", isPlaying), this.#onPlayed);
+      this.#opening = open(sampleRate, this.#deviceId, (isPlaying) => this.#update("stream", isPlaying), this.#onPlayed);
     }
     return this.#opening;
   }
@@ -46,6 +47,19 @@ export class Playback {
     const flushes = this.#flushes;
     const { node } = await opening;
     if (flushes === this.#flushes) node.port.postMessage({ samples, turn }, [samples.buffer]);
+  }
+
+  /** Play on this device from now on; the system's own where it is empty or not there. @param {string} deviceId */
+  useDevice(deviceId) {
+    this.#deviceId = deviceId;
+    this.#opening?.then(({ context }) => choose(context, deviceId));
+    if (this.#recording) choose(this.#recording, deviceId);
+  }
+
+  /** Which part of the recording that is playing has been played, 0 to 1; null where none is. */
+  get recordingShare() {
+    const { currentTime, duration } = this.#recording ?? {};
+    return duration > 0 ? currentTime / duration : null;
   }
 
   /** Play this turn's sound quietly, or at its usual level again. @param {number} turn @param {boolean} isDucked */
@@ -66,6 +80,8 @@ export class Playback {
     this.flush();
     const recording = new Audio(url);
     this.#recording = recording;
+    if (this.#deviceId) await choose(recording, this.#deviceId);
+    if (this.#recording !== recording) return;
     recording.onended = () => this.#endRecording(recording);
     recording.onplaying = () => this.#update("recording", true);
     // Playing fails where it is stopped before it began, and where the bytes are no sound.
@@ -104,11 +120,17 @@ export class Playback {
   }
 }
 
-async function open(sampleRate, onPlaying, onPlayed) {
+async function open(sampleRate, deviceId, onPlaying, onPlayed) {
   const context = new AudioContext({ sampleRate, latencyHint: "interactive" });
+  if (deviceId) await choose(context, deviceId);
   await context.audioWorklet.addModule(new URL("worklets/playback-worklet.js", import.meta.url));
   const node = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
   node.port.onmessage = ({ data }) => (typeof data === "boolean" ? onPlaying(data) : onPlayed(data.turn, data.played));
   node.connect(context.destination);
   return { context, node };
+}
+
+/** A device that is gone, or may not be used, leaves the sound where it is. @param {any} output a context or an element */
+async function choose(output, deviceId) {
+  await output.setSinkId?.(deviceId).catch(() => {});
 }

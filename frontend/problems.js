@@ -1,61 +1,70 @@
 /** Error sentences that say what to do, and the rules for reconnecting. Pure. */
 
 import { CloseCode } from "./protocol.js";
+import { t } from "./strings.js";
 
-const MICROPHONE = {
-  NotAllowedError: "The microphone is blocked. Allow it beside the address bar, then press Talk again.",
-  NotFoundError: "No microphone was found. Plug one in, then press Talk again.",
-  NotReadableError: "The microphone is taken by another program. Close it there, then press Talk again.",
-};
+const MICROPHONE = { NotAllowedError: "problem.denied", NotFoundError: "problem.missing", NotReadableError: "problem.taken" };
 
 const CLOSED = {
-  [CloseCode.CLIENT_ERROR]: "The server refused this connection. Reload the page to try again.",
-  [CloseCode.DRAINING]: "The server is restarting. Your words are kept while we reconnect.",
-  [CloseCode.NO_CAPACITY]: "Every place is taken. Waiting for a free one.",
+  [CloseCode.CLIENT_ERROR]: "problem.refused",
+  [CloseCode.DRAINING]: "problem.draining",
+  [CloseCode.NO_CAPACITY]: "problem.full",
 };
 
-const RESUMING = "The connection was lost. Your words are kept, and the conversation goes on in a moment.";
-const SPEECH_DROPPED = "You have been offline too long: some of what you said was not heard. Please repeat it.";
+const ERRORS = {
+  provider_down: "problem.engine",
+  provider_refused: "problem.engine",
+  provider_misbehaved: "problem.engine",
+  budget_exhausted: "problem.budget",
+  forbidden: "problem.forbidden",
+};
+
+/** Codes without a notice: an idle session ends, and the next begins by itself; how it was closed says the rest. */
+const EXPECTED = new Set(["session_idle", "resume_refused", "no_capacity", "draining", "no_drafts"]);
 
 /**
  * Why this browser cannot record at all, known before permission is asked for; null where it can.
  * @param {{isSecureContext: boolean, AudioWorkletNode?: unknown}} window
  */
 export function unsupportedReason(window) {
-  if (!window.isSecureContext) {
-    return "Browsers hand the microphone to secure pages only. Open this page over https, or on localhost.";
-  }
-  return window.AudioWorkletNode ? null : "This browser cannot record sound for a page. Please use a newer one.";
+  if (!window.isSecureContext) return t("problem.insecure");
+  return window.AudioWorkletNode ? null : t("problem.old-browser");
 }
 
-/** Why getUserMedia failed. @param {DOMException} error */
+/** Why getUserMedia failed. @param {{name: string}} error */
 export function microphoneProblem(error) {
-  return MICROPHONE[error.name] ?? `The microphone could not be started (${error.name}). Press Talk to try again.`;
+  return t(MICROPHONE[error.name] ?? "problem.microphone", { name: error.name });
+}
+
+/**
+ * What an error of the server means for the user; null where it needs no notice.
+ * @param {{code: string, message: string}} error
+ */
+export function serverProblem({ code, message }) {
+  if (EXPECTED.has(code)) return null;
+  return ERRORS[code] ? t(ERRORS[code]) : message;
 }
 
 /**
  * What a closed connection means for the user.
  * @param {number} code WebSocket close code
  */
-export function closeProblem(code) {
-  return CLOSED[code] ?? "The server cannot be reached. Your words are kept while we reconnect.";
-}
+export const closeProblem = (code) => t(CLOSED[code] ?? "problem.unreachable");
 
 /** The notice while the session is being resumed. */
-export const resumingNotice = () => RESUMING;
+export const resumingNotice = () => t("problem.resuming");
 
 /** The label of the key field. @param {string} rejected the key that the server did not accept, if any */
-export const keyProblem = (rejected) => (rejected ? "This is not a key of this server." : "This server asks for a key.");
+export const keyProblem = (rejected) => (rejected ? t("key.wrong") : t("key.needed"));
 
 /** The label of the key field where nobody could be asked. */
-export const unreachableProblem = () => "The server cannot be reached. Please try again.";
+export const unreachableProblem = () => t("key.unreachable");
 
 /** The notice that the page's address names a server it must not use. @param {string} server */
-export const foreignServerProblem = (server) =>
-  `The link to this page asks to send your voice to ${server}. This page does not know that server, and uses its own.`;
+export const foreignServerProblem = (server) => t("problem.foreign-server", { server });
 
 /** The notice that speech was dropped while offline. */
-export const droppedSpeechNotice = () => SPEECH_DROPPED;
+export const droppedSpeechNotice = () => t("problem.dropped");
 
 /**
  * Whether to connect again after this close code, and after how long.

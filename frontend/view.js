@@ -1,19 +1,18 @@
 /** Draws everything but the conversation: connection, microphone, buttons, level meter, notices. */
 
-const CONNECTION = {
-  closed: "Not connected",
-  connecting: "Connecting…",
-  ready: "Connected",
-  waiting: "Reconnecting…",
-  resuming: "Reconnecting…",
-  refused: "Disconnected",
-};
-const MICROPHONE = {
-  off: { label: "Talk", hint: "Press to talk" },
-  asking: { label: "Cancel", hint: "Allow the microphone to go on" },
-  on: { label: "Stop", hint: "Listening" },
-};
+import { t } from "./strings.js";
+
 const METER_BARS = 44;
+/** Sentences a screen reader may still read. */
+const ANNOUNCED = 4;
+
+/**
+ * @typedef {"off" | "asking" | "on"} MicrophoneState
+ * @typedef {"idle" | "listening" | "thinking" | "speaking"} Activity
+ * @typedef {{connection: string, isResumed: boolean, otherServer: ?string, recording: ?{isRecorded: boolean, label: string},
+ *   microphone: MicrophoneState, activity: Activity, hold: ?"released" | "held", canStopReply: boolean, canAnswer: boolean,
+ *   keyLabel: ?string, hasTurns: boolean, notices: {text: string, action?: string, onAction?: () => void}[]}} PageState
+ */
 
 export class View {
   #document;
@@ -26,27 +25,27 @@ export class View {
     this.get("meter").append(...this.#bars);
   }
 
+  /** @param {string} id @returns {any} an element of the page */
   get(id) {
     return this.#document.getElementById(id);
   }
 
-  /**
-   * @param {{connection: string, otherServer: ?string, recording: ?{isRecorded: boolean, label: string}, microphone: "off" | "asking" | "on",
-   *          canStopReply: boolean, keyLabel: ?string, notices: {text: string, action?: string, onAction?: () => void}[]}} state
-   */
-  draw({ connection, otherServer, recording, microphone, canStopReply, keyLabel, notices }) {
-    const status = this.get("connection");
-    status.dataset.state = connection;
-    write(status, otherServer ? `${CONNECTION[connection]} · ${otherServer}` : CONNECTION[connection]);
-    this.#drawRecording(recording);
-    this.#document.body.dataset.microphone = microphone;
-    this.get("talk").setAttribute("aria-pressed", String(microphone === "on"));
-    write(this.get("talk-label"), MICROPHONE[microphone].label);
-    write(this.get("hint"), MICROPHONE[microphone].hint);
-    this.get("end-turn").disabled = microphone !== "on";
-    this.get("stop-reply").disabled = !canStopReply;
-    this.#drawKey(keyLabel);
-    this.#drawNotices(notices);
+  /** @param {PageState} state */
+  draw(state) {
+    const { connection, microphone, activity, hold } = state;
+    this.#drawConnection(state);
+    this.#drawRecording(state.recording);
+    Object.assign(this.#document.body.dataset, { microphone, activity, hold: hold ?? "" });
+    this.get("talk").setAttribute("aria-pressed", String(hold ? hold === "held" : microphone === "on"));
+    write(this.get("talk-label"), hold && microphone !== "asking" ? t("talk.hold") : t(`talk.${microphone}`));
+    write(this.get("hint"), hintFor(connection, microphone, activity, hold));
+    this.get("end-turn").disabled = microphone !== "on" || hold !== null;
+    this.get("stop-reply").disabled = !state.canStopReply;
+    this.get("new-conversation").hidden = this.get("open-transcript").hidden = !state.hasTurns;
+    this.get("text").disabled = !state.canAnswer;
+    this.get("text").placeholder = t(state.canAnswer ? "composer.placeholder" : "composer.off");
+    this.#drawKey(state.keyLabel);
+    this.#drawNotices(state.notices);
   }
 
   /** Show a new level in the middle of the meter; older ones move towards both ends. @param {number} level 0 to 1 */
@@ -66,9 +65,13 @@ export class View {
     this.get("talk").style.setProperty("--level", "0");
   }
 
-  /** Announce finals and replies to screen readers; drafts would be too many. @param {string} text */
+  /** Announce finals and replies to screen readers, one after the other; drafts would be too many. @param {string} text */
   announce(text) {
-    this.get("announcer").textContent = text;
+    const announcer = this.get("announcer");
+    const line = this.#document.createElement("p");
+    line.textContent = text;
+    announcer.append(line);
+    while (announcer.children.length > ANNOUNCED) announcer.firstElementChild.remove();
   }
 
   #setBars(distance, level) {
@@ -77,11 +80,18 @@ export class View {
     this.#bars[middle - 1 - distance].style.setProperty("--level", level);
   }
 
+  #drawConnection({ connection, isResumed, otherServer }) {
+    const status = this.get("connection");
+    status.dataset.state = connection;
+    const label = t(connection === "ready" && isResumed ? "connection.resumed" : `connection.${connection}`);
+    write(status, otherServer ? `${label} · ${otherServer}` : label);
+  }
+
   #drawRecording(recording) {
     const light = this.get("recording");
     light.hidden = recording === null;
     light.dataset.on = String(recording?.isRecorded ?? false);
-    if (recording !== null) write(light, recording.label);
+    if (recording !== null) write(light.firstElementChild, recording.label);
   }
 
   #drawKey(label) {
@@ -112,6 +122,19 @@ export class View {
     }
     return paragraph;
   }
+}
+
+/**
+ * The sentence below the button: what it does, or what is going on. Pure.
+ * @param {string} connection @param {MicrophoneState} microphone @param {Activity} activity @param {?"released" | "held"} hold
+ */
+export function hintFor(connection, microphone, activity, hold) {
+  if (microphone === "asking") return t("hint.asking");
+  if (activity === "thinking" || activity === "speaking") return t(`hint.${activity}`);
+  if (hold === "held") return t("hint.held");
+  if (hold === "released") return t("hint.hold");
+  if (microphone === "off") return t("hint.off");
+  return t(["waiting", "refused"].includes(connection) ? "hint.unavailable" : "hint.listening");
 }
 
 /** Because a live region that is written again may be read again. */

@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry
 from app import registry
 from app.assembly.prices import is_price_assumed, reply_price
 from app.assembly.profile_pools import ProfilePools
-from app.assembly.profiles import engine_name, with_model_of
+from app.assembly.profiles import MODEL_SETTINGS, engine_name, with_model_of
 from app.assembly.speech import model_folder
 from app.assembly.voices import open_voices
 from app.config import Settings
+from app.domain.answering_model import AnsweringModel
 from app.domain.errors import ClientError, ClientFault, ParleyError, SettingsError
 from app.domain.ports import ReplyGenerator, SpeechSynthesizer, UsageReporting
 from app.domain.profile import Profile
@@ -287,6 +288,14 @@ def replies_here(settings: Settings, providers: Sequence[str]) -> bool:
         *settings.speech_provider,
         settings.speech_provider_over_budget,
     )
+
+
+def answering_model(settings: Settings, provider: str) -> AnsweringModel:
+    """What people are told of an engine. The embedded model of the default settings is a demonstration."""
+    field = MODEL_SETTINGS.get(provider)
+    model = getattr(settings, field) if field else ""
+    is_default = model == Settings.model_fields["reply_model_id"].default
+    return AnsweringModel(provider, model, is_demonstration=provider == "embedded" and is_default)
 
 
 def describe_replies(settings: Settings, providers: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from app.assembly.conversations import open_chat
 from app.assembly.full_text import purging_full_text
 from app.assembly.profiles import describe_profiles, open_profiles
 from app.assembly.replies import (
+    answering_model,
     describe_replies,
     max_reply_characters,
     open_reply_engines,
@@ -172,6 +173,7 @@ async def open_service(settings: Settings) -> AsyncGenerator[Service, None]:
                 ("audio goes to", archive_place(settings)),
                 ("authentication", authentication.description),
             ),
+            answering=tuple(answering_model(settings, name) for name in providers),
             speech_capacity=speech,
             limit_follows_capacity=not settings.max_sessions,
             policy=policy,

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from app.data.api_keys import KeyStore
+from app.domain.answering_model import AnsweringModel
 from app.domain.client_limits import ClientLimits
 from app.domain.dialog.detachment import without_stalls
 from app.domain.dialog.profile import allow_languages, choose_profile, expect_key_terms
@@ -115,6 +116,8 @@ class Service:
     """Where recordings can be fetched from by a link."""
     components: tuple[tuple[str, str], ...] = ()
     """Name and one sentence for each component, for `/health` and the start-up log."""
+    answering: tuple[AnsweringModel, ...] = ()
+    """What answers where a profile names no other engine, in their order."""
     profiles: ProfileCatalogue = field(default_factory=ProfileCatalogue)
     """What a client may choose for its session."""
     speech_capacity: SpeechCapacity | None = None

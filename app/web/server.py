@@ -20,6 +20,7 @@ from app.web.deepgram.files import listen_file
 from app.web.deepgram.routes import flux_socket, listen_socket
 from app.web.deepgram.speak import speak, speak_socket
 from app.web.earlier.root import root
+from app.web.engines import engines
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics, ready
 from app.web.http import ON_STOP
@@ -55,6 +56,7 @@ def create_app(service: Service) -> Litestar:
         ready,
         live,
         profiles,
+        engines,
         recordings,
         conversations,
         post_chat,

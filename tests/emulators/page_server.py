@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 from websockets.asyncio.server import ServerConnection, serve
@@ -40,6 +41,15 @@ class PageServer:
 
         self.greeting: dict[str, object] = {"archive": True, "keepDays": 30}
         """Of each session, besides its id."""
+
+        self.routes: dict[str, object] = {
+            "/engines": {
+                "replies": [{"engine": "ollama", "model": "llama3.2", "demonstration": False}],
+                "languages": ["en"],
+            },
+            "/profiles": [],
+        }
+        """The JSON of HTTP routes; a number is a status without a body."""
 
         self.offers_resume = False
         """A session can be resumed; one that is has everything that came before."""
@@ -96,7 +106,7 @@ class PageServer:
             await socket.close(self.refuse_with)
             return
         assert socket.request is not None
-        session = socket.request.path.partition("?resume=")[2]
+        session = parse_qs(urlsplit(socket.request.path).query).get("resume", [""])[0]
         if session in ("", "new"):
             session, self._messages = f"session-{self.sessions + 1}", 0
         else:
@@ -138,6 +148,8 @@ class PageServer:
         path = request.path.partition("?")[0]
         if path == "/ws/transcribe":
             return None
+        if path in self.routes:
+            return _json(self.routes[path])
         file = (FRONTEND / (path.lstrip("/") or "index.html")).resolve()
         if not file.is_file() or FRONTEND not in file.parents:
             return Response(HTTPStatus.NOT_FOUND, "Not Found", Headers({"Content-Length": "0"}))
@@ -146,6 +158,13 @@ class PageServer:
         headers = Headers({"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"})
         headers["Content-Security-Policy"] = content_security_policy(request.headers.get("Host"))
         return Response(HTTPStatus.OK, "OK", headers, body)
+
+
+def _json(answer: object) -> Response:
+    status = HTTPStatus(answer) if isinstance(answer, int) else HTTPStatus.OK
+    body = b"null" if isinstance(answer, int) else json.dumps(answer).encode()
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
+    return Response(status, status.phrase, headers, body)
 
 
 @asynccontextmanager

@@ -51,6 +51,7 @@ RULES = {
     ("GET", "/schema"): ANYONE,
     ("GET", "/schema/openapi.json"): ANYONE,
     ("GET", "/profiles"): frozenset({Scope.SPEAK, Scope.CHAT}),
+    ("GET", "/engines"): frozenset({Scope.SPEAK, Scope.CHAT}),
     ("GET", "/metrics"): Scope.ADMIN,
     ("GET", "/policy/decisions"): Scope.ADMIN,
     ("GET", "/policy/explain"): Scope.ADMIN,

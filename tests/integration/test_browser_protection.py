@@ -179,7 +179,7 @@ def test_the_files_that_are_served_are_those_that_the_pages_use():
 def _used_by(file: Path) -> set[str]:
     """The files that this one names, and those that they name."""
     text = (FOLDER / file).read_text()
-    named = re.findall(r"""(?:src=|href=|from |new URL\()"([\w./-]+\.(?:js|css|svg))\"""", text)
+    named = re.findall(r"""(?:src=|href=|from |import\(|new URL\()"([\w./-]+\.(?:js|css|svg))\"""", text)
     used = {file.parent / each for each in named}
     paths = {f"/{each.as_posix()}" for each in used}
     return paths.union(*(_used_by(each) for each in used if each.suffix == ".js")) if used else set()

@@ -77,7 +77,7 @@ def mp3(samples: np.ndarray, *, rate: int = 16_000) -> str:
 
 
 async def start_session(page: Page, server: PageServer) -> None:
-    await page.get_by_role("button", name="Talk").click()
+    await page.get_by_role("button", name="Talk", exact=True).click()
     await expect(page.locator("#connection")).to_have_text("Connected")
     await expect(page.locator("#hint")).to_have_text("Listening")
     with anyio.fail_after(TIMEOUT_S):
@@ -137,7 +137,7 @@ async def test_page_shows_drafts_paler_than_finals(page: Page, server: PageServe
     await expect(page.locator("#tooltip")).to_be_in_viewport(ratio=1)
     await expect(page.locator("#tooltip")).to_contain_text("Final 212 ms after you paused")
     await expect(page.locator("#tooltip")).to_contain_text("fastest within budget")
-    await expect(page.locator("#announcer")).to_have_text(final)
+    await expect(page.locator("#announcer")).to_have_text(f"You: {final}")
     await screenshot(page, "final")
 
 
@@ -351,13 +351,13 @@ async def test_page_resumes_its_session_when_the_connection_is_lost(
     await expect(page.locator(".unstable")).to_have_text(" sent")
 
     server.lose_connection()
-    await expect(page.locator("#notices")).to_contain_text("the conversation goes on")
+    await expect(page.locator("#notices")).to_contain_text("the conversation continues")
     with anyio.fail_after(TIMEOUT_S):
         await server.wait_for_session(2)
         await server.wait_for_audio(sum(server.packet_seconds) + 1)
     await server.send(type="fullSentence", text="Half a sentence.", utterance=1, turn=1, seq=1)
 
-    await expect(page.locator("#connection")).to_have_text("Connected")
+    await expect(page.locator("#connection")).to_have_text("Connected again")
     await expect(page.locator(".utterance")).to_have_text("Half a sentence.")
     await expect(page.locator("#notices")).to_be_empty()
     assert {"type": "resume", "token": "token-1", "received": 0} in server.control
@@ -368,7 +368,7 @@ async def test_page_resumes_its_session_when_the_connection_is_lost(
 async def test_page_explains_no_capacity(page: Page, server: PageServer) -> None:
     """No capacity is a sentence and a button, and the page waits for its turn."""
     server.refuse_with = 1013
-    await page.get_by_role("button", name="Talk").click()
+    await page.get_by_role("button", name="Talk", exact=True).click()
 
     await expect(page.locator("#notices")).to_contain_text("Every place is taken")
     await screenshot(page, "full")
@@ -390,7 +390,7 @@ async def test_page_asks_for_an_api_key(browser: Browser) -> None:
     async with served(service) as address:
         await page.goto(f"http://{address}/")
         await expect(page.locator("#key-form")).to_be_hidden()
-        await page.get_by_role("button", name="Talk").click()
+        await page.get_by_role("button", name="Talk", exact=True).click()
         field = page.get_by_label("This server asks for a key.")
         await expect(field).to_be_focused()
         await expect(page.locator("#notices")).to_be_empty()
@@ -407,7 +407,7 @@ async def test_page_asks_for_an_api_key(browser: Browser) -> None:
         await expect(page.locator("#key-form")).to_be_hidden()
 
         await page.reload()
-        await page.get_by_role("button", name="Talk").click()
+        await page.get_by_role("button", name="Talk", exact=True).click()
         await expect(page.locator("#connection")).to_have_text("Connected")
         await expect(page.locator("#key-form")).to_be_hidden()
         kept = await page.evaluate("JSON.stringify([sessionStorage, localStorage, document.cookie, location.href])")
@@ -416,7 +416,7 @@ async def test_page_asks_for_an_api_key(browser: Browser) -> None:
 
         other = await context.new_page()
         await other.goto(f"http://{address}/")
-        await other.get_by_role("button", name="Talk").click()
+        await other.get_by_role("button", name="Talk", exact=True).click()
         await expect(other.get_by_label("This server asks for a key.")).to_be_visible()
         await context.close()
 
@@ -430,17 +430,22 @@ async def test_page_explains_denied_microphone(browser: Browser, server: PageSer
     )
     await page.goto(server.url)
 
-    await page.get_by_role("button", name="Talk").click()
+    await page.get_by_role("button", name="Talk", exact=True).click()
 
     await expect(page.locator("#notices")).to_contain_text("The microphone is blocked")
-    await expect(page.locator("#connection")).to_have_text("Not connected")
+    await expect(page.locator("#connection")).to_have_text("Ready")
     await expect(page.locator("#hint")).to_have_text("Press to talk")
     await context.close()
 
 
 @pytest.mark.parametrize(
     ("name", "scheme", "width", "height"),
-    [("light", "light", 1100, 800), ("dark", "dark", 1100, 800), ("mobile", "light", 390, 780)],
+    [
+        ("light", "light", 1100, 800),
+        ("dark", "dark", 1100, 800),
+        ("mobile", "light", 390, 780),
+        ("zoomed", "dark", 320, 256),
+    ],
 )
 async def test_page_layout_does_not_overflow(
     browser: Browser, server: PageServer, name: str, scheme: Any, width: int, height: int
@@ -475,3 +480,199 @@ async def test_page_layout_does_not_overflow(
 
     assert overflow <= 0
     await context.close()
+
+
+async def test_page_answers_a_typed_text_without_a_microphone(browser: Browser, server: PageServer) -> None:
+    """What is typed stands there at once, is sent, and becomes the user's part of the turn that answers it."""
+    context = await browser.new_context()
+    page = await context.new_page()
+    await page.goto(server.url)
+    field = page.get_by_label("Type instead of speaking")
+
+    await field.fill("What can I do?")
+    await field.press("Enter")
+    await expect(page.locator(".typed")).to_have_text("What can I do?")
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_control("text")
+    await server.send(type="replyStart", turn=1, text="What can I do?")
+    await server.send(type="server_response", turn=1, message="Ask what you can give.", audio="")
+
+    await expect(page.locator(".typed")).to_have_count(0)
+    await expect(page.locator(".utterances")).to_have_text("What can I do? ")
+    await expect(page.locator(".reply-text")).to_have_text("Ask what you can give.")
+    assert [frame["text"] for frame in server.control if frame["type"] == "text"] == ["What can I do?"]
+    assert server.pcm == b""
+    await context.close()
+
+
+async def test_page_says_that_a_demonstration_model_answers_and_how_to_connect_another(
+    page: Page, server: PageServer
+) -> None:
+    """On the welcome and beside each of its replies."""
+    server.routes["/engines"] = {
+        "replies": [{"engine": "embedded", "model": "smollm2-135m-instruct", "demonstration": True}],
+        "languages": ["en"],
+    }
+    await page.reload()
+    await expect(page.locator("#answering-text")).to_contain_text("demonstration model")
+    await page.get_by_text("Connect a capable model").click()
+    await expect(page.get_by_text("ollama pull")).to_be_visible()
+
+    await start_session(page, server)
+    await server.send(type="fullSentence", text="Hi.", utterance=1, turn=1)
+    await server.send(type="replyStart", turn=1, text="Hi.")
+
+    await expect(page.locator(".engine")).to_have_text("demonstration model")
+
+
+async def test_page_lights_the_words_as_they_are_spoken_and_marks_what_was_not(page: Page, server: PageServer) -> None:
+    """The word that is spoken is lit; after an interruption the rest of the reply is struck through."""
+    await start_session(page, server)
+    text = "Tomorrow looks dry and mild, with some sun after ten, and a light wind from the west in the evening."
+    await server.send(type="replyStart", turn=1, text="And tomorrow?")
+    await server.send(type="replyDelta", turn=1, text=text)
+    await server.play(1, tone(8).tobytes())
+    await expect(page.locator(".reply-text .current")).not_to_be_empty()
+    await expect(page.locator(".spoken")).to_contain_text("Tomorrow looks")
+
+    await server.send(type="replyCancelled", turn=1, reason="barge_in")
+
+    await expect(page.locator(".reply-text")).to_have_attribute("data-cut", "true")
+    await expect(page.locator(".unspoken")).to_contain_text("evening.")
+    assert await page.locator(".unspoken").evaluate("e => getComputedStyle(e).textDecorationLine") == "line-through"
+
+
+async def test_page_copies_no_hidden_text_and_downloads_subtitles(browser: Browser, server: PageServer) -> None:
+    """Selecting the conversation takes names and words alone; files hold the same."""
+    context = await browser.new_context(permissions=["microphone", "clipboard-read", "clipboard-write"])
+    page = await context.new_page()
+    await page.goto(server.url)
+    await start_session(page, server)
+    await server.send(
+        type="fullSentence", text="Good day.", utterance=1, turn=1, start=0.5, end=2, route=ROUTE, ttfsMs=188
+    )
+    await server.send(type="replyStart", turn=1, text="Good day.")
+    await server.send(type="server_response", turn=1, message="And to you.", audio="")
+    await expect(page.locator(".reply-text")).to_have_text("And to you.")
+
+    await page.evaluate("getSelection().selectAllChildren(document.getElementById('conversation'))")
+    selected = (await page.evaluate("getSelection().toString()")).split()
+    await page.get_by_role("button", name="Transcript").click()
+    await page.get_by_role("button", name="Copy").click()
+    await expect(page.locator("#transcript-status")).to_have_text("Copied.")
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Subtitles (SRT)").click()
+    path = await (await download.value).path()
+
+    assert selected == ["You", "Good", "day.", "Parley", "llama3.2", "And", "to", "you."]
+    assert await page.evaluate("navigator.clipboard.readText()") == "You: Good day.\n\nParley: And to you.\n"
+    assert path.read_text().startswith("1\n00:00:00,500 --> 00:00:02,000\nYou: Good day.\n")
+    await context.close()
+
+
+async def test_page_listens_only_while_the_button_is_held(page: Page, server: PageServer) -> None:
+    """With push to talk Space is held: the turn mode is `manual`, silence is not sent, and letting go ends the turn."""
+    await page.get_by_role("button", name="Settings").click()
+    await page.get_by_role("switch", name="Push to talk").check()
+    await page.keyboard.press("Escape")
+
+    await page.get_by_role("button", name="Hold to talk").focus()
+    await page.keyboard.down("Space")
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_audio(0.4)
+    await expect(page.locator("#hint")).to_have_text("Release to send")
+    await page.keyboard.up("Space")
+    await expect(page.locator("#hint")).to_have_text("Hold to talk")
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_control("end")
+    sent = sum(server.packet_seconds)
+    await page.wait_for_timeout(300)  # some packets long, were they sent
+
+    assert sum(server.packet_seconds) == sent
+    assert server.control[0]["turns"] == "manual"
+
+
+async def test_page_keeps_a_long_word_within_the_window(page: Page, server: PageServer) -> None:
+    """An address of two hundred letters is broken, and the sentences beside it stay where they are."""
+    await start_session(page, server)
+    await server.send(type="fullSentence", text="https://example.org/" + "a" * 200, utterance=1, turn=1)
+    await server.send(type="replyStart", turn=1, text="x")
+    await server.send(type="replyDelta", turn=1, text="b" * 300)
+    await expect(page.locator(".reply-text")).to_contain_text("bbb")
+
+    widths = "[...document.querySelectorAll('.turn, #scroll, body')].map((e) => e.scrollWidth - e.clientWidth)"
+    assert max(await page.evaluate(widths)) <= 0
+
+
+async def test_page_begins_a_new_conversation(page: Page, server: PageServer) -> None:
+    """The turns go, and what is said next belongs to another session."""
+    await start_session(page, server)
+    await server.send(type="fullSentence", text="Good morning.", utterance=1, turn=1)
+    await expect(page.locator(".turn")).to_have_count(1)
+
+    await page.get_by_role("button", name="New conversation").click()
+
+    await expect(page.locator(".turn")).to_have_count(0)
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_session(2)
+    await expect(page.locator("#connection")).to_have_text("Connected")
+
+
+async def test_page_speaks_german_and_shows_the_timeline_of_a_turn(browser: Browser, server: PageServer) -> None:
+    """In a German browser; the drawing's label has the same in words."""
+    context = await browser.new_context(permissions=["microphone"], locale="de-DE")
+    page = await context.new_page()
+    await page.goto(server.url)
+    await expect(page.locator("html")).to_have_attribute("lang", "de")
+    await page.get_by_role("button", name="Sprechen", exact=True).click()
+    await expect(page.locator("#connection")).to_have_text("Verbunden")
+    with anyio.fail_after(TIMEOUT_S):
+        await server.wait_for_session(1)
+    await server.send(
+        type="fullSentence", text="Guten Tag.", utterance=1, turn=1, start=0.5, end=2, route=ROUTE, ttfsMs=188
+    )
+    await server.send(type="replyStart", turn=1, text="Guten Tag.")
+    await server.send(type="replyDelta", turn=1, text="Hallo.")
+
+    await page.locator(".how summary").click()
+
+    drawing = page.locator("svg.timeline")
+    await expect(drawing).to_have_attribute(
+        "aria-label", re.compile(r"Sprache 1\.5 s, Fertig \+188 ms, Erstes Wort \+")
+    )
+    await expect(page.locator(".how-body")).to_contain_text("Auf eurem eigenen Rechner")
+    await context.close()
+
+
+async def test_page_shows_routes_to_an_administrator_and_says_why_not_to_others(
+    page: Page, server: PageServer, console_errors: list[str]
+) -> None:
+    """Health, p95, failures and spending; without the right a sentence about what is missing."""
+    server.routes["/health"] = {"status": "ok"}
+    server.routes["/policy/summary"] = {
+        "rules": "fast",
+        "refusedChange": "",
+        "routes": [
+            {"name": "aws", "finals": 3, "p50_ms": 300, "p95_ms": 640, "usd": 0.1, "asked": 4, "failures": 1},
+        ],
+        "spend": {"usd": 0.1, "budgetUsd": 2.0},
+    }
+    server.routes["/policy/explain"] = {
+        "choices": [],
+        "rejected": [{"name": "aws", "why": "breaker open"}],
+        "fleet": [{"name": "aws", "place": "cloud", "health": "open"}],
+    }
+    await page.get_by_role("button", name="Engines and routes").click()
+    await expect(page.locator(".route-card")).to_contain_text("Paused after failures")
+    await expect(page.locator(".route-card")).to_contain_text("640 ms")
+    await expect(page.locator(".spend")).to_have_text("Spent today: $0.1000 of $2.00")
+    await page.keyboard.press("Escape")
+
+    server.routes["/policy/summary"] = server.routes["/policy/explain"] = 404
+    await page.get_by_role("button", name="Engines and routes").click()
+    await expect(page.locator(".state")).to_contain_text("no policy")
+    server.routes["/policy/summary"] = 403
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Engines and routes").click()
+    await expect(page.locator(".state")).to_contain_text("Only an administrator")
+    console_errors.clear()  # the browser reports the statuses

@@ -225,6 +225,7 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
         "/schema/openapi.json",
         "/schema",
         "/profiles",
+        "/engines",
         "/metrics",
     ):
         await ask("GET", path)

@@ -21,6 +21,10 @@ _PROFILE = {
     "languages": [],
     "default": False,
 }
+_ENGINES = {
+    "replies": [{"engine": "ollama", "model": "llama3.2", "demonstration": False}],
+    "languages": ["en"],
+}
 _METRICS = "# TYPE parley_sessions gauge\nparley_sessions 1.0\n"
 _TOKEN = {
     "token": "eyJhbGciOiJIUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJwYXJsZXkifQ.c2ln",
@@ -51,6 +55,9 @@ SERVICE: Operations = {
     ),
     ("GET", "/profiles"): DocumentedOperation(
         "listProfiles", "List the profiles", (ok("What a client may choose.", profiles=[_PROFILE]),)
+    ),
+    ("GET", "/engines"): DocumentedOperation(
+        "listEngines", "Ask which engines answer", (ok("In their order.", engines=_ENGINES),)
     ),
     ("GET", "/metrics"): DocumentedOperation(
         "getMetrics",
