@@ -79,7 +79,9 @@ PROBES: EngineTable = {
     "encoder": EngineEntry("providers.local.asr.encoder_report:encoder_report", "local"),
     "languages": EngineEntry("providers.local.asr.languages:supported_languages"),
     "moonshine": EngineEntry("providers.local.asr.languages:is_moonshine"),
+    "precision": EngineEntry("providers.local.asr.whisper.model:choose_precision", "local"),
     "receiver": EngineEntry("providers.local.receiver.connection:receiver_problem"),
+    "voice_language": EngineEntry("providers.local.tts.voice_language:voice_language"),
 }
 """Checks of a provider that is not opened."""
 

@@ -315,4 +315,6 @@ def _describe(settings: Settings, provider: str) -> str:
         case "receiver":
             return f"the receiver at {settings.receiver_host}:{settings.receiver_port}"
         case _:
-            return f"{settings.reply_model_id}, in this process"
+            shown = answering_model(settings, provider).is_demonstration
+            hint = " (a demonstration; docs/replies.md: how to connect Ollama or OpenAI)" if shown else ""
+            return f"{settings.reply_model_id}, in this process{hint}"

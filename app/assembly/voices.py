@@ -5,10 +5,14 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 from typing import Any
 
+import structlog
+from anyio import to_thread
+
 from app import registry
 from app.assembly.prices import speech_price
 from app.assembly.speech import model_folder
 from app.config import Settings
+from app.domain.language import allowed_languages, english_name
 from app.domain.ports import SpeechSynthesizer
 from app.domain.tenant import Tenant
 from app.runtime.routing.engine_health import EngineHealth
@@ -17,10 +21,26 @@ from app.runtime.routing.session_budget import SessionBudget
 from app.runtime.routing.speech_failover import Voice, VoicePool, probe_voice
 from app.runtime.supervision import run_in_background
 
+_log = structlog.get_logger("parley.voices")
+
 
 def voice_providers(settings: Settings) -> Sequence[str]:
     """The configured synthesizers, in their order; empty for none."""
     return [name for name in settings.speech_provider if name != "none"]
+
+
+def voice_problem(settings: Settings) -> str | None:
+    """A sentence where Piper's voice does not speak every language of PARLEY_LANGUAGE; blocking."""
+    find_language = registry.load(registry.PROBES, "voice_language")
+    spoken = find_language(model_folder(settings, settings.voice_model_id))
+    others = [each for each in allowed_languages(settings.language) if each != spoken]
+    if spoken is None or not others:
+        return None
+    names = " and ".join(english_name(each).title() for each in others)
+    return (
+        f"{settings.voice_model_id} is a voice for {english_name(spoken).title()}, and PARLEY_LANGUAGE allows {names}: "
+        "set PARLEY_VOICE_MODEL_ID to a voice of that language"
+    )
 
 
 @asynccontextmanager
@@ -42,6 +62,8 @@ async def open_voices(settings: Settings, routes: Routes) -> AsyncGenerator[Voic
         if not voices:
             yield None
             return
+        if "piper" in names and (problem := await to_thread.run_sync(voice_problem, settings)):
+            _log.warning("voice of another language", problem=problem)
         health = EngineHealth([voice.name for voice in voices], routes.clock, routes.chance)
         budget = SessionBudget(routes, "", Tenant(""))
         probes = {voice.name: partial(probe_voice, voice, budget) for voice in voices}

@@ -12,9 +12,9 @@ _LISTED = 8
 
 
 async def model_problem(
-    base_url: str, model: str, *, api_key: str = "", timeout_s: float = 0.5, pull: str = ""
+    base_url: str, model: str | None, *, api_key: str = "", timeout_s: float = 0.5, pull: str = ""
 ) -> str | None:
-    """Why a server cannot serve this model, and what to do, in a sentence; None where it can.
+    """Why a server cannot serve this model, or any where it is None, and what to do, in a sentence; None where it can.
 
     Ollama lists models by name and tag: a name without a tag is `latest` of it. `pull` is the command that gives the
     server this model. Raises SettingsError for a key, an address or a proxy that cannot be used.
@@ -30,7 +30,7 @@ async def model_problem(
             return f"{error}{_path_hint(base_url)}"
         except ParleyError as error:
             return f"{error}: is it running?"
-    if {model, f"{model}:latest"} & names:
+    if model is None or {model, f"{model}:latest"} & names:
         return None
     known = f"it has {', '.join(sorted(names)[:_LISTED])}" if names else "it has none"
     return f"{base_url}: has no model {model!r}: " + (f"run `{pull}`" if pull else known)

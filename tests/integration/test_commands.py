@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -317,6 +318,7 @@ def doctor(tmp_path):
         "PARLEY_AUDIO_STORAGE_DIR": str(tmp_path / "recordings"),
         "PARLEY_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/parley.db",
         "PARLEY_REPLY_PROVIDER": "embedded",
+        "PARLEY_PORT": "0",
     }
     return lambda **variables: parley("doctor", **{**working, **variables})
 
@@ -332,7 +334,8 @@ def test_doctor_reports_a_working_configuration(doctor, tmp_path):
     done = doctor()
 
     assert (done.returncode, wrong(done)) == (0, []), done.stdout + done.stderr
-    checks = ("tenants", "routing", "database", "drafts", "finals", "turn detector", "replies", "voice", "archive")
+    checks = ("address", "tenants", "routing", "database", "device", "drafts", "finals", "turn detector", "replies")
+    checks += ("profiles", "voice", "archive", "spool")
     assert all(check in done.stdout for check in checks)
     assert list(tmp_path.rglob("*hello*")) == []
 
@@ -377,6 +380,11 @@ def test_doctor_names_missing_models_and_an_archive_that_cannot_be_written(tmp_p
         ({"PARLEY_REPLY_PROVIDER": "embedded,ollama", "OLLAMA_BASE_URL": "http://127.0.0.1:9/v1"}, "replies"),
         ({"PARLEY_VOICE_MODEL_ID": "/nonexistent"}, "voice"),
         ({"PARLEY_ARCHIVE_KEY": "short"}, "encryption"),
+        ({"PARLEY_SPOOL_DIR": "/proc/nowhere"}, "spool"),
+        ({"PARLEY_PROFILE": "nobody"}, "profiles"),
+        ({"PARLEY_TWILIO_AUTH_TOKEN": "token"}, "telephone"),
+        ({"PARLEY_GOOGLE_DRIVE_SERVICE_ACCOUNT": "/nonexistent.json"}, "google"),
+        ({"PARLEY_HOST": "192.0.2.1", "PARLEY_AUTH": "none"}, "address"),
     ],
     ids=str,
 )
@@ -387,6 +395,42 @@ def test_doctor_fails_where_the_server_could_not_start_or_answer(doctor, variabl
     assert done.returncode == 1
     assert check in wrong(done)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.models
+async def test_doctor_asks_every_server_that_routes_and_profiles_name(doctor, tmp_path):
+    """A worker that is down, one that has a key of its own, and a profile whose Ollama is down."""
+    routes, profiles = tmp_path / "routes.toml", tmp_path / "profiles"
+    profiles.mkdir()
+    (profiles / "tutor.toml").write_text('engine = "ollama"\n')
+    with serve_openai() as server:
+        dead, live = "http://127.0.0.1:9/v1", server.base_url
+        routes.write_text(
+            f'[dead]\nengine = "openai"\nbase_url = "{dead}"\nplace = "on_prem"\n'
+            f'[live]\nengine = "openai"\nbase_url = "{live}"\nplace = "on_prem"\n'
+        )
+        done = await to_thread.run_sync(
+            lambda: doctor(PARLEY_ROUTES=str(routes), PARLEY_PROFILES=str(profiles), OLLAMA_BASE_URL=dead)
+        )
+
+    assert (done.returncode, wrong(done)) == (1, ["route", "profiles"]), done.stdout
+    shown = " ".join(done.stdout.split())
+    assert "route dead http://127.0.0.1:9/v1: cannot be reached" in shown
+    assert f"route live {live} (" in shown
+    assert "profile tutor: http://127.0.0.1:9/v1: cannot be reached" in shown
+
+
+@pytest.mark.models
+async def test_doctor_tells_its_own_server_from_another_program_at_the_port(doctor):
+    with serve_openai() as other:
+        taken = await to_thread.run_sync(lambda: doctor(PARLEY_PORT=str(urlsplit(other.base_url).port)))
+    async with served(scripted_service()) as address:
+        running = await to_thread.run_sync(lambda: doctor(PARLEY_PORT=address.rpartition(":")[2]))
+
+    assert "address" in wrong(taken)
+    assert "Address already in use" in taken.stdout
+    assert "address" not in wrong(running)
+    assert "a Parley server listens on" in running.stdout
 
 
 def test_doctor_refuses_a_language_that_nobody_knows():

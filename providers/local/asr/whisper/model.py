@@ -96,6 +96,13 @@ def choose_device(configured: str) -> tuple[str, str]:
     return _CPU, ""
 
 
+def choose_precision(device: str, configured: str) -> str:
+    """The compute type for `auto` on this device; any other as it is configured."""
+    if configured != "auto":
+        return configured
+    return "int8_float16" if device == _CUDA else "int8"
+
+
 def load(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan, encoder_path: str = "auto") -> WhisperModel:
     """Open the model in this folder. Raises ModelUnavailable with what to do.
 
@@ -108,7 +115,7 @@ def load(folder: Path, *, device: str, compute_type: str, plan: ThreadPlan, enco
     # numpy's BLAS threads would spin for a while after every spectrogram, on the cores that the models need.
     threadpool_limits(1, user_api="blas")
     device, note = choose_device(device)
-    precision = compute_type if compute_type != "auto" else ("int8_float16" if device == _CUDA else "int8")
+    precision = choose_precision(device, compute_type)
     try:
         weights = ctranslate2.models.Whisper(
             str(folder), device=device, compute_type=precision, intra_threads=plan.threads, inter_threads=plan.workers

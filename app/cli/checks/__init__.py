@@ -1,0 +1,1 @@
+"""The checks of `parley doctor`, by what they look at."""
