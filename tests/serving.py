@@ -104,7 +104,7 @@ async def serving(app: Litestar, **options: Any) -> AsyncGenerator[str, None]:
     """The address of any application."""
     with bound_socket("127.0.0.1", 0) as listening:
         server = GracefulServer if threading.current_thread() is threading.main_thread() else ServerOfThread
-        listener = server(app, **{"drain_seconds": 5, **options})
+        listener = server(app, **{"turn_seconds": 0, "drain_seconds": 5, **options})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
             with anyio.fail_after(60):

@@ -149,7 +149,7 @@ async def serve(site: Site, gateway: int) -> None:
             with bound_socket(
                 "127.0.0.1", site.ports[gateway]
             ) as listening:  # only now, so that whoever connects is served
-                await GracefulServer(app, drain_seconds=2).serve([listening])
+                await GracefulServer(app, turn_seconds=0, drain_seconds=2).serve([listening])
 
 
 # -- The client ----------------------------------------------------------------------------------

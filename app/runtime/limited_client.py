@@ -42,6 +42,7 @@ class LimitedClient:
 
     def show(self, shown: do.Shown, *, ttfs_ms: int | None = None) -> None:
         activity, now = self._session.activity, anyio.current_time()
+        self._session.shown_at = now
         match shown:
             case do.ShowDraft(text=text) | do.ShowFinal(hypothesis=Hypothesis(text=text)) if text:
                 activity.active_at = activity.words_at = now

@@ -214,6 +214,7 @@ class Service:
             self.session_engines(session, tenant) as engines,
         ):
             telemetry = TurnTelemetry(session, clock, self.metrics)
+            running.is_in_turn = lambda: telemetry.is_in_turn
             kept = self._conversation(running, recorder, profile)
             try:
                 await run_session(

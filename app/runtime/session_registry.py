@@ -42,6 +42,10 @@ def _no_warning(error: ParleyError) -> None:
     """Until a session begins there is nobody to warn."""
 
 
+def _false() -> bool:
+    return False
+
+
 @dataclass(slots=True, eq=False)
 class RunningSession:
     """One session from admission to its end."""
@@ -58,6 +62,10 @@ class RunningSession:
     """Of the finals shown."""
     warn: Callable[[ParleyError], None] = _no_warning
     """Shows the client an error that is not fatal."""
+    is_in_turn: Callable[[], bool] = _false
+    """Whether somebody speaks, or a final or a reply is on its way."""
+    shown_at: float = 0.0
+    """When its client was shown something, by the event loop's clock."""
     resume_s: float = 0.0
     """How long its client may be away; 0: it ends with its connection."""
     is_detached: bool = False

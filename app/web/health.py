@@ -35,10 +35,13 @@ async def health(request: Request[Principal | None, Any, Any], state: State) -> 
 
 
 @get("/health/ready", opt=ANYONE)
-async def ready(state: State) -> Response[dict[str, str]]:
-    """200 where a session may begin here, 503 while this process is full or draining: send new clients elsewhere."""
-    status = _status(state.service)
-    return Response({"status": status}, status_code=200 if status == "ok" else 503)
+async def ready(state: State) -> Response[dict[str, Any]]:
+    """200 where a session may begin here and what it needs answers; 503 with every reason: send new clients elsewhere.
+
+    The engines are warm before the server answers anything.
+    """
+    reasons = _reasons(state.service)
+    return Response({"status": _status(state.service), "reasons": reasons}, status_code=503 if reasons else 200)
 
 
 @get("/metrics", opt={**requires(Scope.ADMIN), **NOT_AUDITED})
@@ -46,6 +49,17 @@ async def metrics(state: State) -> Response[bytes]:
     """Every metric of the service, in Prometheus's text format."""
     service: Service = state.service
     return Response(service.metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+def _reasons(service: Service) -> list[str]:
+    """Why this process should get no new client; none where it should. What is said does not depend on who asks."""
+    found = {
+        "draining": service.admission.is_draining,
+        "full": service.admission.is_full,
+        "database": service.keys is not None and not service.keys.is_available,
+        "store": bool(service.uploader.status().error),
+    }
+    return [reason for reason, holds in found.items() if holds]
 
 
 def _status(service: Service) -> str:

@@ -26,8 +26,11 @@ LEAST_BODY_RATE = 4096
 
 STOPPING = "is_stopping"
 ON_STOP = "on_stop"
-"""Keys of the application's state: whether the server stops, and what is called when it begins to."""
-"""In the application's state, from the beginning of the shutdown on: responses without an end of their own end then."""
+"""Keys of the application's state: whether the server stops, from the beginning of the shutdown on, so that responses
+without an end of their own end then; and what is called at that moment."""
+DRAIN = "drain"
+"""Key of the application's state: what is awaited before connections are closed, with the most seconds that turns may
+take, and with what says that nobody waits for them any more."""
 
 _ASCII = "".join(map(chr, range(128)))
 _log = structlog.get_logger("parley.http")

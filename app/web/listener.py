@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 from typing import cast
 
 import anyio
@@ -15,15 +16,18 @@ from litestar import Litestar
 
 from app.domain.errors import SettingsError
 from app.domain.trusted_proxies import Network
-from app.web.http import BODY_TIMEOUT_S, ON_STOP, STOPPING, served_app
+from app.web.http import BODY_TIMEOUT_S, DRAIN, ON_STOP, STOPPING, served_app
 from app.web.http_protocol import HEAD_TIMEOUT_S, LINGER_S, WRITE_TIMEOUT_S, DeadlineHttpProtocol
 from app.web.keepalive import KeepaliveProtocol
 from app.web.open_connections import LOOPBACK, OpenConnections
 from app.web.overload import refuse_when_full
 from app.web.parley.packets import MAX_METADATA_BYTES, MAX_PCM_BYTES
 
+TURN_SECONDS = 12
+"""How long turns may go on after SIGTERM or SIGINT; then their sessions are closed."""
+
 DRAIN_SECONDS = 20
-"""How long sessions have to finish after SIGTERM or SIGINT."""
+"""How long sessions that are closed have to finish."""
 
 PING_SECONDS = 20
 """Between two pings on a WebSocket, and until one counts as unanswered; a proxy must not cut a silent one sooner."""
@@ -37,12 +41,13 @@ MAX_MESSAGE_BYTES = MAX_PCM_BYTES + MAX_METADATA_BYTES + (64 << 10)
 
 
 class GracefulServer(uvicorn.Server):
-    """SIGINT and SIGTERM close the sockets with 1012, and `serve` returns when their sessions have ended."""
+    """SIGINT and SIGTERM let turns end, then close the sockets with 1012; `serve` returns when their sessions ended."""
 
     def __init__(
         self,
         app: Litestar,
         *,
+        turn_seconds: float = TURN_SECONDS,
         drain_seconds: int = DRAIN_SECONDS,
         ping_seconds: float = PING_SECONDS,
         head_timeout_s: float = HEAD_TIMEOUT_S,
@@ -87,7 +92,7 @@ class GracefulServer(uvicorn.Server):
             )
         )
         self.listening = anyio.Event()
-        self._app = app
+        self._app, self._turn_seconds, self._is_hurried = app, turn_seconds, False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -97,7 +102,17 @@ class GracefulServer(uvicorn.Server):
         self._app.state[STOPPING] = True
         for stop in self._app.state.get(ON_STOP, ()):
             stop()
+        for server in self.servers:
+            server.close()
+        if drain := self._app.state.get(DRAIN):
+            await drain(self._turn_seconds, lambda: self._is_hurried)
         await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 because uvicorn calls it so
+        """The first signal lets turns end, the second closes sessions at once, the third waits for nothing."""
+        self.force_exit = self._is_hurried
+        self._is_hurried = self.should_exit
+        self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

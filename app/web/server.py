@@ -1,10 +1,13 @@
 """The web application of `parley serve`: sockets, REST and the page, over one open service."""
 
+from functools import partial
+
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ControllerRouterHandler
 
+from app.runtime.draining import drain_sessions
 from app.runtime.service import Service
 from app.web.admin.api_keys import router as keys
 from app.web.admin.audit import audit_log
@@ -23,7 +26,7 @@ from app.web.earlier.root import root
 from app.web.engines import engines
 from app.web.errors import handle_http_error, report_socket_defect
 from app.web.health import health, metrics, ready
-from app.web.http import ON_STOP
+from app.web.http import DRAIN, ON_STOP
 from app.web.jobs.router import router as jobs
 from app.web.known_parameters import refuse_unknown_parameters
 from app.web.liveness import live
@@ -94,6 +97,7 @@ def create_app(service: Service) -> Litestar:
                 "models": gateway_models(service),
                 "calls": CallTokens(telephony.auth_token) if telephony else None,
                 ON_STOP: (resumable.stop,),
+                DRAIN: partial(drain_sessions, service.running_sessions),
             }
         ),
         middleware=_middleware(service),

@@ -23,7 +23,8 @@ from app.config import Settings, settings_from
 from app.domain.residency import Place
 from app.environment import ALIASES, variable
 from app.policy.routes_file import read_routes
-from app.web.listener import DRAIN_SECONDS, KEEP_ALIVE_SECONDS, PING_SECONDS
+from app.runtime.recording.uploader import DRAIN_TIMEOUT_S
+from app.web.listener import DRAIN_SECONDS, KEEP_ALIVE_SECONDS, PING_SECONDS, TURN_SECONDS
 from app.web.server import create_app
 from app.wyoming.announcement import SERVICE_TYPE
 from tests.infra.conftest import TERRAFORM
@@ -40,6 +41,8 @@ PROGRAMS = {"PATH", "HOME", "LD_LIBRARY_PATH", "PYTHONUNBUFFERED", "PYTHONDONTWR
 AWAITED_PACKAGES: set[str] = set()
 """What the database's address needs in the image, and does not find there yet."""
 OURS = ("gateway", "worker")
+STOP_SECONDS = TURN_SECONDS + DRAIN_SECONDS + DRAIN_TIMEOUT_S
+"""How long a gateway may take to stop: turns, pending finals, uploads."""
 NO_FILE = Path("there is no such .env")
 
 
@@ -371,13 +374,13 @@ def test_terraform_timeouts_allow_pings_and_drain(cloud):
     assert lb["idle_timeout"] < KEEP_ALIVE_SECONDS
     for name in OURS:
         if name in cloud.containers():
-            assert DRAIN_SECONDS + 10 <= cloud.containers()[name]["stopTimeout"] <= 120
+            assert STOP_SECONDS < cloud.containers()[name]["stopTimeout"] <= 120
 
 
 def test_compose_timeouts_allow_pings_and_drain(host):
     """The same for compose, NGINX and systemd."""
     assert seconds(host["nginx"]["environment"]["IDLE_TIMEOUT"]) >= 3 * PING_SECONDS
-    assert seconds(host["gateway"]["stop_grace_period"]) >= DRAIN_SECONDS + 10
+    assert seconds(host["gateway"]["stop_grace_period"]) > STOP_SECONDS
     unit = (JETSON / "parley.service").read_text()
     assert int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)[1]) >= seconds(
         host["gateway"]["stop_grace_period"]

@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 from app.cli import parley
 from app.cli.bundle import FILES, checksums, images_of, without
 from app.cli.embedded_metrics import embedded_metrics
-from app.web.listener import DRAIN_SECONDS
+from app.web.listener import DRAIN_SECONDS, TURN_SECONDS
 from tests.infra.nginx import rendered
 from tests.infra.shipped import DOCKER, JETSON, compose, tool
 from tests.infra.stub.terraform import ROOT
@@ -359,7 +359,7 @@ def test_image_build_steps_make_a_server_that_starts_is_healthy_and_stops(tmp_pa
         with closing(urlopen(f"http://127.0.0.1:{port}/")) as page:
             shown = page.read()
         server.send_signal(signal.SIGTERM)
-        status = server.wait(DRAIN_SECONDS + 10)
+        status = server.wait(TURN_SECONDS + DRAIN_SECONDS + 10)
     finally:
         server.kill()
         server.stdout.close()

@@ -34,7 +34,7 @@ async def behind_nginx(folder, *, ping_seconds=20.0, **options):
     """NGINX, and the server behind it."""
     with bound_socket("127.0.0.1", 0) as listening:
         app = create_app(scripted_service())
-        listener = GracefulServer(app, drain_seconds=5, ping_seconds=ping_seconds)
+        listener = GracefulServer(app, turn_seconds=0, drain_seconds=5, ping_seconds=ping_seconds)
         listener.app = app
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, [listening])
@@ -192,7 +192,7 @@ async def test_nginx_finds_a_gateway_that_comes_back_with_another_address(tmp_pa
                 answers = []
                 for listening in (first, second):
                     names["gateway.test"] = listening.getsockname()[0]
-                    listener = GracefulServer(create_app(scripted_service()), drain_seconds=1)
+                    listener = GracefulServer(create_app(scripted_service()), turn_seconds=0, drain_seconds=1)
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(listener.serve, [listening])
                         await listener.listening.wait()

@@ -266,8 +266,8 @@ def test_talk_without_a_server_exits_with_a_sentence():
 
 
 @pytest.mark.models
-async def test_sigterm_closes_sessions_with_1012_archives_their_words_and_exits_0(tmp_path):
-    """Told to stop, it lets a session write down its last words, and ends with status 0."""
+async def test_sigterm_lets_the_turn_end_closes_with_1012_archives_the_words_and_exits_0(tmp_path):
+    """Told to stop, it says so, sends the last final, stores the recording, and ends with status 0."""
     for name in ("whisper-tiny.en", "whisper-base", "smart-turn-v3"):
         model(name)
     environment = {
@@ -298,6 +298,10 @@ async def test_sigterm_closes_sessions_with_1012_archives_their_words_and_exits_
     assert status == 0
     assert talk.closed[0] == 1012
     assert word_error_rate(HANDS.words, transcript) <= 0.3
+    shown = [each.message["text"] for each in talk.messages("fullSentence")]
+    assert word_error_rate(HANDS.words, " ".join(shown)) <= 0.3
+    errors = [each.message for each in talk.messages("error")]
+    assert [(each["code"], each["fatal"]) for each in errors] == [("draining", False), ("draining", True)]
 
 
 DEFAULT_MODELS = (

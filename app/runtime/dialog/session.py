@@ -18,7 +18,7 @@ from app.domain.audio import AudioChunk
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.dialog.conversation import ContinuedConversation, Message
-from app.domain.dialog.state import Closed, DialogState, Leaving
+from app.domain.dialog.state import Closed, DialogState, Idle, Leaving
 from app.domain.dialog.transitions import transition
 from app.domain.errors import ClientError, ClientFault, ConversationNotFound, ParleyError
 from app.domain.ports import Clock, EchoDetector
@@ -185,6 +185,7 @@ class _Loop:
         """Take one event through the transition, and carry out its effects."""
         self.telemetry.observe_event(event)
         self.state, effects = transition(self.state, event)
+        self.telemetry.is_in_turn = not isinstance(self.state.phase, Idle)
         for effect in effects:
             self.runner.perform(effect)
             if self.echo is not None and self.state.rules.ignore_echo:

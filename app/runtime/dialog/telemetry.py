@@ -25,6 +25,8 @@ class TurnTelemetry:
     received_at: float = 0.0
     """When it was, by the clock."""
     speech_end: int = 0
+    is_in_turn: bool = False
+    """Somebody speaks, or a final or a reply is on its way."""
     turn: dict[str, int] = field(default_factory=dict)
     """The fields of the current turn's log line."""
 

@@ -39,9 +39,19 @@ SERVICE: Operations = {
         "getReadiness",
         "Ask whether a session may begin here",
         (
-            ok("It may.", ready=_OK),
+            ok("It may.", ready={**_OK, "reasons": []}),
             DocumentedResponse(
-                "It may not.", 503, (DocumentedBody({"full": {"status": "full"}, "draining": {"status": "draining"}}),)
+                "It may not, for these reasons: `draining`, `full`, `database`, `store`.",
+                503,
+                (
+                    DocumentedBody(
+                        {
+                            "full": {"status": "full", "reasons": ["full"]},
+                            "draining": {"status": "draining", "reasons": ["draining"]},
+                            "storeDown": {"status": "ok", "reasons": ["store"]},
+                        }
+                    ),
+                ),
             ),
         ),
     ),

@@ -284,13 +284,13 @@ variable "talk_on_seconds" {
 }
 
 variable "stop_timeout_seconds" {
-  description = "How long a task may take to stop once told: 20 seconds for the last words, the rest for their archive."
+  description = "How long a task may take to stop once told: 12 seconds for turns, 20 for the last words, 10 for their archive."
   type        = number
   default     = 60
 
   validation {
-    condition     = var.stop_timeout_seconds >= 30 && var.stop_timeout_seconds <= 120
-    error_message = "stop_timeout_seconds is 30 to 120: the gateway drains for 20, and Fargate waits for 120 at most."
+    condition     = var.stop_timeout_seconds >= 45 && var.stop_timeout_seconds <= 120
+    error_message = "stop_timeout_seconds is 45 to 120: the gateway drains for 42, and Fargate waits for 120 at most."
   }
 }
 
