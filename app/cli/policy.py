@@ -11,6 +11,7 @@ from rich.table import Table
 
 from app.cli.command_group import CommandGroup
 from app.cli.server_address import url_option
+from app.cli.simulation_report import results_as_json, results_table, shown_simulations
 from app.cli.tables import print_table, whole
 from app.data.decision_json import decode_decision, decode_decisions
 from app.domain.errors import SettingsError
@@ -19,7 +20,7 @@ from app.domain.routing.replay import Counterfactual, as_it_was, replay
 from app.policy.plot import plot
 from app.policy.rules_file import read_rules, rules_path
 from app.policy.scenario import read_scenario
-from app.policy.simulation import SimulationResult, simulate
+from app.policy.simulation import simulate
 from app.proxies import proxy_of
 
 TIMEOUT_S = 10.0
@@ -82,11 +83,17 @@ def replay_(trace: Path, names: tuple[str, ...]) -> None:
 @click.argument("scenario", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--rules", "names", multiple=True, help="Instead of the scenario's policies; may be repeated.")
 @click.option("--plot", "picture", type=click.Path(dir_okay=False, path_type=Path), help="SVG file to draw.")
-def simulate_(scenario: Path, names: tuple[str, ...], picture: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+def simulate_(scenario: Path, names: tuple[str, ...], picture: Path | None, *, as_json: bool) -> None:
     """Simulate SCENARIO (generated load, outages and price changes) under each policy."""
     parsed = read_scenario(scenario)
-    results = [simulate(parsed, read_rules(rules_path(name))) for name in names or parsed.policies]
-    print_table(_results_table(results))
+    policies = [read_rules(rules_path(name)) for name in names or parsed.policies]
+    with shown_simulations(parsed.seconds, len(policies)) as begin:
+        results = [simulate(parsed, rules, begin(rules.name)) for rules in policies]
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(results_as_json(results))))
+    else:
+        print_table(results_table(results))
     if picture:
         try:
             picture.write_text(plot(results, parsed.seconds))
@@ -122,17 +129,6 @@ def _comparison_table(columns: Sequence[Counterfactual]) -> Table:
     ]
     for name, cells in rows:
         table.add_row(name, *cells)
-    return table
-
-
-def _results_table(results: Sequence[SimulationResult]) -> Table:
-    table = Table(whole("rules"), "finals", "lost", "p50", "p95", "p99", "US$", "hedged", "violations", "routes")
-    for t in results:
-        total = max(1, t.finals.total())
-        shares = ", ".join(f"{name} {number / total:.0%}" for name, number in t.finals.most_common())
-        times = [_ms(t.latency_ms(share)) for share in (0.5, 0.95, 0.99)]
-        hedged = f"{t.hedged / total:.1%}"
-        table.add_row(t.rules, str(total), str(t.lost), *times, f"{t.usd:.2f}", hedged, str(t.violations), shares)
     return table
 
 

@@ -61,6 +61,7 @@ class Simulation:
     scenario: Scenario
     rules: RoutingRules
     chance: Random
+    on_progress: Callable[[float], None] = lambda _: None
     now: float = 0.0
     hedge_budget: HedgeBudget = HedgeBudget()
     states: dict[str, RouteState] = field(default_factory=dict)
@@ -159,6 +160,7 @@ class Simulation:
 
     def _probe(self) -> None:
         """Probe half-open routes, as `Routes.maintain` does."""
+        self.on_progress(self.now)
         if self.now >= self.scenario.seconds:
             return
         self.after(PROBE_EVERY_S, self._probe)
@@ -261,6 +263,8 @@ class SimulatedUtterance:
         result.usd_by_tenant[simulation.tenant_of(self.session)] += usd
 
 
-def simulate(scenario: Scenario, rules: RoutingRules) -> SimulationResult:
-    """The scenario under these rules; the same seed gives the same result."""
-    return Simulation(scenario, rules, Random(scenario.seed)).run()  # noqa: S311 because a simulation must repeat
+def simulate(
+    scenario: Scenario, rules: RoutingRules, on_progress: Callable[[float], None] = lambda _: None
+) -> SimulationResult:
+    """The scenario under these rules; the same seed gives the same result. `on_progress` gets the simulated second."""
+    return Simulation(scenario, rules, Random(scenario.seed), on_progress).run()  # noqa: S311 because a simulation must repeat

@@ -37,6 +37,9 @@ class TenantTable(Struct, frozen=True, forbid_unknown_fields=True):
     vocabulary: VocabularyName | None = None
 
 
+TENANT_NAME_RULE = f"a tenant's name has up to 63 small letters, digits and hyphens, and is not {PROBES}"
+
+
 def read_tenants(path: Path) -> tuple[Tenant, ...]:
     """Blocking. Raises SettingsError that names the line and the key."""
     return _tenants(read_document(path, setting="PARLEY_TENANTS"))
@@ -46,13 +49,15 @@ def parse_tenants(text: str, source: str) -> tuple[Tenant, ...]:
     return _tenants(parse_document(text, source))
 
 
+def is_tenant_name(name: str) -> bool:
+    return bool(re.fullmatch("[a-z0-9][a-z0-9-]{0,62}", name)) and name != PROBES
+
+
 def _tenants(document: TomlDocument) -> tuple[Tenant, ...]:
     tenants, owners, source = list[Tenant](), dict[str, str](), document.source
     for name in document.table:
-        if not re.fullmatch("[a-z0-9][a-z0-9-]{0,62}", name) or name == PROBES:
-            raise SettingsError(
-                f"{source}: {name}: a tenant's name has up to 63 small letters, digits and hyphens, and is not {PROBES}"
-            )
+        if not is_tenant_name(name):
+            raise SettingsError(f"{source}: {name}: {TENANT_NAME_RULE}")
         table = document.convert(TenantTable, under=name)
         languages = known_languages(document, f"{name}.languages", table.languages)
         tenant = Tenant(name, **{**given(table), "languages": languages})

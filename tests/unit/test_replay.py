@@ -160,7 +160,7 @@ def test_simulation_keeps_to_the_budgets_of_sessions_and_tenants():
 
 
 def test_simulate_command_prints_a_table_and_writes_an_svg(tmp_path):
-    """A table and an SVG; a wrong route in it is named."""
+    """A table and an SVG, a line of progress for each policy; a wrong route in it is named."""
     path, picture = tmp_path / "s.toml", tmp_path / "s.svg"
     text = (
         'seconds = 3\nper_second = 20\npolicies = ["fastest"]\n'
@@ -170,10 +170,28 @@ def test_simulate_command_prints_a_table_and_writes_an_svg(tmp_path):
     result = CliRunner().invoke(parley, ["policy", "simulate", str(path), "--plot", str(picture)])
     path.write_text(text + '[[troubles]]\nroute = "moon"\nat = 1\nuntil = 2\n')
 
-    assert result.exit_code == 0
+    assert (result.exit_code, result.stderr) == (0, "1/1 fastest\n")
+    assert "by local" in result.stdout
     assert picture.read_text().startswith("<svg")
     with pytest.raises(SettingsError, match="moon"):
         read_scenario(path)
+
+
+def test_simulation_of_five_policies_is_read_in_80_columns(tmp_path):
+    """One line a figure, of policies with the longest names there are."""
+    path = tmp_path / "s.toml"
+    path.write_text('seconds = 1\nper_second = 20\n[routes.local]\nplace = "on_prem"\np50_ms = 300\np95_ms = 500\n')
+    names = ("private-first", "cheapest-in-time", "fastest", "cloud-first", "offline")
+    rules = [part for name in names for part in ("--rules", name)]
+    table = CliRunner().invoke(parley, ["policy", "simulate", str(path), *rules]).stdout
+    given = json.loads(CliRunner().invoke(parley, ["policy", "simulate", str(path), *rules, "--json"]).stdout)
+
+    assert max(map(len, table.splitlines())) <= 80
+    assert table.split()[:5] == list(names)
+    assert "…" not in table
+    assert [result["rules"] for result in given] == list(names)
+    assert all(result["finals"] == pytest.approx(20, abs=15) and result["lost"] == 0 for result in given)
+    assert given[0]["routes"] == {"local": 1.0}
 
 
 def test_plot_of_no_results_is_an_svg():
