@@ -11,11 +11,12 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from app.domain.errors import ClientError, ClientFault
 from app.domain.tenant import Tenant, fingerprint
 from app.web.parley.packets import pack
 from tests.fakes import SILENCE, SPEECH
 from tests.proven_features import proves
-from tests.serving import scripted_service, served
+from tests.serving import scripted_service, served, stored_manifest
 
 pytestmark = pytest.mark.anyio
 REALTIMESTT = "RealtimeSTT's browser example (frames)"
@@ -198,3 +199,146 @@ async def test_page_is_still_at_the_root(url):
 
     assert page.status_code == 200
     assert "<html" in page.text
+
+
+# -- RealtimeSTT's FastAPI page --------------------------------------------------------------------------
+
+
+FASTAPI_PAGE = "RealtimeSTT's FastAPI page 1.1 (frames)"
+
+
+@pytest.fixture
+async def transcribe_url(service):
+    async with served(service) as address:
+        yield f"ws://{address}/ws/transcribe"
+
+
+async def command(socket, kind: str) -> None:
+    await socket.send(json.dumps({"type": kind}))
+
+
+async def speak(socket, pcm: bytes, rate: int = 48_000) -> None:
+    """As the page does, some 40 ms a packet at the rate of the device."""
+    for at in range(0, len(pcm), 3840):
+        frames = len(pcm[at : at + 3840]) // 2
+        about = {"sampleRate": rate, "channels": 1, "format": "pcm_s16le", "frames": frames, "sentAt": 1234.5}
+        await socket.send(pack(json.dumps(about).encode(), pcm[at : at + 3840]))
+
+
+@proves("earlier-clients", FASTAPI_PAGE, "drafts and finals", "end of audio", "times of segments")
+async def test_fastapi_page_gets_its_own_messages_from_its_first_command_on(transcribe_url):
+    """It pings while it waits for the microphone, starts, and stops in the middle of speech."""
+    async with connect(transcribe_url) as socket:
+        await command(socket, "ping")
+        begun = await until(socket, lambda m: m["type"] == "pong")
+        await command(socket, "start")
+        await speak(socket, SPEECH * 60 + SILENCE * 120)
+        first = await until(socket, lambda m: m["type"] == "final")
+        await speak(socket, SPEECH * 60)
+        await command(socket, "stop")
+        second = await until(socket, lambda m: m["type"] == "final")
+
+    session = begun[0]["id"]
+    assert [m["type"] for m in begun] == ["session", "hello", "ready", "pong"]
+    assert {m["sessionId"] for m in [*begun[1:], *first, *second]} == {session}
+    assert begun[1]["clientId"] == session
+    kinds = {"status", "timeline", "realtime", "final"}
+    assert {m["type"] for m in [*first, *second]} == kinds
+    draft = next(m for m in first if m["type"] == "realtime")
+    assert (draft["segmentId"], draft["text"], draft["displayText"]) == (1, "draft", "draft")
+    assert draft["stableText"] + draft["unstableText"] == draft["text"]
+    final = first[-1]
+    assert (final["segmentId"], final["text"]) == (1, "hello")
+    assert 0 < final["segment"]["durationSeconds"] <= 60 * 480 / 48_000 + 0.2
+    assert [m["event"] for m in first if m["type"] == "timeline"] == ["recording_started", "recording_ended"]
+    assert [m["state"] for m in first if m["type"] == "status"] == ["listening", "recording", "transcribing"]
+    assert (second[-1]["segmentId"], second[-1]["text"]) == (2, "hello")
+
+
+@proves("earlier-clients", FASTAPI_PAGE, "clear")
+async def test_cleared_segment_is_not_shown_again(transcribe_url):
+    """Neither its drafts nor its final, and the next one has the next number."""
+    async with connect(transcribe_url) as socket:
+        await command(socket, "start")
+        await speak(socket, SPEECH * 90)
+        await until(socket, lambda m: m["type"] == "realtime")
+        await command(socket, "clear")
+        (cleared,) = [m for m in await until(socket, lambda m: m["type"] == "clear") if m["type"] == "clear"]
+        await speak(socket, SILENCE * 120 + SPEECH * 60 + SILENCE * 120)
+        after = await until(socket, lambda m: m["type"] == "final")
+
+    assert cleared["nextSegmentId"] == 2
+    assert {m["segmentId"] for m in after if m["type"] in {"realtime", "final"}} == {after[-1]["segmentId"]}
+    assert after[-1]["segmentId"] >= 2
+    assert after[-1]["text"] == "hello"
+
+
+@proves("earlier-clients", FASTAPI_PAGE, "metrics", "refusal with a sentence")
+async def test_fastapi_page_is_answered_what_it_asks_and_where_it_is_wrong(transcribe_url):
+    async with connect(transcribe_url) as socket:
+        await command(socket, "metrics")
+        asked = await until(socket, lambda m: m["type"] == "metrics")
+        await socket.send(b"\1\0\0\0")
+        packet = await until(socket, lambda m: m["type"] == "error")
+        await command(socket, "sing")
+        unknown = await until(socket, lambda m: m["type"] == "error")
+        await speak(socket, SPEECH * 60 + SILENCE * 120)
+        after = await until(socket, lambda m: m["type"] == "final")
+
+    assert asked[-1]["metrics"] == {"currentSegmentId": 0}
+    assert (packet[-1]["where"], unknown[-1]["where"]) == ("audio_packet", "command")
+    assert packet[-1]["message"]
+    assert after[-1]["text"] == "hello"
+
+
+async def test_client_that_never_sends_such_a_command_gets_parleys_messages(transcribe_url):
+    """Parley's own `clear` included."""
+    async with connect(transcribe_url) as socket:
+        await command(socket, "clear")
+        await speak(socket, SPEECH * 60 + SILENCE * 120)
+        messages = await until(socket, lambda m: m["type"] == "fullSentence")
+
+    assert {m["type"] for m in messages} <= {"session", "realtime", "fullSentence", "ack"}
+
+
+@proves("earlier-clients", FASTAPI_PAGE, "full server")
+async def test_fastapi_page_on_a_full_server_gets_an_error_and_1013(transcribe_url):
+    async with connect(transcribe_url) as first, connect(transcribe_url) as second:
+        await until(first, lambda m: m["type"] == "session")
+        refused = json.loads(await second.recv())
+        with pytest.raises(ConnectionClosed):
+            await second.recv()
+
+    assert (refused["type"], refused["code"], second.close_code) == ("error", "no_capacity", 1013)
+
+
+async def test_fastapi_page_is_told_in_its_words_why_its_session_ends(service, transcribe_url):
+    async with connect(transcribe_url) as socket:
+        await command(socket, "start")
+        ready = await until(socket, lambda m: m["type"] == "ready")
+        session = service.running_sessions.sessions[ready[-1]["sessionId"]]
+        session.end(ClientError(ClientFault.ENDED_BY_ADMIN, "enough", fatal=True))
+        last = (await until(socket, lambda m: m["type"] == "error"))[-1]
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+
+    assert (last["where"], last["message"], socket.close_code) == ("session", "enough", 1008)
+
+
+async def test_session_of_the_fastapi_page_is_of_its_tenant_and_recorded():
+    """As any other: its key, its limits, its archive."""
+    acme = Tenant("acme", (fingerprint("acme-key"),))
+    service = scripted_service(tenants=lambda: (acme,))
+    async with served(service) as address:
+        url, key = f"ws://{address}/ws/transcribe", {"Authorization": "Bearer acme-key"}
+        async with connect(url) as nobody:
+            assert json.loads(await nobody.recv())["code"] == "unauthorized"
+        async with connect(url, additional_headers=key) as socket:
+            await command(socket, "start")
+            ready = await until(socket, lambda m: m["type"] == "ready")
+            await speak(socket, SPEECH * 60 + SILENCE * 120)
+            await until(socket, lambda m: m["type"] == "final")
+        manifest = await stored_manifest(service, ready[-1]["sessionId"])
+
+    assert manifest["tenant"] == "acme"
+    assert manifest["finals"][0]["text"] == "hello"

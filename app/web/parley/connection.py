@@ -10,6 +10,8 @@ from app.web.socket_connection import SocketConnection
 class Connection(SocketConnection):
     """Its last message says why it ends."""
 
+    session: str = ""
+    """Its id, where this is the first connection of one."""
     received: int = 0
     """Number of the newest message that the client had when it connected."""
 

@@ -17,6 +17,7 @@ from app.runtime.service import Service
 from app.web.auth.middleware import peer_of, requires
 from app.web.parley import messages
 from app.web.parley.connection import Connection
+from app.web.parley.realtimestt import RealtimeSttConnection
 from app.web.parley.resumable_sessions import ResumableSession, ResumableSessions, refusal
 from app.web.parley.socket_client import SocketClient
 from app.web.served_session import ClientGone, begin_session, closed_on_error, report_failure
@@ -43,7 +44,7 @@ SPEAK = {**requires(Scope.SPEAK), **refused_by(accept_and_close)}
 
 @websocket("/ws/transcribe", opt=SPEAK)
 async def transcribe(socket: WebSocket[Any, Any, Any], state: State) -> None:
-    """Packets of audio with their sample rate."""
+    """Packets of audio with their sample rate, of Parley's clients and of RealtimeSTT's FastAPI page."""
     await _serve(socket, state.service, state.resumable, raw=False)
 
 
@@ -60,7 +61,8 @@ async def _serve(
     session = socket.query_params.get("resume") or ""
     if session in ("", NEW):
         grace_s = service.resume_s if session else 0.0
-        await serve_new_session(Connection(socket), service, resumable, raw=raw, grace_s=grace_s)
+        connection = Connection(socket) if raw or session else RealtimeSttConnection(socket)
+        await serve_new_session(connection, service, resumable, raw=raw, grace_s=grace_s)
     else:
         await _serve_connection(socket, service, resumable, session)
 
@@ -70,6 +72,7 @@ async def serve_new_session(
 ) -> None:
     """A session from its first connection to its end; one with `grace_s` may have further connections."""
     socket, session = connection.socket, new_id()
+    connection.session = session
     client = SocketClient(connection, raw=raw, profiles=service.profiles, grace_s=grace_s)
     try:
         async with closed_on_error(service, session, client):
