@@ -11,6 +11,17 @@ import { CloseCode, configure, parse, received, resume, unpack } from "./protoco
 import { retryAfterMs } from "./problems.js";
 import { SentInput } from "./sent-input.js";
 
+/** @typedef {"closed" | "connecting" | "ready" | "waiting" | "resuming" | "refused"} State */
+/**
+ * What a session calls. `onState`: the new state, and the close code where a connection has ended. `onMessage`: each
+ * message of the server that MESSAGES of protocol.js names, with all its fields; `session` has `isResumed` besides.
+ * `onAudio`: a piece of a reply, mono PCM16, with `turn`, `sampleRate` and perhaps `start`. `onDropped`: a piece of speech
+ * was dropped, because the server could not be reached for too long.
+ * @typedef {{onState: (state: State, closeCode?: number) => void, onMessage: (message: object) => void,
+ *            onAudio: (metadata: {turn: number, sampleRate: number, start?: number}, pcm: Uint8Array) => void,
+ *            onDropped: () => void}} Listeners
+ */
+
 /** WebSocket.OPEN; beyond it the socket is closing or closed. */
 const OPEN = 1;
 /** Messages of the server between two confirmations. */
@@ -42,9 +53,9 @@ export class Session {
   #heardAt = 0;
 
   /**
-   * @param {URL} address
-   * @param {{onState: (state: string, closeCode?: number) => void, onMessage: (message: object) => void,
-   *          onAudio: (metadata: object, pcm: Uint8Array) => void, onDropped: () => void}} listeners
+   * Nothing is connected yet.
+   * @param {URL} address ws: or wss:, with the path `/ws/transcribe`
+   * @param {Listeners} listeners
    * @param {{openSocket?: (address: URL) => WebSocket, random?: () => number, now?: () => number}} [given]
    */
   constructor(
@@ -59,6 +70,7 @@ export class Session {
     this.#now = now;
   }
 
+  /** @returns {State} */
   get state() {
     return this.#state;
   }
@@ -79,7 +91,10 @@ export class Session {
     this.#shouldReconnect = false;
   }
 
-  /** Send these settings, now and at the beginning of every session. */
+  /**
+   * Send these settings, now and at the beginning of every session.
+   * @param {object} settings the fields of `configure`
+   */
   configure(settings) {
     this.#settings = settings;
     if (this.#canSend) this.#socket.send(configure(settings));
@@ -89,6 +104,7 @@ export class Session {
   /**
    * Begin a new session with these settings, for those that hold for a whole session. What is sent
    * meanwhile is kept for it.
+   * @param {object} settings the fields of `configure`
    */
   restart(settings) {
     this.#settings = settings;
@@ -115,7 +131,7 @@ export class Session {
     if (isSilent && this.#offer) this.#abandon();
   }
 
-  /** Send if `ready`, else drop: for what is about this connection only, such as `cancel`. */
+  /** Send if `ready`, else drop: for what is about this connection only, such as `cancel`. @param {string} frame */
   sendNow(frame) {
     if (this.#canSend) this.#socket.send(frame);
   }
