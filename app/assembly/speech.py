@@ -193,6 +193,7 @@ def speech_capacity(settings: Settings, *, drafts: Any, finals: Any, replies_her
         replies_here,
         lambda: finals.pass_timings(is_draft=False) if finals is not None else (),
         lambda: tuple(drafts.pass_timings(is_draft=True)),
+        lambda: float(drafts.oldest_wait_s),
     )
 
 

@@ -55,7 +55,7 @@ async def _serve(settings: Settings, emits_metrics: bool) -> None:
                         )
                     )
                 if emits_metrics:
-                    tasks.start_soon(emit_metrics, service.admission)
+                    tasks.start_soon(emit_metrics, service.admission, service.uploader.status)
                 await GracefulServer(create_app(service), **connection_limits(settings)).serve([listening])
                 tasks.cancel_scope.cancel()
 

@@ -35,7 +35,8 @@ async def drain_sessions(registry: SessionRegistry, longest_s: float, is_hurried
             if is_late or is_between_turns(session, now):
                 session.end(Draining(CLOSING))
         await anyio.sleep(CHECK_EVERY_S)
-    _log.info("drained", sessions=len(warned))
+    if warned:
+        _log.info("drained", sessions=len(warned))
 
 
 def is_between_turns(session: RunningSession, now: float) -> bool:

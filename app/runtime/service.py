@@ -137,7 +137,12 @@ class Service:
 
     def __post_init__(self) -> None:
         self.running_sessions = SessionRegistry(self.admission, self.client_limits)
-        self.metrics.watch(self.running_sessions, self.uploader.status)
+        self.metrics.watch(
+            self.running_sessions,
+            self.uploader.status,
+            lambda: self.keys is None or self.keys.is_available,
+            lambda: self.speech_capacity.queue() if self.speech_capacity else (0, 0.0),
+        )
 
     def tenant(self, name: str) -> Tenant:
         """The tenant of this name; one without limits where the name is not known."""
@@ -160,6 +165,7 @@ class Service:
             **earlier.tasks(),
             **JobSweep(self.uploads).tasks(),
             "session_limits": watch,
+            "loop_lag": self.metrics.measure_loop_lag,
         }
         if self.batch_transcriber is not None:
             tasks |= self.job_worker().tasks()

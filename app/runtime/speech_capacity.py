@@ -48,6 +48,12 @@ class SpeechCapacity:
     replies_here: bool = False
     finals: PassTimings = tuple
     drafts: PassTimings = tuple
+    oldest_wait_s: Callable[[], float] = lambda: 0.0
+    """How long the oldest of the jobs that wait has waited."""
+
+    def queue(self) -> tuple[int, float]:
+        """Jobs that wait, and seconds that the oldest of them has waited."""
+        return self.queued(), self.oldest_wait_s()
 
     def describe_limit(self, max_sessions: int) -> str:
         """One sentence for the start-up log, about the session limit in force."""

@@ -113,6 +113,7 @@ def begin_session(service: Service, session: str, origin: SessionOrigin) -> Gene
             yield ServedSession(service, running, profile, bool(origin.profile))
         finally:
             lasted_s = round(time.monotonic() - began, 1)
+            service.metrics.count_session(principal.tenant.name, running.audio_s)
             service.audit.record(AuditAction.SESSION_ENDED, principal, peer, target=session, seconds=lasted_s)
 
 

@@ -43,6 +43,7 @@ from app.web.realtime.client_secrets import create_client_secret
 from app.web.realtime.routes import realtime
 from app.web.recordings.router import router as recordings
 from app.web.request_body import MAX_BODY_BYTES
+from app.web.request_metrics import RequestMetricsMiddleware
 from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
 from app.web.socket_handshake import refuse
@@ -116,8 +117,9 @@ def _middleware(service: Service) -> list[ASGIMiddleware]:
     auth = AuthMiddleware(
         lambda: service.authenticator, refuse_socket=refuse, count_refusal=service.metrics.count_refused_key
     )
+    counting = RequestMetricsMiddleware(service.metrics.count_request)
     checks = [BrowserMiddleware(refuse), QueryMiddleware(refuse), AuditMiddleware(), auth]
     rate = service.client_limits.requests_per_s
     if not rate:
-        return checks
-    return [RateLimitMiddleware(rate, network_of, refuse), *checks, RateLimitMiddleware(rate, key_of, refuse)]
+        return [counting, *checks]
+    return [counting, RateLimitMiddleware(rate, network_of, refuse), *checks, RateLimitMiddleware(rate, key_of, refuse)]

@@ -73,6 +73,11 @@ class InferencePool:
         return len(self._queue.waiting)
 
     @property
+    def oldest_wait_s(self) -> float:
+        """How long the job that came first of those that wait has waited."""
+        return max((time.monotonic() - job.arrived_s for job in self._queue.waiting), default=0.0)
+
+    @property
     def concurrency(self) -> int:
         """Requests that may be computed at the same time."""
         return self._workers * self._limits.max_batch

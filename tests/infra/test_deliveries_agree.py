@@ -389,9 +389,9 @@ def test_compose_timeouts_allow_pings_and_drain(host):
 
 def test_terraform_metrics_match_the_embedded_metrics(cloud):
     """Metric filters read fields the line has; sums divide by as many lines as there are in a minute."""
-    line = json.loads(embedded_metrics(3, 32))
+    line = json.loads(embedded_metrics(3, 32, 0.5))
     filters = cloud.of("aws_cloudwatch_log_metric_filter", "this")
-    assert len(filters) == 2
+    assert len(filters) == 3
     for each in filters:
         assert each["pattern"] == f'{{ $.event = "{line["event"]}" }}'
         assert each["metric_transformation"][0]["value"].removeprefix("$.") in line

@@ -90,11 +90,12 @@ def test_image_and_bundle_exclude_the_same_packages(names):
 
 def test_embedded_metrics_are_one_line_of_json():
     """How full, in numbers and in percent."""
-    assert json.loads(embedded_metrics(3, 16)) == {
+    assert json.loads(embedded_metrics(3, 16, 2.5)) == {
         "event": "vitals",
         "sessions": 3,
         "maxSessions": 16,
         "occupancy": 18.8,
+        "spoolAge": 2.5,
     }
 
 

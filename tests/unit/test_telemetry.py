@@ -49,3 +49,16 @@ def test_a_reply_to_speech_is_measured_from_its_end():
     (line,) = turn_lines(telemetry, final, *REPLY)
 
     assert (line["ttfs_ms"], line["first_word_ms"], line["voice_to_voice_ms"]) == (400, 400, 400)
+
+
+def test_the_age_of_a_draft_counts_from_the_arrival_of_its_audio():
+    """Audio that comes while it is made is not part of it."""
+    clock = FixedClock()
+    telemetry = TurnTelemetry("s", clock)
+    telemetry.observe_event(ev.AudioReceived(ScoredChunk(AudioChunk(bytes(3200), 0), 1.0)))
+    telemetry.observe_effect(do.RequestDraft(1, ""))
+    clock.time += 0.25
+    telemetry.observe_event(ev.AudioReceived(ScoredChunk(AudioChunk(bytes(3200), 1600), 1.0)))
+    telemetry.observe_effect(do.ShowDraft(1, 1, "hello", ""))
+
+    assert telemetry.metrics.registry.get_sample_value("parley_draft_age_seconds_sum") == 0.25

@@ -27,6 +27,8 @@ class TurnTelemetry:
     speech_end: int = 0
     is_in_turn: bool = False
     """Somebody speaks, or a final or a reply is on its way."""
+    draft_audio_at: float = 0.0
+    """When the newest audio arrived of the draft that was requested last."""
     turn: dict[str, int] = field(default_factory=dict)
     """The fields of the current turn's log line."""
 
@@ -52,6 +54,10 @@ class TurnTelemetry:
                 self.turn["ttfs_ms"] = ttfs_ms
                 self.metrics.ttfs.observe(ttfs_ms / 1000)
                 return ttfs_ms
+            case do.RequestDraft():
+                self.draft_audio_at = self.received_at
+            case do.ShowDraft():
+                self.metrics.draft_age.observe(max(0.0, self.clock.now() - self.draft_audio_at))
             case do.ShowReplyDelta() if self._answers_speech:
                 self.turn.setdefault("first_word_ms", self._since_speech_ms())
             case do.PlayAudio() if self._answers_speech and "voice_to_voice_ms" not in self.turn:

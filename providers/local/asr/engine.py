@@ -97,6 +97,11 @@ class SpeechEngine:
         return self._parts.pool.queued
 
     @property
+    def oldest_wait_s(self) -> float:
+        """How long the oldest of them has waited."""
+        return self._parts.pool.oldest_wait_s
+
+    @property
     def has_spare_capacity(self) -> bool:
         """Whether a pass of any engine would start at once."""
         return self._parts.pool.has_spare_capacity

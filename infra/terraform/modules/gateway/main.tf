@@ -456,9 +456,9 @@ resource "aws_ecs_service" "this" {
 
 # -- How many of them ------------------------------------------------------------------------------
 
-# Every task writes `{"event":"vitals","sessions":3,"maxSessions":32,"occupancy":9.4}` to its log every 15 seconds.
+# Every task writes `{"event":"vitals","sessions":3,"maxSessions":32,"occupancy":9.4,"spoolAge":0.4}` to its log every 15 seconds.
 resource "aws_cloudwatch_log_metric_filter" "this" {
-  for_each = { Sessions = "Count", Occupancy = "Percent" }
+  for_each = { Sessions = "Count", Occupancy = "Percent", SpoolAge = "Seconds" }
 
   name           = "${var.name}-${lower(each.key)}"
   log_group_name = var.log_group_name
@@ -467,7 +467,7 @@ resource "aws_cloudwatch_log_metric_filter" "this" {
   metric_transformation {
     name      = each.key
     namespace = local.namespace
-    value     = "$.${lower(each.key)}"
+    value     = "$.${lower(substr(each.key, 0, 1))}${substr(each.key, 1, -1)}"
     unit      = each.value
   }
 }

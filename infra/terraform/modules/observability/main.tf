@@ -48,6 +48,11 @@ locals {
         threshold = 85, comparison = "GreaterThanOrEqualToThreshold", minutes = 5, missing = "notBreaching"
         why       = "Memory is short: a task that runs out of it is killed with all its sessions."
       }
+      archive = {
+        metric    = "SpoolAge", namespace = var.gateway.namespace, dimensions = {}, statistic = "Maximum"
+        threshold = 60, comparison = "GreaterThanOrEqualToThreshold", minutes = 1, missing = "notBreaching"
+        why       = "Recordings do not reach the store: what waits on a task's disk is lost with the task."
+      }
       broken = {
         metric    = "FailedSessions", namespace = var.gateway.namespace, dimensions = {}, statistic = "Sum"
         threshold = 3, comparison = "GreaterThanOrEqualToThreshold", minutes = 1, missing = "notBreaching"
@@ -62,6 +67,20 @@ locals {
       }
     },
   )
+
+  # Pages of docs/runbook; alarms and Prometheus' rules share them.
+  runbook = {
+    archive     = "archive-stopped"
+    broken      = "sessions-fail"
+    busy        = "speech-queue"
+    disk        = "disk-full"
+    failing     = "requests-fail"
+    full        = "no-capacity"
+    silent      = "server-down"
+    swollen     = "memory"
+    unhealthy   = "server-down"
+    unreachable = "server-down"
+  }
 
   widgets = [
     for i, widget in [
@@ -301,7 +320,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
   alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value.why
+  alarm_description   = "${each.value.why} See docs/runbook/${local.runbook[each.key]}.md."
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
