@@ -71,7 +71,7 @@ export class ConversationView {
   /** What was sent and is in no turn yet. @param {string[]} typed */
   #drawTyped(typed) {
     const list = this.#get("conversation");
-    const shown = [...list.querySelectorAll(".typed")];
+    const shown = /** @type {HTMLElement[]} */ ([...list.querySelectorAll(".typed")]);
     for (const [at, text] of typed.entries()) {
       const item = shown.shift() ?? list.appendChild(this.#document.createElement("li"));
       item.className = "typed";

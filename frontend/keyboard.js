@@ -9,8 +9,9 @@
 export function bindShortcuts(document, { talkButton, isBusy, isHolding, toggleMicrophone, press, release, endTurn, stopReply }) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isBusy()) return;
-    const isTalkButton = event.target === talkButton;
-    if (event.target.closest("button, input, textarea, select, summary") && !isTalkButton) {
+    const target = /** @type {Element} */ (event.target);
+    const isTalkButton = target === talkButton;
+    if (target.closest("button, input, textarea, select, summary") && !isTalkButton) {
       if (event.key === "Escape" && !event.repeat) stopReply();
       return;
     }

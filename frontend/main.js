@@ -31,7 +31,7 @@ const RESUMED_NOTICE_MS = 4000;
 let settings = load(localStorage);
 await dress(settings);
 
-const { address, refused } = socketAddress(location.href, document.querySelector("meta[name=parley-ws]")?.content);
+const { address, refused } = socketAddress(location.href, document.querySelector("meta[name=parley-ws]")?.getAttribute("content"));
 const view = new View(document);
 const get = (id) => view.get(id);
 const conversation = new ConversationView(document, (key) => player.toggle(key));

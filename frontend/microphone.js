@@ -8,6 +8,7 @@ const PACKET_MS = 40;
 
 export class Microphone {
   #on;
+  /** @type {"off" | "asking" | "on"} */
   #state = "off";
   #capture = null;
   #framer = null;

@@ -31,6 +31,7 @@ export function routeLines({ choices, rejected, fleet }, { routes }) {
     }));
 }
 
+/** @returns {[string, string][]} */
 function factsOf(route) {
   if (!route || route.asked === 0) return [[t("routes.finals"), t("routes.nothing-yet")]];
   const ms = (value) => (value === null ? "–" : formatDuration(value));

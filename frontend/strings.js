@@ -57,13 +57,16 @@ export function t(key, values = {}) {
  * @param {Document | DocumentFragment} root
  */
 export function translate(root) {
-  for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
-  for (const element of root.querySelectorAll("[data-t-placeholder]")) {
+  for (const element of elements(root, "[data-t]")) element.textContent = t(element.dataset.t);
+  for (const element of elements(root, "[data-t-placeholder]")) {
     element.setAttribute("placeholder", t(element.dataset.tPlaceholder));
   }
-  for (const element of root.querySelectorAll("[data-t-label]")) {
+  for (const element of elements(root, "[data-t-label]")) {
     element.setAttribute("aria-label", t(element.dataset.tLabel));
     if (element.matches("button")) element.title = t(element.dataset.tLabel);
   }
   for (const template of root.querySelectorAll("template")) translate(template.content);
 }
+
+/** @param {Document | DocumentFragment} root @param {string} selector @returns {NodeListOf<HTMLElement>} */
+const elements = (root, selector) => root.querySelectorAll(selector);

@@ -20,11 +20,11 @@ export function timelineOf({ utterances, times }) {
   const begin = spoken.length > 0 ? times.finalAt : times.replyAt; // of a typed turn the reply's start
   if (begin === undefined) return null;
   const after = (at) => finalMs + Math.max(0, at - begin);
-  const marks = [
-    ...(spoken.length > 0 ? [{ kind: "final", at: finalMs }] : []),
-    ...(times.tokenAt === undefined ? [] : [{ kind: "token", at: after(times.tokenAt) }]),
-    ...(times.soundAt === undefined ? [] : [{ kind: "sound", at: after(times.soundAt) }]),
-  ];
+  /** @type {Mark[]} */
+  const marks = [];
+  if (spoken.length > 0) marks.push({ kind: "final", at: finalMs });
+  if (times.tokenAt !== undefined) marks.push({ kind: "token", at: after(times.tokenAt) });
+  if (times.soundAt !== undefined) marks.push({ kind: "sound", at: after(times.soundAt) });
   if (marks.length === 0) return null;
   const end = Math.max(...marks.map(({ at }) => at));
   return { speech, wait: spoken.length > 0 ? { from: spokenMs, to: end } : { from: 0, to: end }, marks, length: end };

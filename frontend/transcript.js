@@ -135,12 +135,13 @@ function takeTyped(transcript, { turn, text }) {
   return updateUtterance({ ...transcript, typed }, { turn, utterance: TYPED }, said);
 }
 
-/** @param {object} message with the turn's number, or its key */
+/** @param {Transcript} transcript @param {{turn?: number, key?: string}} which the turn's number, or its key @param {Times} times */
 function note(transcript, { turn, key = `${transcript.sessions}.${turn}` }, times) {
   const change = (each) => (each.key === key ? { ...each, times: { ...each.times, ...times } } : each);
   return { ...transcript, turns: transcript.turns.map(change) };
 }
 
+/** @param {Transcript} transcript @param {{turn?: number, key?: string}} which @param {keyof Times} name @param {number} at */
 function noteFirst(transcript, { turn, key = `${transcript.sessions}.${turn}` }, name, at) {
   const known = transcript.turns.find((each) => each.key === key);
   return known === undefined || known.times[name] !== undefined ? transcript : note(transcript, { key }, { [name]: at });

@@ -89,6 +89,7 @@ export class View {
 
   #drawRecording(recording) {
     const light = this.get("recording");
+    if (recording !== null && light.firstElementChild.textContent !== recording.label) this.announce(recording.label);
     light.hidden = recording === null;
     light.dataset.on = String(recording?.isRecorded ?? false);
     if (recording !== null) write(light.firstElementChild, recording.label);

@@ -2,10 +2,8 @@
 
 import base64
 import io
-import os
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,6 +16,8 @@ from app.runtime.authentication import AnyOf, TenantKeys
 from app.runtime.session_tokens import SessionTokens
 from tests.browser import LEAD_SECONDS, Browser, Page, expect, open_browser, write_microphone
 from tests.emulators.page_server import PageServer, open_page_server
+from tests.page_states import tone
+from tests.pictures import keep_picture
 from tests.serving import scripted_service, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -57,10 +57,6 @@ async def page(browser: Browser, server: PageServer, console_errors: list[str]) 
     assert console_errors == []
 
 
-def tone(seconds: float, *, rate: int = 16_000) -> np.ndarray:
-    return (6000 * np.sin(2 * np.pi * 330 * np.arange(int(seconds * rate)) / rate)).astype("<i2")
-
-
 def mp3(samples: np.ndarray, *, rate: int = 16_000) -> str:
     """The samples as base64 MP3."""
     out = io.BytesIO()
@@ -82,13 +78,6 @@ async def start_session(page: Page, server: PageServer) -> None:
     await expect(page.locator("#hint")).to_have_text("Listening")
     with anyio.fail_after(TIMEOUT_S):
         await server.wait_for_session(1)
-
-
-async def screenshot(page: Page, name: str) -> None:
-    """Keep a picture where PARLEY_PICTURES names a folder, for people to look at."""
-    if folder := os.environ.get("PARLEY_PICTURES"):
-        await page.wait_for_timeout(350)  # because colours fade in
-        await page.screenshot(path=Path(folder) / f"{name}.png")
 
 
 async def darkness(page: Page, selector: str) -> int:
@@ -125,7 +114,7 @@ async def test_page_shows_drafts_paler_than_finals(page: Page, server: PageServe
     await server.send(type="realtime", text="and so my fellow a", stable="and so my", utterance=1, turn=1)
     await expect(page.locator(".utterances")).to_have_text("and so my fellow a")
     unstable, stable = await darkness(page, ".unstable"), await darkness(page, ".stable")
-    await screenshot(page, "draft")
+    await keep_picture(page, "draft")
     final = "And so, my fellow Americans."
     await server.send(type="fullSentence", text=final, utterance=1, turn=1, start=0.3, end=2.3, route=ROUTE, ttfsMs=212)
     await expect(page.locator(".utterance .stable")).to_have_text(final)
@@ -137,8 +126,8 @@ async def test_page_shows_drafts_paler_than_finals(page: Page, server: PageServe
     await expect(page.locator("#tooltip")).to_be_in_viewport(ratio=1)
     await expect(page.locator("#tooltip")).to_contain_text("Final 212 ms after you paused")
     await expect(page.locator("#tooltip")).to_contain_text("fastest within budget")
-    await expect(page.locator("#announcer")).to_have_text(f"You: {final}")
-    await screenshot(page, "final")
+    await expect(page.locator("#announcer")).to_contain_text(f"You: {final}")
+    await keep_picture(page, "final")
 
 
 async def test_page_shows_and_plays_a_streamed_reply(page: Page, server: PageServer) -> None:
@@ -243,7 +232,7 @@ async def test_page_settings_are_sent_and_persisted(page: Page, server: PageServ
     """Turning spoken replies off reaches the server now, and is still off after a reload."""
     await start_session(page, server)
     await page.get_by_role("button", name="Settings").click()
-    await screenshot(page, "settings")
+    await keep_picture(page, "settings")
 
     await page.get_by_role("switch", name="Speak replies").uncheck()
     with anyio.fail_after(TIMEOUT_S):
@@ -266,7 +255,7 @@ async def test_page_shows_that_the_session_is_recorded_and_for_how_long(page: Pa
     await expect(light).to_be_visible()
     await expect(light).to_have_text("Recorded \u00b7 kept 30 days")
     await expect(light).to_have_attribute("data-on", "true")
-    await screenshot(page, "recorded")
+    await keep_picture(page, "recorded")
 
 
 async def test_page_stops_recording_at_once_when_consent_is_withdrawn(page: Page, server: PageServer) -> None:
@@ -279,7 +268,7 @@ async def test_page_stops_recording_at_once_when_consent_is_withdrawn(page: Page
     with anyio.fail_after(TIMEOUT_S):
         await server.wait_for_session(2)
         await server.wait_for_audio(sum(server.packet_seconds) + 0.2)
-    await screenshot(page, "consent")
+    await keep_picture(page, "consent")
 
     assert server.control[-1] == {"type": "configure", "reply": True, "speak": True, "archive": False, "pauses": True}
     await expect(page.locator("#recording")).to_have_text("Not recorded")
@@ -292,7 +281,7 @@ async def test_page_ignores_a_link_that_names_a_strange_server(page: Page, serve
     """What is said goes to the page's own server, and a sentence says which one it did not go to."""
     await page.goto(f"{server.url}?ws=wss://evil.example/ws")
     await expect(page.locator("#notices")).to_contain_text("evil.example")
-    await screenshot(page, "link")
+    await keep_picture(page, "link")
 
     await start_session(page, server)
 
@@ -371,7 +360,7 @@ async def test_page_explains_no_capacity(page: Page, server: PageServer) -> None
     await page.get_by_role("button", name="Talk", exact=True).click()
 
     await expect(page.locator("#notices")).to_contain_text("Every place is taken")
-    await screenshot(page, "full")
+    await keep_picture(page, "full")
     server.refuse_with = None
     await page.get_by_role("button", name="Try now").click()
 
@@ -394,7 +383,7 @@ async def test_page_asks_for_an_api_key(browser: Browser) -> None:
         field = page.get_by_label("This server asks for a key.")
         await expect(field).to_be_focused()
         await expect(page.locator("#notices")).to_be_empty()
-        await screenshot(page, "key")
+        await keep_picture(page, "key")
 
         for wrong in ("no key at all", "parley_wrong-key"):
             await field.fill(wrong)
@@ -456,7 +445,7 @@ async def test_page_layout_does_not_overflow(
     )
     page = await context.new_page()
     await page.goto(server.url)
-    await screenshot(page, f"{name}-welcome")
+    await keep_picture(page, f"{name}-welcome")
     await start_session(page, server)
     cloud = {"name": "aws-transcribe", "place": "cloud", "costUsd": 0.0004}
     said = "Is it worth taking an umbrella to the harbour this afternoon?"
@@ -474,7 +463,7 @@ async def test_page_layout_does_not_overflow(
     await expect(page.locator(".unstable").last).to_have_text(" eight o'clock two")
     with anyio.fail_after(TIMEOUT_S):
         await server.wait_for_audio(LEAD_SECONDS + 0.7)
-    await screenshot(page, name)
+    await keep_picture(page, name)
 
     overflow = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
 

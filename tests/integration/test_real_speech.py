@@ -133,7 +133,7 @@ async def test_page_with_real_speech_end_to_end(place, tmp_path_factory):
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         await page.goto(url.replace("ws://", "http://").replace("/ws/transcribe", "/"))
 
-        await page.get_by_role("button", name="Talk").click()
+        await page.get_by_role("button", name="Talk", exact=True).click()
 
         await expect(page.locator("[data-certainty=draft]").first).to_be_visible(timeout=30_000)
         final = page.locator("[data-certainty=final]").first
