@@ -232,14 +232,15 @@ class DialogSettings(_Group):
         640,
         ge=200,
         le=5000,
-        description="Silence that ends an utterance; an eighth less after a complete sentence, "
-        "half as much again after an open end.",
+        description="Pause that ends an utterance; 12.5 % shorter after a complete sentence, "
+        "50 % longer after an open end.",
     )
     end_after_done_ms: int = Field(
         300,
         ge=150,
         le=5000,
-        description="The same, where the end-of-turn model says that the speaker is done; never more than without it.",
+        description="Pause that ends an utterance when the end-of-turn model is confident; "
+        "never longer than PARLEY_END_AFTER_MS.",
     )
     adaptive_waits: bool = Field(
         False,
@@ -268,7 +269,7 @@ class DialogSettings(_Group):
         500,
         ge=0,
         le=30_000,
-        description="The same, where the end-of-turn model is sure; never more than PARLEY_REPLY_AFTER_MS.",
+        description="The same when the end-of-turn model is confident; capped at PARLEY_REPLY_AFTER_MS.",
     )
     draft_every_ms: int = Field(300, ge=100, le=5000, description="New speech between two drafts.")
     speculative_finals: bool = Field(True, description="Begin the final in the pause, before the endpoint is certain.")
@@ -457,7 +458,9 @@ class ArchiveSettings(_Group):
     """Archive."""
 
     archive_sessions: bool = Field(
-        True, description="Whether a session is recorded where the client does not say (`configure`, `archive`)."
+        True,
+        description="Sessions are recorded unless the client opts out (`configure`, `archive`); `false`: only those "
+        "whose client asks for it.",
     )
     archive_format: Literal["flac", "opus"] = Field("flac", description="flac is lossless, opus a tenth of its size.")
     archive_keep_days: int = Field(
@@ -497,7 +500,9 @@ class ArchiveSettings(_Group):
         2048, ge=1, description="New sessions are refused while more than this waits for the store."
     )
     spool_fsync: Literal["always", "never"] = Field(
-        "always", description="`always` survives a power cut, `never` the death of the process only."
+        "always",
+        description="`always`: every write is synced to the disk, safe against power failure. `never`: safe against a "
+        "crash of the process only.",
     )
     recording_max_mb: int = Field(
         512, ge=1, description="Largest uploaded file; never more than half of PARLEY_SPOOL_MAX_MB."

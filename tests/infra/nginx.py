@@ -46,7 +46,7 @@ def write_configuration(
     folder: Path, upstream: str, *, idle_timeout: str = "90s", resolver: str = "127.0.0.1", largest_body: str = "544m"
 ) -> Front:
     """Everything NGINX needs, in one folder."""
-    http_port, https_port, operator_port = _free_port(), _free_port(), _free_port()
+    http_port, https_port, operator_port = free_port(), free_port(), free_port()
     script = ROOT / "infra" / "docker" / "certificate.sh"
     subprocess.run([script, "localhost", folder / "certificates"], check=True, timeout=30)
     conf = rendered(
@@ -95,6 +95,6 @@ async def _accepts(port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return listening.getsockname()[1]

@@ -19,7 +19,7 @@ PAGES = sorted(
 
 FOLDERS = ("app", "providers", "storage", "tests", "bench", "infra", "docs", "frontend")
 
-MADE_LATER = frozenset({"bench/results/", "infra/docker/.env", "infra/docker/certificates"})
+MADE_LATER = frozenset({"bench/results/", "infra/docker/.env", "infra/docker/certificates", "infra/lan/certificates"})
 """Paths that a benchmark or the operator creates."""
 
 OF_OTHERS = frozenset({"run_server.py", "server.py"})
