@@ -18,7 +18,7 @@ from rich.table import Table
 
 from app import registry
 from app.assembly.service import initial_state
-from app.assembly.speech import drafts_model, open_speech_engine, open_turn_detector
+from app.assembly.speech import drafts_model, finals_model, open_speech_engine, open_turn_detector
 from app.config import Settings, read_settings
 from app.domain.audio import SAMPLE_RATE, AudioChunk, ms, split_audio
 from app.domain.dialog import effects as do
@@ -27,10 +27,10 @@ from app.domain.dialog.interruption import OverlapVerdict
 from app.domain.dialog.loudness import Loudness
 from app.domain.dialog.state import DialogState
 from app.domain.dialog.transitions import transition
-from app.domain.ports import DraftTranscriber, SpeechSynthesizer, TurnDetector
+from app.domain.ports import DraftTranscriber, SpeechSynthesizer, Transcriber, TurnDetector
 from app.domain.residency import Place
 from app.domain.routing.route import Route
-from app.domain.transcript import Hypothesis
+from app.domain.transcript import Hypothesis, join
 from app.models.resolve import resolve
 from app.runtime.dialog.echo import observe_playback, score_near_end
 from app.runtime.dialog.effect_runner import TURN_AUDIO_BYTES
@@ -58,13 +58,16 @@ ECHO_DB: tuple[float | None, ...] = (None, None, -30, -20, -12)
 
 @dataclass(slots=True)
 class Engines:
-    """Drafts and scores are kept, so that other rules can be tried on the same material."""
+    """Results are kept, so that other rules can be tried on the same material."""
 
     drafter: dict[str, "DrafterFactory"]
+    finals: dict[str, Transcriber]
+    """Of each language, as the server of that language has it."""
     turns: TurnDetector
     detector: SileroDetector
     drafts: dict[tuple[bytes, str, str], str | None] = field(default_factory=dict)
     scores: dict[bytes, float] = field(default_factory=dict)
+    texts: dict[tuple[bytes, str], str] = field(default_factory=dict)
 
     async def draft(self, session: DraftTranscriber, pcm: bytes, stable: str, language: str) -> str | None:
         """None where the engine does not trust its own text."""
@@ -73,6 +76,15 @@ class Engines:
             made = await session.draft(pcm, stable=stable, language=language)
             self.drafts[key] = None if made is None else made.text
         return self.drafts[key]
+
+    async def final(self, pcm: bytes, language: str) -> str:
+        async def utterance() -> AsyncGenerator[AudioChunk, None]:
+            yield AudioChunk(pcm, 0)
+
+        if (pcm, language) not in self.texts:
+            async with aclosing(self.finals[language].transcribe(utterance(), language=language)) as hypotheses:
+                self.texts[pcm, language] = join([one.text async for one in hypotheses if one.is_final])
+        return self.texts[pcm, language]
 
     async def score(self, pcm: bytes) -> float:
         if pcm not in self.scores:
@@ -184,8 +196,8 @@ class VirtualSession:
                 score = await self.engines.score(bytes(self.turn_audio[-TURN_AUDIO_BYTES:]))
                 self._later(SCORE_MS, ev.EndOfTurnScored(number, revision, score))
             case do.StartFinal(number, revision):
-                text = await self.engines.draft(self.drafter, bytes(self.audio[number]), "", self.language)
-                final = Hypothesis(text or "", is_final=True)
+                text = await self.engines.final(bytes(self.audio[number]), self.language)
+                final = Hypothesis(text, is_final=True)
                 self._later(FINAL_MS, ev.FinalReceived(number, revision, final, ROUTE))
             case _:
                 self._observe(effect)
@@ -354,15 +366,17 @@ async def measure(folder: Path, half: str, step: int, seed: int, console: Consol
 
 async def open_engines(stack: AsyncExitStack, settings: Settings, detector: SileroDetector) -> Engines:
     """The models that a server with these settings has, for each language of the material."""
-    drafters = {}
+    drafters, finals = {}, {}
     for language in overlap_sounds.VOICES:
         spoken = settings.model_copy(update={"language": language})
         drafters[language] = DrafterFactory(
             await stack.enter_async_context(open_speech_engine(spoken, drafts_model(spoken), 1))
         )
+        engine = await stack.enter_async_context(open_speech_engine(spoken, finals_model(spoken), 1))
+        finals[language] = engine.for_session()
     turns = await stack.enter_async_context(open_turn_detector(settings))
     assert turns is not None
-    return Engines(drafters, turns, detector)
+    return Engines(drafters, finals, turns, detector)
 
 
 def table(results: Results) -> Table:

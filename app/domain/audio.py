@@ -55,6 +55,8 @@ class ScoredChunk:
     """Probability, 0 to 1."""
     level_db: float | None = None
     """Its level in dB below full scale; None: not measured."""
+    may_echo: bool = True
+    """False where it is known that the microphone does not hear what is played."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,11 @@ class EchoDetector(Protocol):
         """The client was told at `at` to play nothing more."""
         ...
 
+    @property
+    def may_echo(self) -> bool:
+        """Whether the microphone hears what is played, or too little was played to know."""
+        ...
+
     def near_end(self, chunk: AudioChunk) -> bytes:
         """The next chunk of the microphone, in order, without what was played; as long, and some ms late.
 

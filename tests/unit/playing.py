@@ -24,6 +24,8 @@ class Play:
     effects: list[do.Effect] = field(default_factory=list)
     newest: list[do.Effect] = field(default_factory=list)
     """The effects of the last call."""
+    may_echo: bool = True
+    """The microphone may hear the replies."""
 
     def happen(self, *events: ev.Event) -> list[do.Effect]:
         self.newest = []
@@ -33,11 +35,11 @@ class Play:
         self.effects += self.newest
         return self.newest
 
-    def audio(self, milliseconds: int, *, speech: float) -> list[do.Effect]:
+    def audio(self, milliseconds: int, *, speech: float, level_db: float | None = None) -> list[do.Effect]:
         made: list[do.Effect] = []
         for _ in range(milliseconds // FRAME_MS):
             chunk = AudioChunk(b"\1\0" * ms(FRAME_MS), self.state.audio_end)
-            made += self.happen(ev.AudioReceived(ScoredChunk(chunk, speech)))
+            made += self.happen(ev.AudioReceived(ScoredChunk(chunk, speech, level_db, may_echo=self.may_echo)))
         self.newest = made
         return made
 

@@ -141,6 +141,31 @@ async def test_silence_and_noise_are_no_echo(rng):
         assert echo.delay is None
 
 
+async def test_a_headset_is_known_after_three_seconds_of_sound(rng):
+    reply = at_level(HOUR.pcm + COUNTRY.pcm)
+    known = []
+    for level_db in (None, -20.0):
+        echo = MelEchoDetector()
+        assert echo.may_echo
+        await heard(echo, reply, microphone(rng, reply, level_db=level_db, delay=3200))
+        known.append(echo.may_echo)
+
+    assert known == [False, True]
+
+
+async def test_noise_over_an_echo_makes_no_speech_of_it(rng):
+    """A hum, in other parts of the spectrum."""
+    reply = at_level(HOUR.pcm + COUNTRY.pcm)
+    hum = 0.03 * np.sin(2 * np.pi * 120 * np.arange(len(reply)) / SAMPLE_RATE)
+    mic = microphone(rng, reply, level_db=-12, delay=3200, over=(hum.astype(np.float32), 0))
+
+    left = speech_samples(await heard(MelEchoDetector(), reply, mic), CONVERGED)
+
+    before = speech_samples(await scored(pcm16(mic)), CONVERGED)
+    assert before > 4 * SAMPLE_RATE
+    assert left <= 0.06 * before
+
+
 class Recorded:
     """Notes what the session tells it."""
 
@@ -152,6 +177,8 @@ class Recorded:
 
     def stop(self, at):
         self.calls.append(("stop", at))
+
+    may_echo = True
 
     def near_end(self, chunk):
         raise ProviderDown("echo", "not asked in this test")

@@ -47,7 +47,7 @@ OVER = Overlap("", speech_ms=600, elapsed_ms=600, is_draft_empty=True, can_resum
         (replace(OVER, text="..."), OverlapVerdict.NOISE),
         (replace(OVER, is_draft_empty=False), OverlapVerdict.INTERRUPT),
         (replace(OVER, is_draft_empty=False, speech_ms=350), OverlapVerdict.UNSURE),
-        (replace(OVER, is_draft_empty=False, mean_speech=0.5), OverlapVerdict.UNSURE),
+        (replace(OVER, is_draft_empty=False, recent_speech=0.5), OverlapVerdict.UNSURE),
         (replace(OVER, is_draft_empty=False, relative_db=-9.0), OverlapVerdict.UNSURE),
         (replace(OVER, is_draft_empty=False, can_resume=False), OverlapVerdict.UNSURE),
         (replace(OVER, is_draft_empty=False, can_resume=False, speech_ms=900), OverlapVerdict.INTERRUPT),
@@ -60,6 +60,57 @@ OVER = Overlap("", speech_ms=600, elapsed_ms=600, is_draft_empty=True, can_resum
 def test_speech_over_a_reply_is_classified(overlap, verdict):
     """Words, their number, the length of the speech, whether drafts come, and what the reply says."""
     assert classify(overlap) is verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("Mm-hmm. Mm-hmm. Mm-hmm. M", OverlapVerdict.BACKCHANNEL),
+        ("okay okay okay okay ok", OverlapVerdict.BACKCHANNEL),
+        ("Thank you. Thank you. Thank you.", OverlapVerdict.BACKCHANNEL),
+        ("okay I okay I", OverlapVerdict.INTERRUPT),
+    ],
+)
+def test_what_an_engine_repeats_counts_once(text, verdict):
+    assert classify(replace(OVER, text=text, language="en", is_over=True)) is verdict
+
+
+def test_in_the_first_sound_of_a_session_a_draft_alone_interrupts_nothing():
+    """Its echo may have been misheard; two drafts that agree on a word are believed."""
+    first = replace(OVER, text="which the", language="en", may_be_echo=True)
+
+    assert classify(first) is OverlapVerdict.UNSURE
+    assert classify(replace(first, is_stable=True)) is OverlapVerdict.INTERRUPT
+    assert classify(replace(first, is_over=True)) is OverlapVerdict.INTERRUPT
+
+
+@pytest.mark.parametrize("may_echo", [True, False])
+def test_words_are_no_echo_where_the_microphone_does_not_hear_the_reply(may_echo):
+    """With a headset a person may say the reply's own words over it."""
+    play = replying(pauses=True)
+    play.silence(1500)
+    play.may_echo = may_echo
+    play.speech(420)
+
+    play.draft("two three")
+
+    verdicts = [recorded.verdict for recorded in play.every(do.RecordOverlap)]
+    assert (OverlapVerdict.ECHO in verdicts) is may_echo
+    assert play.state.reply.paused_at is None if may_echo else play.state.reply.paused_at is not None
+
+
+def test_speech_is_counted_from_its_first_audible_sound():
+    """A soft beginning is of the speech, though the detector is not sure of it yet, and 200 ms of it at most."""
+    play = replying(pauses=True)
+    play.audio(990, speech=0.0, level_db=-60.0)
+    play.audio(600, speech=0.3, level_db=-35.0)
+    began = play.state.audio_end
+
+    play.audio(210, speech=1.0, level_db=-25.0)
+
+    assert play.state.phase.utterance.speech_start == began
+    assert play.state.phase.utterance.audible_start == began - ms(200)
+    assert len(play.every(do.PauseReply)) == 1
 
 
 @pytest.mark.parametrize("language", [None, "pl", "fi"])
@@ -94,7 +145,7 @@ def test_a_short_word_is_not_hummed(text):
 
 def replying(*, pauses: bool = False, is_complete: bool = False, text: str = WORDS) -> Play:
     """A reply of ten words in nine seconds of audio, all of it sent."""
-    play = Play()
+    play = Play(may_echo=False)
     play.happen(ev.ClientConfigured(may_pause=pauses))
     play.speech(600)
     play.silence(600)
@@ -171,14 +222,17 @@ def test_a_yes_to_the_question_that_ends_a_reply_is_its_answer():
 
 
 def test_an_interruption_pauses_the_reply_until_it_is_certain():
-    """Two drafts that agree make it certain; a client that can go on is stopped at once all the same."""
+    """Two drafts that agree on more words than a backchannel has; a client that can go on is stopped before."""
     play = replying(pauses=True)
     play.speech(420)
 
     play.draft("wait")
-    assert play.new(do.PauseReply) == [do.PauseReply(1)]
+    assert play.every(do.PauseReply) == [do.PauseReply(1)]
     play.speech(300)
-    play.draft("wait a")
+    play.draft("wait a minute I")
+    assert not play.new(do.CancelReply)
+    play.speech(300)
+    play.draft("wait a minute I want")
 
     assert [type(effect) for effect in play.newest] == [do.ShowDraft, do.CancelReply, do.ShowReplyCancelled]
 
@@ -194,8 +248,8 @@ def test_a_false_interruption_resumes_the_reply_where_it_was(is_complete, report
     play.speech(420)
     play.draft("wait")
     if reports:
-        play.happen(ev.ClientPlayed(1, ms(1410)))
-    stopped = 1410
+        play.happen(ev.ClientPlayed(1, ms(1380)))
+    stopped = 1380
     play.silence(900)
 
     play.final("")
@@ -225,7 +279,7 @@ def test_a_paused_reply_goes_on_where_the_client_takes_the_words_back():
     play.happen(ev.ClientCleared())
 
     assert [final.hypothesis.text for final in play.new(do.ShowFinal)] == [""]
-    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(420))]
+    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(390))]
     assert isinstance(play.state.phase, Replying)
 
 
@@ -238,7 +292,7 @@ def test_a_paused_reply_goes_on_as_soon_as_its_words_are_a_backchannel():
 
     play.draft("Mm-hm.")
 
-    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(420))]
+    assert play.new(do.ResumeReply) == [do.ResumeReply(1, ms(390))]
 
 
 def test_what_comes_of_a_paused_reply_is_shown_when_it_goes_on():
@@ -320,6 +374,23 @@ def test_a_paused_reply_that_grows_too_long_is_cancelled():
         play.happen(ev.ReplyAudioReceived(1, NINE_SECONDS))
 
     assert play.every(do.ShowReplyCancelled) == [do.ShowReplyCancelled(1, "barge_in")]
+
+
+def test_background_is_the_quietest_of_late_and_rises_slowly():
+    loudness = Loudness()
+    for at, level_db in enumerate((-40.0, -60.0, -100.0, -58.0)):
+        loudness = loudness.listen(512 * at, level_db)
+    assert loudness.background_db == -65.0 + 0.05
+    assert loudness.audible_from is None
+
+    for at in range(4, 8):
+        loudness = loudness.listen(512 * at, -50.0)
+
+    assert loudness.audible_from == 512 * 4
+    assert loudness.listen(512 * 8, None) == loudness
+    for at in range(8, 1000):
+        loudness = loudness.listen(512 * at, -50.0)
+    assert loudness.audible_from is None
 
 
 def test_loudness_is_of_speech_and_its_usual_level_of_turns():

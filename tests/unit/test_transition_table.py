@@ -24,7 +24,7 @@ CHUNK = AudioChunk(bytes(2 * ms(90)), 0)
 
 
 def session() -> Play:
-    return Play(DialogState(TurnRules(language="en", events=True, speakers=True)))
+    return Play(DialogState(TurnRules(language="en", events=True, speakers=True)), may_echo=False)
 
 
 def idle() -> Play:

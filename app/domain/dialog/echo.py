@@ -14,18 +14,20 @@ LEAST_SHARE = 0.7
 """Of the words, in the same order in both."""
 LEAST_LETTERS, LEAST_RUN = 0.55, 4
 """Of the letters, in runs of so many that are in both: engines mishear an echo, "the music" for "the museum"."""
+SHORT, LEAST_LETTERS_OF_SHORT = 12, 0.7
+"""The same of fewer letters, which anything resembles sooner."""
 
 
 def is_echo(state: DialogState, text: str, start: int, end: int) -> bool:
     """Whether these words, of audio from `start` to `end` in samples, are those that the reply said then."""
     reply = state.reply
-    if reply is None or not state.rules.ignore_echo or not text.strip():
+    if reply is None or not state.rules.ignore_echo or not state.may_echo or not text.strip():
         return False
     words = [bare_word(word) for word in text.split()]
     said = [bare_word(word) for word in _words_between(reply, start - ms(EARLIER_MS), end + ms(LATER_MS))]
-    return (
-        _shared(said, words, 1) >= LEAST_SHARE or _shared(" ".join(said), " ".join(words), LEAST_RUN) >= LEAST_LETTERS
-    )
+    letters = " ".join(words)
+    least = LEAST_LETTERS_OF_SHORT if len(letters) < SHORT else LEAST_LETTERS
+    return _shared(said, words, 1) >= LEAST_SHARE or _shared(" ".join(said), letters, LEAST_RUN) >= least
 
 
 def _shared(said: Sequence[str], words: Sequence[str], least: int) -> float:

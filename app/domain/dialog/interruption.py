@@ -4,6 +4,7 @@ Structure decides first: how long the speech is, whether it has ended, how loud 
 how many. Lists of words only help, in the languages that have one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,12 +17,12 @@ MAX_WORDS = 3
 """Of a backchannel."""
 DECIDE_AFTER_MS = 500
 """From the start of speech: no later than this a reply that was made quieter is stopped, or is loud again."""
-GOES_ON_MS = 400
+GOES_ON_MS = 380
 """Speech that is still going on after so long is no sound of listening: most of those are shorter."""
 LEAST_SPEECH_MS = 200
 """Of a word that has ended: what a draft makes of less is a guess."""
-LEAST_MEAN_SPEECH = 0.6
-"""Mean speech probability of speech; hums, knocks and machines have less."""
+LEAST_RECENT_SPEECH = 0.6
+"""Average speech probability of speech that goes on; of hums, machines and what is just ending it is less."""
 BACKGROUND_DB = -8.0
 """Level from the speaker's usual one, below which speech without words may be of somebody else."""
 WORDLESS_AFTER_MS = 800
@@ -54,18 +55,20 @@ class Overlap:
     text: str
     """Its words so far; empty where it has none, or no draft has come."""
     language: str | None = None
+    is_stable: bool = False
+    """Two drafts agree on some of the words."""
     speech_ms: int = 0
-    """From its first to its last speech so far."""
+    """From its first audible sound to its last speech so far."""
     elapsed_ms: int = 0
-    """Since its start."""
+    """Since its first audible sound."""
     in_pause: bool = False
     """It has stopped, and may go on."""
     is_over: bool = False
     """It has ended, and its words are final."""
     is_draft_empty: bool = False
     """The engine found no words in the newest draft; not where it found some that it does not trust."""
-    mean_speech: float = 1.0
-    """Mean of its speech probability so far."""
+    recent_speech: float = 1.0
+    """Running average of its speech probability."""
     can_resume: bool = False
     """The reply can go on after a stop, so that less must be known of it."""
     may_be_echo: bool = False
@@ -94,7 +97,8 @@ def classify(overlap: Overlap) -> OverlapVerdict:
         return OverlapVerdict.INTERRUPT  # it is meant for the service
     if not is_backchannel(overlap):
         least_ms = LEAST_SPEECH_MS if overlap.in_pause else GOES_ON_MS
-        is_enough = overlap.is_over or overlap.speech_ms >= least_ms
+        is_known = overlap.is_stable or not overlap.may_be_echo
+        is_enough = overlap.is_over or (overlap.speech_ms >= least_ms and is_known)
         return OverlapVerdict.INTERRUPT if is_enough else OverlapVerdict.UNSURE
     is_decided = overlap.is_over or overlap.elapsed_ms >= DECIDE_AFTER_MS
     return OverlapVerdict.BACKCHANNEL if is_decided else OverlapVerdict.UNSURE  # "Yes" may be the start of "Yes, but"
@@ -113,7 +117,7 @@ def _goes_on(overlap: Overlap) -> bool:
     if overlap.speech_ms >= WORDLESS_AFTER_MS:
         return True
     is_background = overlap.relative_db is not None and overlap.relative_db <= BACKGROUND_DB
-    is_clear = overlap.mean_speech >= LEAST_MEAN_SPEECH and not is_background and not overlap.may_be_echo
+    is_clear = overlap.recent_speech >= LEAST_RECENT_SPEECH and not is_background and not overlap.may_be_echo
     return is_clear and overlap.can_resume and overlap.speech_ms >= GOES_ON_MS
 
 
@@ -123,7 +127,7 @@ def is_backchannel(overlap: Overlap) -> bool:
     In a language without a table others are one where they neither ask nor call out, are short, and clearly quieter
     than the speaker's turns: "Stop" is said at full voice.
     """
-    spoken = [word for word in map(bare_word, overlap.text.split()) if word]
+    spoken = without_repetition([word for word in map(bare_word, overlap.text.split()) if word])
     if len(spoken) > MAX_WORDS:
         return False
     if all(map(is_hummed, spoken)):
@@ -136,6 +140,10 @@ def is_backchannel(overlap: Overlap) -> bool:
     return is_quiet and overlap.speech_ms < QUIET_MAX_MS
 
 
-def claims_turn(text: str, language: str | None) -> bool:
-    """Whether words that will not be taken back are more than a backchannel, whatever else is known."""
-    return bool(text.strip()) and not is_backchannel(Overlap(text, language))
+def without_repetition(words: Sequence[str]) -> Sequence[str]:
+    """The words once, where they are the same again and again, and may end within: so engines mishear short sounds."""
+    for period in range(1, len(words) // 2 + 1):
+        again = [(words[at], words[at - period]) for at in range(period, len(words))]
+        if all(word == before for word, before in again[:-1]) and again[-1][1].startswith(again[-1][0]):
+            return words[:period]
+    return words

@@ -7,7 +7,7 @@ from app.domain.dialog import effects as do
 from app.domain.dialog.chain import Transition, chain
 from app.domain.dialog.ducking import restore_reply
 from app.domain.dialog.echo import is_echo
-from app.domain.dialog.interruption import MAX_WORDS, Overlap, OverlapVerdict, claims_turn, classify
+from app.domain.dialog.interruption import MAX_WORDS, Overlap, OverlapVerdict, classify, without_repetition
 from app.domain.dialog.pausing import may_pause, pause_reply, resume_reply
 from app.domain.dialog.playback import played_samples
 from app.domain.dialog.reply import cancel_reply
@@ -37,7 +37,7 @@ def classify_overlap(state: DialogState) -> Transition:
     recorded: tuple[do.Effect, ...] = ()
     if verdict is not utterance.verdict and verdict is not OverlapVerdict.UNSURE:
         recorded = (do.RecordOverlap(utterance.number, verdict, overlap.elapsed_ms),)
-    is_certain = claims_turn(utterance.agreement.stable_text, overlap.language) or _is_long(overlap)
+    is_certain = len(without_repetition(utterance.agreement.stable)) > MAX_WORDS
     return chain((noted, recorded), lambda s: _follow(s, verdict, is_certain=is_certain))
 
 
@@ -80,14 +80,16 @@ def _follow(state: DialogState, verdict: OverlapVerdict, *, is_certain: bool) ->
 
 def _overlap(state: DialogState, reply: Reply, utterance: Utterance) -> Overlap:
     text = utterance.agreement.text
+    start = utterance.speech_start if utterance.audible_start is None else utterance.audible_start
     return Overlap(
         text,
         utterance_language(state, utterance),
-        speech_ms=_milliseconds(utterance.speech_end - utterance.speech_start),
-        elapsed_ms=_milliseconds(utterance.end - utterance.speech_start),
+        is_stable=bool(utterance.agreement.stable),
+        speech_ms=_milliseconds(utterance.speech_end - start),
+        elapsed_ms=_milliseconds(utterance.end - start),
         in_pause=state.endpointer.paused,
         is_draft_empty=utterance.is_draft_empty,
-        mean_speech=utterance.mean_speech if utterance.chunks else 1.0,
+        recent_speech=1.0 if utterance.recent_speech is None else utterance.recent_speech,
         can_resume=may_pause(state),
         may_be_echo=_may_be_echo(state, reply, utterance),
         relative_db=state.loudness.relative_db,
@@ -100,14 +102,9 @@ def _overlap(state: DialogState, reply: Reply, utterance: Utterance) -> Overlap:
 
 def _may_be_echo(state: DialogState, reply: Reply, utterance: Utterance) -> bool:
     """Whether it began within ECHO_STARTS_MS of the sound of the session's first reply."""
-    if not state.rules.ignore_echo or state.first_voiced_reply != reply.number:
+    if not state.rules.ignore_echo or not state.may_echo or state.first_voiced_reply != reply.number:
         return False
     return utterance.speech_start - reply.audio_sent_from < ms(ECHO_STARTS_MS)
-
-
-def _is_long(overlap: Overlap) -> bool:
-    """Whether it has so many words that it is no sound of listening that was misunderstood."""
-    return len(overlap.text.split()) > MAX_WORDS
 
 
 def _is_asking(state: DialogState, reply: Reply) -> bool:

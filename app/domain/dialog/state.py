@@ -125,6 +125,8 @@ class Utterance:
     """Behind the last sample received."""
     speech_end: int
     """Behind the last sample that was speech."""
+    audible_start: int | None = None
+    """Where the sound began that the speech is part of; None: with the speech."""
     revision: int = 0
     """Increases when speech resumes after a pause: a final of an older revision is stale."""
     agreement: LocalAgreement = LocalAgreement()
@@ -138,10 +140,8 @@ class Utterance:
     """The newest draft has no words."""
     eot_probability: float | None = None
     """Probability that this pause ends the user's turn; None: not scored yet."""
-    mean_speech: float = 0.0
-    """Of the speech probability of its chunks behind the pre-roll."""
-    chunks: int = 0
-    """So many they are."""
+    recent_speech: float | None = None
+    """Running average of the speech probability of its chunks behind the pre-roll; None: there are none yet."""
     verdict: OverlapVerdict = OverlapVerdict.UNSURE
     """What it is over a reply, as far as that was decided."""
     final_started: bool = False
@@ -289,6 +289,8 @@ class DialogState:
     is_eager: bool = False
     """The client was told that the turn is probably over."""
     loudness: Loudness = field(default=Loudness())
+    may_echo: bool = True
+    """The microphone may hear the reply."""
     speakers: Speakers = field(default=Speakers())
     """Whose voices were told apart so far."""
     unlabelled: tuple[UnlabelledFinal, ...] = ()

@@ -52,7 +52,7 @@ _OTHER_HUMS = frozenset(["ok", "okay", "okej", "окей", "угу", "ага", "
 _HUMMED = "mm mhm hm hmm mm-hm mm-hmm mhmm ah oh ok okay"
 _TABLES = {
     "en": TurnWords(
-        backchannels=_words(_HUMMED, "uh uh-huh um yeah yes yep right sure"),
+        backchannels=_words(_HUMMED, "uh uh-huh um yeah yes yep right sure thank you thanks"),
         incomplete_endings=_words(
             "a an the and or but so because if when while that which who of to in on at for with from by as than then",
             "is are was were be been has have had will would can could should my your his her its our their this",
@@ -66,7 +66,7 @@ _TABLES = {
     ),
     "de": TurnWords(
         # Without "an", "auf", "zu" and other prefixes of verbs, on which sentences end: "Ruf mich an."
-        backchannels=_words(_HUMMED, "aha ach so achso äh ähm ja jaja jo genau stimmt klar richtig gut"),
+        backchannels=_words(_HUMMED, "aha ach so achso äh ähm ja jaja jo genau stimmt klar richtig gut danke"),
         incomplete_endings=_words(
             "der die den dem des ein eine einen einem einer eines und oder aber weil dass ob wenn denn sowie in im am",
             "zum zur beim vom für von mit mein meine meinen meinem meiner dein deine deinen deinem deiner sehr äh ähm",
@@ -78,7 +78,7 @@ _TABLES = {
         ),
     ),
     "fr": TurnWords(
-        backchannels=_words(_HUMMED, "euh oui ouais d'accord voilà exactement bien sûr bon"),
+        backchannels=_words(_HUMMED, "euh oui ouais d'accord voilà exactement bien sûr bon merci"),
         incomplete_endings=_words(
             "le la les un une des du de et ou mais que parce car pour dans sur chez à au aux mon ma mes ton ta tes",
             "ses notre votre très euh",
@@ -89,7 +89,7 @@ _TABLES = {
         ),
     ),
     "es": TurnWords(
-        backchannels=_words(_HUMMED, "ajá aja sí si claro vale bueno bien ya exacto"),
+        backchannels=_words(_HUMMED, "ajá aja sí si claro vale bueno bien ya exacto gracias"),
         incomplete_endings=_words(
             "el la los las un una de del y o pero porque que con para por en a al mi mis tu tus su sus muy cuando",
         ),

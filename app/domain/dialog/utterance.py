@@ -19,6 +19,11 @@ from app.domain.dialog.turn import begin_in_silence, end_turn, turn_silence_ms
 from app.domain.dialog.turn_events import speech_started, turn_resumed
 from app.domain.turn_mode import TurnMode
 
+NEWEST_WEIGHT = 0.25
+"""Of a chunk's speech probability in the running average: a detector lags behind the end of speech."""
+EARLIER_MS = 200
+"""A voice is audible at most so long before the detector is sure of it: breath, and soft consonants."""
+
 
 def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
     """One more chunk of the session's audio, with its speech probability."""
@@ -26,18 +31,18 @@ def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
     is_speech = scored.speech >= before.rules.speech_threshold
     end_after_ms = 0 if is_speech else _end_after_ms(state)  # speech ends nothing, and words take time to look at
     endpointer, boundary = before.update(scored, end_after_ms=end_after_ms)
-    state = replace(state, endpointer=endpointer, audio_end=chunk.end)
+    loudness = state.loudness.listen(chunk.start, scored.level_db)
+    state = replace(state, endpointer=endpointer, audio_end=chunk.end, loudness=loudness, may_echo=scored.may_echo)
     if not isinstance(state.phase, UserSpeaking):
         state = replace(state, pre_roll=state.pre_roll.push(chunk))
         return _open(state) if boundary is Boundary.START else _count_silence(state)
 
-    utterance, chunks = state.phase.utterance, state.phase.utterance.chunks + 1
+    utterance = state.phase.utterance
     grown = replace(
         utterance,
         end=chunk.end,
         speech_end=endpointer.speech_end,
-        mean_speech=utterance.mean_speech + (scored.speech - utterance.mean_speech) / chunks,
-        chunks=chunks,
+        recent_speech=_average(utterance.recent_speech, scored.speech),
     )
     loudness = state.loudness.update(scored.level_db) if is_speech else state.loudness
     fed: Transition = (
@@ -45,6 +50,10 @@ def accept_audio(state: DialogState, scored: ScoredChunk) -> Transition:
         (do.FeedUtterance(grown.number, chunk),),
     )
     return chain(_after_audio(fed, before, boundary, chunk.samples), classify_overlap)
+
+
+def _average(before: float | None, speech: float) -> float:
+    return speech if before is None else before + NEWEST_WEIGHT * (speech - before)
 
 
 def _after_audio(fed: Transition, before: Endpointer, boundary: Boundary, samples: int) -> Transition:
@@ -102,6 +111,10 @@ def _open(state: DialogState) -> Transition:
         end=state.audio_end,
         speech_end=state.endpointer.speech_end,
     )
+    audible_from = state.loudness.audible_from
+    if audible_from is not None and audible_from < utterance.speech_start:
+        earliest = utterance.speech_start - ms(EARLIER_MS)
+        utterance = replace(utterance, audible_start=max(audible_from, earliest))
     rules = state.rules
     opened = replace(
         state,

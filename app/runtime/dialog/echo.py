@@ -26,16 +26,12 @@ async def score_near_end(
     echo: EchoDetector | None,
     is_on: Callable[[], bool] = lambda: True,
 ) -> AsyncGenerator[ScoredChunk, None]:
-    """The audio as it came, each chunk with the speech and the level that it has without the echo, while that is on."""
-    received = bytearray()
+    """The audio without the reply's echo, with its speech and level; as it came where there is none, or that is off."""
 
     async def near_end() -> AsyncGenerator[AudioChunk, None]:
         async for chunk in audio:
-            received.extend(chunk.pcm)
             yield replace(chunk, pcm=echo.near_end(chunk)) if echo is not None and is_on() else chunk
 
     async with aclosing(near_end()) as left, aclosing(detector.score(left)) as scored_audio:
         async for scored in scored_audio:
-            size = len(scored.chunk.pcm)
-            yield replace(scored, chunk=AudioChunk(bytes(received[:size]), scored.chunk.start))
-            del received[:size]
+            yield replace(scored, may_echo=echo is None or echo.may_echo)

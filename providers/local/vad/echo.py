@@ -45,6 +45,8 @@ LEAST_LEAD = 0.15
 LARGEST_SPREAD_DB = 6.0
 """Median deviation of the levels from the expected ones."""
 NEIGHBOUR_HOPS = 8
+HEADSET_HOPS = 188
+"""Frames of loud sound, 3 s, whose echo was not found: there is none."""
 AGREEING_HOPS = 12
 """Frames in a row that must find the same lag before it is believed: 0.2 s."""
 LEAST_LOUD_HOPS = 12
@@ -57,8 +59,10 @@ LOSS_EVERY_HOPS = 8
 LOUD_DB = 20.0
 """Above SILENCE_DB: what is played so loud may be audible."""
 NEAR_MARGIN_DB = 6.0
-NEAR_SHARE = 0.35
+NEAR_SHARE = 0.25
 """Share of a frame's energy that the echo does not explain, from which it is of the near end."""
+SUPPRESSED_DB = 3.0
+"""Above the echo to be expected, in what is suppressed of it."""
 LEAST_GAIN_DB = -30.0
 """Of a band that is all echo, in a frame that is of the near end."""
 
@@ -86,7 +90,7 @@ class MelEchoDetector:
         self._hops_since_sound = MAX_DELAY_HOPS
         self._lag: int | None = None
         self._candidate, self._agreeing = 0, 0
-        self._hops = 0
+        self._hops, self._loud_hops = 0, 0
         self._loss = np.zeros(BANDS, np.float32)
         self._noise = np.full(BANDS, SILENCE_DB, np.float32)
         self._near = 0.0
@@ -96,6 +100,11 @@ class MelEchoDetector:
     def delay(self) -> int | None:
         """Samples from a sound's sending to its return; None where no echo was found."""
         return None if self._lag is None else self._lag * HOP
+
+    @property
+    def may_echo(self) -> bool:
+        """Whether an echo was found, or HEADSET_HOPS of sound were not played yet."""
+        return self._lag is not None or self._loud_hops < HEADSET_HOPS
 
     def play(self, pcm: bytes, at: int) -> None:
         """This was sent to be played, behind what was sent before; `at` is where the session's audio was."""
@@ -145,6 +154,7 @@ class MelEchoDetector:
     def _take(self, microphone: Bands, sent: Bands) -> Bands:
         """One frame of the microphone, and of what is played at the same time. The gain of each band, 0 to 1."""
         self._hops += 1
+        self._loud_hops += bool(sent.max() > SILENCE_DB + LOUD_DB)
         self._hops_since_sound = 0 if sent.max() > SILENCE_DB + 6 else self._hops_since_sound + 1
         self._reference = np.roll(self._reference, -1, axis=0)
         self._reference[-1] = np.maximum(sent, self._reference[-2] - DECAY_DB)
@@ -163,7 +173,7 @@ class MelEchoDetector:
         self._near += 0.5 * (float(np.sum(above) / np.sum(power)) - self._near)
         if self._near < NEAR_SHARE:
             return _NONE
-        left = np.maximum(1 - _power(echo_db + NEAR_MARGIN_DB) / power, 10 ** (LEAST_GAIN_DB / 10))
+        left = np.maximum(1 - _power(echo_db + SUPPRESSED_DB) / power, 10 ** (LEAST_GAIN_DB / 10))
         return np.asarray(np.sqrt(left), np.float32)
 
     def _expected(self, lag: int) -> Bands:
