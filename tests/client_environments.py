@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from tests.strict import missing
 
@@ -44,14 +45,32 @@ class ClientEnvironment:
         return json.loads(done.stdout)
 
 
-def python_client(name: str, *requirements: str) -> ClientEnvironment:
-    """A virtual environment with these packages of PyPI. Skips, or in a strict run fails, where it cannot be built."""
-    with _kept(name, (sys.version, *requirements)) as (folder, is_built):
+def python_client(name: str, *requirements: str, python: tuple[int, int] = (3, 11)) -> ClientEnvironment:
+    """A virtual environment with these packages of PyPI. Skips, or in a strict run fails, where it cannot be built.
+
+    Skips, also in a strict run, where the packages need a newer Python than there is on this machine.
+    """
+    interpreter = _interpreter(python)
+    with _kept(name, (interpreter, *requirements)) as (folder, is_built):
         if not is_built:
-            _call(sys.executable, "-m", "venv", str(folder))
+            _call(interpreter, "-m", "venv", str(folder))
             _call(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements)
             _finish(folder)
     return ClientEnvironment([str(folder / "bin" / "python"), "-I", "-W", "ignore"], folder, {})
+
+
+def _interpreter(oldest: tuple[int, int]) -> str:
+    """This one, if it is new enough, else another of this machine: on the path, or one that pyenv has installed."""
+    if sys.version_info >= oldest:
+        return sys.executable
+    names = [f"python{oldest[0]}.{minor}" for minor in range(oldest[1], oldest[1] + 3)]
+    on_path = [found for name in names if (found := shutil.which(name))]
+    of_pyenv = [str(found) for name in names for found in Path.home().glob(f".pyenv/versions/*/bin/{name}")]
+    for candidate in [*on_path, *of_pyenv]:
+        done = subprocess.run([candidate, "--version"], capture_output=True, timeout=BUILD_TIMEOUT_S, check=False)
+        if done.returncode == 0:  # pyenv puts names on the path that start nothing
+            return candidate
+    pytest.skip(f"no Python {oldest[0]}.{oldest[1]} or newer on this machine")
 
 
 def node_client(name: str, *packages: str) -> ClientEnvironment:

@@ -21,6 +21,7 @@ TRIED = (
     "test_realtime_node",
     "test_twilio",
     "test_wyoming",
+    "test_wyoming_bench",
 )
 """Test modules whose import fills the tables."""
 for _name in TRIED:

@@ -285,6 +285,25 @@ def test_commit_of_the_client_ends_the_turn_and_is_one_item():
     assert (spoken[-1]["transcript"], spoken[-1]["item_id"]) == ("hello you", committed.events[0]["item_id"])
 
 
+def test_a_commit_has_the_words_of_utterances_that_a_pause_ended_before_it():
+    """A client that records a whole request, its silence included, commits once; cleared words are in no commit."""
+    protocol = manual()
+    send(protocol, "input_audio_buffer.append", audio=SECOND)
+    show(protocol, *speech(1, "never mind"))
+    send(protocol, "input_audio_buffer.clear")
+    send(protocol, "input_audio_buffer.append", audio=SECOND)
+    silent = show(protocol, *speech(2, "turn on"), *speech(3, "the light"))
+    send(protocol, "input_audio_buffer.commit")
+    events = show(protocol, do.ShowTurnEnd(1, "turn on the light"))
+    send(protocol, "input_audio_buffer.append", audio=SECOND)
+    send(protocol, "input_audio_buffer.commit")
+    after = show(protocol, do.ShowTurnEnd(2, ""))
+
+    assert silent == []
+    assert events[-1]["transcript"] == "turn on the light"
+    assert after[-1]["transcript"] == ""
+
+
 def test_each_commit_gets_its_transcript_also_without_words():
     """The session tells of each end of a turn that the client has ended."""
     protocol = manual()

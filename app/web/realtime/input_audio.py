@@ -49,6 +49,8 @@ class SpokenItems:
     """Whose finals are pending, by number."""
     commits: list[SpokenItem] = field(default_factory=list)
     """Whose texts are not complete, in order."""
+    _uncommitted: list[str] = field(default_factory=list)
+    """Finals of utterances that a silence ended before the client's commit."""
     _unsettled: list[Item] = field(default_factory=list)
     """Of the current turn."""
 
@@ -56,13 +58,15 @@ class SpokenItems:
 
     def commit(self, item_id: str, position: int, samples: int) -> list[Event]:
         """The client has committed these newest samples."""
-        commit = SpokenItem(_new(item_id), before=position, samples=samples)
+        commit = SpokenItem(_new(item_id), before=position, samples=samples, texts=self._uncommitted)
+        self._uncommitted = []
         self.commits.append(commit)
         return self._commit(commit)
 
     def clear(self) -> None:
         """The client takes back what was said and not committed."""
         self.utterances = {number: each for number, each in self.utterances.items() if each.is_committed}
+        self._uncommitted = []
 
     # -- what the session shows -------------------------------------------------
 
@@ -100,10 +104,11 @@ class SpokenItems:
         text = shown.hypothesis.text
         spoken = self.utterances.pop(shown.utterance, None)
         if spoken is None:
-            for commit in self.commits:
-                if shown.start < commit.before:
-                    commit.texts.append(text)
-                    break
+            commit = next((each for each in self.commits if shown.start < each.before), None)
+            if commit is not None:
+                commit.texts.append(text)
+            elif self.is_manual and text:
+                self._uncommitted.append(text)
         if spoken is None or (spoken.is_held_back and not text):
             return []
         events = [] if spoken.is_committed else self._commit(spoken)
