@@ -50,7 +50,7 @@ models: $(SERVE)  ## fetch and verify the models
 	-@$(BIN)/parley models pull moonshine-base-en
 
 lock: $(DEV)  ## pin the dependencies anew
-	$(LOCK) --extra local --extra piper --extra openai --extra aws --extra azure --extra drive --extra encryption --extra postgres --extra build -o requirements/serve.txt
+	$(LOCK) --extra local --extra piper --extra openai --extra aws --extra azure --extra drive --extra encryption --extra otel --extra postgres --extra build -o requirements/serve.txt
 	$(LOCK) --all-extras -c requirements/serve.txt -o requirements/dev.txt
 	$(subst pyproject.toml,,$(LOCK)) --group audit -o requirements/audit.txt
 

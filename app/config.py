@@ -86,6 +86,12 @@ class ServerSettings(_Group):
     log_level: LogLevel = Field(
         "info", description="How much is logged: `debug`, `info`, `warning` or `error`, in any case."
     )
+    otlp_url: str = Field(
+        "",
+        pattern=r"^(https?://.+)?$",
+        description="OpenTelemetry collector that gets a trace of each turn and request, by OTLP over HTTP, usually "
+        "http://HOST:4318; empty: none. The extra `otel`.",
+    )
     allowed_origins: tuple[str, ...] = Field(
         (), description="Other web origins that may connect, comma-separated; `*` for all. Its own page always may."
     )

@@ -84,6 +84,9 @@ PROBES: EngineTable = {
     "voice_language": EngineEntry("providers.local.tts.voice_language:voice_language"),
 }
 """Checks of a provider that is not opened."""
+TRACE_EXPORTERS: EngineTable = {
+    "otlp": EngineEntry("app.assembly.otlp:export_spans", "otel"),
+}
 
 
 def load(table: EngineTable, name: str) -> Any:

@@ -95,10 +95,10 @@ def worker_requirements(settings: Settings, device: Device, catalogue: Catalogue
         device=device,
         models=models,
         preferred_models=preferred,
-        extras=("local",),
+        extras=tuple(sorted({"local"} | _trace_extras(settings))),
         variables=() if settings.auth == "none" else (key,),
         ports=(ListeningPort(settings.port, "HTTP"),),
-        connections=(),
+        connections=tuple(_trace_connections(settings)),
         scopes=(),
     )
 
@@ -154,7 +154,7 @@ def _extras(settings: Settings, routes: Mapping[str, RouteTable]) -> tuple[str, 
         entries.append(registry.SOURCES["google_drive"])
     if settings.archive_key or settings.archive_key_file:
         entries.append(registry.CIPHERS["aes"])
-    extras = {entry.extra for entry in entries if entry.extra}
+    extras = {entry.extra for entry in entries if entry.extra} | _trace_extras(settings)
     if settings.database_url.startswith("postgresql"):
         extras.add("postgres")
     if settings.jwt_jwks_url or settings.google_drive_service_account:
@@ -162,6 +162,15 @@ def _extras(settings: Settings, routes: Mapping[str, RouteTable]) -> tuple[str, 
     if settings.wyoming_port and settings.wyoming_zeroconf and not is_loopback(settings.host):
         extras.add("wyoming")
     return tuple(sorted(extras))
+
+
+def _trace_extras(settings: Settings) -> set[str]:
+    return {"otel"} if settings.otlp_url else set()
+
+
+def _trace_connections(settings: Settings) -> Iterator[OutgoingConnection]:
+    if settings.otlp_url:
+        yield _at("traces", settings.otlp_url)
 
 
 def _engine(route: RouteTable) -> str:
@@ -243,6 +252,7 @@ def _connections(settings: Settings, routes: Mapping[str, RouteTable]) -> Iterat
         yield OutgoingConnection("imports", "", HTTPS)
     if settings.jwt_jwks_url:
         yield _at("keys of the issuer", settings.jwt_jwks_url)
+    yield from _trace_connections(settings)
 
 
 def _at(purpose: str, url: str) -> OutgoingConnection:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.assembly.service import open_service
+from app.assembly.tracing import open_tracing
 from app.cli.connection_limits import connection_limits
 from app.cli.embedded_metrics import emit_metrics
 from app.cli.log import set_up_log
@@ -40,7 +41,7 @@ def serve(host: str | None, port: int | None, *, emits_metrics: bool) -> None:
 
 async def _serve(settings: Settings, emits_metrics: bool) -> None:
     with bound_socket(settings.host, settings.port) as listening:
-        async with open_service(settings) as service, service.running():
+        async with open_tracing(settings), open_service(settings) as service, service.running():
             _print_components(_local_url(settings.host, listening), service)
             async with anyio.create_task_group() as tasks:
                 if settings.wyoming_port:

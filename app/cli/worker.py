@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.assembly.speech import open_worker
+from app.assembly.tracing import open_tracing
 from app.cli.connection_limits import connection_limits
 from app.cli.log import set_up_log
 from app.config import Settings, read_settings
@@ -35,7 +36,10 @@ def worker(host: str | None, port: int | None, model: str | None, concurrency: i
 
 async def _serve(settings: Settings, concurrency: int, max_waiting: int) -> None:
     with bound_socket(settings.host, settings.port) as listening:
-        async with open_worker(settings, concurrency=concurrency, max_waiting=max_waiting) as ready:
+        async with (
+            open_tracing(settings),
+            open_worker(settings, concurrency=concurrency, max_waiting=max_waiting) as ready,
+        ):
             url = escape(f"{http_url(settings.host, listening)}/v1")
             Console(stderr=True).print(f"[bold]Parley[/bold] worker: {ready.model} at {url}", soft_wrap=True)
             await GracefulServer(create_worker(ready), **connection_limits(settings)).serve([listening])

@@ -9,6 +9,7 @@ import anyio
 from app.domain.errors import ProviderBusy
 from app.domain.ports import Clock
 from app.domain.routing.latency import LatencyWindow
+from app.runtime.tracing import tracer
 
 
 @dataclass(slots=True)
@@ -50,8 +51,12 @@ class AdmissionQueue:
         self.pending += 1
         began = self.clock.now()
         try:
-            async with self._slots:
+            with tracer.start_as_current_span("queue_wait"):
+                await self._slots.acquire()
+            try:
                 yield
+            finally:
+                self._slots.release()
             self.latencies = self.latencies.observe((self.clock.now() - began) * 1000)
         finally:
             self.pending -= 1

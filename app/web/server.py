@@ -48,6 +48,7 @@ from app.web.schema.router import create_schema_router
 from app.web.session_tokens import create_session_token
 from app.web.socket_handshake import refuse
 from app.web.text_fields import QueryMiddleware
+from app.web.tracing import TraceMiddleware
 from app.web.transcribed_files import GatewayFiles
 from app.web.twilio.call_tokens import CallTokens
 from app.web.twilio.router import answer_call, stream_call
@@ -121,5 +122,6 @@ def _middleware(service: Service) -> list[ASGIMiddleware]:
     checks = [BrowserMiddleware(refuse), QueryMiddleware(refuse), AuditMiddleware(), auth]
     rate = service.client_limits.requests_per_s
     if not rate:
-        return [counting, *checks]
-    return [counting, RateLimitMiddleware(rate, network_of, refuse), *checks, RateLimitMiddleware(rate, key_of, refuse)]
+        return [TraceMiddleware(), counting, *checks]
+    by_address, by_key = (RateLimitMiddleware(rate, part, refuse) for part in (network_of, key_of))
+    return [TraceMiddleware(), counting, by_address, *checks, by_key]

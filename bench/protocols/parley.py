@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
+from parley_client import SessionError
 
+from app.domain.errors import ProviderDown
 from bench.protocols.connection import ServerEvent
 from tests.streaming_client import ReceivedMessage, StreamingClient, open_session
 
@@ -51,7 +53,12 @@ class ParleyConnection:
 
 @asynccontextmanager
 async def open_parley(url: str, *, reply: bool) -> AsyncGenerator[ParleyConnection, None]:
-    async with open_session(url) as client:
+    """Raises ProviderDown if the server cannot be reached."""
+    async with AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(open_session(url))
+        except SessionError as error:
+            raise ProviderDown(url, str(error)) from error
         if not reply:
             await client.send_message(type="configure", reply=False)
         yield ParleyConnection(client)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import openai
+from opentelemetry import propagate
 
 from app.domain.errors import SettingsError
 from app.proxies import proxy_of
@@ -37,6 +38,7 @@ async def open_client(
         verify=httpx2.create_ssl_context(),
         proxy=proxy_of(base_url),
         trust_env=False,
+        event_hooks={"request": [_pass_trace_on]},
     )
     async with openai.AsyncOpenAI(
         base_url=base_url,
@@ -46,6 +48,11 @@ async def open_client(
         http_client=http_client,
     ) as client:
         yield client
+
+
+async def _pass_trace_on(request: httpx2.Request) -> None:
+    """W3C trace context of the current span, so that a worker's spans are part of the turn's trace."""
+    propagate.inject(request.headers)
 
 
 def _check_key(provider: str, api_key: str) -> None:

@@ -28,6 +28,7 @@ from app.domain.transcript import Hypothesis
 from app.domain.turn_mode import TurnMode
 from app.runtime.dialog.engines import Engines
 from app.runtime.dialog.session import Incoming, run_session
+from app.runtime.dialog.turn_trace import TurnTrace
 from tests.fakes import SILENCE, SPEECH, EagerClock, ScriptedDetector, ScriptedSynthesizer
 from tests.unit.playing import LOCAL, assert_turn_events_in_order
 
@@ -184,6 +185,7 @@ class Watch:
     """The session's recorder and its telemetry: sees every event, and the effects of each step."""
 
     steps: list[list[do.Effect]] = field(default_factory=list)
+    trace: TurnTrace = field(default_factory=lambda: TurnTrace("session"))
 
     def observe_event(self, event: ev.Event) -> None:
         self.steps.append([])

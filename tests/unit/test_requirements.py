@@ -119,6 +119,17 @@ def test_variables_and_connections_follow_the_settings():
     assert [each.port for each in found.ports] == [8000, 10300]
 
 
+def test_traces_need_the_exporter_and_their_collector():
+    settings = Settings(otlp_url="http://collector:4318", worker_key="k" * 32)
+    server = needed(otlp_url="http://collector:4318")
+    worker = worker_requirements(settings, "cpu", CATALOGUE)
+
+    assert "otel" in server.extras
+    assert OutgoingConnection("traces", "collector", 4318) in server.connections
+    assert worker.extras == ("local", "otel")
+    assert worker.connections == (OutgoingConnection("traces", "collector", 4318),)
+
+
 def test_texts_need_their_scope_only_where_something_replies():
     """A server without replies has no use for the scope `chat`."""
     assert "chat" in needed().scopes

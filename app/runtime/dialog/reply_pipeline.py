@@ -10,6 +10,7 @@ import anyio
 import structlog
 from anyio.abc import ObjectSendStream
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from opentelemetry.trace import Span
 
 from app.domain.dialog import events as ev
 from app.domain.dialog.sentences import SentenceChunker
@@ -17,6 +18,7 @@ from app.domain.errors import ParleyError, flatten
 from app.domain.ports import SpeechSynthesizer
 from app.domain.spending import TokenUsage
 from app.domain.tools import ToolCall
+from app.runtime.tracing import end_span, tracer, until_first
 
 EVENTS_AHEAD = 512
 """Events a reply may be ahead of its release or of a busy inbox; then its engines wait."""
@@ -48,7 +50,16 @@ async def run_reply(
     made, ready = anyio.create_memory_object_stream[ev.Event](EVENTS_AHEAD)
     with made, ready:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_generate, number, _limited(parts, max_characters), voice, released, made, inbox, usage)
+            tasks.start_soon(
+                _generate,
+                number,
+                _limited(until_first("first_token", parts), max_characters),
+                voice,
+                released,
+                made,
+                inbox,
+                usage,
+            )
             await released.wait()
             async for event in ready:
                 await inbox.send(event)
@@ -143,9 +154,12 @@ async def _speak(
     made: MemoryObjectSendStream[ev.Event],
 ) -> None:
     """Synthesize the pieces; where no voice can, or the budget is spent, the reply goes on as text."""
+    first_sound: Span | None = None
 
     async def pieces() -> AsyncGenerator[str, None]:
+        nonlocal first_sound
         async for piece in text:
+            first_sound = first_sound or tracer.start_span("first_sound")
             await made.send(ev.ReplyPieceBegun(number, piece))
             yield piece
 
@@ -153,6 +167,9 @@ async def _speak(
         try:
             async with aclosing(pieces()) as begun, aclosing(voice.synthesize(begun)) as speech:
                 async for chunk in speech:
+                    end_span(first_sound)
                     await made.send(ev.ReplyAudioReceived(number, chunk))
         except ParleyError as error:
             await made.send(ev.ReplySpeechRefused(number, error))
+        finally:
+            end_span(first_sound)

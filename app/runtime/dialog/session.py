@@ -187,7 +187,8 @@ class _Loop:
         self.state, effects = transition(self.state, event)
         self.telemetry.is_in_turn = not isinstance(self.state.phase, Idle)
         for effect in effects:
-            self.runner.perform(effect)
+            with self.telemetry.trace.performing(effect):
+                self.runner.perform(effect)
             if self.echo is not None and self.state.rules.ignore_echo:
                 observe_playback(self.echo, effect, self.state.audio_end)
             ttfs_ms = self.telemetry.observe_effect(effect)
@@ -204,6 +205,7 @@ class _Loop:
             self.apply(ev.ClientLeft())
         if not isinstance(self.state.phase, Closed):
             self.apply(ev.LeaveTimeoutDue())
+        self.telemetry.trace.end_turn(outcome="left")
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from app.domain.audio import SAMPLE_RATE
 from app.domain.dialog import effects as do
 from app.domain.dialog import events as ev
 from app.domain.ports import Clock
+from app.runtime.dialog.turn_trace import TurnTrace
 from app.runtime.metrics import ServiceMetrics
 
 _log = structlog.get_logger("parley.turn")
@@ -31,9 +32,14 @@ class TurnTelemetry:
     """When the newest audio arrived of the draft that was requested last."""
     turn: dict[str, int] = field(default_factory=dict)
     """The fields of the current turn's log line."""
+    trace: TurnTrace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trace = TurnTrace(self.session)
 
     def observe_event(self, event: ev.Event) -> None:
         """Note when audio arrived, and log the end of the session."""
+        self.trace.observe_event(event)
         match event:
             case ev.AudioReceived(scored):
                 self.audio_end, self.received_at = scored.chunk.end, self.clock.now()
@@ -46,6 +52,7 @@ class TurnTelemetry:
         """Note the effect. For a final: its TTFS in ms."""
         match effect:
             case do.ShowFinal():
+                self.trace.show_final(effect)
                 self.speech_end = effect.speech_end
                 ttfs_ms = self._since_speech_ms()
                 self.turn["finals"] = self.turn.get("finals", 0) + 1
@@ -94,5 +101,8 @@ class TurnTelemetry:
         return max(0, round((self.clock.now() - ended_at) * 1000))
 
     def _log_turn(self, turn: int, **more: object) -> None:
-        _log.info("turn over", session=self.session, turn=turn, **self.turn, **more)
+        trace = self.trace.end_turn(turn=turn, **self.turn, **more)
+        _log.info(
+            "turn over", session=self.session, turn=turn, **self.turn, **more, **({"trace": trace} if trace else {})
+        )
         self.turn = {}

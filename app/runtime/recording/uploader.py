@@ -30,6 +30,7 @@ from app.runtime.recording.session_log import SessionLog
 from app.runtime.recording.session_upload import SessionUpload
 from app.runtime.recording.upload_queue import UploadOutcome, UploadQueue
 from app.runtime.supervision import report_defect, run_in_background
+from app.runtime.tracing import tracer
 
 AudioFormat = Literal["flac", "opus"]
 DRAIN_TIMEOUT_S = 10.0
@@ -394,7 +395,8 @@ class Uploader:
         is_live = self.is_incomplete(session)
         upload = self._session_upload(session)
         try:
-            is_kept = await upload.run(is_live=is_live, with_manifest=session not in self.held_sessions)
+            with tracer.start_as_current_span("upload", attributes={"parley.session": session}):
+                is_kept = await upload.run(is_live=is_live, with_manifest=session not in self.held_sessions)
             if not is_kept:
                 _log.info("deleted session is no longer recorded", session=session)
                 self._uploads.pop(session, None)

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import anyio
 from anyio.abc import TaskGroup
+from opentelemetry.context import Context, get_current
 
 from app.domain.audio import AudioChunk
 from app.domain.errors import ParleyError, ProviderBusy
@@ -84,6 +85,8 @@ class FinalRequest:
     _audio: UtteranceAudio | None = None
     _running: dict[str, RouteAttempt] = field(default_factory=dict)
     _tasks: TaskGroup | None = None
+    _trace: Context = field(default_factory=get_current)
+    """The span of that call: an attempt that follows another one is no part of it."""
     _end: Deliver | GiveUp | None = None
     _ended: anyio.Event = field(default_factory=anyio.Event)
 
@@ -148,7 +151,7 @@ class FinalRequest:
             self._driver.close()
         routes, rules = self.routes, self.routes.rules()
         speculative = not self._confirmed and not self.live
-        self._running, self._delivered = {}, None
+        self._running, self._delivered, self._trace = {}, None, get_current()
         ranking = self._rank()
         if speculative:
             if ranking.best and not self._is_free(ranking.best) and not rules.speculate_paid:
@@ -252,6 +255,7 @@ class FinalRequest:
             report,
             self._reserve,
             self._attempts,
+            self._trace,
         )
         self._tasks.start_soon(attempt.run)
 

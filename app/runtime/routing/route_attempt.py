@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import anyio
+from opentelemetry.context import Context
 
 from app.domain.errors import ParleyError, ProviderMisbehaved, RequestRefused
 from app.domain.ports import Transcriber
@@ -18,6 +19,7 @@ from app.runtime.routing.metering import EngineMeter
 from app.runtime.routing.routes import Routes
 from app.runtime.routing.utterance_audio import UtteranceAudio
 from app.runtime.supervision import report_defect
+from app.runtime.tracing import fail, tracer
 
 MAX_UTTERANCE_S = 30.0
 """Reserved for an utterance that is not over: the endpointer lets none be longer."""
@@ -40,6 +42,8 @@ class RouteAttempt:
     """Reserves US dollars in the ledger."""
     attempts: list[Attempt]
     """Gets one line when this attempt is over."""
+    trace: Context
+    """Of the final that it is an attempt at."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     started_at: float = field(init=False)
     reservation: Reservation = field(init=False)
@@ -54,6 +58,13 @@ class RouteAttempt:
 
     async def run(self) -> None:
         """Until its end is reported, or `scope` is cancelled. Raises nothing."""
+        with tracer.start_as_current_span("route", self.trace, attributes={"parley.route": self.choice.name}) as span:
+            outcome, code = await self._run()
+            span.set_attribute("parley.outcome", outcome.value)
+            if code:
+                fail(span, code)
+
+    async def _run(self) -> tuple[Outcome, str]:
         name = self.choice.name
         outcome, code = Outcome.STOPPED, ""
         try:
@@ -77,6 +88,7 @@ class RouteAttempt:
                     self.report(AttemptAnswered(name, final, draft))
         finally:
             self._settle(outcome, code)
+        return outcome, code
 
     async def _final(self) -> Hypothesis:
         name = self.choice.name

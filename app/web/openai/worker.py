@@ -16,6 +16,7 @@ from app.web.liveness import live
 from app.web.openai.models import ServedModels, model, models
 from app.web.openai.transcriptions import transcriptions, translations
 from app.web.text_fields import QueryMiddleware
+from app.web.tracing import TraceMiddleware
 from app.web.transcribed_files import WorkerFiles
 
 
@@ -40,7 +41,7 @@ def create_worker(worker: Worker) -> Litestar:
     return Litestar(
         [transcriptions, translations, models, model, health, live],
         state=State({"worker": worker, "files": WorkerFiles(worker), "models": served}),
-        middleware=[QueryMiddleware(), AuthMiddleware(lambda: worker.authenticator)],
+        middleware=[TraceMiddleware(), QueryMiddleware(), AuthMiddleware(lambda: worker.authenticator)],
         openapi_config=None,
         logging_config=None,
         exception_handlers={Exception: handle_http_error},
