@@ -54,19 +54,29 @@ class WyomingConnection:
         ends = (anyio.IncompleteRead, anyio.EndOfStream, anyio.BrokenResourceError, anyio.DelimiterNotFound)
         async with anyio.create_task_group() as tasks:
             with suppress(*ends, TimeoutError):
-                while True:
-                    with anyio.fail_after(IDLE_TIMEOUT_S):
-                        event = await read_event(reader)
+                while (event := await self._next(reader)) is not None:
                     await self._answer_or_complain(event, tasks)
             if self._dictation is not None:
                 self._dictation.leave()
+
+    async def _next(self, reader: BufferedByteReceiveStream) -> WyomingEvent | None:
+        """None behind bytes that are no event: where the next one would begin is not known. Raises what ends it."""
+        try:
+            with anyio.fail_after(IDLE_TIMEOUT_S):
+                return await read_event(reader)
+        except ClientError as error:
+            await self._complain(error)
+            return None
 
     async def _answer_or_complain(self, event: WyomingEvent, tasks: TaskGroup) -> None:
         try:
             await self._answer(event, tasks)
         except ParleyError as error:
-            reply = error_reply(error)
-            await self._send("error", text=reply.message, code=reply.code)
+            await self._complain(error)
+
+    async def _complain(self, error: Exception) -> None:
+        reply = error_reply(error)
+        await self._send("error", text=reply.message, code=reply.code)
 
     async def _answer(self, event: WyomingEvent, tasks: TaskGroup) -> None:
         """Events that nobody knows are passed over, as the protocol wants."""
@@ -144,8 +154,9 @@ class WyomingConnection:
             await dictation.stop()
             with anyio.move_on_after(TRANSCRIPT_TIMEOUT_S):
                 await dictation.is_done.wait()
-            if dictation.error is not None and isinstance(dictation.error, ParleyError):
-                raise dictation.error
+            if dictation.error is not None:
+                await self._complain(dictation.error)
+                return
             if not dictation.is_done.is_set():
                 raise ProviderDown("finals", "gave no transcript in time")
         finally:
@@ -172,6 +183,8 @@ class WyomingConnection:
         try:
             for piece in chunker.finish() if chunker else ():
                 await self._speak(piece)
+        except ParleyError as error:
+            await self._complain(error)
         finally:
             await self._send("synthesize-stopped")  # without which Home Assistant waits for ever
 
