@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from app.domain.errors import ParleyError, flatten
+from bench.adapters import run as measure_adapters
 from bench.avx2_only import HIDDEN, run_with_avx2_only
 from bench.endpoints import GRID, parsed, sweep
 from bench.failover import fail_over
@@ -62,6 +63,14 @@ def voice(speech: Path | None, url: str | None, avx2: bool, **options: Any) -> N
     results = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{name}.json"
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)  # a file has no width of its own
     anyio.run(run, Plan(speech=folder, url=url, name=name, results=results, **options), console)
+
+
+@bench.command()
+@click.option("--rounds", type=click.IntRange(2), default=100, show_default=True, help="Of two seconds each.")
+def adapters(rounds: int) -> None:
+    """What the adapter of each protocol costs over Parley's own socket."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    anyio.run(measure_adapters, rounds, console)
 
 
 @bench.command()

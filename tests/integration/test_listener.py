@@ -262,3 +262,13 @@ async def test_port_in_use_is_blamed_on_the_port():
         port = listening.getsockname()[1]
         with pytest.raises(SettingsError, match=f"^PARLEY_PORT: cannot listen on 127.0.0.1:{port}: "):
             bound_socket("127.0.0.1", port)
+
+
+async def test_connections_send_small_messages_at_once():
+    """Without TCP_NODELAY the second of two waits for the client's acknowledgement of the first."""
+    with (
+        bound_socket("127.0.0.1", 0) as listening,
+        socket.create_connection(listening.getsockname()),
+        listening.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
