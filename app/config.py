@@ -40,6 +40,7 @@ def _is_long(secret: SecretStr) -> SecretStr:
 MIN_KEY_LENGTH = 32
 
 Key: TypeAlias = Annotated[SecretStr, AfterValidator(_is_ascii)]
+LogFormat: TypeAlias = Literal["auto", "text", "json"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 ReplyProvider: TypeAlias = Literal["auto", "openai", "ollama", "embedded", "receiver", "none"]
 SpeechProvider: TypeAlias = Literal["piper", "polly", "none"]
@@ -86,6 +87,14 @@ class ServerSettings(_Group):
     log_level: LogLevel = Field(
         "info", description="How much is logged: `debug`, `info`, `warning` or `error`, in any case."
     )
+    log_format: LogFormat = Field(
+        "auto",
+        description="`json`: an object a line; `text`: `name=value`; `auto`: text, in colour on a terminal.",
+    )
+    root_path: str = Field(
+        "",
+        description="Path under which a proxy has this server, such as /voice; whether or not it takes it off.",
+    )
     otlp_url: str = Field(
         "",
         pattern=r"^(https?://.+)?$",
@@ -111,6 +120,14 @@ class ServerSettings(_Group):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return _names_of(value)
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str) -> str:
+        path = path.rstrip("/")
+        if path and not re.fullmatch(r"(/[\w.~-]+)+", path):
+            raise ValueError("write it like /voice: letters, digits, `.`, `_`, `~` and `-`, a slash before each part")
+        return path
 
     @field_validator("log_level", mode="before")
     @classmethod

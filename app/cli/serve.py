@@ -34,7 +34,7 @@ def serve(host: str | None, port: int | None, *, emits_metrics: bool) -> None:
     """Start the server, and print what runs in it."""
     overrides: dict[str, Any] = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     settings = read_settings(**overrides)
-    set_up_log(settings.log_level)
+    set_up_log(settings.log_level, settings.log_format)
     raise_open_files_limit()
     anyio.run(_serve, settings, emits_metrics)
 
@@ -57,13 +57,15 @@ async def _serve(settings: Settings, emits_metrics: bool) -> None:
                     )
                 if emits_metrics:
                     tasks.start_soon(emit_metrics, service.admission, service.uploader.status)
-                await GracefulServer(create_app(service), **connection_limits(settings)).serve([listening])
+                await GracefulServer(
+                    create_app(service), root_path=settings.root_path, **connection_limits(settings)
+                ).serve([listening])
                 tasks.cancel_scope.cancel()
 
 
 def _local_url(host: str, listening: socket.socket) -> str:
     """Where a browser on this machine finds the server."""
-    return http_url("localhost" if host in ("127.0.0.1", "0.0.0.0") else host, listening)  # noqa: S104 because this compares
+    return http_url("localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host, listening)  # noqa: S104 because this compares
 
 
 def _print_components(url: str, service: Service) -> None:

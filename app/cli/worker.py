@@ -29,7 +29,7 @@ def worker(host: str | None, port: int | None, model: str | None, concurrency: i
     """Offer the speech model as `POST /v1/audio/transcriptions`, to gateways and to any OpenAI client."""
     overrides = {"host": host, "port": port, "transcription_model_id": model}
     settings = read_settings(**{name: value for name, value in overrides.items() if value is not None})
-    set_up_log(settings.log_level)
+    set_up_log(settings.log_level, settings.log_format)
     raise_open_files_limit()
     anyio.run(_serve, settings, concurrency, max_waiting)
 

@@ -22,6 +22,7 @@ from app.web.keepalive import KeepaliveProtocol
 from app.web.open_connections import LOOPBACK, OpenConnections
 from app.web.overload import refuse_when_full
 from app.web.parley.packets import MAX_METADATA_BYTES, MAX_PCM_BYTES
+from app.web.root_path import under_root_path
 
 TURN_SECONDS = 12
 """How long turns may go on after SIGTERM or SIGINT; then their sessions are closed."""
@@ -53,6 +54,7 @@ class GracefulServer(uvicorn.Server):
         head_timeout_s: float = HEAD_TIMEOUT_S,
         body_timeout_s: float = BODY_TIMEOUT_S,
         write_timeout_s: float = WRITE_TIMEOUT_S,
+        root_path: str = "",
         max_connections: int = 0,
         max_connections_per_address: int = 0,
         uncounted: Sequence[Network] = LOOPBACK,
@@ -77,7 +79,7 @@ class GracefulServer(uvicorn.Server):
 
         super().__init__(
             uvicorn.Config(
-                refuse_when_full(served_app(app, body_timeout_s), is_full),
+                under_root_path(refuse_when_full(served_app(app, body_timeout_s), is_full), root_path),
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,  # because app.domain.trusted_proxies reads them

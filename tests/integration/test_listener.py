@@ -13,6 +13,7 @@ from litestar.response import Stream
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from app.cli.serve import _local_url
 from app.domain.errors import ProviderBusy, RequestRefused, SettingsError
 from app.runtime.supervision import defects
 from app.web.errors import handle_http_error
@@ -122,6 +123,8 @@ async def test_the_address_of_all_hosts_listens_on_ipv6_and_ipv4():
                 pass
 
         assert http_url("::", listening) == f"http://[::]:{port}"
+        assert {_local_url(host, listening) for host in ("::", "0.0.0.0", "127.0.0.1")} == {f"http://localhost:{port}"}
+        assert _local_url("2001:db8::7", listening) == f"http://[2001:db8::7]:{port}"
 
 
 @asynccontextmanager

@@ -83,7 +83,6 @@ def openapi_document(handlers: Sequence[ControllerRouterHandler]) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Parley", "version": version("parley-voice"), "description": _INFO},
-        "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in TAGS],
         "paths": documented,
         "components": {

@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler
 
 from app.web.auth.middleware import ANYONE
 from app.web.page_files import FOLDER
+from app.web.root_path import ROOT_PATH
 from app.web.schema.document import openapi_document
 
 
@@ -30,14 +31,15 @@ def create_schema_router(handlers: Sequence[ControllerRouterHandler]) -> Router:
         return Response(page, media_type=MediaType.HTML)
 
     @get("/openapi.json", opt=ANYONE)
-    async def get_document() -> Response[bytes]:
+    async def get_document(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The OpenAPI document of the HTTP API, for programs."""
-        return Response(await to_thread.run_sync(document), media_type=MediaType.JSON)
+        root_path = request.scope.get(ROOT_PATH, "")
+        return Response(await to_thread.run_sync(document, root_path), media_type=MediaType.JSON)
 
     router = Router("/schema", route_handlers=[get_reference, get_document])
 
     @cache
-    def document() -> bytes:
-        return msgspec.json.encode(openapi_document([*handlers, router]))
+    def document(root_path: str) -> bytes:
+        return msgspec.json.encode({**openapi_document([*handlers, router]), "servers": [{"url": f"{root_path}/"}]})
 
     return router
