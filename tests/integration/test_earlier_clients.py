@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+from contextlib import aclosing
 
 import anyio
 import httpx
@@ -14,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from app.domain.errors import ClientError, ClientFault
 from app.domain.tenant import Tenant, fingerprint
 from app.web.parley.packets import pack
+from bench.protocols.realtimestt import open_realtimestt
 from tests.fakes import SILENCE, SPEECH
 from tests.proven_features import proves
 from tests.serving import scripted_service, served, stored_manifest
@@ -253,6 +255,34 @@ async def test_fastapi_page_gets_its_own_messages_from_its_first_command_on(tran
     assert [m["event"] for m in first if m["type"] == "timeline"] == ["recording_started", "recording_ended"]
     assert [m["state"] for m in first if m["type"] == "status"] == ["listening", "recording", "transcribing"]
     assert (second[-1]["segmentId"], second[-1]["text"]) == (2, "hello")
+
+
+@proves("earlier-clients", FASTAPI_PAGE, "drafts and finals", "end of audio")
+async def test_client_that_waits_for_ready_says_who_it_is_in_its_address(transcribe_url):
+    """The benchmark's client, which was written for RealtimeSTT's own server and run against it."""
+    async with open_realtimestt(f"{transcribe_url}?client=realtimestt", reply=False) as connection:
+        for at in range(0, len(SPEECH * 30), 1280):
+            await connection.send((SPEECH * 30)[at : at + 1280])
+        await connection.finish()
+        events = []
+        async with aclosing(connection.events()) as received:
+            async for event in received:
+                events.append(event)
+                if event.kind == "final":
+                    break
+
+    assert {event.kind for event in events[:-1]} <= {"draft"}
+    assert (events[-1].text, events[-1].utterance) == ("hello", "1")
+
+
+async def test_client_that_says_who_it_is_gets_no_message_of_parleys(transcribe_url):
+    async with connect(f"{transcribe_url}?client=realtimestt") as socket:
+        begun = [json.loads(await socket.recv()) for _ in range(2)]
+        await command(socket, "ping")
+        begun += await until(socket, lambda m: m["type"] == "pong")
+
+    assert [m["type"] for m in begun] == ["hello", "ready", "pong"]
+    assert {m["sessionId"] for m in begun} == {begun[0]["clientId"]}
 
 
 @proves("earlier-clients", FASTAPI_PAGE, "clear")

@@ -123,7 +123,7 @@ async def _listens(process: anyio.abc.Process, where: str) -> None:
 @proves(
     "openai",
     "wyoming-openai (Python) 0.8",
-    "transcription: json, text, srt",
+    "transcription: json",
     "transcription: stream=true",
     "speech: wav",
 )

@@ -3,6 +3,7 @@
 Followed from `example_fastapi_server` of RealtimeSTT 1.1: commands are `start`, `stop`, `clear`, `ping` and `metrics`;
 the server says `hello`, `ready`, `status`, `timeline`, `realtime`, `final`, `clear`, `pong`, `metrics` and `error`. A
 client is such a page from its first command that Parley's protocol does not have; then it gets these messages alone.
+One that waits for `hello` says who it is in its address, `?client=realtimestt`, and gets them from the beginning.
 """
 
 import time
@@ -19,6 +20,8 @@ from app.web.errors import error_reply
 from app.web.parley.connection import Connection
 from app.web.served_session import ClientGone
 
+NAME = "realtimestt"
+"""`?client=realtimestt`."""
 COMMANDS = frozenset({"start", "stop", "ping", "metrics"})
 CLEAR = "clear"
 """Of both protocols, hence no sign of either."""
@@ -89,6 +92,9 @@ class RealtimeSttPage:
         segment = message.get("utterance", 0)
         self.newest = max(self.newest, segment)
         match message["type"]:
+            case "session":
+                self.session = message["id"]
+                return self.greeting()
             case "error":
                 return [self.error(message["code"], message["message"])]
             case _ if segment <= self.cleared:
@@ -139,9 +145,12 @@ class RealtimeSttConnection(Connection):
     """A connection of Parley's protocol, until its client turns out to be such a page."""
 
     page: RealtimeSttPage | None = None
+    """Given where the client has said so in its address."""
 
     async def frames(self) -> AsyncGenerator[dict[str, Any], None]:
         """As messages of Parley's protocol. `super()` is not used, because a class with slots is made anew."""
+        if self.page is not None:
+            yield {"text": _CONFIGURE}
         async with aclosing(Connection.frames(self)) as frames:
             async for frame in frames:
                 command = _command_of(frame)

@@ -15,9 +15,8 @@ from app.domain.tenant import Tenant
 from app.runtime.ids import new_id
 from app.runtime.service import Service
 from app.web.auth.middleware import peer_of, requires
-from app.web.parley import messages
+from app.web.parley import messages, realtimestt
 from app.web.parley.connection import Connection
-from app.web.parley.realtimestt import RealtimeSttConnection
 from app.web.parley.resumable_sessions import ResumableSession, ResumableSessions, refusal
 from app.web.parley.socket_client import SocketClient
 from app.web.served_session import ClientGone, begin_session, closed_on_error, report_failure
@@ -61,10 +60,16 @@ async def _serve(
     session = socket.query_params.get("resume") or ""
     if session in ("", NEW):
         grace_s = service.resume_s if session else 0.0
-        connection = Connection(socket) if raw or session else RealtimeSttConnection(socket)
+        connection = Connection(socket) if raw or session else _connection_of(socket)
         await serve_new_session(connection, service, resumable, raw=raw, grace_s=grace_s)
     else:
         await _serve_connection(socket, service, resumable, session)
+
+
+def _connection_of(socket: WebSocket[Any, Any, Any]) -> Connection:
+    """Of a client of `/ws/transcribe` that may be RealtimeSTT's page."""
+    is_page = socket.query_params.get("client") == realtimestt.NAME
+    return realtimestt.RealtimeSttConnection(socket, page=realtimestt.RealtimeSttPage("") if is_page else None)
 
 
 async def serve_new_session(
