@@ -1,6 +1,6 @@
 /**
  * What the page presents to a server that requires a key. The key that the user types stays in memory; it is exchanged
- * at once for a session token, which may only speak and expires within the hour. The tab's storage has the token alone.
+ * at once for a session token, which may do no more than the page needs and expires within the hour. The tab's storage has the token alone.
  */
 
 import { keyProblem, unreachableProblem } from "./problems.js";
@@ -23,16 +23,19 @@ export class Credentials {
   #storage;
   #fetch;
   #now;
+  #scopes;
   #key = "";
   #token = "";
   #timer = null;
 
   /**
    * @param {URL} address of the socket; what is kept is kept for its host, and sent to no other
-   * @param {{storage?: Storage, fetch?: typeof fetch, now?: () => number}} given
+   * @param {{storage?: Storage, fetch?: typeof fetch, now?: () => number, scopes?: readonly string[]}} given `scopes`: what
+   *   the token may do; each set has a token of its own, and a key that lacks one of them is kept in memory alone
    */
-  constructor(address, { storage, fetch, now = Date.now }) {
+  constructor(address, { storage, fetch, now = Date.now, scopes = ["speak"] }) {
     this.#address = address;
+    this.#scopes = scopes;
     this.#storage = storage;
     this.#fetch = fetch;
     this.#now = now;
@@ -83,7 +86,7 @@ export class Credentials {
     const url = new URL("../auth/session-tokens", this.#address);
     url.protocol = url.protocol === "wss:" ? "https:" : "http:";
     url.search = "";
-    const body = JSON.stringify({ scopes: ["speak"], ttl_s: LIFETIME_S, name: "web page" });
+    const body = JSON.stringify({ scopes: this.#scopes, ttl_s: LIFETIME_S, name: "web page" });
     const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
     return this.#fetch(url, { method: "POST", headers, body, credentials: "omit", cache: "no-store" });
   }
@@ -118,6 +121,7 @@ export class Credentials {
   }
 
   get #name() {
-    return `${NAME} ${this.#address.host}`;
+    const scopes = this.#scopes.join() === "speak" ? "" : ` ${this.#scopes.join()}`;
+    return `${NAME} ${this.#address.host}${scopes}`;
   }
 }

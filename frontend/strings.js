@@ -8,13 +8,27 @@ import english from "./locales/en.js";
 /** Languages of the page by their code, each in its own words. @type {Readonly<Record<string, string>>} */
 export const LANGUAGES = Object.freeze({ en: "English", de: "Deutsch" });
 
-/** @type {Record<string, () => Promise<{default: Record<string, string>}>>} */
-const FILES = { en: async () => ({ default: english }), de: () => import("./locales/de.js") };
+/** @typedef {() => Promise<{default: Record<string, string>}>} Load */
+/** @type {Record<string, Load[]>} */
+const FILES = { en: [async () => ({ default: english })], de: [() => import("./locales/de.js")] };
 
 const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur"]);
 
+/** @type {Record<string, string>} */
+let fallback = english;
+/** @type {Record<string, string>} */
 let strings = english;
 let language = "en";
+
+/**
+ * Sentences of a page of its own, beside those that every page has. Before `use`.
+ * @param {Record<string, string>} own in English @param {Record<string, Load>} others by the code of their language
+ */
+export function extend(own, others) {
+  fallback = { ...fallback, ...own };
+  FILES.en.push(async () => ({ default: own }));
+  for (const [code, load] of Object.entries(others)) FILES[code]?.push(load);
+}
 
 /**
  * The page's language: the one that was chosen, else the first of the browser's that there is. Pure.
@@ -30,9 +44,9 @@ export function choose(chosen, preferred) {
 
 /** Speak this language from now on; English where its file cannot be loaded. @param {string} code of LANGUAGES */
 export async function use(code) {
-  const file = await FILES[code]?.().catch(() => null);
-  strings = file?.default ?? english;
-  language = file ? code : "en";
+  const files = await Promise.all((FILES[code] ?? []).map((load) => load())).catch(() => []);
+  strings = files.length > 0 ? Object.assign({}, ...files.map((file) => file.default)) : fallback;
+  language = files.length > 0 ? code : "en";
 }
 
 /** The code of the language that is used. */
@@ -47,7 +61,7 @@ export const directionOf = (code) => (RIGHT_TO_LEFT.has(code) ? "rtl" : "ltr");
  * @param {Record<string, string | number>} [values]
  */
 export function t(key, values = {}) {
-  const sentence = strings[key] ?? english[key] ?? key;
+  const sentence = strings[key] ?? fallback[key] ?? key;
   return sentence.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
@@ -63,7 +77,7 @@ export function translate(root) {
   }
   for (const element of elements(root, "[data-t-label]")) {
     element.setAttribute("aria-label", t(element.dataset.tLabel));
-    if (element.matches("button")) element.title = t(element.dataset.tLabel);
+    if (element.matches("button, a")) element.title = t(element.dataset.tLabel);
   }
   for (const template of root.querySelectorAll("template")) translate(template.content);
 }

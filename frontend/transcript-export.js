@@ -52,20 +52,33 @@ export function lines({ turns }) {
 
 /** @param {import("./transcript.js").Transcript} transcript */
 export function toText(transcript) {
-  return lines(transcript).map(({ who, text }) => `${who}: ${text}\n`).join("\n");
+  return textOf(lines(transcript));
 }
+
+/** @param {readonly {who: string, text: string}[]} said */
+export const textOf = (said) => said.map(({ who, text }) => `${who}: ${text}\n`).join("\n");
 
 /** @param {import("./transcript.js").Transcript} transcript */
 export function toSrt(transcript) {
-  return lines(transcript)
+  return srtOf(lines(transcript));
+}
+
+/** @param {readonly Omit<Line, "turn">[]} said */
+export function srtOf(said) {
+  return said
     .map(({ who, text, start, end }, at) => `${at + 1}\n${clock(start, ",")} --> ${clock(end, ",")}\n${who}: ${oneBlock(text)}\n`)
     .join("\n");
 }
 
 /** @param {import("./transcript.js").Transcript} transcript */
 export function toVtt(transcript) {
+  return vttOf(lines(transcript));
+}
+
+/** @param {readonly Omit<Line, "turn">[]} said */
+export function vttOf(said) {
   const escaped = (text) => oneBlock(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("-->", "--&gt;");
-  const cues = lines(transcript).map(
+  const cues = said.map(
     ({ who, text, start, end }) => `${clock(start, ".")} --> ${clock(end, ".")}\n<v ${escaped(who)}>${escaped(text)}\n`,
   );
   return `WEBVTT\n\n${cues.join("\n")}`;

@@ -2,6 +2,7 @@
 export default {
   "tools": "Gespräch und Einstellungen",
   "new": "Neues Gespräch",
+  "archive.title": "Aufnahmen und Gespräche",
   "captions": "Untertitel in großer Schrift",
 
   "welcome.title": "Sag etwas.",

@@ -2,6 +2,7 @@
 export default {
   "tools": "Conversation and settings",
   "new": "New conversation",
+  "archive.title": "Recordings and conversations",
   "captions": "Captions in large type",
 
   "welcome.title": "Say something.",

@@ -6,7 +6,7 @@ import english from "../locales/en.js";
 import { LANGUAGES, choose, current, directionOf, t, use } from "../strings.js";
 
 const folder = new URL("../", import.meta.url);
-const files = readdirSync(folder).filter((name) => /\.(js|html)$/.test(name) && !name.startsWith("schema") && name !== "reference.js");
+const files = readdirSync(folder).filter((name) => /\.(js|html)$/.test(name) && !name.startsWith("schema") && !["reference.js", "recordings.html", "operate.html"].includes(name));
 const sources = files.map((name) => readFileSync(new URL(name, folder), "utf8")).join("\n");
 const placeholders = (sentence) => [...sentence.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
 

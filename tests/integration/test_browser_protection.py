@@ -1,6 +1,7 @@
 """What a foreign web page can do through a visitor's browser, and which headers protect our own page."""
 
 import json
+import os
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -171,7 +172,7 @@ async def test_the_page_is_served_without_its_tests_and_package_file(http):
 
 
 def test_the_files_that_are_served_are_those_that_the_pages_use():
-    pages = [Path("index.html"), Path("schema.html")]
+    pages = [Path(each) for each in ("index.html", "schema.html", "recordings.html")]
 
     assert page_paths() == {"/", *(f"/{page}" for page in pages)}.union(*map(_used_by, pages))
 
@@ -180,7 +181,7 @@ def _used_by(file: Path) -> set[str]:
     """The files that this one names, and those that they name."""
     text = (FOLDER / file).read_text()
     named = re.findall(r"""(?:src=|href=|from |import\(|new URL\()"([\w./-]+\.(?:js|css|svg))\"""", text)
-    used = {file.parent / each for each in named}
+    used = {Path(os.path.normpath(file.parent / each)) for each in named}
     paths = {f"/{each.as_posix()}" for each in used}
     return paths.union(*(_used_by(each) for each in used if each.suffix == ".js")) if used else set()
 

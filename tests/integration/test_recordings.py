@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from datetime import date, timedelta
 from pathlib import Path
 
 import anyio
@@ -85,6 +86,18 @@ async def test_recorded_session_has_manifest_and_wav(http, service):
     assert answer.headers["content-type"] == "audio/wav"
     assert answer.content[HEAD:] == TURN
     assert await pcm_of(answer) == TURN
+
+
+@pytest.mark.parametrize("keep_days", [0, 7])
+async def test_manifest_says_until_when_the_recording_is_kept(http, service, keep_days):
+    """As `Parley-Kept-Until`, the day itself included; without it, until somebody deletes it."""
+    session = await recorded_turn(http, service)
+    service.uploader.keep_days = keep_days
+
+    answer = await http.get(f"/recordings/{session}/manifest")
+
+    last = date.fromisoformat(answer.json()["started"][:10]) + timedelta(days=keep_days)
+    assert answer.headers.get("parley-kept-until") == (last.isoformat() if keep_days else None)
 
 
 @pytest.mark.parametrize("form", ["flac", "mp3"])

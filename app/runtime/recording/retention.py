@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import anyio
 import structlog
@@ -87,3 +87,8 @@ class Retention:
 def expired_before(today: datetime, keep_days: int) -> str:
     """The first day (ISO 8601) that is kept; empty where every day is."""
     return (today - timedelta(days=keep_days)).date().isoformat() if keep_days > 0 else ""
+
+
+def last_day_kept(day: str, keep_days: int) -> str:
+    """The last day (ISO 8601) of a recording of this day; from the next one on it is deleted. `keep_days` is not 0."""
+    return (date.fromisoformat(day) + timedelta(days=keep_days)).isoformat()

@@ -21,8 +21,8 @@ _SECURITY = {
     "cross-origin-resource-policy": "same-origin",
 }
 _EXPOSED = (
-    "accept-ranges, content-length, content-range, location, parley-recording, retry-after, tus-resumable, "
-    "upload-length, upload-offset, www-authenticate"
+    "accept-ranges, content-length, content-range, location, parley-kept-until, parley-recording, retry-after, "
+    "tus-resumable, upload-length, upload-offset, www-authenticate"
 )
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, HEAD, POST, PATCH, DELETE",

@@ -15,9 +15,11 @@ from app.domain.audit import AuditAction
 from app.domain.errors import BlobNotFound, SessionStillLive
 from app.domain.job import JobState
 from app.domain.principal import Principal, Scope
+from app.domain.recording.listing import day_of
 from app.domain.recording.manifest import ArchivedFinal, Manifest
 from app.domain.recording.wav import wav_header
 from app.media.encode import CONTENT_TYPE
+from app.runtime.recording.retention import last_day_kept
 from app.runtime.recording.session_upload import encode_manifest
 from app.web.auth.audit import audited, set_owner
 from app.web.auth.middleware import requires
@@ -30,10 +32,12 @@ Seconds = Annotated[float | None, QueryParameter(ge=0)]
 
 @get("/{session:str}/manifest", opt={**READ, **audited(AuditAction.RECORDING_READ)})
 async def get_manifest(state: State, request: Request[Principal, Any, Any], session: FromPath[str]) -> Response[bytes]:
-    """The manifest, as it is stored."""
-    manifest = await manifest_for(request, session)
-    blob = await to_thread.run_sync(encode_manifest, manifest, limiter=service_of(state).uploader.read_threads)
-    return Response(blob, media_type=MediaType.JSON)
+    """The manifest, as it is stored; `Parley-Kept-Until` is the last day that the recording is kept."""
+    manifest, service = await manifest_for(request, session), service_of(state)
+    blob = await to_thread.run_sync(encode_manifest, manifest, limiter=service.uploader.read_threads)
+    days = service.uploader.days_kept(service.tenant(manifest.tenant))
+    headers = {"parley-kept-until": last_day_kept(day_of(manifest), days)} if days else {}
+    return Response(blob, media_type=MediaType.JSON, headers=headers)
 
 
 @get("/{session:str}/audio", opt={**READ, **audited(AuditAction.AUDIO_READ)})

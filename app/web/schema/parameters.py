@@ -72,6 +72,9 @@ RESPONSE_HEADERS = {
     "Content-Disposition": value("Name for the file.", f'attachment; filename="{SESSION}.zip"'),
     "Content-Range": value("Which bytes, of how many.", "bytes 0-65535/1133204"),
     "Location": value("Where to go on.", f"/recordings/jobs/{SESSION}"),
+    "Parley-Kept-Until": value(
+        "The last day that the recording is kept; without it, it is kept until it is deleted.", "2026-03-02"
+    ),
     "Parley-Lost": value("Seconds that are silence, because their audio is missing or damaged.", "3.2-4.7"),
     "Parley-Recording": value("Id of the recording; there once the upload is complete.", SESSION),
     "Retry-After": value("Seconds after which another attempt may succeed.", 1),

@@ -144,7 +144,11 @@ RECORDINGS: Operations = {
     ("GET", "/recordings/{session}/manifest"): DocumentedOperation(
         "getManifest",
         "Read the manifest of a recording",
-        (ok("The manifest.", Manifest, manifest=_MANIFEST),),
+        (
+            DocumentedResponse(
+                "The manifest.", 200, (DocumentedBody({"manifest": _MANIFEST}, model=Manifest),), ("Parley-Kept-Until",)
+            ),
+        ),
         EVERY_READER_OF_THE_ARCHIVE,
     ),
     ("GET", "/recordings/{session}/audio"): DocumentedOperation(

@@ -1,0 +1,197 @@
+/** One recording: its transcript with the words lit, its player, its files, its deletion. */
+
+import { confirmed, inform } from "../pages/dialogs.js";
+import { button, icon, iconButton, make } from "../pages/element.js";
+import { faultSentence } from "../pages/faults.js";
+import { formatMoment, formatLength, formatTime } from "../pages/format.js";
+import { isOk, readAnswer } from "../pages/rest.js";
+import { save } from "../pages/save.js";
+import { faultView, loadingView, stateView } from "../pages/state-view.js";
+import { t } from "../strings.js";
+import { accessNote, signedLinks } from "./access-note.js";
+import { FORMATS } from "./captions.js";
+import { clipButton, stopClip } from "./clip-button.js";
+import { hashOf } from "./place.js";
+import { PlayerBar } from "./player-bar.js";
+import { receiptLines } from "./receipt.js";
+import { RecordingPlayer } from "./recording-player.js";
+import { SAMPLE_RATE, linesOf } from "./spoken-lines.js";
+import { WordsView } from "./words-view.js";
+
+export class RecordingView {
+  #element;
+  #page;
+  #onDeleted;
+  /** @type {?RecordingPlayer} */
+  player = null;
+  /** @type {?PlayerBar} */
+  bar = null;
+  /** @type {?WordsView} */
+  #words = null;
+  #status = make("p", { class: "status-line", role: "status" });
+
+  /** @param {HTMLElement} element @param {import("../pages/page.js").PageParts} page @param {() => void} onDeleted */
+  constructor(element, page, onDeleted) {
+    this.#element = element;
+    this.#page = page;
+    this.#onDeleted = onDeleted;
+  }
+
+  /** @param {import("./place.js").Place} place with an id */
+  async show(place) {
+    this.close();
+    this.#element.replaceChildren(loadingView(9));
+    const id = /** @type {string} */ (place.id);
+    const answer = await this.#page.rest.ask(`recordings/${id}/manifest`);
+    if (!isOk(answer)) return this.#element.replaceChildren(backLink(place), faultView(answer, { retry: () => this.show(place), keyForm: this.#page.keyForm }));
+    this.#draw(place, answer.body, answer.headers.get("parley-kept-until"));
+  }
+
+  /** Silence, and release what plays. */
+  close() {
+    stopClip();
+    this.player?.close();
+    this.player = this.bar = this.#words = null;
+  }
+
+  #draw(place, manifest, keptUntil) {
+    const id = manifest.session;
+    const lines = linesOf(manifest);
+    const title = make("h2", { id: "detail-title", tabIndex: -1, text: formatMoment(manifest.started) });
+    const facts = [formatLength(manifest.samples / SAMPLE_RATE), ...new Set(lines.map(({ route }) => route).filter(Boolean)), manifest.person].filter(Boolean);
+    this.#status = make("p", { class: "status-line", role: "status" });
+    const replyButton = (line) => (line.hasAudio ? clipButton(this.#page, `recordings/${id}/replies/${line.number}/audio`, () => this.player?.pause()) : null);
+    const onWord = (seconds) => this.#playFrom(seconds);
+    const words = (this.#words = new WordsView(lines, { search: place.filters.text, onWord, replyButton }));
+    const hasSound = manifest.samples > 0;
+    if (hasSound) this.#openPlayer(id, manifest.samples);
+    this.#element.replaceChildren(
+      backLink(place),
+      make("header", { class: "detail-head" }, make("div", {}, title, make("p", { class: "facts", text: facts.join(" · ") })), this.#tools(place, manifest, lines)),
+      make("ul", { class: "access" }, ...accessNote(manifest, keptUntil).map((note) => make("li", {}, icon(note.icon), make("span", { text: note.text })))),
+      ...warningsOf(manifest),
+      this.#status,
+      lines.length > 0 ? words.element : stateView({ icon: "sound", title: t("recording.silent"), text: t("recording.silent-text"), name: "silent" }),
+      lines.length > 0 ? make("p", { class: "hint-line", text: t("recording.correct") }) : "",
+      this.bar?.element ?? "",
+    );
+    this.#element.scrollTop = 0;
+    if (place.at !== null) {
+      this.player?.seek(place.at);
+      words.reveal(place.at);
+    }
+    title.focus({ preventScroll: place.at !== null });
+  }
+
+  #openPlayer(id, samples) {
+    const fetch = (options) => this.#page.rest.fetch(`recordings/${id}/audio`, options);
+    const player = (this.player = new RecordingPlayer({ fetch, samples, onChange: (problem) => this.#onPlayer(problem) }));
+    this.bar = new PlayerBar(player);
+  }
+
+  #playFrom(seconds) {
+    stopClip();
+    this.player?.seek(seconds);
+    this.player?.play();
+  }
+
+  async #onPlayer(problem) {
+    this.#followPlayer();
+    if (problem instanceof Response) this.#status.textContent = faultSentence(await readAnswer(problem));
+    else if (problem) this.#status.textContent = t("fault.offline");
+  }
+
+  /** Draw the position now, and before each frame while it plays. */
+  #followPlayer() {
+    const { player, bar } = this;
+    if (!player || !bar) return;
+    bar.draw();
+    this.#words?.light(player.currentTime, player.isPlaying);
+    if (player.isPlaying) requestAnimationFrame(() => this.player === player && player.isPlaying && this.#followPlayer());
+  }
+
+  #tools(place, manifest, lines) {
+    const id = manifest.session;
+    const base = `parley-${manifest.started.slice(0, 10)}-${id.slice(-6)}`;
+    const files = Object.entries(FORMATS).map(([ending, { type, write }]) =>
+      button(t(`file.${ending}`), () => save(new Blob([write(lines)], { type }), `${base}.${ending}`), "quiet item"),
+    );
+    const sounds = ["wav", "flac", "mp3"].map((format) => button(t("file.audio", { format: format.toUpperCase() }), () => this.#download(`recordings/${id}/audio?format=${format}`, `${base}.${format}`), "quiet item"));
+    const all = button(t("file.everything"), () => this.#download(`recordings/${id}/export`, `${base}.zip`), "quiet item");
+    return make(
+      "div",
+      { class: "detail-tools" },
+      menu(t("recording.download"), "download", [...files, ...sounds, all]),
+      iconButton("link", t("recording.link"), () => this.#shareLinks(place, manifest)),
+      iconButton("trash", t("recording.delete"), () => this.#delete(id), "quiet round danger-hover"),
+    );
+  }
+
+  async #download(path, name) {
+    this.#status.textContent = t("file.preparing");
+    const response = await this.#page.rest.fetch(path).catch(() => null);
+    if (!response) this.#status.textContent = t("fault.offline");
+    else if (!response.ok) this.#status.textContent = faultSentence(await readAnswer(response));
+    else {
+      save(await response.blob(), name);
+      this.#status.textContent = t("file.saved", { name });
+    }
+  }
+
+  async #shareLinks(place, manifest) {
+    const here = new URL(hashOf({ ...place, at: this.player?.currentTime || null, filters: {} }), location.href).href;
+    const answer = await this.#page.rest.ask(`recordings/${manifest.session}/links`);
+    const { urls, until } = signedLinks(answer.body ?? {}, new Date());
+    const direct = isOk(answer)
+      ? urls.length > 0
+        ? [make("p", { text: t("link.signed", { time: formatTime(until) }) }), ...urls.map((url) => copyLine(url))]
+        : [make("p", { text: t("link.unsigned") })]
+      : [make("p", { text: faultSentence(answer) })];
+    await inform(t("recording.link"), [make("p", { text: t("link.page", { tenant: manifest.tenant }) }), copyLine(here), ...direct]);
+  }
+
+  async #delete(id) {
+    if (!(await confirmed({ title: t("recording.delete-question"), text: t("recording.delete-text"), action: t("recording.delete-action") }))) return;
+    const answer = await this.#page.rest.ask(`recordings/${id}?receipt=true`, { method: "DELETE" });
+    if (!isOk(answer)) {
+      this.#status.textContent = faultSentence(answer);
+      return;
+    }
+    this.close();
+    this.#element.replaceChildren(stateView({ icon: "trash", title: t("receipt.title"), text: receiptLines(answer.body).join(" "), name: "receipt" }));
+    this.#page.announce(t("receipt.title"));
+    this.#onDeleted();
+  }
+}
+
+/** To the list; only where the list is not beside it. @param {import("./place.js").Place} place */
+export const backLink = (place) => make("a", { class: "back", href: hashOf({ kind: place.kind, filters: place.filters }) }, icon("back"), t(`list.back-${place.kind}`));
+
+/** A button that unfolds more. @param {string} label @param {any} name of its icon @param {Node[]} items */
+export function menu(label, name, items) {
+  const details = make("details", { class: "menu" }, make("summary", { class: "quiet round", "aria-label": label, title: label }, icon(name)), make("div", { class: "menu-items" }, ...items));
+  details.addEventListener("click", (/** @type {MouseEvent} */ { target }) => target instanceof Element && target.closest(".item") && (details.open = false));
+  details.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Escape" || !details.open) return;
+    event.stopPropagation();
+    details.open = false;
+    details.querySelector("summary").focus();
+  });
+  details.addEventListener("focusout", (/** @type {FocusEvent} */ { relatedTarget }) => relatedTarget instanceof Node && !details.contains(relatedTarget) && (details.open = false));
+  return details;
+}
+
+function copyLine(url) {
+  const field = make("input", { value: url, readOnly: true, "aria-label": t("link.address") });
+  const copy = button(t("transcript.copy"), async () => {
+    field.select();
+    const isCopied = await navigator.clipboard.writeText(url).then(() => true, () => false);
+    copy.textContent = isCopied ? t("transcript.copied") : t("transcript.copy");
+  });
+  return make("div", { class: "copy-line" }, field, copy);
+}
+
+function warningsOf({ recovered, warnings }) {
+  const sentences = [...(recovered ? [t("recording.recovered")] : []), ...(warnings ?? [])];
+  return sentences.length === 0 ? [] : [make("p", { class: "warning-line" }, icon("warning"), make("span", { text: sentences.join(" ") }))];
+}
