@@ -32,6 +32,7 @@ from app.web.known_parameters import refuse_unknown_parameters
 from app.web.liveness import live
 from app.web.openai.chat import chat_completions
 from app.web.openai.models import gateway_models, model, models
+from app.web.openai.responses import responses
 from app.web.openai.speech import speech, speech_models, voices
 from app.web.openai.transcriptions import transcriptions, translations
 from app.web.page import create_page
@@ -81,6 +82,7 @@ def create_app(service: Service) -> Litestar:
         voices,
         speech_models,
         chat_completions,
+        responses,
         listen_file,
         speak,
         models,

@@ -44,13 +44,13 @@ chmod 600 "$home/.env"
 grep -q '^PARLEY_ADMIN_KEY=' "$home/.env" \
   || printf 'PARLEY_ADMIN_KEY=%s\n' "$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >> "$home/.env"
 
-# Home Assistant finds the box by it; without a tenant of its clients they would be refused.
+# Home Assistant finds the box by it, unless its clients are refused: their tenant is empty.
 avahi=${AVAHI_SERVICES:-/etc/avahi/services}
 if [ -d "$avahi" ]; then
-  if grep -q '^PARLEY_WYOMING_TENANT=.' "$home/.env"; then
-    cp "$here/avahi-wyoming.service" "$avahi/parley-wyoming.service"
-  else
+  if grep -q '^PARLEY_WYOMING_TENANT=$' "$home/.env"; then
     rm -f "$avahi/parley-wyoming.service"
+  else
+    cp "$here/avahi-wyoming.service" "$avahi/parley-wyoming.service"
   fi
 fi
 

@@ -285,13 +285,13 @@ def test_compose_ports_and_upstream_match_the_gateway(host):
 
 
 def test_jetson_publishes_and_announces_the_wyoming_port():
-    """Setting, published port and announcement name one port; without a tenant nobody is let in without a key."""
+    """Setting, published port and announcement name one port; clients are of the tenant `default`."""
     gateway = compose(JETSON / "compose.yaml")["gateway"]
     settings = settings_from(gateway["environment"], NO_FILE, {})
     (service,) = ET.parse(JETSON / "avahi-wyoming.service").iter("service")
 
     assert settings.wyoming_port == 10300
-    assert (settings.wyoming_tenant, settings.wyoming_zeroconf) == ("", False)
+    assert (settings.wyoming_tenant, settings.wyoming_zeroconf) == ("default", False)
     assert [(each["published"], each["target"]) for each in gateway["ports"]] == [("10300", settings.wyoming_port)]
     assert f"{service.findtext('type')}.local." == SERVICE_TYPE
     assert int(service.findtext("port")) == settings.wyoming_port

@@ -221,8 +221,8 @@ def test_compose_passes_any_password_to_the_database():
     assert make_url(environment["PARLEY_DATABASE_URL"]).password is None
 
 
-def test_install_announces_the_wyoming_port_while_it_has_a_tenant(bundle, docker, tmp_path):
-    """Not before: Home Assistant would find what refuses it."""
+def test_install_announces_the_wyoming_port_unless_its_tenant_is_empty(bundle, docker, tmp_path):
+    """Then Home Assistant would find what refuses it."""
     home, avahi = tmp_path / "box", tmp_path / "avahi"
     avahi.mkdir()
     environment = {**os.environ, "PARLEY_HOME": str(home), "AVAHI_SERVICES": str(avahi)}
@@ -235,7 +235,7 @@ def test_install_announces_the_wyoming_port_while_it_has_a_tenant(bundle, docker
         assert done.returncode == 0, done.stderr
         found.append([each.name for each in avahi.iterdir()])
 
-    assert found == [[], ["parley-wyoming.service"], []]
+    assert found == [["parley-wyoming.service"], ["parley-wyoming.service"], []]
 
 
 @pytest.fixture

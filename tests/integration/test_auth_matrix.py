@@ -102,6 +102,7 @@ RULES = {
     ("GET", "/v1/audio/voices"): ANYONE,
     ("GET", "/v1/audio/models"): ANYONE,
     ("POST", "/v1/chat/completions"): Scope.CHAT,
+    ("POST", "/v1/responses"): Scope.CHAT,
     ("GET", "/v1/models"): frozenset({Scope.TRANSCRIBE, Scope.SPEAK, Scope.CHAT}),
     ("GET", "/v1/models/{model:path}"): frozenset({Scope.TRANSCRIBE, Scope.SPEAK, Scope.CHAT}),
     ("POST", "/recordings/uploads"): Scope.TRANSCRIBE,

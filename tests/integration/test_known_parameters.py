@@ -46,6 +46,14 @@ async def test_public_and_vendors_routes_take_any_parameter(http, at):
     assert (await http.get(at)).status_code == 200
 
 
+async def test_responses_api_is_an_error_of_openais_shape_that_names_what_is_here(http):
+    answer = await http.post("/v1/responses", json={"model": "gpt-5", "input": "Will it rain?"})
+
+    assert answer.status_code == 400
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert "/v1/chat/completions" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("title", ["two\nlines", "\nbegins", "ends\r\n", "line\u2028separator"])
 async def test_title_of_a_conversation_is_one_line(http, title):
     begun = await http.post("/conversations", json={"title": "Weather"})

@@ -310,6 +310,7 @@ async def test_schema_examples_look_like_what_the_service_answers(document, site
     await ask("POST", "/v1/speak", json={"text": "Hello."})
     await ask("POST", "/v1/audio/speech", json={"input": "Hello."})
     await ask("POST", "/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hello"}]})
+    await ask("POST", "/v1/responses", json={"model": "gpt-5", "input": "Hello"})
     for path in ("/v1/audio/voices", "/v1/audio/models", "/v1/models"):
         await ask("GET", path)
     await ask("GET", "/v1/models/{model}", at="/v1/models/whisper-1")

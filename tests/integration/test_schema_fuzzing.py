@@ -43,7 +43,7 @@ CHECKS = [
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
-    response_schema_conformance,
+    response_schema_conformance,  # the last, because it is left out for streams of events
 ]
 
 
@@ -94,6 +94,8 @@ def try_operation(target: Target, method: str, path: str, *, examples: int) -> N
             known = {name: target.ids[name] for name in case.path_parameters or () if name in target.ids}
             case.path_parameters = {**(case.path_parameters or {}), **known}
         answer = case.call(headers=target.headers, timeout=20)
-        case.validate_response(answer, checks=CHECKS)
+        is_stream = answer.headers.get("content-type", [""])[0].startswith("text/event-stream")
+        # OpenAPI 3.1 has no words for the events of a stream: the document calls it a string.
+        case.validate_response(answer, checks=CHECKS[:-1] if is_stream else CHECKS)
 
     ask()

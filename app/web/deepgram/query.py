@@ -8,7 +8,7 @@ from app.domain.dialog import events as ev
 from app.domain.errors import ClientError, ClientFault
 from app.domain.key_terms import key_terms_in
 from app.domain.language import parse_languages
-from app.domain.turn_mode import TurnMode
+from app.domain.turn_mode import MAX_SILENCE_MS, MIN_SILENCE_MS, TurnMode
 
 ListenEncoding: TypeAlias = Literal["linear16", "linear32", "mulaw", "alaw"]
 """Of bare audio; a WAV file says the same in its head."""
@@ -32,6 +32,8 @@ class ListenOptions:
     interim_results: bool = False
     vad_events: bool = False
     utterance_end_ms: int | None = None
+    endpointing_ms: int | None = None
+    """Silence that ends an utterance, where it is shorter than the server's own."""
     utterances: bool = False
     """Of a file: its utterances are listed too."""
     tells_language: bool = False
@@ -44,7 +46,8 @@ class ListenOptions:
             reply=False,
             words=True,
             events=True,
-            turns=TurnMode.TRANSCRIBE,
+            turns=TurnMode.TRANSCRIBE if self.endpointing_ms is None else TurnMode.SILENCE,
+            silence_ms=self.endpointing_ms,
             key_terms=self.key_terms or None,
         )
 
@@ -69,6 +72,7 @@ def listen_options(query: Query) -> ListenOptions:
         _flag(query, "interim_results"),
         _flag(query, "vad_events"),
         _number(query, "utterance_end_ms", 1, 60_000),
+        _endpointing_ms(query),
         _flag(query, "utterances"),
         spoken == "multi" or _flag(query, "detect_language"),
     )
@@ -109,6 +113,15 @@ def _number(query: Query, name: str, least: int, most: int) -> int | None:
         return None
     number = number_between(query, name, least, most)
     return None if number is None else int(number)
+
+
+def _endpointing_ms(query: Query) -> int | None:
+    """None where the server decides: without a number, and for less than any pause between words. Raises ClientError.
+
+    Clients send some ten milliseconds by default, and mean "as soon as it is certain", which the server's own is.
+    """
+    silence_ms = _number(query, "endpointing", 0, 60_000)
+    return None if silence_ms is None or silence_ms < MIN_SILENCE_MS else min(silence_ms, MAX_SILENCE_MS)
 
 
 def _flag(query: Query, name: str) -> bool:

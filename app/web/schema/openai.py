@@ -173,6 +173,13 @@ OPENAI: Operations = {
         ),
         DocumentedBody({"question": {"model": "cook", "messages": [_QUESTION]}}, model=ChatCompletionRequest),
     ),
+    ("POST", "/v1/responses"): DocumentedOperation(
+        "createResponse",
+        "Ask for the Responses API, which is not here",
+        (),
+        ("bad_message", "request_too_large"),
+        DocumentedBody({"question": {"model": "cook", "input": "Will it rain?"}}),
+    ),
     ("GET", "/v1/models"): DocumentedOperation(
         "listModels",
         "List the models, as OpenAI does",
