@@ -150,7 +150,10 @@ def _hide_extensions() -> None:
 @click.option("--step", type=click.IntRange(1), default=1, show_default=True, help="Every so many of the sounds.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of moments, rooms and levels of echo.")
 @click.option("--speech", type=click.Path(path_type=Path), help="The corpus (PARLEY_SPEECH_DIR, ../shared/speech).")
-def interruptions(half: str, step: int, seed: int, speech: Path | None) -> None:
+@click.option(
+    "--prompts", type=click.Path(path_type=Path), help="Recorded prompts (Debian's asterisk-core-sounds-*-g722)."
+)
+def interruptions(half: str, step: int, seed: int, speech: Path | None, prompts: Path | None) -> None:
     """Speech, backchannels, coughs, noise and echo over replies: what stops them, and how soon.
 
     Thresholds are chosen with one half of the material (`choose`), and the other half is reported.
@@ -159,7 +162,7 @@ def interruptions(half: str, step: int, seed: int, speech: Path | None) -> None:
     from bench.interruptions import measure as measure_interruptions  # noqa: PLC0415
 
     corpus = speech or _corpus()
-    anyio.run(measure_interruptions, corpus, half, step, seed, Console(highlight=False, width=140))
+    anyio.run(measure_interruptions, corpus, half, step, seed, Console(highlight=False, width=140), prompts)
 
 
 def _corpus() -> Path:

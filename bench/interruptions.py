@@ -5,6 +5,7 @@ drafts, the real `transition()`. A draft takes DRAFT_MS and a final FINAL_MS of 
 """
 
 import heapq
+import math
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,8 @@ TAIL_S = 1.6
 """Listened to behind the sound: the endpoint, the final, and a reply that goes on."""
 VOICE = "piper-en_US-joe-medium"
 ROUTE = Route("local", Place.ON_PREM)
+PROMPTS = ("es", "fr")
+"""Languages whose prompts are recorded interruptions, where there is a folder of them."""
 ECHO_DB: tuple[float | None, ...] = (None, None, -30, -20, -12)
 """The reply's return under the sounds, one after the other; None: a headset."""
 
@@ -327,7 +330,7 @@ async def load_replies(voice: SpeechSynthesizer) -> list[SpokenReply]:
     return [SpokenReply(tuple([(text, await spoken(text)) for text in texts])) for texts in overlap_sounds.REPLIES]
 
 
-def all_sounds(folder: Path, finder: SpeechFinder) -> list[OverlapSound]:
+def all_sounds(folder: Path, finder: SpeechFinder, prompts: Path | None = None) -> list[OverlapSound]:
     """In a fixed order, so that the halves are always the same."""
     rng = np.random.default_rng(1)
     return [
@@ -337,16 +340,17 @@ def all_sounds(folder: Path, finder: SpeechFinder) -> list[OverlapSound]:
         *overlap_sounds.hums(rng),
         *overlap_sounds.coughs(rng),
         *overlap_sounds.noises(folder),
+        *(sound for language in PROMPTS if prompts for sound in overlap_sounds.prompts(prompts, language)),
     ]
 
 
 Results = list[tuple[Case, Outcome]]
 
 
-async def measure(folder: Path, half: str, step: int, seed: int, console: Console) -> None:
+async def measure(folder: Path, half: str, step: int, seed: int, console: Console, prompts: Path | None = None) -> None:
     """Print the table of one half of the material, or of every `step`-th sound of it."""
     network = load_network()
-    to_choose, to_report = overlap_sounds.halves(all_sounds(folder, SpeechFinder(network)))
+    to_choose, to_report = overlap_sounds.halves(all_sounds(folder, SpeechFinder(network), prompts))
     settings = read_settings()
     async with AsyncExitStack() as stack:
         engines = await open_engines(stack, settings, SileroDetector(network))
@@ -367,7 +371,7 @@ async def measure(folder: Path, half: str, step: int, seed: int, console: Consol
 async def open_engines(stack: AsyncExitStack, settings: Settings, detector: SileroDetector) -> Engines:
     """The models that a server with these settings has, for each language of the material."""
     drafters, finals = {}, {}
-    for language in overlap_sounds.VOICES:
+    for language in dict.fromkeys((*overlap_sounds.VOICES, *PROMPTS)):
         spoken = settings.model_copy(update={"language": language})
         drafters[language] = DrafterFactory(
             await stack.enter_async_context(open_speech_engine(spoken, drafts_model(spoken), 1))
@@ -400,6 +404,18 @@ def table(results: Results) -> Table:
     return rows
 
 
+def share(count: int, of: int) -> str:
+    """A share in percent, with its 95 % confidence interval (Wilson)."""
+    z, p = 1.96, count / of
+    middle, spread = p + z * z / (2 * of), z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
+    low, high = ((middle + sign * spread) / (1 + z * z / of) for sign in (-1, 1))
+    return f"{100 * p:.1f} % ({100 * low:.1f} to {100 * high:.1f}; {count} of {of})"
+
+
+def _middle(times: Sequence[float]) -> str:
+    return f"{percentile(times, 50) or 0:.0f} / {percentile(times, 95) or 0:.0f}"
+
+
 def summary(results: Results) -> list[str]:
     """Recall, precision and false stops in words."""
     meant = [o for case, o in results if case.sound.group.is_interruption]
@@ -407,11 +423,13 @@ def summary(results: Results) -> list[str]:
     stopped = [o.stopped_ms for o in meant if o.stopped_ms is not None]
     wrong = [o for o in others if o.stopped_ms is not None]
     lost = [o for o in wrong if o.resumed_ms is None]
+    paused = [o.resumed_ms - o.stopped_ms for o in wrong if o.resumed_ms is not None and o.stopped_ms is not None]
     quiet = [stop + RAMP_MS for stop in stopped]
     in_time = sum(stop <= IN_TIME_MS for stop in stopped)
     return [
-        f"recall: {100 * len(stopped) / len(meant):.1f} %, in {IN_TIME_MS} ms {100 * in_time / len(meant):.1f} %",
-        f"false stops: {100 * len(wrong) / len(others):.1f} % of {len(others)}; {len(wrong) - len(lost)} went on",
+        f"recall: {share(len(stopped), len(meant))}, in {IN_TIME_MS} ms {share(in_time, len(meant))}",
+        f"false stops: {share(len(wrong), len(others))}; of which {len(paused)} went on, after {_middle(paused)} ms",
+        f"replies lost to what is no interruption: {share(len(lost), len(others))}",
         f"precision: {100 * len(stopped) / max(1, len(stopped) + len(wrong)):.1f} %",
         f"onset to silence: p50 {percentile(quiet, 50) or 0:.0f} ms, p95 {percentile(quiet, 95) or 0:.0f} ms",
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import av
 import numpy as np
 
 from app.domain.audio import SAMPLE_RATE
@@ -23,6 +24,8 @@ SHORTEST = int(1.2 * SAMPLE_RATE)
 """Of a recorded interruption, with the quarter of a second before and behind it."""
 EACH = 9
 """Interruptions of one recording, at most."""
+PROMPTS, QUIETEST = 60, 0.05
+"""Prompts of a language, and the peak that tells them from silence."""
 REPLIES = (
     (
         "Your parcel left the warehouse this morning.",
@@ -163,6 +166,23 @@ def recorded_interruptions(folder: Path, finder: SpeechFinder) -> Iterator[Overl
         for span in spans[:: -(-len(spans) // EACH) or 1]:
             cut = audio[span.start : min(span.end, span.start + LONGEST)]
             yield _sound(f"{name} {span.start / SAMPLE_RATE:.1f}", Group.RECORDED, "en", cut)
+
+
+def prompts(folder: Path, language: str) -> Iterator[OverlapSound]:
+    """The beginnings of recorded telephone prompts in this language, raw G.722 files of 16 kHz."""
+    paths = [path for voice in sorted(folder.glob(f"{language}_*")) for path in sorted(voice.glob("*.g722"))]
+    spoken = [
+        (path, audio) for path in paths if len(audio := _g722(path)) >= SHORTEST and np.abs(audio).max() > QUIETEST
+    ]
+    for path, audio in spoken[:: len(spoken) // PROMPTS or 1][:PROMPTS]:
+        cut = at_level(pcm16(audio), PERSON_DB)[:LONGEST]
+        yield _sound(f"{path.parent.name} {path.stem}", Group.RECORDED, language, cut)
+
+
+def _g722(path: Path) -> Samples:
+    with av.open(str(path), format="g722") as container:
+        frames = [frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)]
+    return np.concatenate(frames).astype(np.float32) / np.float32(32768)
 
 
 def recorded_backchannels(folder: Path) -> Iterator[OverlapSound]:
