@@ -408,7 +408,7 @@ def share(count: int, of: int) -> str:
     """A share in percent, with its 95 % confidence interval (Wilson)."""
     z, p = 1.96, count / of
     middle, spread = p + z * z / (2 * of), z * math.sqrt(p * (1 - p) / of + z * z / (4 * of * of))
-    low, high = ((middle + sign * spread) / (1 + z * z / of) for sign in (-1, 1))
+    low, high = (max(0.0, middle + sign * spread) / (1 + z * z / of) for sign in (-1, 1))
     return f"{100 * p:.1f} % ({100 * low:.1f} to {100 * high:.1f}; {count} of {of})"
 
 

@@ -1,9 +1,10 @@
 """The interruption benchmark: its material is split once and for all, and its figures are counted as they read."""
 
 import numpy as np
+import pytest
 
 from app.domain.audio import SAMPLE_RATE
-from bench.interruptions import Case, Outcome, SpokenReply, cases, summary
+from bench.interruptions import Case, Outcome, SpokenReply, cases, share, summary
 from bench.overlap_sounds import Group, OverlapSound, coughs, halves, hums
 
 SILENCE = np.zeros(SAMPLE_RATE, np.float32)
@@ -47,11 +48,24 @@ def test_what_stops_late_counts_as_recall_and_not_as_in_time():
         (case(Group.ECHO), Outcome(ducked_ms=100.0)),
     ]
 
-    assert summary(results)[:3] == [
-        "recall: 75.0 %, in 500 ms 50.0 %",
-        "false stops: 50.0 % of 2; 1 went on",
+    assert summary(results)[:4] == [
+        f"recall: {share(3, 4)}, in 500 ms {share(2, 4)}",
+        f"false stops: {share(1, 2)}; of which 1 went on, after 400 / 400 ms",
+        f"replies lost to what is no interruption: {share(0, 2)}",
         "precision: 75.0 %",
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "of", "expected"),
+    [
+        (177, 177, "100.0 % (97.9 to 100.0; 177 of 177)"),
+        (0, 20, "0.0 % (0.0 to 16.1; 0 of 20)"),
+        (50, 100, "50.0 % (40.4 to 59.6; 50 of 100)"),
+    ],
+)
+def test_a_share_has_the_interval_of_wilson(count, of, expected):
+    assert share(count, of) == expected
 
 
 def test_hums_and_coughs_are_made_anew_and_alike_each_time():
