@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import anyio
@@ -19,9 +21,14 @@ from tests.emulators.openai import serve_openai
 from tests.emulators.receiver import serve_receiver
 from tests.models import MODELS_DIR, model
 from tests.serving import scripted_service, served
+from tests.source import ROOT
 from tests.streaming_client import open_session
 
 pytestmark = pytest.mark.anyio
+
+
+PORTAUDIO = ROOT / "tests" / "portaudio"
+"""Has a `sounddevice` with a microphone that speaks."""
 
 
 def parley(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -215,6 +222,69 @@ async def test_talk_prints_drafts_finals_and_reply_and_writes_its_audio(tmp_path
     assert "hello" in done.stdout
     assert "You said it. Well done." in done.stdout
     assert (tmp_path / "reply.mp3").stat().st_size > 500
+
+
+async def test_talk_speaks_from_the_microphone_until_it_is_interrupted(tmp_path):
+    """The reply is played, the exit status is 0, and no file is written."""
+    spoken, played = tmp_path / "spoken.pcm", tmp_path / "played.pcm"
+    spoken.write_bytes(HANDS.pcm)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(PORTAUDIO), str(ROOT)]),
+        "FAKE_MICROPHONE": str(spoken),
+        "FAKE_LOUDSPEAKER": str(played),
+    }
+    async with served(scripted_service()) as address:
+        command = [sys.executable, "-u", "-m", "app", "talk", "--url", address]
+        async with await anyio.open_process(command, env=environment, cwd=tmp_path) as talking:
+            said = ""
+            with anyio.fail_after(60):
+                async for piece in talking.stdout:
+                    said += piece.decode()
+                    if "Well done." in said:
+                        break
+                talking.send_signal(signal.SIGINT)
+                said += b"".join([piece async for piece in talking.stdout]).decode()
+                errors = b"".join([piece async for piece in talking.stderr]).decode()
+
+    assert (talking.returncode, errors) == (0, "Speak; Ctrl-C ends it.\n")
+    assert "hello" in said
+    assert len(played.read_bytes()) > 1000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["played.pcm", "spoken.pcm"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "sentences"),
+    [
+        ({}, (), ("parley: the microphone needs PortAudio: apt install libportaudio2",)),
+        (
+            {"FAKE_MICROPHONE": "/dev/null"},
+            ("--device", "USB", "--mute"),
+            ("parley: the audio device 'USB' cannot be opened: No input device matching 'USB'", "0 Fake microphone"),
+        ),
+    ],
+)
+async def test_talk_says_what_the_microphone_lacks(variables, arguments, sentences):
+    path = os.pathsep.join([str(PORTAUDIO), str(ROOT)])
+    async with served(scripted_service()) as address:
+        done = await to_thread.run_sync(
+            lambda: parley("talk", "--url", address, *arguments, **variables, PYTHONPATH=path)
+        )
+
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (1, "", False)
+    assert all(sentence in done.stderr for sentence in sentences)
+
+
+async def test_talk_says_that_something_else_answers():
+    """A web server of another kind."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
+        Thread(target=other.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{other.server_port}"
+        foreign = await to_thread.run_sync(lambda: parley("talk", HANDS.path, "--url", url))
+        other.shutdown()
+
+    assert (foreign.returncode, foreign.stdout, "Traceback" in foreign.stderr) == (1, "", False)
+    assert "what answers there is no WebSocket server" in foreign.stderr
 
 
 async def test_talk_and_policy_send_the_key_from_option_or_environment():

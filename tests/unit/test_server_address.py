@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import parley
-from app.cli.server_address import default_url
+from app.cli.server_address import complete_url, default_url
 from app.config import Settings
 from tests.clips import HANDS
 
@@ -22,6 +22,26 @@ from tests.clips import HANDS
 )
 def test_default_url_is_that_of_a_server_with_the_same_settings(host, port, address):
     assert default_url(Settings(host=host, port=port), "ws", "/ws") == address
+
+
+@pytest.mark.parametrize(
+    ("given", "scheme", "address"),
+    [
+        ("box", "ws", "ws://box:9001"),
+        ("box:8251", "ws", "ws://box:8251"),
+        ("box/ws/raw", "ws", "ws://box:9001/ws/raw"),
+        ("[2001:db8::7]", "ws", "ws://[2001:db8::7]:9001"),
+        ("[2001:db8::7]:80", "http", "http://[2001:db8::7]:80"),
+        ("http://box:8251/", "ws", "ws://box:8251/"),
+        ("https://voice.example.org", "ws", "wss://voice.example.org"),
+        ("wss://voice.example.org/ws/raw", "ws", "wss://voice.example.org/ws/raw"),
+        ("ws://box:8251", "http", "http://box:8251"),
+        ("ftp://box", "http", "ftp://box"),
+    ],
+)
+def test_an_address_is_completed_as_people_write_it(given, scheme, address):
+    """A bare host has the port of the settings."""
+    assert complete_url(given, scheme, lambda: 9001) == address
 
 
 @pytest.mark.parametrize("variable", ["PARLEY_PORT", "PORT"])
