@@ -39,6 +39,7 @@ export class Session {
   #on;
   #settings = {};
   #socket = null;
+  /** @type {State} */
   #state = "closed";
   #shouldReconnect = false;
   #attempt = 0;

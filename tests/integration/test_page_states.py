@@ -34,6 +34,25 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
         yield opened
 
 
+async def test_the_page_is_within_the_window_from_right_to_left_and_in_forced_colours(browser: Browser) -> None:
+    """As in Arabic, and with the system's own few colours: nothing scrolls sideways, and the button has an edge."""
+    context = await browser.new_context(
+        permissions=["microphone"], forced_colors="active", viewport={"width": 390, "height": 844}
+    )
+    page = await context.new_page()
+    async with open_page_server() as server:
+        await page.goto(server.url)
+        await page.evaluate("document.documentElement.dir = 'rtl'")
+        with anyio.fail_after(TIMEOUT_S):
+            await STATES["conversation"](page, server)
+            sideways = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            border = await page.locator("#talk").evaluate("e => getComputedStyle(e).borderTopWidth")
+            reply = await page.locator(".reply").first.evaluate("e => getComputedStyle(e).borderRightWidth")
+        await context.close()
+
+    assert (sideways, border, reply) == (0, "1px", "2px")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_state_is_accessible_and_within_the_window(
