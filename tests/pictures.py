@@ -29,11 +29,11 @@ def _webp(png: bytes, scale: float) -> bytes:
     with av.open(io.BytesIO(png)) as container:
         frame = next(container.decode(video=0))
     width, height = (int(side * scale) // 2 * 2 for side in (frame.width, frame.height))
-    frame = frame.reformat(width=width, height=height, format="yuv420p", interpolation="LANCZOS")
+    frame = frame.reformat(width=width, height=height, format="bgra", interpolation="LANCZOS")
     out = io.BytesIO()
     with av.open(out, "w", format="webp") as file:
         stream = file.add_stream("libwebp", options={"quality": QUALITY, "preset": "text"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "bgra"
         file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return out.getvalue()
