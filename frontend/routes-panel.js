@@ -31,7 +31,7 @@ function policyPart(summary, explained) {
 }
 
 /** @param {import("./routes.js").RouteLine} line */
-function card({ name, place, health, isFirst, note, facts }) {
+export function card({ name, place, health, isFirst, note, facts }) {
   const section = make("section", "route-card");
   const title = section.appendChild(make("h3", ""));
   title.append(name, ...(isFirst ? [make("span", "first", t("routes.first"))] : []));

@@ -6,7 +6,7 @@ import { make } from "./element.js";
 let forms = 0;
 
 /**
- * @param {import("../credentials.js").Credentials} credentials
+ * @param {{signIn: (key: string) => Promise<?string>}} credentials
  * @param {() => void} onKey the key is accepted
  * @returns {HTMLFormElement}
  */

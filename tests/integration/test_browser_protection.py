@@ -172,7 +172,7 @@ async def test_the_page_is_served_without_its_tests_and_package_file(http):
 
 
 def test_the_files_that_are_served_are_those_that_the_pages_use():
-    pages = [Path(each) for each in ("index.html", "schema.html", "recordings.html")]
+    pages = [Path(each) for each in ("index.html", "schema.html", "recordings.html", "operate.html")]
 
     assert page_paths() == {"/", *(f"/{page}" for page in pages)}.union(*map(_used_by, pages))
 
