@@ -139,7 +139,7 @@ async def test_hostile_media_is_refused_within_seconds_and_leaves_nothing(server
 
     assert (answer.status_code, server.code(answer)) == (server.refused, "bad_audio")
     assert bound == set()
-    assert max(lags) < 5
+    assert max(lags, default=0) < 5  # there is none where the answer comes at once
     assert kept == {}
     assert good.status_code == server.accepted
 

@@ -83,7 +83,7 @@ def test_dictation_waits_longer_unless_the_turn_model_hears_its_end():
         ("Ja, genau.", "en", False),
         ("Stop.", "en", False),
         ("Warte.", "de", False),
-        ("Ja, ja, ja, ja.", "de", False),
+        ("Ja, ja, ja, ja.", "de", True),
         ("", None, True),
         ("...", "en", True),
     ],
