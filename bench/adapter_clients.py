@@ -130,8 +130,7 @@ def whisperlive() -> SocketClient:
 
 def packets() -> SocketClient:
     """RealtimeSTT's browser example, at the address of earlier servers."""
-    own = parley(RATE)
-    return SocketClient("/", RATE, own.opening, own.frame, own.event_of, own.binary, own.expects)
+    return replace(parley(RATE), path="/")
 
 
 def twilio() -> SocketClient:

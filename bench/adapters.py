@@ -138,12 +138,17 @@ async def _round(sockets: str, wyoming: str) -> dict[str, Times]:
     return found
 
 
+def reference_of(name: str) -> str:
+    """The client of Parley's own socket that this client is compared with."""
+    return ENDED if name == WYOMING else f"{CLIENTS[name].rate}"
+
+
 def differences(rounds: Sequence[Mapping[str, Times]]) -> dict[tuple[str, Event], list[float]]:
     """Milliseconds by which each client's event came later than the same event of its reference, in each round."""
     later: dict[tuple[str, Event], list[float]] = defaultdict(list)
     for found in rounds:
         for name in (*CLIENTS, WYOMING):
-            reference = found[ENDED if name == WYOMING else f"{CLIENTS[name].rate}"]
+            reference = found[reference_of(name)]
             for event, at in found[name].items():
                 if event in reference:
                     later[name, event].append((at - reference[event]) * 1000)
@@ -157,7 +162,7 @@ async def run(rounds: int, console: Console) -> None:
         found = [await _round(sockets, wyoming) for _ in range(rounds)]
     table = Table("adapter", "event", "rounds", "own socket ms", "median ms", "p95 ms", f"p95 within {GOAL_MS:g} ms")
     for (name, event), later in sorted(differences(found).items()):
-        reference = ENDED if name == WYOMING else f"{CLIENTS[name].rate}"
+        reference = reference_of(name)
         own = percentile([each[reference][event] * 1000 for each in found if event in each[reference]], 50)
         middle, late = percentile(later, 50), percentile(later, 95)
         assert own is not None

@@ -16,6 +16,14 @@ IN_A_ROW = frozenset({"text", "txt", "json"})
 """Formats of which one stream can hold several: a line each. Subtitles would begin again at 0."""
 
 
+_RENDERERS: Mapping[str, Callable[[Sequence[Segment]], str]] = {
+    "text": as_text,
+    "txt": as_text,
+    "srt": as_srt,
+    "vtt": as_vtt,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Transcript:
     file: str
@@ -39,13 +47,7 @@ def formatted(transcript: Transcript, form: str) -> str:
     """As a file of its own."""
     if form == "json":
         return msgspec.json.format(_json(transcript)).decode() + "\n"
-    renderers: Mapping[str, Callable[[Sequence[Segment]], str]] = {
-        "text": as_text,
-        "txt": as_text,
-        "srt": as_srt,
-        "vtt": as_vtt,
-    }
-    return renderers[form](transcript.segments)
+    return _RENDERERS[form](transcript.segments)
 
 
 def line_of_several(transcript: Transcript, form: str) -> str:

@@ -12,7 +12,7 @@ from app.domain.client_limits import ClientLimits
 from app.domain.dialog.detachment import without_stalls
 from app.domain.dialog.profile import allow_languages, choose_profile, expect_key_terms
 from app.domain.dialog.state import DialogState
-from app.domain.errors import ProviderRefused
+from app.domain.errors import ProviderRefused, RequestRefused
 from app.domain.ports import BlobStore
 from app.domain.profile import Profile
 from app.domain.recording.subtitles import Segment
@@ -140,9 +140,20 @@ class Service:
         self.metrics.watch(
             self.running_sessions,
             self.uploader.status,
-            lambda: self.keys is None or self.keys.is_available,
+            lambda: self.database_answers,
             lambda: self.speech_capacity.queue() if self.speech_capacity else (0, 0.0),
         )
+
+    def linked_file(self, link: str) -> AsyncGenerator[bytes, None]:
+        """The file that a link leads to, piece by piece. Raises RequestRefused where no account is set to fetch it."""
+        if self.source is None:
+            raise RequestRefused("google_drive", "no account for Google Drive is set")
+        return self.source.read(link)
+
+    @property
+    def database_answers(self) -> bool:
+        """Also where none is used."""
+        return self.keys is None or self.keys.is_available
 
     def tenant(self, name: str) -> Tenant:
         """The tenant of this name; one without limits where the name is not known."""

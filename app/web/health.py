@@ -56,7 +56,7 @@ def _reasons(service: Service) -> list[str]:
     found = {
         "draining": service.admission.is_draining,
         "full": service.admission.is_full,
-        "database": service.keys is not None and not service.keys.is_available,
+        "database": not service.database_answers,
         "store": bool(service.uploader.status().error),
     }
     return [reason for reason, holds in found.items() if holds]

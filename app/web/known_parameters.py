@@ -27,6 +27,8 @@ async def refuse_unknown_parameters(connection: ASGIConnection[Any, Any, Any, An
     is_rest = str(connection.scope["type"]) == ScopeType.HTTP and "access" in handler.opt
     if not is_rest or handler.opt["access"] == ANYONE["access"] or is_openai(connection.scope["path"]):
         return
+    if not connection.query_params:
+        return
     known = _parameters_of(handler)
     unknown = next((name for name in connection.query_params if name not in known), None)
     if unknown is not None:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Send
+from litestar.types import ASGIApp, Receive, Send
 from litestar.types import Scope as ASGIScope
 
-from app.web.errors import error_reply
+from app.web.answer_status import watch_status
 
 
 class RequestMetricsMiddleware(ASGIMiddleware):
@@ -29,13 +29,4 @@ class RequestMetricsMiddleware(ASGIMiddleware):
                 is_counted = True
                 self._count(scope["path_template"], method, status, time.monotonic() - began)
 
-        async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                count(message["status"])
-            await send(message)
-
-        try:
-            await next_app(scope, receive, counted)
-        except Exception as error:
-            count(error_reply(error).status)
-            raise
+        await watch_status(next_app, scope, receive, send, count)

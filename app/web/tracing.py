@@ -6,12 +6,12 @@ A session's socket has no span, because it lasts for hours: its turns have trace
 
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind
 
 from app.runtime.tracing import fail, tracer
-from app.web.errors import error_reply
+from app.web.answer_status import watch_status
 
 UNTRACED = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
 """What balancers and scrapers ask all day."""
@@ -42,13 +42,4 @@ class TraceMiddleware(ASGIMiddleware):
                 if status >= 500:
                     fail(span, str(status))
 
-            async def noted(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    note(message["status"])
-                await send(message)
-
-            try:
-                await next_app(scope, receive, noted)
-            except Exception as error:
-                note(error_reply(error).status)
-                raise
+            await watch_status(next_app, scope, receive, send, note)

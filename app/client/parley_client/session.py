@@ -78,7 +78,7 @@ class Session:
             await self._await_place()
             if self._configuration:
                 await self.configure(**self._configuration)
-        except BaseException:
+        except BaseException:  # because `async with` calls no __aexit__ then, and the socket stays open
             await self._leave()
             raise
         return self

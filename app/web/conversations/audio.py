@@ -14,7 +14,7 @@ from litestar.params import FromPath, FromQuery
 from app.domain.audit import AuditAction
 from app.domain.conversations.message import Conversation, StoredMessage
 from app.domain.conversations.spoken import recorded_message, spoken_message
-from app.domain.errors import ClientError, ClientFault, RequestRefused
+from app.domain.errors import ClientError, ClientFault
 from app.domain.job import JobSource, TranscriptionJob
 from app.domain.key_terms import merge_key_terms
 from app.domain.principal import Principal, Scope
@@ -201,8 +201,6 @@ async def _fetched(principal: Principal, service: Service, link: str) -> AsyncGe
     """The file behind the link. Raises ClientError for all but administrators, and what a RecordingSource raises."""
     if not principal.is_admin:
         raise ClientError(ClientFault.FORBIDDEN, "only operators may fetch with the service's own account")
-    if service.source is None:
-        raise RequestRefused("google_drive", "no account for Google Drive is set")
-    async with aclosing(service.source.read(link)) as pieces:
+    async with aclosing(service.linked_file(link)) as pieces:
         async for piece in pieces:
             yield piece

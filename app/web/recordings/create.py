@@ -1,6 +1,6 @@
 """`POST /recordings`: transcribe and archive a file that is the request's body, or that a link leads to."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
@@ -15,7 +15,6 @@ from app.domain.errors import (
     NoCapacity,
     ParleyError,
     ProviderBusy,
-    RequestRefused,
 )
 from app.domain.job import JobSource
 from app.domain.principal import Principal, Scope
@@ -108,13 +107,7 @@ async def _transcribe(service: Service, lease: JobLease, tenant: Tenant) -> dict
 
 
 async def _body(service: Service, request: Request[Any, Any, Any], source: str | None) -> AsyncGenerator[bytes, None]:
-    pieces: AsyncIterator[bytes]
-    if source is None:
-        pieces = body_of(request)
-    elif service.source is None:
-        raise RequestRefused("google_drive", "no account for Google Drive is set")
-    else:
-        pieces = service.source.read(source)
+    pieces = body_of(request) if source is None else service.linked_file(source)
     is_empty = True
     async with aclosing(pieces):
         async for piece in pieces:

@@ -86,6 +86,11 @@ class DecodeResult:
     """Of the decoder; 0 where it gives none."""
 
     @property
+    def is_usable(self) -> bool:
+        """Whether it has words that nothing but their confidence speaks against."""
+        return self.verdict is Verdict.OK and bool(self.text)
+
+    @property
     def confidence(self) -> float:
         """0 to 1."""
         return exp(min(0.0, self.avg_logprob))

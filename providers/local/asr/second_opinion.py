@@ -61,14 +61,9 @@ class SecondOpinion:
         result = self.first.decode([request])[0]
         if not (request.allow_fallback and is_doubtful(result, request.audio_s, self.min_word_probability)):
             return result
-        if is_usable(result) and request.others_wait():
+        if result.is_usable and request.others_wait():
             return result
         return combined(result, self.second.decode([request])[0], request.prefix)
-
-
-def is_usable(result: DecodeResult) -> bool:
-    """Whether a final has words that nothing but their confidence speaks against."""
-    return result.verdict is Verdict.OK and bool(result.text)
 
 
 def is_doubtful(result: DecodeResult, audio_s: float, min_word_probability: float = MIN_WORD_PROBABILITY) -> bool:

@@ -42,10 +42,10 @@ def combined(first: DecodeResult, second: DecodeResult, prefix: str = "") -> Dec
     `prefix` is the known text that both begin with. Where only one of them is acceptable it is the result; where the
     confidence of their words is not known, the second, because the first is in doubt.
     """
-    if second.verdict is not Verdict.OK or not second.text:
+    if not second.is_usable:
         silent = second.verdict is Verdict.SILENCE and first.verdict is not Verdict.OK
         return second if silent else first
-    if first.verdict is not Verdict.OK or not first.text:
+    if not first.is_usable:
         return second
     if not second.text.startswith(prefix):
         return first
