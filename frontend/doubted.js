@@ -1,7 +1,7 @@
 /** Which words of a final its engine was not sure of. Pure. */
 
 /** Below it a word is doubtful. */
-const DOUBTED_BELOW = 0.5;
+export const DOUBTED_BELOW = 0.5;
 
 /**
  * The final's text in pieces, in their order: doubtful words with their confidence, all else with null. Words that

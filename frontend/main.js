@@ -1,7 +1,6 @@
 /** The page: wires microphone, session, playback and views together. */
 
 import { isOtherServer, socketAddress } from "./address.js";
-import { Api } from "./api.js";
 import { dress, show } from "./appearance.js";
 import { bindComposer } from "./composer.js";
 import { recordingState } from "./consent.js";
@@ -15,6 +14,7 @@ import { encode, level } from "./pcm.js";
 import { closeProblem, droppedSpeechNotice, foreignServerProblem, isSlow, keyProblem, resumingNotice, serverProblem } from "./problems.js";
 import { cancel, end, text as textMessage } from "./protocol.js";
 import { ReplyPlayer } from "./reply-player.js";
+import { Rest } from "./rest.js";
 import { describeServer } from "./server-description.js";
 import { Session } from "./session.js";
 import { SettingsView } from "./settings-view.js";
@@ -38,7 +38,7 @@ const conversation = new ConversationView(document, (key) => player.toggle(key))
 const player = new ReplyPlayer({ keyOf, send: (message) => session.sendNow(message), onPlaying });
 const hold = new Hold({ press, release, expire: () => microphone.stop() });
 const credentials = new Credentials(address, { storage: browserStorage(), fetch: (...request) => fetch(...request) });
-const api = new Api(address, () => credentials.typedKey || credentials.current);
+const rest = new Rest(address, () => credentials.typedKey || credentials.current);
 const session = new Session(
   address,
   { onState, onMessage, onAudio, onDropped },
@@ -348,7 +348,7 @@ function beginSession() {
 }
 
 function describe() {
-  describeServer(api, { get, settingsView, conversation });
+  describeServer(rest, { get, settingsView, conversation });
 }
 
 function useProfile() {
@@ -359,7 +359,7 @@ function useProfile() {
 async function openRoutes() {
   get("routes").showModal();
   const { drawRoutes } = await import("./routes-panel.js");
-  await drawRoutes(get("routes-content"), api);
+  await drawRoutes(get("routes-content"), rest);
 }
 
 const talkButton = get("talk");

@@ -5,11 +5,11 @@ import { t } from "./strings.js";
 
 /**
  * Ask the server, and draw what it says.
- * @param {HTMLElement} place @param {import("./api.js").Api} api
+ * @param {HTMLElement} place @param {import("./rest.js").Rest} rest
  */
-export async function drawRoutes(place, api) {
+export async function drawRoutes(place, rest) {
   place.replaceChildren(paragraph("state", t("routes.loading")));
-  const [summary, explained, health] = await Promise.all([api.get("policy/summary"), api.get("policy/explain"), api.get("health")]);
+  const [summary, explained, health] = await Promise.all([rest.ask("policy/summary"), rest.ask("policy/explain"), rest.ask("health")]);
   place.replaceChildren(...policyPart(summary, explained), ...healthPart(health));
 }
 

@@ -3,12 +3,12 @@
 import { introduction, replyLabel } from "./answering.js";
 
 /**
- * @param {import("./api.js").Api} api
+ * @param {import("./rest.js").Rest} rest
  * @param {{get: (id: string) => any, settingsView: import("./settings-view.js").SettingsView,
  *          conversation: import("./conversation-view.js").ConversationView}} page
  */
-export async function describeServer(api, { get, settingsView, conversation }) {
-  const [engines, profiles] = await Promise.all([api.get("engines"), api.get("profiles")]);
+export async function describeServer(rest, { get, settingsView, conversation }) {
+  const [engines, profiles] = await Promise.all([rest.ask("engines"), rest.ask("profiles")]);
   if (profiles.body) settingsView.drawProfiles(profiles.body);
   if (!engines.body) return; // a key is wanted first, or the server is older
   const { text, canConnect } = introduction(engines.body.replies);

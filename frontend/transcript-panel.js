@@ -1,5 +1,6 @@
 /** The drawer with the transcript: copy, share, download. */
 
+import { save } from "./save.js";
 import { t } from "./strings.js";
 import { FORMATS, toText } from "./transcript-export.js";
 
@@ -24,14 +25,7 @@ export function bindTranscriptPanel(get, transcript) {
     const button = document.createElement("button");
     button.className = "quiet pill";
     button.textContent = t(label);
-    button.onclick = () => download(`parley-${new Date().toISOString().slice(0, 16).replace(/[:T]/g, "-")}.${ending}`, type, write(transcript()));
+    button.onclick = () => save(new Blob([write(transcript())], { type }), `parley-${new Date().toISOString().slice(0, 16).replace(/[:T]/g, "-")}.${ending}`);
     get("downloads").append(button);
   }
-}
-
-/** @param {string} name @param {string} type @param {string} text */
-function download(name, type, text) {
-  const url = URL.createObjectURL(new Blob([text], { type }));
-  Object.assign(document.createElement("a"), { href: url, download: name }).click();
-  URL.revokeObjectURL(url);
 }

@@ -2,7 +2,7 @@
 
 import { icon, make } from "../pages/element.js";
 import { faultSentence } from "../pages/faults.js";
-import { readAnswer } from "../pages/rest.js";
+import { readAnswer } from "../rest.js";
 import { t } from "../strings.js";
 
 /** @type {?{audio: HTMLAudioElement, stop: () => void}} */

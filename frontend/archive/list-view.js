@@ -2,7 +2,7 @@
 
 import { button, icon, make } from "../pages/element.js";
 import { formatDayHeading, formatLength, formatTime } from "../pages/format.js";
-import { isOk } from "../pages/rest.js";
+import { isOk } from "../rest.js";
 import { faultView, loadingView, stateView } from "../pages/state-view.js";
 import { t } from "../strings.js";
 import { hashOf, isNarrowed, listPath } from "./place.js";

@@ -1,17 +1,18 @@
 /** One conversation: its messages, its title, its files, its deletion. */
 
 import { askedLine, confirmed } from "../pages/dialogs.js";
+import { download } from "../pages/download.js";
 import { button, iconButton, make } from "../pages/element.js";
 import { faultSentence } from "../pages/faults.js";
 import { formatShort, formatTime } from "../pages/format.js";
-import { isOk, readAnswer, withQuery } from "../pages/rest.js";
-import { save } from "../pages/save.js";
+import { isOk, withQuery } from "../rest.js";
+import { menu } from "../pages/menu.js";
 import { faultView, loadingView, stateView } from "../pages/state-view.js";
 import { t } from "../strings.js";
+import { backLink } from "./back-link.js";
 import { clipButton, stopClip } from "./clip-button.js";
 import { hashOf } from "./place.js";
 import { receiptLines } from "./receipt.js";
-import { backLink, menu } from "./recording-view.js";
 
 const PAGE_MESSAGES = 100;
 const TITLE_CHARACTERS = 80;
@@ -104,14 +105,8 @@ export class MessagesView {
   }
 
   async #download(conversation, format) {
-    const response = await this.#page.rest.fetch(`conversations/${conversation.id}/export?format=${format}`).catch(() => null);
     const name = `parley-${conversation.created.slice(0, 10)}-${conversation.id.slice(-6)}.${format}`;
-    if (!response) this.#status.textContent = t("fault.offline");
-    else if (!response.ok) this.#status.textContent = faultSentence(await readAnswer(response));
-    else {
-      save(await response.blob(), name);
-      this.#status.textContent = t("file.saved", { name });
-    }
+    this.#status.textContent = await download(this.#page.rest, `conversations/${conversation.id}/export?format=${format}`, name);
   }
 
   async #delete(conversation) {

@@ -1,6 +1,6 @@
 /** Where in the archive the page is, as the part of the address behind `#`, so that back, reload and links work. Pure. */
 
-import { withQuery } from "../pages/rest.js";
+import { withQuery } from "../rest.js";
 
 export const FILTERS = Object.freeze(["text", "since", "until", "route", "person"]);
 /** What conversations are narrowed to. */

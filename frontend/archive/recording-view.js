@@ -1,14 +1,17 @@
 /** One recording: its transcript with the words lit, its player, its files, its deletion. */
 
 import { confirmed, inform } from "../pages/dialogs.js";
+import { download } from "../pages/download.js";
 import { button, icon, iconButton, make } from "../pages/element.js";
 import { faultSentence } from "../pages/faults.js";
 import { formatMoment, formatLength, formatTime } from "../pages/format.js";
-import { isOk, readAnswer } from "../pages/rest.js";
-import { save } from "../pages/save.js";
+import { isOk, readAnswer } from "../rest.js";
+import { save } from "../save.js";
+import { menu } from "../pages/menu.js";
 import { faultView, loadingView, stateView } from "../pages/state-view.js";
 import { t } from "../strings.js";
 import { accessNote, signedLinks } from "./access-note.js";
+import { backLink } from "./back-link.js";
 import { FORMATS } from "./captions.js";
 import { clipButton, stopClip } from "./clip-button.js";
 import { hashOf } from "./place.js";
@@ -129,13 +132,7 @@ export class RecordingView {
 
   async #download(path, name) {
     this.#status.textContent = t("file.preparing");
-    const response = await this.#page.rest.fetch(path).catch(() => null);
-    if (!response) this.#status.textContent = t("fault.offline");
-    else if (!response.ok) this.#status.textContent = faultSentence(await readAnswer(response));
-    else {
-      save(await response.blob(), name);
-      this.#status.textContent = t("file.saved", { name });
-    }
+    this.#status.textContent = await download(this.#page.rest, path, name);
   }
 
   async #shareLinks(place, manifest) {
@@ -162,23 +159,6 @@ export class RecordingView {
     this.#page.announce(t("receipt.title"));
     this.#onDeleted();
   }
-}
-
-/** To the list; only where the list is not beside it. @param {import("./place.js").Place} place */
-export const backLink = (place) => make("a", { class: "back", href: hashOf({ kind: place.kind, filters: place.filters }) }, icon("back"), t(`list.back-${place.kind}`));
-
-/** A button that unfolds more. @param {string} label @param {any} name of its icon @param {Node[]} items */
-export function menu(label, name, items) {
-  const details = make("details", { class: "menu" }, make("summary", { class: "quiet round", "aria-label": label, title: label }, icon(name)), make("div", { class: "menu-items" }, ...items));
-  details.addEventListener("click", (/** @type {MouseEvent} */ { target }) => target instanceof Element && target.closest(".item") && (details.open = false));
-  details.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key !== "Escape" || !details.open) return;
-    event.stopPropagation();
-    details.open = false;
-    details.querySelector("summary").focus();
-  });
-  details.addEventListener("focusout", (/** @type {FocusEvent} */ { relatedTarget }) => relatedTarget instanceof Node && !details.contains(relatedTarget) && (details.open = false));
-  return details;
 }
 
 function copyLine(url) {

@@ -20,7 +20,7 @@ export const progress = (upload, sent) => ({ ...upload, stage: "sending", sent }
 /** @param {Upload} upload @returns {Upload} */
 export const wait = (upload) => ({ ...upload, stage: "waiting" });
 
-/** @param {Upload} upload @param {import("../pages/rest.js").Answer} answer @returns {Upload} */
+/** @param {Upload} upload @param {import("../rest.js").Answer} answer @returns {Upload} */
 export const refuse = (upload, answer) => ({ ...upload, stage: "failed", problem: faultSentence(answer) });
 
 /** What the server says of its job. @param {Upload} upload @param {any} job as `GET /jobs/ID` @returns {Upload} */

@@ -1,6 +1,6 @@
 /** Sends a file to be transcribed (tus 1.0), goes on after a lost connection, and follows its job to the end. */
 
-import { isOk, readAnswer } from "../pages/rest.js";
+import { isOk, readAnswer } from "../rest.js";
 import { EventParser } from "./event-parser.js";
 import * as state from "./upload-state.js";
 
@@ -17,7 +17,7 @@ export class FileUpload {
   /** @type {state.Upload} */
   upload;
 
-  /** @param {import("../pages/rest.js").Rest} rest @param {File} file @param {(upload: state.Upload) => void} onChange */
+  /** @param {import("../rest.js").Rest} rest @param {File} file @param {(upload: state.Upload) => void} onChange */
   constructor(rest, file, onChange) {
     this.#rest = rest;
     this.#file = file;

@@ -3,14 +3,12 @@
  * stop of the Tab key; the arrows go from word to word, Home and End to the ends.
  */
 
+import { DOUBTED_BELOW } from "../doubted.js";
 import { make } from "../pages/element.js";
 import { formatClock } from "../pages/format.js";
 import { t } from "../strings.js";
 import { whoOf } from "./captions.js";
 import { isMatch, wordAt } from "./lit-word.js";
-
-/** Below it a word is doubtful, as on the talking page. */
-const DOUBTED_BELOW = 0.5;
 
 export class WordsView {
   /** @type {HTMLElement[]} */

@@ -5,7 +5,7 @@ import { button, make } from "../pages/element.js";
 import { faultOf, faultSentence } from "../pages/faults.js";
 import { formatTime } from "../pages/format.js";
 import { openPage } from "../pages/page.js";
-import { isOk } from "../pages/rest.js";
+import { isOk } from "../rest.js";
 import { faultView, loadingView, stateView } from "../pages/state-view.js";
 import { t } from "../strings.js";
 import { figuresOf } from "./figures.js";
@@ -46,7 +46,7 @@ async function refresh() {
   if (!document.hidden) timer = window.setTimeout(refresh, REFRESH_MS);
 }
 
-/** @param {string} id of the panel @param {import("../pages/rest.js").Answer} answer @param {(body: any) => (Node | string)[]} nodes @param {any} [more] what the nodes show besides */
+/** @param {string} id of the panel @param {import("../rest.js").Answer} answer @param {(body: any) => (Node | string)[]} nodes @param {any} [more] what the nodes show besides */
 function draw(id, answer, nodes, more) {
   const element = get(id);
   if (isOk(answer)) redraw(element, [answer.body, more], () => nodes(answer.body));
@@ -88,7 +88,7 @@ function say(sentence) {
   sayTimer = window.setTimeout(() => (get("status").textContent = ""), SAY_MS);
 }
 
-/** Say what came of it, and show the new state. @param {Promise<import("../pages/rest.js").Answer>} asked @param {string} done */
+/** Say what came of it, and show the new state. @param {Promise<import("../rest.js").Answer>} asked @param {string} done */
 async function act(asked, done) {
   const answer = await asked;
   say(isOk(answer) ? done : faultSentence(answer));

@@ -25,7 +25,7 @@ export const faultOf = ({ status, code }) => BY_CODE[code] ?? BY_STATUS[status] 
 
 /**
  * The state in words: what is wrong, and what to do.
- * @param {import("./rest.js").Answer} answer
+ * @param {import("../rest.js").Answer} answer
  * @returns {FaultState}
  */
 export function faultState(answer) {
@@ -39,7 +39,7 @@ export function faultState(answer) {
   };
 }
 
-/** The same in one sentence. @param {import("./rest.js").Answer} answer */
+/** The same in one sentence. @param {import("../rest.js").Answer} answer */
 export function faultSentence(answer) {
   const { title, text } = faultState(answer);
   return `${title} ${text}`;

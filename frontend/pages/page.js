@@ -8,7 +8,7 @@ import { extend } from "../strings.js";
 import { keyForm } from "./key-form.js";
 import english from "./locales/en.js";
 import { MemoryKey } from "./memory-key.js";
-import { Rest } from "./rest.js";
+import { Rest } from "../rest.js";
 
 /**
  * @typedef {{rest: Rest, announce: (sentence: string) => void, keyForm: () => HTMLFormElement}} PageParts

@@ -21,7 +21,7 @@ export function stateView({ icon: name, title, text = "", actions = [], name: ki
 
 /**
  * What an answer that went wrong looks like.
- * @param {import("./rest.js").Answer} answer
+ * @param {import("../rest.js").Answer} answer
  * @param {{retry: () => void, keyForm: () => HTMLElement}} page
  */
 export function faultView(answer, { retry, keyForm }) {

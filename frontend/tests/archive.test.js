@@ -13,7 +13,7 @@ import { floatSamples, headBytes, nextPiece, rangeHeader } from "../archive/wav-
 import { faultOf, faultState } from "../pages/faults.js";
 import { formatBytes, formatClock, formatDayHeading, formatLength } from "../pages/format.js";
 import english from "../pages/locales/en.js";
-import { withQuery } from "../pages/rest.js";
+import { withQuery } from "../rest.js";
 import { extend, use } from "../strings.js";
 
 extend(english, {});

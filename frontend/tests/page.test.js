@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { introduction, replyLabel } from "../answering.js";
-import { httpAddress } from "../api.js";
+import { httpAddress } from "../rest.js";
 import { choices } from "../devices.js";
 import { Hold } from "../hold.js";
 import { noticesOf } from "../notices.js";

@@ -1,11 +1,19 @@
 /** Requests to the REST API of the server, with the key or token of this page. */
 
-import { httpAddress } from "../api.js";
-
 /**
  * @typedef {{status: number, body: any, code: string, message: string, headers: Headers}} Answer  status 0: nobody could be
  *   reached; `code` and `message` are those of an error, else empty
  */
+
+/**
+ * The address of an HTTP route beside the socket. Pure.
+ * @param {URL} socket @param {string} path like `engines`
+ */
+export function httpAddress(socket, path) {
+  const url = new URL(`../${path}`, socket);
+  url.protocol = url.protocol === "wss:" ? "https:" : "http:";
+  return url;
+}
 
 export class Rest {
   #socket;
