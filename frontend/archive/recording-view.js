@@ -1,5 +1,6 @@
 /** One recording: its transcript with the words lit, its player, its files, its deletion. */
 
+import { copyLine } from "../pages/copy-line.js";
 import { confirmed, inform } from "../pages/dialogs.js";
 import { download } from "../pages/download.js";
 import { button, icon, iconButton, make } from "../pages/element.js";
@@ -141,10 +142,10 @@ export class RecordingView {
     const { urls, until } = signedLinks(answer.body ?? {}, new Date());
     const direct = isOk(answer)
       ? urls.length > 0
-        ? [make("p", { text: t("link.signed", { time: formatTime(until) }) }), ...urls.map((url) => copyLine(url))]
+        ? [make("p", { text: t("link.signed", { time: formatTime(until) }) }), ...urls.map((url) => copyLine(url, t("link.address")))]
         : [make("p", { text: t("link.unsigned") })]
       : [make("p", { text: faultSentence(answer) })];
-    await inform(t("recording.link"), [make("p", { text: t("link.page", { tenant: manifest.tenant }) }), copyLine(here), ...direct]);
+    await inform(t("recording.link"), [make("p", { text: t("link.page", { tenant: manifest.tenant }) }), copyLine(here, t("link.address")), ...direct]);
   }
 
   async #delete(id) {
@@ -159,16 +160,6 @@ export class RecordingView {
     this.#page.announce(t("receipt.title"));
     this.#onDeleted();
   }
-}
-
-function copyLine(url) {
-  const field = make("input", { value: url, readOnly: true, "aria-label": t("link.address") });
-  const copy = button(t("transcript.copy"), async () => {
-    field.select();
-    const isCopied = await navigator.clipboard.writeText(url).then(() => true, () => false);
-    copy.textContent = isCopied ? t("transcript.copied") : t("transcript.copy");
-  });
-  return make("div", { class: "copy-line" }, field, copy);
 }
 
 function warningsOf({ recovered, warnings }) {

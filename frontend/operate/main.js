@@ -1,7 +1,8 @@
 /** The operation page: asks the server every few seconds, draws what it says, and does what an administrator wants. */
 
+import { copyLine } from "../pages/copy-line.js";
 import { confirmed, inform } from "../pages/dialogs.js";
-import { button, make } from "../pages/element.js";
+import { make } from "../pages/element.js";
 import { faultOf, faultSentence } from "../pages/faults.js";
 import { formatTime } from "../pages/format.js";
 import { openPage } from "../pages/page.js";
@@ -97,14 +98,7 @@ async function act(asked, done) {
 }
 
 /** A secret is shown once, with a button that copies it. */
-function showSecret(title, text, secret) {
-  const field = make("input", { value: secret, readOnly: true, "aria-label": title, class: "secret" });
-  const copy = button(t("transcript.copy"), async () => {
-    field.select();
-    copy.textContent = await navigator.clipboard.writeText(secret).then(() => t("transcript.copied"), () => t("transcript.copy"));
-  });
-  return inform(title, [make("p", { text }), make("div", { class: "copy-line" }, field, copy)]);
-}
+const showSecret = (title, text, secret) => inform(title, [make("p", { text }), copyLine(secret, title, "secret")]);
 
 const chosen = (/** @type {HTMLFormElement} */ form) => [...form.querySelectorAll("input:checked")].map((box) => /** @type {HTMLInputElement} */ (box).value);
 
