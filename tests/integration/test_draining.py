@@ -47,8 +47,7 @@ def errors(talk) -> list[tuple[str, bool]]:
 async def test_a_turn_ends_before_its_session_is_closed():
     """The client is warned, finishes what it says, gets its final and the reply, and then 1012."""
     async with stoppable(30) as (server, url, stopped), open_session(url) as talk:
-        await talk.send_audio(SPEECH * 20, pace=0)
-        assert await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=5)
+        await speak_on(talk)
         stop(server)
         assert await talk.wait_until(lambda t: errors(t) == [("draining", False)], timeout_s=5)
         await talk.send_audio(SILENCE * 60, pace=0)
@@ -62,11 +61,23 @@ async def test_a_turn_ends_before_its_session_is_closed():
     assert talk.closed[0] == 1012
 
 
+async def speak_on(talk) -> None:
+    """Begin a turn, and do not end it."""
+    await talk.send_audio(SPEECH * 20, pace=0)
+    assert await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=5)
+
+
+async def closed(talk, stopped) -> None:
+    """The server has let its sessions go, and the client has seen it."""
+    with anyio.fail_after(10):
+        await stopped.wait()
+    await talk.wait_until(lambda t: t.closed, timeout_s=5)
+
+
 async def test_nobody_is_let_in_while_turns_end():
     """The port is closed, so that a balancer, or the client, goes elsewhere."""
     async with stoppable(30) as (server, url, _), open_session(url) as talk:
-        await talk.send_audio(SPEECH * 20, pace=0)
-        assert await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=5)
+        await speak_on(talk)
         stop(server)
         assert await talk.wait_until(errors, timeout_s=5)
 
@@ -81,9 +92,7 @@ async def test_a_session_between_turns_is_closed_soon():
     async with stoppable(60) as (server, url, stopped), open_session(url) as talk:
         assert await talk.wait_until(lambda t: t.messages("session"), timeout_s=5)
         stop(server)
-        with anyio.fail_after(10):
-            await stopped.wait()
-        await talk.wait_until(lambda t: t.closed, timeout_s=5)
+        await closed(talk, stopped)
 
     assert talk.closed[0] == 1012
 
@@ -91,12 +100,9 @@ async def test_a_session_between_turns_is_closed_soon():
 async def test_a_turn_without_end_is_cut_off_at_the_limit():
     """Somebody who speaks on holds nobody up."""
     async with stoppable(1) as (server, url, stopped), open_session(url) as talk:
-        await talk.send_audio(SPEECH * 20, pace=0)
-        assert await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=5)
+        await speak_on(talk)
         stop(server)
-        with anyio.fail_after(10):
-            await stopped.wait()
-        await talk.wait_until(lambda t: t.closed, timeout_s=5)
+        await closed(talk, stopped)
 
     assert talk.closed[0] == 1012
 
@@ -104,15 +110,12 @@ async def test_a_turn_without_end_is_cut_off_at_the_limit():
 async def test_a_second_signal_closes_sessions_at_once():
     """Whoever stops it twice is in a hurry."""
     async with stoppable(3600) as (server, url, stopped), open_session(url) as talk:
-        await talk.send_audio(SPEECH * 20, pace=0)
-        assert await talk.wait_until(lambda t: t.messages("realtime"), timeout_s=5)
+        await speak_on(talk)
         stop(server)
         assert await talk.wait_until(errors, timeout_s=5)
         assert not stopped.is_set()
         stop(server)
-        with anyio.fail_after(10):
-            await stopped.wait()
-        await talk.wait_until(lambda t: t.closed, timeout_s=5)
+        await closed(talk, stopped)
 
     assert talk.closed[0] == 1012
 
