@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from app.assembly.speech import audio_decoder, open_batch_transcriber
 from app.cli.audio_files import AudioFile, FoundFiles, find_audio_files, result_paths, seekable
+from app.cli.daemon_thread import run_in_daemon_thread
 from app.cli.exit_status import FAILED, fail
 from app.cli.key_terms import key_terms_of
 from app.cli.transcript_formats import IN_A_ROW, SUFFIX, Transcript, formatted, line_of_several
@@ -121,8 +122,8 @@ class FileBatch:
         samples = 0
         columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn()
         with ExitStack() as stack:
-            # abandoned at an interruption, because the writer of a pipe may never end
-            path = await to_thread.run_sync(stack.enter_context, seekable(file), abandon_on_cancel=True)
+            # left behind at an interruption, because the writer of a pipe may never end
+            path = await run_in_daemon_thread(lambda: stack.enter_context(seekable(file)))
             console = Console(stderr=True)
             progress = stack.enter_context(
                 Progress(

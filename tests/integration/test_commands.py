@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -133,20 +134,27 @@ def test_transcribe_keeps_what_is_done_where_it_is_interrupted(tmp_path):
     model("whisper-base")
     os.mkfifo(tmp_path / "pipe.wav")
     writer = os.open(tmp_path / "pipe.wav", os.O_RDWR)
+    (copies := tmp_path / "copies").mkdir()
     command = [sys.executable, "-m", "app", "transcribe", str(HANDS.path), str(tmp_path / "pipe.wav")]
-    environment = {**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR)}
+    environment = {**os.environ, "PARLEY_MODELS_DIR": str(MODELS_DIR), "TMPDIR": str(copies)}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
-        assert running.stdout is not None
-        first = running.stdout.readline()
-        running.send_signal(signal.SIGINT)
-        rest, said = running.communicate(timeout=60)
+        try:
+            assert running.stdout is not None
+            first = running.stdout.readline()
+            while running.poll() is None and not list(copies.glob("*/pipe.wav")):
+                time.sleep(0.01)
+            running.send_signal(signal.SIGINT)
+            rest, said = running.communicate(timeout=60)
+        finally:
+            running.kill()
     os.close(writer)
 
     assert (running.returncode, rest, "Traceback" in said) == (130, "", False), said
     assert word_error_rate(HANDS.words, first.removeprefix(f"{HANDS.path}: ")) <= 0.2
     assert said.endswith("parley: interrupted\n")
+    assert not list(copies.glob("*/pipe.wav"))
 
 
 @pytest.mark.models
